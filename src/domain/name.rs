@@ -1,0 +1,374 @@
+//! Checked names: every identifier that crosses a boundary is one of these types, or it is refused.
+
+use std::fmt::{self, Write as _};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not a name of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameError {
+    /// What the text should have been, for example `stage`.
+    pub kind: &'static str,
+    /// The rule it breaks, as a sentence fragment.
+    pub rule: &'static str,
+    /// The text, shortened and made printable.
+    pub text: String,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a {}: {}", self.text, self.kind, self.rule)
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Longest stretch of a refused text that an error repeats.
+const SHOWN_CHARS: usize = 60;
+
+/// Makes a text safe to repeat: non-printing and non-ASCII characters become their code points.
+pub fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == SHOWN_CHARS {
+            out.push('…');
+            break;
+        }
+        match c {
+            '`' => out.push('\''),
+            ' '..='~' => out.push(c),
+            other => {
+                let _ = write!(out, "U+{:04X}", u32::from(other));
+            }
+        }
+    }
+    out
+}
+
+/// Declares a checked string: private content, `FromStr` and serde through the same check.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(NameError { kind: $kind, rule: $rule, text: printable(text) })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// True when the text has 1 to `max` bytes, the first satisfies `first` and the others `rest`.
+fn shaped(text: &str, max: usize, first: fn(u8) -> bool, rest: fn(u8) -> bool) -> bool {
+    match text.as_bytes().split_first() {
+        Some((head, tail)) => text.len() <= max && first(*head) && tail.iter().all(|b| rest(*b)),
+        None => false,
+    }
+}
+
+fn word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
+}
+
+fn lower_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+name!(
+    /// A repository's identity on its host, stable over renames: `github:123456`, `plain:demo`.
+    RepoId,
+    "repository id",
+    "it is `<host>:<id>` with letters, digits, `.`, `_` and `-`",
+    |t| t.split_once(':').is_some_and(|(host, id)| {
+        shaped(host, 20, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && shaped(id, 100, |b| b.is_ascii_alphanumeric(), word)
+    })
+);
+
+name!(
+    /// A repository's name as people write it: `owner/name`, or one word on a plain host.
+    RepoName,
+    "repository",
+    "it is `owner/name` with letters, digits, `.`, `_` and `-`",
+    |t| {
+        let parts: Vec<&str> = t.split('/').collect();
+        parts.len() <= 2
+            && parts.iter().all(|p| shaped(p, 100, |b| word(b) && b != b'-', word) && *p != "." && *p != "..")
+    }
+);
+
+name!(
+    /// A pipeline's name: letters, digits, `.`, `_`, `-`; at most 100 characters.
+    PipelineName,
+    "pipeline name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 100",
+    |t| shaped(t, 100, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
+    /// A stage's name as COMMANDS' grammar reads it: `^[a-z][a-z0-9-]{0,30}$`.
+    StageName,
+    "stage name",
+    "it starts with a small letter, then small letters, digits and `-`, at most 31",
+    |t| shaped(t, 31, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+);
+
+name!(
+    /// An environment: what a stage deploys to, and the key of its lock.
+    EnvironmentName,
+    "environment name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
+    /// A full commit id, 40 or 64 lower-case hex digits.
+    CommitSha,
+    "commit id",
+    "it has 40 or 64 lower-case hex digits",
+    |t| (t.len() == 40 || t.len() == 64) && lower_hex(t)
+);
+
+name!(
+    /// A content digest: `sha256:` and 64 lower-case hex digits.
+    Digest,
+    "digest",
+    "it is `sha256:` and 64 lower-case hex digits",
+    |t| t.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && lower_hex(h))
+);
+
+name!(
+    /// A person's login on the host.
+    Login,
+    "login",
+    "it has letters, digits, `.`, `_`, `-` and `[bot]` at the end, at most 60",
+    |t| shaped(t.strip_suffix("[bot]").unwrap_or(t), 60, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
+    /// A team as the host names it: `org/slug`.
+    TeamName,
+    "team",
+    "it is `org/slug`",
+    |t| t.split_once('/').is_some_and(|(org, slug)| {
+        shaped(org, 100, |b| b.is_ascii_alphanumeric(), word) && shaped(slug, 100, |b| b.is_ascii_alphanumeric(), word)
+    })
+);
+
+name!(
+    /// An artifact's alias within a release.
+    Alias,
+    "artifact alias",
+    "it starts with a letter, then letters, digits, `_` and `-`, at most 40",
+    |t| shaped(t, 40, |b| b.is_ascii_alphabetic(), |b| word(b) && b != b'.')
+);
+
+name!(
+    /// A branch or tag name without `refs/…/`, as git's `check-ref-format` allows it and no stranger.
+    RefName,
+    "branch or tag name",
+    "it holds no space, control character, `..`, `~`, `^`, `:`, `?`, `*`, `[`, `\\` or `@{`, at most 250 bytes",
+    |t| !t.is_empty()
+        && t.len() <= 250
+        && !t.starts_with(['/', '-', '.'])
+        && !t.ends_with(['/', '.'])
+        && !t.contains("..")
+        && !t.contains("//")
+        && !t.contains("/.")
+        && !t.contains("@{")
+        && !t.split('/').any(|part| part.rsplit_once('.').is_some_and(|(_, end)| end == "lock"))
+        && t.bytes().all(|b| b > 0x20 && b != 0x7f && !b"~^:?*[\\".contains(&b))
+);
+
+name!(
+    /// A conversation on the host that releases are spoken about in: a pull request, an issue or a commit.
+    ThreadId,
+    "thread",
+    "it is a number or a full commit id",
+    |t| shaped(t, 64, |b| b.is_ascii_hexdigit(), |b| b.is_ascii_hexdigit())
+);
+
+name!(
+    /// A comment's identity on the host.
+    CommentId,
+    "comment id",
+    "it has letters and digits, at most 64",
+    |t| shaped(t, 64, |b| b.is_ascii_alphanumeric(), |b| b.is_ascii_alphanumeric() || b == b'-')
+);
+
+impl CommitSha {
+    /// The first 7 digits, as people read commits.
+    pub fn short(&self) -> &str {
+        self.0.get(..7).unwrap_or(&self.0)
+    }
+}
+
+impl Digest {
+    /// Wraps the 64 hex digits of a SHA-256 sum.
+    pub fn of_hex(hex: &str) -> Result<Self, NameError> {
+        format!("sha256:{hex}").parse()
+    }
+
+    /// The hex digits without `sha256:`.
+    pub fn hex(&self) -> &str {
+        self.0.get(7..).unwrap_or_default()
+    }
+
+    /// `sha256:` and the first 12 digits, as replies show digests (SEMANTICS §3).
+    pub fn short(&self) -> &str {
+        self.0.get(..19).unwrap_or(&self.0)
+    }
+}
+
+/// A person's numeric id on the host; never zero, so that a missing id cannot pass for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub NonZeroU64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A release's number within its pipeline, counted from 1 in the order of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReleaseNo(pub NonZeroU32);
+
+impl fmt::Display for ReleaseNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A pipeline's full identity, and the name of its event stream: `github:123456/web`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PipelineId {
+    /// The repository that declares it.
+    pub repo: RepoId,
+    /// Its name there.
+    pub name: PipelineName,
+}
+
+impl fmt::Display for PipelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.repo, self.name)
+    }
+}
+
+impl FromStr for PipelineId {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (repo, name) = text.split_once('/').ok_or_else(|| NameError {
+            kind: "pipeline id",
+            rule: "it is `<repository id>/<pipeline>`",
+            text: printable(text),
+        })?;
+        Ok(Self { repo: repo.parse()?, name: name.parse()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad<T: FromStr>(texts: &[&str]) {
+        for text in texts {
+            assert!(text.parse::<T>().is_err(), "{text:?} passed");
+        }
+    }
+
+    #[test]
+    fn good_names_pass_and_keep_their_text() {
+        assert_eq!("github:12".parse::<RepoId>().unwrap().as_str(), "github:12");
+        assert_eq!("acme/web".parse::<RepoName>().unwrap().as_str(), "acme/web");
+        assert_eq!(
+            "acme.Invictus.Framework".parse::<PipelineName>().unwrap().as_str(),
+            "acme.Invictus.Framework"
+        );
+        assert!("release/1.x".parse::<RefName>().is_ok());
+        assert!("a#b".parse::<RefName>().is_ok());
+        assert!("dependabot[bot]".parse::<Login>().is_ok());
+        assert_eq!("github:12/web".parse::<PipelineId>().unwrap().to_string(), "github:12/web");
+    }
+
+    #[test]
+    fn t42_names_never_become_paths() {
+        bad::<RepoName>(&["a/b/c", "../x", "a/..", "", "/a", "a/", ".*\n"]);
+        bad::<PipelineName>(&["../../x", "a/b", "", "a b", &"x".repeat(300)]);
+        bad::<StageName>(&["Prod", "p rod", "-prod", "пrod", "../x", &"a".repeat(32)]);
+        bad::<RefName>(&["../x", "a..b", "main@{1}", "-x", "a b", "HEAD~1", "a\nb", "x.lock", ""]);
+        bad::<Alias>(&["a/b", "..", ""]);
+    }
+
+    #[test]
+    fn t33_an_empty_identity_is_no_identity() {
+        assert!(serde_json::from_str::<UserId>("0").is_err());
+        assert!(serde_json::from_str::<UserId>("null").is_err());
+        bad::<Login>(&["", "a b", "@ana"]);
+    }
+
+    #[test]
+    fn t16_an_error_names_code_points_and_never_echoes_them() {
+        let error = "рrod".parse::<StageName>().unwrap_err().to_string();
+        assert!(error.contains("U+0440rod"), "{error}");
+        assert!(error.is_ascii());
+    }
+
+    #[test]
+    fn digests_and_commits_are_exact() {
+        bad::<Digest>(&[
+            "sha256:00",
+            &format!("sha1:{}", "0".repeat(64)),
+            &format!("sha256:{}", "G".repeat(64)),
+        ]);
+        bad::<CommitSha>(&["7b9bc25", &"A".repeat(40), &"0".repeat(41)]);
+        let digest = Digest::of_hex(&"ab".repeat(32)).unwrap();
+        assert_eq!(digest.short(), "sha256:abababababab");
+        assert_eq!(digest.hex().len(), 64);
+    }
+}

@@ -1,0 +1,8 @@
+//! liftlock raises one sealed artifact from stage to stage, when its keepers say so.
+//!
+//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner` and `forge` are the edges;
+//! `service` drives them; `http` and `cli` are the doors.
+
+pub mod clock;
+pub mod domain;
+pub mod trouble;

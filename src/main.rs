@@ -1,0 +1,3 @@
+//! The program: parse arguments, start, exit code.
+
+fn main() {}
