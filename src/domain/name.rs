@@ -40,7 +40,7 @@ pub fn printable(text: &str) -> String {
             '`' => out.push('\''),
             ' '..='~' => out.push(c),
             other => {
-                let _ = write!(out, "U+{:04X}", u32::from(other));
+                write!(out, "U+{:04X}", u32::from(other)).unwrap_or_default();
             }
         }
     }
