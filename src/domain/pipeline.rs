@@ -1,0 +1,327 @@
+//! What a repository declared, checked: a pipeline, its build, its stages and who may approve.
+//!
+//! These types are what the manifest makes of a text, and what a release freezes when it is created;
+//! therefore they derive serde. Defaults are filled in by the manifest, so that a stored pipeline says all it means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::glob::Glob;
+use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName};
+use crate::domain::time::Span;
+
+/// One pipeline of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Its name; the repository's name when the manifest gives none.
+    pub name: PipelineName,
+    /// How status contexts are spelled.
+    pub contexts: Contexts,
+    /// Free text for pages.
+    pub about: About,
+    /// What starts it.
+    pub triggers: Triggers,
+    /// How its artifact is made; a pipeline without one packs the source tree.
+    pub build: Build,
+    /// What is packed and sealed after the build, at least one.
+    pub artifacts: Vec<Artifact>,
+    /// The stages in the order of the manifest, at least one.
+    pub stages: Vec<Stage>,
+}
+
+/// How a pipeline's status contexts are spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contexts {
+    /// `liftlock/<stage>`: the repository has one pipeline.
+    Short,
+    /// `liftlock/<pipeline>/<stage>`: the repository has several (SEMANTICS §2).
+    Qualified,
+}
+
+/// What pages say about a pipeline or stage (seed 001: title, description, tags, weight).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// A name for people.
+    pub title: Option<String>,
+    /// A sentence.
+    pub description: Option<String>,
+    /// Words to filter by.
+    pub tags: Vec<String>,
+    /// Heavier pipelines come later on the page.
+    pub weight: i64,
+    /// A page to read.
+    pub docs_url: Option<String>,
+}
+
+/// What starts a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggers {
+    /// A push to one of these branches that changes one of these paths.
+    pub push: Option<PushTrigger>,
+    /// A pushed tag that matches one of these makes a release from exactly that commit.
+    pub tags: Vec<Glob>,
+    /// A pull request gets the quality build.
+    pub pull_request: Option<PullRequestTrigger>,
+}
+
+/// Which pushes start a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushTrigger {
+    /// Branches; empty means the host's default branch.
+    pub branches: Vec<Glob>,
+    /// Path patterns, `!` excludes, the last match wins; empty means every path.
+    pub paths: Vec<Glob>,
+}
+
+/// Which pull requests get a quality build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequestTrigger {
+    /// Path patterns as in [`PushTrigger::paths`].
+    pub paths: Vec<Glob>,
+}
+
+/// How the artifact is made from a tree export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Commands in order; the first that fails ends the build.
+    pub steps: Vec<Step>,
+    /// Variables for every command.
+    pub environment: BTreeMap<String, String>,
+    /// The file the steps were read from, when it is not the manifest itself (a Copilot buildspec).
+    pub buildspec: Option<String>,
+    /// The image a hosted service would use; shown on the page, not needed here.
+    pub image: Option<String>,
+    /// Whether the sandbox has a network.
+    pub network: Network,
+    /// Names of the server's secrets that the build of a protected branch is given, never a pull request's.
+    pub secrets: BTreeSet<String>,
+    /// Wall-clock limit.
+    pub timeout: Span,
+}
+
+/// Whether a sandboxed step may use the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Only its own loopback.
+    None,
+    /// The host's network.
+    Host,
+}
+
+/// Something the build leaves behind that is packed and sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name in the release.
+    pub alias: Alias,
+    /// A folder or file below the source tree, `.` for the whole tree.
+    pub path: String,
+}
+
+/// One command of a build or a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What people call it: given, or the command's first line shortened.
+    pub name: String,
+    /// A text for `/bin/sh -e`.
+    pub run: String,
+    /// Variables for this step alone.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name, as commands write it.
+    pub name: StageName,
+    /// Free text for pages.
+    pub about: About,
+    /// What it deploys to, and the key of the lock.
+    pub environment: EnvironmentName,
+    /// Stages that must have succeeded with the same digest; the stage before by default.
+    pub needs: Vec<StageName>,
+    /// Whether the release is released without it.
+    pub duty: Duty,
+    /// Whether it starts by itself.
+    pub start: Start,
+    /// Who must approve first.
+    pub approval: Option<ApprovalRule>,
+    /// How long the release must have been in the stages of `needs` first (SEMANTICS §4).
+    pub soak: Span,
+    /// Whether newer releases wait in front of the soaking stage (SEMANTICS §4, starvation guard).
+    pub hold_during_soak: bool,
+    /// What happens to older waiting releases when a newer one arrives.
+    pub queue: QueuePolicy,
+    /// Commands that deploy, in order.
+    pub deploy: Vec<Step>,
+    /// Commands that test after the deploy, in the source tree of the released commit.
+    pub test_commands: Vec<Step>,
+    /// Variables for every command of the stage.
+    pub environment_variables: BTreeMap<String, String>,
+    /// Names of the server's secrets the stage's commands are given.
+    pub secrets: BTreeSet<String>,
+    /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.
+    pub retries: u32,
+    /// Wall-clock limit of one attempt.
+    pub timeout: Span,
+    /// How many approvals a rollback needs (SEMANTICS §8, default 1).
+    pub rollback_approvals: u32,
+}
+
+/// Whether a stage belongs to every release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duty {
+    /// The release is not released before it succeeded here.
+    Mandatory,
+    /// The release is released without it.
+    Optional,
+}
+
+/// Whether a stage starts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// As soon as nothing blocks it.
+    Auto,
+    /// When somebody writes `/promote <stage>`.
+    Manual,
+}
+
+/// What happens to older waiting releases (SEMANTICS §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueuePolicy {
+    /// A newer eligible release supersedes older waiting ones.
+    Latest,
+    /// Every release passes, in the order of commits.
+    All,
+    /// Nothing starts and nothing is superseded without `/promote`.
+    Manual,
+}
+
+/// Who must approve a stage (SEMANTICS §3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRule {
+    /// How many different people.
+    pub min: u32,
+    /// Who counts toward `min`; anyone of these.
+    pub from: Vec<Who>,
+    /// Groups that must each give so many.
+    pub require: Vec<Requirement>,
+    /// Who never counts.
+    pub exclude: BTreeSet<Exclusion>,
+    /// Whether one person may serve only one entry of `require`.
+    pub distinct: bool,
+    /// How long an approval counts (default 7 days).
+    pub valid_for: Span,
+    /// How long the stage waits before it is rejected by the clock (default 7 days).
+    pub timeout: Span,
+}
+
+/// A group of people that must approve.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The group.
+    pub who: Who,
+    /// How many of it.
+    pub min: u32,
+}
+
+/// People, by what the host says about them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// Everyone with at least this role on the repository.
+    Role(Role),
+    /// The members of a team.
+    Team(TeamName),
+    /// One person.
+    User(Login),
+}
+
+/// What a person may do on a repository, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Nothing, or unknown to the host.
+    None,
+    /// May read.
+    Read,
+    /// May label and close.
+    Triage,
+    /// May push.
+    Write,
+    /// May run the repository, not delete it.
+    Maintain,
+    /// May do everything.
+    Admin,
+}
+
+/// Who is left out of an approval although they could give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    /// Who started the release (a tag, a retry, a promotion).
+    Initiator,
+    /// Who wrote one of its commits; authors the host does not know count as everyone unknown.
+    CommitAuthors,
+    /// Who pushed it.
+    Pusher,
+}
+
+impl Pipeline {
+    /// The stage of this name.
+    pub fn stage(&self, name: &StageName) -> Option<&Stage> {
+        self.stages.iter().find(|s| s.name == *name)
+    }
+
+    /// The names of the stages in order.
+    pub fn stage_names(&self) -> impl Iterator<Item = &StageName> {
+        self.stages.iter().map(|s| &s.name)
+    }
+
+    /// The status context of a stage or of `build`.
+    pub fn context(&self, what: &str) -> String {
+        match self.contexts {
+            Contexts::Short => format!("liftlock/{what}"),
+            Contexts::Qualified => format!("liftlock/{}/{what}", self.name),
+        }
+    }
+}
+
+impl Role {
+    /// The word the host and the manifest use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Triage => "triage",
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Role(role) => write!(f, "role {} or higher", role.word()),
+            Self::Team(team) => write!(f, "{team}"),
+            Self::User(login) => write!(f, "{login}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Initiator => "who started the release",
+            Self::CommitAuthors => "authors of its commits",
+            Self::Pusher => "who pushed it",
+        })
+    }
+}
