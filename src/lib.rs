@@ -5,4 +5,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod forge;
+pub mod secret;
 pub mod trouble;

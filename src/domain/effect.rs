@@ -1,0 +1,181 @@
+//! Things owed to the outside world: each has a key, looks before it acts, and may run twice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
+
+/// One thing to do, as the store keeps it until it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Build, pack and seal a release's artifact; may be repeated.
+    Build {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try.
+        attempt: u32,
+    },
+    /// Build a pull request's head; may be repeated, seals nothing.
+    Check {
+        /// The head commit.
+        commit: CommitSha,
+        /// Which try.
+        attempt: u32,
+    },
+    /// Run a stage; never silently repeated (ARCHITECTURE invariant 11).
+    Deploy {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// How often this attempt has been admitted; a new admission is a new effect.
+        admission: u32,
+    },
+    /// Make the release's tag on the host; existing with the same commit is success.
+    Tag {
+        /// Which release.
+        release: ReleaseNo,
+        /// The tag.
+        tag: RefName,
+        /// Where it points.
+        commit: CommitSha,
+        /// The tag's message.
+        message: String,
+    },
+    /// Find or open the thread a release is spoken about in.
+    Thread {
+        /// Which release.
+        release: ReleaseNo,
+        /// Its commit, whose merged pull request is looked for first.
+        commit: CommitSha,
+        /// Title of the tracking issue, should one be needed.
+        title: String,
+    },
+    /// A commit status; only the newest value per (commit, context) is sent (invariant 10).
+    Status {
+        /// Which commit.
+        commit: CommitSha,
+        /// What to show.
+        status: Status,
+    },
+    /// The one comment per release that is edited in place.
+    Sticky {
+        /// Which release.
+        release: ReleaseNo,
+        /// Where.
+        place: Place,
+        /// Markdown.
+        body: String,
+    },
+    /// A comment of its own: approval needed, stage failed, release finished, security alert (COMMANDS §2).
+    Note {
+        /// Hidden marker that makes the comment findable and unique.
+        marker: String,
+        /// Where.
+        place: Place,
+        /// Markdown.
+        body: String,
+        /// The release and stage this comment offers for approval, if it does (COMMANDS §4).
+        offers: Option<Offering>,
+    },
+    /// The answer to a comment: a reaction, and text when there is something to say.
+    Reply {
+        /// The comment answered.
+        to: CommentId,
+        /// Where it is.
+        place: Place,
+        /// The reaction it gets.
+        reaction: Reaction,
+        /// Markdown, if a comment is worth it.
+        body: Option<String>,
+    },
+    /// Wake the pipeline: a timer came due.
+    Wake,
+}
+
+/// What an approval-needed comment offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offering {
+    /// The release.
+    pub release: ReleaseNo,
+    /// The stage.
+    pub stage: StageName,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// Where a comment stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A pull request or an issue.
+    Thread(ThreadId),
+    /// A commit.
+    Commit(CommitSha),
+}
+
+/// A commit status, host-neutral.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `liftlock/<stage>` or `liftlock/<pipeline>/<stage>`.
+    pub context: String,
+    /// The light.
+    pub state: StatusState,
+    /// At most 140 characters.
+    pub description: String,
+    /// The page that explains it, relative to the server's public address.
+    pub path: String,
+}
+
+/// The light of a status (SEMANTICS §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusState {
+    /// Not decided.
+    Pending,
+    /// This commit is live there.
+    Success,
+    /// It was tried and found wanting.
+    Failure,
+    /// Something else went wrong.
+    Error,
+}
+
+/// Reactions that carry meaning (COMMANDS §2); decorative, a failure to set one is only logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// 👀 accepted for work.
+    Eyes,
+    /// 🚀 done or started.
+    Rocket,
+    /// 👍 counted, more is needed.
+    ThumbsUp,
+    /// 👎 refused.
+    ThumbsDown,
+    /// 😕 not understood.
+    Confused,
+}
+
+impl StatusState {
+    /// The word GitHub's API uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Thread(thread) => write!(f, "#{thread}"),
+            Self::Commit(commit) => f.write_str(commit.short()),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! People as the host knows them, and what they may do.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::{Login, TeamName, UserId};
+use crate::domain::pipeline::{Role, Who};
+
+/// Somebody, by the id that outlives a change of login (THREATS T26).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Person {
+    /// The host's id.
+    pub id: UserId,
+    /// The login at the time.
+    pub login: Login,
+}
+
+/// What the host said about a person, freshly asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who.
+    pub person: Person,
+    /// Their role on the repository (`role_name`, never `author_association`; THREATS T25).
+    pub role: Role,
+    /// Those of the asked teams they are an active member of.
+    pub teams: BTreeSet<TeamName>,
+    /// Whether the account is a bot or app; bots never count unless named (SEMANTICS §3).
+    pub kind: Account,
+}
+
+/// What sort of account somebody uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    /// A person's.
+    Human,
+    /// A bot's or an app's.
+    Bot,
+}
+
+impl Standing {
+    /// Whether the rule's words mean this person.
+    pub fn is(&self, who: &Who) -> bool {
+        match who {
+            Who::User(login) => login.as_str().eq_ignore_ascii_case(self.person.login.as_str()),
+            Who::Role(role) => self.kind == Account::Human && self.role >= *role,
+            Who::Team(team) => self.kind == Account::Human && self.teams.contains(team),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What liftlock asks of a host of repositories; GitHub and a plain git host answer.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::effect::{Place, Reaction, Status};
+use crate::domain::name::{CommentId, CommitSha, RefName, RepoId, RepoName, TeamName, ThreadId, UserId};
+use crate::domain::person::{Person, Standing};
+use crate::domain::time::Timestamp;
+use crate::secret::Secret;
+use crate::trouble::Outcome;
+
+/// An answer on its way.
+pub type Asked<'a, T> = BoxFuture<'a, Outcome<T>>;
+
+/// A repository as the host describes it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Its stable id.
+    pub id: RepoId,
+    /// Its present name.
+    pub name: RepoName,
+    /// The protected branch that policy is read from.
+    pub default_branch: RefName,
+}
+
+/// Where the repository's objects are fetched from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Over HTTPS, with an `Authorization` header for exactly that host.
+    Https {
+        /// `https://host/owner/name.git`, built by us, never taken from a payload (THREATS T38).
+        url: String,
+        /// The header's value.
+        authorization: Option<Secret>,
+    },
+    /// A bare repository on this machine, named in the server's config.
+    Local(std::path::PathBuf),
+}
+
+/// A comment as the host's API shows it, read back before acting (THREATS T8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Its id.
+    pub id: CommentId,
+    /// Who wrote it.
+    pub author: Option<Person>,
+    /// What it says now.
+    pub body: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last edited; equal to `created_at` when never.
+    pub updated_at: Timestamp,
+    /// Whether an app wrote it in somebody's name (THREATS T15).
+    pub via_app: bool,
+}
+
+/// Our own comment, after it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its id.
+    pub id: CommentId,
+    /// The host's time of writing.
+    pub at: Timestamp,
+}
+
+/// What became of a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tagged {
+    /// It points at the commit: made now, or already there.
+    There,
+    /// It exists and points elsewhere.
+    Elsewhere(CommitSha),
+}
+
+/// A pull request as the host's API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number.
+    pub number: ThreadId,
+    /// The commit its merge made, once merged.
+    pub merge_commit: Option<CommitSha>,
+    /// Who wrote it.
+    pub author: Option<UserId>,
+}
+
+/// A delivery that the host sent and could not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// The host's number for the attempt, to ask for another.
+    pub id: u64,
+    /// The delivery's GUID, equal on redelivery.
+    pub guid: String,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// Whether the host saw a 2xx answer.
+    pub answered: bool,
+}
+
+/// A host of repositories. Every call has its own deadline, is safe to repeat, and fails closed.
+pub trait Forge: Debug + Send + Sync {
+    /// The word before the colon in this host's repository ids: `github`, `plain`.
+    fn word(&self) -> &'static str;
+
+    /// The repository as it is now; refused when the server's config does not name it.
+    fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository>;
+
+    /// A person's role and their membership in these teams, by id, never from a cache (THREATS T25, T26, T28).
+    fn standing<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        person: &'a Person,
+        teams: &'a BTreeSet<TeamName>,
+    ) -> Asked<'a, Standing>;
+
+    /// A comment as it is now.
+    fn comment<'a>(&'a self, repo: &'a RepoId, place: &'a Place, id: &'a CommentId) -> Asked<'a, Comment>;
+
+    /// The merged pull request whose merge made this commit, if there is one.
+    fn merged_pull_request<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+    ) -> Asked<'a, Option<PullRequest>>;
+
+    /// The place a release without a pull request is spoken about in: a tracking issue found by its marker or
+    /// opened, or the commit itself where the host has no issues.
+    fn tracking_place<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        title: &'a str,
+        marker: &'a str,
+    ) -> Asked<'a, Place>;
+
+    /// Writes a comment, or finds the one with this hidden marker and brings it up to date.
+    fn say<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        place: &'a Place,
+        marker: &'a str,
+        body: &'a str,
+    ) -> Asked<'a, Said>;
+
+    /// Reacts to a comment, in place of the reaction it had from us.
+    fn react<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        place: &'a Place,
+        comment: &'a CommentId,
+        reaction: Reaction,
+    ) -> Asked<'a, ()>;
+
+    /// Shows a status on a commit; the last one written wins.
+    fn status<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, status: &'a Status) -> Asked<'a, ()>;
+
+    /// Makes an annotated tag.
+    fn tag<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        tag: &'a RefName,
+        commit: &'a CommitSha,
+        message: &'a str,
+    ) -> Asked<'a, Tagged>;
+
+    /// Where to fetch from, with a credential that is narrow and fresh.
+    fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source>;
+
+    /// What the host sent since then, newest first, as it saw it answered.
+    fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>>;
+
+    /// Asks the host to deliver again.
+    fn redeliver(&self, id: u64) -> Asked<'_, ()>;
+}
