@@ -1,0 +1,505 @@
+//! What happened: the stored facts of one pipeline, and everything that is ever stored as truth.
+//!
+//! A field may be added with a default and never renamed or removed: old logs must fold for ever.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::effect::{Place, Reaction};
+use crate::domain::name::{
+    Alias, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+};
+use crate::domain::person::{Person, Standing};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::release::{StageState, Transition};
+use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The manifest at the head of the protected branch was read.
+    PolicySeen {
+        /// The head.
+        commit: CommitSha,
+        /// What it declares.
+        pipeline: Box<Pipeline>,
+    },
+    /// A push or a tag started a release.
+    ReleaseCreated(Box<Created>),
+    /// A worker took the build.
+    BuildStarted {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try.
+        attempt: u32,
+        /// The lease's number.
+        fence: u64,
+    },
+    /// The build ended.
+    BuildFinished {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try.
+        attempt: u32,
+        /// How.
+        outcome: BuildOutcome,
+    },
+    /// Another try of a build was asked for.
+    BuildRetried {
+        /// Which release.
+        release: ReleaseNo,
+        /// The new try.
+        attempt: u32,
+        /// By whom; nobody for an automatic one.
+        by: Option<Person>,
+    },
+    /// The host answered about the release's tag.
+    TagSeen {
+        /// Which release.
+        release: ReleaseNo,
+        /// The tag.
+        tag: RefName,
+        /// Where it points; nothing when it is gone.
+        commit: Option<CommitSha>,
+    },
+    /// The place the release is spoken about in.
+    PlaceFound {
+        /// Which release.
+        release: ReleaseNo,
+        /// Where.
+        place: Place,
+    },
+    /// People were shown that they may approve (COMMANDS §4).
+    OfferShown {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Where.
+        place: Place,
+        /// The host's time of our comment.
+        at: Timestamp,
+    },
+    /// A stage got an attempt: it is pending now.
+    StageOpened {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Why.
+        kind: RunKind,
+        /// Who asked; nobody for the engine.
+        by: Option<Person>,
+        /// Not before, for automatic retries.
+        not_before: Option<Timestamp>,
+    },
+    /// A stage changed its state.
+    StageMoved {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// By which transition of the table.
+        transition: Transition,
+        /// Into which state.
+        to: StageState,
+        /// What a person wants to know about it.
+        detail: Detail,
+    },
+    /// Somebody approved.
+    Approved {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// The record.
+        approval: Box<Approval>,
+    },
+    /// An approval no longer counts.
+    ApprovalWithdrawn {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Whose.
+        person: UserId,
+        /// Why.
+        why: Withdrawal,
+    },
+    /// Somebody let a check pass that did not (SEMANTICS §7).
+    Overridden {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which check.
+        check: Overridable,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody started a stage that does not start by itself.
+    Promoted {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Who.
+        by: Person,
+    },
+    /// A stage, or everything, was put on hold.
+    Held {
+        /// Which stage; nothing means all.
+        stage: Option<StageName>,
+        /// Who; nobody when a rollback did it.
+        by: Option<Person>,
+        /// Why.
+        reason: String,
+    },
+    /// A hold was lifted.
+    Unheld {
+        /// Which stage; nothing means the hold on all.
+        stage: Option<StageName>,
+        /// Who; nobody when a deploy of the current candidate did it.
+        by: Option<Person>,
+    },
+    /// A release may not start in a stage any more.
+    Vetoed {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Why.
+        reason: String,
+    },
+    /// A veto was lifted.
+    VetoLifted {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+    },
+    /// A pull request's head is to be built.
+    CheckAsked {
+        /// The head commit.
+        commit: CommitSha,
+        /// The pull request.
+        thread: Option<ThreadId>,
+        /// Which try, from 1.
+        attempt: u32,
+        /// The protected branch's pipeline at the time; code of a pull request never chooses its own rules.
+        pipeline: Box<Pipeline>,
+        /// Why nothing will be built, if so.
+        refused: Option<String>,
+    },
+    /// A worker took a quality build.
+    CheckStarted {
+        /// The head commit.
+        commit: CommitSha,
+        /// Which try.
+        attempt: u32,
+        /// The lease's number.
+        fence: u64,
+    },
+    /// A quality build ended.
+    CheckFinished {
+        /// The head commit.
+        commit: CommitSha,
+        /// Which try.
+        attempt: u32,
+        /// How.
+        outcome: BuildOutcome,
+    },
+    /// Somebody said a command, and this is what became of it.
+    Heard(Box<Heard>),
+    /// Something that a person should look at (a moved tag, a forged status).
+    Alarm {
+        /// The release it is about.
+        release: Option<ReleaseNo>,
+        /// Stable code.
+        code: String,
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// The facts a release begins with; never edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// Its number.
+    pub release: ReleaseNo,
+    /// Position of its commit on the branch's first-parent line: the order of releases (SEMANTICS §1).
+    pub seq: u64,
+    /// Its version.
+    pub version: Version,
+    /// Its commit.
+    pub commit: CommitSha,
+    /// The branch it came from.
+    pub branch: RefName,
+    /// What started it.
+    pub started_by: StartedBy,
+    /// Who started it, as far as the host said.
+    pub initiator: Option<Person>,
+    /// Who pushed it.
+    pub pusher: Option<Login>,
+    /// Commits since the release before, newest first, bounded.
+    pub changes: Vec<Change>,
+    /// The pipeline of exactly this commit: its steps.
+    pub pipeline: Box<Pipeline>,
+    /// Digest of the manifest's text at this commit.
+    pub manifest: Digest,
+    /// Seconds since 1970 of the commit, the one mtime of everything packed.
+    pub epoch_s: i64,
+    /// A newer release that already contains the commit, when the push came late.
+    pub included_in: Option<ReleaseNo>,
+}
+
+/// What started a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedBy {
+    /// A push to a branch.
+    Push,
+    /// A pushed tag.
+    Tag(RefName),
+}
+
+/// One commit of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The commit.
+    pub commit: CommitSha,
+    /// First line of its message.
+    pub subject: String,
+    /// Its author's mail address: names and dates are the author's to choose, so neither is trusted (THREATS T19).
+    pub author_email: String,
+    /// The host's account of the author, when the host knows one.
+    pub author: Option<Login>,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildOutcome {
+    /// Everything declared was packed and sealed.
+    Sealed(Vec<Sealed>),
+    /// A quality build passed; nothing is kept of it.
+    Passed,
+    /// A command said no.
+    Failed(Failure),
+    /// It could not be done; the reason is ours, not the code's.
+    Errored(String),
+}
+
+/// A sealed artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Its name in the release.
+    pub alias: Alias,
+    /// Digest of the stored bytes.
+    pub digest: Digest,
+    /// Digest of the tar inside; equal to `digest` for a single file kept as it is.
+    pub content: Digest,
+    /// Stored bytes.
+    pub size: u64,
+}
+
+/// A command that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which step.
+    pub step: String,
+    /// How it ended: `exit 1`, `killed by signal 9`, `ran longer than 10m`.
+    pub how: String,
+    /// The last lines, masked, at most ten.
+    pub tail: Vec<String>,
+}
+
+/// Why a stage has an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// The release came by.
+    Deploy,
+    /// The same again (`/retry`).
+    Redeploy,
+    /// An older release put back (`/rollback`).
+    Rollback,
+}
+
+/// What a person wants to know about a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// The transition says it all.
+    None,
+    /// The lease's number.
+    Fence(u64),
+    /// What failed.
+    Failed(Failure),
+    /// A sentence.
+    Reason(String),
+    /// Who did it and why.
+    By {
+        /// Who.
+        person: Person,
+        /// Why, if said.
+        reason: Option<String>,
+    },
+    /// The release that took its place.
+    Newer(ReleaseNo),
+    /// How long the work took, in milliseconds.
+    Took(u64),
+}
+
+/// An approval, with all it is bound to (SEMANTICS §3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who, with role and teams at the time.
+    pub standing: Standing,
+    /// The comment, unless it came by the API.
+    pub comment: Option<CommentId>,
+    /// Digest of the comment's text.
+    pub body: Digest,
+    /// The release's digest.
+    pub digest: Digest,
+    /// The release's commit.
+    pub commit: CommitSha,
+    /// A note.
+    pub note: Option<String>,
+    /// The host's time of the comment.
+    pub at: Timestamp,
+}
+
+/// Why an approval no longer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawal {
+    /// `/revoke`.
+    Revoked,
+    /// The comment was edited.
+    Edited,
+    /// The comment was deleted.
+    Deleted,
+    /// The person may not approve any more.
+    NoLongerEntitled,
+    /// It was too old.
+    Expired,
+}
+
+/// What may be overridden now (SEMANTICS §7); never digest, signature, lock or self-approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overridable {
+    /// The time in the stage before.
+    Soak,
+    /// The stages that must have succeeded first.
+    Deps,
+}
+
+/// A command and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The comment, unless it came by the API.
+    pub comment: Option<CommentId>,
+    /// Where.
+    pub place: Option<Place>,
+    /// Who.
+    pub by: Option<Person>,
+    /// The command line, made printable.
+    pub line: String,
+    /// `ok`, or the stable code of the refusal.
+    pub code: String,
+    /// The reaction the comment gets.
+    pub reaction: Reaction,
+    /// The answer in words, when one is given.
+    pub reply: Option<String>,
+}
+
+impl Event {
+    /// The release it is about, for filtering.
+    pub fn release(&self) -> Option<ReleaseNo> {
+        match self {
+            Self::ReleaseCreated(created) => Some(created.release),
+            Self::BuildStarted { release, .. }
+            | Self::BuildFinished { release, .. }
+            | Self::BuildRetried { release, .. }
+            | Self::TagSeen { release, .. }
+            | Self::PlaceFound { release, .. }
+            | Self::OfferShown { release, .. }
+            | Self::StageOpened { release, .. }
+            | Self::StageMoved { release, .. }
+            | Self::Approved { release, .. }
+            | Self::ApprovalWithdrawn { release, .. }
+            | Self::Overridden { release, .. }
+            | Self::Promoted { release, .. }
+            | Self::Vetoed { release, .. }
+            | Self::VetoLifted { release, .. } => Some(*release),
+            Self::Alarm { release, .. } => *release,
+            Self::PolicySeen { .. }
+            | Self::Held { .. }
+            | Self::Unheld { .. }
+            | Self::CheckAsked { .. }
+            | Self::CheckStarted { .. }
+            | Self::CheckFinished { .. }
+            | Self::Heard(_) => None,
+        }
+    }
+
+    /// Its kind, as the log's column and `liftlock events --kind` spell it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PolicySeen { .. } => "policy_seen",
+            Self::ReleaseCreated(_) => "release_created",
+            Self::BuildStarted { .. } => "build_started",
+            Self::BuildFinished { .. } => "build_finished",
+            Self::BuildRetried { .. } => "build_retried",
+            Self::TagSeen { .. } => "tag_seen",
+            Self::PlaceFound { .. } => "place_found",
+            Self::OfferShown { .. } => "offer_shown",
+            Self::StageOpened { .. } => "stage_opened",
+            Self::StageMoved { .. } => "stage_moved",
+            Self::Approved { .. } => "approved",
+            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
+            Self::Overridden { .. } => "overridden",
+            Self::Promoted { .. } => "promoted",
+            Self::Held { .. } => "held",
+            Self::Unheld { .. } => "unheld",
+            Self::Vetoed { .. } => "vetoed",
+            Self::VetoLifted { .. } => "veto_lifted",
+            Self::CheckAsked { .. } => "check_asked",
+            Self::CheckStarted { .. } => "check_started",
+            Self::CheckFinished { .. } => "check_finished",
+            Self::Heard(_) => "heard",
+            Self::Alarm { .. } => "alarm",
+        }
+    }
+}
+
+impl Created {
+    /// The logins of the authors the host knows, and the addresses of those it does not.
+    pub fn authors(&self) -> BTreeSet<String> {
+        self.changes
+            .iter()
+            .map(|c| c.author.as_ref().map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase()))
+            .collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! Versions and how the next candidate's version follows from commits (Conventional Commits 1.0, `SemVer` 2.0).
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A version as a tag spells it: `v1.4.2`, `v1.4.2-rc.3`, `2.0.0`; the prefix and the pre-release are kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version {
+    prefix: String,
+    major: u64,
+    minor: u64,
+    patch: u64,
+    pre: Option<String>,
+}
+
+/// Why a text is not a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionError;
+
+impl fmt::Display for VersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version is `1.4.2` or `1.4.2-rc.1` with an optional prefix such as `v`, at most 64 characters")
+    }
+}
+
+impl std::error::Error for VersionError {}
+
+/// Longest version, as the comment grammar reads it (COMMANDS §1).
+const MAX_BYTES: usize = 64;
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let start = text.find(|c: char| c.is_ascii_digit()).ok_or(VersionError)?;
+        let (prefix, rest) = text.split_at_checked(start).ok_or(VersionError)?;
+        let plain = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if text.len() > MAX_BYTES || !plain(text) || prefix.starts_with(['.', '-', '_']) {
+            return Err(VersionError);
+        }
+        let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+        let mut numbers = core.split('.').map(|n| {
+            let canonical = n == "0" || !n.starts_with('0');
+            if canonical { n.parse::<u64>().map_err(|_| VersionError) } else { Err(VersionError) }
+        });
+        let mut next = || numbers.next().unwrap_or(Err(VersionError));
+        let version = Self {
+            prefix: prefix.to_owned(),
+            major: next()?,
+            minor: next()?,
+            patch: next()?,
+            pre: pre.map(str::to_owned),
+        };
+        let tidy = pre.is_none_or(|p| !p.is_empty() && p.split('.').all(|part| !part.is_empty()));
+        if numbers.next().is_none() && tidy { Ok(version) } else { Err(VersionError) }
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = VersionError;
+    fn try_from(text: String) -> Result<Self, VersionError> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> String {
+        version.to_string()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}.{}.{}", self.prefix, self.major, self.minor, self.patch)?;
+        self.pre.iter().try_for_each(|pre| write!(f, "-{pre}"))
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Ord for Version {
+    /// `SemVer` precedence; the prefix only breaks ties.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.major, self.minor, self.patch)
+            .cmp(&(other.major, other.minor, other.patch))
+            .then_with(|| match (&self.pre, &other.pre) {
+                (None, None) => Ordering::Equal,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(a), Some(b)) => compare_pre(a, b),
+            })
+            .then_with(|| self.prefix.cmp(&other.prefix))
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Numeric parts compare as numbers and come before words; a longer list wins when the rest is equal.
+fn compare_pre(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a.split('.'), b.split('.'));
+    loop {
+        let order = match (left.next(), right.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(x), Some(y)) => match (x.parse::<u64>(), y.parse::<u64>()) {
+                (Ok(m), Ok(n)) => m.cmp(&n),
+                (Ok(_), Err(_)) => Ordering::Less,
+                (Err(_), Ok(_)) => Ordering::Greater,
+                (Err(_), Err(_)) => x.cmp(y),
+            },
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+/// How much a set of commits changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bump {
+    /// Fixes, and everything that does not say what it is.
+    Patch,
+    /// A new feature (`feat:`).
+    Minor,
+    /// A breaking change (`!` or `BREAKING CHANGE:`).
+    Major,
+}
+
+/// What one commit message asks for.
+pub fn bump(message: &str) -> Bump {
+    match git_conventional::Commit::parse(message.trim()) {
+        Ok(commit) if commit.breaking() => Bump::Major,
+        Ok(commit) if commit.type_() == git_conventional::Type::FEAT => Bump::Minor,
+        Ok(_) | Err(_) => Bump::Patch,
+    }
+}
+
+impl Version {
+    /// True for a version without a pre-release.
+    pub fn is_final(&self) -> bool {
+        self.pre.is_none()
+    }
+
+    /// The version the candidates lead up to.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        Self { pre: None, ..self.clone() }
+    }
+
+    fn bumped(&self, bump: Bump) -> Self {
+        let (major, minor, patch) = match bump {
+            // Before 1.0 a breaking change raises the minor number (SemVer §4).
+            Bump::Major if self.major == 0 => (0, self.minor.saturating_add(1), 0),
+            Bump::Major => (self.major.saturating_add(1), 0, 0),
+            Bump::Minor => (self.major, self.minor.saturating_add(1), 0),
+            Bump::Patch => (self.major, self.minor, self.patch.saturating_add(1)),
+        };
+        Self { prefix: self.prefix.clone(), major, minor, patch, pre: None }
+    }
+
+    fn candidate_number(&self) -> Option<u64> {
+        self.pre.as_deref()?.strip_prefix("rc.")?.parse().ok()
+    }
+}
+
+/// The next candidate: the highest final version raised by the strongest commit since it, then the first `rc`
+/// number that nobody has taken. Without a final version the first one is `v0.1.0`.
+pub fn next_candidate<'a>(taken: impl Iterator<Item = &'a Version>, messages: &[String]) -> Version {
+    let taken: Vec<&Version> = taken.collect();
+    let last = taken.iter().filter(|v| v.is_final()).max();
+    let strongest = messages.iter().map(|m| bump(m)).max().unwrap_or(Bump::Patch);
+    let base = last.map_or_else(
+        || Version { prefix: "v".to_owned(), major: 0, minor: 1, patch: 0, pre: None },
+        |v| v.bumped(strongest),
+    );
+    let number = taken
+        .iter()
+        .filter(|v| (v.major, v.minor, v.patch) == (base.major, base.minor, base.patch))
+        .filter_map(|v| v.candidate_number())
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
+    Version { pre: Some(format!("rc.{number}")), ..base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn versions_keep_their_spelling_and_sort_by_semver() {
+        for text in ["v1.4.2", "1.4.2-rc.1", "release-1.0.0", "v0.1.0-rc.10"] {
+            assert_eq!(v(text).to_string(), text);
+        }
+        let sorted = ["v1.0.0-alpha", "v1.0.0-rc.2", "v1.0.0-rc.10", "v1.0.0", "v1.0.1-rc.1", "v1.10.0"];
+        assert!(sorted.windows(2).all(|w| v(w[0]) < v(w[1])));
+    }
+
+    #[test]
+    fn t42_a_version_is_never_a_path_or_an_option() {
+        for text in ["../../x", "a/b", "-1.0.0", "1.0", "1.0.0.0", "v1.0.0-", "01.0.0", "", "HEAD", "1.0.0 x"] {
+            assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+        assert!(format!("v1.0.0-{}", "x".repeat(300)).parse::<Version>().is_err());
+    }
+
+    #[test]
+    fn the_next_candidate_follows_the_strongest_commit() {
+        let next = |taken: &[&str], messages: &[&str]| {
+            let taken: Vec<Version> = taken.iter().map(|t| v(t)).collect();
+            let messages: Vec<String> = messages.iter().map(|m| (*m).to_owned()).collect();
+            next_candidate(taken.iter(), &messages).to_string()
+        };
+        assert_eq!(next(&[], &["feat: start"]), "v0.1.0-rc.1");
+        assert_eq!(next(&["v1.2.3"], &["fix: a", "feat(x): b"]), "v1.3.0-rc.1");
+        assert_eq!(next(&["v1.2.3"], &["Merge pull request #4"]), "v1.2.4-rc.1");
+        assert_eq!(next(&["v1.2.3", "v1.3.0-rc.1"], &["feat: b"]), "v1.3.0-rc.2");
+        assert_eq!(next(&["v1.2.3"], &["feat!: drop x"]), "v2.0.0-rc.1");
+        assert_eq!(next(&["v1.2.3"], &["fix: x\n\nBREAKING CHANGE: y"]), "v2.0.0-rc.1");
+        assert_eq!(next(&["0.3.1"], &["feat!: drop x"]), "0.4.0-rc.1");
+    }
+}
