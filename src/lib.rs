@@ -5,4 +5,5 @@
 
 pub mod clock;
 pub mod domain;
+pub mod store;
 pub mod trouble;
