@@ -7,4 +7,5 @@ pub mod clock;
 pub mod domain;
 pub mod forge;
 pub mod secret;
+pub mod store;
 pub mod trouble;

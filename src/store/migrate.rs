@@ -1,0 +1,88 @@
+//! Brings the schema up to date under a lock and refuses one that is newer than this program.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+
+use crate::store::session::trouble;
+use crate::trouble::{Outcome, Trouble};
+
+/// One step of the schema: the version it makes, and its text for each engine. Steps are never edited, only added.
+struct Migration {
+    version: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_first.sql"),
+}];
+
+/// The advisory lock under which replicas that start together migrate one after the other ("liftlock" in ASCII).
+const MIGRATE_LOCK: &str = "SELECT pg_advisory_xact_lock(7811887346893447019)";
+
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+fn check_not_newer(found: i64) -> Outcome<()> {
+    let known = newest();
+    if found > known {
+        return Err(Trouble::refused(format!(
+            "the database has schema {found}, this program knows {known}: \
+             start the newer liftlock that wrote it, or restore the backup made before"
+        )));
+    }
+    Ok(())
+}
+
+/// Migrates a `SQLite` file; `user_version` holds the schema.
+pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Outcome<()> {
+    // Taking the write lock first makes a second process wait and then find the work done.
+    let mut work =
+        connection.begin_with("BEGIN IMMEDIATE").await.map_err(|e| trouble("lock the database", e))?;
+    let row = sqlx::query("PRAGMA user_version").fetch_one(&mut *work).await;
+    let row = row.map_err(|e| trouble("read the schema version", e))?;
+    let found: i64 = row.try_get(0).map_err(|e| trouble("read the schema version", e))?;
+    check_not_newer(found)?;
+    if found == 0 {
+        let row = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *work).await;
+        let row = row.map_err(|e| trouble("look into the database", e))?;
+        let tables: i64 = row.try_get(0).map_err(|e| trouble("look into the database", e))?;
+        if tables > 0 {
+            return Err(Trouble::refused(
+                "the database file belongs to another program: name a file of its own for liftlock",
+            ));
+        }
+    }
+    for step in MIGRATIONS.iter().filter(|m| m.version > found) {
+        sqlx::raw_sql(step.sqlite).execute(&mut *work).await.map_err(|e| trouble("migrate the schema", e))?;
+        let mark = format!("PRAGMA user_version = {}", step.version);
+        let done = sqlx::raw_sql(AssertSqlSafe(mark)).execute(&mut *work).await;
+        done.map_err(|e| trouble("note the schema version", e))?;
+    }
+    work.commit().await.map_err(|e| trouble("migrate the schema", e))
+}
+
+/// Migrates a `PostgreSQL` database; the table `schema_versions` holds the schema.
+pub(super) async fn postgres(connection: &mut PgConnection) -> Outcome<()> {
+    let mut work = connection.begin().await.map_err(|e| trouble("begin to migrate", e))?;
+    let lock = sqlx::raw_sql(MIGRATE_LOCK).execute(&mut *work).await;
+    lock.map_err(|e| trouble("take the lock for migrating", e))?;
+    let table = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY NOT NULL)";
+    sqlx::raw_sql(table).execute(&mut *work).await.map_err(|e| trouble("prepare to migrate", e))?;
+    let row =
+        sqlx::query("SELECT COALESCE(max(version), 0) FROM schema_versions").fetch_one(&mut *work).await;
+    let row = row.map_err(|e| trouble("read the schema version", e))?;
+    let found: i64 = row.try_get(0).map_err(|e| trouble("read the schema version", e))?;
+    check_not_newer(found)?;
+    for step in MIGRATIONS.iter().filter(|m| m.version > found) {
+        sqlx::raw_sql(step.postgres)
+            .execute(&mut *work)
+            .await
+            .map_err(|e| trouble("migrate the schema", e))?;
+        let note = sqlx::query("INSERT INTO schema_versions (version) VALUES ($1)").bind(step.version);
+        note.execute(&mut *work).await.map_err(|e| trouble("note the schema version", e))?;
+    }
+    work.commit().await.map_err(|e| trouble("migrate the schema", e))
+}

@@ -1,0 +1,236 @@
+//! What must survive: deliveries, events, effects owed and what people read, on `SQLite` or `PostgreSQL`.
+//!
+//! One interface, one text per statement. The store knows nothing of the rules: events, effects and read models
+//! reach it as text. Each change is one transaction (the table of boundaries is in ARCHITECTURE.md); on `SQLite`
+//! changes that wait together share one flush.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::domain::time::{Span, Timestamp};
+use crate::trouble::{Outcome, Trouble};
+
+pub mod audit;
+pub mod delivery;
+pub mod duty;
+pub mod effect;
+pub mod health;
+pub mod log;
+pub mod model;
+pub mod step;
+pub mod stream;
+
+mod migrate;
+mod postgres;
+mod session;
+pub mod sql;
+mod sqlite;
+
+use session::{Record, Session};
+
+/// What time leases and due times go by.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The database's own: replicas agree even when their machines do not.
+    Engine,
+    /// One that is moved by hand, for simulations and tests.
+    Hand(HandClock),
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Clone)]
+pub struct HandClock(Arc<AtomicI64>);
+
+impl HandClock {
+    /// A clock that stands at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(now.0)))
+    }
+
+    /// The time it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Moves it forward.
+    pub fn pass(&self, span: Span) {
+        let by = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `sqlite:/path/liftlock.db` or `postgres://user@host/database`.
+    pub url: String,
+    /// What time leases and due times go by.
+    pub clock: Clock,
+    /// How often an effect may fail before it is dead.
+    pub max_attempts: u32,
+    /// How long `SQLite` waits for another program's lock.
+    pub busy_timeout: Span,
+    /// How long a caller waits for an answer at most; then the failure is transient and nothing is promised.
+    pub answer_within: Span,
+    /// Most pages the `SQLite` file may have; `None` leaves it to the disk.
+    pub page_limit: Option<u32>,
+    /// Connections: readers of `SQLite`, or all of `PostgreSQL`.
+    pub connections: u32,
+}
+
+impl Settings {
+    /// The settings of STORAGE §8 for this database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            clock: Clock::Engine,
+            max_attempts: 12,
+            busy_timeout: Span::seconds(5),
+            answer_within: Span::seconds(8),
+            page_limit: None,
+            connections: 8,
+        }
+    }
+}
+
+/// What statements go by beside their values.
+#[derive(Debug, Clone)]
+struct Rules {
+    clock: Clock,
+    max_attempts: u32,
+}
+
+/// A change: what one transaction does.
+trait Change: Send + 'static {
+    /// What the caller learns once it is durable.
+    type Answer: Send + 'static;
+    /// True when somebody may be waiting for this change.
+    const WAKES: bool;
+    /// Runs the statements; an error undoes all of them.
+    fn apply(self, session: &mut Session) -> impl Future<Output = Outcome<Self::Answer>> + Send;
+}
+
+enum Engine {
+    Sqlite(sqlite::Engine),
+    Postgres(postgres::Engine),
+}
+
+struct Inner {
+    engine: Engine,
+    rules: Rules,
+    answer_within: Span,
+    woken: Arc<watch::Sender<u64>>,
+}
+
+/// A handle on the store; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0.engine {
+            Engine::Sqlite(_) => "Store(sqlite)",
+            Engine::Postgres(_) => "Store(postgres)",
+        })
+    }
+}
+
+impl Store {
+    /// Opens the database: takes the lock of its folder (`SQLite`), migrates, reads the settings back.
+    ///
+    /// Refuses a database of a newer program, a damaged file, one in use by another process, and wrong settings.
+    pub async fn open(settings: &Settings) -> Outcome<Self> {
+        let rules = Rules { clock: settings.clock.clone(), max_attempts: settings.max_attempts };
+        let woken = Arc::new(watch::Sender::new(0));
+        let engine = if let Some(path) = settings.url.strip_prefix("sqlite:") {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            Engine::Sqlite(sqlite::Engine::open(path, settings, rules.clone()).await?)
+        } else if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
+            Engine::Postgres(postgres::Engine::open(settings, rules.clone(), Arc::clone(&woken)).await?)
+        } else {
+            return Err(Trouble::refused(
+                "the database URL starts with neither `sqlite:` nor `postgres://`; write `sqlite:/path/liftlock.db`",
+            ));
+        };
+        let inner = Inner { engine, rules, answer_within: settings.answer_within, woken };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Finishes what was accepted, closes the connections and gives the lock back.
+    pub async fn close(&self) {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.close().await,
+            Engine::Postgres(engine) => engine.close().await,
+        }
+    }
+
+    /// Changes whenever there may be something to claim or to show; level-triggered, so nothing is missed.
+    pub fn woken(&self) -> watch::Receiver<u64> {
+        self.0.woken.subscribe()
+    }
+
+    /// The time leases and due times go by.
+    pub async fn now(&self) -> Outcome<Timestamp> {
+        within(self.0.answer_within, async { self.session().await?.now().await }).await
+    }
+
+    /// Runs a change as one transaction and answers when it is durable.
+    async fn change<C: Change>(&self, change: C) -> Outcome<C::Answer> {
+        let answer = within(self.0.answer_within, async {
+            match &self.0.engine {
+                Engine::Sqlite(engine) => engine.change(change).await,
+                Engine::Postgres(engine) => engine.change(change, self.0.rules.clone()).await,
+            }
+        })
+        .await?;
+        if C::WAKES {
+            self.0.woken.send_modify(|count| *count = count.wrapping_add(1));
+            if let Engine::Postgres(engine) = &self.0.engine {
+                engine.notify();
+            }
+        }
+        Ok(answer)
+    }
+
+    /// A connection for reading.
+    async fn session(&self) -> Outcome<Session> {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.session(self.0.rules.clone()).await,
+            Engine::Postgres(engine) => engine.session(self.0.rules.clone()).await,
+        }
+    }
+
+    /// Reads all rows of one statement and turns each into what it means.
+    async fn list<T>(
+        &self,
+        text: &'static str,
+        args: Vec<session::Arg>,
+        read: fn(Record) -> Outcome<T>,
+    ) -> Outcome<Vec<T>> {
+        let rows =
+            within(self.0.answer_within, async { self.session().await?.all(text, args).await }).await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Reads the first row of one statement.
+    async fn find<T>(
+        &self,
+        text: &'static str,
+        args: Vec<session::Arg>,
+        read: fn(Record) -> Outcome<T>,
+    ) -> Outcome<Option<T>> {
+        Ok(self.list(text, args, read).await?.into_iter().next())
+    }
+}
+
+/// Bounds a wait, so that a database that hangs becomes an answer (STORAGE §5, rows 10 and 17).
+async fn within<T>(limit: Span, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    match tokio::time::timeout(limit.as_std(), work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Trouble::transient(format!("the database did not answer within {limit}"))),
+    }
+}
