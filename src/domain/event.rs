@@ -499,7 +499,11 @@ impl Created {
     pub fn authors(&self) -> BTreeSet<String> {
         self.changes
             .iter()
-            .map(|c| c.author.as_ref().map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase()))
+            .map(|c| {
+                c.author
+                    .as_ref()
+                    .map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase())
+            })
             .collect()
     }
 }

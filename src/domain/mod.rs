@@ -1,8 +1,15 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
+pub mod approval;
 pub mod effect;
+pub mod event;
+pub mod gate;
 pub mod glob;
 pub mod name;
 pub mod person;
 pub mod pipeline;
+pub mod policy;
+pub mod release;
+pub mod state;
 pub mod time;
+pub mod version;

@@ -23,7 +23,9 @@ pub struct VersionError;
 
 impl fmt::Display for VersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version is `1.4.2` or `1.4.2-rc.1` with an optional prefix such as `v`, at most 64 characters")
+        f.write_str(
+            "a version is `1.4.2` or `1.4.2-rc.1` with an optional prefix such as `v`, at most 64 characters",
+        )
     }
 }
 
@@ -215,7 +217,8 @@ mod tests {
 
     #[test]
     fn t42_a_version_is_never_a_path_or_an_option() {
-        for text in ["../../x", "a/b", "-1.0.0", "1.0", "1.0.0.0", "v1.0.0-", "01.0.0", "", "HEAD", "1.0.0 x"] {
+        for text in ["../../x", "a/b", "-1.0.0", "1.0", "1.0.0.0", "v1.0.0-", "01.0.0", "", "HEAD", "1.0.0 x"]
+        {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
         assert!(format!("v1.0.0-{}", "x".repeat(300)).parse::<Version>().is_err());

@@ -1,0 +1,325 @@
+//! Why a command was not carried out: one variant per reason, with a stable code and the sentence a person reads.
+
+use std::fmt;
+
+use crate::domain::approval::NotCounted;
+use crate::domain::command::Verb;
+use crate::domain::effect::Reaction;
+use crate::domain::markdown::{escape, inline_code};
+use crate::domain::name::{ReleaseNo, StageName, printable};
+use crate::domain::pipeline::Role;
+use crate::domain::state::Illegal;
+
+/// A release in a sentence: version and short commit.
+pub type Named = (String, String);
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The pipeline has no such stage.
+    UnknownStage {
+        /// What was written.
+        stage: String,
+        /// What there is.
+        stages: Vec<String>,
+        /// The command with the nearest stage.
+        nearest: Option<String>,
+    },
+    /// No release is known by that name.
+    UnknownRelease {
+        /// What was written.
+        wanted: String,
+        /// The newest ones.
+        known: Vec<Named>,
+    },
+    /// More than one release could be meant.
+    WhichRelease {
+        /// The verb.
+        verb: Verb,
+        /// The stage.
+        stage: StageName,
+        /// Which ones.
+        waiting: Vec<Named>,
+    },
+    /// Nothing is there that the verb could act on.
+    Nothing {
+        /// The verb.
+        verb: Verb,
+        /// The stage.
+        stage: StageName,
+        /// What there is instead.
+        instead: String,
+    },
+    /// A newer release took the place of the offered one.
+    Moved {
+        /// The offered one.
+        old: String,
+        /// The newer one.
+        new: String,
+        /// The stage.
+        stage: StageName,
+    },
+    /// The offer is as young as the comment: nobody can say that it was read.
+    TooClose {
+        /// The verb.
+        verb: Verb,
+        /// The stage.
+        stage: StageName,
+        /// The release.
+        release: Named,
+    },
+    /// The thread has no release.
+    NoReleaseHere,
+    /// The person's role is too low.
+    NeedsRole {
+        /// The verb.
+        verb: Verb,
+        /// The stage, when it is about one.
+        stage: Option<StageName>,
+        /// What is needed.
+        needs: Role,
+        /// What the person has.
+        has: Role,
+    },
+    /// The person may not approve this.
+    NotEntitled {
+        /// The stage.
+        stage: StageName,
+        /// Whose approval.
+        login: String,
+        /// Why not.
+        why: NotCounted,
+        /// Who could.
+        who: Vec<String>,
+    },
+    /// An older release cannot be deployed over a newer one.
+    OlderThanLive {
+        /// The release.
+        release: String,
+        /// What is live.
+        live: String,
+        /// The stage.
+        stage: StageName,
+    },
+    /// The check cannot be overridden, or is not in the way.
+    NotInTheWay {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: &'static str,
+    },
+    /// There is nothing to roll back to.
+    NoRollback {
+        /// The stage.
+        stage: StageName,
+        /// The release asked for, if one was.
+        wanted: Option<String>,
+    },
+    /// The stage is held.
+    OnHold {
+        /// The stage.
+        stage: StageName,
+        /// The sentence about the hold.
+        hold: String,
+    },
+    /// Only the holder or a maintainer lifts a hold.
+    NotHolder {
+        /// Who holds it.
+        holder: String,
+    },
+    /// There is no approval of this person to take back.
+    NoApproval {
+        /// The stage.
+        stage: StageName,
+    },
+    /// Nothing has been pushed yet.
+    NoPipeline,
+    /// Another run has the environment.
+    Busy {
+        /// The environment.
+        environment: String,
+        /// The release that has it.
+        release: String,
+    },
+    /// The work was decided away, or an older lease reports late (ARCHITECTURE invariant 7).
+    Stale,
+    /// The log and the rules disagree: a mistake of ours.
+    Illegal(Illegal),
+    /// There is no such release in the pipeline: a mistake of ours.
+    Missing(ReleaseNo),
+    /// No more numbers: a pipeline has at most 4 294 967 295 releases.
+    Full,
+}
+
+impl From<Illegal> for Refusal {
+    fn from(illegal: Illegal) -> Self {
+        Self::Illegal(illegal)
+    }
+}
+
+impl Refusal {
+    /// The stable code, for audit, log and `--json`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownStage { .. } => "unknown_stage",
+            Self::UnknownRelease { .. } => "unknown_release",
+            Self::WhichRelease { .. } => "which_release",
+            Self::Nothing { .. } => "nothing_there",
+            Self::Moved { .. } => "offer_replaced",
+            Self::TooClose { .. } => "offer_too_close",
+            Self::NoReleaseHere => "no_release_here",
+            Self::NeedsRole { .. } => "needs_role",
+            Self::NotEntitled { why, .. } => why.code(),
+            Self::OlderThanLive { .. } => "older_than_live",
+            Self::NotInTheWay { .. } => "not_in_the_way",
+            Self::NoRollback { .. } => "no_rollback",
+            Self::OnHold { .. } => "on_hold",
+            Self::NotHolder { .. } => "not_holder",
+            Self::NoApproval { .. } => "no_approval",
+            Self::NoPipeline => "no_pipeline",
+            Self::Busy { .. } => "busy",
+            Self::Stale => "stale",
+            Self::Illegal(_) => "illegal",
+            Self::Missing(_) => "missing",
+            Self::Full => "full",
+        }
+    }
+
+    /// The reaction a comment gets for it (COMMANDS §2).
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            Self::UnknownStage { .. }
+            | Self::UnknownRelease { .. }
+            | Self::WhichRelease { .. }
+            | Self::TooClose { .. }
+            | Self::NoReleaseHere
+            | Self::NoPipeline => Reaction::Confused,
+            Self::Nothing { .. }
+            | Self::Moved { .. }
+            | Self::NeedsRole { .. }
+            | Self::NotEntitled { .. }
+            | Self::OlderThanLive { .. }
+            | Self::NotInTheWay { .. }
+            | Self::NoRollback { .. }
+            | Self::OnHold { .. }
+            | Self::NotHolder { .. }
+            | Self::NoApproval { .. }
+            | Self::Busy { .. }
+            | Self::Stale
+            | Self::Illegal(_)
+            | Self::Missing(_)
+            | Self::Full => Reaction::ThumbsDown,
+        }
+    }
+
+    /// Whether it is about who asked, not what: such answers are given once per person and thread a day (T22).
+    pub fn is_about_rights(&self) -> bool {
+        matches!(self, Self::NeedsRole { .. } | Self::NotEntitled { .. } | Self::NotHolder { .. })
+    }
+}
+
+fn list(names: &[Named]) -> String {
+    names.iter().map(|(version, commit)| format!("`{version}` ({commit})")).collect::<Vec<_>>().join(", ")
+}
+
+/// Markdown in the style of COMMANDS §5: one sign, bold outcome, the next line to type in inline code.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownStage { stage, stages, nearest } => {
+                write!(f, "❓ **No stage {}.** Stages: {}.", inline_code(&printable(stage)), stages.join(", "))?;
+                nearest.iter().try_for_each(|line| write!(f, " Did you mean {}?", inline_code(line)))
+            }
+            Self::UnknownRelease { wanted, known } => {
+                write!(f, "❓ **No release {}.**", inline_code(&printable(wanted)))?;
+                if known.is_empty() { Ok(()) } else { write!(f, " The newest are {}.", list(known)) }
+            }
+            Self::WhichRelease { verb, stage, waiting } => {
+                write!(f, "❓ **Which release?** {} could be meant for {stage}: {}.", waiting.len(), list(waiting))?;
+                waiting.last().iter().try_for_each(|(version, _)| {
+                    write!(f, " Comment {}.", inline_code(&format!("/{verb} {stage} {version}")))
+                })
+            }
+            Self::Nothing { verb, stage, instead } => {
+                write!(f, "ℹ️ **Nothing to {verb} in {stage}.** {instead}")
+            }
+            Self::Moved { old, new, stage } => write!(
+                f,
+                "🔁 **Not approved: {new} replaced {old} for {stage}.** To ship the new one: {}.",
+                inline_code(&format!("/approve {stage} {new}"))
+            ),
+            Self::TooClose { verb, stage, release } => write!(
+                f,
+                "❓ **Which release?** {} ({}) was offered in the same second as your comment. Comment {}.",
+                release.0,
+                release.1,
+                inline_code(&format!("/{verb} {stage} {}", release.0))
+            ),
+            Self::NoReleaseHere => f.write_str(
+                "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
+            ),
+            Self::NeedsRole { verb, stage, needs, has } => {
+                let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
+                write!(
+                    f,
+                    "🔒 **Not done: `/{verb}`{about} needs the {} role; yours is {}.**",
+                    needs.word(),
+                    has.word()
+                )
+            }
+            Self::NotEntitled { stage, login, why, who } => write!(
+                f,
+                "🔒 **Not counted: {} {why}.** {stage} needs {}.",
+                escape(login),
+                escape(&who.join(" or "))
+            ),
+            other => other.fmt_rest(f),
+        }
+    }
+}
+
+impl Refusal {
+    fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OlderThanLive { release, live, stage } => write!(
+                f,
+                "🔒 **Not done: {live} is live in {stage} and newer than {release}.** To put the old one back: {}.",
+                inline_code(&format!("/rollback {stage} {release} -- reason"))
+            ),
+            Self::NotInTheWay { stage, check } => {
+                write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
+            }
+            Self::NoRollback { stage, wanted: Some(wanted) } => write!(
+                f,
+                "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
+                inline_code(&printable(wanted))
+            ),
+            Self::NoRollback { stage, wanted: None } => {
+                write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
+            }
+            Self::OnHold { stage, hold } => write!(
+                f,
+                "⛔ **{stage} is {}.** {} releases it.",
+                escape(hold),
+                inline_code(&format!("/unhold {stage}"))
+            ),
+            Self::NotHolder { holder } => {
+                write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))
+            }
+            Self::NoApproval { stage } => {
+                write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
+            }
+            Self::NoPipeline => f.write_str(
+                "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",
+            ),
+            Self::Busy { environment, release } => {
+                write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
+            }
+            Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
+            Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
+            Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
+            Self::Full => f.write_str("⚠️ **Stopped: this pipeline has no release numbers left.**"),
+            _ => Ok(()),
+        }
+    }
+}
