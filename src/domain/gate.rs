@@ -264,6 +264,16 @@ impl Look<'_> {
 
     /// Older releases go first: in an `all` queue, and in front of a stage that guards its soak (SEMANTICS §4).
     fn order(&self) -> Option<Line> {
+        if let Some(live) = self.state.live_in(&self.stage.name).filter(|l| l.order() > self.release.order()) {
+            // Invariant I7: an older release never starts over a newer one, except as a rollback.
+            return Some(Line {
+                next: Some(format!(
+                    "an approver comments `/rollback {} {} -- reason`",
+                    self.stage.name, self.release.created.version
+                )),
+                ..line(Blocker::Order, Mark::Stop, format!("{} is live here and newer", live.created.version))
+            });
+        }
         let before = self.state.releases.values().filter(|r| r.order() < self.release.order());
         let first = match self.stage.queue {
             QueuePolicy::All => before.clone().find(|r| {

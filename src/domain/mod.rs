@@ -1,15 +1,21 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod command;
+pub mod decide;
 pub mod effect;
 pub mod event;
 pub mod gate;
 pub mod glob;
+pub mod markdown;
 pub mod name;
 pub mod person;
 pub mod pipeline;
+pub mod plan;
 pub mod policy;
+pub mod refusal;
 pub mod release;
 pub mod state;
 pub mod time;
 pub mod version;
+pub mod view;

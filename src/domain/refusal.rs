@@ -127,6 +127,11 @@ pub enum Refusal {
         /// Who holds it.
         holder: String,
     },
+    /// Nothing is on hold there.
+    NotHeld {
+        /// The stage; nothing means all.
+        stage: Option<StageName>,
+    },
     /// There is no approval of this person to take back.
     NoApproval {
         /// The stage.
@@ -175,6 +180,7 @@ impl Refusal {
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
+            Self::NotHeld { .. } => "not_held",
             Self::NoApproval { .. } => "no_approval",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
@@ -203,6 +209,7 @@ impl Refusal {
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
+            | Self::NotHeld { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
             | Self::Stale
@@ -305,6 +312,10 @@ impl Refusal {
             ),
             Self::NotHolder { holder } => {
                 write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))
+            }
+            Self::NotHeld { stage } => {
+                let place = stage.as_ref().map_or("any stage", StageName::as_str);
+                write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
             }
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")

@@ -1,0 +1,416 @@
+//! From the text of a comment to commands, a refusal or nothing (COMMANDS §1).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::domain::command::{Ask, Check, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
+use crate::domain::markdown;
+use crate::domain::name::{NameError, printable};
+
+/// Most commands in one comment; more is a flood.
+pub const MOST_COMMANDS: usize = 5;
+
+/// Longest comment that is read, in characters: the longest that GitHub stores.
+pub const LONGEST_BODY: usize = 65_536;
+
+/// Fewest characters of a reason for an override (SEMANTICS §7).
+const OVERRIDE_REASON_CHARS: usize = 10;
+
+/// Most code points that an error names.
+const SHOWN_POINTS: usize = 5;
+
+/// What a comment asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// One to [`MOST_COMMANDS`] commands, all of them or none to be done.
+    Commands(Vec<Command>),
+    /// A command was meant but is not well written; nothing in the comment is done.
+    Refused(ParseError),
+    /// No command.
+    Nothing {
+        /// What to tell the person, if anything.
+        hint: Option<Hint>,
+    },
+}
+
+/// One command of a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What is asked.
+    pub ask: Ask,
+    /// The line as it was written, for the audit; print it through [`crate::domain::markdown`].
+    pub line: String,
+}
+
+/// What to tell a person whose comment holds no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// A line below the top looks like a command.
+    NotAtTop,
+}
+
+impl Hint {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotAtTop => "not_at_top",
+        }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAtTop => f.write_str(
+                "Commands are read only at the very top of a comment, from its first character. Nothing was done.",
+            ),
+        }
+    }
+}
+
+/// Why nothing in a comment is done, and the line to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The verb of the line at fault.
+    pub verb: Verb,
+    /// What is wrong.
+    pub problem: Problem,
+    /// The line to write instead; `<stage>` stands in it when the stage is not known.
+    pub paste: String,
+}
+
+/// What can be wrong with a line that starts with a known verb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Characters that are not printable ASCII stand before ` -- `; their code points.
+    BadCharacter(Vec<String>),
+    /// The verb needs a stage.
+    NoStage,
+    /// The first word is not a stage.
+    BadStage(NameError),
+    /// The second word is not a release.
+    BadRelease(NameError),
+    /// The second word is not a part that can be retried; the word.
+    BadPart(String),
+    /// `/override` without the check's name.
+    NoCheck,
+    /// The check cannot be overridden; the word.
+    NotOverridable(String),
+    /// One word too many; the word.
+    ExtraWord(String),
+    /// The verb needs a reason.
+    NoReason,
+    /// The reason has fewer characters than an override needs.
+    ShortReason,
+    /// The reason has more than [`Reason::LONGEST`] characters.
+    LongReason,
+    /// More than [`MOST_COMMANDS`] commands.
+    TooManyCommands,
+    /// Two commands that cannot both be meant, without their reasons.
+    Conflict(String, String),
+}
+
+impl Problem {
+    /// The stable code, for audit, logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadCharacter(_) => "bad_character",
+            Self::NoStage => "missing_stage",
+            Self::BadStage(_) => "bad_stage",
+            Self::BadRelease(_) => "bad_release_or_extra_words",
+            Self::BadPart(_) => "bad_part",
+            Self::NoCheck => "missing_check",
+            Self::NotOverridable(_) => "not_overridable",
+            Self::ExtraWord(_) => "too_many_arguments",
+            Self::NoReason => "missing_reason",
+            Self::ShortReason => "reason_too_short",
+            Self::LongReason => "reason_too_long",
+            Self::TooManyCommands => "too_many_commands",
+            Self::Conflict(..) => "conflicting_commands",
+        }
+    }
+}
+
+impl ParseError {
+    /// The stable code, for audit, logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        self.problem.code()
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = self.verb;
+        match &self.problem {
+            Problem::BadCharacter(points) => {
+                write!(f, "The line has characters that no command has: {}", points.join(", "))?;
+            }
+            Problem::NoStage => write!(f, "Which stage? `{verb}` needs its name")?,
+            Problem::BadStage(error) => error.fmt(f)?,
+            Problem::BadRelease(error) => write!(f, "{error}; a note goes behind ` -- `")?,
+            Problem::BadPart(word) => {
+                write!(f, "`{word}` cannot be retried alone: write `verify` or nothing")?;
+            }
+            Problem::NoCheck => write!(f, "Which check? These can be overridden: {}", overridable())?,
+            Problem::NotOverridable(word) => {
+                write!(f, "`{word}` cannot be overridden; these can: {}", overridable())?;
+            }
+            Problem::ExtraWord(word) => {
+                write!(f, "`{word}` is one word too many; a note goes behind ` -- `")?;
+            }
+            Problem::NoReason => write!(f, "`{verb}` needs a reason behind ` -- `")?,
+            Problem::ShortReason => {
+                write!(f, "The reason for `{verb}` needs at least {OVERRIDE_REASON_CHARS} characters")?;
+            }
+            Problem::LongReason => {
+                write!(f, "The text behind ` -- ` has more than {} characters", Reason::LONGEST)?;
+            }
+            Problem::TooManyCommands => write!(f, "A comment holds at most {MOST_COMMANDS} commands")?,
+            Problem::Conflict(first, second) => {
+                write!(f, "`{first}` and `{second}` in one comment contradict each other")?;
+            }
+        }
+        write!(f, ". Nothing in this comment was done. Write `{}`.", self.paste)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+fn overridable() -> String {
+    Check::ALL.map(|check| format!("`{check}`")).join(", ")
+}
+
+/// Reads a comment; with a prefix word, only `/<prefix> <verb> …` is a command.
+///
+/// The commands are the first lines of the comment, the first of them from its first character (a byte order
+/// mark aside); the first line that does not start with a known verb ends them, and what follows is prose.
+pub fn parse(body: Option<&str>, prefix: Option<&str>) -> Parsed {
+    let body = body.unwrap_or_default();
+    if body.chars().nth(LONGEST_BODY).is_some() {
+        return Parsed::Nothing { hint: None };
+    }
+    let text = body.strip_prefix('\u{feff}').unwrap_or(body);
+    let mut commands: Vec<Command> = Vec::new();
+    let mut count = 0;
+    for line in lines(text) {
+        let Some((verb, rest)) = opening(line, prefix) else { break };
+        count += 1;
+        let command = match read(verb, rest, prefix, count) {
+            Ok(ask) => Command { ask, line: line.trim_end().to_owned() },
+            Err(error) => return Parsed::Refused(error),
+        };
+        if commands.iter().any(|c| c.ask == command.ask) {
+            continue;
+        }
+        if let Some(other) = commands.iter().find(|c| c.ask.contradicts(&command.ask)) {
+            let paste = other.ask.head(prefix);
+            let problem = Problem::Conflict(paste.clone(), command.ask.head(prefix));
+            return Parsed::Refused(ParseError { verb, problem, paste });
+        }
+        commands.push(command);
+    }
+    if commands.is_empty() {
+        Parsed::Nothing { hint: hint::of(text, prefix) }
+    } else {
+        Parsed::Commands(commands)
+    }
+}
+
+/// The lines of a comment; they end with LF or CR LF, nothing else.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
+}
+
+/// The known verb that a line starts with, and what stands behind it.
+pub(super) fn opening<'a>(line: &'a str, prefix: Option<&str>) -> Option<(Verb, &'a str)> {
+    let mut rest = line.strip_prefix('/')?;
+    if let Some(prefix) = prefix {
+        let (word, behind) = rest.split_at_checked(prefix.len())?;
+        if !word.eq_ignore_ascii_case(prefix) || !behind.starts_with(is_blank) {
+            return None;
+        }
+        rest = behind.trim_start_matches(is_blank);
+    }
+    let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let (word, behind) = rest.split_at_checked(letters)?;
+    // A character that a person takes for a space ends the word too: the line is then refused, not ignored.
+    let ends = behind.chars().next().is_none_or(|c| is_blank(c) || !is_printable(c));
+    Verb::of_word(word).filter(|_| ends).map(|verb| (verb, behind))
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+fn is_printable(c: char) -> bool {
+    c.is_ascii_graphic()
+}
+
+/// Reads what stands behind the verb of the comment's command number `count`.
+fn read(verb: Verb, rest: &str, prefix: Option<&str>, count: usize) -> Result<Ask, ParseError> {
+    let (args, reason) = split_reason(rest);
+    let mut line = Line { verb, prefix, words: words(args), reason, stage: None };
+    if count > MOST_COMMANDS {
+        return Err(line.wrong(Problem::TooManyCommands));
+    }
+    let odd: BTreeSet<char> = args.chars().filter(|c| !is_blank(*c) && !is_printable(*c)).collect();
+    if !odd.is_empty() {
+        let points = odd.iter().take(SHOWN_POINTS).map(|c| format!("U+{:04X}", u32::from(*c))).collect();
+        return Err(line.wrong(Problem::BadCharacter(points)));
+    }
+    let ask = line.ask()?;
+    line.end()?;
+    Ok(ask)
+}
+
+/// Parts the arguments from the text behind the first word that is `--`.
+fn split_reason(rest: &str) -> (&str, Option<&str>) {
+    let mut at = 0;
+    for word in rest.split(is_blank) {
+        if word == "--" {
+            return (rest.get(..at).unwrap_or_default(), rest.get(at + word.len()..));
+        }
+        at += word.len() + 1;
+    }
+    (rest, None)
+}
+
+type Words<'a> = std::iter::Filter<std::str::Split<'a, fn(char) -> bool>, fn(&&'a str) -> bool>;
+
+fn words(args: &str) -> Words<'_> {
+    let blank: fn(char) -> bool = is_blank;
+    let not_empty: fn(&&str) -> bool = |word| !word.is_empty();
+    args.split(blank).filter(not_empty)
+}
+
+/// A command line that is being read, and what is known of it for an error.
+struct Line<'a> {
+    verb: Verb,
+    prefix: Option<&'a str>,
+    words: Words<'a>,
+    reason: Option<&'a str>,
+    stage: Option<StageRef>,
+}
+
+impl Line<'_> {
+    fn ask(&mut self) -> Result<Ask, ParseError> {
+        Ok(match self.verb {
+            Verb::Approve => {
+                Ask::Approve { stage: self.stage()?, release: self.release()?, note: self.note()? }
+            }
+            Verb::Revoke => Ask::Revoke { stage: self.stage()?, release: self.release()? },
+            Verb::Reject => {
+                Ask::Reject { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
+            }
+            Verb::Hold => Ask::Hold { stage: self.stage_or_all()?, reason: self.reason()? },
+            Verb::Unhold => Ask::Unhold { stage: self.stage_or_all()? },
+            Verb::Promote => Ask::Promote { stage: self.stage()?, release: self.release()? },
+            Verb::Retry => Ask::Retry { stage: self.stage()?, part: self.part()? },
+            Verb::Cancel => Ask::Cancel { stage: self.stage()? },
+            Verb::Rollback => {
+                Ask::Rollback { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
+            }
+            Verb::Override => {
+                Ask::Override { stage: self.stage()?, check: self.check()?, reason: self.reason()? }
+            }
+            Verb::Preview => Ask::Preview { stage: self.stage()?, release: self.release()? },
+            Verb::Why => Ask::Why { stage: self.stage()? },
+            Verb::Status => Ask::Status { stage: self.stage_or_all()? },
+            Verb::Recheck => Ask::Recheck,
+            Verb::Help => Ask::Help,
+        })
+    }
+
+    fn stage(&mut self) -> Result<StageRef, ParseError> {
+        let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoStage))?;
+        let stage: StageRef = word.parse().map_err(|error| self.wrong(Problem::BadStage(error)))?;
+        self.stage = Some(stage.clone());
+        Ok(stage)
+    }
+
+    /// A stage, or nothing or `*` for all of them.
+    fn stage_or_all(&mut self) -> Result<Option<StageRef>, ParseError> {
+        match self.words.clone().next() {
+            None => Ok(None),
+            Some("*") => {
+                self.words.next();
+                Ok(None)
+            }
+            Some(_) => self.stage().map(Some),
+        }
+    }
+
+    fn release(&mut self) -> Result<Option<ReleaseRef>, ParseError> {
+        let Some(word) = self.words.next() else { return Ok(None) };
+        match word.parse() {
+            Ok(release) => {
+                self.end()?;
+                Ok(Some(release))
+            }
+            Err(error) => Err(self.wrong(Problem::BadRelease(error))),
+        }
+    }
+
+    fn part(&mut self) -> Result<Option<Part>, ParseError> {
+        match self.words.next() {
+            None => Ok(None),
+            Some(word) if word.eq_ignore_ascii_case("verify") => Ok(Some(Part::Verify)),
+            Some(word) => Err(self.wrong(Problem::BadPart(printable(word)))),
+        }
+    }
+
+    fn check(&mut self) -> Result<Check, ParseError> {
+        let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoCheck))?;
+        Check::ALL
+            .into_iter()
+            .find(|check| check.word().eq_ignore_ascii_case(word))
+            .ok_or_else(|| self.wrong(Problem::NotOverridable(printable(word))))
+    }
+
+    /// Words left over are an error, and a more useful one than a missing reason.
+    fn end(&mut self) -> Result<(), ParseError> {
+        match self.words.next() {
+            None => Ok(()),
+            Some(word) => Err(self.wrong(Problem::ExtraWord(printable(word)))),
+        }
+    }
+
+    fn reason(&mut self) -> Result<Reason, ParseError> {
+        self.end()?;
+        let reason = self.note()?.ok_or_else(|| self.wrong(Problem::NoReason))?;
+        let short = reason.as_str().chars().nth(OVERRIDE_REASON_CHARS - 1).is_none();
+        if self.verb == Verb::Override && short {
+            return Err(self.wrong(Problem::ShortReason));
+        }
+        Ok(reason)
+    }
+
+    fn note(&self) -> Result<Option<Reason>, ParseError> {
+        let text = markdown::one_line(self.reason.unwrap_or_default());
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Reason::of(&text).map(Some).ok_or_else(|| self.wrong(Problem::LongReason))
+    }
+
+    /// The error, with the line to write instead as far as it is known.
+    fn wrong(&self, problem: Problem) -> ParseError {
+        let mut paste = head(self.verb, self.prefix);
+        match &self.stage {
+            Some(stage) => {
+                paste.push(' ');
+                paste.push_str(&stage.to_string());
+            }
+            None if self.verb.row().usage.contains("stage") => paste.push_str(" <stage>"),
+            None => {}
+        }
+        if self.verb == Verb::Override {
+            paste.push(' ');
+            paste.push_str(Check::Soak.word());
+        }
+        if self.verb.needs_reason() {
+            paste.push_str(" -- reason");
+        }
+        ParseError { verb: self.verb, problem, paste }
+    }
+}

@@ -1,0 +1,394 @@
+//! Command and state give events or a refusal: the one place where anything is decided.
+//!
+//! [`decide`] never looks at a clock and never asks anybody; what it must know of the world arrives in the command.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::command::Ask;
+use crate::domain::effect::Place;
+use crate::domain::event::{BuildOutcome, Change, Event, Failure, Withdrawal};
+use crate::domain::name::{
+    CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+};
+use crate::domain::person::{Person, Standing};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{Release, StageRun};
+use crate::domain::state::State;
+use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
+
+mod act;
+mod advance;
+mod resolve;
+mod speak;
+mod start;
+mod work;
+
+/// Everything that can happen to a pipeline.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// The manifest at the head of the protected branch was read.
+    SeePolicy {
+        /// The head.
+        commit: CommitSha,
+        /// What it declares.
+        pipeline: Box<Pipeline>,
+    },
+    /// A push or a tag should become a release.
+    Start(Box<Start>),
+    /// A pull request's head should be built.
+    Check(Box<CheckRequest>),
+    /// A worker wants to start a piece of work.
+    Begin {
+        /// Which.
+        work: Work,
+        /// The lease's number.
+        fence: u64,
+        /// What was read back from the host just now.
+        fresh: Fresh,
+    },
+    /// A worker ended a piece of work.
+    Finish {
+        /// Which.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// How it ended.
+        ended: Ended,
+    },
+    /// The host told us something about a release.
+    Learn(Learned),
+    /// Somebody said a command.
+    Speak(Box<Spoken>),
+    /// A comment that may hold approvals was edited or deleted.
+    Unspeak {
+        /// The comment.
+        comment: CommentId,
+        /// How it went.
+        why: Withdrawal,
+    },
+    /// A timer came due, or the state should be looked at again.
+    Tick,
+}
+
+/// What a release begins with, read from the repository.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The commit.
+    pub commit: CommitSha,
+    /// The branch it is on.
+    pub branch: RefName,
+    /// The tag that started it, if one did.
+    pub tag: Option<RefName>,
+    /// Its place on the branch's first-parent line.
+    pub seq: u64,
+    /// Who started it.
+    pub initiator: Option<Person>,
+    /// Who pushed it.
+    pub pusher: Option<Login>,
+    /// Commits since the last release, newest first.
+    pub changes: Vec<Change>,
+    /// The whole messages of those commits, for the version.
+    pub messages: Vec<String>,
+    /// Versions that tags of the repository have taken.
+    pub taken: Vec<Version>,
+    /// The pipeline of exactly this commit.
+    pub pipeline: Box<Pipeline>,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// Seconds since 1970 of the commit.
+    pub epoch_s: i64,
+    /// The newest known release whose commit has this one among its ancestors.
+    pub included_in: Option<ReleaseNo>,
+}
+
+/// A pull request's head.
+#[derive(Debug, Clone)]
+pub struct CheckRequest {
+    /// The head commit.
+    pub commit: CommitSha,
+    /// The pull request.
+    pub thread: Option<ThreadId>,
+    /// The protected branch's pipeline.
+    pub pipeline: Box<Pipeline>,
+    /// Why it will not be built, if so.
+    pub refused: Option<String>,
+    /// Whether somebody asked for it again.
+    pub again: bool,
+}
+
+/// A piece of work of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A build.
+    Build {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try.
+        attempt: u32,
+    },
+    /// A quality build.
+    Check {
+        /// The head commit.
+        commit: CommitSha,
+        /// Which try.
+        attempt: u32,
+    },
+    /// A stage.
+    Deploy {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which admission.
+        admission: u32,
+    },
+}
+
+/// What was read back from the host right before something irreversible (ARCHITECTURE invariant 8).
+#[derive(Debug, Clone, Default)]
+pub struct Fresh {
+    /// The approvers' standing now; who is missing here was not asked about.
+    pub standings: BTreeMap<UserId, Standing>,
+    /// Approvals whose comment is no longer as it was.
+    pub comments_changed: BTreeSet<CommentId>,
+    /// Where the release's tag points now, when it was asked.
+    pub tag: Option<TagNow>,
+    /// Whether the commit is still on its branch.
+    pub off_branch: bool,
+}
+
+/// A tag, asked just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagNow {
+    /// The tag.
+    pub tag: RefName,
+    /// Where it points; nothing when it is gone.
+    pub commit: Option<CommitSha>,
+}
+
+/// How a piece of work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// A build.
+    Build(BuildOutcome),
+    /// A stage.
+    Stage(StageEnd),
+}
+
+/// How a stage's commands ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageEnd {
+    /// All of them passed.
+    Passed {
+        /// In so many milliseconds.
+        took_ms: u64,
+    },
+    /// One said no.
+    Failed(Failure),
+    /// They ran longer than the stage's timeout.
+    TimedOut(Failure),
+    /// They were stopped because somebody cancelled.
+    Stopped,
+    /// It could not be done.
+    Errored(String),
+    /// The stored artifact is not what was sealed; not overridable (SEMANTICS §7, THREATS T44).
+    Tampered(String),
+}
+
+/// What the host told us.
+#[derive(Debug, Clone)]
+pub enum Learned {
+    /// Where a release's tag points.
+    Tag {
+        /// The release.
+        release: ReleaseNo,
+        /// The tag.
+        tag: RefName,
+        /// Where it points; nothing when it is gone.
+        commit: Option<CommitSha>,
+    },
+    /// Where a release is spoken about.
+    Place {
+        /// The release.
+        release: ReleaseNo,
+        /// Where.
+        place: Place,
+    },
+    /// An offer was shown.
+    Offer {
+        /// The release.
+        release: ReleaseNo,
+        /// The stage.
+        stage: StageName,
+        /// The attempt.
+        attempt: u32,
+        /// Where.
+        place: Place,
+        /// The host's time of our comment.
+        at: Timestamp,
+    },
+    /// Something a person should look at.
+    Alarm {
+        /// The release, when it is about one.
+        release: Option<ReleaseNo>,
+        /// Stable code.
+        code: String,
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// A command somebody said, with who they are.
+#[derive(Debug, Clone)]
+pub struct Spoken {
+    /// What they ask for.
+    pub ask: Ask,
+    /// The line, as written and made printable.
+    pub line: String,
+    /// The comment, unless it came by the API.
+    pub comment: Option<CommentId>,
+    /// Where it was said.
+    pub place: Option<Place>,
+    /// The host's time of it.
+    pub at: Timestamp,
+    /// Digest of the comment's text.
+    pub body: Digest,
+    /// Who said it, asked from the host just now.
+    pub standing: Standing,
+}
+
+/// What happens next; the events are complete: applied in order they give the state that follows.
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+    let mut draft = Draft::of(state, now);
+    match command {
+        Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
+        Command::Start(start) => draft.start(start)?,
+        Command::Check(request) => draft.check(request)?,
+        Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
+        Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
+        Command::Learn(learned) => draft.learn(learned)?,
+        Command::Speak(spoken) => draft.hear(spoken)?,
+        Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
+        Command::Tick => {}
+    }
+    draft.advance()?;
+    Ok(draft.events)
+}
+
+/// The state as it becomes while deciding.
+struct Draft {
+    state: State,
+    events: Vec<Event>,
+    now: Timestamp,
+}
+
+impl Draft {
+    fn of(state: &State, now: Timestamp) -> Self {
+        Self { state: state.clone(), events: Vec::new(), now }
+    }
+
+    fn add(&mut self, event: Event) -> Result<(), Refusal> {
+        self.state.apply(&event, self.now)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn release(&self, no: ReleaseNo) -> Result<std::sync::Arc<Release>, Refusal> {
+        self.state.release(no).cloned().ok_or(Refusal::Missing(no))
+    }
+
+    fn run(&self, no: ReleaseNo, stage: &StageName) -> Result<StageRun, Refusal> {
+        self.release(no)?.run(stage).cloned().ok_or(Refusal::Stale)
+    }
+
+    fn see_policy(&mut self, commit: &CommitSha, pipeline: &Pipeline) -> Result<(), Refusal> {
+        let known = self.state.head.as_ref().is_some_and(|(c, p)| c == commit && **p == *pipeline);
+        if known {
+            return Ok(());
+        }
+        self.add(Event::PolicySeen { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })
+    }
+
+    fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {
+        match learned {
+            Learned::Tag { release, tag, commit } => self.learn_tag(*release, tag, commit.as_ref()),
+            Learned::Place { release, place } => {
+                if self.release(*release)?.place.as_ref() == Some(place) {
+                    return Ok(());
+                }
+                self.add(Event::PlaceFound { release: *release, place: place.clone() })
+            }
+            Learned::Offer { release, stage, attempt, place, at } => {
+                let run = self.run(*release, stage)?;
+                if run.attempt != *attempt || run.offers.iter().any(|o| o.place == *place) {
+                    return Ok(());
+                }
+                self.add(Event::OfferShown {
+                    release: *release,
+                    stage: stage.clone(),
+                    attempt: *attempt,
+                    place: place.clone(),
+                    at: *at,
+                })
+            }
+            Learned::Alarm { release, code, text } => {
+                let known = self.state.alarms.values().any(|a| a.code == *code && a.text == *text);
+                if known {
+                    return Ok(());
+                }
+                self.add(Event::Alarm { release: *release, code: code.clone(), text: text.clone() })
+            }
+        }
+    }
+
+    /// A release keeps its commit; a tag that moves away from it raises an alarm (THREATS T35).
+    fn learn_tag(&mut self, no: ReleaseNo, tag: &RefName, commit: Option<&CommitSha>) -> Result<(), Refusal> {
+        use crate::domain::release::TagState;
+        let release = self.release(no)?;
+        let there = commit == Some(&release.created.commit);
+        let known = match &release.tag {
+            TagState::Unknown => false,
+            TagState::There => there,
+            TagState::Moved(to) => !there && to.as_ref() == commit,
+        };
+        if known {
+            return Ok(());
+        }
+        self.add(Event::TagSeen { release: no, tag: tag.clone(), commit: commit.cloned() })?;
+        if there {
+            return Ok(());
+        }
+        let short = release.created.commit.short();
+        let text = commit.map_or_else(
+            || format!("Tag {tag} is gone. The release keeps {short}; nothing was rebuilt."),
+            |to| {
+                format!("Tag {tag} moved from {short} to {}. The release keeps {short}; nothing was rebuilt.", to.short())
+            },
+        );
+        self.add(Event::Alarm { release: Some(no), code: "tag_moved".to_owned(), text })
+    }
+
+    fn unspeak(&mut self, comment: &CommentId, why: Withdrawal) -> Result<(), Refusal> {
+        let gone: Vec<Event> = self
+            .state
+            .approvals_by_comment(comment)
+            .filter(|(_, _, run)| run.state.waits())
+            .flat_map(|(release, stage, run)| {
+                run.approvals.iter().filter(|a| a.comment.as_ref() == Some(comment)).map(|a| {
+                    Event::ApprovalWithdrawn {
+                        release: release.no(),
+                        stage: stage.clone(),
+                        attempt: run.attempt,
+                        person: a.standing.person.id,
+                        why,
+                    }
+                })
+            })
+            .collect();
+        gone.into_iter().try_for_each(|event| self.add(event))
+    }
+}

@@ -1,0 +1,238 @@
+//! Verbs that make a stage move or show it: promote, retry, cancel, rollback, override, preview, why, status.
+
+use std::sync::Arc;
+
+use crate::domain::command::{Check, ReleaseRef, StageRef, Verb};
+use crate::domain::decide::speak::{Told, needs};
+use crate::domain::decide::{Draft, Spoken};
+use crate::domain::event::{Event, Overridable, RunKind};
+use crate::domain::gate::{Blocker, verdict};
+use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::pipeline::Role;
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{BuildState, Release, StageState, Transition};
+use crate::domain::view;
+
+/// What `/retry` calls the build, which is not a stage; manifests may not name a stage so.
+const BUILD: &str = "build";
+
+impl Draft {
+    pub(super) fn promote(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
+        let stage = self.stage(Verb::Promote, stage)?;
+        needs(spoken, Some(&stage), Role::Write)?;
+        let release = self.for_action(spoken, &stage, |run| run.state.waits())?;
+        let Some(run) = release.run(&stage).filter(|run| run.state.waits()) else {
+            return Err(self.cannot_start(Verb::Promote, &release, &stage));
+        };
+        if run.promoted.is_none() {
+            self.add(Event::Promoted {
+                release: release.no(),
+                stage,
+                attempt: run.attempt,
+                by: spoken.standing.person.clone(),
+            })?;
+        }
+        Ok(Told::started())
+    }
+
+    /// The same bytes again, never new ones (THREATS T24).
+    pub(super) fn retry(&mut self, spoken: &Spoken, wanted: &StageRef) -> Result<Told, Refusal> {
+        if wanted.stage.as_str() == BUILD {
+            return self.retry_build(spoken, &wanted.stage);
+        }
+        let stage = self.stage(Verb::Retry, wanted)?;
+        needs(spoken, Some(&stage), Role::Write)?;
+        let release = self.for_action(spoken, &stage, |run| run.state.is_bad_end())?;
+        let Some(run) = release.run(&stage).filter(|run| run.state.is_terminal()) else {
+            return Err(self.cannot_start(Verb::Retry, &release, &stage));
+        };
+        let newer = self.state.live_in(&stage).filter(|live| live.order() > release.order());
+        if run.state == StageState::Superseded || (newer.is_some() && run.kind != RunKind::Rollback) {
+            return Err(self.cannot_start(Verb::Retry, &release, &stage));
+        }
+        let kind = if run.kind == RunKind::Rollback { RunKind::Rollback } else { RunKind::Redeploy };
+        let by = Some(spoken.standing.person.clone());
+        self.open_again(release.no(), &stage, kind, (by, None))?;
+        self.reopen_below(release.no(), &stage)?;
+        Ok(Told::started())
+    }
+
+    /// Stages that were skipped because this one failed wait for it again.
+    fn reopen_below(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+        for below in self.downstream(no, stage)? {
+            let skipped = self.release(no)?.state_in(&below) == Some(StageState::SkippedUpstream);
+            if skipped {
+                self.open_again(no, &below, RunKind::Deploy, (None, None))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retry_build(&mut self, spoken: &Spoken, build: &StageName) -> Result<Told, Refusal> {
+        needs(spoken, Some(build), Role::Write)?;
+        let failed = |r: &&Arc<Release>| matches!(r.build, BuildState::Failed(_));
+        let all = self.state.in_order();
+        let Some(release) = all.into_iter().rev().find(failed).cloned() else {
+            let instead = "No build has failed.".to_owned();
+            return Err(Refusal::Nothing { verb: Verb::Retry, stage: build.clone(), instead });
+        };
+        let attempt = release.build_attempt.saturating_add(1);
+        let by = Some(spoken.standing.person.clone());
+        self.add(Event::BuildRetried { release: release.no(), attempt, by })?;
+        Ok(Told::started())
+    }
+
+    pub(super) fn cancel(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
+        let stage = self.stage(Verb::Cancel, stage)?;
+        needs(spoken, Some(&stage), Role::Write)?;
+        let running = self.with_run(&stage, |run| run.state.occupies()).pop();
+        let release = match running {
+            Some(release) => release,
+            None => self.for_action(spoken, &stage, |run| run.state.waits())?,
+        };
+        let state = release.state_in(&stage);
+        let by = self.by(spoken, None);
+        let to = match state {
+            Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => StageState::Cancelled,
+            Some(StageState::Running | StageState::Paused) => StageState::Cancelling,
+            _ => return Err(self.cannot_start(Verb::Cancel, &release, &stage)),
+        };
+        self.move_stage(release.no(), &stage, (Transition::Cancel, to), by)?;
+        Ok(Told::started())
+    }
+
+    /// SEMANTICS §8: a promotion of the newest earlier release that succeeded here, is not vetoed and not live.
+    pub(super) fn rollback(
+        &mut self,
+        spoken: &Spoken,
+        stage: &StageName,
+        wanted: Option<&ReleaseRef>,
+    ) -> Result<Told, Refusal> {
+        let target = match wanted {
+            Some(wanted) => {
+                let release = self.named(wanted, Verb::Rollback, stage)?;
+                let good = self.rollback_targets(stage).iter().any(|r| r.no() == release.no());
+                let wanted = Some(wanted.to_string());
+                if good { release } else { return Err(Refusal::NoRollback { stage: stage.clone(), wanted }) }
+            }
+            None => self
+                .rollback_targets(stage)
+                .pop()
+                .ok_or_else(|| Refusal::NoRollback { stage: stage.clone(), wanted: None })?,
+        };
+        self.must_be_approver(spoken, &target, stage)?;
+        if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
+            return Err(self.cannot_start(Verb::Rollback, &target, stage));
+        }
+        let by = Some(spoken.standing.person.clone());
+        self.open_again(target.no(), stage, RunKind::Rollback, (by, None))?;
+        self.approve_own_rollback(spoken, &target, stage)?;
+        Ok(Told::started())
+    }
+
+    /// Releases that succeeded in the stage, without the one that runs there and the vetoed, oldest first.
+    fn rollback_targets(&self, stage: &StageName) -> Vec<Arc<Release>> {
+        let live = self.state.live_in(stage).map(|r| r.no());
+        let history = self.state.history.get(stage).map(Vec::as_slice).unwrap_or_default();
+        let limit = self.live_order(stage);
+        let mut all: Vec<Arc<Release>> = history
+            .iter()
+            .filter(|no| Some(**no) != live && !self.state.vetoes.contains_key(&(stage.clone(), **no)))
+            .filter_map(|no| self.state.release(*no).cloned())
+            .filter(|r| limit.is_none_or(|order| r.order() < order))
+            .collect();
+        all.sort_by_key(|r| r.order());
+        all
+    }
+
+    /// Where what runs in the stage, or was last tried there, stands in the order of commits.
+    fn live_order(&self, stage: &StageName) -> Option<(u64, ReleaseNo)> {
+        use crate::domain::state::Live;
+        match self.state.live.get(stage)? {
+            Live::Release(no, _) | Live::Unknown(no) => self.state.release(*no).map(|r| r.order()),
+        }
+    }
+
+    /// Who asks for a rollback and may approve it has said so already.
+    fn approve_own_rollback(
+        &mut self,
+        spoken: &Spoken,
+        target: &Release,
+        stage: &StageName,
+    ) -> Result<(), Refusal> {
+        use crate::domain::event::Approval;
+        let release = self.release(target.no())?;
+        let Some((run, digest)) = release.run(stage).zip(release.digest.clone()) else { return Ok(()) };
+        self.add(Event::Approved {
+            release: release.no(),
+            stage: stage.clone(),
+            attempt: run.attempt,
+            approval: Box::new(Approval {
+                standing: spoken.standing.clone(),
+                comment: spoken.comment.clone(),
+                body: spoken.body.clone(),
+                digest,
+                commit: release.created.commit.clone(),
+                note: None,
+                at: spoken.at,
+            }),
+        })
+    }
+
+    /// SEMANTICS §7: on the record, bound to this attempt, and never for anything but these checks.
+    pub(super) fn pass_over(
+        &mut self,
+        spoken: &Spoken,
+        stage: &StageName,
+        check: Check,
+        reason: &str,
+    ) -> Result<Told, Refusal> {
+        needs(spoken, Some(stage), Role::Admin)?;
+        let (check, blocker) = match check {
+            Check::Soak => (Overridable::Soak, Blocker::Soak),
+            Check::Deps => (Overridable::Deps, Blocker::Deps),
+        };
+        let release = self.for_action(spoken, stage, |run| run.state == StageState::Pending)?;
+        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        let in_the_way = verdict(&self.state, &release, rule, self.now).blockers().any(|l| l.blocker == blocker);
+        if !in_the_way {
+            return Err(Refusal::NotInTheWay { stage: stage.clone(), check: check.word() });
+        }
+        let attempt = release.run(stage).map_or(1, |run| run.attempt);
+        self.add(Event::Overridden {
+            release: release.no(),
+            stage: stage.clone(),
+            attempt,
+            check,
+            by: spoken.standing.person.clone(),
+            reason: reason.to_owned(),
+        })?;
+        Ok(Told::text(view::override_line(&release, stage, check, (&spoken.standing.person, reason))))
+    }
+
+    pub(super) fn preview(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
+        let stage = self.stage(Verb::Preview, stage)?;
+        needs(spoken, Some(&stage), Role::Read)?;
+        let release = self.for_action(spoken, &stage, |run| !run.state.is_terminal())?;
+        Ok(Told::text(view::preview(&self.state, &release, &stage, self.now)))
+    }
+
+    pub(super) fn why(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
+        let stage = self.stage(Verb::Why, stage)?;
+        needs(spoken, Some(&stage), Role::Read)?;
+        let release = self.for_action(spoken, &stage, |_| true)?;
+        Ok(Told::text(view::why_markdown(&self.state, &release, &stage, self.now)))
+    }
+
+    pub(super) fn status(&mut self, spoken: &Spoken, stage: Option<&StageRef>) -> Result<Told, Refusal> {
+        let stage = stage.map(|s| self.stage(Verb::Status, s)).transpose()?;
+        needs(spoken, stage.as_ref(), Role::Read)?;
+        Ok(Told::text(view::status_markdown(&self.state, stage.as_ref(), self.now)))
+    }
+
+    /// A release whose bytes were found changed stays vetoed for ever.
+    pub(super) fn tampered(&self, no: ReleaseNo) -> bool {
+        self.state.alarms.values().any(|a| a.release == Some(no) && a.code == "digest_mismatch")
+    }
+}
+

@@ -1,0 +1,298 @@
+//! What people say: who may, what it changes, and what they are told.
+
+use crate::domain::approval::{approvers, default_rule, entitled, rule_for, stage_approvers, tally};
+use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
+use crate::domain::decide::{Draft, Spoken};
+use crate::domain::effect::Reaction;
+use crate::domain::event::{Approval, Detail, Event, Heard, Withdrawal};
+use crate::domain::name::StageName;
+use crate::domain::person::Account;
+use crate::domain::pipeline::Role;
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{Release, StageState, Transition};
+use crate::domain::time::Span;
+use crate::domain::view;
+
+/// Answers in words per thread and ten minutes; beyond that only reactions, so that two bots cannot talk (T14).
+const REPLIES_PER_THREAD: usize = 5;
+/// The window of [`REPLIES_PER_THREAD`].
+const REPLY_WINDOW: Span = Span::minutes(10);
+/// Somebody without the right is told so once a day and thread (THREATS T22).
+const RIGHTS_WINDOW: Span = Span::hours(24);
+
+/// What the speaker is told.
+pub(super) struct Told {
+    reaction: Reaction,
+    reply: Option<String>,
+}
+
+impl Told {
+    pub(super) fn started() -> Self {
+        Self { reaction: Reaction::Rocket, reply: None }
+    }
+
+    pub(super) fn counted() -> Self {
+        Self { reaction: Reaction::ThumbsUp, reply: None }
+    }
+
+    pub(super) fn text(reply: String) -> Self {
+        Self { reaction: Reaction::Rocket, reply: Some(reply) }
+    }
+}
+
+impl Draft {
+    /// Carries a command out, or records why not; both are on the record with who said what.
+    pub(super) fn hear(&mut self, spoken: &Spoken) -> Result<(), Refusal> {
+        let (code, told) = match self.carry_out(spoken) {
+            Ok(told) => ("ok", told),
+            Err(bug @ (Refusal::Illegal(_) | Refusal::Missing(_) | Refusal::Full)) => return Err(bug),
+            Err(refusal) => {
+                let reply = self.may_reply(spoken, &refusal).then(|| refusal.to_string());
+                (refusal.code(), Told { reaction: refusal.reaction(), reply })
+            }
+        };
+        self.add(Event::Heard(Box::new(Heard {
+            comment: spoken.comment.clone(),
+            place: spoken.place.clone(),
+            by: Some(spoken.standing.person.clone()),
+            line: spoken.line.clone(),
+            code: code.to_owned(),
+            reaction: told.reaction,
+            reply: told.reply.filter(|_| self.within_budget(spoken)),
+        })))
+    }
+
+    fn within_budget(&self, spoken: &Spoken) -> bool {
+        let since = |at| self.now.since(at) < REPLY_WINDOW;
+        let recent = self
+            .state
+            .answers
+            .values()
+            .filter(|(at, h)| since(*at) && h.reply.is_some() && h.place == spoken.place)
+            .count();
+        spoken.comment.is_none() || recent < REPLIES_PER_THREAD
+    }
+
+    fn may_reply(&self, spoken: &Spoken, refusal: &Refusal) -> bool {
+        let weak = spoken.standing.role < Role::Write;
+        let told = self.state.answers.values().any(|(at, h)| {
+            self.now.since(*at) < RIGHTS_WINDOW
+                && h.code != "ok"
+                && h.place == spoken.place
+                && h.by.as_ref().is_some_and(|p| p.id == spoken.standing.person.id)
+                && h.reply.is_some()
+        });
+        !(told && (weak || refusal.is_about_rights()))
+    }
+
+    fn carry_out(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {
+        match &spoken.ask {
+            Ask::Approve { stage, release, note } => {
+                let stage = self.stage(Verb::Approve, stage)?;
+                self.approve(spoken, &stage, release.as_ref(), note.as_ref().map(ToString::to_string))
+            }
+            Ask::Revoke { stage, .. } => self.revoke(spoken, stage),
+            Ask::Reject { stage, release, reason } => {
+                let stage = self.stage(Verb::Reject, stage)?;
+                self.reject(spoken, &stage, release.as_ref(), reason.as_str())
+            }
+            Ask::Hold { stage, reason } => self.hold(spoken, stage.as_ref(), reason.as_str()),
+            Ask::Unhold { stage } => self.unhold(spoken, stage.as_ref()),
+            Ask::Promote { stage, .. } => self.promote(spoken, stage),
+            Ask::Retry { stage, .. } => self.retry(spoken, stage),
+            Ask::Cancel { stage } => self.cancel(spoken, stage),
+            Ask::Rollback { stage, release, .. } => {
+                let stage = self.stage(Verb::Rollback, stage)?;
+                self.rollback(spoken, &stage, release.as_ref())
+            }
+            Ask::Override { stage, check, reason } => {
+                let stage = self.stage(Verb::Override, stage)?;
+                self.pass_over(spoken, &stage, *check, reason.as_str())
+            }
+            Ask::Preview { stage, .. } => self.preview(spoken, stage),
+            Ask::Why { stage } => self.why(spoken, stage),
+            Ask::Status { stage } => self.status(spoken, stage.as_ref()),
+            Ask::Recheck => {
+                needs(spoken, None, Role::Read)?;
+                Ok(Told::started())
+            }
+            Ask::Help => {
+                needs(spoken, None, Role::Read)?;
+                Ok(Told::text(view::help(&self.state, &spoken.standing)))
+            }
+        }
+    }
+
+    fn approve(
+        &mut self,
+        spoken: &Spoken,
+        stage: &StageName,
+        wanted: Option<&ReleaseRef>,
+        note: Option<String>,
+    ) -> Result<Told, Refusal> {
+        let release = self.for_consent(spoken, stage, wanted)?;
+        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        let Some(run) = release.run(stage).filter(|run| run.state.waits()) else {
+            return Err(self.cannot_start(Verb::Approve, &release, stage));
+        };
+        let approval = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
+        entitled(&approval, &release, run, &spoken.standing).map_err(|why| Refusal::NotEntitled {
+            stage: stage.clone(),
+            login: spoken.standing.person.login.to_string(),
+            why,
+            who: approvers(&approval).iter().map(ToString::to_string).collect(),
+        })?;
+        let digest = release.digest.clone().ok_or(Refusal::Stale)?;
+        if run.approval_of(spoken.standing.person.id).is_some_and(|a| a.digest == digest) {
+            return Ok(Told::counted());
+        }
+        let (no, attempt) = (release.no(), run.attempt);
+        self.add(Event::Approved {
+            release: no,
+            stage: stage.clone(),
+            attempt,
+            approval: Box::new(Approval {
+                standing: spoken.standing.clone(),
+                comment: spoken.comment.clone(),
+                body: spoken.body.clone(),
+                digest,
+                commit: release.created.commit.clone(),
+                note,
+                at: spoken.at,
+            }),
+        })?;
+        let release = self.release(no)?;
+        let complete = release.run(stage).is_some_and(|run| tally(&approval, &release, run, self.now).complete());
+        Ok(if complete { Told::started() } else { Told::counted() })
+    }
+
+    /// Why this release cannot be approved any more: it is live, it is older than what is live, or it ended.
+    pub(super) fn cannot_start(&self, verb: Verb, release: &Release, stage: &StageName) -> Refusal {
+        use crate::domain::decide::resolve::name;
+        let newer = self.state.live_in(stage).filter(|live| live.order() > release.order());
+        if let Some(live) = newer {
+            return Refusal::OlderThanLive {
+                release: name(release).0,
+                live: live.created.version.to_string(),
+                stage: stage.clone(),
+            };
+        }
+        let state = release.state_in(stage).map_or("not built yet", StageState::word);
+        let instead = format!("{} is {state} there.", release.created.version);
+        Refusal::Nothing { verb, stage: stage.clone(), instead }
+    }
+
+    fn revoke(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
+        let stage = self.stage(Verb::Revoke, stage)?;
+        let person = spoken.standing.person.id;
+        let mine = self.with_run(&stage, |run| run.state.waits());
+        let named = spoken.ask.release().map(|r| self.named(r, Verb::Revoke, &stage)).transpose()?;
+        let mut revoked = 0_u32;
+        for release in mine {
+            if named.as_ref().is_some_and(|n| n.no() != release.no()) {
+                continue;
+            }
+            let Some(run) = release.run(&stage).filter(|run| run.approval_of(person).is_some()) else { continue };
+            self.add(Event::ApprovalWithdrawn {
+                release: release.no(),
+                stage: stage.clone(),
+                attempt: run.attempt,
+                person,
+                why: Withdrawal::Revoked,
+            })?;
+            revoked = revoked.saturating_add(1);
+        }
+        if revoked == 0 { Err(Refusal::NoApproval { stage }) } else { Ok(Told::counted()) }
+    }
+
+    fn reject(
+        &mut self,
+        spoken: &Spoken,
+        stage: &StageName,
+        wanted: Option<&ReleaseRef>,
+        reason: &str,
+    ) -> Result<Told, Refusal> {
+        let release = self.for_consent(spoken, stage, wanted)?;
+        self.must_be_approver(spoken, &release, stage)?;
+        match release.state_in(stage) {
+            Some(StageState::Queued) => {
+                self.move_stage(
+                    release.no(),
+                    stage,
+                    (Transition::BlockersReturned, StageState::Pending),
+                    Detail::None,
+                )?;
+            }
+            Some(StageState::Pending) => {}
+            _ => return Err(self.cannot_start(Verb::Reject, &release, stage)),
+        }
+        let by = self.by(spoken, Some(reason));
+        self.move_stage(release.no(), stage, (Transition::Reject, StageState::Rejected), by)?;
+        Ok(Told::counted())
+    }
+
+    pub(super) fn must_be_approver(&self, spoken: &Spoken, release: &Release, stage: &StageName) -> Result<(), Refusal> {
+        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        let who = stage_approvers(rule);
+        if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
+            return Ok(());
+        }
+        Err(Refusal::NotEntitled {
+            stage: stage.clone(),
+            login: spoken.standing.person.login.to_string(),
+            why: crate::domain::approval::NotCounted::NotInRule,
+            who: who.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    pub(super) fn by(&self, spoken: &Spoken, reason: Option<&str>) -> Detail {
+        Detail::By { person: spoken.standing.person.clone(), reason: reason.map(str::to_owned) }
+    }
+
+    fn hold(&mut self, spoken: &Spoken, stage: Option<&StageRef>, reason: &str) -> Result<Told, Refusal> {
+        let stage = stage.map(|s| self.stage(Verb::Hold, s)).transpose()?;
+        needs(spoken, stage.as_ref(), Role::Write)?;
+        let by = Some(spoken.standing.person.clone());
+        self.add(Event::Held { stage, by, reason: reason.to_owned() })?;
+        Ok(Told::counted())
+    }
+
+    /// Lifts a hold, and with it the vetoes that a rollback or a rewritten branch left in the stage.
+    fn unhold(&mut self, spoken: &Spoken, stage: Option<&StageRef>) -> Result<Told, Refusal> {
+        let stage = stage.map(|s| self.stage(Verb::Unhold, s)).transpose()?;
+        needs(spoken, stage.as_ref(), Role::Write)?;
+        let hold = self.state.holds.get(&stage).cloned();
+        let holder = hold.as_ref().and_then(|h| h.by.as_ref());
+        let mine = holder.is_some_and(|p| p.id == spoken.standing.person.id);
+        if !mine && spoken.standing.role < Role::Maintain {
+            let holder = holder.map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
+            return Err(Refusal::NotHolder { holder });
+        }
+        let vetoes: Vec<_> = self
+            .state
+            .vetoes
+            .keys()
+            .filter(|(at, no)| Some(at) == stage.as_ref() && !self.tampered(*no))
+            .cloned()
+            .collect();
+        if hold.is_none() && vetoes.is_empty() {
+            return Err(Refusal::NotHeld { stage });
+        }
+        if hold.is_some() {
+            self.add(Event::Unheld { stage, by: Some(spoken.standing.person.clone()) })?;
+        }
+        for (stage, release) in vetoes {
+            self.add(Event::VetoLifted { release, stage })?;
+        }
+        Ok(Told::counted())
+    }
+}
+
+/// The speaker has at least this role.
+pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> Result<(), Refusal> {
+    let has = spoken.standing.role;
+    if has >= needs && spoken.standing.kind == Account::Human {
+        return Ok(());
+    }
+    Err(Refusal::NeedsRole { verb: spoken.ask.verb(), stage: stage.cloned(), needs, has })
+}

@@ -1,0 +1,107 @@
+//! How a release begins: from a push, from a tag, or as a quality build of a pull request.
+
+use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
+use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
+use crate::domain::name::ReleaseNo;
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{StageState, Transition};
+use crate::domain::state::CheckProgress;
+use crate::domain::version::{Version, next_candidate};
+
+/// Most commits a release lists; older ones are counted by the compare link.
+const MAX_CHANGES: usize = 200;
+
+impl Draft {
+    pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
+        let version = match &start.tag {
+            None if self.has_release_of_push(start) => return Ok(()),
+            None => next_candidate(start.taken.iter().chain(self.state.versions()), &start.messages),
+            Some(tag) => {
+                let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
+                if let Some(no) = self.release_of_version(&version) {
+                    // Our own tag comes back as a push, and a tag that somebody moved is not a new release.
+                    let commit = Some(start.commit.clone());
+                    return self.learn(&Learned::Tag { release: no, tag: tag.clone(), commit });
+                }
+                version
+            }
+        };
+        let no = self.state.next_no().ok_or(Refusal::Full)?;
+        let created = Created {
+            release: no,
+            seq: start.seq,
+            version,
+            commit: start.commit.clone(),
+            branch: start.branch.clone(),
+            started_by: start.tag.clone().map_or(StartedBy::Push, StartedBy::Tag),
+            initiator: start.initiator.clone(),
+            pusher: start.pusher.clone(),
+            changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
+            pipeline: start.pipeline.clone(),
+            manifest: start.manifest.clone(),
+            epoch_s: start.epoch_s,
+            included_in: start.included_in,
+        };
+        self.add(Event::ReleaseCreated(Box::new(created)))?;
+        match start.included_in {
+            Some(newer) => self.born_superseded(no, newer),
+            None => Ok(()),
+        }
+    }
+
+    fn has_release_of_push(&self, start: &Start) -> bool {
+        self.state
+            .releases
+            .values()
+            .any(|r| r.created.commit == start.commit && matches!(r.created.started_by, StartedBy::Push))
+    }
+
+    fn release_of_version(&self, version: &Version) -> Option<ReleaseNo> {
+        self.state.releases.values().find(|r| r.created.version == *version).map(|r| r.no())
+    }
+
+    /// A push that arrives after a newer one that contains it (SEMANTICS §1): nothing of it will run.
+    fn born_superseded(&mut self, no: ReleaseNo, newer: ReleaseNo) -> Result<(), Refusal> {
+        self.open_stages(no)?;
+        let release = self.release(no)?;
+        for stage in release.stages.keys() {
+            self.move_stage(no, stage, (Transition::NewerEligible, StageState::Superseded), Detail::Newer(newer))?;
+        }
+        Ok(())
+    }
+
+    /// Every stage of the release gets its first attempt.
+    pub(super) fn open_stages(&mut self, no: ReleaseNo) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        for stage in release.created.pipeline.stage_names() {
+            self.add(Event::StageOpened {
+                release: no,
+                stage: stage.clone(),
+                attempt: 1,
+                kind: RunKind::Deploy,
+                by: None,
+                not_before: None,
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(&mut self, request: &CheckRequest) -> Result<(), Refusal> {
+        let before = self.state.checks.get(&request.commit);
+        let attempt = match before {
+            None => 1,
+            Some(check) if request.again && matches!(check.progress, CheckProgress::Over(_)) => {
+                check.attempt.saturating_add(1)
+            }
+            // A push and a pull request announce the same commit: once is enough.
+            Some(_) => return Ok(()),
+        };
+        self.add(Event::CheckAsked {
+            commit: request.commit.clone(),
+            thread: request.thread.clone(),
+            attempt,
+            pipeline: request.pipeline.clone(),
+            refused: request.refused.clone(),
+        })
+    }
+}

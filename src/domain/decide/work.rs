@@ -1,0 +1,325 @@
+//! How work begins and ends: leases, admission again at the lock, late and lost reports.
+
+use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind, Withdrawal};
+use crate::domain::gate::verdict;
+use crate::domain::name::{CommitSha, ReleaseNo, StageName};
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
+use crate::domain::state::CheckProgress;
+use crate::domain::time::Span;
+
+/// First wait of an automatic retry; it doubles with every attempt (SEMANTICS §8).
+const RETRY_BACKOFF: Span = Span::seconds(30);
+/// Automatic tries of a build that could not be done for reasons of ours; builds may be repeated (invariant 11).
+const BUILD_TRIES: u32 = 3;
+/// The word for work whose end nobody knows.
+const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
+
+impl Draft {
+    pub(super) fn begin(&mut self, work: &Work, fence: u64, fresh: &Fresh) -> Result<(), Refusal> {
+        match work {
+            Work::Build { release, attempt } => self.begin_build(*release, *attempt, fence),
+            Work::Check { commit, attempt } => self.begin_check(commit, *attempt, fence),
+            Work::Deploy { release, stage, attempt, admission } => {
+                let run = self.run(*release, stage)?;
+                if run.attempt != *attempt || run.admissions != *admission {
+                    return Err(Refusal::Stale);
+                }
+                match run.state {
+                    StageState::Queued => self.begin_stage(*release, &run, (stage, fence), fresh),
+                    StageState::Running if run.fence != Some(fence) => {
+                        let detail = Detail::Reason(LOST.to_owned());
+                        self.move_stage(*release, stage, (Transition::InfraError, StageState::Errored), detail)
+                    }
+                    StageState::Cancelling if run.fence != Some(fence) => self.move_stage(
+                        *release,
+                        stage,
+                        (Transition::GraceExpired, StageState::Cancelled),
+                        Detail::Reason(LOST.to_owned()),
+                    ),
+                    _ => Err(Refusal::Stale),
+                }
+            }
+        }
+    }
+
+    fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        match &release.build {
+            BuildState::Waiting | BuildState::Running { .. } if release.build_attempt == attempt => {
+                self.add(Event::BuildStarted { release: no, attempt, fence })
+            }
+            _ => Err(Refusal::Stale),
+        }
+    }
+
+    fn begin_check(&mut self, commit: &CommitSha, attempt: u32, fence: u64) -> Result<(), Refusal> {
+        match self.state.checks.get(commit) {
+            Some(check)
+                if check.attempt == attempt
+                    && matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) =>
+            {
+                self.add(Event::CheckStarted { commit: commit.clone(), attempt, fence })
+            }
+            Some(_) | None => Err(Refusal::Stale),
+        }
+    }
+
+    /// Everything is looked at once more, with what the host says now, before the first command runs (SEMANTICS §2).
+    fn begin_stage(
+        &mut self,
+        no: ReleaseNo,
+        run: &StageRun,
+        (stage, fence): (&StageName, u64),
+        fresh: &Fresh,
+    ) -> Result<(), Refusal> {
+        self.take_fresh(no, stage, run, fresh)?;
+        let release = self.release(no)?;
+        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        if let Some(other) = self.occupant(&release, stage) {
+            let environment = rule.environment.to_string();
+            return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
+        }
+        if verdict(&self.state, &release, rule, self.now).open() {
+            let by = (Transition::LockAcquired, StageState::Running);
+            self.move_stage(no, stage, by, Detail::Fence(fence))
+        } else {
+            self.move_stage(no, stage, (Transition::BlockersReturned, StageState::Pending), Detail::None)
+        }
+    }
+
+    /// The release that has this stage's environment now, in whatever stage (invariant I1).
+    fn occupant(&self, release: &Release, stage: &StageName) -> Option<ReleaseNo> {
+        let environment = &release.rule(stage)?.environment;
+        self.state.releases.values().find_map(|other| {
+            let here = other.stages.iter().any(|(name, runs)| {
+                runs.last().is_some_and(|run| run.state.occupies())
+                    && other.rule(name).is_some_and(|s| s.environment == *environment)
+            });
+            here.then_some(other.no())
+        })
+    }
+
+    fn take_fresh(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        run: &StageRun,
+        fresh: &Fresh,
+    ) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        let rule = release.rule(stage).and_then(|s| crate::domain::approval::rule_for(s, run.kind));
+        for approval in &run.approvals {
+            let person = approval.standing.person.id;
+            let gone = fresh.standings.get(&person).zip(rule.as_ref()).is_some_and(|(now, rule)| {
+                crate::domain::approval::entitled(rule, &release, run, now).is_err()
+            });
+            let changed = approval.comment.as_ref().is_some_and(|c| fresh.comments_changed.contains(c));
+            let why = match (gone, changed) {
+                (true, _) => Withdrawal::NoLongerEntitled,
+                (false, true) => Withdrawal::Edited,
+                (false, false) => continue,
+            };
+            self.add(Event::ApprovalWithdrawn {
+                release: no,
+                stage: stage.clone(),
+                attempt: run.attempt,
+                person,
+                why,
+            })?;
+        }
+        if let Some(tag) = &fresh.tag {
+            self.learn(&Learned::Tag { release: no, tag: tag.tag.clone(), commit: tag.commit.clone() })?;
+        }
+        if fresh.off_branch {
+            self.veto(no, stage, "its commit is no longer on the branch")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn veto(&mut self, no: ReleaseNo, stage: &StageName, reason: &str) -> Result<(), Refusal> {
+        if self.state.vetoes.contains_key(&(stage.clone(), no)) {
+            return Ok(());
+        }
+        self.add(Event::Vetoed { release: no, stage: stage.clone(), reason: reason.to_owned() })
+    }
+
+    pub(super) fn finish(&mut self, work: &Work, fence: u64, ended: &Ended) -> Result<(), Refusal> {
+        match (work, ended) {
+            (Work::Build { release, attempt }, Ended::Build(outcome)) => {
+                self.finish_build(*release, *attempt, fence, outcome)
+            }
+            (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
+                match self.state.checks.get(commit) {
+                    Some(check) if check.attempt == *attempt && check.progress == CheckProgress::Running(fence) => {}
+                    Some(_) | None => return Err(Refusal::Stale),
+                }
+                self.add(Event::CheckFinished {
+                    commit: commit.clone(),
+                    attempt: *attempt,
+                    outcome: outcome.clone(),
+                })
+            }
+            (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
+                let run = self.run(*release, stage)?;
+                let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
+                if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
+            }
+            (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_)) | (Work::Deploy { .. }, Ended::Build(_)) => {
+                Err(Refusal::Stale)
+            }
+        }
+    }
+
+    fn finish_build(
+        &mut self,
+        no: ReleaseNo,
+        attempt: u32,
+        fence: u64,
+        outcome: &BuildOutcome,
+    ) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        if release.build_attempt != attempt || release.build != (BuildState::Running { fence }) {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone() })?;
+        match outcome {
+            BuildOutcome::Sealed(_) => self.open_stages(no),
+            BuildOutcome::Errored(_) if attempt < BUILD_TRIES => {
+                self.add(Event::BuildRetried { release: no, attempt: attempt.saturating_add(1), by: None })
+            }
+            BuildOutcome::Errored(_) | BuildOutcome::Failed(_) | BuildOutcome::Passed => Ok(()),
+        }
+    }
+
+    fn finish_stage(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        run: &StageRun,
+        end: &StageEnd,
+    ) -> Result<(), Refusal> {
+        let cancelling = run.state == StageState::Cancelling;
+        let (by, detail) = match (end, cancelling) {
+            (StageEnd::Passed { took_ms }, false) => {
+                ((Transition::AllPhasesOk, StageState::Succeeded), Detail::Took(*took_ms))
+            }
+            (StageEnd::Passed { took_ms }, true) => {
+                ((Transition::AgentFinished, StageState::Succeeded), Detail::Took(*took_ms))
+            }
+            (StageEnd::Failed(f) | StageEnd::TimedOut(f), true) => {
+                ((Transition::AgentStopped, StageState::Cancelled), Detail::Failed(f.clone()))
+            }
+            (StageEnd::Stopped, true) => ((Transition::AgentStopped, StageState::Cancelled), Detail::None),
+            (StageEnd::Errored(why) | StageEnd::Tampered(why), true) => {
+                ((Transition::AgentStopped, StageState::Cancelled), Detail::Reason(why.clone()))
+            }
+            (StageEnd::Failed(f), false) => {
+                ((Transition::StepFailed, StageState::Failed), Detail::Failed(f.clone()))
+            }
+            (StageEnd::TimedOut(f), false) => {
+                ((Transition::Timeout, StageState::TimedOut), Detail::Failed(f.clone()))
+            }
+            (StageEnd::Stopped, false) => (
+                (Transition::InfraError, StageState::Errored),
+                Detail::Reason("stopped, and nobody had asked for it".to_owned()),
+            ),
+            (StageEnd::Errored(why) | StageEnd::Tampered(why), false) => {
+                ((Transition::InfraError, StageState::Errored), Detail::Reason(why.clone()))
+            }
+        };
+        self.move_stage(no, stage, by, detail)?;
+        if let StageEnd::Tampered(why) = end {
+            self.veto(no, stage, why)?;
+            self.add(Event::Alarm { release: Some(no), code: "digest_mismatch".to_owned(), text: why.clone() })?;
+        }
+        match (by.1, run.kind) {
+            (StageState::Succeeded, RunKind::Rollback) => self.after_rollback(no, stage),
+            (StageState::Errored, _) if !matches!(end, StageEnd::Tampered(_)) => self.retry_by_itself(no, stage, run),
+            (StageState::TimedOut, _) => self.retry_by_itself(no, stage, run),
+            _ => Ok(()),
+        }
+    }
+
+    /// SEMANTICS §8: what was rolled away from may not come back here or further down, and the stage is held.
+    fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+        let back = self.release(no)?;
+        let version = back.created.version.to_string();
+        let newer: Vec<ReleaseNo> = self
+            .state
+            .releases
+            .values()
+            .filter(|r| r.order() > back.order() && r.run(stage).is_some_and(|run| run.started_at.is_some()))
+            .map(|r| r.no())
+            .collect();
+        let reason = format!("rolled back to {version}");
+        for bad in newer {
+            self.veto(bad, stage, &reason)?;
+            for below in self.downstream(bad, stage)? {
+                self.veto(bad, &below, &reason)?;
+            }
+        }
+        self.add(Event::Held { stage: Some(stage.clone()), by: None, reason })
+    }
+
+    /// The stages that need this one, directly or not.
+    pub(super) fn downstream(&self, no: ReleaseNo, stage: &StageName) -> Result<Vec<StageName>, Refusal> {
+        let release = self.release(no)?;
+        let mut found = vec![stage.clone()];
+        for next in &release.rules.stages {
+            if next.needs.iter().any(|need| found.contains(need)) && !found.contains(&next.name) {
+                found.push(next.name.clone());
+            }
+        }
+        found.retain(|name| name != stage);
+        Ok(found)
+    }
+
+    fn retry_by_itself(&mut self, no: ReleaseNo, stage: &StageName, run: &StageRun) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        let retries = release.rule(stage).map_or(0, |s| s.retries);
+        if run.attempt > retries {
+            return Ok(());
+        }
+        let doubled = 1_u64.checked_shl(run.attempt.saturating_sub(1)).unwrap_or(u64::MAX);
+        let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
+        self.open_again(no, stage, run.kind, (None, not_before))
+    }
+
+    /// A further attempt; approvals of the same bytes go along while they are valid (SEMANTICS §3).
+    pub(super) fn open_again(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        kind: RunKind,
+        (by, not_before): (Option<crate::domain::person::Person>, Option<crate::domain::time::Timestamp>),
+    ) -> Result<(), Refusal> {
+        let last = self.run(no, stage)?;
+        let attempt = last.attempt.saturating_add(1);
+        let stage_name = stage.clone();
+        self.add(Event::StageOpened { release: no, stage: stage_name, attempt, kind, by, not_before })?;
+        if kind == RunKind::Rollback {
+            return Ok(());
+        }
+        for approval in last.approvals {
+            let approval = Box::new(approval);
+            self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval })?;
+        }
+        if let Some(by) = last.promoted {
+            self.add(Event::Promoted { release: no, stage: stage.clone(), attempt, by })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn move_stage(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        (transition, to): (Transition, StageState),
+        detail: Detail,
+    ) -> Result<(), Refusal> {
+        let attempt = self.run(no, stage)?.attempt;
+        self.add(Event::StageMoved { release: no, stage: stage.clone(), attempt, transition, to, detail })
+    }
+}

@@ -1,0 +1,317 @@
+//! State gives the effects owed to the world and the next time to look: no choice is left to whoever carries them out.
+//!
+//! `plan` reads state only, never the event that woke it, so that losing a wake-up loses nothing (invariant 5).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::domain::effect::{Effect, Offering, Place};
+use crate::domain::event::RunKind;
+use crate::domain::gate::{Blocker, verdict, waits_since};
+use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
+use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
+use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
+use crate::domain::time::Timestamp;
+use crate::domain::view;
+
+/// An effect and how it is to be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// What makes it unique: the same key is the same effect.
+    pub key: String,
+    /// The effect.
+    pub effect: Effect,
+    /// Which workers take it.
+    pub lane: Lane,
+    /// Effects of one group never run at the same time.
+    pub group: Option<String>,
+    /// Higher goes first.
+    pub priority: i64,
+    /// Not before.
+    pub not_before: Option<Timestamp>,
+    /// Whether running work should stop.
+    pub cancel: bool,
+}
+
+/// Which workers take an effect; each lane has its own limit, so that waits in one never starve another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Builds and quality builds.
+    Build,
+    /// Stages.
+    Deploy,
+    /// Calls to the host.
+    Host,
+    /// Timers.
+    Timer,
+}
+
+impl Lane {
+    /// The store's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Deploy => "deploy",
+            Self::Host => "host",
+            Self::Timer => "timer",
+        }
+    }
+}
+
+/// Everything owed for a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Effects, by key.
+    pub owed: Vec<Owed>,
+    /// When something changes by itself.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// What is still owed. Releases nothing has happened to for [`TOLD_AFTER`] events have been told about already;
+/// they are planned for again when something touches them.
+pub fn plan(state: &State, now: Timestamp) -> Plan {
+    let recent = |touched: u64| state.version.saturating_sub(touched) < TOLD_AFTER;
+    let mut owed = Vec::new();
+    for release in state.releases.values() {
+        let shipping = release.state() == ReleaseState::Superseded && recent_success(state);
+        if release.is_open() || recent(release.touched) || shipping {
+            plan_release(state, release, now, &mut owed);
+        }
+    }
+    plan_deploys(state, &mut owed);
+    for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
+        if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
+            let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };
+            owed.push(work(state, format!("check:{}:{commit}:{}", state.id, check.attempt), effect));
+        }
+        let status = view::check_status(state, commit, check);
+        owed.push(host(state, format!("status:{}:{commit}:{}", state.id.repo, status.context), Effect::Status {
+            commit: commit.clone(),
+            status,
+        }));
+    }
+    plan_answers(state, &mut owed);
+    let wake_at = wake_at(state, now);
+    if let Some(at) = wake_at {
+        let mut wake = host(state, format!("wake:{}", state.id), Effect::Wake);
+        wake.lane = Lane::Timer;
+        wake.not_before = Some(at);
+        owed.push(wake);
+    }
+    Plan { owed, wake_at }
+}
+
+/// A success among the last events may have shipped older commits (SEMANTICS §2).
+fn recent_success(state: &State) -> bool {
+    state.history.values().filter_map(|h| h.last()).filter_map(|no| state.release(*no)).any(|r| {
+        state.version.saturating_sub(r.touched) < TOLD_AFTER
+    })
+}
+
+fn work(state: &State, key: String, effect: Effect) -> Owed {
+    Owed {
+        key,
+        effect,
+        lane: Lane::Build,
+        group: Some(format!("build:{}", state.id)),
+        priority: 0,
+        not_before: None,
+        cancel: false,
+    }
+}
+
+fn host(state: &State, key: String, effect: Effect) -> Owed {
+    // One effect of a pipeline at a time on the host keeps comments in the order of events.
+    let group = Some(format!("host:{}", state.id));
+    Owed { key, effect, lane: Lane::Host, group, priority: 0, not_before: None, cancel: false }
+}
+
+fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mut Vec<Owed>) {
+    let (id, no) = (&state.id, release.no());
+    if matches!(release.build, BuildState::Waiting | BuildState::Running { .. }) {
+        let attempt = release.build_attempt;
+        let effect = Effect::Build { release: no, attempt };
+        owed.push(work(state, format!("build:{id}:{no}:{attempt}"), effect));
+    }
+    plan_statuses(state, release, now, owed);
+    if release.build == BuildState::NotNeeded {
+        return;
+    }
+    if let (BuildState::Sealed, TagState::Unknown, Ok(tag)) =
+        (&release.build, &release.tag, release.created.version.to_string().parse::<RefName>())
+    {
+        let digest = release.shown_digest().map_or("", |d| d.as_str());
+        owed.push(host(state, format!("tag:{id}:{no}"), Effect::Tag {
+            release: no,
+            tag,
+            commit: release.created.commit.clone(),
+            message: format!("{}\n\nArtifact: {digest}\n", release.created.version),
+        }));
+    }
+    match &release.place {
+        None => owed.push(host(state, format!("thread:{id}:{no}"), Effect::Thread {
+            release: no,
+            commit: release.created.commit.clone(),
+            title: format!("Release {} of {}", release.created.version, id.name),
+        })),
+        Some(place) => plan_comments(state, release, (place, now), owed),
+    }
+}
+
+/// Only the newest release of a commit speaks for it.
+fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Vec<Owed>) {
+    let later = state.releases.values().any(|r| r.created.commit == release.created.commit && r.no() > release.no());
+    if later {
+        return;
+    }
+    let mut statuses = vec![view::build_status(state, release)];
+    statuses.extend(release.rules.stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
+    for status in statuses {
+        let commit = release.created.commit.clone();
+        let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
+        let mut effect = host(state, key, Effect::Status { commit, status });
+        // Statuses are seen first and cost the host least.
+        effect.priority = 10;
+        effect.group = None;
+        owed.push(effect);
+    }
+}
+
+fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timestamp), owed: &mut Vec<Owed>) {
+    let (id, no) = (&state.id, release.no());
+    owed.push(host(state, format!("sticky:{id}:{no}"), Effect::Sticky {
+        release: no,
+        place: place.clone(),
+        body: view::comment::sticky(state, release, now),
+    }));
+    for stage in &release.rules.stages {
+        let Some(run) = release.run(&stage.name) else { continue };
+        let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
+        let note = match run.state {
+            StageState::Pending if wants_approval(state, release, stage, now) => {
+                let body = view::comment::approval_needed(state, release, stage, waits_since(release, stage, run));
+                let offers =
+                    Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
+                Some((format!("offer:{key}"), body, Some(offers)))
+            }
+            StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
+                Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run), None))
+            }
+            _ => None,
+        };
+        owed.extend(note.map(|(marker, body, offers)| note_effect(state, (marker, place, body), offers)));
+    }
+    if release.state() == ReleaseState::Released {
+        let note = (format!("released:{id}:{no}"), place, view::comment::released(release));
+        owed.push(note_effect(state, note, None));
+    }
+    for (version, alarm) in state.alarms.iter().filter(|(_, alarm)| alarm.release == Some(no)) {
+        let note = (format!("alarm:{id}:{version}"), place, view::comment::alarm(&alarm.text));
+        owed.push(note_effect(state, note, None));
+    }
+}
+
+fn note_effect(state: &State, (marker, place, body): (String, &Place, String), offers: Option<Offering>) -> Owed {
+    let mut owed = host(state, marker.clone(), Effect::Note { marker, place: place.clone(), body, offers });
+    owed.priority = 5;
+    owed
+}
+
+/// People are asked once the stage waits for them and for nothing else that time will change first.
+fn wants_approval(state: &State, release: &Release, stage: &crate::domain::pipeline::Stage, now: Timestamp) -> bool {
+    let verdict = verdict(state, release, stage, now);
+    let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
+    missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
+}
+
+/// For each environment: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
+fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
+    let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun)> = BTreeMap::new();
+    let mut taken: BTreeSet<EnvironmentName> = BTreeSet::new();
+    for release in state.open() {
+        for (name, runs) in &release.stages {
+            let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
+            if run.state.occupies() {
+                taken.insert(stage.environment.clone());
+                owed.push(deploy(state, release.no(), (name, run), &stage.environment));
+            } else if run.state == StageState::Queued {
+                let better = first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
+                if better {
+                    first.insert(stage.environment.clone(), (release, name, run));
+                }
+            }
+        }
+    }
+    for (environment, (release, name, run)) in first {
+        if !taken.contains(&environment) {
+            owed.push(deploy(state, release.no(), (name, run), &environment));
+        }
+    }
+}
+
+/// Rollbacks before what was started by hand before what started itself; among equals the older release.
+fn rank(run: &StageRun) -> u8 {
+    match (run.kind, run.promoted.is_some()) {
+        (RunKind::Rollback, _) => 2,
+        (RunKind::Deploy | RunKind::Redeploy, true) => 1,
+        (RunKind::Deploy | RunKind::Redeploy, false) => 0,
+    }
+}
+
+fn deploy(
+    state: &State,
+    release: ReleaseNo,
+    (stage, run): (&StageName, &StageRun),
+    environment: &EnvironmentName,
+) -> Owed {
+    let (attempt, admission) = (run.attempt, run.admissions);
+    Owed {
+        key: format!("deploy:{}:{release}:{stage}:{attempt}:{admission}", state.id),
+        effect: Effect::Deploy { release, stage: stage.clone(), attempt, admission },
+        lane: Lane::Deploy,
+        group: Some(format!("environment:{}:{environment}", state.id.repo)),
+        priority: i64::from(rank(run)),
+        not_before: None,
+        cancel: run.state == StageState::Cancelling,
+    }
+}
+
+fn plan_answers(state: &State, owed: &mut Vec<Owed>) {
+    let mut by_comment: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (_, heard) in state.answers.values() {
+        if let (Some(comment), Some(place)) = (&heard.comment, &heard.place) {
+            by_comment.entry((comment.clone(), place.clone())).or_default().push(heard);
+        }
+    }
+    for ((comment, place), heard) in by_comment {
+        let bodies: Vec<&str> = heard.iter().filter_map(|h| h.reply.as_deref()).collect();
+        let reaction = heard.iter().map(|h| h.reaction).max();
+        let Some(reaction) = reaction else { continue };
+        owed.push(host(state, format!("reply:{}:{comment}", state.id), Effect::Reply {
+            to: comment,
+            place,
+            reaction,
+            body: (!bodies.is_empty()).then(|| bodies.join("\n\n")),
+        }));
+    }
+}
+
+/// The next time a soak, an approval, a wait or a retry ends.
+fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let mut next: Option<Timestamp> = None;
+    let mut consider = |at: Timestamp| {
+        if at > now && next.is_none_or(|n| at < n) {
+            next = Some(at);
+        }
+    };
+    for release in state.open() {
+        for stage in &release.rules.stages {
+            let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
+            verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
+            let Some(rule) = crate::domain::approval::rule_for(stage, run.kind) else { continue };
+            consider(waits_since(release, stage, run).plus(rule.timeout));
+            run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
+        }
+    }
+    next
+}

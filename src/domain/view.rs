@@ -1,0 +1,350 @@
+//! All text people read about a release: status line, comments, `why`; one verdict renders them all.
+
+use std::fmt::Write as _;
+
+use crate::domain::command::VERBS;
+use crate::domain::effect::{Status, StatusState};
+use crate::domain::event::{BuildOutcome, Detail, Failure, Overridable, RunKind};
+use crate::domain::gate::{Line, Mark, Verdict, verdict};
+use crate::domain::markdown::{escape, fence, inline_code, status_line};
+use crate::domain::name::{PipelineId, ReleaseNo, StageName};
+use crate::domain::person::{Person, Standing};
+use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::state::{Check, CheckProgress, Live, State};
+use crate::domain::time::{Span, Timestamp};
+
+pub mod comment;
+
+/// The page of a release, relative to the server's public address.
+pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {
+    format!("/releases/{}/{}/{no}", id.repo, id.name)
+}
+
+/// The log of a release's build or of one attempt in a stage; also the log's name in the store.
+pub fn log_id(id: &PipelineId, no: ReleaseNo, what: &str, attempt: u32) -> String {
+    format!("{id}/{no}/{what}/{attempt}")
+}
+
+/// The log of a quality build.
+pub fn check_log_id(id: &PipelineId, commit: &crate::domain::name::CommitSha, attempt: u32) -> String {
+    format!("{id}/check-{}/{attempt}", commit.short())
+}
+
+/// What the stage says on the commit (SEMANTICS §2): the blocker first, then the next time.
+pub fn stage_status(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Status {
+    let (light, text) = match release.run(&stage.name) {
+        None => unopened(release),
+        Some(run) => run_status(state, release, (stage, run), now),
+    };
+    Status {
+        context: release.created.pipeline.context(stage.name.as_str()),
+        state: light,
+        description: status_line(&text),
+        path: release_path(&state.id, release.no()),
+    }
+}
+
+fn unopened(release: &Release) -> (StatusState, String) {
+    match &release.build {
+        BuildState::Failed(_) => (StatusState::Pending, "Not reached: the build failed".to_owned()),
+        BuildState::Waiting | BuildState::Running { .. } | BuildState::Sealed | BuildState::NotNeeded => {
+            (StatusState::Pending, format!("{} is being built", release.created.version))
+        }
+    }
+}
+
+fn run_status(
+    state: &State,
+    release: &Release,
+    (stage, run): (&Stage, &StageRun),
+    now: Timestamp,
+) -> (StatusState, String) {
+    let version = &release.created.version;
+    match run.state {
+        StageState::Pending => (StatusState::Pending, short_wait(&verdict(state, release, stage, now), version)),
+        StageState::Queued => (StatusState::Pending, format!("{version} is queued for {}", stage.environment)),
+        StageState::Running => (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt)),
+        StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
+        StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
+            (StatusState::Pending, format!("{version} is {}", run.state.word()))
+        }
+        StageState::Succeeded => (StatusState::Success, succeeded(release, run)),
+        StageState::Skipped if stage.duty == Duty::Optional => (StatusState::Success, "Skipped: optional".to_owned()),
+        StageState::Skipped => (StatusState::Pending, "Skipped".to_owned()),
+        StageState::Superseded => superseded(state, release, (stage, run)),
+        StageState::SkippedUpstream => (StatusState::Pending, sentence("Not reached", &run.detail)),
+        StageState::Failed
+        | StageState::TimedOut
+        | StageState::Rejected
+        | StageState::RejectedAfterDeploy
+        | StageState::RolledBack => (StatusState::Failure, sentence(capital(run.state.word()).as_str(), &run.detail)),
+        StageState::Errored | StageState::Cancelled => {
+            (StatusState::Error, sentence(capital(run.state.word()).as_str(), &run.detail))
+        }
+    }
+}
+
+fn succeeded(release: &Release, run: &StageRun) -> String {
+    let took = match run.detail {
+        Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
+        _ => String::new(),
+    };
+    let overridden = run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
+    let back = if run.kind == RunKind::Rollback { " (rolled back to)" } else { "" };
+    format!("{} is live{back}{took}{}", release.created.version, overridden.collect::<String>())
+}
+
+/// A superseded stage follows its commit: green once a release that contains it is live there (SEMANTICS §2).
+fn superseded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
+    let shipped = state.history.get(&stage.name).and_then(|history| {
+        history.iter().filter_map(|no| state.release(*no)).find(|r| r.order() > release.order())
+    });
+    if let Some(newer) = shipped {
+        return (StatusState::Success, format!("Shipped in {}", newer.created.version));
+    }
+    let newer = match run.detail {
+        Detail::Newer(no) => state.version_of(no),
+        _ => "a newer release".to_owned(),
+    };
+    (StatusState::Pending, format!("Superseded by {newer}, which includes this commit"))
+}
+
+/// The blockers on one short line: what a person can change first, then what time changes.
+pub fn short_wait(verdict: &Verdict, version: &impl std::fmt::Display) -> String {
+    let mut blockers: Vec<&Line> = verdict.blockers().collect();
+    blockers.sort_by_key(|l| std::cmp::Reverse(l.mark));
+    let parts: Vec<&str> = blockers.iter().map(|l| l.text.as_str()).collect();
+    if parts.is_empty() { format!("{version} is ready") } else { format!("{version} waits: {}", parts.join("; ")) }
+}
+
+fn sentence(start: &str, detail: &Detail) -> String {
+    match detail {
+        Detail::None | Detail::Fence(_) | Detail::Took(_) | Detail::Newer(_) => start.to_owned(),
+        Detail::Failed(failure) => format!("{start} at \"{}\": {}", failure.step, failure.how),
+        Detail::Reason(reason) => format!("{start}: {reason}"),
+        Detail::By { person, reason: Some(reason) } => format!("{start} by {}: {reason}", person.login),
+        Detail::By { person, reason: None } => format!("{start} by {}", person.login),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
+
+/// What the build says on the commit.
+pub fn build_status(state: &State, release: &Release) -> Status {
+    let version = &release.created.version;
+    let (light, text) = match &release.build {
+        BuildState::Waiting => (StatusState::Pending, format!("{version} waits for a worker")),
+        BuildState::Running { .. } => (StatusState::Pending, format!("{version} is being built")),
+        BuildState::Sealed => {
+            let digest = release.shown_digest().map_or("", |d| d.short());
+            (StatusState::Success, format!("{version} sealed, {digest}"))
+        }
+        BuildState::Failed(detail) => (StatusState::Failure, sentence("Build failed", detail)),
+        BuildState::NotNeeded => {
+            let newer = release.created.included_in.map_or_else(String::new, |no| state.version_of(no));
+            (StatusState::Success, format!("Not built: included in {newer}"))
+        }
+    };
+    Status {
+        context: release.created.pipeline.context("build"),
+        state: light,
+        description: status_line(&text),
+        path: release_path(&state.id, release.no()),
+    }
+}
+
+/// What a quality build says on the head of a pull request.
+pub fn check_status(state: &State, commit: &crate::domain::name::CommitSha, check: &Check) -> Status {
+    let (light, text) = match &check.progress {
+        CheckProgress::Waiting => (StatusState::Pending, "Waits for a worker".to_owned()),
+        CheckProgress::Running(_) => (StatusState::Pending, "Being built".to_owned()),
+        CheckProgress::Refused(why) => (StatusState::Pending, format!("Not built: {why}")),
+        CheckProgress::Over(BuildOutcome::Passed | BuildOutcome::Sealed(_)) => {
+            (StatusState::Success, "Quality build passed".to_owned())
+        }
+        CheckProgress::Over(BuildOutcome::Failed(f)) => {
+            (StatusState::Failure, format!("Quality build failed at \"{}\": {}", f.step, f.how))
+        }
+        CheckProgress::Over(BuildOutcome::Errored(why)) => (StatusState::Error, format!("Not built: {why}")),
+    };
+    Status {
+        context: check.pipeline.context("build"),
+        state: light,
+        description: status_line(&text),
+        path: format!("/logs/{}", check_log_id(&state.id, commit, check.attempt)),
+    }
+}
+
+fn sign(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Pass => "✔",
+        Mark::Wait => "⏳",
+        Mark::Stop => "✖",
+    }
+}
+
+/// `why` for a terminal.
+pub fn why_text(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> String {
+    let mut out = format!("{} {} -> {stage}: {}\n", state.id.name, release.created.version, headline(release, stage));
+    for (line, mark) in why_lines(state, release, stage, now) {
+        writeln!(out, "  {mark} {line}").unwrap_or_default();
+    }
+    for next in next_lines(state, release, stage, now) {
+        writeln!(out, "next: {}", next.replace('`', "")).unwrap_or_default();
+    }
+    out
+}
+
+/// `why` for a comment.
+pub fn why_markdown(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> String {
+    let sign = if release.state_in(stage).is_some_and(StageState::is_terminal) { "ℹ️" } else { "⏳" };
+    let version = &release.created.version;
+    let mut out = format!("{sign} **{version} in {stage}: {}**\n", headline(release, stage));
+    for (line, mark) in why_lines(state, release, stage, now) {
+        writeln!(out, "- {mark} {}", escape(&line)).unwrap_or_default();
+    }
+    for next in next_lines(state, release, stage, now) {
+        writeln!(out, "\nNext: {next}.").unwrap_or_default();
+    }
+    out
+}
+
+fn headline(release: &Release, stage: &StageName) -> String {
+    match release.run(stage) {
+        None => "waiting for its artifact".to_owned(),
+        Some(run) if run.state.is_terminal() => sentence(run.state.word(), &run.detail),
+        Some(run) => run.state.word().to_owned(),
+    }
+}
+
+/// Lines and signs of the verdict, when the stage still waits.
+fn why_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<(String, &'static str)> {
+    let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
+    let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
+    verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
+}
+
+/// A queued stage waits for its environment or a worker; say for which.
+fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(String, &'static str)> {
+    if release.state_in(stage) != Some(StageState::Queued) {
+        return Vec::new();
+    }
+    let environment = release.rule(stage).map(|s| s.environment.clone());
+    let other = state.releases.values().find(|other| {
+        other.stages.iter().any(|(name, runs)| {
+            runs.last().is_some_and(|r| r.state.occupies())
+                && other.rule(name).map(|s| &s.environment) == environment.as_ref()
+        })
+    });
+    let text = match other {
+        Some(other) => format!("{} has the environment just now", other.created.version),
+        None => "a worker takes it as soon as one is free".to_owned(),
+    };
+    vec![(text, "⏳")]
+}
+
+/// What a person can do now: the acts of the verdict, soonest first.
+fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<String> {
+    match release.run(stage) {
+        Some(run) if run.state == StageState::Pending => {}
+        Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
+            return vec![format!("somebody with write comments {}", inline_code(&format!("/retry {stage}")))];
+        }
+        _ => return Vec::new(),
+    }
+    let Some(rule) = release.rule(stage) else { return Vec::new() };
+    verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()
+}
+
+/// `/status`: where the releases are.
+pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) -> String {
+    let Some(pipeline) = state.pipeline() else { return "ℹ️ **No release yet.**".to_owned() };
+    let mut out = format!("ℹ️ **{}**\n", pipeline.name);
+    for stage in pipeline.stages.iter().filter(|s| only.is_none_or(|o| *o == s.name)) {
+        let live = match state.live.get(&stage.name) {
+            Some(Live::Release(no, since)) => format!("{} since {}", state.version_of(*no), since.minute()),
+            Some(Live::Unknown(no)) => format!("unknown: {} ended half-way", state.version_of(*no)),
+            None => "nothing yet".to_owned(),
+        };
+        writeln!(out, "- {}: {live}", stage.name).unwrap_or_default();
+        for release in state.open() {
+            let Some(run) = release.run(&stage.name).filter(|run| !run.state.is_terminal()) else { continue };
+            let text = run_status(state, release, (stage, run), now).1;
+            writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
+        }
+    }
+    out
+}
+
+/// `/preview`: what would ship and what is missing.
+pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> String {
+    let live = state.live_in(stage).map(|r| r.created.version.to_string());
+    let since = live.map_or_else(|| "the first release here".to_owned(), |v| format!("replaces {v}"));
+    let mut out = format!("ℹ️ **{} in {stage}: {since}**\n", release.created.version);
+    writeln!(out, "{}", comment::facts(release)).unwrap_or_default();
+    for change in release.created.changes.iter().take(comment::LISTED_CHANGES) {
+        writeln!(out, "- {} {}", change.commit.short(), escape(&change.subject)).unwrap_or_default();
+    }
+    out.push('\n');
+    out.push_str(&why_markdown(state, release, stage, now));
+    out
+}
+
+/// `/help`: the verbs, the stages and their rules, and the version of the policy.
+pub fn help(state: &State, standing: &Standing) -> String {
+    let mut out = format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
+    out.push_str("| command | who | what |\n|---|---|---|\n");
+    for row in VERBS {
+        let usage = row.usage.replace('|', "\\|");
+        writeln!(out, "| {} | {} | {} |", inline_code(&usage), row.who, row.meaning).unwrap_or_default();
+    }
+    let Some(pipeline) = state.pipeline() else { return out };
+    out.push_str("\nStages: ");
+    let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
+    out.push_str(&stages.join("; "));
+    out.push_str(".\n");
+    for (stage, hold) in &state.holds {
+        let stage = stage.as_ref().map_or("everything", StageName::as_str);
+        writeln!(out, "\n⛔ {stage} is on hold: {}", escape(&hold.reason)).unwrap_or_default();
+    }
+    if let Some((commit, _)) = &state.head {
+        writeln!(out, "\nRules as of {}.", inline_code(commit.short())).unwrap_or_default();
+    }
+    out
+}
+
+fn stage_rule(stage: &Stage) -> String {
+    match &stage.approval {
+        None => format!("{} (no approval)", stage.name),
+        Some(rule) => {
+            let who: Vec<String> =
+                crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
+            format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
+        }
+    }
+}
+
+/// An override, as everybody is told about it (COMMANDS §5).
+pub fn override_line(
+    release: &Release,
+    stage: &StageName,
+    check: Overridable,
+    (by, reason): (&Person, &str),
+) -> String {
+    format!(
+        "⚠️ **{} overrode \"{}\" for {} in {stage}: \"{}\".**",
+        by.login,
+        check.word(),
+        release.created.version,
+        escape(reason)
+    )
+}
+
+/// A failure with its last lines, safe in Markdown.
+pub fn failure_block(failure: &Failure) -> String {
+    if failure.tail.is_empty() { String::new() } else { fence(&failure.tail.join("\n")) }
+}
