@@ -66,7 +66,9 @@ impl std::fmt::Display for NotCounted {
             Self::Excluded(Exclusion::Initiator) => f.write_str("started this release"),
             Self::Excluded(Exclusion::CommitAuthors) => f.write_str("wrote a commit of this release"),
             Self::Excluded(Exclusion::Pusher) => f.write_str("pushed this release"),
-            Self::UnknownAuthor => f.write_str("may be the author of a commit whose author the host does not know"),
+            Self::UnknownAuthor => {
+                f.write_str("may be the author of a commit whose author the host does not know")
+            }
             Self::NotInRule => f.write_str("is not among its approvers"),
             Self::OtherDigest => f.write_str("approved other bytes"),
             Self::Expired => f.write_str("approved too long ago"),

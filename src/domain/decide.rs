@@ -366,7 +366,10 @@ impl Draft {
         let text = commit.map_or_else(
             || format!("Tag {tag} is gone. The release keeps {short}; nothing was rebuilt."),
             |to| {
-                format!("Tag {tag} moved from {short} to {}. The release keeps {short}; nothing was rebuilt.", to.short())
+                format!(
+                    "Tag {tag} moved from {short} to {}. The release keeps {short}; nothing was rebuilt.",
+                    to.short()
+                )
             },
         );
         self.add(Event::Alarm { release: Some(no), code: "tag_moved".to_owned(), text })

@@ -264,7 +264,8 @@ impl Look<'_> {
 
     /// Older releases go first: in an `all` queue, and in front of a stage that guards its soak (SEMANTICS §4).
     fn order(&self) -> Option<Line> {
-        if let Some(live) = self.state.live_in(&self.stage.name).filter(|l| l.order() > self.release.order()) {
+        if let Some(live) = self.state.live_in(&self.stage.name).filter(|l| l.order() > self.release.order())
+        {
             // Invariant I7: an older release never starts over a newer one, except as a rollback.
             return Some(Line {
                 next: Some(format!(

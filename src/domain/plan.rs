@@ -85,10 +85,11 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
             owed.push(work(state, format!("check:{}:{commit}:{}", state.id, check.attempt), effect));
         }
         let status = view::check_status(state, commit, check);
-        owed.push(host(state, format!("status:{}:{commit}:{}", state.id.repo, status.context), Effect::Status {
-            commit: commit.clone(),
-            status,
-        }));
+        owed.push(host(
+            state,
+            format!("status:{}:{commit}:{}", state.id.repo, status.context),
+            Effect::Status { commit: commit.clone(), status },
+        ));
     }
     plan_answers(state, &mut owed);
     let wake_at = wake_at(state, now);
@@ -103,9 +104,12 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
 
 /// A success among the last events may have shipped older commits (SEMANTICS §2).
 fn recent_success(state: &State) -> bool {
-    state.history.values().filter_map(|h| h.last()).filter_map(|no| state.release(*no)).any(|r| {
-        state.version.saturating_sub(r.touched) < TOLD_AFTER
-    })
+    state
+        .history
+        .values()
+        .filter_map(|h| h.last())
+        .filter_map(|no| state.release(*no))
+        .any(|r| state.version.saturating_sub(r.touched) < TOLD_AFTER)
 }
 
 fn work(state: &State, key: String, effect: Effect) -> Owed {
@@ -141,26 +145,35 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
         (&release.build, &release.tag, release.created.version.to_string().parse::<RefName>())
     {
         let digest = release.shown_digest().map_or("", |d| d.as_str());
-        owed.push(host(state, format!("tag:{id}:{no}"), Effect::Tag {
-            release: no,
-            tag,
-            commit: release.created.commit.clone(),
-            message: format!("{}\n\nArtifact: {digest}\n", release.created.version),
-        }));
+        owed.push(host(
+            state,
+            format!("tag:{id}:{no}"),
+            Effect::Tag {
+                release: no,
+                tag,
+                commit: release.created.commit.clone(),
+                message: format!("{}\n\nArtifact: {digest}\n", release.created.version),
+            },
+        ));
     }
     match &release.place {
-        None => owed.push(host(state, format!("thread:{id}:{no}"), Effect::Thread {
-            release: no,
-            commit: release.created.commit.clone(),
-            title: format!("Release {} of {}", release.created.version, id.name),
-        })),
+        None => owed.push(host(
+            state,
+            format!("thread:{id}:{no}"),
+            Effect::Thread {
+                release: no,
+                commit: release.created.commit.clone(),
+                title: format!("Release {} of {}", release.created.version, id.name),
+            },
+        )),
         Some(place) => plan_comments(state, release, (place, now), owed),
     }
 }
 
 /// Only the newest release of a commit speaks for it.
 fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Vec<Owed>) {
-    let later = state.releases.values().any(|r| r.created.commit == release.created.commit && r.no() > release.no());
+    let later =
+        state.releases.values().any(|r| r.created.commit == release.created.commit && r.no() > release.no());
     if later {
         return;
     }
@@ -179,19 +192,23 @@ fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Ve
 
 fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timestamp), owed: &mut Vec<Owed>) {
     let (id, no) = (&state.id, release.no());
-    owed.push(host(state, format!("sticky:{id}:{no}"), Effect::Sticky {
-        release: no,
-        place: place.clone(),
-        body: view::comment::sticky(state, release, now),
-    }));
+    owed.push(host(
+        state,
+        format!("sticky:{id}:{no}"),
+        Effect::Sticky {
+            release: no,
+            place: place.clone(),
+            body: view::comment::sticky(state, release, now),
+        },
+    ));
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         let note = match run.state {
             StageState::Pending if wants_approval(state, release, stage, now) => {
-                let body = view::comment::approval_needed(state, release, stage, waits_since(release, stage, run));
-                let offers =
-                    Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
+                let body =
+                    view::comment::approval_needed(state, release, stage, waits_since(release, stage, run));
+                let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
                 Some((format!("offer:{key}"), body, Some(offers)))
             }
             StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
@@ -211,14 +228,23 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
     }
 }
 
-fn note_effect(state: &State, (marker, place, body): (String, &Place, String), offers: Option<Offering>) -> Owed {
+fn note_effect(
+    state: &State,
+    (marker, place, body): (String, &Place, String),
+    offers: Option<Offering>,
+) -> Owed {
     let mut owed = host(state, marker.clone(), Effect::Note { marker, place: place.clone(), body, offers });
     owed.priority = 5;
     owed
 }
 
 /// People are asked once the stage waits for them and for nothing else that time will change first.
-fn wants_approval(state: &State, release: &Release, stage: &crate::domain::pipeline::Stage, now: Timestamp) -> bool {
+fn wants_approval(
+    state: &State,
+    release: &Release,
+    stage: &crate::domain::pipeline::Stage,
+    now: Timestamp,
+) -> bool {
     let verdict = verdict(state, release, stage, now);
     let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
     missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
@@ -235,7 +261,8 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
                 taken.insert(stage.environment.clone());
                 owed.push(deploy(state, release.no(), (name, run), &stage.environment));
             } else if run.state == StageState::Queued {
-                let better = first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
+                let better =
+                    first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
                 if better {
                     first.insert(stage.environment.clone(), (release, name, run));
                 }
@@ -287,12 +314,16 @@ fn plan_answers(state: &State, owed: &mut Vec<Owed>) {
         let bodies: Vec<&str> = heard.iter().filter_map(|h| h.reply.as_deref()).collect();
         let reaction = heard.iter().map(|h| h.reaction).max();
         let Some(reaction) = reaction else { continue };
-        owed.push(host(state, format!("reply:{}:{comment}", state.id), Effect::Reply {
-            to: comment,
-            place,
-            reaction,
-            body: (!bodies.is_empty()).then(|| bodies.join("\n\n")),
-        }));
+        owed.push(host(
+            state,
+            format!("reply:{}:{comment}", state.id),
+            Effect::Reply {
+                to: comment,
+                place,
+                reaction,
+                body: (!bodies.is_empty()).then(|| bodies.join("\n\n")),
+            },
+        ));
     }
 }
 

@@ -234,7 +234,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownStage { stage, stages, nearest } => {
-                write!(f, "❓ **No stage {}.** Stages: {}.", inline_code(&printable(stage)), stages.join(", "))?;
+                write!(
+                    f,
+                    "❓ **No stage {}.** Stages: {}.",
+                    inline_code(&printable(stage)),
+                    stages.join(", ")
+                )?;
                 nearest.iter().try_for_each(|line| write!(f, " Did you mean {}?", inline_code(line)))
             }
             Self::UnknownRelease { wanted, known } => {
@@ -242,7 +247,12 @@ impl fmt::Display for Refusal {
                 if known.is_empty() { Ok(()) } else { write!(f, " The newest are {}.", list(known)) }
             }
             Self::WhichRelease { verb, stage, waiting } => {
-                write!(f, "❓ **Which release?** {} could be meant for {stage}: {}.", waiting.len(), list(waiting))?;
+                write!(
+                    f,
+                    "❓ **Which release?** {} could be meant for {stage}: {}.",
+                    waiting.len(),
+                    list(waiting)
+                )?;
                 waiting.last().iter().try_for_each(|(version, _)| {
                     write!(f, " Comment {}.", inline_code(&format!("/{verb} {stage} {version}")))
                 })

@@ -62,15 +62,23 @@ fn run_status(
 ) -> (StatusState, String) {
     let version = &release.created.version;
     match run.state {
-        StageState::Pending => (StatusState::Pending, short_wait(&verdict(state, release, stage, now), version)),
-        StageState::Queued => (StatusState::Pending, format!("{version} is queued for {}", stage.environment)),
-        StageState::Running => (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt)),
+        StageState::Pending => {
+            (StatusState::Pending, short_wait(&verdict(state, release, stage, now), version))
+        }
+        StageState::Queued => {
+            (StatusState::Pending, format!("{version} is queued for {}", stage.environment))
+        }
+        StageState::Running => {
+            (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt))
+        }
         StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
         StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
         StageState::Succeeded => (StatusState::Success, succeeded(release, run)),
-        StageState::Skipped if stage.duty == Duty::Optional => (StatusState::Success, "Skipped: optional".to_owned()),
+        StageState::Skipped if stage.duty == Duty::Optional => {
+            (StatusState::Success, "Skipped: optional".to_owned())
+        }
         StageState::Skipped => (StatusState::Pending, "Skipped".to_owned()),
         StageState::Superseded => superseded(state, release, (stage, run)),
         StageState::SkippedUpstream => (StatusState::Pending, sentence("Not reached", &run.detail)),
@@ -78,7 +86,9 @@ fn run_status(
         | StageState::TimedOut
         | StageState::Rejected
         | StageState::RejectedAfterDeploy
-        | StageState::RolledBack => (StatusState::Failure, sentence(capital(run.state.word()).as_str(), &run.detail)),
+        | StageState::RolledBack => {
+            (StatusState::Failure, sentence(capital(run.state.word()).as_str(), &run.detail))
+        }
         StageState::Errored | StageState::Cancelled => {
             (StatusState::Error, sentence(capital(run.state.word()).as_str(), &run.detail))
         }
@@ -90,7 +100,8 @@ fn succeeded(release: &Release, run: &StageRun) -> String {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
         _ => String::new(),
     };
-    let overridden = run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
+    let overridden =
+        run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     let back = if run.kind == RunKind::Rollback { " (rolled back to)" } else { "" };
     format!("{} is live{back}{took}{}", release.created.version, overridden.collect::<String>())
 }
@@ -115,7 +126,11 @@ pub fn short_wait(verdict: &Verdict, version: &impl std::fmt::Display) -> String
     let mut blockers: Vec<&Line> = verdict.blockers().collect();
     blockers.sort_by_key(|l| std::cmp::Reverse(l.mark));
     let parts: Vec<&str> = blockers.iter().map(|l| l.text.as_str()).collect();
-    if parts.is_empty() { format!("{version} is ready") } else { format!("{version} waits: {}", parts.join("; ")) }
+    if parts.is_empty() {
+        format!("{version} is ready")
+    } else {
+        format!("{version} waits: {}", parts.join("; "))
+    }
 }
 
 fn sentence(start: &str, detail: &Detail) -> String {
@@ -189,7 +204,8 @@ fn sign(mark: Mark) -> &'static str {
 
 /// `why` for a terminal.
 pub fn why_text(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> String {
-    let mut out = format!("{} {} -> {stage}: {}\n", state.id.name, release.created.version, headline(release, stage));
+    let mut out =
+        format!("{} {} -> {stage}: {}\n", state.id.name, release.created.version, headline(release, stage));
     for (line, mark) in why_lines(state, release, stage, now) {
         writeln!(out, "  {mark} {line}").unwrap_or_default();
     }
@@ -222,7 +238,12 @@ fn headline(release: &Release, stage: &StageName) -> String {
 }
 
 /// Lines and signs of the verdict, when the stage still waits.
-fn why_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<(String, &'static str)> {
+fn why_lines(
+    state: &State,
+    release: &Release,
+    stage: &StageName,
+    now: Timestamp,
+) -> Vec<(String, &'static str)> {
     let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
     let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
     verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
@@ -296,7 +317,8 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
 
 /// `/help`: the verbs, the stages and their rules, and the version of the policy.
 pub fn help(state: &State, standing: &Standing) -> String {
-    let mut out = format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
+    let mut out =
+        format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
     out.push_str("| command | who | what |\n|---|---|---|\n");
     for row in VERBS {
         let usage = row.usage.replace('|', "\\|");

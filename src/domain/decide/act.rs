@@ -93,7 +93,9 @@ impl Draft {
         let state = release.state_in(&stage);
         let by = self.by(spoken, None);
         let to = match state {
-            Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => StageState::Cancelled,
+            Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => {
+                StageState::Cancelled
+            }
             Some(StageState::Running | StageState::Paused) => StageState::Cancelling,
             _ => return Err(self.cannot_start(Verb::Cancel, &release, &stage)),
         };
@@ -194,7 +196,8 @@ impl Draft {
         };
         let release = self.for_action(spoken, stage, |run| run.state == StageState::Pending)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let in_the_way = verdict(&self.state, &release, rule, self.now).blockers().any(|l| l.blocker == blocker);
+        let in_the_way =
+            verdict(&self.state, &release, rule, self.now).blockers().any(|l| l.blocker == blocker);
         if !in_the_way {
             return Err(Refusal::NotInTheWay { stage: stage.clone(), check: check.word() });
         }
@@ -235,4 +238,3 @@ impl Draft {
         self.state.alarms.values().any(|a| a.release == Some(no) && a.code == "digest_mismatch")
     }
 }
-

@@ -61,7 +61,8 @@ impl Draft {
             let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
             let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
             let Some(approval) = rule_for(rule, run.kind) else { continue };
-            for old in run.approvals.iter().filter(|a| a.at.plus(approval.valid_for) <= self.now) {
+            let now = self.now;
+            for old in run.approvals.iter().filter(|a| a.at.plus(approval.valid_for) <= now) {
                 self.add(Event::ApprovalWithdrawn {
                     release: *no,
                     stage: stage.clone(),
@@ -139,7 +140,10 @@ impl Draft {
         }
         let approved = rule_for(rule, run.kind)
             .is_some_and(|r| crate::domain::approval::tally(&r, release, run, self.now).complete());
-        run.kind != RunKind::Deploy || approved || run.promoted.is_some() || self.state.hold_on(stage).is_some()
+        run.kind != RunKind::Deploy
+            || approved
+            || run.promoted.is_some()
+            || self.state.hold_on(stage).is_some()
     }
 
     /// The newest release that has everything but people's consent in this stage, or has been there already.
@@ -152,9 +156,9 @@ impl Draft {
                 Some(StageState::Succeeded) => true,
                 Some(state) if state.occupies() => true,
                 Some(StageState::Queued) => true,
-                Some(StageState::Pending) => {
-                    self.verdict(r, stage).is_some_and(|v| v.blocked_only_by(&[Blocker::Approval, Blocker::Hold]))
-                }
+                Some(StageState::Pending) => self
+                    .verdict(r, stage)
+                    .is_some_and(|v| v.blocked_only_by(&[Blocker::Approval, Blocker::Hold])),
                 Some(_) | None => false,
             })
             .max_by_key(|r| r.order())

@@ -33,14 +33,23 @@ impl Draft {
 
     /// The release an explicit name means: exact version, unique commit prefix or digest prefix among known
     /// releases; git is never asked (THREATS T21).
-    pub(super) fn named(&self, wanted: &ReleaseRef, verb: Verb, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+    pub(super) fn named(
+        &self,
+        wanted: &ReleaseRef,
+        verb: Verb,
+        stage: &StageName,
+    ) -> Result<Arc<Release>, Refusal> {
         let version = |r: &Release| r.created.version.to_string();
         let matches = |r: &Release| match wanted {
             ReleaseRef::Version(text) => version(r) == *text,
-            ReleaseRef::Commit(digits) => r.created.commit.as_str().starts_with(digits) || version(r) == *digits,
-            ReleaseRef::Digest(digits) => {
-                r.digest.iter().chain(r.artifacts.iter().map(|a| &a.digest)).any(|d| d.hex().starts_with(digits))
+            ReleaseRef::Commit(digits) => {
+                r.created.commit.as_str().starts_with(digits) || version(r) == *digits
             }
+            ReleaseRef::Digest(digits) => r
+                .digest
+                .iter()
+                .chain(r.artifacts.iter().map(|a| &a.digest))
+                .any(|d| d.hex().starts_with(digits)),
         };
         let found: Vec<_> = self.state.in_order().into_iter().filter(|r| matches(r)).cloned().collect();
         match found.as_slice() {
@@ -90,12 +99,11 @@ impl Draft {
             })
             .collect();
         shown.retain(|(_, at)| at.0 < spoken.at.0.saturating_add(HOST_CLOCK_MS));
-        let open: Vec<_> = shown.iter().filter(|(r, _)| r.state_in(stage).is_some_and(StageState::waits)).collect();
+        let open: Vec<_> =
+            shown.iter().filter(|(r, _)| r.state_in(stage).is_some_and(StageState::waits)).collect();
         match open.as_slice() {
             [(release, at)] if at.0 / HOST_CLOCK_MS < spoken.at.0 / HOST_CLOCK_MS => Ok(Arc::clone(release)),
-            [(release, _)] => {
-                Err(Refusal::TooClose { verb, stage: stage.clone(), release: name(release) })
-            }
+            [(release, _)] => Err(Refusal::TooClose { verb, stage: stage.clone(), release: name(release) }),
             [] => Err(self.nothing_offered(verb, stage, place, shown.last().map(|(r, _)| *r))),
             many => {
                 let waiting = many.iter().map(|(r, _)| name(r)).collect();
@@ -131,9 +139,7 @@ impl Draft {
         let waiting = names(&self.with_run(stage, |run| run.state.waits()));
         match (here, waiting.is_empty()) {
             (_, false) => Refusal::WhichRelease { verb, stage: stage.clone(), waiting },
-            (true, true) => {
-                Refusal::Nothing { verb, stage: stage.clone(), instead: self.stage_line(stage) }
-            }
+            (true, true) => Refusal::Nothing { verb, stage: stage.clone(), instead: self.stage_line(stage) },
             (false, true) => Refusal::NoReleaseHere,
         }
     }
@@ -166,7 +172,12 @@ impl Draft {
         all.into_iter().filter(|r| r.run(stage).is_some_and(fits)).cloned().collect()
     }
 
-    fn only(&self, mut found: Vec<Arc<Release>>, verb: Verb, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+    fn only(
+        &self,
+        mut found: Vec<Arc<Release>>,
+        verb: Verb,
+        stage: &StageName,
+    ) -> Result<Arc<Release>, Refusal> {
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {

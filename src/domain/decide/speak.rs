@@ -162,7 +162,8 @@ impl Draft {
             }),
         })?;
         let release = self.release(no)?;
-        let complete = release.run(stage).is_some_and(|run| tally(&approval, &release, run, self.now).complete());
+        let complete =
+            release.run(stage).is_some_and(|run| tally(&approval, &release, run, self.now).complete());
         Ok(if complete { Told::started() } else { Told::counted() })
     }
 
@@ -192,7 +193,9 @@ impl Draft {
             if named.as_ref().is_some_and(|n| n.no() != release.no()) {
                 continue;
             }
-            let Some(run) = release.run(&stage).filter(|run| run.approval_of(person).is_some()) else { continue };
+            let Some(run) = release.run(&stage).filter(|run| run.approval_of(person).is_some()) else {
+                continue;
+            };
             self.add(Event::ApprovalWithdrawn {
                 release: release.no(),
                 stage: stage.clone(),
@@ -231,7 +234,12 @@ impl Draft {
         Ok(Told::counted())
     }
 
-    pub(super) fn must_be_approver(&self, spoken: &Spoken, release: &Release, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn must_be_approver(
+        &self,
+        spoken: &Spoken,
+        release: &Release,
+        stage: &StageName,
+    ) -> Result<(), Refusal> {
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         let who = stage_approvers(rule);
         if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {

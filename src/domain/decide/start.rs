@@ -65,7 +65,12 @@ impl Draft {
         self.open_stages(no)?;
         let release = self.release(no)?;
         for stage in release.stages.keys() {
-            self.move_stage(no, stage, (Transition::NewerEligible, StageState::Superseded), Detail::Newer(newer))?;
+            self.move_stage(
+                no,
+                stage,
+                (Transition::NewerEligible, StageState::Superseded),
+                Detail::Newer(newer),
+            )?;
         }
         Ok(())
     }

@@ -30,7 +30,12 @@ impl Draft {
                     StageState::Queued => self.begin_stage(*release, &run, (stage, fence), fresh),
                     StageState::Running if run.fence != Some(fence) => {
                         let detail = Detail::Reason(LOST.to_owned());
-                        self.move_stage(*release, stage, (Transition::InfraError, StageState::Errored), detail)
+                        self.move_stage(
+                            *release,
+                            stage,
+                            (Transition::InfraError, StageState::Errored),
+                            detail,
+                        )
                     }
                     StageState::Cancelling if run.fence != Some(fence) => self.move_stage(
                         *release,
@@ -152,7 +157,8 @@ impl Draft {
             }
             (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
                 match self.state.checks.get(commit) {
-                    Some(check) if check.attempt == *attempt && check.progress == CheckProgress::Running(fence) => {}
+                    Some(check)
+                        if check.attempt == *attempt && check.progress == CheckProgress::Running(fence) => {}
                     Some(_) | None => return Err(Refusal::Stale),
                 }
                 self.add(Event::CheckFinished {
@@ -166,9 +172,8 @@ impl Draft {
                 let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
-            (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_)) | (Work::Deploy { .. }, Ended::Build(_)) => {
-                Err(Refusal::Stale)
-            }
+            (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_))
+            | (Work::Deploy { .. }, Ended::Build(_)) => Err(Refusal::Stale),
         }
     }
 
@@ -232,11 +237,17 @@ impl Draft {
         self.move_stage(no, stage, by, detail)?;
         if let StageEnd::Tampered(why) = end {
             self.veto(no, stage, why)?;
-            self.add(Event::Alarm { release: Some(no), code: "digest_mismatch".to_owned(), text: why.clone() })?;
+            self.add(Event::Alarm {
+                release: Some(no),
+                code: "digest_mismatch".to_owned(),
+                text: why.clone(),
+            })?;
         }
         match (by.1, run.kind) {
             (StageState::Succeeded, RunKind::Rollback) => self.after_rollback(no, stage),
-            (StageState::Errored, _) if !matches!(end, StageEnd::Tampered(_)) => self.retry_by_itself(no, stage, run),
+            (StageState::Errored, _) if !matches!(end, StageEnd::Tampered(_)) => {
+                self.retry_by_itself(no, stage, run)
+            }
             (StageState::TimedOut, _) => self.retry_by_itself(no, stage, run),
             _ => Ok(()),
         }

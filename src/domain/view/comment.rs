@@ -20,9 +20,13 @@ const LONGEST: usize = 60_000;
 
 /// Commit, artifact and number of commits, one line each.
 pub fn facts(release: &Release) -> String {
-    let digest = release.shown_digest().map_or_else(|| "not sealed yet".to_owned(), |d| inline_code(d.short()));
+    let digest =
+        release.shown_digest().map_or_else(|| "not sealed yet".to_owned(), |d| inline_code(d.short()));
     let commits = release.created.changes.len();
-    format!("- commit {}, artifact {digest}, {commits} commits\n", inline_code(release.created.commit.short()))
+    format!(
+        "- commit {}, artifact {digest}, {commits} commits\n",
+        inline_code(release.created.commit.short())
+    )
 }
 
 /// The one comment per release that is edited in place.
@@ -50,9 +54,9 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
 fn overrides(release: &Release) -> impl Iterator<Item = (&StageName, String)> {
     release.stages.iter().flat_map(|(stage, runs)| {
         runs.iter().flat_map(move |run| {
-            run.overrides
-                .iter()
-                .map(move |o| (stage, format!("{} overridden by {}: {}", o.check.word(), o.by.login, o.reason)))
+            run.overrides.iter().map(move |o| {
+                (stage, format!("{} overridden by {}: {}", o.check.word(), o.by.login, o.reason))
+            })
         })
     })
 }
@@ -63,7 +67,9 @@ fn detail_text(detail: &Detail) -> String {
             format!("{} ({})\n\n{}", escape(&failure.step), escape(&failure.how), failure_block(failure))
         }
         Detail::Reason(reason) => escape(reason),
-        Detail::None | Detail::Fence(_) | Detail::By { .. } | Detail::Newer(_) | Detail::Took(_) => String::new(),
+        Detail::None | Detail::Fence(_) | Detail::By { .. } | Detail::Newer(_) | Detail::Took(_) => {
+            String::new()
+        }
     }
 }
 
