@@ -306,7 +306,8 @@ pub fn remove(path: &Path) -> Outcome<()> {
 /// Makes every folder writable for its owner, which removing what is in it takes.
 fn open_up(folder: &OwnedFd, depth: usize) -> rustix::io::Result<()> {
     fchmod(folder, Mode::RWXU)?;
-    if depth > MAX_DEPTH {
+    // Below the deepest folder that may hold something there may be empty ones.
+    if depth > MAX_DEPTH + 1 {
         return Err(rustix::io::Errno::NAMETOOLONG);
     }
     for entry in Dir::read_from(folder)? {

@@ -7,5 +7,5 @@ pub mod artifact;
 pub mod clock;
 pub mod domain;
 pub mod folder;
-
+pub mod git;
 pub mod trouble;
