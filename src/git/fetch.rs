@@ -4,7 +4,6 @@
 //! repositories with many refs. It gets an empty environment, one allowed protocol, no redirects, no prompts, no
 //! hooks, and the credential for exactly one scheme, host and port, never on its command line (THREATS T38, T40).
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -175,8 +174,7 @@ impl Mirror {
     ///
     /// Blocks until it is done or `deadline` has passed; fetches into one mirror wait for each other.
     pub fn fetch(&self, remote: &Remote, wanted: Wanted<'_>, deadline: Span) -> Outcome<()> {
-        let alone = File::create(self.path.join("liftlock-fetch.lock")).and_then(|f| f.lock().map(|()| f));
-        let alone = alone.map_err(|e| Trouble::transient("wait for another fetch").because(e))?;
+        let alone = self.alone()?;
         let mut command = Command::new("git");
         command
             .current_dir(&self.path)

@@ -1,5 +1,6 @@
 //! A bare mirror and questions about its refs and history.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
@@ -166,6 +167,14 @@ impl Mirror {
     /// A commit's message, all of it.
     pub fn full_commit_message(&self, commit: &CommitSha) -> Outcome<String> {
         Ok(text(self.commit(commit)?.message_bytes()))
+    }
+
+    /// Waits until no other writer of this program, in whatever process, writes to this repository; held until the
+    /// file is dropped. libgit2 looks whether a new ref is there before it locks it, so two could both make it.
+    pub(super) fn alone(&self) -> Outcome<File> {
+        File::create(self.path.join("liftlock.lock")).and_then(|f| f.lock().map(|()| f)).map_err(|e| {
+            Trouble::transient(format!("lock the repository {}", self.path.display())).because(e)
+        })
     }
 
     /// Looks a commit up by its full id, the only way there is.

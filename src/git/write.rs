@@ -84,6 +84,7 @@ impl Origin {
         let what = || format!("make the tag {}", new.name);
         let commit = self.0.commit(new.commit)?;
         let tagger = signature(new.tagger, new.at)?;
+        let _alone = self.0.alone()?;
         match self.repo().tag(new.name.as_str(), commit.as_object(), &tagger, new.message, false) {
             Ok(id) => object_id(id).map(Created::New),
             Err(e) if e.code() == ErrorCode::Exists => {
@@ -108,6 +109,7 @@ impl Origin {
     ) -> Outcome<()> {
         let commit = self.0.commit(commit)?.id();
         let author = signature(author, at)?;
+        let _alone = self.0.alone()?;
         self.repo()
             .note(&author, &author, Some(&format!("refs/notes/{notes}")), commit, text, true)
             .map(drop)
@@ -124,7 +126,7 @@ impl Origin {
         }
     }
 
-    /// Adds an entry to the conversation `refs/liftlock/<log>`; when another writer was first, the answer is a
+    /// Adds an entry to the conversation `refs/liftlock/<log>`; when a push from outside was first, the answer is a
     /// conflict and nothing is written.
     pub fn append_commit(
         &self,
@@ -134,6 +136,7 @@ impl Origin {
     ) -> Outcome<CommitSha> {
         let fail = |e| failed(format!("write to the conversation {log}"), e);
         let author = signature(author, at)?;
+        let _alone = self.0.alone()?;
         let tip = self.tip(log)?;
         let parent = tip.map(|id| self.repo().find_commit(id)).transpose().map_err(fail)?;
         let empty = self.repo().treebuilder(None).and_then(|t| t.write()).map_err(fail)?;
