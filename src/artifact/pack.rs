@@ -8,9 +8,10 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use zstd::zstd_safe::CParameter;
 
 use super::hashing::{CHUNK_BYTES, Hashing, copy};
 use super::store::{Incoming, Store};
@@ -25,6 +26,9 @@ const ZSTD_LEVEL: i32 = 3;
 /// Threads that compress beside the one that reads and hashes. The result is the same for any number from 1 on,
 /// memory is not.
 const ZSTD_WORKERS: u32 = 1;
+/// What a thread compresses at once: half of the library's choice, so that sealing stays below 32 MB of memory
+/// whatever the size, for 1 % more bytes. Changing it changes every digest.
+const ZSTD_JOB_BYTES: u32 = 4 * 1024 * 1024;
 
 /// What an artifact is once it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,19 +57,36 @@ pub struct Sealed {
     pub shape: Shape,
 }
 
-/// Packs the folder or file at `path` into the store; `mtime_s` is the commit's time in seconds since 1970.
-pub fn seal(store: &Store, path: &Path, mtime_s: u64, limits: Limits) -> Outcome<Sealed> {
+/// Packs the folder or file at `path`, relative to the workspace, into the store; `mtime_s` is the commit's time in
+/// seconds since 1970.
+///
+/// The path leads through no link, because what was built could have laid one to anywhere on this machine.
+pub fn seal(store: &Store, workspace: &Path, path: &Path, mtime_s: u64, limits: Limits) -> Outcome<Sealed> {
     let fail = |e: rustix::io::Errno| match e {
         rustix::io::Errno::NOENT => Trouble::not_found(format!(
-            "there is no {}; let the build make it, or correct the artifact's path",
-            path.display()
+            "the build made no `{}`; let it, or correct the artifact's path",
+            shown(path.as_os_str().as_encoded_bytes())
         )),
-        rustix::io::Errno::LOOP => {
-            Trouble::refused(format!("{} is a link; name the folder or file it points to", path.display()))
-        }
+        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => Trouble::refused(format!(
+            "`{}` leads through a link or a file; name the folder or file itself",
+            shown(path.as_os_str().as_encoded_bytes())
+        )),
         other => Trouble::transient(format!("read {}", path.display())).because(io::Error::from(other)),
     };
-    let root = rustix::fs::open(path, READ, Mode::empty()).map_err(fail)?;
+    let mut root = rustix::fs::open(workspace, READ, Mode::empty()).map_err(fail)?;
+    for part in path.components() {
+        let name = match part {
+            Component::CurDir => continue,
+            Component::Normal(name) => name,
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir => {
+                return Err(Trouble::refused(format!(
+                    "`{}` is not a path inside the workspace",
+                    shown(path.as_os_str().as_encoded_bytes())
+                )));
+            }
+        };
+        root = rustix::fs::openat(&root, name, READ, Mode::empty()).map_err(fail)?;
+    }
     let stat = rustix::fs::fstat(&root).map_err(fail)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => seal_folder(store, &root, mtime_s, limits),
@@ -103,6 +124,7 @@ fn seal_folder(store: &Store, root: &OwnedFd, mtime_s: u64, limits: Limits) -> O
     let fail = |e: io::Error| Trouble::transient("compress an artifact").because(e);
     let mut encoder = zstd::Encoder::new(store.begin()?, ZSTD_LEVEL).map_err(fail)?;
     encoder.multithread(ZSTD_WORKERS).map_err(fail)?;
+    encoder.set_parameter(CParameter::JobSize(ZSTD_JOB_BYTES)).map_err(fail)?;
     let buffered = BufWriter::with_capacity(CHUNK_BYTES, Hashing::new(encoder));
     let (buffered, tally) = write_tar(buffered, root, mtime_s, limits)?;
     let hashing = buffered.into_inner().map_err(|e| fail(e.into_error()))?;

@@ -125,8 +125,8 @@ fn sealing_twice_gives_the_same_digests_and_times_and_owners_do_not_matter() {
     odd_folder(&dir.path().join("two"));
     let file = File::open(dir.path().join("two/a")).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    let one = seal(&store, &dir.path().join("one"), EPOCH_S, LIMITS).unwrap();
-    let two = seal(&store, &dir.path().join("two"), EPOCH_S, LIMITS).unwrap();
+    let one = seal(&store, dir.path(), Path::new("one"), EPOCH_S, LIMITS).unwrap();
+    let two = seal(&store, dir.path(), Path::new("two"), EPOCH_S, LIMITS).unwrap();
     assert_eq!(one, two);
     assert_eq!(one.shape, Shape::Folder);
     assert_eq!(store.verify(&one.blob).unwrap(), one.size_bytes);
@@ -134,8 +134,29 @@ fn sealing_twice_gives_the_same_digests_and_times_and_owners_do_not_matter() {
     assert_eq!(one.tar, tar);
     let unpacked = zstd::decode_all(File::open(store.path(&one.blob)).unwrap()).unwrap();
     assert_eq!(digest_of(&mut &unpacked[..]).unwrap().0, one.tar);
-    let later = seal(&store, &dir.path().join("one"), EPOCH_S + 1, LIMITS).unwrap();
+    let later = seal(&store, dir.path(), Path::new("one"), EPOCH_S + 1, LIMITS).unwrap();
     assert_ne!(later.tar, one.tar);
+}
+
+#[test]
+fn the_sealed_bytes_are_the_same_on_every_machine_and_with_every_version_of_the_crates() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("oci")).unwrap();
+    let root = dir.path().join("in");
+    std::fs::create_dir(&root).unwrap();
+    // Longer than two of the compressor's jobs, half of it compressible.
+    let mut content = noise(5 * 1024 * 1024);
+    content.extend(b"liftlock ".iter().cycle().take(5 * 1024 * 1024));
+    put(&root.join("data"), &content, 0o644);
+    let sealed = seal(&store, dir.path(), Path::new("in"), EPOCH_S, LIMITS).unwrap();
+    assert_eq!(
+        sealed.tar.as_str(),
+        "sha256:5f73746205a524fb33512cd1dce0d9d3dd28e7d3eda06452ccc09eda3d994ec8"
+    );
+    assert_eq!(
+        sealed.blob.as_str(),
+        "sha256:368c81e1f4a7af877d06801ab8310fd80dac276b99b6ab430d84e5f70218b709"
+    );
 }
 
 #[test]
@@ -144,15 +165,18 @@ fn a_single_file_is_kept_as_it_is() {
     let store = Store::open(&dir.path().join("oci")).unwrap();
     let path = dir.path().join("program");
     put(&path, b"#!/bin/sh\n", 0o755);
-    let sealed = seal(&store, &path, EPOCH_S, LIMITS).unwrap();
+    let sealed = seal(&store, dir.path(), Path::new("program"), EPOCH_S, LIMITS).unwrap();
     assert_eq!((sealed.files, sealed.size_bytes), (1, 10));
     assert_eq!(sealed.shape, Shape::File { executable: true });
     assert_eq!(sealed.tar, sealed.blob);
     assert_eq!(std::fs::read(store.path(&sealed.blob)).unwrap(), b"#!/bin/sh\n");
-    let absent = seal(&store, &dir.path().join("absent"), EPOCH_S, LIMITS).unwrap_err();
+    let absent = seal(&store, dir.path(), Path::new("absent"), EPOCH_S, LIMITS).unwrap_err();
     assert_eq!(absent.kind(), Kind::NotFound);
     symlink(&path, dir.path().join("link")).unwrap();
-    assert_eq!(seal(&store, &dir.path().join("link"), EPOCH_S, LIMITS).unwrap_err().kind(), Kind::Refused);
+    assert_eq!(
+        seal(&store, dir.path(), Path::new("link"), EPOCH_S, LIMITS).unwrap_err().kind(),
+        Kind::Refused
+    );
 }
 
 /// Packs a folder that `make` filled and answers the refusal.
@@ -162,7 +186,7 @@ fn refusal(limits: Limits, make: impl FnOnce(&Path)) -> String {
     let root = dir.path().join("in");
     std::fs::create_dir(&root).unwrap();
     make(&root);
-    let error = seal(&store, &root, EPOCH_S, limits).unwrap_err();
+    let error = seal(&store, dir.path(), Path::new("in"), EPOCH_S, limits).unwrap_err();
     assert_eq!(error.kind(), Kind::Refused, "{}", error.chain());
     let left: usize = ["tmp", "blobs/sha256"]
         .iter()
@@ -190,6 +214,25 @@ fn t41_what_an_artifact_cannot_hold_is_refused_by_name() {
         rustix::fs::mknodat(rustix::fs::CWD, root.join("p"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     });
     assert!(pipe.contains("`./p` is a pipe"), "{pipe}");
+}
+
+#[test]
+fn t41_an_artifacts_path_leads_through_no_link_and_stays_in_the_workspace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("oci")).unwrap();
+    let workspace = dir.path().join("workspace");
+    std::fs::create_dir_all(workspace.join("a/b")).unwrap();
+    std::fs::create_dir_all(dir.path().join("outside/b")).unwrap();
+    put(&workspace.join("file"), b"x", 0o644);
+    let sealed = |path: &str| seal(&store, &workspace, Path::new(path), EPOCH_S, LIMITS);
+    for path in ["a/b", "./a", ".", "", "file"] {
+        sealed(path).unwrap();
+    }
+    symlink("../outside", workspace.join("link")).unwrap();
+    for path in ["link", "link/b", "../outside", "a/../../outside", "/etc", "file/x"] {
+        assert_eq!(sealed(path).unwrap_err().kind(), Kind::Refused, "{path}");
+    }
+    assert_eq!(sealed("a/absent").unwrap_err().kind(), Kind::NotFound);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn what_was_sealed_is_handed_out_the_same_and_read_only() {
     write_synced(&root.join("run"), b"#!/bin/sh\n", 0o700).unwrap();
     write_synced(&long.join("data"), &vec![7; 100_000], 0o600).unwrap();
     symlink("../../run", long.join("link")).unwrap();
-    let sealed = seal(&store, &root, 1_700_000_000, LIMITS).unwrap();
+    let sealed = seal(&store, dir.path(), Path::new("in"), 1_700_000_000, LIMITS).unwrap();
     let out = dir.path().join("out");
     let tally = hand_out(&store, folder_at(&sealed.blob, &out)).unwrap();
     assert_eq!(tally, Tally { files: 5, bytes: 100_010 });
@@ -67,7 +67,7 @@ fn t44_a_flipped_byte_is_found_before_anything_is_laid_out() {
     let root = dir.path().join("in");
     std::fs::create_dir(&root).unwrap();
     write_synced(&root.join("a"), b"content", 0o644).unwrap();
-    let sealed = seal(&store, &root, 0, LIMITS).unwrap();
+    let sealed = seal(&store, dir.path(), Path::new("in"), 0, LIMITS).unwrap();
     let mut bytes = std::fs::read(store.path(&sealed.blob)).unwrap();
     bytes[20] ^= 1;
     write_synced(&store.path(&sealed.blob), &bytes, 0o444).unwrap();
