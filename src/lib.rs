@@ -3,9 +3,12 @@
 //! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner` and `forge` are the edges;
 //! `service` drives them; `http` and `cli` are the doors.
 
+pub mod artifact;
 pub mod clock;
 pub mod domain;
+pub mod folder;
 pub mod forge;
+pub mod git;
 pub mod secret;
 pub mod store;
 pub mod trouble;

@@ -173,6 +173,14 @@ name!(
 );
 
 name!(
+    /// Any git object's full id, for example that of an annotated tag: 40 or 64 lower-case hex digits.
+    ObjectId,
+    "git object id",
+    "it has 40 or 64 lower-case hex digits",
+    |t| (t.len() == 40 || t.len() == 64) && lower_hex(t)
+);
+
+name!(
     /// A content digest: `sha256:` and 64 lower-case hex digits.
     Digest,
     "digest",

@@ -1,0 +1,325 @@
+//! Content-addressed storage: an OCI image layout whose blobs never change.
+//!
+//! A blob is written to `tmp/` while it is hashed, synced, and renamed to `blobs/sha256/<hex>`; it is hashed again
+//! whenever it is used, and one that does not match goes to `quarantine/` (EVIDENCE, Sealing; THREATS T44).
+
+use std::fmt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Seek as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::file::{sync_folder, unused_name, write_synced};
+use super::hashing::{Hashing, digest_of};
+use crate::domain::name::Digest;
+use crate::trouble::{Outcome, Trouble};
+
+/// The file that says which layout this is (OCI image layout 1.0.0).
+const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+/// The index that every layout has; blobs are found by digest, so it lists none.
+const INDEX: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
+
+/// Why a stored blob cannot be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// Its bytes are not those that were sealed; the blob is in quarantine now. Never overridable.
+    Mismatch {
+        /// The digest it is stored under.
+        wanted: Digest,
+        /// The digest of the bytes found there.
+        found: Digest,
+    },
+    /// It is not there, or could not be read.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Unusable {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<Unusable> for Trouble {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Mismatch { .. } => Self::refused(unusable.to_string()),
+            Unusable::Trouble(trouble) => trouble,
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch { wanted, found } => write!(
+                f,
+                "digest mismatch: the stored bytes of {wanted} have the digest {found}; they are in quarantine, make a \
+                 new release"
+            ),
+            Self::Trouble(trouble) => trouble.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unusable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Mismatch { .. } => None,
+            Self::Trouble(trouble) => trouble.source(),
+        }
+    }
+}
+
+/// The folder that holds every artifact by its digest.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the layout at `root`, makes what is missing, and removes what writers left that died.
+    pub fn open(root: &Path) -> Outcome<Self> {
+        let store = Self { root: root.to_owned() };
+        for folder in [store.blobs(), store.tmp(), store.quarantine()] {
+            std::fs::create_dir_all(&folder).map_err(|e| {
+                Trouble::transient(format!("make the artifact folder {}", folder.display())).because(e)
+            })?;
+        }
+        for (name, content) in [("oci-layout", LAYOUT), ("index.json", INDEX)] {
+            if !root.join(name).exists() {
+                write_synced(&root.join(name), content, 0o644)?;
+            }
+        }
+        store.sweep().map_err(|e| {
+            Trouble::transient(format!("clear the artifact folder {}", store.tmp().display())).because(e)
+        })?;
+        Ok(store)
+    }
+
+    /// The folder of the layout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a blob lies; the name is made of checked hex digits alone (THREATS T42).
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    /// True when a blob of this digest is there, its content not looked at.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// Starts a blob; it is stored by [`Incoming::commit`] and forgotten when dropped before.
+    pub fn begin(&self) -> Outcome<Incoming> {
+        let path = self.tmp().join(unused_name());
+        let file = self.create(&path).map_err(|e| {
+            Trouble::transient(format!("start an artifact in {}", self.tmp().display())).because(e)
+        })?;
+        Ok(Incoming { store: self.clone(), path, writer: Some(Hashing::new(file)) })
+    }
+
+    /// Stores these bytes and answers their digest.
+    pub fn put(&self, bytes: &[u8]) -> Outcome<Digest> {
+        let mut incoming = self.begin()?;
+        incoming.write_all(bytes).map_err(|e| Trouble::transient("write an artifact").because(e))?;
+        Ok(incoming.commit()?.0)
+    }
+
+    /// Opens a blob after its bytes were hashed again; the handle is at the beginning.
+    pub fn open_verified(&self, digest: &Digest) -> Result<(File, u64), Unusable> {
+        let path = self.path(digest);
+        let fail = |e: io::Error| {
+            if e.kind() == io::ErrorKind::NotFound {
+                Trouble::not_found(format!("the artifact {digest} is not stored here"))
+            } else {
+                Trouble::transient(format!("read the artifact {digest}")).because(e)
+            }
+        };
+        let mut file = File::open(&path).map_err(fail)?;
+        let (found, bytes) = digest_of(&mut file).map_err(fail)?;
+        if found != *digest {
+            self.isolate(digest)?;
+            return Err(Unusable::Mismatch { wanted: digest.clone(), found });
+        }
+        file.rewind().map_err(fail)?;
+        Ok((file, bytes))
+    }
+
+    /// Hashes a blob again and answers its size in bytes.
+    pub fn verify(&self, digest: &Digest) -> Result<u64, Unusable> {
+        self.open_verified(digest).map(|(_, bytes)| bytes)
+    }
+
+    /// Moves a blob out of the way of everybody, for a person to look at.
+    fn isolate(&self, digest: &Digest) -> Outcome<()> {
+        match std::fs::rename(self.path(digest), self.quarantine().join(digest.hex())) {
+            Ok(()) => sync_folder(&self.blobs()),
+            // Another reader found the same and was first.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Trouble::transient(format!("move the artifact {digest} to quarantine")).because(e)),
+        }
+    }
+
+    /// Makes a temporary file that is locked for as long as its writer lives.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        // Shared with other writers, so that no sweep comes between making the file and locking it.
+        let gate = File::open(self.tmp())?;
+        gate.lock_shared()?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    /// Removes temporary files that nobody has locked: their writers died.
+    fn sweep(&self) -> io::Result<()> {
+        let gate = File::open(self.tmp())?;
+        gate.lock()?;
+        for entry in std::fs::read_dir(self.tmp())? {
+            let path = entry?.path();
+            if File::open(&path).is_ok_and(|f| f.try_lock().is_ok()) {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs/sha256")
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+}
+
+/// A blob on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    store: Store,
+    path: PathBuf,
+    writer: Option<Hashing<File>>,
+}
+
+impl Incoming {
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Hashing::bytes)
+    }
+
+    /// Makes the blob durable under its digest and answers the digest and the size in bytes; a blob that is there
+    /// already is success.
+    pub fn commit(mut self) -> Outcome<(Digest, u64)> {
+        let fail = |e: io::Error| Trouble::transient("store an artifact").because(e);
+        let writer = self.writer.take().ok_or_else(|| Trouble::bug("an artifact was stored twice"))?;
+        let (file, digest, bytes) = writer.finish().map_err(fail)?;
+        file.set_permissions(Permissions::from_mode(0o444)).map_err(fail)?;
+        file.sync_all().map_err(fail)?;
+        // Renaming over a blob of the same digest is right too: it heals one whose bytes went bad unseen.
+        std::fs::rename(&self.path, self.store.path(&digest)).map_err(fail)?;
+        sync_folder(&self.store.blobs())?;
+        Ok((digest, bytes))
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().map_or_else(|| Err(io::ErrorKind::BrokenPipe.into()), |w| w.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // After a commit the name is gone and nothing is removed.
+        std::fs::remove_file(&self.path).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("oci")).unwrap();
+        (dir, store)
+    }
+
+    fn names(path: &Path) -> usize {
+        std::fs::read_dir(path).unwrap().count()
+    }
+
+    #[test]
+    fn a_blob_is_stored_once_read_only_under_its_digest() {
+        let (_dir, store) = store();
+        let digest = store.put(b"abc").unwrap();
+        assert_eq!(store.put(b"abc").unwrap(), digest);
+        assert_eq!(store.verify(&digest).unwrap(), 3);
+        let meta = std::fs::metadata(store.path(&digest)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o444);
+        assert_eq!((names(&store.blobs()), names(&store.tmp())), (1, 0));
+        assert!(store.path(&digest).ends_with(format!("blobs/sha256/{}", digest.hex())));
+    }
+
+    #[test]
+    fn t44_one_flipped_byte_is_a_mismatch_and_goes_to_quarantine() {
+        let (_dir, store) = store();
+        let digest = store.put(b"abc").unwrap();
+        let path = store.path(&digest);
+        std::fs::remove_file(&path).unwrap();
+        write_synced(&path, b"abd", 0o444).unwrap();
+        match store.verify(&digest).unwrap_err() {
+            Unusable::Mismatch { wanted, found } => {
+                assert_eq!(wanted, digest);
+                assert_ne!(found, digest);
+            }
+            Unusable::Trouble(t) => panic!("{}", t.chain()),
+        }
+        assert_eq!((names(&store.blobs()), names(&store.quarantine())), (0, 1));
+        let Unusable::Trouble(gone) = store.verify(&digest).unwrap_err() else { panic!("it is gone") };
+        assert_eq!(gone.kind(), crate::trouble::Kind::NotFound);
+        assert_eq!(store.put(b"abc").unwrap(), digest, "the right bytes may come back");
+        assert_eq!(store.verify(&digest).unwrap(), 3);
+    }
+
+    #[test]
+    fn t45_an_absent_blob_is_an_error_and_never_a_pass() {
+        let (_dir, store) = store();
+        let digest = Digest::of_hex(&"00".repeat(32)).unwrap();
+        assert!(!store.holds(&digest));
+        assert!(store.verify(&digest).is_err());
+    }
+
+    #[test]
+    fn t42_a_digest_is_the_only_way_to_a_path() {
+        let (_dir, store) = store();
+        for text in ["sha256:../../x", "sha256:", "../../x", "a/b", &"a".repeat(300)] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        let digest = Digest::of_hex(&"ab".repeat(32)).unwrap();
+        assert_eq!(store.path(&digest).parent().unwrap(), store.blobs());
+    }
+
+    #[test]
+    fn what_a_dead_writer_left_is_swept_and_a_living_writer_is_left_alone() {
+        let (_dir, store) = store();
+        write_synced(&store.tmp().join("left"), b"half", 0o600).unwrap();
+        let mut living = store.begin().unwrap();
+        living.write_all(b"abc").unwrap();
+        let again = Store::open(store.root()).unwrap();
+        assert_eq!(names(&again.tmp()), 1);
+        let (digest, bytes) = living.commit().unwrap();
+        assert_eq!((again.verify(&digest).unwrap(), bytes), (3, 3));
+        drop(store.begin().unwrap());
+        assert_eq!(names(&store.tmp()), 0);
+    }
+}

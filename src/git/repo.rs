@@ -1,0 +1,236 @@
+//! A bare mirror and questions about its refs and history.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
+
+use crate::domain::name::{CommitSha, ObjectId, RefName};
+use crate::domain::time::Timestamp;
+use crate::trouble::{Outcome, Trouble};
+
+/// A bare repository on this machine; one handle per thread, opening one costs 0.1 ms.
+pub struct Mirror {
+    pub(super) path: PathBuf,
+    pub(super) repo: Repository,
+}
+
+impl std::fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mirror").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A tag as it is now; when a later look shows another object or commit, the tag was moved (THREATS T35).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRef {
+    /// Its name without `refs/tags/`.
+    pub name: RefName,
+    /// What the ref holds: the tag object of an annotated tag, else the commit.
+    pub object: ObjectId,
+    /// The commit it leads to.
+    pub commit: CommitSha,
+}
+
+/// How one commit lies to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// They are one commit.
+    Same,
+    /// The first is an ancestor of the second.
+    Before,
+    /// The second is an ancestor of the first.
+    After,
+    /// Neither contains the other.
+    Apart,
+}
+
+/// A commit as lists show it. Everything but `sha` and `parents` is the author's word (THREATS T19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// Its id.
+    pub sha: CommitSha,
+    /// The first paragraph of its message on one line.
+    pub subject: String,
+    /// Who wrote it.
+    pub author_name: String,
+    /// Under which address.
+    pub author_email: String,
+    /// When it says it was committed.
+    pub committed_at: Timestamp,
+    /// What it follows; several for a merge.
+    pub parents: Vec<CommitSha>,
+}
+
+impl Mirror {
+    /// Opens the bare repository at `path`, and makes it with the folders above when there is none.
+    pub fn open_or_init(path: &Path) -> Outcome<Self> {
+        match Self::open(path) {
+            Err(e) if e.kind() == crate::trouble::Kind::NotFound => {
+                let mut options = RepositoryInitOptions::new();
+                options.bare(true).mkpath(true).external_template(false);
+                let what = format!("make the mirror {}", path.display());
+                let repo = Repository::init_opts(path, &options).map_err(|e| failed(what, e))?;
+                Ok(Self { path: path.to_owned(), repo })
+            }
+            other => other,
+        }
+    }
+
+    /// Opens the bare repository at `path`.
+    pub fn open(path: &Path) -> Outcome<Self> {
+        let repo = Repository::open_bare(path)
+            .map_err(|e| failed(format!("open the repository {}", path.display()), e))?;
+        Ok(Self { path: path.to_owned(), repo })
+    }
+
+    /// The folder it lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The commit at the tip of a branch; none when there is no such branch.
+    pub fn head_of(&self, branch: &RefName) -> Outcome<Option<CommitSha>> {
+        let what = || format!("read the branch {branch}");
+        match self.repo.find_reference(&format!("refs/heads/{branch}")) {
+            Ok(reference) => sha(reference.peel_to_commit().map_err(|e| failed(what(), e))?.id()).map(Some),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(failed(what(), e)),
+        }
+    }
+
+    /// Every tag that leads to a commit, sorted by name; names that [`RefName`] refuses are no version's names.
+    pub fn tags(&self) -> Outcome<Vec<TagRef>> {
+        let mut tags = Vec::new();
+        for reference in self.repo.references_glob("refs/tags/*").map_err(|e| failed("list the tags", e))? {
+            let reference = reference.map_err(|e| failed("list the tags", e))?;
+            let name = reference.name().ok().and_then(|n| n.strip_prefix("refs/tags/")?.parse().ok());
+            if let (Some(name), Some(object), Ok(commit)) =
+                (name, reference.target(), reference.peel_to_commit())
+            {
+                tags.push(TagRef { name, object: object_id(object)?, commit: sha(commit.id())? });
+            }
+        }
+        tags.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tags)
+    }
+
+    /// True when the mirror has this commit.
+    pub fn exists(&self, commit: &CommitSha) -> bool {
+        self.commit(commit).is_ok()
+    }
+
+    /// True when `commit` is `tip` or one of its ancestors (THREATS T36, T37).
+    pub fn is_ancestor(&self, commit: &CommitSha, tip: &CommitSha) -> Outcome<bool> {
+        Ok(matches!(self.order(commit, tip)?, Order::Same | Order::Before))
+    }
+
+    /// How `a` lies to `b`; both must be here.
+    pub fn order(&self, a: &CommitSha, b: &CommitSha) -> Outcome<Order> {
+        let (a, b) = (self.commit(a)?.id(), self.commit(b)?.id());
+        if a == b {
+            return Ok(Order::Same);
+        }
+        match self.repo.merge_base(a, b) {
+            Ok(base) if base == a => Ok(Order::Before),
+            Ok(base) if base == b => Ok(Order::After),
+            Ok(_) => Ok(Order::Apart),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(Order::Apart),
+            Err(e) => Err(failed("compare two commits", e)),
+        }
+    }
+
+    /// The commits that `head` has and `base` has not, newest first, no parent before its child, at most `max`.
+    pub fn commits_between(
+        &self,
+        base: Option<&CommitSha>,
+        head: &CommitSha,
+        max: usize,
+    ) -> Outcome<Vec<CommitInfo>> {
+        let base = base.map(|b| self.commit(b)).transpose()?;
+        let head = self.commit(head)?.id();
+        let walk = || {
+            let mut walk = self.repo.revwalk()?;
+            walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+            walk.push(head)?;
+            base.as_ref().map_or(Ok(()), |b| walk.hide(b.id()))?;
+            walk.take(max).map(|id| self.repo.find_commit(id?)).collect::<Result<Vec<_>, git2::Error>>()
+        };
+        walk().map_err(|e| failed("list commits", e))?.iter().map(info).collect()
+    }
+
+    /// A commit as lists show it.
+    pub fn commit_info(&self, commit: &CommitSha) -> Outcome<CommitInfo> {
+        info(&self.commit(commit)?)
+    }
+
+    /// A commit's message, all of it.
+    pub fn full_commit_message(&self, commit: &CommitSha) -> Outcome<String> {
+        Ok(text(self.commit(commit)?.message_bytes()))
+    }
+
+    /// Waits until no other writer of this program, in whatever process, writes to this repository; held until the
+    /// file is dropped. libgit2 looks whether a new ref is there before it locks it, so two could both make it.
+    pub(super) fn alone(&self) -> Outcome<File> {
+        File::create(self.path.join("liftlock.lock")).and_then(|f| f.lock().map(|()| f)).map_err(|e| {
+            Trouble::transient(format!("lock the repository {}", self.path.display())).because(e)
+        })
+    }
+
+    /// Looks a commit up by its full id, the only way there is.
+    pub(super) fn commit(&self, commit: &CommitSha) -> Outcome<git2::Commit<'_>> {
+        let what = || format!("find the commit {commit}");
+        // libgit2 fills a short id up with zeros and is built for 40 digits; anything else is not here.
+        if commit.as_str().len() != 40 {
+            return Err(Trouble::not_found(what()));
+        }
+        let id = Oid::from_str(commit.as_str()).map_err(|e| failed(what(), e))?;
+        self.repo.find_commit(id).map_err(|e| failed(what(), e))
+    }
+}
+
+fn info(commit: &git2::Commit<'_>) -> Outcome<CommitInfo> {
+    let author = commit.author();
+    Ok(CommitInfo {
+        sha: sha(commit.id())?,
+        subject: text(commit.summary_bytes().unwrap_or_default()),
+        author_name: text(author.name_bytes()),
+        author_email: text(author.email_bytes()),
+        committed_at: Timestamp(commit.time().seconds().saturating_mul(1000)),
+        parents: commit.parent_ids().map(sha).collect::<Outcome<_>>()?,
+    })
+}
+
+/// Text of a repository, whatever bytes it holds.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(super) fn sha(id: Oid) -> Outcome<CommitSha> {
+    id.to_string().parse().map_err(|e| Trouble::bug("read a commit's id").because(e))
+}
+
+pub(super) fn object_id(id: Oid) -> Outcome<ObjectId> {
+    id.to_string().parse().map_err(|e| Trouble::bug("read an object's id").because(e))
+}
+
+/// What libgit2's failure means.
+pub(super) fn failed(what: impl Into<String>, e: git2::Error) -> Trouble {
+    let what = what.into();
+    let code = e.code();
+    let trouble = if code == ErrorCode::NotFound {
+        Trouble::not_found(what)
+    } else if matches!(code, ErrorCode::Exists | ErrorCode::Modified) {
+        Trouble::conflict(what)
+    } else if code == ErrorCode::Locked || e.class() == ErrorClass::Os {
+        Trouble::transient(what)
+    } else if matches!(code, ErrorCode::InvalidSpec | ErrorCode::Invalid | ErrorCode::Peel) {
+        Trouble::refused(what)
+    } else {
+        Trouble::bug(what)
+    };
+    trouble.because(e)
+}
+
+#[cfg(test)]
+mod tests;

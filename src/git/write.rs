@@ -1,0 +1,200 @@
+//! What is written to a repository that this program serves itself: tags, notes, and conversations as commits.
+
+use std::path::Path;
+
+use git2::{ErrorCode, Oid, Repository, Signature, Time};
+
+use super::repo::{Mirror, failed, object_id, sha, text};
+use crate::domain::name::{CommitSha, ObjectId, RefName};
+use crate::domain::time::Timestamp;
+use crate::trouble::Outcome;
+
+/// A bare repository whose host is this program.
+#[derive(Debug)]
+pub struct Origin(Mirror);
+
+/// Who wrote, as git records people.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    /// A name or login.
+    pub name: &'a str,
+    /// An address, which nobody checks.
+    pub email: &'a str,
+}
+
+/// An annotated tag to make.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTag<'a> {
+    /// Its name without `refs/tags/`.
+    pub name: &'a RefName,
+    /// What it names for ever.
+    pub commit: &'a CommitSha,
+    /// Its text.
+    pub message: &'a str,
+    /// Who made it.
+    pub tagger: Person<'a>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a tag to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It is new.
+    New(ObjectId),
+    /// A tag of this name was there and is untouched.
+    Exists {
+        /// It names the commit that was asked for.
+        same: bool,
+    },
+}
+
+/// One entry of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The entry's own id, a commit's.
+    pub id: CommitSha,
+    /// The writer's login.
+    pub login: String,
+    /// The writer's address.
+    pub email: String,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What was written.
+    pub message: String,
+}
+
+impl Origin {
+    /// Opens the bare repository at `path`.
+    pub fn open(path: &Path) -> Outcome<Self> {
+        Mirror::open(path).map(Self)
+    }
+
+    /// The same repository, to ask questions.
+    pub fn read(&self) -> &Mirror {
+        &self.0
+    }
+
+    fn repo(&self) -> &Repository {
+        &self.0.repo
+    }
+
+    /// Makes an annotated tag; one that is there is never moved (THREATS T35).
+    pub fn create_tag(&self, new: NewTag<'_>) -> Outcome<Created> {
+        let what = || format!("make the tag {}", new.name);
+        let commit = self.0.commit(new.commit)?;
+        let tagger = signature(new.tagger, new.at)?;
+        let _alone = self.0.alone()?;
+        match self.repo().tag(new.name.as_str(), commit.as_object(), &tagger, new.message, false) {
+            Ok(id) => object_id(id).map(Created::New),
+            Err(e) if e.code() == ErrorCode::Exists => {
+                let there = self
+                    .repo()
+                    .find_reference(&format!("refs/tags/{}", new.name))
+                    .map_err(|e| failed(what(), e))?;
+                let same = there.peel_to_commit().is_ok_and(|c| c.id() == commit.id());
+                Ok(Created::Exists { same })
+            }
+            Err(e) => Err(failed(what(), e)),
+        }
+    }
+
+    /// Writes the note of a commit under `refs/notes/<notes>`, in place of the one that may be there.
+    pub fn write_note(
+        &self,
+        commit: &CommitSha,
+        notes: &RefName,
+        text: &str,
+        (author, at): (Person<'_>, Timestamp),
+    ) -> Outcome<()> {
+        let commit = self.0.commit(commit)?.id();
+        let author = signature(author, at)?;
+        let _alone = self.0.alone()?;
+        self.repo()
+            .note(&author, &author, Some(&format!("refs/notes/{notes}")), commit, text, true)
+            .map(drop)
+            .map_err(|e| failed("write a note", e))
+    }
+
+    /// The note of a commit under `refs/notes/<notes>`.
+    pub fn read_note(&self, commit: &CommitSha, notes: &RefName) -> Outcome<Option<String>> {
+        let commit = self.0.commit(commit)?.id();
+        match self.repo().find_note(Some(&format!("refs/notes/{notes}")), commit) {
+            Ok(note) => Ok(Some(text(note.message_bytes()))),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(failed("read a note", e)),
+        }
+    }
+
+    /// Adds an entry to the conversation `refs/liftlock/<log>`; when a push from outside was first, the answer is a
+    /// conflict and nothing is written.
+    pub fn append_commit(
+        &self,
+        log: &RefName,
+        message: &str,
+        (author, at): (Person<'_>, Timestamp),
+    ) -> Outcome<CommitSha> {
+        let fail = |e| failed(format!("write to the conversation {log}"), e);
+        let author = signature(author, at)?;
+        let _alone = self.0.alone()?;
+        let tip = self.tip(log)?;
+        let parent = tip.map(|id| self.repo().find_commit(id)).transpose().map_err(fail)?;
+        let empty = self.repo().treebuilder(None).and_then(|t| t.write()).map_err(fail)?;
+        let tree = self.repo().find_tree(empty).map_err(fail)?;
+        let parents: Vec<_> = parent.iter().collect();
+        let id = self.repo().commit(None, &author, &author, message, &tree, &parents).map_err(fail)?;
+        let name = full(log);
+        match tip {
+            Some(tip) => self.repo().reference_matching(&name, id, true, tip, "said"),
+            None => self.repo().reference(&name, id, false, "said"),
+        }
+        .map_err(fail)?;
+        sha(id)
+    }
+
+    /// The last `max` entries of the conversation `refs/liftlock/<log>`, oldest first.
+    pub fn walk_ref(&self, log: &RefName, max: usize) -> Outcome<Vec<Said>> {
+        let fail = |e| failed(format!("read the conversation {log}"), e);
+        let mut entries = Vec::new();
+        let mut next = self.tip(log)?;
+        while let Some(id) = next.filter(|_| entries.len() < max) {
+            let commit = self.repo().find_commit(id).map_err(fail)?;
+            let author = commit.author();
+            entries.push(Said {
+                id: sha(id)?,
+                login: text(author.name_bytes()),
+                email: text(author.email_bytes()),
+                at: Timestamp(author.when().seconds().saturating_mul(1000)),
+                message: text(commit.message_bytes()),
+            });
+            next = commit.parent_ids().next();
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+
+    fn tip(&self, log: &RefName) -> Outcome<Option<Oid>> {
+        match self.repo().find_reference(&full(log)) {
+            Ok(reference) => Ok(reference.target()),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(failed(format!("read the conversation {log}"), e)),
+        }
+    }
+}
+
+fn full(log: &RefName) -> String {
+    format!("refs/liftlock/{log}")
+}
+
+/// A signature whose text cannot end its own line: libgit2 would write a line break into the object as it is.
+fn signature(person: Person<'_>, at: Timestamp) -> Outcome<Signature<'static>> {
+    let clean = |text: &str| {
+        let text = text.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), " ");
+        if text.trim().is_empty() { "unknown".to_owned() } else { text }
+    };
+    Signature::new(&clean(person.name), &clean(person.email), &Time::new(at.0.div_euclid(1000), 0))
+        .map_err(|e| failed("name the writer", e))
+}
+
+#[cfg(test)]
+mod tests;
