@@ -229,32 +229,41 @@ fn answers(event: &str, body: &[u8], what: &str) -> bool {
     }
 }
 
+/// Every fixture that we read more of than its name, without addresses, and each place in it that no earlier one has.
+fn places_we_may_read() -> Vec<(String, Value, Vec<String>)> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for stem in fixtures().into_keys() {
+        if matches!(fact(&stem), Fact::Unknown { .. } | Fact::Ping) {
+            continue;
+        }
+        let mut body = fixture(&stem);
+        without_urls(&mut body);
+        let mut all = Vec::new();
+        places(&body, "", &mut all);
+        all.retain(|place| {
+            // These are read alike for every event, so one event stands for all.
+            let shared = ["/repository/", "/sender/", "/organization/"].iter().any(|p| place.starts_with(p));
+            let scope = if shared { "" } else { event(&stem) };
+            seen.insert((scope.to_owned(), place.clone()))
+        });
+        out.push((stem, body, all));
+    }
+    out
+}
+
 #[test]
 fn t6_a_fixture_broken_in_any_place_gives_a_fact_or_an_error() {
-    let wrong = [
-        json!(null),
-        json!("x"),
-        json!(""),
-        json!(0),
-        json!(-1.5),
-        json!(true),
-        json!([]),
-        json!({}),
-        json!([[]]),
-    ];
-    let mut seen = BTreeSet::new();
+    let wrong =
+        [json!(null), json!("x"), json!(""), json!(0), json!(-1.5), json!(true), json!([]), json!({})];
     let (mut facts, mut errors) = (0_u32, 0_u32);
-    for (stem, body) in fixtures() {
-        let mut whole: Value = serde_json::from_slice(&body).unwrap();
-        without_urls(&mut whole);
-        let mut all = Vec::new();
-        places(&whole, "", &mut all);
-        for place in all.iter().filter(|place| seen.insert((event(&stem).to_owned(), (*place).clone()))) {
+    for (stem, whole, places) in places_we_may_read() {
+        for place in places {
             let mut bodies = vec![whole.clone()];
-            remove(&mut bodies[0], place);
+            remove(&mut bodies[0], &place);
             for value in &wrong {
                 let mut body = whole.clone();
-                *body.pointer_mut(place).unwrap() = value.clone();
+                *body.pointer_mut(&place).unwrap() = value.clone();
                 bodies.push(body);
             }
             for body in bodies {
@@ -263,28 +272,26 @@ fn t6_a_fixture_broken_in_any_place_gives_a_fact_or_an_error() {
             }
         }
     }
-    assert!(facts > 10_000 && errors > 500, "{facts} facts, {errors} errors");
+    assert!(facts > 5_000 && errors > 500, "{facts} facts, {errors} errors");
 }
 
 #[test]
 fn t6_huge_texts_give_a_fact_or_a_short_error() {
-    let huge = json!("é".repeat(512 * 1024));
-    let mut seen = BTreeSet::new();
-    for stem in fixtures().keys() {
-        let mut whole = fixture(stem);
-        without_urls(&mut whole);
-        let mut all = Vec::new();
-        places(&whole, "", &mut all);
-        for place in all {
-            let shallow = place.matches('/').count() <= 2;
-            if shallow && seen.insert((event(stem).to_owned(), place.clone())) {
-                let mut body = whole.clone();
-                *body.pointer_mut(&place).unwrap() = huge.clone();
-                answers(event(stem), body.to_string().as_bytes(), &format!("{stem} {place}"));
-            }
+    const MARK: &str = "the huge text goes here";
+    let huge = "x".repeat(1024 * 1024);
+    let mut tried = 0;
+    for (stem, whole, mut places) in places_we_may_read() {
+        places.retain(|place| place.matches('/').count() <= 2);
+        // Numbers and objects are tried too: an error must not repeat the text.
+        for place in places {
+            let mut body = whole.clone();
+            *body.pointer_mut(&place).unwrap() = json!(MARK);
+            let body = body.to_string().replace(MARK, &huge);
+            answers(event(&stem), body.as_bytes(), &format!("{stem} {place}"));
+            tried += 1;
         }
     }
-    assert!(seen.len() > 200);
+    assert!(tried > 100, "{tried}");
 }
 
 #[test]
