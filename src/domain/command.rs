@@ -417,6 +417,12 @@ impl Ask {
         line
     }
 
+    /// The command to write in an answer: the head, and the word `reason` where one is needed.
+    pub fn example(&self, prefix: Option<&str>) -> String {
+        let head = self.head(prefix);
+        if self.verb().needs_reason() { format!("{head} -- reason") } else { head }
+    }
+
     /// The whole command as a person would write it; it parses to the same.
     pub fn line(&self, prefix: Option<&str>) -> String {
         let head = self.head(prefix);

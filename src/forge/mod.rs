@@ -12,6 +12,9 @@ use crate::domain::time::Timestamp;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
 
+pub mod fact;
+pub mod github;
+
 /// An answer on its way.
 pub type Asked<'a, T> = BoxFuture<'a, Outcome<T>>;
 

@@ -165,7 +165,9 @@ impl fmt::Display for ParseError {
             Problem::LongReason => {
                 write!(f, "The text behind ` -- ` has more than {} characters", Reason::LONGEST)?;
             }
-            Problem::TooManyCommands => write!(f, "A comment holds at most {MOST_COMMANDS} commands")?,
+            Problem::TooManyCommands => {
+                write!(f, "A comment holds at most {MOST_COMMANDS} commands; put the rest into another one")?;
+            }
             Problem::Conflict(first, second) => {
                 write!(f, "`{first}` and `{second}` in one comment contradict each other")?;
             }
@@ -195,16 +197,21 @@ pub fn parse(body: Option<&str>, prefix: Option<&str>) -> Parsed {
     for line in lines(text) {
         let Some((verb, rest)) = opening(line, prefix) else { break };
         count += 1;
-        let command = match read(verb, rest, prefix, count) {
-            Ok(ask) => Command { ask, line: line.trim_end().to_owned() },
+        let ask = match read(verb, rest, prefix) {
+            Ok(ask) => ask,
             Err(error) => return Parsed::Refused(error),
         };
+        if count > MOST_COMMANDS {
+            let paste = ask.example(prefix);
+            return Parsed::Refused(ParseError { verb, problem: Problem::TooManyCommands, paste });
+        }
+        let command = Command { ask, line: line.trim_end().to_owned() };
         if commands.iter().any(|c| c.ask == command.ask) {
             continue;
         }
         if let Some(other) = commands.iter().find(|c| c.ask.contradicts(&command.ask)) {
-            let paste = other.ask.head(prefix);
-            let problem = Problem::Conflict(paste.clone(), command.ask.head(prefix));
+            let problem = Problem::Conflict(other.ask.head(prefix), command.ask.head(prefix));
+            let paste = other.ask.example(prefix);
             return Parsed::Refused(ParseError { verb, problem, paste });
         }
         commands.push(command);
@@ -246,13 +253,10 @@ fn is_printable(c: char) -> bool {
     c.is_ascii_graphic()
 }
 
-/// Reads what stands behind the verb of the comment's command number `count`.
-fn read(verb: Verb, rest: &str, prefix: Option<&str>, count: usize) -> Result<Ask, ParseError> {
+/// Reads what stands behind the verb.
+fn read(verb: Verb, rest: &str, prefix: Option<&str>) -> Result<Ask, ParseError> {
     let (args, reason) = split_reason(rest);
     let mut line = Line { verb, prefix, words: words(args), reason, stage: None };
-    if count > MOST_COMMANDS {
-        return Err(line.wrong(Problem::TooManyCommands));
-    }
     let odd: BTreeSet<char> = args.chars().filter(|c| !is_blank(*c) && !is_printable(*c)).collect();
     if !odd.is_empty() {
         let points = odd.iter().take(SHOWN_POINTS).map(|c| format!("U+{:04X}", u32::from(*c))).collect();

@@ -298,6 +298,8 @@ fn one_comment_moves_a_stage_one_way() {
     ] {
         assert_eq!(commands(body).len(), 2, "{body}");
     }
+    let six = refused("/hold a -- x\n/hold b -- x\n/hold c -- x\n/hold d -- x\n/hold e -- x\n/hold f -- `x`");
+    assert_eq!(six.paste, "/hold f -- reason");
     let error = refused("/approve prod\n/reject prod -- `no` @org/team");
     assert_eq!(
         error.to_string(),
