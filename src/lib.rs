@@ -5,4 +5,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod mask;
+pub mod secret;
 pub mod trouble;
