@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod domain;
 pub mod mask;
+pub mod runner;
 pub mod secret;
 pub mod trouble;

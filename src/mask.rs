@@ -146,7 +146,7 @@ impl MaskStream {
         }
         out.push_str(text.get(done..at).unwrap_or_default());
         self.covered = done.saturating_sub(at);
-        self.held = text.get(at..).unwrap_or_default().to_owned();
+        text.get(at..).unwrap_or_default().clone_into(&mut self.held);
     }
 }
 

@@ -27,11 +27,14 @@ fn in_pieces(mask: &Mask, text: &str, cuts: &[usize]) -> String {
 }
 
 fn percent_all(text: &str, upper: bool) -> String {
-    text.bytes().map(|b| if upper { format!("%{b:02X}") } else { format!("%{b:02x}") }).collect()
+    text.bytes()
+        .map(|b| if upper { format!("%{b:02X}") } else { format!("%{b:02x}") })
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn json_ascii(text: &str) -> String {
-    text.encode_utf16().map(|u| format!("\\u{u:04x}")).collect()
+    text.encode_utf16().map(|u| format!("\\u{u:04x}")).collect::<Vec<_>>().concat()
 }
 
 #[test]
