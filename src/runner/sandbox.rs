@@ -82,7 +82,7 @@ pub(super) fn command_line(runner: &Runner, job: &Job) -> Outcome<CommandLine> {
         Sandbox::Plain => {
             argv.extend(program);
             let environment = job.environment.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-            Ok(CommandLine { argv, folder: job.tree.join(&job.folder), environment, input: None })
+            Ok(CommandLine { argv, folder: below(&job.tree, &job.folder), environment, input: None })
         }
         Sandbox::Bubblewrap(spec) => {
             let tool = runner.bubblewrap()?;
@@ -126,6 +126,18 @@ fn check_environment(job: &Job) -> Outcome<()> {
     Ok(())
 }
 
+fn is_toolchain(path: &Path) -> bool {
+    let climbs = path.components().any(|c| c == Component::ParentDir);
+    let too_much = NO_TOOLCHAINS.iter().any(|no| path == Path::new(no));
+    path.is_absolute() && !climbs && !too_much && !has_nul(path)
+}
+
+/// Without the slash at the end that joining an empty path leaves, which would show in `PWD`.
+fn below(tree: &Path, folder: &Path) -> PathBuf {
+    tree.join(folder).components().collect()
+}
+
+/// The system's own call would refuse a NUL; among bubblewrap's arguments it would end the word and start the next.
 fn has_nul(path: &Path) -> bool {
     path.as_os_str().as_bytes().contains(&0)
 }
@@ -175,8 +187,7 @@ fn input(tool: &Bubblewrap, job: &Job, spec: &SandboxSpec) -> Outcome<Vec<u8>> {
     args.add(&["--proc", "/proc", "--dev", "/dev", "--size", &room, "--tmpfs", "/dev/shm"]);
     args.add(&["--remount-ro", "/dev", "--size", &room, "--tmpfs", "/tmp"]);
     for path in &spec.toolchains {
-        // The system's own call would refuse a NUL; here it would end the word and start the next.
-        if !path.is_absolute() || has_nul(path) || NO_TOOLCHAINS.iter().any(|no| path == Path::new(no)) {
+        if !is_toolchain(path) {
             return Err(Trouble::refused(format!(
                 "`{}` cannot be shown to builds as a toolchain: name the folder of the tools, in full",
                 path.display()
@@ -196,7 +207,7 @@ fn input(tool: &Bubblewrap, job: &Job, spec: &SandboxSpec) -> Outcome<Vec<u8>> {
     // Everything that is not bound is read-only from here on, the empty root included.
     args.add(&["--remount-ro", "/"]);
     args.add(&["--chdir"]);
-    args.push(Path::new(TREE).join(&job.folder).as_os_str().as_bytes());
+    args.push(below(Path::new(TREE), &job.folder).as_os_str().as_bytes());
     for (name, value) in &job.environment {
         args.add(&["--setenv", name, value]);
     }

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::trouble::Outcome;
 
 /// How long a test waits for what must come; only a failing test waits so long.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A folder of its own for each test, gone with it.
 struct Folder(PathBuf);
@@ -86,17 +86,22 @@ async fn run_with(
     let runner = Runner::probe().await;
     let (sink, mut lines) = mpsc::channel(1);
     let stops = Stops::default();
+    let (running_stops, stops) = (stops.clone(), stops);
     let running = async {
         let mut log = Log::new(&Mask::new(secrets), sink);
-        runner.run(job, &mut log, &stops).await
+        runner.run(job, &mut log, &running_stops).await
     };
-    let reading = async {
+    // Owns the receiver, so that breaking off the loop is leaving.
+    let reading = async move {
         let mut all = Vec::new();
         while let Some(line) = lines.recv().await {
             if on(&line, &stops).is_break() {
                 break;
             }
-            all.push(line.text);
+            // What a shell says about a command that got our TERM; not every shell does.
+            if line.text != "Terminated" {
+                all.push(line.text);
+            }
         }
         all
     };
@@ -245,7 +250,7 @@ async fn a_late_success_counts() {
 }
 
 #[tokio::test]
-async fn a_lost_lease_kills_at_once_and_waits_for_no_reader() {
+async fn a_lost_lease_kills_at_once() {
     let folder = Folder::new();
     for sandbox in both() {
         let marker = folder.marker();
@@ -263,6 +268,20 @@ async fn a_lost_lease_kills_at_once_and_waits_for_no_reader() {
         assert_eq!(report.ended, Ended::Lost);
         wait_for_processes(&marker, |n| n == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_lost_lease_does_not_wait_for_a_reader_that_hangs() {
+    let folder = Folder::new();
+    let job = folder.job(&Sandbox::Plain, "seq 1 30000");
+    let runner = Runner::probe().await;
+    // The receiver lives and never reads.
+    let (sink, _lines) = mpsc::channel(1);
+    let mut log = Log::new(&Mask::new(&[]), sink);
+    let stops = Stops::default();
+    stops.lost.cancel();
+    let report = tokio::time::timeout(DEADLINE, runner.run(&job, &mut log, &stops)).await.unwrap().unwrap();
+    assert_eq!(report.ended, Ended::Lost);
 }
 
 #[tokio::test]
@@ -314,7 +333,9 @@ async fn t46_a_dropped_run_leaves_no_process() {
 async fn a_plain_process_that_left_the_group_is_not_waited_for() {
     let folder = Folder::new();
     // It ends by itself soon after the test.
-    let (report, lines) = run(&folder.job(&Sandbox::Plain, "setsid sleep 8 & echo gone; exit 0")).await;
+    let script =
+        "setsid sh -c 'touch left; exec sleep 8' & while [ ! -e left ]; do sleep 0.02; done; echo gone";
+    let (report, lines) = run(&folder.job(&Sandbox::Plain, script)).await;
     assert_eq!(report.ended, Ended::Exited(0));
     assert_eq!(lines, ["gone", "liftlock: a process left the step's group and keeps its output open"]);
 }
@@ -515,13 +536,13 @@ async fn t46_a_sandboxed_step_sees_its_tree_and_its_artifacts_and_nothing_else()
     spec.toolchains.push(tool.clone());
     let script = format!(
         "cat source; echo; cat /build/artifacts/app-1.0/app; echo; cat {tool}; echo\n\
-         echo out > result; echo scratch > /tmp/x; id -u; hostname; ls -A /home /root /var /run /etc/shadow 2>/dev/null\n\
+         echo out > result; echo scratch > /tmp/x; id -u; hostname; ls -A /home /root /var /run /etc/shadow 2>/dev/null || true\n\
          for path in /build/artifacts/app-1.0/app /usr/x /etc/x /x /dev/x {tool}; do\n\
-           (echo no > $path) 2>/dev/null && echo could write $path\n\
+           (echo no > $path) 2>/dev/null && echo could write $path || true\n\
          done\n\
-         cat {data} 2>/dev/null && echo could read\n\
-         head -c 3000000 /dev/zero > /tmp/large 2>/dev/null && echo could fill\n\
-         unshare -U true 2>/dev/null && echo could nest\n\
+         cat {data} 2>/dev/null && echo could read || true\n\
+         head -c 3000000 /dev/zero > /tmp/large 2>/dev/null && echo could fill || true\n\
+         unshare -U true 2>/dev/null && echo could nest || true\n\
          grep -h -e NoNewPrivs -e CapEff -e CapBnd /proc/self/status; ls -d /proc/[0-9]* | wc -l",
         tool = tool.display(),
         data = data.display(),
@@ -550,9 +571,9 @@ async fn t46_without_network_neither_metadata_nor_local_services_are_reached() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let script = format!(
-        "timeout 5 bash -c '</dev/tcp/127.0.0.1/{port}' && echo local\n\
-         timeout 5 bash -c '</dev/tcp/169.254.169.254/80' && echo metadata\n\
-         cat /etc/resolv.conf && echo resolver\n\
+        "timeout 5 bash -c '</dev/tcp/127.0.0.1/{port}' && echo local || true\n\
+         timeout 5 bash -c '</dev/tcp/169.254.169.254/80' && echo metadata || true\n\
+         cat /etc/resolv.conf && echo resolver || true\n\
          grep -c : /proc/net/dev"
     );
     let (_, lines) = run(&folder.job(&bubblewrap(), &script)).await;
