@@ -47,6 +47,19 @@ const SETTINGS: [&str; 14] = [
 /// The same when there is a network.
 const NETWORK_SETTINGS: [&str; 4] = ["/etc/hosts", "/etc/protocols", "/etc/resolv.conf", "/etc/services"];
 
+/// What the kernel lets the owner of a file change, without any capability: when the server is root, so is the job in
+/// the eyes of `/proc/sys/kernel/core_pattern`, and that names a program to run outside. Bubblewrap 0.8 leaves it open.
+const KERNEL: [&str; 8] = [
+    "/proc/acpi",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
 /// Folders that hold more than tools: none of them is a toolchain as a whole.
 const NO_TOOLCHAINS: [&str; 12] =
     ["/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/var"];
@@ -185,6 +198,9 @@ fn input(tool: &Bubblewrap, job: &Job, spec: &SandboxSpec) -> Outcome<Vec<u8>> {
     }
     let room = spec.temporary_bytes.to_string();
     args.add(&["--proc", "/proc", "--dev", "/dev", "--size", &room, "--tmpfs", "/dev/shm"]);
+    for path in KERNEL {
+        args.add(&["--ro-bind-try", path, path]);
+    }
     args.add(&["--remount-ro", "/dev", "--size", &room, "--tmpfs", "/tmp"]);
     for path in &spec.toolchains {
         if !is_toolchain(path) {
