@@ -9,6 +9,8 @@ pub mod domain;
 pub mod folder;
 pub mod forge;
 pub mod git;
+pub mod mask;
+pub mod runner;
 pub mod secret;
 pub mod store;
 pub mod trouble;
