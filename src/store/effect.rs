@@ -393,7 +393,12 @@ impl Store {
 
     /// T7: makes effects ready again whose lease ran out; how many. Their numbers stay, so a late report is refused.
     pub async fn expire(&self) -> Outcome<u64> {
-        self.change(Expire).await
+        let expired = self.change(Expire).await?;
+        // Only then: a worker that expires before each claim must not wake itself.
+        if expired > 0 {
+            self.wake();
+        }
+        Ok(expired)
     }
 
     /// Makes a dead or cancelled effect ready again; false when there is none.

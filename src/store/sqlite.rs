@@ -348,3 +348,21 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_setting_that_did_not_take_is_refused_by_name() {
+        let loose = SqliteConnectOptions::new().synchronous(SqliteSynchronous::Normal);
+        let mut connection = connect(&loose).await.unwrap();
+        let check = read_back(&mut connection, "synchronous", "PRAGMA synchronous", "2").await;
+        assert_eq!(
+            check.unwrap_err().to_string(),
+            "the database keeps `synchronous` at `1` instead of `2`: put it on a local disk, not a network one"
+        );
+        let in_memory = read_back(&mut connection, "journal_mode", "PRAGMA journal_mode", "wal").await;
+        assert_eq!(in_memory.unwrap_err().kind(), Kind::Refused, "no file, no log");
+    }
+}
