@@ -186,7 +186,7 @@ impl Store {
         self.change(WriteCheckpoint { at }).await
     }
 
-    /// The newest checkpoint, to be kept elsewhere.
+    /// Checkpoints numbered after `after`, in order, to be kept elsewhere too.
     pub async fn checkpoints(&self, after: i64, limit: u32) -> Outcome<Vec<Checkpoint>> {
         self.list(sql::CHECKPOINT_LIST, args![after, limit], read_checkpoint).await
     }

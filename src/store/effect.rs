@@ -355,7 +355,8 @@ pub struct EffectFilter {
 
 impl Store {
     /// T2: leases up to `limit` effects that are due. Lanes are asked in the order given; within a lane the most
-    /// urgent comes first, and what waits grows more urgent. No group is ever leased twice.
+    /// urgent comes first, and what waits grows more urgent. No group is ever leased twice. Claimants that meet on
+    /// `PostgreSQL` pass over each other's rows, so there the order holds for each of them, not between them.
     pub async fn claim(&self, lanes: &[&str], by: &Claimant, limit: usize) -> Outcome<Vec<Claim>> {
         let lanes: Vec<String> = lanes.iter().map(|&lane| lane.to_owned()).collect();
         match &self.0.engine {
