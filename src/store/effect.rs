@@ -414,9 +414,18 @@ impl Store {
 
     /// Effects, newest first.
     pub async fn effects(&self, filter: &EffectFilter, limit: u32) -> Outcome<Vec<Effect>> {
-        let state = filter.state.map(EffectState::word);
-        let values = args![state, filter.kind.as_deref(), filter.stream.as_deref(), limit];
-        self.list(sql::EFFECT_LIST, values, read_effect).await
+        let (kind, stream) = (filter.kind.as_deref(), filter.stream.as_deref());
+        if filter.state == Some(EffectState::Dead) {
+            return self.list(sql::EFFECT_LIST_DEAD, args![kind, stream, limit], read_effect).await;
+        }
+        let mut values = args![filter.state.map(EffectState::word), kind, limit];
+        match stream {
+            None => self.list(sql::EFFECT_LIST, values, read_effect).await,
+            Some(stream) => {
+                values.extend(args![stream]);
+                self.list(sql::EFFECT_LIST_OF, values, read_effect).await
+            }
+        }
     }
 
     /// When to look next although nothing wakes us: the next effect that becomes due or lease that runs out.

@@ -308,6 +308,9 @@ async fn lanes_are_asked_in_order_and_apart(place: &Place) {
     let both = store.claim(&["deploy", "build"], &worker("w1"), 9).await.unwrap();
     assert_eq!(both.iter().map(|claim| claim.key.as_str()).collect::<Vec<_>>(), ["deploy", "build"]);
     claim_one(store, "host").await;
+    let of = |stream: &str| EffectFilter { stream: Some(stream.to_owned()), ..EffectFilter::default() };
+    assert_eq!(store.effects(&of("acme/app/main"), 2).await.unwrap().len(), 2);
+    assert_eq!(store.effects(&of("none"), 2).await.unwrap(), []);
     let stats = store.stats().await.unwrap();
     let leased: Vec<&str> = stats.effects.iter().map(|(lane, _, _)| lane.as_str()).collect();
     assert_eq!(leased, ["build", "deploy", "host"]);

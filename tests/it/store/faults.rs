@@ -157,6 +157,23 @@ async fn a_locked_database_is_transient_and_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_caller_that_stopped_waiting_left_nothing_behind() {
+    let folder = Folder::new();
+    let limit = Settings { answer_within: Span::millis(100), ..Settings::new(sqlite_url(&folder.db())) };
+    let store = open(&limit).await;
+    let mut other = sqlite_connect(&folder.db()).await;
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let late = store.put_delivery(delivery("g1", "{}")).await.unwrap_err();
+    assert!(late.is_transient(), "{}", late.chain());
+    assert_eq!(late.to_string(), "the database did not answer within 100ms");
+    other.execute("ROLLBACK").await.unwrap();
+    store.close().await;
+    let store = open(&quick(&folder)).await;
+    assert!(matches!(store.put_delivery(delivery("g1", "{}")).await.unwrap(), Put::Stored(1)));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_is_transient_and_passes() {
     let folder = Folder::new();
     let store = open(&Settings { page_limit: Some(80), ..quick(&folder) }).await;
