@@ -26,6 +26,7 @@ mod audit;
 mod deliveries;
 mod effects;
 mod faults;
+mod histories;
 mod models;
 mod schema;
 mod steps;
