@@ -104,10 +104,17 @@ impl Model {
             }
             _ => place.clock.pass(Span::seconds(1)),
         }
-        self.check_groups(store).await;
+        self.check(store, seed).await;
     }
 
-    async fn check_groups(&self, store: &Store) {
+    /// What holds at every moment: groups are exclusive, and what counts as done is what was wanted last.
+    async fn check(&self, store: &Store, seed: u64) {
+        for (key, wanted) in &self.wanted {
+            let effect = store.effect(key).await.unwrap().unwrap();
+            if wanted.is_some() && effect.state == EffectState::Done {
+                assert_eq!(self.completed.get(key), wanted.as_ref(), "seed {seed}, {key}: {effect:?}");
+            }
+        }
         let leased = EffectFilter { state: Some(EffectState::Leased), ..EffectFilter::default() };
         let grouped =
             store.effects(&leased, 100).await.unwrap().into_iter().filter(|e| e.group.is_some()).count();
@@ -140,11 +147,11 @@ async fn what_is_owed_last_is_done_last(place: &Place) {
             model.step(place, seed, &mut dice).await;
         }
         model.drain(place).await;
+        model.check(&place.store, seed).await;
         for (key, wanted) in &model.wanted {
             let effect = place.store.effect(key).await.unwrap().unwrap();
             if wanted.is_some() {
                 assert_eq!(effect.state, EffectState::Done, "seed {seed}, {key}");
-                assert_eq!(model.completed.get(key), wanted.as_ref(), "seed {seed}, {key}");
             } else {
                 assert!(
                     matches!(effect.state, EffectState::Done | EffectState::Cancelled | EffectState::Dead),
