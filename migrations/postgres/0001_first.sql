@@ -97,6 +97,7 @@ CREATE INDEX effects_ready ON effects (lane, rank, id) WHERE state = 'ready';
 CREATE INDEX effects_due ON effects (run_after) WHERE state = 'ready';
 CREATE INDEX effects_leases ON effects (lease_until) WHERE state = 'leased';
 CREATE UNIQUE INDEX effects_group ON effects (group_key) WHERE state = 'leased' AND group_key IS NOT NULL;
+CREATE INDEX effects_dead ON effects (lane, id) WHERE state = 'dead';
 CREATE INDEX effects_stream ON effects (stream, id);
 
 -- Duties one process does at a time, limits all processes share, and how far a sweep has come.

@@ -99,7 +99,7 @@ impl Change for WriteCheckpoint {
 
     async fn apply(self, session: &mut Session) -> Outcome<Option<Checkpoint>> {
         let moved = session.all(sql::CHECKPOINT_MOVED, args![HEADS]).await?;
-        let heads = moved.into_iter().map(read_head).collect::<Outcome<Vec<_>>>()?;
+        let heads = moved.into_iter().map(stream::read_head).collect::<Outcome<Vec<_>>>()?;
         if heads.is_empty() {
             return Ok(None);
         }
@@ -117,10 +117,6 @@ impl Change for WriteCheckpoint {
         }
         Ok(Some(Checkpoint { no, root, chain, at: self.at }))
     }
-}
-
-fn read_head(mut row: Record) -> Outcome<StreamHead> {
-    Ok(StreamHead { stream: row.text()?, version: row.int()?, hash: row.blob()? })
 }
 
 fn read_checkpoint(mut row: Record) -> Outcome<Checkpoint> {
@@ -186,7 +182,7 @@ impl Store {
         self.change(WriteCheckpoint { at }).await
     }
 
-    /// The newest checkpoint, to be kept elsewhere.
+    /// Checkpoints numbered after `after`, in order, to be kept elsewhere too.
     pub async fn checkpoints(&self, after: i64, limit: u32) -> Outcome<Vec<Checkpoint>> {
         self.list(sql::CHECKPOINT_LIST, args![after, limit], read_checkpoint).await
     }

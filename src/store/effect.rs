@@ -355,7 +355,8 @@ pub struct EffectFilter {
 
 impl Store {
     /// T2: leases up to `limit` effects that are due. Lanes are asked in the order given; within a lane the most
-    /// urgent comes first, and what waits grows more urgent. No group is ever leased twice.
+    /// urgent comes first, and what waits grows more urgent. No group is ever leased twice. Claimants that meet on
+    /// `PostgreSQL` pass over each other's rows, so there the order holds for each of them, not between them.
     pub async fn claim(&self, lanes: &[&str], by: &Claimant, limit: usize) -> Outcome<Vec<Claim>> {
         let lanes: Vec<String> = lanes.iter().map(|&lane| lane.to_owned()).collect();
         match &self.0.engine {
@@ -393,7 +394,12 @@ impl Store {
 
     /// T7: makes effects ready again whose lease ran out; how many. Their numbers stay, so a late report is refused.
     pub async fn expire(&self) -> Outcome<u64> {
-        self.change(Expire).await
+        let expired = self.change(Expire).await?;
+        // Only then: a worker that expires before each claim must not wake itself.
+        if expired > 0 {
+            self.wake();
+        }
+        Ok(expired)
     }
 
     /// Makes a dead or cancelled effect ready again; false when there is none.
@@ -408,9 +414,18 @@ impl Store {
 
     /// Effects, newest first.
     pub async fn effects(&self, filter: &EffectFilter, limit: u32) -> Outcome<Vec<Effect>> {
-        let state = filter.state.map(EffectState::word);
-        let values = args![state, filter.kind.as_deref(), filter.stream.as_deref(), limit];
-        self.list(sql::EFFECT_LIST, values, read_effect).await
+        let (kind, stream) = (filter.kind.as_deref(), filter.stream.as_deref());
+        if filter.state == Some(EffectState::Dead) {
+            return self.list(sql::EFFECT_LIST_DEAD, args![kind, stream, limit], read_effect).await;
+        }
+        let mut values = args![filter.state.map(EffectState::word), kind, limit];
+        match stream {
+            None => self.list(sql::EFFECT_LIST, values, read_effect).await,
+            Some(stream) => {
+                values.extend(args![stream]);
+                self.list(sql::EFFECT_LIST_OF, values, read_effect).await
+            }
+        }
     }
 
     /// When to look next although nothing wakes us: the next effect that becomes due or lease that runs out.

@@ -8,13 +8,13 @@ use crate::trouble::Outcome;
 /// Counts for metrics and the status page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// Effects by lane and state.
+    /// Effects that are not finished (ready, leased, dead) by lane and state; what is done is not counted each time.
     pub effects: Vec<(String, String, i64)>,
     /// How long the longest-waiting effect that is due has waited.
     pub oldest_ready: Option<Span>,
     /// The last number in the event log.
     pub event_seq: i64,
-    /// Deliveries by state.
+    /// Deliveries that are not understood (new, poison) by state.
     pub deliveries: Vec<(String, i64)>,
 }
 

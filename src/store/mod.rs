@@ -64,7 +64,7 @@ impl HandClock {
 }
 
 /// How to open a store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// `sqlite:/path/liftlock.db` or `postgres://user@host/database`.
     pub url: String,
@@ -80,6 +80,13 @@ pub struct Settings {
     pub page_limit: Option<u32>,
     /// Connections: readers of `SQLite`, or all of `PostgreSQL`.
     pub connections: u32,
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("max_attempts", &self.max_attempts).finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -188,12 +195,17 @@ impl Store {
         })
         .await?;
         if C::WAKES {
-            self.0.woken.send_modify(|count| *count = count.wrapping_add(1));
-            if let Engine::Postgres(engine) = &self.0.engine {
-                engine.notify();
-            }
+            self.wake();
         }
         Ok(answer)
+    }
+
+    /// Tells this process at once and the others soon.
+    fn wake(&self) {
+        self.0.woken.send_modify(|count| *count = count.wrapping_add(1));
+        if let Engine::Postgres(engine) = &self.0.engine {
+            engine.notify();
+        }
     }
 
     /// A connection for reading.

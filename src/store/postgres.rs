@@ -27,6 +27,9 @@ const OLDEST_SERVER: i64 = 140_000;
 /// How often a process looks without a hint; notices get lost with their connection.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Fewest connections: one listens, one tells, and two that work may meet.
+const FEWEST: u32 = 4;
+
 /// The pool and the two tasks that carry hints.
 pub(super) struct Engine {
     pool: PgPool,
@@ -89,6 +92,13 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// The tasks hold the pool; without this they would outlive a store that nobody closed.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 fn pool(settings: &Settings) -> Outcome<PgPool> {
     // The error of the parser may repeat the URL, and with it the password: it is not passed on.
     let options = PgConnectOptions::from_str(&settings.url).map_err(|_| {
@@ -100,7 +110,7 @@ fn pool(settings: &Settings) -> Outcome<PgPool> {
         .application_name("liftlock")
         .options(WANTED.iter().map(|(name, value, _, _)| (*name, *value)));
     Ok(PgPoolOptions::new()
-        .max_connections(settings.connections)
+        .max_connections(settings.connections.max(FEWEST))
         .acquire_timeout(settings.answer_within.as_std())
         .connect_lazy_with(options))
 }

@@ -7,6 +7,7 @@ use sqlx::{
     TypeInfo, ValueRef,
 };
 
+use crate::clock;
 use crate::domain::time::Timestamp;
 use crate::store::{Clock, Rules, sql};
 use crate::trouble::{Outcome, Trouble};
@@ -271,8 +272,11 @@ impl Session {
         if let Clock::Hand(hand) = &self.rules.clock {
             return Ok(hand.now());
         }
-        let text = if self.is_sqlite() { sql::CLOCK_SQLITE } else { sql::CLOCK_POSTGRES };
-        match self.first(text, Vec::new()).await? {
+        if self.is_sqlite() {
+            // The engine runs in this process: its clock is ours, and asking it would cost a statement.
+            return Ok(clock::now());
+        }
+        match self.first(sql::CLOCK_POSTGRES, Vec::new()).await? {
             Some(mut row) => row.time(),
             None => Err(Trouble::bug("the database does not tell the time")),
         }
@@ -324,6 +328,7 @@ pub(super) fn trouble(what: &str, error: sqlx::Error) -> Trouble {
             Trouble::transient("the disk of the database is full: make room, then it goes on by itself")
         }
         Meaning::Locked => Trouble::transient("the database is locked by another program"),
+        Meaning::Slow => Trouble::transient("the database took too long and gave up"),
         Meaning::Away => Trouble::transient("the database cannot be reached"),
         Meaning::Damaged => Trouble::refused(
             "the database file is damaged or is not a database: restore it from a backup, then start again",
@@ -337,6 +342,7 @@ pub(super) fn trouble(what: &str, error: sqlx::Error) -> Trouble {
 enum Meaning {
     Full,
     Locked,
+    Slow,
     Away,
     Damaged,
     Taken,
@@ -385,6 +391,8 @@ fn postgres_meaning(code: &str) -> Meaning {
         "53100" => Meaning::Full,
         // Lock not available, deadlock, serialization: another transaction was in the way.
         "55P03" | "40P01" | "40001" => Meaning::Locked,
+        // A statement that ran into its timeout.
+        "57014" => Meaning::Slow,
         // A standby that was not promoted yet.
         "25006" => Meaning::Away,
         _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Meaning::Away,

@@ -1,4 +1,4 @@
-//! Every statement the store runs, one text for both engines; only the clock and the claim's lock differ.
+//! Every statement the store runs, one text for both engines; only the claim's lock differs, and `PostgreSQL` tells the time.
 
 /// Makes each statement a constant and lists all of them, so that a test can prepare every one on both engines.
 macro_rules! statements {
@@ -6,6 +6,17 @@ macro_rules! statements {
         $(pub(super) const $name: &str = $text;)*
         /// Name and text of each statement.
         pub const $list: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+/// A list of effects, all columns in the order of their reader.
+macro_rules! effects {
+    ($which:literal) => {
+        concat!(
+            "SELECT key, kind, lane, stream, group_key, priority, run_after, state, desired, revision, attempts, ",
+            "token, lease_by, lease_until, cancel_at, result, error, created_at, updated_at FROM effects ",
+            $which
+        )
     };
 }
 
@@ -22,7 +33,8 @@ statements! { SHARED:
     DELIVERY_STATE = "UPDATE deliveries SET state = $2, error = $3 WHERE seq = $1";
     DELIVERY_FORGET = "UPDATE deliveries SET body = NULL WHERE seq IN (SELECT seq FROM deliveries \
         WHERE body IS NOT NULL AND state IN ('done', 'ignored') AND received_at < $1 ORDER BY seq LIMIT $2)";
-    DELIVERY_COUNTS = "SELECT state, CAST(count(*) AS BIGINT) FROM deliveries GROUP BY state ORDER BY state";
+    DELIVERY_COUNTS = "SELECT state, CAST(count(*) AS BIGINT) FROM deliveries \
+        WHERE state IN ('new', 'poison') GROUP BY state ORDER BY state";
 
     // Streams. The first reads version, head and facts at once: two reads would lose a wake-up.
     STREAM_READ = "SELECT s.version, s.head, e.seq, e.version, e.kind, e.release, e.data, e.actor, e.cause, e.at, e.hash \
@@ -87,16 +99,20 @@ statements! { SHARED:
         state = CASE WHEN state = 'leased' THEN 'leased' ELSE 'ready' END WHERE key = $1";
     EFFECT_REVIVE = "UPDATE effects SET updated_at = $2, run_after = $2, rank = $2 - priority * $3, \
         attempts = 0, state = 'ready' WHERE key = $1 AND state IN ('dead', 'cancelled')";
-    EFFECT_GET = "SELECT key, kind, lane, stream, group_key, priority, run_after, state, desired, revision, attempts, \
-        token, lease_by, lease_until, cancel_at, result, error, created_at, updated_at FROM effects WHERE key = $1";
-    EFFECT_LIST = "SELECT key, kind, lane, stream, group_key, priority, run_after, state, desired, revision, attempts, \
-        token, lease_by, lease_until, cancel_at, result, error, created_at, updated_at FROM effects \
-        WHERE (state = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL) AND (stream = $3 OR $3 IS NULL) \
-        ORDER BY id DESC LIMIT $4";
+    EFFECT_GET = effects!("WHERE key = $1");
+    // Three lists, since an index serves only what is not optional.
+    EFFECT_LIST = effects!("WHERE (state = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL) ORDER BY id DESC LIMIT $3");
+    EFFECT_LIST_OF = effects!("WHERE (state = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL) AND stream = $4 \
+        ORDER BY id DESC LIMIT $3");
+    EFFECT_LIST_DEAD = effects!("WHERE state = 'dead' AND (kind = $1 OR $1 IS NULL) AND (stream = $2 OR $2 IS NULL) \
+        ORDER BY id DESC LIMIT $3");
     EFFECT_DUE = "SELECT min(at) FROM (\
         SELECT min(run_after) AS at FROM effects WHERE state = 'ready' AND run_after > $1 \
         UNION ALL SELECT min(lease_until) AS at FROM effects WHERE state = 'leased') AS due";
-    EFFECT_COUNTS = "SELECT lane, state, CAST(count(*) AS BIGINT) FROM effects GROUP BY lane, state ORDER BY lane, state";
+    EFFECT_COUNTS = "SELECT lane, CAST('ready' AS TEXT), CAST(count(*) AS BIGINT) FROM effects WHERE state = 'ready' \
+        GROUP BY lane UNION ALL SELECT lane, CAST('leased' AS TEXT), CAST(count(*) AS BIGINT) FROM effects \
+        WHERE state = 'leased' GROUP BY lane UNION ALL SELECT lane, CAST('dead' AS TEXT), CAST(count(*) AS BIGINT) \
+        FROM effects WHERE state = 'dead' GROUP BY lane ORDER BY 1, 2";
     EFFECT_OLDEST = "SELECT min(run_after) FROM effects WHERE state = 'ready' AND run_after <= $1";
     EFFECT_FORGET = "DELETE FROM effects WHERE id IN (SELECT id FROM effects \
         WHERE lane = 'intake' AND state = 'done' AND updated_at < $1 ORDER BY id LIMIT $2)";
@@ -191,7 +207,6 @@ macro_rules! claim {
 
 statements! { SQLITE:
     CLAIM_SQLITE = claim!("");
-    CLOCK_SQLITE = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 }
 
 statements! { POSTGRES:

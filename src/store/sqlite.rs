@@ -313,18 +313,17 @@ impl Writer {
 }
 
 /// Runs the changes one after the other, each undone alone when it fails, and commits them together.
+///
+/// Two control statements travel as one: each trip to the connection's thread costs as much as a small insert.
 async fn attempt(session: &mut Session, group: &mut [Box<dyn Queued>]) -> Outcome<()> {
-    session.run("BEGIN IMMEDIATE", Vec::new()).await?;
+    session.run("BEGIN IMMEDIATE; SAVEPOINT one", Vec::new()).await?;
     for request in group.iter_mut().filter(|request| !request.abandoned()) {
-        session.run("SAVEPOINT one", Vec::new()).await?;
-        match request.apply(session).await {
-            Applied::Kept => {}
-            Applied::Undone => {
-                session.run("ROLLBACK TO one", Vec::new()).await?;
-            }
+        let next = match request.apply(session).await {
+            Applied::Kept => "RELEASE one; SAVEPOINT one",
+            Applied::Undone => "ROLLBACK TO one",
             Applied::Broken(trouble) => return Err(trouble),
-        }
-        session.run("RELEASE one", Vec::new()).await?;
+        };
+        session.run(next, Vec::new()).await?;
     }
     session.run("COMMIT", Vec::new()).await?;
     Ok(())
@@ -346,5 +345,23 @@ impl Session {
             // The file is whole either way; a failure here only leaves the log for the next start.
             drop(connection.close().await);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_setting_that_did_not_take_is_refused_by_name() {
+        let loose = SqliteConnectOptions::new().synchronous(SqliteSynchronous::Normal);
+        let mut connection = connect(&loose).await.unwrap();
+        let check = read_back(&mut connection, "synchronous", "PRAGMA synchronous", "2").await;
+        assert_eq!(
+            check.unwrap_err().to_string(),
+            "the database keeps `synchronous` at `1` instead of `2`: put it on a local disk, not a network one"
+        );
+        let in_memory = read_back(&mut connection, "journal_mode", "PRAGMA journal_mode", "wal").await;
+        assert_eq!(in_memory.unwrap_err().kind(), Kind::Refused, "no file, no log");
     }
 }

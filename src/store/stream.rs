@@ -197,7 +197,8 @@ fn finish_event(mut row: Record, stream: String, seq: i64) -> Outcome<StoredEven
     })
 }
 
-fn read_head(mut row: Record) -> Outcome<StreamHead> {
+/// A stream's name, version and head.
+pub(super) fn read_head(mut row: Record) -> Outcome<StreamHead> {
     Ok(StreamHead { stream: row.text()?, version: row.int()?, hash: row.blob()? })
 }
 
