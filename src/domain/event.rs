@@ -320,6 +320,20 @@ pub struct Sealed {
     pub content: Digest,
     /// Stored bytes.
     pub size: u64,
+    /// What it is once it is handed out.
+    pub form: Form,
+}
+
+/// What an artifact is once it is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A folder; the stored bytes are its `tar.zst`.
+    Folder,
+    /// A file; the stored bytes are the file.
+    File,
+    /// A file that is a program.
+    Program,
 }
 
 /// A command that failed.

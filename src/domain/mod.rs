@@ -3,10 +3,12 @@
 pub mod approval;
 pub mod command;
 pub mod decide;
+pub mod detect;
 pub mod effect;
 pub mod event;
 pub mod gate;
 pub mod glob;
+pub mod manifest;
 pub mod markdown;
 pub mod name;
 pub mod person;

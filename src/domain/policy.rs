@@ -1,8 +1,134 @@
-//! The stricter of two policies (SEMANTICS §3): what a commit being released declares can only tighten.
+//! The stricter of two policies: a commit being released can only tighten what the default branch asks (SEMANTICS §3).
 
-use crate::domain::pipeline::Pipeline;
+use std::collections::BTreeSet;
 
-/// Placeholder until merged.
-pub fn stricter_pipeline(a: &Pipeline, _b: &Pipeline) -> Pipeline {
-    a.clone()
+use crate::domain::pipeline::{ApprovalRule, Duty, Pipeline, Requirement, Stage, Start, Who};
+use crate::domain::time::Span;
+
+/// A rule that is satisfied only by people who satisfy both: union of required groups and of exclusions, the larger
+/// `min`, the shorter spans, `distinct` if either says so. No rule at all is the weakest.
+pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<ApprovalRule> {
+    match (a, b) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(normal(one)),
+        (Some(a), Some(b)) => Some(both(a, b)),
+    }
 }
+
+/// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
+/// and the order of stages stay those of the commit; approval, soak, manual start, duty and rollback tighten.
+#[must_use]
+pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
+    let Some(other) = other else { return stage.clone() };
+    Stage {
+        approval: stricter(stage.approval.as_ref(), other.approval.as_ref()),
+        soak: stage.soak.max(other.soak),
+        hold_during_soak: stage.hold_during_soak || other.hold_during_soak,
+        start: match (stage.start, other.start) {
+            (Start::Auto, Start::Auto) => Start::Auto,
+            (Start::Manual, _) | (_, Start::Manual) => Start::Manual,
+        },
+        duty: match (stage.duty, other.duty) {
+            (Duty::Optional, Duty::Optional) => Duty::Optional,
+            (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
+        },
+        rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        ..stage.clone()
+    }
+}
+
+/// The pipeline of the release commit, each of its stages tightened by the stage of the same name elsewhere.
+#[must_use]
+pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
+    let stages = pipeline.stages.iter().map(|s| stricter_stage(s, other.stage(&s.name))).collect();
+    Pipeline { stages, ..pipeline.clone() }
+}
+
+/// The same rule with its lists in order and without repetitions.
+fn normal(rule: &ApprovalRule) -> ApprovalRule {
+    ApprovalRule {
+        from: people(rule).into_iter().collect(),
+        require: requirements(&rule.require, &[]),
+        ..rule.clone()
+    }
+}
+
+fn both(a: &ApprovalRule, b: &ApprovalRule) -> ApprovalRule {
+    let min = a.min.max(b.min);
+    let (ours, theirs) = (people(a), people(b));
+    let common = meet(&ours, &theirs);
+    let mut require = requirements(&a.require, &b.require);
+    let from = if ours == theirs {
+        ours
+    } else if a.min == 0 || b.min == 0 {
+        // A list that gives no approvals asks nothing of the other one's people.
+        let lists = [(a.min, &ours), (b.min, &theirs)];
+        let asking = lists.iter().filter(|(asked, _)| *asked == min);
+        asking.flat_map(|(_, list)| list.iter().cloned()).collect()
+    } else if can_give(&common, min) || ours.is_empty() || theirs.is_empty() {
+        common
+    } else {
+        // Nobody is in both lists as far as names tell, so each list gives its own approvals.
+        require = requirements(&require, &[everyone_of(&ours, a.min), everyone_of(&theirs, b.min)].concat());
+        ours.union(&theirs).cloned().collect()
+    };
+    ApprovalRule {
+        min,
+        from: from.into_iter().collect(),
+        require,
+        exclude: a.exclude.union(&b.exclude).copied().collect(),
+        distinct: a.distinct || b.distinct,
+        valid_for: shorter(a.valid_for, b.valid_for),
+        timeout: shorter(a.timeout, b.timeout),
+    }
+}
+
+fn shorter(a: Span, b: Span) -> Span {
+    a.min(b)
+}
+
+fn people(rule: &ApprovalRule) -> BTreeSet<Who> {
+    rule.from.iter().cloned().collect()
+}
+
+/// Who is certainly in both lists: equal entries, and of two roles the higher.
+fn meet(a: &BTreeSet<Who>, b: &BTreeSet<Who>) -> BTreeSet<Who> {
+    let pairs = a.iter().flat_map(|x| b.iter().map(move |y| (x, y)));
+    pairs
+        .filter_map(|(x, y)| match (x, y) {
+            (Who::Role(x), Who::Role(y)) => Some(Who::Role(*x.max(y))),
+            (x, y) if x == y => Some(x.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// True unless the list has too few people for certain.
+fn can_give(from: &BTreeSet<Who>, min: u32) -> bool {
+    let grouped = from.iter().any(|w| !matches!(w, Who::User(_)));
+    grouped || u32::try_from(from.len()).unwrap_or(u32::MAX) >= min.max(1)
+}
+
+/// Requirements that imply "`min` people of this list": `min` of each group and each person once. A list of too few
+/// persons could never give `min`, and asking each for all of them keeps it so.
+fn everyone_of(from: &BTreeSet<Who>, min: u32) -> Vec<Requirement> {
+    let once = if can_give(from, min) { 1 } else { min };
+    let one = |who: &Who| Requirement {
+        who: who.clone(),
+        min: if matches!(who, Who::User(_)) { once } else { min },
+    };
+    from.iter().map(one).collect()
+}
+
+/// The union of required groups, the larger `min` where both name one.
+fn requirements(a: &[Requirement], b: &[Requirement]) -> Vec<Requirement> {
+    let mut out = std::collections::BTreeMap::<Who, u32>::new();
+    for requirement in a.iter().chain(b) {
+        let min = out.entry(requirement.who.clone()).or_insert(0);
+        *min = requirement.min.max(*min);
+    }
+    out.into_iter().map(|(who, min)| Requirement { who, min }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! Text → pipelines, or all problems at once, each with place, code and hint (MANIFEST.md); Copilot's format too.
+//!
+//! A text becomes a tree of nodes with places ([`node`]), the tree is compared with the table of keys ([`shape`],
+//! [`keys`]), and what fits is read into pipelines with defaults filled in. All three report into one list.
+//! Pure: the caller reads the files of a commit and hands them over.
+
+mod approval;
+mod build;
+mod buildspec;
+pub mod code;
+mod keys;
+pub mod node;
+mod order;
+pub mod problem;
+pub mod schema;
+mod shape;
+pub mod source;
+mod stage;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::keys::{SEVERAL_OBJECT, SINGLE_OBJECT};
+use crate::domain::manifest::node::{Node, Value};
+use crate::domain::manifest::problem::{Findings, Place, Problem, Severity, in_order};
+use crate::domain::manifest::shape::Shape;
+use crate::domain::manifest::source::Source;
+use crate::domain::manifest::view::View;
+use crate::domain::name::{PipelineName, RepoName};
+use crate::domain::pipeline::{About, Contexts, Pipeline, PullRequestTrigger, PushTrigger, Triggers};
+
+/// Where a native manifest may be; only one of them.
+pub const NATIVE_PATHS: [&str; 2] = [".github/liftlock.yml", ".github/liftlock.yaml"];
+/// Copilot's manifest of a single pipeline (row C19).
+pub const COPILOT_PATH: &str = "copilot/pipeline.yml";
+/// Where Copilot keeps the manifests of several pipelines, each in a folder of its own as `manifest.yml`.
+pub const COPILOT_FOLDER: &str = "copilot/pipelines/";
+/// Copilot's buildspec when the manifest names none (row C19).
+pub const COPILOT_BUILDSPEC: &str = "copilot/buildspec.yml";
+/// Most stages of a pipeline: each writes statuses, and GitHub takes 1000 per commit and context.
+const MAX_STAGES: usize = 50;
+
+/// Paths of one commit and the texts at them.
+pub type Sources = BTreeMap<String, String>;
+
+/// What a repository declares at one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The pipelines, at least one, in the order of the file.
+    pub pipelines: Vec<Pipeline>,
+    /// What Copilot's `source` blocks say, by pipeline.
+    pub sources: BTreeMap<PipelineName, Source>,
+    /// What should be looked at.
+    pub warnings: Vec<Problem>,
+    /// The files that declare the pipelines, in order.
+    pub paths: Vec<String>,
+    /// Every file that was read, with path and length in front: the text a digest of the manifest is taken of.
+    pub text: String,
+}
+
+/// Every problem of a manifest that is refused, warnings too, in the order of their places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let errors = self.0.iter().filter(|p| p.severity == Severity::Error).count();
+        match self.0.iter().find(|p| p.severity == Severity::Error) {
+            Some(first) => {
+                write!(
+                    f,
+                    "{}:{}:{}: {} ({})",
+                    first.file, first.line, first.column, first.message, first.code
+                )?;
+                if errors > 1 { write!(f, ", and {} more", errors - 1) } else { Ok(()) }
+            }
+            None => f.write_str("the manifest has no errors"),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// What `check` found, whether the manifest loads or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The pipelines that would run; none when there are errors.
+    pub pipelines: Vec<Pipeline>,
+    /// Errors and warnings in the order of their places.
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    /// True when the manifest loads.
+    pub fn passes(&self) -> bool {
+        !self.problems.iter().any(|p| p.severity == Severity::Error)
+    }
+}
+
+/// Which tool's defaults a file is read with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Native,
+    Copilot,
+}
+
+impl Dialect {
+    fn of(path: &str) -> Self {
+        if path.starts_with("copilot/") { Self::Copilot } else { Self::Native }
+    }
+}
+
+/// What reading one file needs to know around it.
+#[derive(Debug)]
+struct Context<'a> {
+    files: &'a Sources,
+    repository: &'a RepoName,
+    path: &'a str,
+    dialect: Dialect,
+}
+
+/// A pipeline and its `source` block.
+type Read = (Pipeline, Option<Source>);
+
+/// True for a path where a manifest is looked for; the caller reads these files of a commit first.
+pub fn is_manifest(path: &str) -> bool {
+    NATIVE_PATHS.contains(&path) || path == COPILOT_PATH || copilot_folder(path).is_some()
+}
+
+/// The files that the manifests among `files` need besides themselves: their buildspecs, in order, without those that
+/// are there already. The caller reads them and calls [`load`]; those that do not exist are left out.
+pub fn also_needed(files: &Sources) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for path in files.keys().filter(|p| is_manifest(p)) {
+        let Some(text) = files.get(path) else { continue };
+        let Some(root) = node::parse(text, &mut Findings::new(path)) else { continue };
+        let top = View::of(&root);
+        let inner = top.below("pipelines").entries().iter().map(|e| View::of(&e.value));
+        for pipeline in inner.chain(std::iter::once(top)) {
+            needed.extend(
+                build::buildspec_path(pipeline.get("build"), Dialect::of(path)).map(|(path, _)| path),
+            );
+        }
+    }
+    needed.retain(|path| !files.contains_key(path));
+    needed
+}
+
+/// Loads the pipelines of a repository: `.github/liftlock.yml`, else `.github/liftlock.yaml`, else Copilot's files.
+pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> {
+    let paths = find(files).map_err(|problem| Problems(vec![problem]))?;
+    let mut problems = Vec::new();
+    let mut read: Vec<Read> = Vec::new();
+    let mut used: BTreeSet<&str> = paths.iter().copied().collect();
+    for path in &paths {
+        let context = Context { files, repository, path, dialect: Dialect::of(path) };
+        let mut findings = Findings::new(path);
+        for (at, (pipeline, source)) in read_file(&context, &mut findings) {
+            if read.iter().any(|(p, _)| p.name == pipeline.name) {
+                let message = format!("two pipelines are called `{}`", pipeline.name);
+                findings.add(Code::DuplicateName, at, message);
+            }
+            used.extend(
+                pipeline.build.buildspec.as_deref().and_then(|b| files.get_key_value(b)).map(|(k, _)| &**k),
+            );
+            read.push((pipeline, source));
+        }
+        problems.extend(findings.into_problems());
+    }
+    let problems = in_order(problems);
+    if problems.iter().any(|p| p.severity == Severity::Error) || read.is_empty() {
+        return Err(Problems(problems));
+    }
+    let sources = read.iter().filter_map(|(p, s)| Some((p.name.clone(), s.clone()?))).collect();
+    Ok(Loaded {
+        text: digestible(files, &used),
+        pipelines: read.into_iter().map(|(p, _)| p).collect(),
+        sources,
+        warnings: problems,
+        paths: paths.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// Loads and reports, for people who are writing a manifest.
+pub fn check(files: &Sources, repository: &RepoName) -> Report {
+    match load(files, repository) {
+        Ok(loaded) => Report { pipelines: loaded.pipelines, problems: loaded.warnings },
+        Err(Problems(problems)) => Report { pipelines: Vec::new(), problems },
+    }
+}
+
+/// The name of the pipeline's folder in Copilot's newer layout (row C44).
+fn copilot_folder(path: &str) -> Option<&str> {
+    let name = path.strip_prefix(COPILOT_FOLDER)?.strip_suffix("/manifest.yml")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+fn find(files: &Sources) -> Result<Vec<&str>, Problem> {
+    let present = |path: &str| files.get_key_value(path).map(|(key, _)| key.as_str());
+    let native: Vec<&str> = NATIVE_PATHS.iter().filter_map(|path| present(path)).collect();
+    match native.as_slice() {
+        [_, second, ..] => {
+            let message = format!("both `{}` and `{}` exist", NATIVE_PATHS[0], NATIVE_PATHS[1]);
+            let hint = Some(format!("delete `{second}`"));
+            return Err(Problem::new(Code::TwoFiles, second, Place::default(), message, hint));
+        }
+        [_] => return Ok(native),
+        [] => {}
+    }
+    let folders = files.keys().map(String::as_str).filter(|p| copilot_folder(p).is_some());
+    let copilot: Vec<&str> = present(COPILOT_PATH).into_iter().chain(folders).collect();
+    if copilot.is_empty() {
+        let message =
+            format!("there is no manifest: neither `{}` nor `{COPILOT_PATH}` exists", NATIVE_PATHS[0]);
+        let hint = Some("write one with `liftlock init`".to_owned());
+        return Err(Problem::new(Code::NoFile, NATIVE_PATHS[0], Place::default(), message, hint));
+    }
+    Ok(copilot)
+}
+
+fn digestible(files: &Sources, used: &BTreeSet<&str>) -> String {
+    let read = files.iter().filter(|(path, _)| used.contains(path.as_str()));
+    read.map(|(path, text)| format!("{path} {}\n{text}\n", text.len())).collect()
+}
+
+fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, Read)> {
+    let text = context.files.get(context.path).map(String::as_str).unwrap_or_default();
+    let Some(root) = node::parse(text, findings) else { return Vec::new() };
+    let top = View::of(&root);
+    let Some(several) = top.entry("pipelines") else {
+        shape::check(&root, &Shape::Object(&SINGLE_OBJECT), "the manifest", findings);
+        let contexts =
+            if copilot_folder(context.path).is_some() { Contexts::Qualified } else { Contexts::Short };
+        let at = top.get("name").map_or(Place { line: 1, column: 1, length: 1 }, |n| n.at);
+        let Some(name) = top.parsed("name").or_else(|| default_name(context)) else { return Vec::new() };
+        return vec![(at, read_pipeline(top, name, contexts, context, findings))];
+    };
+    shape::check(&root, &Shape::Object(&SEVERAL_OBJECT), "the manifest", findings);
+    let entries = View::of(&several.value).entries();
+    if entries.is_empty() && matches!(several.value.value, Value::Mapping(_)) {
+        findings.add(Code::WrongShape, several.value.at, "`pipelines` has no pipeline".to_owned());
+    }
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let name: PipelineName = entry.key.parse().ok()?;
+            let view = View::of(&entry.value);
+            Some((entry.key_at, read_pipeline(view, name, Contexts::Qualified, context, findings)))
+        })
+        .collect()
+}
+
+/// The folder's name in Copilot's newer layout, else the last part of the repository's name.
+fn default_name(context: &Context<'_>) -> Option<PipelineName> {
+    let repository = context.repository.as_str();
+    let last = repository.rsplit('/').next().unwrap_or(repository);
+    let words = last.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let name = copilot_folder(context.path).unwrap_or(words);
+    name.parse().or_else(|_| "main".parse()).ok()
+}
+
+fn read_pipeline(
+    view: View<'_>,
+    name: PipelineName,
+    contexts: Contexts,
+    context: &Context<'_>,
+    findings: &mut Findings<'_>,
+) -> Read {
+    let source = source::read(view, context.repository, findings);
+    let about = About {
+        title: view.line("title"),
+        description: view.line("description"),
+        tags: view.lines("tags"),
+        weight: view.integer("weight").unwrap_or(0),
+        docs_url: view.line("docs_url"),
+    };
+    let triggers = triggers(view, source.as_ref(), findings);
+    let made = build::read(view, context, findings);
+    let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let mut drafts = Vec::new();
+    let mut written = BTreeSet::new();
+    let nodes = view.items("stages");
+    check_stage_count(view.get("stages"), nodes, findings);
+    for node in nodes.iter().take(MAX_STAGES) {
+        written.extend(stage::name_of(node).map(|(name, _)| name));
+        drafts.extend(stage::read(node, &deploy, findings));
+    }
+    let stages = order::link(drafts, &written, findings);
+    let pipeline =
+        Pipeline { name, contexts, about, triggers, build: made.build, artifacts: made.artifacts, stages };
+    (pipeline, source)
+}
+
+fn check_stage_count(list: Option<&Node>, stages: &[Node], findings: &mut Findings<'_>) {
+    let Some(list) = list.filter(|n| matches!(n.value, Value::Sequence(_))) else { return };
+    if stages.is_empty() {
+        let hint = "write at least one: `stages: [test]`".to_owned();
+        findings.add_hinted(Code::NoStages, list.at, "there is no stage".to_owned(), hint);
+    }
+    if let Some(first) = stages.get(MAX_STAGES) {
+        let message = format!("a pipeline has at most {MAX_STAGES} stages, and here are {}", stages.len());
+        findings.add(Code::TooLarge, first.at, message);
+    }
+}
+
+/// Without `triggers`, a push to the default branch or to Copilot's branch; with it, only what it lists.
+fn triggers(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
+    let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
+    let Some(block) = view.get("triggers").map(View::of) else {
+        return Triggers { push: Some(PushTrigger { branches, paths: Vec::new() }), ..Triggers::default() };
+    };
+    let push = block.below("push");
+    if let Some(entry) = push.entry("branches").filter(|_| !branches.is_empty()) {
+        let message = "`triggers.push.branches` and `source.properties.branch` exclude each other".to_owned();
+        findings.add_hinted(Code::Exclusive, entry.key_at, message, "keep one of them".to_owned());
+    }
+    let own = push.all("branches");
+    let pull_request = block.below("pull_request");
+    Triggers {
+        push: block.get("push").map(|_| PushTrigger {
+            branches: if own.is_empty() { branches } else { own },
+            paths: push.all("paths"),
+        }),
+        tags: block.all("tags"),
+        pull_request: block
+            .get("pull_request")
+            .map(|_| PullRequestTrigger { paths: pull_request.all("paths") }),
+    }
+}

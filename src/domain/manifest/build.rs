@@ -1,0 +1,246 @@
+//! `build`, `artifacts`, steps and paths → how the artifact is made and what is packed.
+
+use std::collections::BTreeMap;
+
+use crate::domain::manifest::buildspec::{self, Spec};
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::{Node, Value};
+use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
+use crate::domain::name::{Alias, printable};
+use crate::domain::pipeline::{Artifact, Build, Network, Step};
+use crate::domain::time::Span;
+
+/// How long a build or one attempt of a stage may take by default.
+pub(super) const TIMEOUT: Span = Span::hours(1);
+/// What is packed after a build that does not say (MANIFEST §1).
+const DEFAULT_PATH: &str = "dist";
+/// Longest name of a step made from its command.
+const STEP_NAME_CHARS: usize = 60;
+/// Longest path.
+const MAX_PATH_BYTES: usize = 300;
+
+/// The build of a pipeline and what it leaves behind.
+pub(super) struct Made {
+    pub(super) build: Build,
+    pub(super) artifacts: Vec<Artifact>,
+}
+
+/// Reads `build` and `artifacts`.
+pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Findings<'_>) -> Made {
+    let node = pipeline.get("build");
+    let view = node.map_or_else(|| pipeline.below("build"), View::of);
+    let mut build = Build {
+        steps: own_steps(node),
+        environment: view.variables("env"),
+        buildspec: None,
+        image: view.line("image"),
+        network: if view.line("network").as_deref() == Some("host") { Network::Host } else { Network::None },
+        secrets: view.names("secrets"),
+        timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
+    };
+    let mut left_behind = Vec::new();
+    if let Some((path, at)) = buildspec_path(node, context.dialect) {
+        let spec = read_buildspec(&path, at, context, findings);
+        let own = std::mem::take(&mut build.environment);
+        build.environment = spec.environment;
+        build.environment.extend(own);
+        build.steps = spec.steps;
+        left_behind = spec.artifacts;
+        build.buildspec = Some(path);
+    } else if let Some(node) = node
+        && build.steps.is_empty()
+    {
+        check_not_empty(node, findings);
+    }
+    let artifacts = artifacts(pipeline, &build, left_behind, findings);
+    Made { build, artifacts }
+}
+
+/// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.
+pub(super) fn buildspec_path(build: Option<&Node>, dialect: Dialect) -> Option<(String, Place)> {
+    let view = build.map(View::of);
+    let named = view.and_then(|v| v.get("buildspec"));
+    if let Some(node) = named {
+        return Some((clean_path(view::text(node)?).ok()?, node.at));
+    }
+    let commands = build.is_some_and(|n| match &n.value {
+        Value::Mapping(entries) => entries.iter().any(|e| matches!(e.key.as_str(), "run" | "steps")),
+        Value::Null | Value::Scalar { .. } | Value::Sequence(_) => true,
+    });
+    match dialect {
+        Dialect::Copilot if !commands => {
+            Some((COPILOT_BUILDSPEC.to_owned(), build.map(|n| n.at).unwrap_or_default()))
+        }
+        Dialect::Copilot | Dialect::Native => None,
+    }
+}
+
+fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut Findings<'_>) -> Spec {
+    if let Some(text) = context.files.get(path) {
+        let mut own = Findings::new(path);
+        let spec = buildspec::read(path, text, &mut own);
+        findings.absorb(own);
+        return spec;
+    }
+    let message = format!("the buildspec `{path}` is not in the tree; the build will fail");
+    let hint = format!("commit `{path}`, or name another file in `build.buildspec`");
+    findings.add_hinted(Code::NoBuildspec, at, message, hint);
+    buildspec::missing(path)
+}
+
+fn check_not_empty(node: &Node, findings: &mut Findings<'_>) {
+    match &node.value {
+        Value::Mapping(entries) => {
+            // What is there but wrong has been reported; only a mapping that names no commands is missing some.
+            if !entries.iter().any(|e| matches!(e.key.as_str(), "run" | "steps" | "buildspec")) {
+                let message = "`build` needs one of `run`, `steps` and `buildspec`".to_owned();
+                findings.add(Code::MissingKey, node.at, message);
+            }
+        }
+        Value::Sequence(items) if items.is_empty() => {
+            findings.add(Code::WrongShape, node.at, "`build` has no steps; leave it out".to_owned());
+        }
+        Value::Null | Value::Scalar { .. } | Value::Sequence(_) => {}
+    }
+}
+
+fn own_steps(build: Option<&Node>) -> Vec<Step> {
+    let Some(node) = build else { return Vec::new() };
+    match &node.value {
+        Value::Scalar { .. } | Value::Sequence(_) => steps(node),
+        Value::Mapping(_) => {
+            let view = View::of(node);
+            let run = view.get("run").map(steps).unwrap_or_default();
+            if run.is_empty() { view.get("steps").map(steps).unwrap_or_default() } else { run }
+        }
+        Value::Null => Vec::new(),
+    }
+}
+
+/// One command, or a list of commands and named steps.
+pub(super) fn steps(node: &Node) -> Vec<Step> {
+    view::items(node).iter().filter_map(step).collect()
+}
+
+fn step(node: &Node) -> Option<Step> {
+    if let Some(run) = view::text(node) {
+        return Some(Step { name: step_name(run), run: run.to_owned(), environment: BTreeMap::new() });
+    }
+    let view = View::of(node);
+    let run = view.get("run").and_then(view::text)?;
+    let name = view.line("name").unwrap_or_else(|| step_name(run));
+    Some(Step { name, run: run.to_owned(), environment: view.variables("env") })
+}
+
+/// The first line of a command, shortened.
+fn step_name(run: &str) -> String {
+    let first = run.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    if first.chars().count() <= STEP_NAME_CHARS {
+        return first.to_owned();
+    }
+    let mut name: String = first.chars().take(STEP_NAME_CHARS - 1).collect();
+    name.push('…');
+    name
+}
+
+fn artifacts(
+    pipeline: View<'_>,
+    build: &Build,
+    left_behind: Vec<String>,
+    findings: &mut Findings<'_>,
+) -> Vec<Artifact> {
+    let mut out: Vec<Artifact> = Vec::new();
+    let given = pipeline.items("artifacts");
+    for node in given {
+        let view = View::of(node);
+        let path = view::text(node).or_else(|| view.get("path").and_then(view::text));
+        let Some(path) = path.and_then(|p| clean_path(p).ok()) else { continue };
+        let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
+        if out.iter().any(|a| a.alias == alias) {
+            let message = format!("two artifacts are called `{alias}`");
+            let hint = format!("give one a name of its own: `{{alias: …, path: {path}}}`");
+            findings.add_hinted(Code::DuplicateName, node.at, message, hint);
+            continue;
+        }
+        out.push(Artifact { alias, path });
+    }
+    if given.is_empty() {
+        for path in left_behind {
+            if let Some(alias) = alias_of(&path).and_then(|a| unused(a, &out)) {
+                out.push(Artifact { alias, path });
+            }
+        }
+    }
+    if out.is_empty() {
+        // Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
+        let path = if build.steps.is_empty() { "." } else { DEFAULT_PATH };
+        out.extend(alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() }));
+    }
+    out
+}
+
+/// The alias, or the alias with the first number that makes it different from the others.
+fn unused(alias: Alias, others: &[Artifact]) -> Option<Alias> {
+    let free = |a: &Alias| !others.iter().any(|o| o.alias == *a);
+    if free(&alias) {
+        return Some(alias);
+    }
+    let stem: String = alias.as_str().chars().take(36).collect();
+    (2..=999).filter_map(|n| format!("{stem}-{n}").parse().ok()).find(free)
+}
+
+/// An artifact's name from the last part of its path; the whole tree is the `source`.
+fn alias_of(path: &str) -> Option<Alias> {
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let words: String = last
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphabetic())
+        .take(40)
+        .collect();
+    if path == "." { "source".parse().ok() } else { words.parse().or_else(|_| "artifact".parse()).ok() }
+}
+
+pub(super) fn check_path(text: &str) -> Result<(), String> {
+    clean_path(text).map(drop)
+}
+
+pub(super) fn check_files(text: &str) -> Result<(), String> {
+    clean_files(text).map(drop)
+}
+
+/// A path below the tree without `./` in front and `/` behind; `.` is the tree itself.
+pub(super) fn clean_path(text: &str) -> Result<String, String> {
+    let refuse = |why: &str| Err(format!("`{}` is not a path in the repository: {why}", printable(text)));
+    let path = text.trim_start_matches("./").trim_end_matches('/');
+    if text.is_empty() || text.len() > MAX_PATH_BYTES {
+        return refuse("it has 1 to 300 bytes");
+    }
+    if text.starts_with(['/', '~']) {
+        return refuse("it starts at the repository's root, without `/`");
+    }
+    if text.chars().any(|c| c.is_control() || c == '\\') {
+        return refuse("it has no control characters and no `\\`");
+    }
+    if text.contains(['*', '?', '[']) {
+        return refuse("it is a folder or file, not a pattern");
+    }
+    if path.is_empty() || path == "." {
+        return Ok(".".to_owned());
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | ".." | ".git")) {
+        return refuse("no part of it is empty, `.`, `..` or `.git`");
+    }
+    Ok(path.to_owned())
+}
+
+/// A buildspec's file pattern as the folder it stands for: `**/*` → `.`, `infra/*` → `infra`.
+pub(super) fn clean_files(text: &str) -> Result<String, String> {
+    let folder = ["/**/*", "/**", "/*"].iter().find_map(|end| text.strip_suffix(end));
+    match text {
+        "**/*" | "**" | "*" => Ok(".".to_owned()),
+        _ => clean_path(folder.unwrap_or(text)),
+    }
+}

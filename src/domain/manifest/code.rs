@@ -1,0 +1,156 @@
+//! The stable codes of manifest problems, and the paragraph `liftlock explain` prints for each.
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::manifest::problem::Severity;
+
+/// Declares the codes once: variant, code, severity, explanation.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident $code:literal $severity:ident $text:literal;)+) => {
+        /// What is wrong with a manifest; the code is stable, the wording of messages is not.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The code as people write it: `M0201`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// Whether a manifest with this problem is refused.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)+ }
+            }
+
+            /// A paragraph on what it means and what to do.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is not YAML.
+    Syntax "M0101" Error
+        "The text is not YAML. The place is where the parser gave up; the cause is often on the line before: \
+         a missing `:` or space after it, a tab used to indent, an unclosed quote or bracket.";
+    /// The text is beyond a limit.
+    TooLarge "M0102" Error
+        "A manifest has at most 256 KiB, 32 levels and 20 000 nodes with all aliases followed, and a pipeline has \
+         at most 50 stages. The limits keep a hostile file from costing the server memory or time.";
+    /// A key is written twice.
+    DuplicateKey "M0103" Error
+        "The same key is written twice in one mapping. Other tools silently keep one of the two; here one has to go.";
+    /// Not exactly one document.
+    NotOneDocument "M0104" Error
+        "A manifest is one YAML document. An empty file has none, and `---` in the middle starts a second.";
+    /// A feature of YAML that manifests do not use.
+    Feature "M0105" Error
+        "Tags (`!x`), merge keys (`<<`), keys that are not plain text and aliases inside their own anchor are not \
+         accepted: they make a file mean something else to each tool. Anchors and aliases are.";
+    /// A key nobody knows.
+    UnknownKey "M0201" Error
+        "The key is not one of those the mapping takes. Unknown keys are errors because a misspelt \
+         `requires_approval` that is ignored is a deploy without approval.";
+    /// A key of a later capability.
+    NotYet "M0202" Error
+        "The key belongs to the manifest's format, but this version does not act on it yet. It is refused rather \
+         than ignored, so that nothing runs with less protection than the file promises.";
+    /// A key is missing.
+    MissingKey "M0203" Error
+        "The mapping needs this key, or one of these keys.";
+    /// An old spelling.
+    AliasKey "M0204" Warning
+        "The key is accepted for old files. The proper spelling is in the hint.";
+    /// Keys that exclude each other.
+    Exclusive "M0205" Error
+        "These keys say the same thing in two ways; keep one of them.";
+    /// A key without effect here.
+    NoEffect "M0206" Warning
+        "The key is accepted so that an existing file loads, but has no effect here: commands run with the tools of \
+         the server, not in the image of a hosted build service.";
+    /// Not the right kind of value.
+    WrongShape "M0301" Error
+        "The value has the wrong shape, for example a list where a text is expected, or nothing at all.";
+    /// A text that does not fit.
+    BadText "M0302" Error
+        "The text is not a name, pattern, path, address or time span of the kind the key takes. \
+         Time spans are numbers with units: `30s`, `10m`, `24h`, `7d`.";
+    /// Not one of the words.
+    BadChoice "M0303" Error
+        "The key takes one of a few words, and this is none of them.";
+    /// Not `true` or `false`.
+    NotBoolean "M0304" Error
+        "Only `true` and `false`, without quotes, are booleans. `yes`, `no`, `on` and `off` are booleans to some YAML \
+         tools and texts to others, so they are refused.";
+    /// Not a number in range.
+    BadNumber "M0305" Error
+        "The key takes a whole number between the two bounds in the message, without quotes.";
+    /// A version of the format that is not known.
+    BadVersion "M0306" Error
+        "The first key of a manifest says which version of the format it is written in. There is one: `version: 1`. \
+         A buildspec has `version: 0.2`.";
+    /// A name is used twice.
+    DuplicateName "M0401" Error
+        "Two stages, artifacts, pipelines or entries of a list have the same name; commands and statuses could not \
+         tell them apart.";
+    /// `needs` names no stage.
+    UnknownStage "M0402" Error
+        "`needs` names a stage that the pipeline does not have.";
+    /// Stages wait for each other.
+    Cycle "M0403" Error
+        "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \
+         for the one before it in the list.";
+    /// There is no stage.
+    NoStages "M0404" Error
+        "A pipeline has at least one stage; a pipeline without one would build and never deploy.";
+    /// A stage builds.
+    BuildInStage "M0405" Error
+        "The build happens once, before the first stage, and its artifact is sealed with a digest. Every stage \
+         receives those bytes. Recompiling per environment is not a release: what was tested is not what is shipped.";
+    /// An approval nobody could give.
+    Impossible "M0501" Error
+        "The rule asks for more people than it names, so it could never be satisfied.";
+    /// Whoever pushed may approve.
+    SelfApproval "M0502" Warning
+        "`approval: 1` asks for one maintainer, who may be the one who pushed. That is on purpose, so that a lone \
+         maintainer is not locked out. With two or more people, write `approval: {min: 1, exclude: [pusher]}`.";
+    /// Two files declare the repository's pipelines.
+    TwoFiles "M0601" Error
+        "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";
+    /// No file declares pipelines.
+    NoFile "M0602" Error
+        "None of the places where a manifest may be has one: `.github/liftlock.yml`, `.github/liftlock.yaml`, \
+         `copilot/pipeline.yml`, `copilot/pipelines/<name>/manifest.yml`. `liftlock init` writes a first one.";
+    /// The buildspec is not in the tree.
+    NoBuildspec "M0603" Warning
+        "The build reads its commands from this buildspec, and the commit does not have it. The release is made and \
+         its build fails with the same message, so that the failure is seen where it belongs.";
+    /// The manifest names another repository.
+    OtherRepository "M0604" Warning
+        "`source.properties.repository` names another repository than the one the file was read from. The file's own \
+         repository is the source; the address is only compared.";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The paragraph on a code, written in any case; nothing for a code that does not exist.
+pub fn explain(code: &str) -> Option<&'static str> {
+    Code::ALL.iter().find(|c| c.as_str().eq_ignore_ascii_case(code.trim())).map(|c| c.explanation())
+}

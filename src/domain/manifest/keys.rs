@@ -1,0 +1,502 @@
+//! The table of keys: everything a manifest or buildspec may say, and what later versions will add.
+//!
+//! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
+
+use crate::domain::glob::Glob;
+use crate::domain::manifest::approval;
+use crate::domain::manifest::build;
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
+use crate::domain::manifest::source;
+use crate::domain::name::{Alias, EnvironmentName, PipelineName, StageName, printable};
+use crate::domain::time::Span;
+
+/// Most approvals a rule may ask for; more people than ever watch one release.
+pub(super) const MAX_APPROVALS: u32 = 20;
+/// Most automatic attempts after the first.
+pub(super) const MAX_RETRIES: u32 = 10;
+/// Longest text that pages show in one place.
+const MAX_TEXT_CHARS: usize = 500;
+/// Longest command; longer ones belong into a script in the repository.
+const MAX_COMMAND_BYTES: usize = 16 * 1024;
+/// Longest time anything may run or wait, in days.
+const MAX_SPAN: Span = Span::days(90);
+
+fn parses<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(drop).map_err(|e| e.to_string())
+}
+
+fn pattern(text: &str) -> Result<(), String> {
+    text.parse::<Glob>().map(drop).map_err(|e| format!("`{}`: {e}", printable(text)))
+}
+
+fn line(text: &str) -> Result<(), String> {
+    let text = text.trim_end();
+    if text.is_empty() {
+        return Err("the text is empty".to_owned());
+    }
+    if text.chars().count() > MAX_TEXT_CHARS {
+        return Err(format!("the text has more than {MAX_TEXT_CHARS} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("the text is one line without control characters".to_owned());
+    }
+    Ok(())
+}
+
+fn command(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("the command is empty".to_owned());
+    }
+    if text.len() > MAX_COMMAND_BYTES {
+        return Err(format!("the command has more than {MAX_COMMAND_BYTES} bytes; put it into a script"));
+    }
+    if text.contains('\0') {
+        return Err("the command holds a NUL character".to_owned());
+    }
+    Ok(())
+}
+
+fn address(text: &str) -> Result<(), String> {
+    line(text)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !text.contains(char::is_whitespace) => Ok(()),
+        _ => Err(format!("`{}` is not an `https://` address", printable(text))),
+    }
+}
+
+fn positive_span(text: &str) -> Result<(), String> {
+    let span = text.parse::<Span>().map_err(|e| format!("`{}`: {e}", printable(text)))?;
+    if span == Span::ZERO {
+        return Err("the time is longer than nothing".to_owned());
+    }
+    bounded(span)
+}
+
+fn any_span(text: &str) -> Result<(), String> {
+    bounded(text.parse::<Span>().map_err(|e| format!("`{}`: {e}", printable(text)))?)
+}
+
+fn bounded(span: Span) -> Result<(), String> {
+    if span > MAX_SPAN { Err(format!("the time is at most {MAX_SPAN}")) } else { Ok(()) }
+}
+
+fn variable(text: &str) -> Result<(), String> {
+    let mut bytes = text.bytes();
+    let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if starts && text.len() <= 100 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        Ok(())
+    } else {
+        Err(format!("`{}` is not a variable name: letters, digits and `_`, at most 100", printable(text)))
+    }
+}
+
+fn value(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("the value holds a NUL character".to_owned()) } else { Ok(()) }
+}
+
+/// Declares a text rule.
+macro_rules! words {
+    ($($name:ident = $check:expr, $pattern:expr;)+) => {
+        $(static $name: Word = Word { pattern: $pattern, check: $check };)+
+    };
+}
+
+words! {
+    LINE = line, Some("\\S");
+    COMMAND = command, Some("\\S");
+    ADDRESS = address, Some("^https?://\\S+$");
+    PATTERN = pattern, Some("[^!]");
+    SPAN = positive_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
+    SOAK = any_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
+    VARIABLE = variable, Some("^[A-Za-z_][A-Za-z0-9_]{0,99}$");
+    VALUE = value, None;
+    PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
+    STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
+    ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
+    PATH = build::check_path, None;
+    FILES = build::check_files, None;
+    REPOSITORY = source::check_repository, None;
+    WHO = approval::check_who, None;
+    TEAM = approval::check_team, Some("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$");
+    LOGIN = approval::check_login, None;
+}
+
+/// Declares keys: `name: duty shape, "a sentence";`.
+macro_rules! keys {
+    ($list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
+        static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
+    };
+}
+
+use Duty::{NoEffect, Optional, Required};
+
+static TEXT_LINE: Shape = Shape::Text(&LINE);
+static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
+static ENV_VALUE: Shape = Shape::Text(&VALUE);
+static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
+static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
+static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&ARTIFACT_OBJECT)]);
+static WHO_ITEM: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&WHO_OBJECT)]);
+static REQUIREMENT: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&REQUIREMENT_OBJECT)]);
+static EXCLUSION: Shape = Shape::Choice(approval::EXCLUSIONS);
+static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
+
+const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
+const ENVIRONMENT_MAP: Shape = Shape::Map { key: &VARIABLE, value: &ENV_VALUE };
+const SECRETS: Shape = Shape::List(&SECRET_NAME);
+const COMMANDS: Shape = Shape::List(&Shape::Text(&COMMAND));
+
+/// An object without exclusions, refusals or later keys.
+const PLAIN: Object = Object { what: "", keys: &[], later: &[], refused: &[], exclusive: &[], one_of: &[] };
+
+const ON: Refused = Refused {
+    name: "on",
+    code: Code::UnknownKey,
+    message: "unknown key `on`: some YAML tools read it as `true`",
+    hint: "the key is `triggers`",
+};
+
+keys! { TOP_KEYS {
+    "version" Required, Shape::Version("1"), "The version of this format.";
+} }
+
+keys! { NAME_KEYS {
+    "name" Optional, Shape::Text(&PIPELINE_NAME), "The pipeline's name; the repository's by default.";
+} }
+
+keys! { PIPELINES_KEYS {
+    "pipelines" Required, Shape::Map { key: &PIPELINE_NAME, value: &ONE_PIPELINE }, "Several pipelines by name.";
+} }
+
+keys! { PIPELINE_KEYS {
+    "title" Optional, Shape::Text(&LINE), "A name for people.";
+    "description" Optional, Shape::Text(&LINE), "A sentence.";
+    "tags" Optional, Shape::List(&TEXT_LINE), "Words to filter by.";
+    "weight" Optional, Shape::Integer, "Heavier pipelines come later on pages.";
+    "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
+    "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
+    "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
+    "build" Optional,
+        Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP), Shape::Object(&BUILD_OBJECT)]),
+        "How the artifact is made.";
+    "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
+        "What is packed and sealed: `dist/` after a build, the whole tree without one.";
+    "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "stages" Required, Shape::List(&STAGE), "The stages in order.";
+} }
+
+static PIPELINE_LATER: &[&str] = &[
+    "variables",
+    "groups",
+    "release",
+    "channels",
+    "teams",
+    "checks",
+    "environments",
+    "runbooks",
+    "notify",
+    "retention",
+    "extends",
+];
+
+/// A file with one pipeline.
+pub(super) static SINGLE_OBJECT: Object = Object {
+    what: "the manifest",
+    keys: &[TOP_KEYS, NAME_KEYS, PIPELINE_KEYS],
+    later: PIPELINE_LATER,
+    refused: &[ON],
+    ..PLAIN
+};
+
+/// A file with several pipelines.
+pub(super) static SEVERAL_OBJECT: Object = Object {
+    what: "a manifest with `pipelines`",
+    keys: &[TOP_KEYS, PIPELINES_KEYS],
+    later: PIPELINE_LATER,
+    refused: &[ON],
+    ..PLAIN
+};
+
+static PIPELINE_OBJECT: Object =
+    Object { what: "a pipeline", keys: &[PIPELINE_KEYS], later: PIPELINE_LATER, refused: &[ON], ..PLAIN };
+
+keys! { SOURCE_KEYS {
+    "provider" Optional, Shape::Choice(source::PROVIDERS), "The kind of host.";
+    "properties" Optional, Shape::Object(&PROPERTIES_OBJECT), "Where the source is.";
+} }
+static SOURCE_OBJECT: Object = Object { what: "`source`", keys: &[SOURCE_KEYS], ..PLAIN };
+
+keys! { PROPERTIES_KEYS {
+    "branch" Optional, Shape::Text(&PATTERN), "A branch or pattern of branches; the host's default branch when absent.";
+    "repository" Optional, Shape::Text(&REPOSITORY), "The repository's address.";
+    "access_token_secret" Optional, Shape::Text(&LINE), "The name of the stored token.";
+    "connection_name" Optional, Shape::Text(&LINE), "The name of a stored connection.";
+    "output_artifact_format" Optional, Shape::Choice(source::FORMATS), "How CodePipeline hands the source on.";
+} }
+static PROPERTIES_OBJECT: Object = Object { what: "`source.properties`", keys: &[PROPERTIES_KEYS], ..PLAIN };
+
+keys! { TRIGGERS_KEYS {
+    "push" Optional, Shape::Any(&[Shape::Object(&PUSH_OBJECT), Shape::Empty]), "Pushes to these branches that change these paths.";
+    "tags" Optional, Shape::List(&Shape::Text(&PATTERN)), "Pushed tags that match one of these.";
+    "pull_request" Optional, Shape::Any(&[Shape::Object(&PULL_REQUEST_OBJECT), Shape::Empty]), "Pull requests get a quality build.";
+} }
+static TRIGGERS_OBJECT: Object =
+    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &["schedule", "builds", "button"], ..PLAIN };
+
+keys! { PUSH_KEYS {
+    "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "Branch patterns; the default branch when absent.";
+    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns, `!` excludes, the last match wins.";
+} }
+static PUSH_OBJECT: Object = Object { what: "`push`", keys: &[PUSH_KEYS], ..PLAIN };
+
+keys! { PULL_REQUEST_KEYS {
+    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns as for `push`.";
+    "stages" Optional, Shape::NoItems("stages for pull requests"), "Empty: pull requests are built, not deployed.";
+} }
+static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PULL_REQUEST_KEYS], ..PLAIN };
+
+keys! { BUILD_KEYS {
+    "run" Optional, Shape::Text(&COMMAND), "One command.";
+    "steps" Optional, Shape::List(&STEP), "Commands in order.";
+    "buildspec" Optional, Shape::Text(&PATH), "A buildspec file with the commands.";
+    "image" Optional, Shape::Text(&LINE), "The image a hosted service would use; shown on pages.";
+    "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
+    "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "timeout" Optional, Shape::Text(&SPAN), "How long the build may take.";
+} }
+static BUILD_OBJECT: Object = Object {
+    what: "`build`",
+    keys: &[BUILD_KEYS],
+    later: &["additional_policy", "cache", "pool", "agents", "matrix"],
+    exclusive: &[&["run", "steps", "buildspec"]],
+    ..PLAIN
+};
+
+keys! { STEP_KEYS {
+    "name" Optional, Shape::Text(&LINE), "What people call it.";
+    "run" Required, Shape::Text(&COMMAND), "A text for `/bin/sh -e`.";
+    "env" Optional, ENVIRONMENT_MAP, "Variables for this command.";
+} }
+static STEP_OBJECT: Object = Object {
+    what: "a step",
+    keys: &[STEP_KEYS],
+    later: &[
+        "uses",
+        "script",
+        "shell",
+        "with",
+        "args",
+        "version",
+        "connection",
+        "outputs",
+        "artifacts",
+        "derives",
+        "validate",
+        "if",
+        "always",
+        "blocking",
+        "timeout",
+        "retries",
+        "depends_on",
+        "working_directory",
+        "pause",
+        "on_timeout",
+    ],
+    ..PLAIN
+};
+
+keys! { ARTIFACT_KEYS {
+    "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
+    "path" Required, Shape::Text(&PATH), "A folder or file the build leaves behind.";
+} }
+static ARTIFACT_OBJECT: Object = Object {
+    what: "an artifact",
+    keys: &[ARTIFACT_KEYS],
+    later: &["from", "kind", "image", "primary"],
+    ..PLAIN
+};
+
+keys! { STAGE_KEYS {
+    "name" Required, Shape::Text(&STAGE_NAME), "Its name in commands.";
+    "title" Optional, Shape::Text(&LINE), "A name for people.";
+    "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
+    "environment" Optional, Shape::Text(&ENVIRONMENT), "What it deploys to; the stage's name by default.";
+    "needs" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
+        "Stages that come first; the stage before by default.";
+    "optional" Optional, Shape::Flag, "Whether a release is released without it.";
+    "trigger" Optional, Shape::Choice(&["auto", "manual"]), "Whether it starts by itself.";
+    "approval" Optional, Shape::Any(&[Shape::Count { min: 0, max: MAX_APPROVALS }, Shape::Object(&APPROVAL_OBJECT)]),
+        "How many approvals come first, or a rule.";
+    "requires_approval" Optional, Shape::Flag, "One approval, as Copilot writes it.";
+    "require_approval" Duty::AliasOf("requires_approval"), Shape::Flag, "An old spelling of `requires_approval`.";
+    "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
+    "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
+    "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
+    "deploy" Optional, STEPS, "Commands that deploy.";
+    "test_commands" Optional, STEPS, "Commands that test after the deploy.";
+    "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
+    "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
+    "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+} }
+static STAGE_OBJECT: Object = Object {
+    what: "a stage",
+    keys: &[STAGE_KEYS],
+    later: &[
+        "needs_any",
+        "schedule",
+        "channel",
+        "channels",
+        "branches",
+        "approvals",
+        "gates",
+        "windows",
+        "interval",
+        "max_commits",
+        "agent",
+        "agents",
+        "pool",
+        "image",
+        "oauth_token",
+        "permissions",
+        "variables",
+        "groups",
+        "targets",
+        "strategy",
+        "hooks",
+        "verify",
+        "pre_deployments",
+        "deployments",
+        "post_deployments",
+        "override",
+        "queue_timeout",
+        "retention",
+        "owner",
+        "notify",
+        "ephemeral",
+    ],
+    refused: &[Refused {
+        name: "build",
+        code: Code::BuildInStage,
+        message: "a stage does not build: recompiling per environment is not a release",
+        hint: "build once, in the pipeline's `build`; every stage receives the same bytes",
+    }],
+    exclusive: &[&["approval", "requires_approval", "require_approval"]],
+    ..PLAIN
+};
+
+keys! { APPROVAL_KEYS {
+    "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many different people.";
+    "from" Optional, Shape::Any(&[Shape::Text(&WHO), Shape::List(&WHO_ITEM)]),
+        "Who counts: a role, a team `org/slug`, a person `@login`.";
+    "require" Optional, Shape::List(&REQUIREMENT), "Groups that must each give so many.";
+    "exclude" Optional, Shape::Any(&[Shape::Choice(approval::EXCLUSIONS), Shape::List(&EXCLUSION)]), "Who never counts.";
+    "distinct" Optional, Shape::Flag, "Whether one person serves only one entry of `require`.";
+    "timeout" Optional, Shape::Text(&SPAN), "How long the stage waits before it is rejected.";
+    "valid_for" Optional, Shape::Text(&SPAN), "How long an approval counts.";
+} }
+static APPROVAL_OBJECT: Object = Object {
+    what: "`approval`",
+    keys: &[APPROVAL_KEYS],
+    later: &["bind", "reuse_from", "instructions"],
+    ..PLAIN
+};
+
+keys! { WHO_KEYS {
+    "role" Optional, Shape::Choice(approval::ROLES), "Everyone with at least this role.";
+    "team" Optional, Shape::Text(&TEAM), "The members of a team, `org/slug`.";
+    "user" Optional, Shape::Text(&LOGIN), "One person.";
+    "users" Optional, Shape::List(&Shape::Text(&LOGIN)), "Several persons.";
+} }
+static WHO_OBJECT: Object = Object {
+    what: "an entry of `from`",
+    keys: &[WHO_KEYS],
+    one_of: &["role", "team", "user", "users"],
+    ..PLAIN
+};
+
+keys! { REQUIREMENT_KEYS {
+    "role" Optional, Shape::Choice(approval::ROLES), "Everyone with at least this role.";
+    "team" Optional, Shape::Text(&TEAM), "The members of a team, `org/slug`.";
+    "user" Optional, Shape::Text(&LOGIN), "One person.";
+    "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many of them.";
+} }
+static REQUIREMENT_OBJECT: Object = Object {
+    what: "an entry of `require`",
+    keys: &[REQUIREMENT_KEYS],
+    later: &["users"],
+    one_of: &["role", "team", "user"],
+    ..PLAIN
+};
+
+keys! { ROLLBACK_KEYS {
+    "approval" Optional, Shape::Count { min: 0, max: MAX_APPROVALS }, "How many approvals a rollback needs.";
+} }
+static ROLLBACK_OBJECT: Object = Object {
+    what: "`rollback`",
+    keys: &[ROLLBACK_KEYS],
+    later: &["auto", "ignore_windows", "safe"],
+    ..PLAIN
+};
+
+keys! { BUILDSPEC_KEYS {
+    "version" Required, Shape::Version("0.2"), "The version of the buildspec format.";
+    "env" Optional, Shape::Object(&BUILDSPEC_ENV_OBJECT), "Variables for every command.";
+    "phases" Required, Shape::Object(&PHASES_OBJECT), "The commands by phase.";
+    "artifacts" Optional, Shape::Object(&BUILDSPEC_ARTIFACTS_OBJECT), "What the build leaves behind.";
+} }
+
+/// A buildspec file (AWS `CodeBuild` user guide, "Build specification reference").
+pub(super) static BUILDSPEC_OBJECT: Object = Object {
+    what: "a buildspec",
+    keys: &[BUILDSPEC_KEYS],
+    later: &["run-as", "proxy", "batch", "reports", "cache"],
+    ..PLAIN
+};
+
+keys! { BUILDSPEC_ENV_KEYS {
+    "variables" Optional, ENVIRONMENT_MAP, "Plain values.";
+} }
+static BUILDSPEC_ENV_OBJECT: Object = Object {
+    what: "the buildspec's `env`",
+    keys: &[BUILDSPEC_ENV_KEYS],
+    later: &["shell", "parameter-store", "secrets-manager", "exported-variables", "git-credential-helper"],
+    ..PLAIN
+};
+
+keys! { PHASES_KEYS {
+    "install" Optional, Shape::Object(&INSTALL_OBJECT), "Before everything.";
+    "pre_build" Optional, Shape::Object(&PHASE_OBJECT), "Before the build.";
+    "build" Optional, Shape::Object(&PHASE_OBJECT), "The build.";
+    "post_build" Optional, Shape::Object(&PHASE_OBJECT), "After the build.";
+} }
+static PHASES_OBJECT: Object = Object { what: "`phases`", keys: &[PHASES_KEYS], ..PLAIN };
+
+static PHASE_LATER: &[&str] = &["run-as", "on-failure", "finally"];
+
+keys! { PHASE_KEYS {
+    "commands" Required, COMMANDS, "Commands in order, in one shell.";
+} }
+keys! { INSTALL_KEYS {
+    "commands" Optional, COMMANDS, "Commands in order, in one shell.";
+    "runtime-versions" NoEffect, Shape::Map { key: &LINE, value: &TEXT_LINE }, "Versions a hosted service would install.";
+} }
+static PHASE_OBJECT: Object = Object { what: "a phase", keys: &[PHASE_KEYS], later: PHASE_LATER, ..PLAIN };
+static INSTALL_OBJECT: Object =
+    Object { what: "the phase `install`", keys: &[INSTALL_KEYS], later: PHASE_LATER, ..PLAIN };
+
+keys! { BUILDSPEC_ARTIFACTS_KEYS {
+    "files" Optional, Shape::List(&Shape::Text(&FILES)), "Files and folders; `**/*` is everything.";
+    "base-directory" Optional, Shape::Text(&PATH), "The folder they are in.";
+} }
+static BUILDSPEC_ARTIFACTS_OBJECT: Object = Object {
+    what: "the buildspec's `artifacts`",
+    keys: &[BUILDSPEC_ARTIFACTS_KEYS],
+    later: &["name", "discard-paths", "exclude-paths", "enable-symlinks", "s3-prefix", "secondary-artifacts"],
+    ..PLAIN
+};

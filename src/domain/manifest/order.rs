@@ -1,0 +1,92 @@
+//! The order of stages: `needs` filled in, unknown names, repeated names and circles found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::shape::nearest;
+use crate::domain::manifest::stage::Draft;
+use crate::domain::name::StageName;
+use crate::domain::pipeline::Stage;
+
+/// Links the stages; `written` are all names in the file, also those that were refused.
+pub(super) fn link(drafts: Vec<Draft>, written: &BTreeSet<&str>, findings: &mut Findings<'_>) -> Vec<Stage> {
+    let mut linked: Vec<Draft> = Vec::new();
+    for mut draft in drafts {
+        if linked.iter().any(|d| d.stage.name == draft.stage.name) {
+            let message = format!("two stages are called `{}`", draft.stage.name);
+            findings.add(Code::DuplicateName, draft.at, message);
+            continue;
+        }
+        draft.stage.needs = match &draft.needs {
+            None => linked.last().map(|before| before.stage.name.clone()).into_iter().collect(),
+            Some(needs) => known_needs(needs, written, findings),
+        };
+        linked.push(draft);
+    }
+    report_circles(&linked, findings);
+    linked.into_iter().map(|d| d.stage).collect()
+}
+
+fn known_needs(
+    needs: &[(StageName, Place)],
+    written: &BTreeSet<&str>,
+    findings: &mut Findings<'_>,
+) -> Vec<StageName> {
+    let mut out: Vec<StageName> = Vec::new();
+    for (name, at) in needs {
+        if !written.contains(name.as_str()) {
+            let message = format!("there is no stage `{name}`");
+            let near = nearest(name.as_str(), written.iter().copied());
+            findings.add_near(Code::UnknownStage, *at, message, near);
+        } else if out.contains(name) {
+            findings.add(Code::DuplicateName, *at, format!("`{name}` is needed twice"));
+        } else {
+            out.push(name.clone());
+        }
+    }
+    out
+}
+
+/// Takes away stages that can start until only circles are left, reports one, takes it away, and so on.
+fn report_circles(drafts: &[Draft], findings: &mut Findings<'_>) {
+    let mut left: BTreeMap<&StageName, &Draft> = drafts.iter().map(|d| (&d.stage.name, d)).collect();
+    loop {
+        let startable: Vec<&StageName> = left
+            .iter()
+            .filter(|(_, d)| !d.stage.needs.iter().any(|n| left.contains_key(n)))
+            .map(|(name, _)| *name)
+            .collect();
+        if startable.is_empty() {
+            let Some(circle) = one_circle(&left) else { return };
+            report_circle(&circle, findings);
+            for draft in circle {
+                left.remove(&draft.stage.name);
+            }
+        }
+        for name in startable {
+            left.remove(name);
+        }
+    }
+}
+
+/// Follows needs from any stage that is left until one comes twice; everything left needs something left.
+fn one_circle<'d>(left: &BTreeMap<&StageName, &'d Draft>) -> Option<Vec<&'d Draft>> {
+    let mut path: Vec<&Draft> = Vec::new();
+    let mut at = *left.values().next()?;
+    loop {
+        if let Some(start) = path.iter().position(|d| d.stage.name == at.stage.name) {
+            return Some(path.split_off(start));
+        }
+        path.push(at);
+        at = at.stage.needs.iter().find_map(|n| left.get(n))?;
+    }
+}
+
+fn report_circle(circle: &[&Draft], findings: &mut Findings<'_>) {
+    let Some(first) = circle.first() else { return };
+    let names: Vec<&str> = circle.iter().chain([first]).map(|d| d.stage.name.as_str()).collect();
+    let message = format!("stages wait for each other: {}", names.join(" needs "));
+    let at = first.needs.as_ref().and_then(|n| n.first()).map_or(first.at, |(_, at)| *at);
+    findings.add(Code::Cycle, at, message);
+}

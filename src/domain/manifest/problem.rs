@@ -1,0 +1,198 @@
+//! A problem of a manifest with its place, and the three ways to print problems: for people, JSON, GitHub.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::domain::manifest::code::Code;
+
+/// Whether a manifest is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It is.
+    Error,
+    /// It loads, and somebody should look.
+    Warning,
+}
+
+/// A place in a file; columns and lengths count characters. Line 0 means the file as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// How many characters of that line are meant, at least 1.
+    pub length: usize,
+}
+
+/// One thing that is wrong or doubtful.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Its stable code; `explain` has a paragraph on it.
+    pub code: Code,
+    /// Error or warning.
+    pub severity: Severity,
+    /// Path in the repository.
+    pub file: String,
+    /// Line from 1; 0 when the file as a whole is meant.
+    pub line: usize,
+    /// Column from 1, in characters.
+    pub column: usize,
+    /// How many characters are meant.
+    pub length: usize,
+    /// What is wrong, in one sentence fragment.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub fn new(code: Code, file: &str, at: Place, message: String, hint: Option<String>) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            file: file.to_owned(),
+            line: at.line,
+            column: at.column,
+            length: at.length,
+            message,
+            hint,
+        }
+    }
+}
+
+/// Collects the problems of one file.
+#[derive(Debug)]
+pub(super) struct Findings<'f> {
+    file: &'f str,
+    found: Vec<Problem>,
+}
+
+impl<'f> Findings<'f> {
+    pub(super) fn new(file: &'f str) -> Self {
+        Self { file, found: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, code: Code, at: Place, message: String) {
+        self.found.push(Problem::new(code, self.file, at, message, None));
+    }
+
+    pub(super) fn add_hinted(&mut self, code: Code, at: Place, message: String, hint: String) {
+        self.found.push(Problem::new(code, self.file, at, message, Some(hint)));
+    }
+
+    /// Adds a problem with the word that was probably meant.
+    pub(super) fn add_near(&mut self, code: Code, at: Place, message: String, near: Option<&str>) {
+        match near {
+            Some(word) => self.add_hinted(code, at, message, format!("did you mean `{word}`?")),
+            None => self.add(code, at, message),
+        }
+    }
+
+    /// Takes over the problems of another file.
+    pub(super) fn absorb(&mut self, other: Findings<'_>) {
+        self.found.extend(other.found);
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.found
+    }
+}
+
+/// Sorts by place, errors and warnings together, and drops exact repetitions (an alias is read once per use).
+pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| {
+        (&a.file, a.line, a.column, a.code, &a.message).cmp(&(&b.file, b.line, b.column, b.code, &b.message))
+    });
+    problems.dedup();
+    problems
+}
+
+/// Problems as cargo prints them: code and message, place, the line with carets, a hint.
+pub fn render_text(problems: &[Problem], files: &BTreeMap<String, String>) -> String {
+    problems
+        .iter()
+        .map(|p| render_one(p, files.get(&p.file).map(String::as_str)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn render_one(problem: &Problem, source: Option<&str>) -> String {
+    let word = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let mut out = format!("{word}[{}]: {}\n", problem.code, problem.message);
+    let number = problem.line.to_string();
+    let gutter = " ".repeat(number.len());
+    let shown = problem.line.checked_sub(1).and_then(|index| source?.lines().nth(index));
+    let drawn = match shown {
+        None if problem.line == 0 => writeln!(out, " --> {}", problem.file),
+        None => writeln!(out, " --> {}:{}:{}", problem.file, problem.line, problem.column),
+        Some(line) => {
+            let text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let width = text.chars().count();
+            let before = problem.column.saturating_sub(1).min(width);
+            let carets = problem.length.min(width.saturating_sub(before)).max(1);
+            writeln!(
+                out,
+                "{gutter}--> {}:{}:{}\n{gutter} |\n{number} | {}\n{gutter} | {}{}",
+                problem.file,
+                problem.line,
+                problem.column,
+                text.trim_end(),
+                " ".repeat(before),
+                "^".repeat(carets)
+            )
+        }
+    };
+    drawn.unwrap_or_default();
+    if let Some(hint) = &problem.hint {
+        writeln!(out, "{gutter} = help: {hint}").unwrap_or_default();
+    }
+    out
+}
+
+/// Problems as one JSON object, `{"version":1,"problems":[…]}`.
+pub fn render_json(problems: &[Problem]) -> String {
+    serde_json::json!({ "version": 1, "problems": problems }).to_string()
+}
+
+/// Problems as GitHub's workflow commands, one line each (docs: "Workflow commands", `::error file=…`).
+pub fn render_github(problems: &[Problem]) -> String {
+    let mut out = String::new();
+    for p in problems {
+        let word = match p.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let message = match &p.hint {
+            Some(hint) => format!("{}\nhelp: {hint}", p.message),
+            None => p.message.clone(),
+        };
+        writeln!(
+            out,
+            "::{word} file={},line={},col={},endColumn={},title={}::{}",
+            escape_property(&p.file),
+            p.line.max(1),
+            p.column.max(1),
+            p.column.max(1) + p.length.max(1),
+            p.code,
+            escape_data(&message)
+        )
+        .unwrap_or_default();
+    }
+    out
+}
+
+fn escape_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn escape_property(text: &str) -> String {
+    escape_data(text).replace(':', "%3A").replace(',', "%2C")
+}

@@ -1,0 +1,70 @@
+//! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
+
+use crate::domain::manifest::approval;
+use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::StageName;
+use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
+use crate::domain::time::Span;
+
+/// How many approvals a rollback needs by default (SEMANTICS §8).
+const ROLLBACK_APPROVALS: u32 = 1;
+
+/// A stage whose `needs` have not been compared with the other stages yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) stage: Stage,
+    pub(super) at: Place,
+    /// As written; `None` means the stage before.
+    pub(super) needs: Option<Vec<(StageName, Place)>>,
+}
+
+/// The name a stage has or tries to have.
+pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
+    let named = if view::text(node).is_some() { node } else { View::of(node).get("name")? };
+    view::text(named).map(|text| (text, named.at))
+}
+
+/// Reads a stage; `None` when it has no usable name, which has been reported.
+pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) -> Option<Draft> {
+    let (name, at) = name_of(node)?;
+    let name: StageName = name.parse().ok()?;
+    let view = View::of(node);
+    let environment = match view.parsed("environment") {
+        Some(environment) => environment,
+        None => name.as_str().parse().ok()?,
+    };
+    let needs = view.get("needs").map(|_| {
+        view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
+    });
+    let stage = Stage {
+        about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
+        environment,
+        needs: Vec::new(),
+        duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
+        start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
+        approval: approval::of_stage(view, findings),
+        soak: view.parsed("soak").unwrap_or(Span::ZERO),
+        hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
+        queue: queue(view),
+        deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
+        test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
+        environment_variables: view.variables("env"),
+        secrets: view.names("secrets"),
+        retries: view.count("retries").unwrap_or(0),
+        timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
+        rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        name,
+    };
+    Some(Draft { stage, at, needs })
+}
+
+fn queue(view: View<'_>) -> QueuePolicy {
+    match view.line("queue").as_deref() {
+        Some("all") => QueuePolicy::All,
+        Some("manual") => QueuePolicy::Manual,
+        Some(_) | None => QueuePolicy::Latest,
+    }
+}

@@ -1,0 +1,495 @@
+//! The fixtures: every file under `fixtures/manifests` is read and answered exactly as the `.txt` beside it says.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::problem::{render_github, render_json, render_text};
+use super::*;
+use crate::domain::glob::selects;
+use crate::domain::pipeline::{Exclusion, Network, Role, Stage, Who};
+
+fn repository() -> RepoName {
+    "kohidave/demo-api-frontend".parse().unwrap()
+}
+
+fn native(text: &str) -> Sources {
+    [(NATIVE_PATHS[0].to_owned(), text.to_owned())].into()
+}
+
+fn copilot(text: &str) -> Sources {
+    [(COPILOT_PATH.to_owned(), text.to_owned())].into()
+}
+
+fn one(files: &Sources) -> Pipeline {
+    match load(files, &repository()) {
+        Ok(loaded) => loaded.pipelines.into_iter().next().unwrap(),
+        Err(Problems(problems)) => panic!("{}", render_text(&problems, files)),
+    }
+}
+
+fn codes(files: &Sources) -> Vec<Code> {
+    check(files, &repository()).problems.into_iter().map(|p| p.code).collect()
+}
+
+fn folder(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/manifests").join(kind)
+}
+
+/// A fixture: a single file (Copilot's when its name says so) or a folder that stands for a repository.
+struct Fixture {
+    files: Sources,
+    expected: PathBuf,
+}
+
+fn fixtures(kind: &str) -> Vec<Fixture> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder(kind)).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let expected = folder(kind).join(format!("{stem}.txt"));
+        if path.is_dir() {
+            let mut files = Sources::new();
+            gather(&path, &path, &mut files);
+            out.push(Fixture { files, expected });
+        } else if path.extension().is_some_and(|e| e == "yml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let files = if stem.contains("copilot") { copilot(&text) } else { native(&text) };
+            out.push(Fixture { files, expected });
+        } else {
+            let input = path.with_extension("yml").exists() || path.with_extension("").is_dir();
+            assert!(input, "{} belongs to no fixture", path.display());
+        }
+    }
+    assert!(out.len() > 5, "{kind} has lost its files");
+    out.sort_by(|a, b| a.expected.cmp(&b.expected));
+    out
+}
+
+fn gather(root: &Path, at: &Path, files: &mut Sources) {
+    for entry in fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            files.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// Compares, or rewrites the answer when `UPDATE` is set.
+fn answer(expected: &Path, actual: &str, wrong: &mut String) {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test, not of the program")]
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(expected, actual).unwrap();
+    }
+    let wanted = fs::read_to_string(expected).unwrap_or_default();
+    if wanted != actual {
+        writeln!(wrong, "{} differs; UPDATE=1 rewrites it. Now:\n{actual}", expected.display()).unwrap();
+    }
+}
+
+#[test]
+fn every_good_fixture_loads_as_expected() {
+    let mut wrong = String::new();
+    for Fixture { files, expected } in fixtures("good") {
+        let report = check(&files, &repository());
+        let mut actual = render_text(&report.problems, &files);
+        if !actual.is_empty() {
+            actual.push('\n');
+        }
+        assert!(report.passes(), "{}\n{actual}", expected.display());
+        actual.push_str(&serde_json::to_string_pretty(&report.pipelines).unwrap());
+        actual.push('\n');
+        answer(&expected, &actual, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_bad_fixture_is_refused_with_all_its_problems() {
+    let mut wrong = String::new();
+    for Fixture { files, expected } in fixtures("bad") {
+        let report = check(&files, &repository());
+        assert!(!report.passes(), "{} loads", expected.display());
+        answer(&expected, &render_text(&report.problems, &files), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_code_has_a_fixture_and_an_explanation() {
+    let all: BTreeSet<Code> =
+        fixtures("good").into_iter().chain(fixtures("bad")).flat_map(|f| codes(&f.files)).collect();
+    let missing: Vec<&Code> = Code::ALL.iter().filter(|c| !all.contains(c)).collect();
+    assert!(missing.is_empty(), "no fixture has {missing:?}");
+    for code in Code::ALL {
+        assert!(code.explanation().len() > 40, "{code}");
+        assert_eq!(code::explain(&code.as_str().to_lowercase()), Some(code.explanation()));
+        assert_eq!(
+            Code::ALL.iter().filter(|c| c.as_str() == code.as_str()).count(),
+            1,
+            "{code} is not unique"
+        );
+    }
+    assert_eq!(code::explain("M9999"), None);
+}
+
+/// What the schema says about a file with a problem of this code.
+#[derive(PartialEq, Eq)]
+enum Verdict {
+    /// The file does not fit.
+    Refuses,
+    /// The file may fit: the schema does not know the rule.
+    Silent,
+    /// There is no value to compare.
+    Unreadable,
+}
+
+fn verdict(problem: &Problem) -> Verdict {
+    // Rules between distant keys, or of one dialect only.
+    let distant = [
+        "`build` needs one of",
+        "`build` has no steps",
+        "`pipelines` has no",
+        "`triggers.push.branches` and",
+    ];
+    if distant.iter().any(|start| problem.message.starts_with(start)) {
+        return Verdict::Silent;
+    }
+    match problem.code {
+        Code::Syntax | Code::TooLarge | Code::DuplicateKey | Code::NotOneDocument | Code::Feature => {
+            Verdict::Unreadable
+        }
+        Code::AliasKey
+        | Code::NoEffect
+        | Code::BadText
+        | Code::DuplicateName
+        | Code::UnknownStage
+        | Code::Cycle
+        | Code::NoStages
+        | Code::Impossible
+        | Code::SelfApproval
+        | Code::TwoFiles
+        | Code::NoFile
+        | Code::NoBuildspec
+        | Code::OtherRepository => Verdict::Silent,
+        Code::UnknownKey
+        | Code::NotYet
+        | Code::MissingKey
+        | Code::Exclusive
+        | Code::WrongShape
+        | Code::BadChoice
+        | Code::NotBoolean
+        | Code::BadNumber
+        | Code::BadVersion
+        | Code::BuildInStage => Verdict::Refuses,
+    }
+}
+
+#[test]
+fn schema_and_reader_agree_on_every_fixture() {
+    let validator = jsonschema::validator_for(&schema::schema()).unwrap();
+    let mut compared = 0;
+    for Fixture { files, expected } in fixtures("good").into_iter().chain(fixtures("bad")) {
+        for (path, text) in files.iter().filter(|(path, _)| is_manifest(path)) {
+            // The other reader of YAML is the oracle for what a text means to tools that know the schema.
+            let Ok(value) = serde_saphyr::from_str::<serde_json::Value>(text) else { continue };
+            let problems = check(&files, &repository()).problems;
+            let own: Vec<&Problem> = problems.iter().filter(|p| p.file == *path).collect();
+            if own.iter().any(|p| verdict(p) == Verdict::Unreadable) {
+                continue;
+            }
+            let reasons: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+            let refused = own.iter().any(|p| verdict(p) == Verdict::Refuses);
+            let may_be_refused = refused || own.iter().any(|p| p.code == Code::BadText);
+            assert!(!refused || !reasons.is_empty(), "{}: {path} fits the schema", expected.display());
+            assert!(may_be_refused || reasons.is_empty(), "{}: {path}: {reasons:?}", expected.display());
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "only {compared} files were compared");
+}
+
+#[test]
+fn every_key_of_the_table_is_used_by_a_good_fixture() {
+    let texts: String = fixtures("good").into_iter().flat_map(|f| f.files.into_values()).collect();
+    for object in [&SINGLE_OBJECT, &SEVERAL_OBJECT, &keys::BUILDSPEC_OBJECT] {
+        assert_used(&Shape::Object(object), &texts);
+    }
+}
+
+fn assert_used(shape: &Shape, texts: &str) {
+    match shape {
+        Shape::Object(object) => {
+            for key in object.all_keys() {
+                assert!(texts.contains(&format!("{}:", key.name)), "no good fixture has `{}`", key.name);
+                assert_used(&key.shape, texts);
+            }
+        }
+        Shape::List(item) => assert_used(item, texts),
+        Shape::Map { value, .. } => assert_used(value, texts),
+        Shape::Any(shapes) => shapes.iter().for_each(|s| assert_used(s, texts)),
+        Shape::Text(_)
+        | Shape::Flag
+        | Shape::Count { .. }
+        | Shape::Integer
+        | Shape::Choice(_)
+        | Shape::Version(_)
+        | Shape::NoItems(_)
+        | Shape::Empty => {}
+    }
+}
+
+#[test]
+fn c19_c20_c21_c22_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
+    let text = include_str!("../../../fixtures/manifests/good/2a-copilot-seed-verbatim.yml");
+    assert_eq!(text.len(), 1075, "the seed's bytes were changed");
+    let files = copilot(text);
+    let loaded = load(&files, &repository()).unwrap();
+    let [pipeline] = loaded.pipelines.as_slice() else { panic!("one pipeline") };
+    assert_eq!(pipeline.name.as_str(), "pipeline-ecs-kudos-kohidave-demo-api-frontend");
+    assert_eq!(pipeline.context("prod"), "liftlock/prod");
+    let push = pipeline.triggers.push.as_ref().unwrap();
+    assert_eq!(push.branches.iter().map(ToString::to_string).collect::<Vec<_>>(), ["main"]);
+    let source = &loaded.sources[&pipeline.name];
+    assert_eq!(source.provider.as_deref(), Some("GitHub"));
+    assert_eq!(source.repository.as_deref(), Some("github.com/kohidave/demo-api-frontend"));
+    assert_eq!(source.access_token_secret.as_deref(), Some("github-token-ecs-kudos-demo-api-frontend"));
+    assert_eq!(pipeline.stage_names().map(ToString::to_string).collect::<Vec<_>>(), ["test", "prod"]);
+    assert_eq!(runs(&pipeline.stages[0]), ["make test", "echo \"woo! Tests passed\""]);
+    assert_eq!(pipeline.stages[1].approval, None);
+    assert_eq!(loaded.paths, [COPILOT_PATH]);
+}
+
+fn runs(stage: &Stage) -> Vec<&str> {
+    stage.test_commands.iter().map(|s| s.run.as_str()).collect()
+}
+
+#[test]
+fn c19_c31_c33_the_buildspec_is_read_or_its_absence_fails_the_build() {
+    let manifest = "version: 1\nname: web\nstages: [{name: test}]\n";
+    let mut files = copilot(manifest);
+    assert_eq!(also_needed(&files), BTreeSet::from([COPILOT_BUILDSPEC.to_owned()]));
+    let missing = one(&files);
+    assert_eq!(codes(&files), [Code::NoBuildspec]);
+    let step = &missing.build.steps[0];
+    assert!(step.run.contains("copilot/buildspec.yml is not in this commit") && step.run.contains("exit 1"));
+
+    let spec = "version: 0.2\nphases:\n  post_build: {commands: [three]}\n  install: {commands: [one]}\n  build: {commands: [two]}\n";
+    files.insert(COPILOT_BUILDSPEC.to_owned(), spec.to_owned());
+    assert!(also_needed(&files).is_empty());
+    let pipeline = one(&files);
+    assert_eq!(
+        pipeline.build.steps[0].run,
+        "echo \"phase install\"\none\necho \"phase build\"\ntwo\necho \"phase post_build\"\nthree\n"
+    );
+    assert_eq!(pipeline.build.buildspec.as_deref(), Some(COPILOT_BUILDSPEC));
+}
+
+#[test]
+fn c33_a_missing_buildspec_cannot_inject_a_command() {
+    let files = native("version: 1\nbuild: {buildspec: \"a';touch x;'\"}\nstages: [test]\n");
+    let run = &one(&files).build.steps[0].run;
+    assert!(run.contains("a'\\'';touch x;'\\''"), "{run}");
+}
+
+#[test]
+fn c24_a_branch_of_the_source_is_a_pattern_and_its_absence_the_default_branch() {
+    let with = copilot(
+        "version: 1\nbuild: make\nsource: {properties: {branch: release/*}}\nstages: [{name: test}]\n",
+    );
+    let push = one(&with).triggers.push.unwrap();
+    assert!(selects(&push.branches, "release/1") && !selects(&push.branches, "main"));
+    let without = copilot("version: 1\nbuild: make\nstages: [{name: test}]\n");
+    assert_eq!(one(&without).triggers.push, Some(PushTrigger::default()));
+}
+
+#[test]
+fn c25_addresses_of_a_repository_become_one() {
+    for text in [
+        "https://github.com/acme/Web",
+        "https://GitHub.com/acme/Web.git",
+        "https://github.com/acme/Web/",
+        "ssh://git@github.com/acme/Web.git",
+        "ssh://git@github.com:22/acme/Web",
+        "git@github.com:acme/Web.git",
+    ] {
+        assert_eq!(source::normalise_repository(text).as_deref(), Ok("github.com/acme/Web"), "{text}");
+    }
+    let secret = source::normalise_repository("https://x:hunter2@github.com/acme/web").unwrap_err();
+    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+#[test]
+fn c28_requires_approval_is_one_approval_and_the_old_spelling_warns() {
+    let rule = |stage: &str| {
+        let files = copilot(&format!("version: 1\nbuild: make\nstages: [{{name: prod, {stage}}}]\n"));
+        (one(&files).stages.remove(0).approval, codes(&files))
+    };
+    let (plain, warned) = rule("requires_approval: true");
+    let plain = plain.unwrap();
+    assert_eq!((plain.min, plain.from.as_slice()), (1, [Who::Role(Role::Maintain)].as_slice()));
+    assert_eq!((plain.valid_for.to_string().as_str(), plain.timeout.to_string().as_str()), ("7d", "7d"));
+    assert_eq!(warned, [Code::SelfApproval]);
+    let (old, warned) = rule("require_approval: true");
+    assert_eq!(old.unwrap(), plain);
+    assert_eq!(warned, [Code::AliasKey, Code::SelfApproval]);
+    assert_eq!(rule("requires_approval: false"), (None, vec![]));
+    assert_eq!(rule("approval: 1").0.unwrap(), plain);
+    assert_eq!(rule("approval: {min: 1, exclude: [pusher]}").1, []);
+}
+
+#[test]
+fn c29_c30_the_digestible_text_changes_with_every_file_that_was_read_and_no_other() {
+    let mut files = copilot("version: 1\nstages: [{name: test}]\n");
+    let text = |files: &Sources| load(files, &repository()).unwrap().text;
+    let alone = text(&files);
+    files.insert("README.md".to_owned(), "x".to_owned());
+    assert_eq!(text(&files), alone);
+    files.insert(
+        COPILOT_BUILDSPEC.to_owned(),
+        "version: 0.2\nphases: {build: {commands: [make]}}\n".to_owned(),
+    );
+    assert_ne!(text(&files), alone);
+}
+
+#[test]
+fn c27_c36_tests_stay_in_order_behind_the_deploy() {
+    let files =
+        native("version: 1\ndeploy: ./d.sh\nstages: [{name: test, test_commands: [b, a, c]}, prod]\n");
+    let pipeline = one(&files);
+    assert_eq!(pipeline.stages[0].deploy[0].run, "./d.sh");
+    assert_eq!(runs(&pipeline.stages[0]), ["b", "a", "c"]);
+    assert_eq!(pipeline.stages[1].needs, [pipeline.stages[0].name.clone()]);
+}
+
+#[test]
+fn c44_copilots_folders_are_several_pipelines() {
+    let text = "version: 1\nbuild: make\nstages: [{name: test}]\n";
+    let files: Sources =
+        ["api", "web"].map(|n| (format!("{COPILOT_FOLDER}{n}/manifest.yml"), text.to_owned())).into();
+    let loaded = load(&files, &repository()).unwrap();
+    let contexts: Vec<String> = loaded.pipelines.iter().map(|p| p.context("test")).collect();
+    assert_eq!(contexts, ["liftlock/api/test", "liftlock/web/test"]);
+    assert!(
+        !is_manifest("copilot/pipelines/a/b/manifest.yml") && is_manifest("copilot/pipelines/a/manifest.yml")
+    );
+}
+
+#[test]
+fn a15_a_stage_per_environment_is_one_line() {
+    let files = native("version: 1\ndeploy: ./d.sh\nstages:\n  - dev\n  - test\n  - prod\n");
+    let pipeline = one(&files);
+    let places: Vec<String> = pipeline.stages.iter().map(|s| s.environment.to_string()).collect();
+    assert_eq!(places, ["dev", "test", "prod"]);
+    assert!(pipeline.stages.iter().all(|s| s.deploy == pipeline.stages[0].deploy && !s.deploy.is_empty()));
+}
+
+#[test]
+fn a26_a_step_has_the_name_it_was_given() {
+    let long = "x".repeat(80);
+    let files = native(&format!(
+        "version: 1\nstages: [{{name: t, deploy: [{{name: Deploy, run: ./d.sh}}, {long}]}}]\n"
+    ));
+    let names: Vec<String> = one(&files).stages[0].deploy.iter().map(|s| s.name.clone()).collect();
+    assert_eq!(names[0], "Deploy");
+    assert_eq!(names[1].chars().count(), 60);
+}
+
+#[test]
+fn b05_b07_two_pipelines_of_one_repository_have_their_own_paths_and_statuses() {
+    let text = include_str!("../../../fixtures/manifests/good/several-pipelines.yml");
+    let loaded = load(&native(text), &repository()).unwrap();
+    let [studio, runtime] = loaded.pipelines.as_slice() else { panic!("two pipelines") };
+    assert_eq!(studio.context("quality"), "liftlock/studio/quality");
+    assert_eq!(runtime.context("quality"), "liftlock/runtime/quality");
+    let starts = |p: &Pipeline, path: &str| selects(&p.triggers.push.as_ref().unwrap().paths, path);
+    assert!(starts(studio, "studio/a.rs") && !starts(runtime, "studio/a.rs"));
+    assert!(!starts(studio, "studio/docs/a.md") && starts(runtime, "runtime/x"));
+}
+
+#[test]
+fn e09_the_tree_is_packed_without_a_build_and_no_stage_builds() {
+    let packed =
+        |text: &str| one(&native(text)).artifacts.iter().map(|a| format!("{}={}", a.alias, a.path)).collect();
+    let paths: Vec<String> = packed("version: 1\nstages: [test]\n");
+    assert_eq!(paths, ["source=."]);
+    let paths: Vec<String> = packed("version: 1\nbuild: make\nstages: [test]\n");
+    assert_eq!(paths, ["dist=dist"]);
+    let files = native("version: 1\nbuild: make\nstages: [{name: prod, build: make prod}]\n");
+    assert_eq!(codes(&files), [Code::BuildInStage]);
+}
+
+#[test]
+fn problems_print_for_people_for_machines_and_for_github() {
+    let files = native("version: 1\nstages: [{name: prod, aproval: 1}]\n");
+    let problems = check(&files, &repository()).problems;
+    assert_eq!(
+        render_text(&problems, &files),
+        "error[M0201]: unknown key `aproval` in a stage\n \
+         --> .github/liftlock.yml:2:23\n  |\n\
+         2 | stages: [{name: prod, aproval: 1}]\n  |                       ^^^^^^^\n  \
+         = help: did you mean `approval`?\n"
+    );
+    assert_eq!(
+        render_github(&problems),
+        "::error file=.github/liftlock.yml,line=2,col=23,endColumn=30,title=M0201::unknown key `aproval` in a stage\
+         %0Ahelp: did you mean `approval`?\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&render_json(&problems)).unwrap();
+    assert_eq!(json["problems"][0]["code"], "M0201");
+    assert_eq!(json["problems"][0]["column"], 23);
+    assert_eq!(
+        load(&files, &repository()).unwrap_err().to_string(),
+        ".github/liftlock.yml:2:23: unknown key `aproval` in a stage (M0201)"
+    );
+}
+
+#[test]
+fn limits_hold_for_hostile_texts() {
+    let long = native(&"#".repeat(node::MAX_TEXT_BYTES + 1));
+    assert_eq!(codes(&long), [Code::TooLarge]);
+    let wide = native(&format!("version: 1\ntags: [{}]\nstages: [test]\n", "a, ".repeat(node::MAX_NODES)));
+    assert_eq!(codes(&wide), [Code::TooLarge]);
+    let mut chain = "version: 1\na0: &a0 [x]\n".to_owned();
+    for n in 1..100 {
+        writeln!(chain, "a{n}: &a{n} [*a{}]", n - 1).unwrap();
+    }
+    assert_eq!(codes(&native(&chain)), [Code::TooLarge]);
+    let stages: String = (0..60).map(|n| format!("s{n}, ")).collect();
+    assert_eq!(codes(&native(&format!("version: 1\nstages: [{stages}]\n"))), [Code::TooLarge]);
+    let secret = native("version: 1\nbuild: {run: make, env: &a {K: v}}\nstages: [{name: t, env: *a}]\n");
+    assert_eq!(codes(&secret), []);
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let pipeline = one(&native("version: 1\nbuild: {run: make}\nstages: [test]\n"));
+    assert_eq!(pipeline.name.as_str(), "demo-api-frontend");
+    assert_eq!(pipeline.build.network, Network::None);
+    assert_eq!(pipeline.build.timeout.to_string(), "1h");
+    let stage = &pipeline.stages[0];
+    assert_eq!((stage.retries, stage.rollback_approvals), (0, 1));
+    let excluded = one(&native("version: 1\nstages: [{name: p, approval: {exclude: pusher}}]\n"));
+    let rule = excluded.stages[0].approval.clone().unwrap();
+    assert_eq!(rule.exclude, BTreeSet::from([Exclusion::Pusher]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[ a-z0-9:\\[\\]{},&*!|>'\"#\n-]{0,120}") {
+        let files = native(&text);
+        let report = check(&files, &repository());
+        proptest::prop_assert!(report.passes() != report.pipelines.is_empty());
+        render_text(&report.problems, &files);
+        also_needed(&files);
+    }
+
+    #[test]
+    fn no_stage_text_makes_the_reader_panic(text in "[ a-z0-9:\\[\\]{},&*~'\"-]{0,60}") {
+        let files = native(&format!("version: 1\nstages:\n  - name: prod\n    {text}\n    approval: {text}\n"));
+        render_text(&check(&files, &repository()).problems, &files);
+    }
+}
