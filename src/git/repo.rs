@@ -140,6 +140,19 @@ impl Mirror {
         }
     }
 
+    /// How many commits are on the first-parent line that ends in this one: the order of releases (SEMANTICS §1).
+    pub fn first_parent_position(&self, commit: &CommitSha) -> Outcome<u64> {
+        let id = self.commit(commit)?.id();
+        let walk = || {
+            let mut walk = self.repo.revwalk()?;
+            walk.simplify_first_parent()?;
+            walk.push(id)?;
+            Ok(walk.count())
+        };
+        let count: usize = walk().map_err(|e: git2::Error| failed("walk the first parents", e))?;
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
     /// The commits that `head` has and `base` has not, newest first, no parent before its child, at most `max`.
     pub fn commits_between(
         &self,

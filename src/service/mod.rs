@@ -1,0 +1,171 @@
+//! The shell around the rules: owns every task, brings facts in, carries effects out, and starts and drains it all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::artifact;
+use crate::domain::name::RepoId;
+use crate::domain::time::Span;
+use crate::folder;
+use crate::forge::Forge;
+use crate::mask::Mask;
+use crate::runner::probe::{Policy, Runner};
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::trouble::{Outcome, Trouble};
+
+pub mod answer;
+pub mod build;
+pub mod deploy;
+pub mod intake;
+pub mod journal;
+pub mod listen;
+pub mod reconcile;
+pub mod repository;
+pub mod steps;
+pub mod tell;
+pub mod worker;
+
+use journal::Journal;
+
+/// What the service works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// What must survive.
+    pub store: Store,
+    /// The hosts, by the word before the colon of their repository ids.
+    pub hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
+    /// Sealed bytes.
+    pub artifacts: artifact::store::Store,
+    /// What can run here.
+    pub runner: Runner,
+    /// The rest of the server's settings.
+    pub settings: Settings,
+}
+
+/// Settings of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Mirrors, working trees and blobs live below it.
+    pub data: PathBuf,
+    /// Whether builds of protected branches may run without a sandbox.
+    pub sandbox: Policy,
+    /// Folders with tools that sandboxed builds may read.
+    pub toolchains: Vec<PathBuf>,
+    /// The server's secrets by name, for steps that are given them.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Everything else that must never be shown: tokens, webhook secrets.
+    pub hidden: Vec<Secret>,
+    /// Extra variables for every step, from the server's config.
+    pub environment: BTreeMap<String, String>,
+    /// Builds at a time.
+    pub builds: usize,
+    /// Stages at a time.
+    pub deploys: usize,
+    /// Length of a lease; a quarter of it between heartbeats.
+    pub lease: Span,
+    /// Time between two looks at the hosts for what was missed.
+    pub reconcile_every: Span,
+}
+
+/// Bounds of every tree that is exported, packed or handed out: a large monorepo fits, a bomb does not.
+pub const TREE_LIMITS: folder::Limits =
+    folder::Limits { max_files: 500_000, max_bytes: 20 * 1024 * 1024 * 1024 };
+
+/// The running service; clones share it.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    journal: Journal,
+    mask: Mask,
+    /// This process in the store's leases.
+    worker: String,
+    /// This start of it.
+    boot: String,
+}
+
+impl Service {
+    /// Puts the parts together; `boot` tells this start from every other.
+    pub fn new(parts: Parts, boot: String) -> Self {
+        let secrets: Vec<Secret> =
+            parts.settings.secrets.values().chain(parts.settings.hidden.iter()).cloned().collect();
+        let journal = Journal::new(parts.store.clone());
+        let worker = format!("worker-{boot}");
+        Self(Arc::new(Inner { mask: Mask::new(&secrets), journal, worker, boot, parts }))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    /// The log of events.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.parts.settings
+    }
+
+    /// The mask that everything that leaves goes through.
+    pub fn mask(&self) -> &Mask {
+        &self.0.mask
+    }
+
+    /// The hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = (&'static str, &Arc<dyn Forge>)> {
+        self.0.parts.hosts.iter().map(|(word, host)| (*word, host))
+    }
+
+    /// The host a repository lives on.
+    pub fn host(&self, repo: &RepoId) -> Outcome<&Arc<dyn Forge>> {
+        let word = repo.as_str().split(':').next().unwrap_or_default();
+        self.0
+            .parts
+            .hosts
+            .get(word)
+            .ok_or_else(|| Trouble::refused(format!("no host named `{word}` in the config, for {repo}")))
+    }
+
+    fn runner(&self) -> &Runner {
+        &self.0.parts.runner
+    }
+
+    fn artifacts(&self) -> &artifact::store::Store {
+        &self.0.parts.artifacts
+    }
+
+    fn worker(&self) -> &str {
+        &self.0.worker
+    }
+
+    fn boot(&self) -> &str {
+        &self.0.boot
+    }
+
+    /// The secrets a step is given, by name; a name that the server does not have is refused before anything starts.
+    fn secrets(&self, names: &BTreeSet<String>) -> Outcome<BTreeMap<String, String>> {
+        names
+            .iter()
+            .map(|name| {
+                let secret = self.settings().secrets.get(name).ok_or_else(|| {
+                    Trouble::refused(format!("the server has no secret `{name}`; add it to [secrets] in its config"))
+                })?;
+                Ok((name.clone(), secret.expose().to_owned()))
+            })
+            .collect()
+    }
+}
+
+/// Runs blocking work (git, files, hashing) off the async threads.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Trouble::bug("a blocking task ended early").because(e)))
+}

@@ -1,0 +1,223 @@
+//! Reading repositories: keep the mirror fresh, load what a commit declares, gather what a release begins with.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::decide::Start;
+use crate::domain::event::Change;
+use crate::domain::manifest::{self, Loaded, Problems, Sources};
+use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::state::State;
+use crate::domain::time::Span;
+use crate::domain::version::Version;
+use crate::forge::{Repository, Source};
+use crate::git::fetch::{Credential, Remote, Wanted};
+use crate::git::repo::{Mirror, Order};
+use crate::git::tree::Changed;
+use crate::service::{Service, blocking};
+use crate::trouble::{Outcome, Trouble};
+
+/// Longest a fetch may take; a first fetch of a large repository takes minutes.
+const FETCH_WITHIN: Span = Span::minutes(15);
+/// Largest manifest or buildspec; the parser has its own, smaller bound.
+const MANIFEST_BYTES: u64 = 1024 * 1024;
+/// Most files looked through for manifests.
+const FILES: usize = 500_000;
+/// Most commits a release is described by.
+const COMMITS: usize = 200;
+/// Most commits of the very first release, which has no release before it.
+const FIRST_COMMITS: usize = 20;
+/// Most paths compared with path filters; beyond that every path counts as changed.
+const PATHS: usize = 20_000;
+
+/// What a commit declares, or what is wrong with it.
+pub type Declared = Result<Loaded, Problems>;
+
+impl Service {
+    fn mirror_path(&self, repo: &RepoId) -> PathBuf {
+        self.settings().data.join("mirrors").join(format!("{}.git", repo.as_str().replace(':', "-")))
+    }
+
+    /// Runs queries on the repository's mirror.
+    pub async fn mirror<T: Send + 'static>(
+        &self,
+        repo: &RepoId,
+        query: impl FnOnce(&Mirror) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let path = self.mirror_path(repo);
+        blocking(move || query(&Mirror::open_or_init(&path)?)).await
+    }
+
+    /// Brings the mirror to where the host is: the default branch, these branches, all tags, and this commit.
+    pub async fn fetch(
+        &self,
+        repository: &Repository,
+        branch: Option<&RefName>,
+        commit: Option<&CommitSha>,
+    ) -> Outcome<()> {
+        let source = self.host(&repository.id)?.source(&repository.id).await?;
+        let mut branches = vec![repository.default_branch.clone()];
+        branches.extend(branch.filter(|b| **b != repository.default_branch).cloned());
+        let commit = commit.cloned();
+        self.mirror(&repository.id, move |mirror| {
+            let remote = remote(source)?;
+            mirror.fetch(&remote, Wanted { branches: &branches, commit: commit.as_ref() }, FETCH_WITHIN)
+        })
+        .await
+    }
+
+    /// What a commit declares.
+    pub async fn declared(&self, repo: &RepoId, name: &RepoName, commit: &CommitSha) -> Outcome<Declared> {
+        let (name, commit) = (name.clone(), commit.clone());
+        self.mirror(repo, move |mirror| {
+            let mut files = Sources::new();
+            for path in mirror.list_files(&commit, FILES)?.into_iter().filter(|p| manifest::is_manifest(p)) {
+                add(mirror, &commit, path, &mut files)?;
+            }
+            for path in manifest::also_needed(&files) {
+                add(mirror, &commit, path, &mut files)?;
+            }
+            Ok(manifest::load(&files, &name))
+        })
+        .await
+    }
+
+    /// Whether the commits of a push touch what the pipeline listens to (CHECKLIST B07).
+    pub async fn touches(
+        &self,
+        repo: &RepoId,
+        (before, after): (Option<CommitSha>, &CommitSha),
+        paths: &[crate::domain::glob::Glob],
+    ) -> Outcome<bool> {
+        if paths.is_empty() {
+            return Ok(true);
+        }
+        let (after, paths) = (after.clone(), paths.to_vec());
+        self.mirror(repo, move |mirror| {
+            let before = before.filter(|b| mirror.exists(b));
+            Ok(match mirror.changed_paths(before.as_ref(), &after, PATHS)? {
+                Changed::TooMany => true,
+                Changed::Paths(changed) => changed.iter().any(|p| crate::domain::glob::selects(&paths, p)),
+            })
+        })
+        .await
+    }
+
+    /// What a release of this commit begins with.
+    pub async fn gather(
+        &self,
+        state: &State,
+        (commit, branch): (&CommitSha, &RefName),
+        (pipeline, loaded): (&Pipeline, &Loaded),
+    ) -> Outcome<Start> {
+        let repo = state.id.repo.clone();
+        let known: Vec<_> = state
+            .in_order()
+            .into_iter()
+            .rev()
+            .map(|r| (r.no(), r.created.seq, r.created.commit.clone()))
+            .take(COMMITS)
+            .collect();
+        let head = commit.clone();
+        let found = self.mirror(&repo, move |mirror| look(mirror, &head, &known)).await?;
+        let host = self.host(&repo)?;
+        let mut changes = Vec::with_capacity(found.commits.len());
+        for (sha, subject, email) in found.commits {
+            let author = host.author(&repo, &sha, &email).await?;
+            changes.push(Change { commit: sha, subject, author_email: email, author });
+        }
+        Ok(Start {
+            commit: commit.clone(),
+            branch: branch.clone(),
+            tag: None,
+            seq: found.seq,
+            initiator: None,
+            pusher: None,
+            changes,
+            messages: found.messages,
+            taken: found.taken,
+            pipeline: Box::new(pipeline.clone()),
+            manifest: manifest_digest(&loaded.text)?,
+            epoch_s: found.epoch_s,
+            included_in: found.included_in,
+        })
+    }
+}
+
+/// The digest that approvals and releases name their manifest by.
+pub fn manifest_digest(text: &str) -> Outcome<Digest> {
+    Digest::of_hex(&hex::encode(Sha256::digest(text.as_bytes())))
+        .map_err(|e| Trouble::bug("take the digest of a manifest").because(e))
+}
+
+/// The pipeline of this name.
+pub fn named<'a>(loaded: &'a Loaded, name: &PipelineName) -> Option<&'a Pipeline> {
+    loaded.pipelines.iter().find(|p| p.name == *name)
+}
+
+fn add(mirror: &Mirror, commit: &CommitSha, path: String, files: &mut Sources) -> Outcome<()> {
+    if let Some(bytes) = mirror.read_file(commit, &path, MANIFEST_BYTES)? {
+        files.insert(path, String::from_utf8_lossy(&bytes).into_owned());
+    }
+    Ok(())
+}
+
+fn remote(source: Source) -> Outcome<Remote> {
+    match source {
+        Source::Local(path) => Remote::local(&path),
+        Source::Https { url, authorization } => {
+            let remote = if url.starts_with("http://") { Remote::loopback(&url)? } else { Remote::hosted(&url)? };
+            match authorization {
+                None => Ok(remote),
+                Some(token) => Ok(remote.with_credential(Credential::basic("x-access-token", token.expose())?)),
+            }
+        }
+    }
+}
+
+/// What git knows about a commit that becomes a release.
+struct Found {
+    seq: u64,
+    commits: Vec<(CommitSha, String, String)>,
+    messages: Vec<String>,
+    taken: Vec<Version>,
+    epoch_s: i64,
+    included_in: Option<crate::domain::name::ReleaseNo>,
+}
+
+type Known = (crate::domain::name::ReleaseNo, u64, CommitSha);
+
+fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
+    let info = mirror.commit_info(head)?;
+    let seq = mirror.first_parent_position(head)?;
+    let mut base = None;
+    let mut included_in = None;
+    for (no, other_seq, commit) in known.iter().filter(|(_, _, c)| mirror.exists(c)) {
+        match mirror.order(head, commit)? {
+            Order::Before if included_in.is_none() && *other_seq > seq => included_in = Some(*no),
+            Order::After if base.is_none() => base = Some(commit.clone()),
+            Order::Before | Order::After | Order::Same | Order::Apart => {}
+        }
+        if base.is_some() {
+            break;
+        }
+    }
+    let max = if base.is_some() { COMMITS } else { FIRST_COMMITS };
+    let commits = mirror.commits_between(base.as_ref(), head, max)?;
+    let tags = mirror.tags()?;
+    let versions: Vec<(Version, CommitSha)> =
+        tags.into_iter().filter_map(|t| Some((t.name.as_str().parse().ok()?, t.commit))).collect();
+    let last = versions.iter().filter(|(v, _)| v.is_final()).max_by(|a, b| a.0.cmp(&b.0)).map(|(_, c)| c.clone());
+    let since = mirror.commits_between(last.as_ref(), head, COMMITS)?;
+    let messages = since.iter().map(|c| mirror.full_commit_message(&c.sha)).collect::<Outcome<_>>()?;
+    Ok(Found {
+        seq,
+        commits: commits.into_iter().map(|c| (c.sha, c.subject, c.author_email)).collect(),
+        messages,
+        taken: versions.into_iter().map(|(v, _)| v).collect(),
+        epoch_s: info.committed_at.0.div_euclid(1_000),
+        included_in,
+    })
+}
