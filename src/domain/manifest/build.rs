@@ -84,8 +84,9 @@ fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut F
         findings.absorb(own);
         return spec;
     }
-    let message = format!("the buildspec `{path}` is not in the tree; the build will fail");
-    let hint = format!("commit `{path}`, or name another file in `build.buildspec`");
+    let shown = printable(path);
+    let message = format!("the buildspec `{shown}` is not in the tree; the build will fail");
+    let hint = format!("commit `{shown}`, or name another file in `build.buildspec`");
     findings.add_hinted(Code::NoBuildspec, at, message, hint);
     buildspec::missing(path)
 }
@@ -160,7 +161,7 @@ fn artifacts(
         let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
         if out.iter().any(|a| a.alias == alias) {
             let message = format!("two artifacts are called `{alias}`");
-            let hint = format!("give one a name of its own: `{{alias: …, path: {path}}}`");
+            let hint = format!("give one a name of its own: `{{alias: …, path: {}}}`", printable(&path));
             findings.add_hinted(Code::DuplicateName, node.at, message, hint);
             continue;
         }
@@ -175,7 +176,8 @@ fn artifacts(
     }
     if out.is_empty() {
         // Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
-        let path = if build.steps.is_empty() { "." } else { DEFAULT_PATH };
+        // A buildspec that names no artifacts keeps to no convention of ours, so the tree as it left it is packed.
+        let path = if build.steps.is_empty() || build.buildspec.is_some() { "." } else { DEFAULT_PATH };
         out.extend(alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() }));
     }
     out

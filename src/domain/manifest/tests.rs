@@ -458,10 +458,41 @@ fn limits_hold_for_hostile_texts() {
         writeln!(chain, "a{n}: &a{n} [*a{}]", n - 1).unwrap();
     }
     assert_eq!(codes(&native(&chain)), [Code::TooLarge]);
-    let stages: String = (0..60).map(|n| format!("s{n}, ")).collect();
-    assert_eq!(codes(&native(&format!("version: 1\nstages: [{stages}]\n"))), [Code::TooLarge]);
-    let secret = native("version: 1\nbuild: {run: make, env: &a {K: v}}\nstages: [{name: t, env: *a}]\n");
-    assert_eq!(codes(&secret), []);
+    let names = |n: usize| (0..n).map(|n| format!("s{n}")).collect::<Vec<_>>().join(", ");
+    for many in [60, 120] {
+        let found = codes(&native(&format!("version: 1\nstages: [{}]\n", names(many))));
+        assert!(!found.is_empty() && found.iter().all(|c| *c == Code::TooLarge), "{found:?}");
+    }
+    let pipelines: Vec<String> = (0..51).map(|n| format!("  p{n}: {{stages: [test]}}\n")).collect();
+    assert_eq!(codes(&native(&format!("version: 1\npipelines:\n{}", pipelines.concat()))), [Code::TooLarge]);
+    let repeated = "*a, ".repeat(60);
+    let heavy = format!("version: 1\nx: &a {}\ntags: [{repeated}]\nstages: [test]\n", "y".repeat(20_000));
+    assert_eq!(codes(&native(&heavy)), [Code::TooLarge]);
+    let shared = native("version: 1\nbuild: {run: make, env: &a {K: v}}\nstages: [{name: t, env: *a}]\n");
+    assert_eq!(codes(&shared), []);
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_and_never_hides_an_error() {
+    let unknown: Vec<String> = (0..150).map(|n| format!("k{n}: 1\n")).collect();
+    let report = check(&native(&unknown.concat()), &repository());
+    assert_eq!(report.problems.len(), 101);
+    assert!(report.problems[0].message.starts_with("52 more errors"), "{}", report.problems[0].message);
+    let mut warned = "version: 1\npipelines:\n".to_owned();
+    for n in 0..50 {
+        let stages = "{name: a, approval: 1}, {name: b, approval: 1}, {name: c, approval: 1}";
+        writeln!(warned, "  p{n}: {{stages: [{stages}]}}").unwrap();
+    }
+    assert!(check(&native(&warned), &repository()).passes());
+    let wrong = warned.replace("p49: {stages: [", "p49: {stages: [Prod, ");
+    assert!(!check(&native(&wrong), &repository()).passes());
+}
+
+#[test]
+fn t16_what_would_hide_text_is_shown_as_a_stand_in() {
+    let files = native("version: 1\nstages: [\u{202e}prod]\n");
+    let shown = render_text(&check(&files, &repository()).problems, &files);
+    assert!(shown.contains("U+202Eprod") && !shown.contains('\u{202e}'), "{shown}");
 }
 
 #[test]
