@@ -6,6 +6,7 @@ use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
@@ -91,19 +92,16 @@ fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut F
     buildspec::missing(path)
 }
 
+/// What is there but wrong has been reported; what is missing or an empty list has not.
 fn check_not_empty(node: &Node, findings: &mut Findings<'_>) {
-    match &node.value {
-        Value::Mapping(entries) => {
-            // What is there but wrong has been reported; only a mapping that names no commands is missing some.
-            if !entries.iter().any(|e| matches!(e.key.as_str(), "run" | "steps" | "buildspec")) {
-                let message = "`build` needs one of `run`, `steps` and `buildspec`".to_owned();
-                findings.add(Code::MissingKey, node.at, message);
-            }
-        }
-        Value::Sequence(items) if items.is_empty() => {
-            findings.add(Code::WrongShape, node.at, "`build` has no steps; leave it out".to_owned());
-        }
-        Value::Null | Value::Scalar { .. } | Value::Sequence(_) => {}
+    let view = View::of(node);
+    let commands = ["run", "steps", "buildspec"];
+    let list = view.get("steps").unwrap_or(node);
+    if matches!(&list.value, Value::Sequence(items) if items.is_empty()) {
+        findings.add(Code::WrongShape, list.at, "`build` has no steps; leave it out".to_owned());
+    } else if matches!(node.value, Value::Mapping(_)) && commands.iter().all(|key| view.get(key).is_none()) {
+        let message = format!("`build` needs one of {}", quoted_list(&commands));
+        findings.add(Code::MissingKey, node.at, message);
     }
 }
 
