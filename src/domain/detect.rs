@@ -121,10 +121,12 @@ mod tests {
 
     #[test]
     fn a10_every_starter_loads_with_and_without_a_name() {
+        let schema = jsonschema::validator_for(&manifest::schema::schema()).unwrap();
         for kind in KINDS {
             assert_eq!(Kind::of_word(kind.word()), Some(kind));
             for name in [None, Some("acme.Invictus.Framework".parse::<PipelineName>().unwrap())] {
                 let text = starter(kind, name.as_ref());
+                assert!(schema.is_valid(&serde_saphyr::from_str(&text).unwrap()), "{kind:?}");
                 assert!(text.starts_with("# yaml-language-server: $schema="), "{kind:?}");
                 let files = [(manifest::NATIVE_PATHS[0].to_owned(), text)].into();
                 let report = manifest::check(&files, &"acme/web".parse().unwrap());

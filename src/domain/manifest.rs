@@ -22,6 +22,7 @@ mod view;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -45,6 +46,9 @@ pub const COPILOT_FOLDER: &str = "copilot/pipelines/";
 pub const COPILOT_BUILDSPEC: &str = "copilot/buildspec.yml";
 /// Most stages of a pipeline: each writes statuses, and GitHub takes 1000 per commit and context.
 const MAX_STAGES: usize = 50;
+
+/// Most pipelines of a repository, and so of the buildspecs that are read for one push.
+const MAX_PIPELINES: usize = 50;
 
 /// Paths of one commit and the texts at them.
 pub type Sources = BTreeMap<String, String>;
@@ -137,11 +141,11 @@ pub fn is_manifest(path: &str) -> bool {
 /// are there already. The caller reads them and calls [`load`]; those that do not exist are left out.
 pub fn also_needed(files: &Sources) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
-    for path in files.keys().filter(|p| is_manifest(p)) {
+    for path in files.keys().filter(|p| is_manifest(p)).take(MAX_PIPELINES) {
         let Some(text) = files.get(path) else { continue };
         let Some(root) = node::parse(text, &mut Findings::new(path)) else { continue };
         let top = View::of(&root);
-        let inner = top.below("pipelines").entries().iter().map(|e| View::of(&e.value));
+        let inner = top.below("pipelines").entries().iter().take(MAX_PIPELINES).map(|e| View::of(&e.value));
         for pipeline in inner.chain(std::iter::once(top)) {
             needed.extend(
                 build::buildspec_path(pipeline.get("build"), Dialect::of(path)).map(|(path, _)| path),
@@ -221,12 +225,20 @@ fn find(files: &Sources) -> Result<Vec<&str>, Problem> {
         let hint = Some("write one with `liftlock init`".to_owned());
         return Err(Problem::new(Code::NoFile, NATIVE_PATHS[0], Place::default(), message, hint));
     }
+    if let Some(first) = copilot.get(MAX_PIPELINES) {
+        let message =
+            format!("a repository has at most {MAX_PIPELINES} pipelines, and here are {}", copilot.len());
+        return Err(Problem::new(Code::TooLarge, first, Place::default(), message, None));
+    }
     Ok(copilot)
 }
 
 fn digestible(files: &Sources, used: &BTreeSet<&str>) -> String {
     let read = files.iter().filter(|(path, _)| used.contains(path.as_str()));
-    read.map(|(path, text)| format!("{path} {}\n{text}\n", text.len())).collect()
+    read.fold(String::new(), |mut out, (path, text)| {
+        write!(out, "{path} {}\n{text}\n", text.len()).unwrap_or_default();
+        out
+    })
 }
 
 fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, Read)> {
@@ -246,8 +258,14 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
     if entries.is_empty() && matches!(several.value.value, Value::Mapping(_)) {
         findings.add(Code::WrongShape, several.value.at, "`pipelines` has no pipeline".to_owned());
     }
+    if let Some(first) = entries.get(MAX_PIPELINES) {
+        let message =
+            format!("a repository has at most {MAX_PIPELINES} pipelines, and here are {}", entries.len());
+        findings.add(Code::TooLarge, first.key_at, message);
+    }
     entries
         .iter()
+        .take(MAX_PIPELINES)
         .filter_map(|entry| {
             let name: PipelineName = entry.key.parse().ok()?;
             let view = View::of(&entry.value);
@@ -309,7 +327,7 @@ fn check_stage_count(list: Option<&Node>, stages: &[Node], findings: &mut Findin
     }
 }
 
-/// Without `triggers`, a push to the default branch or to Copilot's branch; with it, only what it lists.
+/// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
 fn triggers(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
     let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
     let Some(block) = view.get("triggers").map(View::of) else {
@@ -323,7 +341,7 @@ fn triggers(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>
     let own = push.all("branches");
     let pull_request = block.below("pull_request");
     Triggers {
-        push: block.get("push").map(|_| PushTrigger {
+        push: (block.get("push").is_some() || !branches.is_empty()).then(|| PushTrigger {
             branches: if own.is_empty() { branches } else { own },
             paths: push.all("paths"),
         }),

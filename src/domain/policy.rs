@@ -112,12 +112,9 @@ fn can_give(from: &BTreeSet<Who>, min: u32) -> bool {
 /// Requirements that imply "`min` people of this list": `min` of each group and each person once. A list of too few
 /// persons could never give `min`, and asking each for all of them keeps it so.
 fn everyone_of(from: &BTreeSet<Who>, min: u32) -> Vec<Requirement> {
-    let once = if can_give(from, min) { 1 } else { min };
-    let one = |who: &Who| Requirement {
-        who: who.clone(),
-        min: if matches!(who, Who::User(_)) { once } else { min },
-    };
-    from.iter().map(one).collect()
+    let of_person = if can_give(from, min) { 1 } else { min };
+    let min_of = |who: &Who| if matches!(who, Who::User(_)) { of_person } else { min };
+    from.iter().map(|who| Requirement { who: who.clone(), min: min_of(who) }).collect()
 }
 
 /// The union of required groups, the larger `min` where both name one.

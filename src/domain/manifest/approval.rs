@@ -178,6 +178,10 @@ fn exclusion(node: &Node) -> Option<Exclusion> {
 
 /// Only persons can be counted beforehand: a team's size is the host's business.
 fn check_possible(rule: View<'_>, min: u32, from: &BTreeSet<Who>, findings: &mut Findings<'_>) {
+    if rule.get("from").is_some_and(|n| view::items(n).is_empty()) {
+        findings.add(Code::Impossible, rule.place("from"), "nobody may approve: `from` is empty".to_owned());
+        return;
+    }
     let persons = from.iter().filter(|w| matches!(w, Who::User(_))).count();
     if persons == 0 || persons < from.len() {
         return;

@@ -6,6 +6,7 @@ use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
@@ -84,25 +85,23 @@ fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut F
         findings.absorb(own);
         return spec;
     }
-    let message = format!("the buildspec `{path}` is not in the tree; the build will fail");
-    let hint = format!("commit `{path}`, or name another file in `build.buildspec`");
+    let shown = printable(path);
+    let message = format!("the buildspec `{shown}` is not in the tree; the build will fail");
+    let hint = format!("commit `{shown}`, or name another file in `build.buildspec`");
     findings.add_hinted(Code::NoBuildspec, at, message, hint);
     buildspec::missing(path)
 }
 
+/// What is there but wrong has been reported; what is missing or an empty list has not.
 fn check_not_empty(node: &Node, findings: &mut Findings<'_>) {
-    match &node.value {
-        Value::Mapping(entries) => {
-            // What is there but wrong has been reported; only a mapping that names no commands is missing some.
-            if !entries.iter().any(|e| matches!(e.key.as_str(), "run" | "steps" | "buildspec")) {
-                let message = "`build` needs one of `run`, `steps` and `buildspec`".to_owned();
-                findings.add(Code::MissingKey, node.at, message);
-            }
-        }
-        Value::Sequence(items) if items.is_empty() => {
-            findings.add(Code::WrongShape, node.at, "`build` has no steps; leave it out".to_owned());
-        }
-        Value::Null | Value::Scalar { .. } | Value::Sequence(_) => {}
+    let view = View::of(node);
+    let commands = ["run", "steps", "buildspec"];
+    let list = view.get("steps").unwrap_or(node);
+    if matches!(&list.value, Value::Sequence(items) if items.is_empty()) {
+        findings.add(Code::WrongShape, list.at, "`build` has no steps; leave it out".to_owned());
+    } else if matches!(node.value, Value::Mapping(_)) && commands.iter().all(|key| view.get(key).is_none()) {
+        let message = format!("`build` needs one of {}", quoted_list(&commands));
+        findings.add(Code::MissingKey, node.at, message);
     }
 }
 
@@ -160,7 +159,7 @@ fn artifacts(
         let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
         if out.iter().any(|a| a.alias == alias) {
             let message = format!("two artifacts are called `{alias}`");
-            let hint = format!("give one a name of its own: `{{alias: …, path: {path}}}`");
+            let hint = format!("give one a name of its own: `{{alias: …, path: {}}}`", printable(&path));
             findings.add_hinted(Code::DuplicateName, node.at, message, hint);
             continue;
         }
@@ -175,7 +174,8 @@ fn artifacts(
     }
     if out.is_empty() {
         // Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
-        let path = if build.steps.is_empty() { "." } else { DEFAULT_PATH };
+        // A buildspec that names no artifacts keeps to no convention of ours, so the tree as it left it is packed.
+        let path = if build.steps.is_empty() || build.buildspec.is_some() { "." } else { DEFAULT_PATH };
         out.extend(alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() }));
     }
     out

@@ -42,8 +42,8 @@ codes! {
          a missing `:` or space after it, a tab used to indent, an unclosed quote or bracket.";
     /// The text is beyond a limit.
     TooLarge "M0102" Error
-        "A manifest has at most 256 KiB, 32 levels and 20 000 nodes with all aliases followed, and a pipeline has \
-         at most 50 stages. The limits keep a hostile file from costing the server memory or time.";
+        "A manifest has at most 256 KiB, 32 levels, and 20 000 nodes and 512 KiB with all aliases followed; a list \
+         has at most 100 items, a pipeline 50 stages, a repository 50 pipelines. The limits keep a hostile file from costing the server memory or time.";
     /// A key is written twice.
     DuplicateKey "M0103" Error
         "The same key is written twice in one mapping. Other tools silently keep one of the two; here one has to go.";

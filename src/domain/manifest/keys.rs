@@ -107,7 +107,7 @@ words! {
     LINE = line, Some("\\S");
     COMMAND = command, Some("\\S");
     ADDRESS = address, Some("^https?://\\S+$");
-    PATTERN = pattern, Some("[^!]");
+    PATTERN = pattern, Some("^(?:[^!]|!.)");
     SPAN = positive_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
     SOAK = any_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
     VARIABLE = variable, Some("^[A-Za-z_][A-Za-z0-9_]{0,99}$");

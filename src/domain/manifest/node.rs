@@ -18,6 +18,9 @@ pub const MAX_DEPTH: usize = 32;
 /// Most nodes with all aliases followed, so that ten lines of aliases cannot become a billion nodes.
 pub const MAX_NODES: usize = 20_000;
 
+/// Most bytes of text with all aliases followed, for the same reason.
+pub const MAX_EXPANDED_BYTES: usize = 2 * MAX_TEXT_BYTES;
+
 /// One value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -48,18 +51,34 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
-/// A finished subtree that an alias may repeat.
-struct Anchored {
-    node: Node,
+/// What a subtree costs.
+#[derive(Clone, Copy)]
+struct Cost {
     nodes: usize,
+    bytes: usize,
     height: usize,
 }
 
-/// A subtree with what it costs.
+impl Cost {
+    fn of_text(bytes: usize) -> Self {
+        Self { nodes: 1, bytes, height: 1 }
+    }
+
+    /// With one more subtree below it.
+    fn over(self, below: Self) -> Self {
+        Self {
+            nodes: self.nodes + below.nodes,
+            bytes: self.bytes + below.bytes,
+            height: self.height.max(below.height + 1),
+        }
+    }
+}
+
+/// A subtree with what it costs; an anchored one may be repeated.
+#[derive(Clone)]
 struct Grown {
     node: Node,
-    nodes: usize,
-    height: usize,
+    cost: Cost,
 }
 
 /// Reading stopped; the reason has been reported.
@@ -67,8 +86,9 @@ struct Stop;
 
 struct Grower<'t, 'f, 'x> {
     parser: Parser<'t, StrInput<'t>>,
-    anchors: BTreeMap<usize, Anchored>,
+    anchors: BTreeMap<usize, Grown>,
     nodes: usize,
+    bytes: usize,
     last: Place,
     findings: &'x mut Findings<'f>,
 }
@@ -86,7 +106,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings<'_>) -> Option<Node> {
     options.block_nesting_limit = MAX_DEPTH * 2;
     let parser = Parser::new_from_str_with_options(text, options);
     let last = Place { line: 1, column: 1, length: 1 };
-    let mut grower = Grower { parser, anchors: BTreeMap::new(), nodes: 0, last, findings };
+    let mut grower = Grower { parser, anchors: BTreeMap::new(), nodes: 0, bytes: 0, last, findings };
     grower.document().ok()
 }
 
@@ -137,8 +157,14 @@ impl<'t> Grower<'t, '_, '_> {
         Err(Stop)
     }
 
-    fn charge(&mut self, nodes: usize, at: Place) -> Result<(), Stop> {
-        self.nodes = self.nodes.saturating_add(nodes);
+    fn charge(&mut self, cost: Cost, at: Place) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(cost.nodes);
+        self.bytes = self.bytes.saturating_add(cost.bytes);
+        if self.bytes > MAX_EXPANDED_BYTES {
+            let message =
+                format!("the file has more than {MAX_EXPANDED_BYTES} bytes with its aliases followed");
+            return self.stop(Code::TooLarge, at, &message);
+        }
         if self.nodes > MAX_NODES {
             let message = format!("the file has more than {MAX_NODES} nodes with its aliases followed");
             return self.stop(Code::TooLarge, at, &message);
@@ -162,66 +188,61 @@ impl<'t> Grower<'t, '_, '_> {
             Event::Alias(id) => return self.follow(id, at, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), at);
-                self.charge(1, at)?;
+                let cost = Cost::of_text(text.len());
+                self.charge(cost, at)?;
                 let quoted = style != ScalarStyle::Plain;
                 let null = !quoted && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
                 let value =
                     if null { Value::Null } else { Value::Scalar { text: text.into_owned(), quoted } };
-                (Grown { node: Node { at, value }, nodes: 1, height: 1 }, anchor)
+                (Grown { node: Node { at, value }, cost }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), at);
-                self.charge(1, at)?;
+                self.charge(Cost::of_text(0), at)?;
                 (self.sequence(at, depth)?, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), at);
-                self.charge(1, at)?;
+                self.charge(Cost::of_text(0), at)?;
                 (self.mapping(at, depth)?, anchor)
             }
             other => return self.stop(Code::Syntax, at, &format!("unexpected {other:?}")),
         };
         if anchor > 0 {
-            let Grown { node, nodes, height } = &grown;
-            let kept = Anchored { node: node.clone(), nodes: *nodes, height: *height };
-            self.anchors.insert(anchor, kept);
+            self.anchors.insert(anchor, grown.clone());
         }
         Ok(grown)
     }
 
     /// Copies an anchored subtree after paying for it.
     fn follow(&mut self, id: usize, at: Place, depth: usize) -> Result<Grown, Stop> {
-        let Some((nodes, height)) = self.anchors.get(&id).map(|a| (a.nodes, a.height)) else {
+        let Some(cost) = self.anchors.get(&id).map(|a| a.cost) else {
             return self.stop(Code::Feature, at, "an alias inside its own anchor has no end");
         };
-        self.charge(nodes, at)?;
-        self.check_depth(depth + height - 1, at)?;
-        match self.anchors.get(&id) {
-            Some(kept) => Ok(Grown { node: kept.node.clone(), nodes, height }),
-            None => Err(Stop),
-        }
+        self.charge(cost, at)?;
+        self.check_depth(depth + cost.height - 1, at)?;
+        self.anchors.get(&id).cloned().ok_or(Stop)
     }
 
     fn sequence(&mut self, at: Place, depth: usize) -> Result<Grown, Stop> {
         let mut items = Vec::new();
-        let (mut nodes, mut height) = (1, 1);
+        let mut cost = Cost::of_text(0);
         loop {
             let (event, place) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
                 break;
             }
             let item = self.grow(event, place, depth + 1)?;
-            nodes += item.nodes;
-            height = height.max(item.height + 1);
+            cost = cost.over(item.cost);
             items.push(item.node);
         }
-        Ok(Grown { node: Node { at, value: Value::Sequence(items) }, nodes, height })
+        Ok(Grown { node: Node { at, value: Value::Sequence(items) }, cost })
     }
 
     fn mapping(&mut self, at: Place, depth: usize) -> Result<Grown, Stop> {
         let mut entries = Vec::new();
         let mut seen = BTreeMap::new();
-        let (mut nodes, mut height) = (1, 1);
+        let mut cost = Cost::of_text(0);
         loop {
             let (event, key_at) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -230,13 +251,12 @@ impl<'t> Grower<'t, '_, '_> {
             let key = self.grow(event, key_at, depth + 1)?;
             let (event, place) = self.next()?;
             let value = self.grow(event, place, depth + 1)?;
-            nodes += key.nodes + value.nodes;
-            height = height.max(key.height + 1).max(value.height + 1);
+            cost = cost.over(key.cost).over(value.cost);
             if let Some(key) = self.key_text(key.node, key_at, &mut seen) {
                 entries.push(Entry { key, key_at, value: value.node });
             }
         }
-        Ok(Grown { node: Node { at, value: Value::Mapping(entries) }, nodes, height })
+        Ok(Grown { node: Node { at, value: Value::Mapping(entries) }, cost })
     }
 
     /// The key as text, unless it is no text or already there.

@@ -37,8 +37,8 @@ fn known_needs(
     for (name, at) in needs {
         if !written.contains(name.as_str()) {
             let message = format!("there is no stage `{name}`");
-            let near = nearest(name.as_str(), written.iter().copied());
-            findings.add_near(Code::UnknownStage, *at, message, near);
+            let names = written.iter().copied().filter(|n| n.parse::<StageName>().is_ok());
+            findings.add_near(Code::UnknownStage, *at, message, || nearest(name.as_str(), names));
         } else if out.contains(name) {
             findings.add(Code::DuplicateName, *at, format!("`{name}` is needed twice"));
         } else {

@@ -65,40 +65,66 @@ impl Problem {
     }
 }
 
+/// Most errors, and most warnings, that one file is told: nobody reads more, and a hostile file cannot ask for a
+/// suggestion ten thousand times.
+const MAX_OF_A_SEVERITY: usize = 100;
+
 /// Collects the problems of one file.
 #[derive(Debug)]
 pub(super) struct Findings<'f> {
     file: &'f str,
     found: Vec<Problem>,
+    errors: usize,
+    warnings: usize,
 }
 
 impl<'f> Findings<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, found: Vec::new() }
+        Self { file, found: Vec::new(), errors: 0, warnings: 0 }
     }
 
     pub(super) fn add(&mut self, code: Code, at: Place, message: String) {
-        self.found.push(Problem::new(code, self.file, at, message, None));
+        self.push(code, at, message, || None);
     }
 
     pub(super) fn add_hinted(&mut self, code: Code, at: Place, message: String, hint: String) {
-        self.found.push(Problem::new(code, self.file, at, message, Some(hint)));
+        self.push(code, at, message, || Some(hint));
+    }
+
+    /// Both severities are counted apart, so that many warnings never hide an error.
+    fn push(&mut self, code: Code, at: Place, message: String, hint: impl FnOnce() -> Option<String>) {
+        let count = match code.severity() {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count <= MAX_OF_A_SEVERITY {
+            self.found.push(Problem::new(code, self.file, at, message, hint()));
+        }
     }
 
     /// Adds a problem with the word that was probably meant.
-    pub(super) fn add_near(&mut self, code: Code, at: Place, message: String, near: Option<&str>) {
-        match near {
-            Some(word) => self.add_hinted(code, at, message, format!("did you mean `{word}`?")),
-            None => self.add(code, at, message),
-        }
+    pub(super) fn add_near<'w>(
+        &mut self,
+        code: Code,
+        at: Place,
+        message: String,
+        near: impl FnOnce() -> Option<&'w str>,
+    ) {
+        self.push(code, at, message, || near().map(|word| format!("did you mean `{word}`?")));
     }
 
     /// Takes over the problems of another file.
     pub(super) fn absorb(&mut self, other: Findings<'_>) {
-        self.found.extend(other.found);
+        self.found.extend(other.into_problems());
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    /// The problems, and a word on those that were left out.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        if let Some(more) = self.errors.checked_sub(MAX_OF_A_SEVERITY).filter(|more| *more > 0) {
+            let message = format!("{more} more errors are not shown; mend these first");
+            self.found.push(Problem::new(Code::TooLarge, self.file, Place::default(), message, None));
+        }
         self.found
     }
 }
@@ -134,7 +160,7 @@ fn render_one(problem: &Problem, source: Option<&str>) -> String {
         None if problem.line == 0 => writeln!(out, " --> {}", problem.file),
         None => writeln!(out, " --> {}:{}:{}", problem.file, problem.line, problem.column),
         Some(line) => {
-            let text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let text: String = line.chars().map(visible).collect();
             let width = text.chars().count();
             let before = problem.column.saturating_sub(1).min(width);
             let carets = problem.length.min(width.saturating_sub(before)).max(1);
@@ -155,6 +181,17 @@ fn render_one(problem: &Problem, source: Option<&str>) -> String {
         writeln!(out, "{gutter} = help: {hint}").unwrap_or_default();
     }
     out
+}
+
+/// The character, or a stand-in of one column when it would hide or reorder what is around it.
+fn visible(c: char) -> char {
+    match c {
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            '\u{fffd}'
+        }
+        c if c.is_control() => ' ',
+        c => c,
+    }
 }
 
 /// Problems as one JSON object, `{"version":1,"problems":[…]}`.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::manifest::keys::{SEVERAL_OBJECT, SINGLE_OBJECT};
-use crate::domain::manifest::shape::{Duty, Object, Shape, Word};
+use crate::domain::manifest::shape::{Duty, MAX_ITEMS, Object, Shape, Word};
 
 /// The schema (draft 2020-12) as one JSON value, for editors and for `liftlock schema`.
 pub fn schema() -> Value {
@@ -73,7 +73,7 @@ fn shape(shape_of: &'static Shape) -> Value {
             Ok(number) => json!({ "enum": [number, known] }),
             Err(_) => json!({ "enum": [known] }),
         },
-        Shape::List(item) => json!({ "type": "array", "items": shape(item) }),
+        Shape::List(item) => json!({ "type": "array", "maxItems": MAX_ITEMS, "items": shape(item) }),
         Shape::NoItems(_) => json!({ "type": "array", "maxItems": 0 }),
         Shape::Object(keys) => object(keys),
         Shape::Map { key, value } => {

@@ -9,6 +9,9 @@ use crate::domain::manifest::node::{Entry, Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::name::printable;
 
+/// Most items of any list; what is done with a list may take the square of its length.
+pub(super) const MAX_ITEMS: usize = 100;
+
 /// A text with a rule.
 #[derive(Debug)]
 pub(super) struct Word {
@@ -166,24 +169,24 @@ pub(super) fn check(node: &Node, shape: &Shape, what: &str, findings: &mut Findi
     match (shape, &node.value) {
         (Shape::Any(shapes), value) => match shapes.iter().find(|s| s.takes(value)) {
             Some(chosen) => check(node, chosen, what, findings),
-            None => wrong_shape(node, shape, what, findings),
+            None => wrong_shape(node, shape, &format!("`{what}`"), findings),
         },
         (Shape::Text(word), Value::Scalar { text, .. }) => check_word(text, node.at, word, what, findings),
         (Shape::Flag, Value::Scalar { text, quoted }) => check_flag(text, *quoted, node.at, what, findings),
         (Shape::Count { min, max }, Value::Scalar { text, quoted }) => {
             if !whole_number(text, *quoted).is_some_and(|n| n >= i64::from(*min) && n <= i64::from(*max)) {
-                bad_number(text, node.at, shape, what, findings);
+                bad_number(node, shape, what, findings);
             }
         }
         (Shape::Integer, Value::Scalar { text, quoted }) => {
             if whole_number(text, *quoted).is_none() {
-                bad_number(text, node.at, shape, what, findings);
+                bad_number(node, shape, what, findings);
             }
         }
         (Shape::Choice(words), Value::Scalar { text, .. }) => {
             if !words.contains(&text.as_str()) {
                 let message = format!("`{what}` is {}, not `{}`", one_of(words), printable(text));
-                findings.add_near(Code::BadChoice, node.at, message, nearest(text, words.iter().copied()));
+                findings.add_near(Code::BadChoice, node.at, message, || nearest(text, words.iter().copied()));
             }
         }
         (Shape::Version(known), Value::Scalar { text, .. }) => {
@@ -193,8 +196,16 @@ pub(super) fn check(node: &Node, shape: &Shape, what: &str, findings: &mut Findi
             }
         }
         (Shape::List(item), Value::Sequence(items)) => {
-            for node in items {
-                check(node, item, what, findings);
+            if let Some(first) = items.get(MAX_ITEMS) {
+                let message = format!("`{what}` has {} items, more than {MAX_ITEMS}", items.len());
+                findings.add(Code::TooLarge, first.at, message);
+            }
+            for node in items.iter().take(MAX_ITEMS) {
+                if item.takes(&node.value) {
+                    check(node, item, what, findings);
+                } else {
+                    wrong_shape(node, item, &format!("an item of `{what}`"), findings);
+                }
             }
         }
         (Shape::NoItems(items), Value::Sequence(given)) => {
@@ -216,7 +227,7 @@ pub(super) fn check(node: &Node, shape: &Shape, what: &str, findings: &mut Findi
             }
         }
         (Shape::Empty, Value::Null) => {}
-        _ => wrong_shape(node, shape, what, findings),
+        _ => wrong_shape(node, shape, &format!("`{what}`"), findings),
     }
 }
 
@@ -235,7 +246,7 @@ fn check_word(text: &str, at: Place, word: &Word, what: &str, findings: &mut Fin
     let Err(reason) = (word.check)(text) else { return };
     let message = format!("`{what}`: {reason}");
     let calmer = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    if calmer != text && (word.check)(&calmer).is_ok() {
+    if calmer != text && word.pattern.is_some() && (word.check)(&calmer).is_ok() {
         findings.add_hinted(Code::BadText, at, message, format!("write `{calmer}`"));
     } else {
         findings.add(Code::BadText, at, message);
@@ -255,9 +266,14 @@ fn check_flag(text: &str, quoted: bool, at: Place, what: &str, findings: &mut Fi
     findings.add_hinted(Code::NotBoolean, at, message, hint.to_owned());
 }
 
-fn bad_number(text: &str, at: Place, shape: &Shape, what: &str, findings: &mut Findings<'_>) {
+fn bad_number(node: &Node, shape: &Shape, what: &str, findings: &mut Findings<'_>) {
+    let Value::Scalar { text, quoted } = &node.value else { return };
     let message = format!("`{what}` takes {}, not `{}`", shape.describe(), printable(text));
-    findings.add(Code::BadNumber, at, message);
+    if *quoted && whole_number(text, false).is_some() {
+        findings.add_hinted(Code::BadNumber, node.at, message, "write it without quotes".to_owned());
+    } else {
+        findings.add(Code::BadNumber, node.at, message);
+    }
 }
 
 fn wrong_shape(node: &Node, shape: &Shape, what: &str, findings: &mut Findings<'_>) {
@@ -267,7 +283,7 @@ fn wrong_shape(node: &Node, shape: &Shape, what: &str, findings: &mut Findings<'
         Value::Sequence(_) => "a list",
         Value::Mapping(_) => "a mapping",
     };
-    findings.add(Code::WrongShape, node.at, format!("`{what}` takes {}, not {given}", shape.describe()));
+    findings.add(Code::WrongShape, node.at, format!("{what} takes {}, not {given}", shape.describe()));
 }
 
 fn check_object(at: Place, entries: &[Entry], object: &'static Object, findings: &mut Findings<'_>) {
@@ -316,7 +332,7 @@ fn check_key(entry: &Entry, key: &'static Key, findings: &mut Findings<'_>) {
 fn unknown_key(entry: &Entry, object: &'static Object, findings: &mut Findings<'_>) {
     let message = format!("unknown key `{}` in {}", printable(&entry.key), object.what);
     let known = object.all_keys().map(|k| k.name).chain(object.later.iter().copied());
-    findings.add_near(Code::UnknownKey, entry.key_at, message, nearest(&entry.key, known));
+    findings.add_near(Code::UnknownKey, entry.key_at, message, || nearest(&entry.key, known));
 }
 
 fn check_groups(entries: &[Entry], object: &'static Object, findings: &mut Findings<'_>) {

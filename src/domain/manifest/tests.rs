@@ -243,7 +243,7 @@ fn assert_used(shape: &Shape, texts: &str) {
 }
 
 #[test]
-fn c19_c20_c21_c22_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
+fn c19_c20_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
     let text = include_str!("../../../fixtures/manifests/good/2a-copilot-seed-verbatim.yml");
     assert_eq!(text.len(), 1075, "the seed's bytes were changed");
     let files = copilot(text);
@@ -286,6 +286,41 @@ fn c19_c31_c33_the_buildspec_is_read_or_its_absence_fails_the_build() {
         "echo \"phase install\"\none\necho \"phase build\"\ntwo\necho \"phase post_build\"\nthree\n"
     );
     assert_eq!(pipeline.build.buildspec.as_deref(), Some(COPILOT_BUILDSPEC));
+}
+
+#[test]
+fn c21_another_version_is_a_clear_error() {
+    for (version, expected) in [("1", None), ("2", Some(Code::BadVersion)), ("1.0", Some(Code::BadVersion))] {
+        let files = copilot(&format!("version: {version}\nbuild: make\nstages: [{{name: test}}]\n"));
+        assert_eq!(codes(&files).first().copied(), expected, "{version}");
+    }
+    assert_eq!(codes(&copilot("build: make\nstages: [{name: test}]\n")), [Code::MissingKey]);
+}
+
+#[test]
+fn c22_the_provider_is_one_of_a_few() {
+    let with = |provider: &str| {
+        copilot(&format!(
+            "version: 1\nbuild: make\nsource: {{provider: {provider}}}\nstages: [{{name: test}}]\n"
+        ))
+    };
+    for provider in source::PROVIDERS {
+        assert_eq!(codes(&with(provider)), [], "{provider}");
+    }
+    assert_eq!(codes(&with("SourceForge")), [Code::BadChoice]);
+}
+
+#[test]
+fn c31_variables_and_artifacts_of_the_buildspec_are_taken_over() {
+    let mut files = copilot("version: 1\nbuild: {env: {A: mine}}\nstages: [{name: test}]\n");
+    let spec = "version: 0.2\nenv: {variables: {A: theirs, B: theirs}}\nphases: {build: {commands: [make]}}\n\
+                artifacts: {base-directory: out, files: ['web/**/*', notes.txt]}\n";
+    files.insert(COPILOT_BUILDSPEC.to_owned(), spec.to_owned());
+    let pipeline = one(&files);
+    let variables: Vec<String> = pipeline.build.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(variables, ["A=mine", "B=theirs"]);
+    let artifacts: Vec<&str> = pipeline.artifacts.iter().map(|a| a.path.as_str()).collect();
+    assert_eq!(artifacts, ["out/web", "out/notes.txt"]);
 }
 
 #[test]
@@ -342,7 +377,7 @@ fn c28_requires_approval_is_one_approval_and_the_old_spelling_warns() {
 }
 
 #[test]
-fn c29_c30_the_digestible_text_changes_with_every_file_that_was_read_and_no_other() {
+fn the_digestible_text_changes_with_every_file_that_was_read_and_no_other() {
     let mut files = copilot("version: 1\nstages: [{name: test}]\n");
     let text = |files: &Sources| load(files, &repository()).unwrap().text;
     let alone = text(&files);
@@ -356,7 +391,7 @@ fn c29_c30_the_digestible_text_changes_with_every_file_that_was_read_and_no_othe
 }
 
 #[test]
-fn c27_c36_tests_stay_in_order_behind_the_deploy() {
+fn c27_tests_stay_in_order_behind_the_deploy() {
     let files =
         native("version: 1\ndeploy: ./d.sh\nstages: [{name: test, test_commands: [b, a, c]}, prod]\n");
     let pipeline = one(&files);
@@ -458,10 +493,41 @@ fn limits_hold_for_hostile_texts() {
         writeln!(chain, "a{n}: &a{n} [*a{}]", n - 1).unwrap();
     }
     assert_eq!(codes(&native(&chain)), [Code::TooLarge]);
-    let stages: String = (0..60).map(|n| format!("s{n}, ")).collect();
-    assert_eq!(codes(&native(&format!("version: 1\nstages: [{stages}]\n"))), [Code::TooLarge]);
-    let secret = native("version: 1\nbuild: {run: make, env: &a {K: v}}\nstages: [{name: t, env: *a}]\n");
-    assert_eq!(codes(&secret), []);
+    let names = |n: usize| (0..n).map(|n| format!("s{n}")).collect::<Vec<_>>().join(", ");
+    for many in [60, 120] {
+        let found = codes(&native(&format!("version: 1\nstages: [{}]\n", names(many))));
+        assert!(!found.is_empty() && found.iter().all(|c| *c == Code::TooLarge), "{found:?}");
+    }
+    let pipelines: Vec<String> = (0..51).map(|n| format!("  p{n}: {{stages: [test]}}\n")).collect();
+    assert_eq!(codes(&native(&format!("version: 1\npipelines:\n{}", pipelines.concat()))), [Code::TooLarge]);
+    let repeated = "*a, ".repeat(60);
+    let heavy = format!("version: 1\nx: &a {}\ntags: [{repeated}]\nstages: [test]\n", "y".repeat(20_000));
+    assert_eq!(codes(&native(&heavy)), [Code::TooLarge]);
+    let shared = native("version: 1\nbuild: {run: make, env: &a {K: v}}\nstages: [{name: t, env: *a}]\n");
+    assert_eq!(codes(&shared), []);
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_and_never_hides_an_error() {
+    let unknown: Vec<String> = (0..150).map(|n| format!("k{n}: 1\n")).collect();
+    let report = check(&native(&unknown.concat()), &repository());
+    assert_eq!(report.problems.len(), 101);
+    assert!(report.problems[0].message.starts_with("52 more errors"), "{}", report.problems[0].message);
+    let mut warned = "version: 1\npipelines:\n".to_owned();
+    for n in 0..50 {
+        let stages = "{name: a, approval: 1}, {name: b, approval: 1}, {name: c, approval: 1}";
+        writeln!(warned, "  p{n}: {{stages: [{stages}]}}").unwrap();
+    }
+    assert!(check(&native(&warned), &repository()).passes());
+    let wrong = warned.replace("p49: {stages: [", "p49: {stages: [Prod, ");
+    assert!(!check(&native(&wrong), &repository()).passes());
+}
+
+#[test]
+fn t16_what_would_hide_text_is_shown_as_a_stand_in() {
+    let files = native("version: 1\nstages: [\u{202e}prod]\n");
+    let shown = render_text(&check(&files, &repository()).problems, &files);
+    assert!(shown.contains("U+202Eprod") && !shown.contains('\u{202e}'), "{shown}");
 }
 
 #[test]

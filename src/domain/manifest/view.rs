@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::domain::manifest::node::{Entry, Node, Value};
 use crate::domain::manifest::problem::Place;
-use crate::domain::manifest::shape::whole_number;
+use crate::domain::manifest::shape::{MAX_ITEMS, whole_number};
 
 /// The entries of a mapping; none for every other node.
 #[derive(Debug, Clone, Copy)]
@@ -112,10 +112,10 @@ pub(super) fn count(node: &Node) -> Option<u32> {
     }
 }
 
-/// The items of a list; a single value is its own only item, nothing has none.
+/// The items of a list as far as lists may go; a single value is its own only item, nothing has none.
 pub(super) fn items(node: &Node) -> &[Node] {
     match &node.value {
-        Value::Sequence(items) => items,
+        Value::Sequence(items) => items.get(..MAX_ITEMS).unwrap_or(items),
         Value::Scalar { .. } | Value::Mapping(_) => std::slice::from_ref(node),
         Value::Null => &[],
     }

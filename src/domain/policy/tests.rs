@@ -138,7 +138,7 @@ fn t30_lowering_the_number_does_not_lower_it() {
 }
 
 #[test]
-fn t29_t30_exchanging_the_approvers_asks_both() {
+fn t30_exchanging_the_approvers_asks_both() {
     let merged = stricter(Some(&simple("acme/mallory", 1)), Some(&simple("acme/a", 2))).unwrap();
     let asked: Vec<String> = merged.require.iter().map(|r| format!("{} of {}", r.min, r.who)).collect();
     assert_eq!(asked, ["2 of acme/a", "1 of acme/mallory"]);
