@@ -12,5 +12,6 @@ pub mod git;
 pub mod mask;
 pub mod runner;
 pub mod secret;
+pub mod service;
 pub mod store;
 pub mod trouble;

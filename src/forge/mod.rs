@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use futures_util::future::BoxFuture;
 
 use crate::domain::effect::{Place, Reaction, Status};
-use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId};
+use crate::domain::name::{
+    CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
+};
 use crate::domain::person::{Person, Standing};
 use crate::domain::time::Timestamp;
 use crate::secret::Secret;
@@ -169,7 +171,12 @@ pub trait Forge: Debug + Send + Sync {
     ) -> Asked<'a, Tagged>;
 
     /// The host's account of a commit's author, as far as it says (THREATS T27: an unknown author could be anybody).
-    fn author<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, email: &'a str) -> Asked<'a, Option<Login>>;
+    fn author<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        email: &'a str,
+    ) -> Asked<'a, Option<Login>>;
 
     /// Where to fetch from, with a credential that is narrow and fresh.
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source>;
