@@ -1,5 +1,7 @@
 //! What liftlock asks of a host of repositories; GitHub and a plain git host answer.
 
+pub mod github;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
