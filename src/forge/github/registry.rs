@@ -76,13 +76,12 @@ impl GitHub {
                 Err(trouble) => cause = Some(trouble),
             }
         }
-        match cause {
-            // It may be the one that could not be looked up.
-            Some(trouble) if trouble.is_transient() => Err(trouble),
-            Some(_) | None => Err(Trouble::refused(format!(
+        // It may be the one that could not be looked up.
+        Err(cause.unwrap_or_else(|| {
+            Trouble::refused(format!(
                 "repository `{repo}` is not in the server's config; add its name under the GitHub repositories"
-            ))),
-        }
+            ))
+        }))
     }
 
     /// Finds every configured repository, in order.
