@@ -15,6 +15,9 @@ use crate::trouble::{Kind, Trouble};
 /// Longest stretch of GitHub's own words that a message repeats.
 const SHOWN_CHARS: usize = 200;
 
+/// How GitHub's tokens and JSON web tokens begin (THREATS T47).
+const TOKEN_MARKS: [&str; 7] = ["ghs_", "ghp_", "gho_", "ghu_", "ghr_", "github_pat_", "eyJ"];
+
 /// A clock this far off makes GitHub refuse an app's token.
 const BAD_SKEW: Span = Span::seconds(60);
 
@@ -170,9 +173,11 @@ impl Complaint {
     }
 }
 
-/// GitHub's words on one printable line.
+/// GitHub's words on one printable line, without anything that looks like a token of some other request.
 fn cut(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARS).collect()
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let words = words.map(|word| if TOKEN_MARKS.iter().any(|m| word.contains(m)) { "***" } else { word });
+    words.collect::<Vec<_>>().join(" ").chars().take(SHOWN_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -228,11 +233,11 @@ mod tests {
 
     #[test]
     fn t47_a_token_that_github_repeats_is_masked() {
-        let a = answer(400, &[], r#"{"message":"bad token ghs_canary"}"#);
-        let Verdict::Failed(t) = a.judge("GET /x", &Secret::new("ghs_canary"), Timestamp(0)) else {
+        let a = answer(400, &[], r#"{"message":"neither canary nor 'ghs_other' will do"}"#);
+        let Verdict::Failed(t) = a.judge("GET /x", &Secret::new("canary"), Timestamp(0)) else {
             panic!("not a failure")
         };
-        assert_eq!(t.to_string(), "GET /x: GitHub answered 400: bad token ***");
+        assert_eq!(t.to_string(), "GET /x: GitHub answered 400: neither *** nor *** will do");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::github::answer::{Seen, Verdict, date};
 use crate::forge::github::dto;
-use crate::forge::github::limits::Weight;
+use crate::forge::github::limits::{Lane, Weight};
 use crate::forge::github::settings::Credentials;
 use crate::forge::github::stack::Call;
 use crate::forge::github::transport::{Answer, Ask, Transport};
@@ -94,6 +94,8 @@ pub(super) struct Keys {
     source: KeySource,
     checks: bool,
     slots: Mutex<BTreeMap<Identity, Slot>>,
+    /// GitHub limits how many tokens an app may ask for, too.
+    lane: Lane,
     gone: Mutex<BTreeSet<u64>>,
 }
 
@@ -167,7 +169,13 @@ impl Keys {
             }
             Credentials::Token(token) => KeySource::Token(token.clone()),
         };
-        Ok(Self { source, checks, slots: Mutex::default(), gone: Mutex::default() })
+        Ok(Self {
+            source,
+            checks,
+            slots: Mutex::default(),
+            lane: Lane::new(Span::ZERO),
+            gone: Mutex::default(),
+        })
     }
 
     /// Whether we are an app.
@@ -199,7 +207,8 @@ impl Keys {
             Identity::Installation { id, .. } => *id,
         };
         let slot = self.slot(identity);
-        let mut held = slot.lock().await;
+        let held = tokio::time::timeout(transport.deadline().as_std(), slot.lock()).await;
+        let mut held = held.map_err(|_| Trouble::transient("GitHub takes too long to give out a token"))?;
         if let Some(held) = held.as_ref().filter(|held| clock::monotonic() < held.until) {
             return Ok(Grant { token: held.token.clone(), installation });
         }
@@ -249,15 +258,23 @@ impl Keys {
         let what = format!("POST {target}");
         let ask =
             Ask { method: Method::POST, target, body: Bytes::from(wanted.to_string()), bearer: with.jwt };
+        let turn = self.lane.enter(Weight::Read, with.transport.deadline()).await?;
         let answer = with.transport.exchange(&ask).await?;
+        drop(turn);
         let now = clock::now();
         with.seen.note(0, &answer.headers, now);
         match answer.judge(&what, with.jwt, now) {
-            Verdict::Fine => held(&answer, now),
+            Verdict::Fine => {
+                self.lane.fine();
+                held(&answer, now)
+            }
             Verdict::Unauthorized(trouble) => {
                 Err(Trouble::refused(format!("{trouble}{}", with.seen.skew_hint())))
             }
-            Verdict::Limited(wait, text) => Err(Trouble::new(Kind::Transient { retry_after: wait }, text)),
+            Verdict::Limited(asked, text) => {
+                let kind = Kind::Transient { retry_after: Some(self.lane.limited(asked)) };
+                Err(Trouble::new(kind, text))
+            }
             Verdict::Failed(trouble) if trouble.kind() == Kind::NotFound => {
                 self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
                 Err(Trouble::transient(format!("{trouble}; the app's installation will be looked up again")))

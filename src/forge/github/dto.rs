@@ -181,3 +181,6 @@ impl User {
         Some(Person { id: UserId(NonZeroU64::new(self.id)?), login: self.login.parse().ok()? })
     }
 }
+
+#[cfg(test)]
+mod tests;

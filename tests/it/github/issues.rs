@@ -82,7 +82,6 @@ fn comment(state: &mut State, call: &Call, repo: u64, spot: Spot) -> Answered {
     let id = state.comment(repo, spot, call.author(), &body);
     let made = repo_mut(state, repo).comments.get_mut(&id).expect("just made");
     made.unread = true;
-    made.via_app = call.author() == super::state::APP_USER;
     read(state, repo, &id.to_string()).map(|reply| Reply { status: 201, ..reply })
 }
 

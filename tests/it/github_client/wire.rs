@@ -84,6 +84,30 @@ async fn t52_another_host_never_sees_a_request() {
 }
 
 #[tokio::test]
+async fn t52_https_never_falls_back_to_plain_http() {
+    let fake = FakeGitHub::start().await;
+    furnish(&fake);
+    let api_url = fake.origin().replace("http://", "https://");
+    let github = GitHub::new(Settings { api_url, ..fake.settings(&["acme/web"]) }).unwrap();
+    assert!(github.repository(&web()).await.unwrap_err().is_transient());
+    assert!(fake.requests().is_empty());
+    fake.finish();
+}
+
+#[tokio::test]
+async fn t52_addresses_in_answers_lead_nowhere() {
+    // Every address in the fake's answers has the host `payload-address.invalid`: using one would fail the call.
+    let (fake, github) = app().await;
+    let hosts: Vec<_> = {
+        github.check().await.unwrap();
+        let requests = fake.requests();
+        requests.iter().map(|r| r.headers["host"].to_str().unwrap().to_owned()).collect()
+    };
+    assert!(hosts.iter().all(|host| fake.origin().ends_with(host)), "{hosts:?}");
+    fake.finish();
+}
+
+#[tokio::test]
 async fn t09_a_repository_that_is_not_configured_is_refused_unasked() {
     let (fake, github) = app().await;
     fake.state().repo(13, "acme/other");
