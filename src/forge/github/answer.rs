@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn b08_statuses_become_kinds() {
+    fn statuses_become_kinds() {
         let secondary = r#"{"message":"You have exceeded a secondary rate limit. Please wait"}"#;
         let taken = r#"{"message":"Reference already exists"}"#;
         let coded = r#"{"message":"Validation Failed","errors":[{"code":"already_exists"}]}"#;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn b09_a_clock_that_is_off_is_named() {
+    fn a_clock_that_is_off_is_named() {
         let seen = Seen::default();
         let headers = answer(200, &[("date", "Thu, 01 Jan 1970 00:10:00 GMT")], "").headers;
         seen.note(0, &headers, Timestamp(600_500));

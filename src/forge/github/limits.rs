@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn b08_silence_doubles_until_github_is_content() {
+    fn silence_doubles_until_github_is_content() {
         let start = clock::monotonic();
         let mut book = Book::new(Span::ZERO);
         assert_eq!(book.limited(None, start), Span::minutes(1));

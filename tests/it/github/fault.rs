@@ -1,7 +1,10 @@
 //! What may go wrong on the way: one fault per matching request, as often as the test says.
 
+use std::sync::Arc;
+
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 /// What happens in place of, or after, the proper answer.
 #[derive(Debug, Clone)]
@@ -12,8 +15,8 @@ pub(crate) enum Fault {
     DropBefore,
     /// The call is applied and the connection breaks before the answer.
     DropAfter,
-    /// Nothing comes until the test ends.
-    Hang,
+    /// The call waits for a permit of the test's before it is applied.
+    Held(Arc<Semaphore>),
 }
 
 /// A fault and the requests it is for.

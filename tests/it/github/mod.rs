@@ -58,7 +58,6 @@ struct Shared {
     requests: Mutex<Vec<Recorded>>,
     unknown: Mutex<Vec<String>>,
     faults: Mutex<Vec<Planned>>,
-    most_at_once: Mutex<(usize, usize)>,
     changed: watch::Sender<()>,
 }
 
@@ -89,7 +88,6 @@ impl FakeGitHub {
             requests: Mutex::default(),
             unknown: Mutex::default(),
             faults: Mutex::default(),
-            most_at_once: Mutex::default(),
             changed: watch::Sender::new(()),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -146,9 +144,10 @@ impl FakeGitHub {
         self.requests().iter().filter(|r| r.method == *method && r.target.contains(path)).count()
     }
 
-    /// The most writes that were ever under way at once.
-    pub(crate) fn most_writes_at_once(&self) -> usize {
-        lock(&self.shared.most_at_once).1
+    /// Waits until so many requests of this method with this path have come.
+    pub(crate) async fn expect_requests(&self, count: usize, method: &Method, path: &str) {
+        let what = format!("request {count} of {method} {path}");
+        self.wait(&what, |_| (self.count(method, path) >= count).then_some(())).await;
     }
 
     /// The oldest comment in this place that was written through the API and not yet expected.

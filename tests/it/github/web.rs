@@ -1,7 +1,6 @@
 //! The HTTP side of the fake: connections, faults, records; answers come from [`super::api`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
@@ -84,16 +83,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 /// An error here closes the connection without an answer.
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
-    let writes = request.method() != Method::GET;
-    if writes {
-        let mut count = lock(&shared.most_at_once);
-        count.0 += 1;
-        count.1 = count.1.max(count.0);
-    }
     let reply = handle(&shared, request).await;
-    if writes {
-        lock(&shared.most_at_once).0 -= 1;
-    }
     shared.changed.send_replace(());
     let reply = reply?;
     let mut response = Response::builder().status(reply.status);
@@ -119,10 +109,11 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> io::Result<Reply
         headers: parts.headers.clone(),
         body,
     });
+    shared.changed.send_replace(());
     let fault = take_fault(shared, &parts.method, &target);
     match &fault {
         Some(Fault::DropBefore) => return Err(io::Error::other("planned")),
-        Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
+        Some(Fault::Held(permits)) => permits.acquire().await.map_err(io::Error::other)?.forget(),
         Some(Fault::Answer { status, headers, body }) => {
             let reply = Reply::json(*status, body);
             return Ok(headers.iter().fold(reply, |reply, (name, value)| reply.with(name, value.clone())));
@@ -142,7 +133,7 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> io::Result<Reply
     let reply = route(shared, call, &target).await;
     match fault {
         Some(Fault::DropAfter) => Err(io::Error::other("planned, after the call was applied")),
-        Some(Fault::DropBefore | Fault::Hang | Fault::Answer { .. }) | None => Ok(reply),
+        Some(Fault::DropBefore | Fault::Held(_) | Fault::Answer { .. }) | None => Ok(reply),
     }
 }
 

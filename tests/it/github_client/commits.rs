@@ -128,7 +128,7 @@ async fn a_tag_is_there_or_elsewhere() {
 }
 
 #[tokio::test]
-async fn b07_a_tag_whose_answer_was_lost_is_there() {
+async fn a_tag_whose_answer_was_lost_is_there() {
     let (fake, github) = app().await;
     fake.fault(&hyper::Method::POST, "/git/refs", 1, crate::github::Fault::DropAfter);
     let tag = "v1.0.0".parse().unwrap();

@@ -35,7 +35,7 @@ async fn a_comment_is_written_once_and_edited_after() {
 }
 
 #[tokio::test]
-async fn b07_an_answer_lost_after_applying_makes_no_second_comment() {
+async fn an_answer_lost_after_applying_makes_no_second_comment() {
     let (fake, github) = app().await;
     fake.fault(&Method::POST, "/issues/2/comments", 1, Fault::DropAfter);
     let trouble = github.say(&web(), &thread(2), "note/web/1", "hello").await.unwrap_err();

@@ -70,7 +70,7 @@ async fn t53_each_token_is_for_one_repository_and_one_kind_of_work() {
 }
 
 #[tokio::test]
-async fn b09_a_token_that_died_is_replaced_once() {
+async fn a_token_that_died_is_replaced_once() {
     let (fake, github) = app().await;
     github.status(&web(), &sha('a'), &a_status()).await.unwrap();
     fake.state().tokens.clear();
@@ -87,7 +87,7 @@ async fn b09_a_token_that_died_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn b09_a_clock_that_is_off_is_named_in_the_failure() {
+async fn a_clock_that_is_off_is_named_in_the_failure() {
     for (ahead_ms, side) in [(400_000, "behind"), (-400_000, "ahead of")] {
         let fake = FakeGitHub::start().await;
         furnish(&fake);
@@ -107,7 +107,7 @@ async fn b09_a_clock_that_is_off_is_named_in_the_failure() {
 }
 
 #[tokio::test]
-async fn b08_a_limit_on_tokens_is_obeyed_too() {
+async fn a_limit_on_tokens_is_obeyed_too() {
     let (fake, github) = app().await;
     fake.fault(&Method::POST, MINT, 1, Fault::secondary_limit());
     assert!(github.repository(&web()).await.unwrap_err().is_transient());

@@ -1,11 +1,14 @@
 //! Where requests go, what they carry, and how failures end.
 
+use std::sync::Arc;
+
 use hyper::Method;
 use liftlock::domain::name::RepoId;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge as _;
 use liftlock::forge::github::{GitHub, Settings};
 use liftlock::trouble::Kind;
+use tokio::sync::Semaphore;
 
 use super::{WEB, app, furnish, sha, web};
 use crate::github::{FakeGitHub, Fault, PUBLIC_URL};
@@ -146,13 +149,19 @@ async fn an_app_that_is_not_installed_is_told_so() {
 }
 
 #[tokio::test]
-async fn b07_a_write_is_sent_once_whatever_goes_wrong() {
+async fn a_write_is_sent_once_whatever_goes_wrong() {
     let fake = FakeGitHub::start().await;
     furnish(&fake);
     let settings = Settings { deadline: Span::millis(300), ..fake.settings(&["acme/web"]) };
     let github = GitHub::new(settings).unwrap();
     github.repository(&web()).await.unwrap();
-    let faults = [Fault::status(502), Fault::status(503), Fault::DropBefore, Fault::DropAfter, Fault::Hang];
+    let faults = [
+        Fault::status(502),
+        Fault::status(503),
+        Fault::DropBefore,
+        Fault::DropAfter,
+        Fault::Held(Arc::new(Semaphore::new(0))),
+    ];
     for (n, fault) in faults.into_iter().enumerate() {
         let digit = char::from_digit(u32::try_from(n).unwrap(), 16).unwrap();
         fake.fault(&Method::POST, "/statuses/", 1, fault.clone());
