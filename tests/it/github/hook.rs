@@ -123,6 +123,35 @@ impl State {
         self.webhook(event, repo, sender, payload)
     }
 
+    /// `create` or `delete` of a tag or branch.
+    pub(crate) fn reference_event(
+        &mut self,
+        repo: u64,
+        event: &str,
+        (kind, name): (&str, &str),
+        sender: u64,
+    ) -> Webhook {
+        let mut payload = json!({"ref": name, "ref_type": kind, "pusher_type": "user"});
+        if event == "create" {
+            payload["master_branch"] = json!(self.repos[&repo].default_branch);
+            payload["description"] = json!(null);
+        }
+        self.webhook(event, repo, sender, payload)
+    }
+
+    /// The newest status of a context on a commit, reported as set by this sender.
+    pub(crate) fn status_event(&mut self, repo: u64, sha: &str, context: &str, sender: u64) -> Webhook {
+        let statuses = self.repos[&repo].statuses.iter().rev();
+        let newest = statuses.clone().find(|s| s.sha == sha && s.context == context).expect("a status");
+        let at = self.now().rfc3339();
+        let payload = json!({
+            "id": 1, "sha": sha, "name": self.repos[&repo].name, "context": context, "state": newest.state,
+            "description": newest.description, "target_url": newest.target_url, "avatar_url": null,
+            "commit": {"sha": sha}, "branches": [], "created_at": at, "updated_at": at,
+        });
+        self.webhook("status", repo, sender, payload)
+    }
+
     /// Somebody clicks a button of a check run.
     pub(crate) fn requested_action(
         &mut self,

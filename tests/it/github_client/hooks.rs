@@ -7,7 +7,7 @@ use liftlock::trouble::Kind;
 use octocrab::models::webhook_events::WebhookEvent;
 
 use super::{ANA, WEB, app, personal, sha};
-use crate::github::{Check, PUBLIC_URL, Spot};
+use crate::github::{Check, PUBLIC_URL, Spot, Status};
 
 #[tokio::test]
 async fn deliveries_are_listed_over_all_pages_and_asked_for_again() {
@@ -61,6 +61,15 @@ async fn the_fakes_webhooks_have_githubs_shape() {
     let body = serde_json::json!({"status": "in_progress", "external_id": "7/prod/1"});
     let check = Check { sha: "a".repeat(40), name: "liftlock/prod".to_owned(), app: 1, body, unread: false };
     state.repos.get_mut(&WEB).unwrap().checks.insert(8, check);
+    let status = Status {
+        sha: "a".to_owned(),
+        context: "liftlock/prod".to_owned(),
+        state: "success".to_owned(),
+        description: "trust me".to_owned(),
+        target_url: "https://elsewhere.example/".to_owned(),
+        unread: false,
+    };
+    state.repos.get_mut(&WEB).unwrap().statuses.push(status);
     let hooks = [
         state.push(WEB, "refs/heads/main", ANA, &[(sha('1').as_str(), "One"), (sha('2').as_str(), "Two")]),
         state.pull_request(WEB, 2, "closed", ANA),
@@ -70,6 +79,9 @@ async fn the_fakes_webhooks_have_githubs_shape() {
         state.comment_event(WEB, said, "deleted"),
         state.comment_event(WEB, noted, "created"),
         state.requested_action(WEB, 8, "approve", ANA),
+        state.reference_event(WEB, "create", ("tag", "v1"), ANA),
+        state.reference_event(WEB, "delete", ("tag", "v1"), ANA),
+        state.status_event(WEB, "a", "liftlock/prod", ANA),
     ];
     drop(state);
     let mut guids = std::collections::BTreeSet::new();

@@ -1,6 +1,7 @@
 //! Credentials: minted once, narrow, fresh, and never shown.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use hyper::Method;
 use liftlock::domain::effect::{Status, StatusState};
@@ -181,7 +182,10 @@ async fn t47_no_failure_shows_a_token() {
 #[tokio::test]
 async fn objects_are_fetched_over_http_with_a_narrow_token() {
     let (fake, github) = app().await;
-    let folder = std::env::temp_dir().join(format!("liftlock-fake-git-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fetched-over-http");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
     let bare = git2::Repository::init_bare(&folder).unwrap();
     let author = git2::Signature::now("Ana", "ana@example.invalid").unwrap();
     let tree = bare.find_tree(bare.treebuilder(None).unwrap().write().unwrap()).unwrap();
@@ -191,16 +195,25 @@ async fn objects_are_fetched_over_http_with_a_narrow_token() {
         panic!("not over http")
     };
     assert_eq!(url, format!("{}/git/acme/web.git", fake.origin()));
-    let header = format!("http.extraHeader=Authorization: {}", authorization.unwrap().expose());
-    let git = |config: String| {
+    let mirror = folder.join("mirror");
+    git2::Repository::init_bare(&mirror).unwrap();
+    let fetch = |header: String| {
         let mut git = tokio::process::Command::new("git");
-        git.args(["-c", &config, "ls-remote", &url, "refs/heads/main"]).env("GIT_TERMINAL_PROMPT", "0");
-        git.output()
+        git.arg("-C").arg(&mirror).args([
+            "-c",
+            &format!("http.extraHeader={header}"),
+            "fetch",
+            "--depth=1",
+            "--",
+        ]);
+        git.args([&url, &head.to_string()]).env("GIT_TERMINAL_PROMPT", "0").output()
     };
-    let listed = git(header).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&listed.stdout), format!("{head}\trefs/heads/main\n"));
-    let refused = git("http.extraHeader=X-Nothing: 1".to_owned()).await.unwrap();
+    let refused = fetch("X-Nothing: 1".to_owned()).await.unwrap();
     assert!(!refused.status.success(), "without the token nothing is served");
+    let fetched = fetch(format!("Authorization: {}", authorization.unwrap().expose())).await.unwrap();
+    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+    let mirror = git2::Repository::open_bare(mirror).unwrap();
+    assert_eq!(mirror.find_commit(head).unwrap().message(), Ok("First"));
     let commit = head.to_string().parse().unwrap();
     github.tag(&web(), &"v1".parse().unwrap(), &commit, "First release").await.unwrap();
     let tag = bare.find_reference("refs/tags/v1").unwrap().peel_to_commit().unwrap();
