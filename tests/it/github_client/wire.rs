@@ -186,6 +186,18 @@ async fn a_write_is_sent_once_whatever_goes_wrong() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let (fake, github) = app().await;
+    github.repository(&web()).await.unwrap();
+    let body = serde_json::Value::String("x".repeat(33 * 1024 * 1024));
+    fake.fault(&Method::GET, "/repositories/12", 1, Fault::Answer { status: 200, headers: Vec::new(), body });
+    let trouble = github.repository(&web()).await.unwrap_err();
+    assert!(trouble.is_transient());
+    assert!(trouble.chain().contains("length limit exceeded"), "{}", trouble.chain());
+    fake.finish();
+}
+
+#[tokio::test]
 async fn a_bad_address_is_refused_at_the_start() {
     let fake = FakeGitHub::start().await;
     for bad in ["http://api.example", "api.github.com", "https://x:y@api.github.com"] {
