@@ -1,5 +1,8 @@
 //! What liftlock asks of a host of repositories; GitHub and a plain git host answer.
 
+pub mod fact;
+pub mod github;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
@@ -13,9 +16,6 @@ use crate::domain::person::{Person, Standing};
 use crate::domain::time::Timestamp;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
-
-pub mod fact;
-pub mod github;
 
 /// An answer on its way.
 pub type Asked<'a, T> = BoxFuture<'a, Outcome<T>>;

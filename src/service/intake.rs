@@ -520,6 +520,7 @@ fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) 
         state: StatusState::Failure,
         description: status_line(problems),
         path: "/".to_owned(),
+        detail: None,
     };
     let owed = Owed {
         key,

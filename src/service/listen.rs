@@ -133,22 +133,20 @@ impl Service {
         sender: &fact::Person,
         cause: &str,
     ) -> Outcome<()> {
-        let Some(stage) = identifier.strip_prefix("approve:").and_then(|s| s.parse::<StageName>().ok())
+        let Some((no, stage, attempt)) = external_id.and_then(gate_of).filter(|_| identifier == "approve")
         else {
             tracing::info!(identifier, "a button that is not ours");
             return Ok(());
         };
         let states = self.pipelines_of(repo).await?;
-        let gate = external_id.unwrap_or_default();
         let open = states.iter().find_map(|state| {
-            let release = state
-                .releases
-                .values()
-                .find(|r| r.created.commit == *head && gate == format!("{}:{}:{stage}", state.id, r.no()))?;
-            Some((state, release))
+            let release =
+                state.releases.values().find(|r| r.created.commit == *head && r.no().0.get() == no)?;
+            let run = release.run(&stage).filter(|run| run.attempt == attempt && run.state.waits());
+            run.map(|_| (state, release))
         });
         let Some((state, release)) = open else {
-            tracing::warn!(%repo, %head, gate, "a button of a gate that is not open");
+            tracing::warn!(%repo, %head, gate = external_id, "a button of a gate that is not open");
             return Ok(());
         };
         let person = Person { id: sender.id, login: sender.login.clone() };
@@ -255,6 +253,13 @@ fn has(state: &State, wanted: &StageRef) -> bool {
     // `build` is what `/retry` calls the build.
     let build = wanted.stage.as_str() == "build";
     named && state.pipeline().is_some_and(|p| build || p.stage(&wanted.stage).is_some())
+}
+
+/// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4).
+fn gate_of(external_id: &str) -> Option<(u32, StageName, u32)> {
+    let mut parts = external_id.split('/');
+    let gate = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(gate)
 }
 
 fn no_pipeline() -> String {

@@ -1,4 +1,6 @@
 //! The one integration-test binary.
 
+mod github;
+mod github_client;
 mod postgres;
 mod store;
