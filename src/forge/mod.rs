@@ -14,6 +14,8 @@ use crate::trouble::Outcome;
 
 pub mod fact;
 pub mod github;
+pub mod plain;
+pub mod signature;
 
 /// An answer on its way.
 pub type Asked<'a, T> = BoxFuture<'a, Outcome<T>>;

@@ -1,5 +1,4 @@
 //! GitHub: signed webhooks in, translated to facts; its types end in this folder.
 
 pub mod payload;
-pub mod signature;
 pub mod translate;
