@@ -1,4 +1,5 @@
 //! The one integration-test binary.
 
 mod postgres;
+mod samples;
 mod store;
