@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::domain::name::RepoName;
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
-use crate::forge::github::signature::check_secret;
+use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::runner::probe::Policy;
 use crate::secret::Secret;
@@ -176,7 +176,8 @@ impl Config {
         environment: &Environment,
         read_file: &dyn Fn(&Path) -> Result<String, String>,
     ) -> Result<Self, Problems> {
-        let mut file: File = toml::from_str(text).map_err(|e| Problems(vec![e.to_string().trim_end().to_owned()]))?;
+        let mut file: File =
+            toml::from_str(text).map_err(|e| Problems(vec![e.to_string().trim_end().to_owned()]))?;
         let mut reading = Reading { environment, read_file, problems: Vec::new() };
         reading.overrides(&mut file);
         let config = reading.config(file);
@@ -223,7 +224,8 @@ impl Reading<'_> {
         file.data = self.variable("DATA").map(PathBuf::from).or(file.data.take());
         file.database = self.variable("DATABASE").or(file.database.take());
         if let Some(secrets) = self.variable("WEBHOOK_SECRETS") {
-            file.webhook_secrets = secrets.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
+            file.webhook_secrets =
+                secrets.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
         }
         if let Some(tokens) = self.variable("TOKENS") {
             file.tokens = tokens.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
@@ -249,7 +251,8 @@ impl Reading<'_> {
             self.problem("data is missing: name the folder for mirrors, artifacts and the database");
             PathBuf::new()
         });
-        let database = file.database.unwrap_or_else(|| format!("sqlite:{}", data.join("liftlock.db").display()));
+        let database =
+            file.database.unwrap_or_else(|| format!("sqlite:{}", data.join("liftlock.db").display()));
         if !database.starts_with("sqlite:") && !database.starts_with("postgres") {
             self.problem("database is `sqlite:<path>` or `postgres://…`");
         }
@@ -354,7 +357,9 @@ impl Reading<'_> {
     /// THREATS T1: no server without a secret that is one.
     fn check_webhook_secrets(&mut self, secrets: &[Secret]) {
         if secrets.is_empty() {
-            self.problem("webhook_secrets is empty: make one with `openssl rand -hex 32` and give it to the host too");
+            self.problem(
+                "webhook_secrets is empty: make one with `openssl rand -hex 32` and give it to the host too",
+            );
         }
         for secret in secrets {
             if let Err(error) = check_secret(secret.expose().as_bytes()) {

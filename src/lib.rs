@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod folder;
 pub mod forge;

@@ -2,6 +2,8 @@
 
 pub mod fact;
 pub mod github;
+pub mod plain;
+pub mod signature;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -14,6 +16,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::time::Timestamp;
+use crate::forge::fact::Fact;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
 
@@ -108,6 +111,9 @@ pub struct Missed {
 pub trait Forge: Debug + Send + Sync {
     /// The word before the colon in this host's repository ids: `github`, `plain`.
     fn word(&self) -> &'static str;
+
+    /// What a verified delivery of this host means; the text says why it means nothing.
+    fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String>;
 
     /// The repository as it is now; refused when the server's config does not name it.
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository>;

@@ -16,7 +16,6 @@ use crate::domain::plan::{Lane, Owed};
 use crate::domain::state::State;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
-use crate::forge::github::translate::translate;
 use crate::service::Service;
 use crate::service::journal::{Around, to_row};
 use crate::service::worker::{Lease, Result as Worked};
@@ -67,7 +66,7 @@ impl Service {
         let seq = delivery_seq(desired)?;
         let delivery = self.store().delivery(seq).await?;
         let mut around = lease.done("taken in");
-        let facts = match facts_of(&delivery) {
+        let facts = match self.facts_of(&delivery) {
             Ok(facts) => facts,
             Err(error) => {
                 around.delivery = Some((seq, DeliveryState::Poison, Some(error)));
@@ -84,6 +83,14 @@ impl Service {
         let state = if ignored.is_some() { DeliveryState::Ignored } else { DeliveryState::Done };
         around.delivery = Some((seq, state, ignored));
         self.journal().close(around, owed).await
+    }
+
+    fn facts_of(&self, delivery: &Delivery) -> Result<Vec<Fact>, String> {
+        let (_, host) = self
+            .hosts()
+            .find(|(word, _)| *word == delivery.source)
+            .ok_or_else(|| format!("the config has no host `{}`", delivery.source))?;
+        host.translate(&delivery.event, delivery.body.as_deref().unwrap_or_default())
     }
 
     async fn take(&self, fact: Fact, cause: &str) -> Outcome<Taken> {
@@ -500,15 +507,6 @@ fn place_of(place: fact::Place) -> Place {
 
 fn selects_tag(patterns: &[crate::domain::glob::Glob], tag: &RefName) -> bool {
     !patterns.is_empty() && selects(patterns, tag.as_str())
-}
-
-fn facts_of(delivery: &Delivery) -> Result<Vec<Fact>, String> {
-    let body = delivery.body.as_deref().unwrap_or_default();
-    match delivery.source.as_str() {
-        "github" => translate(&delivery.event, body).map_err(|e| e.to_string()),
-        "plain" => Err("x".to_owned()),
-        other => Err(format!("deliveries from `{other}` are not understood")),
-    }
 }
 
 /// The status that says why nothing starts: the manifest's first problem.

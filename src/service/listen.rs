@@ -38,11 +38,18 @@ struct Utterance {
 impl Service {
     /// A new comment: parsed first, because most comments are none of our business.
     pub(super) async fn take_comment(&self, repo: &RepoId, said: Said, cause: &str) -> Outcome<Taken> {
-        let (Some(author), Some(sender)) = (&said.author, &said.sender) else {
-            return Ok(Taken::ignored("a comment of nobody"));
+        let told = match (&said.author, &said.sender) {
+            (Some(author), Some(sender)) if author.id == sender.id && !author.bot => Some(author.id),
+            // A host whose deliveries carry ids alone: the comment itself says who wrote it.
+            (None, None) => None,
+            _ => {
+                return Ok(Taken::ignored(
+                    "commands are taken from the people who write them, never from bots",
+                ));
+            }
         };
-        if author.id != sender.id || author.bot || said.via_app {
-            return Ok(Taken::ignored("commands are taken from the people who write them, never from bots"));
+        if said.via_app {
+            return Ok(Taken::ignored("an app wrote this in somebody's name"));
         }
         let Some(_) = self.configured(repo).await? else {
             return Ok(Taken::ignored("the server's config does not name this repository"));
@@ -55,10 +62,11 @@ impl Service {
             }
             Err(trouble) => return Err(trouble),
         };
-        if now.author.as_ref().map(|p| p.id) != Some(author.id) || now.via_app {
+        let Some(person) = now.author.clone().filter(|p| told.is_none_or(|id| id == p.id) && !now.via_app)
+        else {
             tracing::warn!(%repo, comment = %said.comment, "a comment that the host says somebody else wrote");
             return Ok(Taken::ignored("the host says that somebody else wrote this comment"));
-        }
+        };
         if now.updated_at > now.created_at {
             return Ok(Taken::ignored("the comment was edited before it was read"));
         }
@@ -70,7 +78,6 @@ impl Service {
             }
             Parsed::Commands(commands) => commands,
         };
-        let person = Person { id: author.id, login: author.login.clone() };
         let states = self.pipelines_of(repo).await?;
         let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
         let mut taken = Taken::default();

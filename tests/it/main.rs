@@ -3,4 +3,5 @@
 mod github;
 mod github_client;
 mod postgres;
+mod samples;
 mod store;

@@ -20,12 +20,14 @@ use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, TeamName};
 use crate::domain::person::{Person, Standing};
 use crate::domain::time::Timestamp;
+use crate::forge::fact::Fact;
 use crate::forge::github::answer::Rate;
 use crate::forge::github::app::{Identity, Work};
 use crate::forge::github::dto;
 use crate::forge::github::registry::{Registry, WORD};
 use crate::forge::github::settings::{Credentials, Settings};
 use crate::forge::github::stack::{Call, Stack, unwrapped};
+use crate::forge::github::translate::translate;
 use crate::forge::github::transport::Base;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use crate::secret::Secret;
@@ -209,6 +211,10 @@ impl GitHub {
 impl Forge for GitHub {
     fn word(&self) -> &'static str {
         WORD
+    }
+
+    fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {
+        translate(event, body).map_err(|e| e.to_string())
     }
 
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {

@@ -17,7 +17,6 @@ mod people;
 mod registry;
 mod route;
 pub mod settings;
-pub mod signature;
 mod stack;
 pub mod translate;
 mod transport;
