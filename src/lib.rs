@@ -4,15 +4,18 @@
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod folder;
 pub mod forge;
 pub mod git;
+pub mod http;
 pub mod mask;
 pub mod runner;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod trouble;
