@@ -139,7 +139,7 @@ async fn show(
 
 /// Comments through the server's own API, as `liftlock comment` does.
 async fn approve(url: &str, commit: &crate::domain::name::CommitSha) -> Result<(), Trouble> {
-    let server = crate::cli::Server { server: url.to_owned(), token: None, json: false };
+    let server = crate::cli::Server { address: url.to_owned(), token: None, json: false };
     let body = serde_json::json!({
         "repo": REPOSITORY, "place": commit.as_str(), "body": "/approve prod", "as": MAINTAINER,
     });

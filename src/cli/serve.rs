@@ -145,14 +145,14 @@ impl Server {
         let boot = boot()?;
         let parts = Parts { store: store.clone(), hosts, artifacts, runner, settings };
         let service = Service::new(parts, boot.clone());
-        let answers = Arc::new(Answers::new(service.clone(), plain));
+        let answers = Answers::new(service.clone(), plain);
         let verify = verifier(&config.webhook_secrets);
         let app = http::app(State::new(http::Parts {
             store,
             verify_github: Arc::clone(&verify),
             verify_plain: verify,
-            reader: Arc::clone(&answers) as _,
-            acts: answers as _,
+            reader: Arc::new(answers.clone()),
+            acts: Arc::new(answers),
             access: access(config)?,
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))),
