@@ -75,7 +75,7 @@ fn run_status(
         StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
-        StageState::Succeeded => (StatusState::Success, succeeded(release, run)),
+        StageState::Succeeded => succeeded(state, release, (stage, run)),
         StageState::Skipped if stage.duty == Duty::Optional => {
             (StatusState::Success, "Skipped: optional".to_owned())
         }
@@ -95,28 +95,41 @@ fn run_status(
     }
 }
 
-fn succeeded(release: &Release, run: &StageRun) -> String {
+/// Green only as long as the commit is live: a release that was rolled away from is not (SEMANTICS §2).
+fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
+    if state.carries(&stage.name, release).is_none() {
+        let back = state.live_in(&stage.name).map_or_else(String::new, |l| format!(" to {}", l.created.version));
+        return (StatusState::Failure, format!("{} was live, then rolled back{back}", release.created.version));
+    }
     let took = match run.detail {
-        Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
-        _ => String::new(),
+        Detail::Took(ms) => format!(", deployed in {}", Span::seconds(ms.div_ceil(1_000))),
+        Detail::None
+        | Detail::Fence(_)
+        | Detail::Failed(_)
+        | Detail::Reason(_)
+        | Detail::By { .. }
+        | Detail::Newer(_) => String::new(),
     };
     let overridden =
         run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     let back = if run.kind == RunKind::Rollback { " (rolled back to)" } else { "" };
-    format!("{} is live{back}{took}{}", release.created.version, overridden.collect::<String>())
+    let text = format!("{} is live{back}{took}{}", release.created.version, overridden.collect::<String>());
+    (StatusState::Success, text)
 }
 
 /// A superseded stage follows its commit: green once a release that contains it is live there (SEMANTICS §2).
 fn superseded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
-    let shipped = state.history.get(&stage.name).and_then(|history| {
-        history.iter().filter_map(|no| state.release(*no)).find(|r| r.order() > release.order())
-    });
-    if let Some(newer) = shipped {
+    if let Some(newer) = state.carries(&stage.name, release) {
         return (StatusState::Success, format!("Shipped in {}", newer.created.version));
     }
     let newer = match run.detail {
         Detail::Newer(no) => state.version_of(no),
-        _ => "a newer release".to_owned(),
+        Detail::None
+        | Detail::Fence(_)
+        | Detail::Failed(_)
+        | Detail::Reason(_)
+        | Detail::By { .. }
+        | Detail::Took(_) => "a newer release".to_owned(),
     };
     (StatusState::Pending, format!("Superseded by {newer}, which includes this commit"))
 }

@@ -4,12 +4,12 @@ use crate::domain::approval::{approvers, default_rule, entitled, rule_for, stage
 use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::effect::Reaction;
-use crate::domain::event::{Approval, Detail, Event, Heard, Withdrawal};
+use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Withdrawal};
 use crate::domain::name::StageName;
 use crate::domain::person::Account;
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
-use crate::domain::release::{Release, StageState, Transition};
+use crate::domain::release::{Release, StageRun, StageState, Transition};
 use crate::domain::time::Span;
 use crate::domain::view;
 
@@ -43,6 +43,11 @@ impl Told {
 impl Draft {
     /// Carries a command out, or records why not; both are on the record with who said what.
     pub(super) fn hear(&mut self, spoken: &Spoken) -> Result<(), Refusal> {
+        let line = spoken.comment.as_ref().map(|comment| (comment.clone(), spoken.line.clone()));
+        if line.is_some_and(|line| self.state.heard.contains(&line)) {
+            // Hosts deliver a comment more than once (THREATS T7).
+            return Ok(());
+        }
         let (code, told) = match self.carry_out(spoken) {
             Ok(told) => ("ok", told),
             Err(bug @ (Refusal::Illegal(_) | Refusal::Missing(_) | Refusal::Full)) => return Err(bug),
@@ -132,7 +137,9 @@ impl Draft {
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let Some(run) = release.run(stage).filter(|run| run.state.waits()) else {
+        let outrun = self.state.outrun_by(&release, stage).is_some();
+        let can_start = |run: &&StageRun| run.state.waits() && (!outrun || run.kind == RunKind::Rollback);
+        let Some(run) = release.run(stage).filter(can_start) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
         let approval = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
@@ -169,17 +176,16 @@ impl Draft {
 
     /// Why this release cannot be approved any more: it is live, it is older than what is live, or it ended.
     pub(super) fn cannot_start(&self, verb: Verb, release: &Release, stage: &StageName) -> Refusal {
-        use crate::domain::decide::resolve::name;
-        let newer = self.state.live_in(stage).filter(|live| live.order() > release.order());
-        if let Some(live) = newer {
-            return Refusal::OlderThanLive {
-                release: name(release).0,
-                live: live.created.version.to_string(),
-                stage: stage.clone(),
-            };
+        let version = release.created.version.to_string();
+        if let Some(newer) = self.state.outrun_by(release, stage) {
+            let live = newer.created.version.to_string();
+            return Refusal::OlderThanLive { release: version, live, stage: stage.clone() };
+        }
+        if let (Verb::Approve, Some(Detail::Newer(newer))) = (verb, release.run(stage).map(|run| &run.detail)) {
+            return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
         let state = release.state_in(stage).map_or("not built yet", StageState::word);
-        let instead = format!("{} is {state} there.", release.created.version);
+        let instead = format!("{version} is {state} there.");
         Refusal::Nothing { verb, stage: stage.clone(), instead }
     }
 
@@ -260,7 +266,15 @@ impl Draft {
     fn hold(&mut self, spoken: &Spoken, stage: Option<&StageRef>, reason: &str) -> Result<Told, Refusal> {
         let stage = stage.map(|s| self.stage(Verb::Hold, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Write)?;
-        let by = Some(spoken.standing.person.clone());
+        let person = &spoken.standing.person;
+        let other = self.state.holds.get(&stage).and_then(|h| h.by.as_ref().map(|by| (h, by)));
+        if let Some((hold, by)) = other.filter(|(_, by)| by.id != person.id) {
+            // Taking a hold over would be a way to lift it.
+            let place = stage.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
+            let hold = format!("on hold by {} since {}: {}", by.login, hold.since.minute(), hold.reason);
+            return Err(Refusal::OnHold { place, lift: unhold_line(stage.as_ref()), hold });
+        }
+        let by = Some(person.clone());
         self.add(Event::Held { stage, by, reason: reason.to_owned() })?;
         Ok(Told::counted())
     }
@@ -272,10 +286,6 @@ impl Draft {
         let hold = self.state.holds.get(&stage).cloned();
         let holder = hold.as_ref().and_then(|h| h.by.as_ref());
         let mine = holder.is_some_and(|p| p.id == spoken.standing.person.id);
-        if !mine && spoken.standing.role < Role::Maintain {
-            let holder = holder.map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
-            return Err(Refusal::NotHolder { holder });
-        }
         let vetoes: Vec<_> = self
             .state
             .vetoes
@@ -286,6 +296,10 @@ impl Draft {
         if hold.is_none() && vetoes.is_empty() {
             return Err(Refusal::NotHeld { stage });
         }
+        if !mine && spoken.standing.role < Role::Maintain {
+            let holder = holder.map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
+            return Err(Refusal::NotHolder { holder });
+        }
         if hold.is_some() {
             self.add(Event::Unheld { stage, by: Some(spoken.standing.person.clone()) })?;
         }
@@ -294,6 +308,10 @@ impl Draft {
         }
         Ok(Told::counted())
     }
+}
+
+fn unhold_line(stage: Option<&StageName>) -> String {
+    stage.map_or_else(|| "/unhold".to_owned(), |stage| format!("/unhold {stage}"))
 }
 
 /// The speaker has at least this role.

@@ -236,7 +236,9 @@ impl Draft {
         };
         self.move_stage(no, stage, by, detail)?;
         if let StageEnd::Tampered(why) = end {
-            self.veto(no, stage, why)?;
+            for stage in self.release(no)?.stages.keys() {
+                self.veto(no, stage, why)?;
+            }
             self.add(Event::Alarm {
                 release: Some(no),
                 code: "digest_mismatch".to_owned(),
@@ -245,11 +247,21 @@ impl Draft {
         }
         match (by.1, run.kind) {
             (StageState::Succeeded, RunKind::Rollback) => self.after_rollback(no, stage),
+            (StageState::Succeeded, RunKind::Deploy | RunKind::Redeploy) => self.after_promotion(stage),
             (StageState::Errored, _) if !matches!(end, StageEnd::Tampered(_)) => {
                 self.retry_by_itself(no, stage, run)
             }
             (StageState::TimedOut, _) => self.retry_by_itself(no, stage, run),
             _ => Ok(()),
+        }
+    }
+
+    /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
+    fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
+        let stage = Some(stage.clone());
+        match self.state.holds.get(&stage) {
+            Some(hold) if hold.by.is_none() => self.add(Event::Unheld { stage, by: None }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -261,7 +273,8 @@ impl Draft {
             .state
             .releases
             .values()
-            .filter(|r| r.order() > back.order() && r.run(stage).is_some_and(|run| run.started_at.is_some()))
+            .filter(|r| r.order() > back.order())
+            .filter(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some())))
             .map(|r| r.no())
             .collect();
         let reason = format!("rolled back to {version}");
@@ -270,6 +283,9 @@ impl Draft {
             for below in self.downstream(bad, stage)? {
                 self.veto(bad, &below, &reason)?;
             }
+        }
+        if self.state.holds.contains_key(&Some(stage.clone())) {
+            return Ok(());
         }
         self.add(Event::Held { stage: Some(stage.clone()), by: None, reason })
     }
@@ -310,7 +326,9 @@ impl Draft {
         let attempt = last.attempt.saturating_add(1);
         let stage_name = stage.clone();
         self.add(Event::StageOpened { release: no, stage: stage_name, attempt, kind, by, not_before })?;
-        if kind == RunKind::Rollback {
+        // Consent to put a release back is not consent to deploy it, and a rejection ends what went before.
+        let same = (kind == RunKind::Rollback) == (last.kind == RunKind::Rollback);
+        if !same || last.state == StageState::Rejected {
             return Ok(());
         }
         for approval in last.approvals {

@@ -36,7 +36,31 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    c05_c09_c34_e08_e13_main_job "main-job.txt"
+    a01_c05_c09_c34_e08_e13_the_same_bytes_go_from_stage_to_stage "main-job.txt"
+    c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
+    c14_cancel_what_waits_and_what_runs "cancel.txt"
+    e13_a_rejection_ends_the_attempt "reject.txt"
+    c28_nobody_approves_in_time "approval-timeout.txt"
+    t25_t27_n_of_m_with_groups_and_exclusions "approvals.txt"
+    t7_t17_t28_c28_e13_an_approval_waits_and_falls_away "approval-waits.txt"
+    d04_e12_newer_releases_supersede "supersede.txt"
+    c14_e02_queues_all_and_manual "queues.txt"
+    t31_e26_soak_and_overrides "soak.txt"
+    c08_hold_and_unhold "hold.txt"
+    t24_e24_rollback "rollback.txt"
+    t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
+    t16_t18_t21_offers_are_never_guessed "offers.txt"
+    d04_approvals_in_advance "advance-approval.txt"
+    t14_t22_strangers_and_loops_run_dry "strangers.txt"
+    b04_c09_late_and_double_pushes "late-push.txt"
+    t35_e12_tags "tags.txt"
+    t56_a_lost_worker_is_never_repeated "lost-worker.txt"
+    c27_retries_with_backoff "retries.txt"
+    t36_t37_a_commit_off_its_branch_does_not_start "off-branch.txt"
+    t44_changed_bytes_never_start "tampered.txt"
+    t29_t30_c30_policy_raised_and_lowered "policy.txt"
+    b04_a_pull_request_is_checked_once "pull-request.txt"
+    a15_c08_d12_e02_stages_of_every_shape "stages.txt"
 }
 
 fn folder() -> PathBuf {
