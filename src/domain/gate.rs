@@ -168,28 +168,26 @@ fn build_line(release: &Release) -> Line {
 impl Look<'_> {
     fn tag(&self) -> Option<Line> {
         let TagState::Moved(to) = &self.release.tag else { return None };
-        let now_at = to.as_ref().map_or_else(|| "is gone".to_owned(), |c| format!("points at {}", c.short()));
+        let commit = self.release.created.commit.short();
+        let now_at = to.as_ref().map_or_else(
+            || format!("is gone; it stood at {commit}"),
+            |c| format!("points at {}, not at {commit}", c.short()),
+        );
         Some(Line {
             next: Some("somebody restores the tag, or pushes a new version".to_owned()),
-            ..line(
-                Blocker::Tag,
-                Mark::Stop,
-                format!(
-                    "tag {} {now_at}, not at {}",
-                    self.release.created.version,
-                    self.release.created.commit.short()
-                ),
-            )
+            ..line(Blocker::Tag, Mark::Stop, format!("tag {} {now_at}", self.release.created.version))
         })
     }
 
     fn veto(&self) -> Option<Line> {
         let reason = self.state.vetoes.get(&(self.stage.name.clone(), self.release.no()))?;
+        let next = if self.state.tampered(self.release.no()) {
+            "somebody with write pushes a new release; nothing lifts this veto".to_owned()
+        } else {
+            format!("a maintainer comments `/unhold {}`, or a newer release comes", self.stage.name)
+        };
         Some(Line {
-            next: Some(format!(
-                "a maintainer comments `/unhold {}`, or a newer release comes",
-                self.stage.name
-            )),
+            next: Some(next),
             ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}"))
         })
     }
@@ -338,17 +336,20 @@ impl Look<'_> {
         let rule = rule_for(self.stage, self.run.kind)?;
         let tally = tally(&rule, self.release, self.run, self.now);
         let by = if tally.by.is_empty() { String::new() } else { format!(" ({})", tally.by.join(", ")) };
-        let mut text = format!("{} of {} approvals{by}", tally.have, tally.need);
+        // People of one group do not fill up another, so there may be enough people and not enough of some.
+        let enough = tally.have >= tally.need && !tally.complete();
+        let of = if enough { String::new() } else { format!(" of {}", tally.need) };
+        let mut text = format!("{}{of} approvals{by}", tally.have);
         for (login, why) in &tally.not_counted {
-            text.push_str(&format!("; {login} does not count: {why}"));
+            text.extend(["; ", login, " does not count: ", &why.to_string()]);
         }
         if tally.complete() {
             return Some(line(Blocker::Approval, Mark::Pass, text));
         }
-        text.push_str(&format!("; needs {}", tally.missing.join(" and ")));
+        text.extend(["; needs ", &tally.missing.join(" and ")]);
         Some(Line {
             next: Some(format!(
-                "one of them comments `/approve {} {}` before {}",
+                "one of these comments `/approve {} {}` before {}",
                 self.stage.name,
                 self.release.created.version,
                 waits_since(self.state, self.release, self.stage, self.run).plus(rule.timeout).minute()

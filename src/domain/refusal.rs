@@ -329,7 +329,7 @@ impl Refusal {
                 write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
             }
             Self::OnHold { place, lift, hold } => {
-                write!(f, "⛔ **{place} is {} already.** {} releases it.", escape(hold), inline_code(lift))
+                write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
             }
             Self::NotHolder { holder } => {
                 write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))

@@ -9,7 +9,7 @@ use crate::domain::effect::Place;
 use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::time::Timestamp;
 
 /// Where a stage run is (SEMANTICS §2).
@@ -368,6 +368,11 @@ impl Release {
         self.created.branch == other.created.branch && self.order() > other.order()
     }
 
+    /// Whether it has the other's commit in it.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.no() == other.no() || self.is_newer_than(other)
+    }
+
     /// The attempt that counts.
     pub fn run(&self, stage: &StageName) -> Option<&StageRun> {
         self.stages.get(stage).and_then(|runs| runs.last())
@@ -410,7 +415,6 @@ impl Release {
             BuildState::NotNeeded => return ReleaseState::Superseded,
             BuildState::Sealed => {}
         }
-        use crate::domain::pipeline::Duty;
         let mandatory = || {
             self.rules
                 .stages

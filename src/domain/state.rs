@@ -102,6 +102,9 @@ pub struct Alarm {
     pub text: String,
 }
 
+/// Code of the alarm about stored bytes that changed.
+pub const DIGEST_MISMATCH: &str = "digest_mismatch";
+
 /// Answers and alarms older than this many events have long been sent; the log keeps them.
 pub const TOLD_AFTER: u64 = 500;
 
@@ -198,36 +201,41 @@ impl State {
     /// The newest release of the same branch that has ever succeeded in the stage, when it is newer than this one:
     /// an older one never starts over it, except as a rollback (invariant I7).
     pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
-        self.history
-            .get(stage)?
-            .iter()
-            .filter_map(|no| self.release(*no))
-            .filter(|done| done.is_newer_than(release))
-            .max_by_key(|done| done.order())
+        self.done(stage).filter(|done| done.is_newer_than(release)).max_by_key(|done| done.order())
+    }
+
+    /// Whether stored bytes of the release were found changed: it stays vetoed for ever (THREATS T44).
+    pub fn tampered(&self, no: ReleaseNo) -> bool {
+        self.alarms.values().any(|a| a.release == Some(no) && a.code == DIGEST_MISMATCH)
     }
 
     /// Whether the commit of this release is in what runs in the stage, as far as anybody knows (SEMANTICS §2).
-    pub fn carries(&self, stage: &StageName, release: &Release) -> Option<&Arc<Release>> {
-        let contains = |other: &Release| other.no() == release.no() || other.is_newer_than(release);
-        match self.live.get(stage)? {
-            Live::Release(no, _) => self.release(*no).filter(|live| contains(live)),
-            Live::Unknown(_) => {
-                let history = self.history.get(stage).map(Vec::as_slice).unwrap_or_default();
-                history.iter().filter_map(|no| self.release(*no)).find(|done| contains(done))
-            }
+    pub fn carries(&self, stage: &StageName, release: &Release) -> bool {
+        match self.live.get(stage) {
+            Some(Live::Release(no, _)) => self.release(*no).is_some_and(|live| live.contains(release)),
+            Some(Live::Unknown(_)) => self.done(stage).any(|done| done.contains(release)),
+            None => false,
         }
+    }
+
+    /// The first release that brought the commit of this one to the stage, while the commit is live there.
+    pub fn shipped_in(&self, stage: &StageName, release: &Release) -> Option<&Arc<Release>> {
+        let first = self.done(stage).filter(|done| done.contains(release)).min_by_key(|done| done.order());
+        first.filter(|_| self.carries(stage, release))
+    }
+
+    /// Releases that succeeded in the stage, in the order in which they last did.
+    pub fn done(&self, stage: &StageName) -> impl Iterator<Item = &Arc<Release>> {
+        let history = self.history.get(stage).map(Vec::as_slice).unwrap_or_default();
+        history.iter().filter_map(|no| self.release(*no))
     }
 
     /// Releases that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed there and
     /// do not run there now (SEMANTICS §8).
     pub fn rollback_targets(&self, stage: &StageName) -> Vec<&Arc<Release>> {
-        let history = self.history.get(stage).map(Vec::as_slice).unwrap_or_default();
         let live = self.live_in(stage).map(|r| r.no());
-        let mut all: Vec<_> = history
-            .iter()
-            .filter(|no| Some(**no) != live && !self.vetoes.contains_key(&(stage.clone(), **no)))
-            .filter_map(|no| self.release(*no))
-            .collect();
+        let vetoed = |no: ReleaseNo| self.vetoes.contains_key(&(stage.clone(), no));
+        let mut all: Vec<_> = self.done(stage).filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
         all.sort_by_key(|r| r.order());
         all
     }

@@ -8,6 +8,7 @@ use crate::domain::decide::speak::{Told, needs};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::event::{Approval, Event, Overridable, RunKind};
 use crate::domain::gate::{Blocker, verdict};
+use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
@@ -53,12 +54,20 @@ impl Draft {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         };
         let outrun = self.state.outrun_by(&release, &stage).is_some() && run.kind != RunKind::Rollback;
-        if outrun || !run.state.is_bad_end() || run.state == StageState::Superseded {
+        if let Some(reason) = self.state.vetoes.get(&(stage.clone(), release.no())) {
+            let lift = if self.state.tampered(release.no()) { "Nothing lifts that.".to_owned() } else { format!("`/unhold {stage}` lifts that.") };
+            let instead = format!("{} is vetoed there: {}. {lift}", release.created.version, escape(reason));
+            return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
+        }
+        let again = run.state.is_bad_end()
+            && !matches!(run.state, StageState::Superseded | StageState::SkippedUpstream);
+        if outrun || !again {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         }
         let kind = if run.kind == RunKind::Rollback { RunKind::Rollback } else { RunKind::Redeploy };
         let by = Some(spoken.standing.person.clone());
         self.open_again(release.no(), &stage, kind, (by, None))?;
+        self.carry_on(release.no(), &stage, run)?;
         self.reopen_below(release.no(), &stage)?;
         Ok(Told::started())
     }
@@ -66,9 +75,10 @@ impl Draft {
     /// Stages that were skipped because this one failed wait for it again.
     fn reopen_below(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         for below in self.downstream(no, stage)? {
-            let skipped = self.release(no)?.state_in(&below) == Some(StageState::SkippedUpstream);
-            if skipped {
+            let last = self.run(no, &below)?;
+            if last.state == StageState::SkippedUpstream {
                 self.open_again(no, &below, RunKind::Deploy, (None, None))?;
+                self.carry_on(no, &below, &last)?;
             }
         }
         Ok(())
@@ -216,7 +226,9 @@ impl Draft {
             return Err(self.cannot_start(Verb::Override, &release, stage));
         }
         let by = Some(spoken.standing.person.clone());
+        let last = self.run(release.no(), stage)?;
         self.open_again(release.no(), stage, RunKind::Deploy, (by, None))?;
+        self.carry_on(release.no(), stage, &last)?;
         self.release(release.no())
     }
 
@@ -238,10 +250,5 @@ impl Draft {
         let stage = stage.map(|s| self.stage(Verb::Status, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Read)?;
         Ok(Told::text(view::status_markdown(&self.state, stage.as_ref(), self.now)))
-    }
-
-    /// A release whose bytes were found changed stays vetoed for ever.
-    pub(super) fn tampered(&self, no: ReleaseNo) -> bool {
-        self.state.alarms.values().any(|a| a.release == Some(no) && a.code == "digest_mismatch")
     }
 }

@@ -114,16 +114,13 @@ impl Draft {
                 (StageState::Superseded, Detail::Newer(newer)) => Some(*newer),
                 _ => None,
             });
-            match newer {
-                Some(newer) => {
-                    let by = (Transition::NewerEligible, StageState::Superseded);
-                    self.move_stage(*no, stage, by, Detail::Newer(newer))?;
-                }
-                None => {
-                    let by = (Transition::DepsBlockedForever, StageState::SkippedUpstream);
-                    self.move_stage(*no, stage, by, Detail::Reason(format!("{dead} did not succeed")))?;
-                }
-            }
+            let (by, detail) = if let Some(newer) = newer {
+                ((Transition::NewerEligible, StageState::Superseded), Detail::Newer(newer))
+            } else {
+                let reason = Detail::Reason(format!("{dead} did not succeed"));
+                ((Transition::DepsBlockedForever, StageState::SkippedUpstream), reason)
+            };
+            self.move_stage(*no, stage, by, detail)?;
         }
         Ok(())
     }
@@ -133,13 +130,15 @@ impl Draft {
         for (no, stage) in waiting {
             let Some(older) = self.state.release(*no).cloned() else { continue };
             let Some((rule, run)) = older.rule(stage).zip(older.run(stage)) else { continue };
-            if !run.state.waits() || run.kind != RunKind::Deploy {
+            if !run.state.waits() || run.kind == RunKind::Rollback {
                 continue;
             }
             // What a newer release has been through before it can never start (I7), whatever the queue says.
             let newer = match self.state.outrun_by(&older, stage) {
                 Some(done) => Some(done.no()),
-                None if rule.queue == QueuePolicy::Latest && !self.is_protected(&older, rule, run) => {
+                None if run.kind == RunKind::Deploy
+                    && rule.queue == QueuePolicy::Latest
+                    && !self.is_protected(&older, rule, run) => {
                     self.newest_eligible_after(&older, stage)
                 }
                 None => None,

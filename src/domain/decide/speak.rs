@@ -82,10 +82,10 @@ impl Draft {
         let weak = spoken.standing.role < Role::Write;
         let told = self.state.answers.values().any(|(at, h)| {
             self.now.since(*at) < RIGHTS_WINDOW
-                && h.code != "ok"
                 && h.place == spoken.place
                 && h.by.as_ref().is_some_and(|p| p.id == spoken.standing.person.id)
                 && h.reply.is_some()
+                && if weak { h.code != "ok" } else { h.code == refusal.code() }
         });
         !(told && (weak || refusal.is_about_rights()))
     }
@@ -290,14 +290,14 @@ impl Draft {
             .state
             .vetoes
             .keys()
-            .filter(|(at, no)| Some(at) == stage.as_ref() && !self.tampered(*no))
+            .filter(|(at, no)| Some(at) == stage.as_ref() && !self.state.tampered(*no))
             .cloned()
             .collect();
         if hold.is_none() && vetoes.is_empty() {
             return Err(Refusal::NotHeld { stage });
         }
         if !mine && spoken.standing.role < Role::Maintain {
-            let holder = holder.map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
+            let holder = holder.map_or_else(|| "liftlock".to_owned(), |p| p.login.to_string());
             return Err(Refusal::NotHolder { holder });
         }
         if hold.is_some() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::approval::{needed, rule_for};
-use crate::domain::event::Detail;
+use crate::domain::event::{Detail, RunKind};
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Exclusion, Stage};
@@ -81,7 +81,11 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: 
     let rule = rule_for(stage, run.kind);
     let need = rule.as_ref().map_or(0, needed);
     let plural = if need == 1 { "" } else { "s" };
-    let mut out = format!("⏳ **{version} is ready for {name}** — {need} approval{plural} needed\n");
+    let what = match run.kind {
+        RunKind::Deploy | RunKind::Redeploy => format!("{version} is ready for {name}"),
+        RunKind::Rollback => format!("{name} is to go back to {version}"),
+    };
+    let mut out = format!("⏳ **{what}** — {need} approval{plural} needed\n");
     out.push_str(&facts(release));
     let passed = stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded));
     writeln!(out, "- passed: build{}", passed.map(|p| format!(", {p}")).collect::<String>()).unwrap_or_default();
@@ -130,10 +134,13 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
+    if state.tampered(release.no()) {
+        out.push_str("These bytes never start again. Push a new release.");
+        return truncate_balanced(&out, LONGEST);
+    }
     write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
     // Which one is better said when it is asked for: vetoes come and go.
-    let done = state.history.get(name).map(Vec::as_slice).unwrap_or_default();
-    if done.iter().filter_map(|no| state.release(*no)).any(|r| release.is_newer_than(r)) {
+    if state.done(name).any(|done| release.is_newer_than(done)) {
         write!(out, " or {}", inline_code(&format!("/rollback {name} -- reason"))).unwrap_or_default();
     }
     out.push('.');

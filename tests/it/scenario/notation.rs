@@ -96,7 +96,15 @@ fn set(stage: &mut Stage, option: &str) {
         "require" => {
             let (min, of) = rest.split_once(" of ").unwrap();
             let requirement = Requirement { who: who(of), min: min.parse().unwrap() };
-            rule(stage).require.push(requirement);
+            // As a manifest without `from` reads: whoever a group asks for counts.
+            let rule = stage.approval.get_or_insert_with(|| {
+                let nobody = liftlock::domain::approval::default_rule(1);
+                ApprovalRule { from: Vec::new(), ..nobody }
+            });
+            if !rule.from.contains(&who("maintain")) {
+                rule.from.push(requirement.who.clone());
+            }
+            rule.require.push(requirement);
         }
         "distinct" => rule(stage).distinct = true,
         "not" => {

@@ -78,8 +78,11 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let until = world.now.plus(rest.parse().expect("a span: 2h"));
             let mut out = Vec::new();
             world.wait_until(until, |w, events| {
-                out.push(format!("at {}:", w.now.minute()));
-                out.extend(lines(&w.state, events).into_iter().map(|l| format!("  {l}")));
+                let rang = lines(&w.state, events);
+                if !rang.is_empty() {
+                    out.push(format!("at {}:", w.now.minute()));
+                }
+                out.extend(rang.into_iter().map(|l| format!("  {l}")));
             });
             out
         }
