@@ -217,7 +217,20 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
             StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
                 Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run), None))
             }
-            _ => None,
+            StageState::Pending
+            | StageState::Queued
+            | StageState::Running
+            | StageState::Paused
+            | StageState::AwaitingSignoff
+            | StageState::Succeeded
+            | StageState::RejectedAfterDeploy
+            | StageState::Superseded
+            | StageState::Cancelled
+            | StageState::Cancelling
+            | StageState::Skipped
+            | StageState::SkippedUpstream
+            | StageState::RollingBack
+            | StageState::RolledBack => None,
         };
         owed.extend(note.map(|(marker, body, offers)| note_effect(state, (marker, place, body), offers)));
     }

@@ -277,22 +277,9 @@ impl fmt::Display for Refusal {
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
-            Self::NeedsRole { verb, stage, needs, has } => {
-                let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
-                write!(
-                    f,
-                    "🔒 **Not done: `/{verb}`{about} needs the {} role; yours is {}.**",
-                    needs.word(),
-                    has.word()
-                )
-            }
-            Self::NotEntitled { stage, login, why, who } => write!(
-                f,
-                "🔒 **Not counted: {} {why}.** {stage} needs {}.",
-                escape(login),
-                escape(&who.join(" or "))
-            ),
-            Self::OlderThanLive { .. }
+            Self::NeedsRole { .. }
+            | Self::NotEntitled { .. }
+            | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -312,6 +299,21 @@ impl fmt::Display for Refusal {
 impl Refusal {
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NeedsRole { verb, stage, needs, has } => {
+                let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
+                write!(
+                    f,
+                    "🔒 **Not done: `/{verb}`{about} needs the {} role; yours is {}.**",
+                    needs.word(),
+                    has.word()
+                )
+            }
+            Self::NotEntitled { stage, login, why, who } => write!(
+                f,
+                "🔒 **Not counted: {} {why}.** {stage} needs {}.",
+                escape(login),
+                escape(&who.join(" or "))
+            ),
             Self::OlderThanLive { release, live, stage } => write!(
                 f,
                 "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {}.",
@@ -357,9 +359,7 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
-            | Self::NoReleaseHere
-            | Self::NeedsRole { .. }
-            | Self::NotEntitled { .. } => Ok(()),
+            | Self::NoReleaseHere => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::command::{Check, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
-use crate::domain::decide::speak::{Told, needs};
+use crate::domain::decide::speak::{Told, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::event::{Approval, Event, Overridable, RunKind};
 use crate::domain::gate::{Blocker, verdict};
@@ -108,7 +108,7 @@ impl Draft {
             None => self.for_action(spoken, &stage, |run| run.state.waits())?,
         };
         let state = release.state_in(&stage);
-        let by = self.by(spoken, None);
+        let by = by(spoken, None);
         let to = match state {
             Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => {
                 StageState::Cancelled
@@ -142,7 +142,7 @@ impl Draft {
                 .cloned()
                 .ok_or_else(|| Refusal::NoRollback { stage: stage.clone(), wanted: None })?,
         };
-        self.must_be_approver(spoken, &target, stage)?;
+        must_be_approver(spoken, &target, stage)?;
         if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
             return Err(self.cannot_start(Verb::Rollback, &target, stage));
         }

@@ -222,7 +222,7 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
-        self.must_be_approver(spoken, &release, stage)?;
+        must_be_approver(spoken, &release, stage)?;
         match release.state_in(stage) {
             Some(StageState::Queued) => {
                 self.move_stage(
@@ -235,32 +235,9 @@ impl Draft {
             Some(StageState::Pending) => {}
             _ => return Err(self.cannot_start(Verb::Reject, &release, stage)),
         }
-        let by = self.by(spoken, Some(reason));
+        let by = by(spoken, Some(reason));
         self.move_stage(release.no(), stage, (Transition::Reject, StageState::Rejected), by)?;
         Ok(Told::counted())
-    }
-
-    pub(super) fn must_be_approver(
-        &self,
-        spoken: &Spoken,
-        release: &Release,
-        stage: &StageName,
-    ) -> Result<(), Refusal> {
-        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let who = stage_approvers(rule);
-        if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
-            return Ok(());
-        }
-        Err(Refusal::NotEntitled {
-            stage: stage.clone(),
-            login: spoken.standing.person.login.to_string(),
-            why: crate::domain::approval::NotCounted::NotInRule,
-            who: who.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    pub(super) fn by(&self, spoken: &Spoken, reason: Option<&str>) -> Detail {
-        Detail::By { person: spoken.standing.person.clone(), reason: reason.map(str::to_owned) }
     }
 
     fn hold(&mut self, spoken: &Spoken, stage: Option<&StageRef>, reason: &str) -> Result<Told, Refusal> {
@@ -321,4 +298,28 @@ pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> 
         return Ok(());
     }
     Err(Refusal::NeedsRole { verb: spoken.ask.verb(), stage: stage.cloned(), needs, has })
+}
+
+/// The speaker is one of the stage's approvers.
+pub(super) fn must_be_approver(
+    spoken: &Spoken,
+    release: &Release,
+    stage: &StageName,
+) -> Result<(), Refusal> {
+    let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+    let who = stage_approvers(rule);
+    if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
+        return Ok(());
+    }
+    Err(Refusal::NotEntitled {
+        stage: stage.clone(),
+        login: spoken.standing.person.login.to_string(),
+        why: crate::domain::approval::NotCounted::NotInRule,
+        who: who.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Who said it, as the detail of a move.
+pub(super) fn by(spoken: &Spoken, reason: Option<&str>) -> Detail {
+    Detail::By { person: spoken.standing.person.clone(), reason: reason.map(str::to_owned) }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Sealed, Withdrawal};
+use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard, Sealed, Withdrawal};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
@@ -33,24 +33,11 @@ impl State {
                 self.ask_again(stage.as_ref(), at);
                 Ok(())
             }
-            Event::Vetoed { release, stage, reason } => {
-                self.vetoes.insert((stage.clone(), *release), reason.clone());
-                self.with(*release, |_| Ok(()))
-            }
-            Event::VetoLifted { release, stage } => {
-                self.vetoes.remove(&(stage.clone(), *release));
-                self.with(*release, |r| {
-                    r.ask_again(Some(stage), at);
-                    Ok(())
-                })
+            Event::Vetoed { release, .. } | Event::VetoLifted { release, .. } => {
+                self.veto(event, *release, at)
             }
             Event::Heard(heard) => {
-                if let Some(comment) = &heard.comment {
-                    Arc::make_mut(&mut self.heard).insert((comment.clone(), heard.line.clone()));
-                }
-                self.answers.insert(self.version, (at, Arc::from(heard.clone())));
-                let oldest = self.version.saturating_sub(TOLD_AFTER);
-                self.answers = self.answers.split_off(&oldest);
+                self.hear(heard, at);
                 Ok(())
             }
             Event::Alarm { release, code, text } => {
@@ -66,18 +53,48 @@ impl State {
             | Event::BuildRetried { .. }
             | Event::TagSeen { .. }
             | Event::PlaceFound { .. } => self.apply_build(event, at),
-            Event::OfferShown { .. }
-            | Event::StageOpened { .. }
-            | Event::StageMoved { .. }
-            | Event::Approved { .. }
-            | Event::ApprovalWithdrawn { .. }
-            | Event::Overridden { .. }
-            | Event::Promoted { .. } => self.apply_stage(event, at),
+            Event::StageOpened { .. } => self.open_stage(event, at),
+            Event::StageMoved { release, stage, to, .. } => {
+                self.with(*release, |r| r.move_stage(event, at))?;
+                self.note_live(*release, stage, *to, at);
+                Ok(())
+            }
+            Event::OfferShown { release, stage, attempt, .. }
+            | Event::Approved { release, stage, attempt, .. }
+            | Event::ApprovalWithdrawn { release, stage, attempt, .. }
+            | Event::Overridden { release, stage, attempt, .. }
+            | Event::Promoted { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_note(event, at);
+                Ok(())
+            }),
         }
     }
 
     fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
+    }
+
+    fn veto(&mut self, event: &Event, no: ReleaseNo, at: Timestamp) -> Result<(), Illegal> {
+        if let Event::Vetoed { stage, reason, .. } = event {
+            self.vetoes.insert((stage.clone(), no), reason.clone());
+        } else if let Event::VetoLifted { stage, .. } = event {
+            self.vetoes.remove(&(stage.clone(), no));
+        }
+        self.with(no, |r| {
+            if let Event::VetoLifted { stage, .. } = event {
+                r.ask_again(Some(stage), at);
+            }
+            Ok(())
+        })
+    }
+
+    fn hear(&mut self, heard: &Heard, at: Timestamp) {
+        if let Some(comment) = &heard.comment {
+            Arc::make_mut(&mut self.heard).insert((comment.clone(), heard.line.clone()));
+        }
+        self.answers.insert(self.version, (at, Arc::new(heard.clone())));
+        let oldest = self.version.saturating_sub(TOLD_AFTER);
+        self.answers = self.answers.split_off(&oldest);
     }
 
     /// Changes one release and notes that it changed.
@@ -143,22 +160,22 @@ impl State {
     }
 
     fn apply_check(&mut self, event: &Event) -> Result<(), Illegal> {
-        let touched = self.version;
-        match event {
-            Event::CheckAsked { commit, thread, attempt, pipeline, refused } => {
-                let progress = refused.clone().map_or(CheckProgress::Waiting, CheckProgress::Refused);
-                let pipeline = Arc::new(Pipeline::clone(pipeline));
-                let check = Check { thread: thread.clone(), attempt: *attempt, pipeline, progress, touched };
-                self.checks.insert(commit.clone(), check);
-                Ok(())
-            }
-            Event::CheckStarted { commit, attempt, fence } => {
-                self.check(commit, *attempt, CheckProgress::Running(*fence))
-            }
-            Event::CheckFinished { commit, attempt, outcome } => {
-                self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))
-            }
-            other => Err(self.illegal(format!("{} is not about a quality build", other.kind()))),
+        if let Event::CheckAsked { commit, thread, attempt, pipeline, refused } = event {
+            let check = Check {
+                thread: thread.clone(),
+                attempt: *attempt,
+                pipeline: Arc::new(Pipeline::clone(pipeline)),
+                progress: refused.clone().map_or(CheckProgress::Waiting, CheckProgress::Refused),
+                touched: self.version,
+            };
+            self.checks.insert(commit.clone(), check);
+            Ok(())
+        } else if let Event::CheckStarted { commit, attempt, fence } = event {
+            self.check(commit, *attempt, CheckProgress::Running(*fence))
+        } else if let Event::CheckFinished { commit, attempt, outcome } = event {
+            self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))
+        } else {
+            Err(self.illegal(format!("{} is not about a quality build", event.kind())))
         }
     }
 
@@ -175,74 +192,52 @@ impl State {
     }
 
     fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        match event {
-            Event::BuildStarted { release, attempt, fence } => self.with(*release, |r| {
+        if let Event::BuildFinished { release, outcome, .. } = event {
+            return self.with(*release, |r| r.end_build(outcome, at));
+        }
+        let Some(no) = event.release() else { return Err(self.illegal("a build of no release")) };
+        self.with(no, |r| {
+            if let Event::BuildStarted { attempt, fence, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Running { fence: *fence };
-                Ok(())
-            }),
-            Event::BuildRetried { release, attempt, .. } => self.with(*release, |r| {
+            } else if let Event::BuildRetried { attempt, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Waiting;
-                Ok(())
-            }),
-            Event::BuildFinished { release, outcome, .. } => {
-                self.with(*release, |r| r.end_build(outcome, at))
-            }
-            Event::TagSeen { release, commit, .. } => self.with(*release, |r| {
+            } else if let Event::PlaceFound { place, .. } = event {
+                r.place = Some(place.clone());
+            } else if let Event::TagSeen { commit, .. } = event {
                 let there = commit.as_ref() == Some(&r.created.commit);
                 if there && matches!(r.tag, TagState::Moved(_)) {
                     r.ask_again(None, at);
                 }
                 r.tag = if there { TagState::There } else { TagState::Moved(commit.clone()) };
-                Ok(())
-            }),
-            Event::PlaceFound { release, place } => self.with(*release, |r| {
-                r.place = Some(place.clone());
-                Ok(())
-            }),
-            other => Err(self.illegal(format!("{} is not about a build", other.kind()))),
-        }
+            }
+            Ok(())
+        })
     }
 
-    fn apply_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        match event {
-            Event::StageOpened { release, stage, attempt, .. } => {
-                let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
-                let head = self.head.as_ref().map(|(_, head)| Arc::clone(head));
-                self.with(*release, |r| {
-                    // What was over is judged by today's rules when it is opened again (THREATS T30).
-                    if let Some(head) = head.filter(|_| !r.is_open()) {
-                        r.tighten(&head);
-                    }
-                    let runs = r.stages.entry(stage.clone()).or_default();
-                    if runs.last().is_some_and(|last| last.attempt >= *attempt || !last.state.is_terminal()) {
-                        return Err(format!("attempt {attempt} of {stage} before the last one ended"));
-                    }
-                    runs.push(run);
-                    Ok(())
-                })
+    fn open_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        let Event::StageOpened { release, stage, attempt, .. } = event else {
+            return Err(self.illegal("not an opening"));
+        };
+        let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
+        let head = self.head.as_ref().map(|(_, head)| Arc::clone(head));
+        self.with(*release, |r| {
+            // What was over is judged by today's rules when it is opened again (THREATS T30).
+            if let Some(head) = head.filter(|_| !r.is_open()) {
+                r.tighten(&head);
             }
-            Event::StageMoved { release, stage, to, transition, .. } => {
-                self.with(*release, |r| r.move_stage(event, at))?;
-                self.note_live(*release, stage, *transition, *to, at);
-                Ok(())
+            let runs = r.stages.entry(stage.clone()).or_default();
+            if runs.last().is_some_and(|last| last.attempt >= *attempt || !last.state.is_terminal()) {
+                return Err(format!("attempt {attempt} of {stage} before the last one ended"));
             }
-            Event::OfferShown { release, stage, attempt, .. }
-            | Event::Approved { release, stage, attempt, .. }
-            | Event::ApprovalWithdrawn { release, stage, attempt, .. }
-            | Event::Overridden { release, stage, attempt, .. }
-            | Event::Promoted { release, stage, attempt, .. } => self.with(*release, |r| {
-                let run = r.run_mut(stage, *attempt)?;
-                run.take_note(event, at);
-                Ok(())
-            }),
-            other => Err(self.illegal(format!("{} is not about a stage", other.kind()))),
-        }
+            runs.push(run);
+            Ok(())
+        })
     }
 
     /// Keeps what runs where, and what a rollback may go to.
-    fn note_live(&mut self, no: ReleaseNo, stage: &StageName, by: Transition, to: StageState, at: Timestamp) {
+    fn note_live(&mut self, no: ReleaseNo, stage: &StageName, to: StageState, at: Timestamp) {
         match to {
             StageState::Succeeded => {
                 self.live.insert(stage.clone(), Live::Release(no, at));
@@ -252,11 +247,8 @@ impl State {
             }
             StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
                 // What never started has changed nothing.
-                let started = !matches!(
-                    by,
-                    Transition::Cancel | Transition::AbandonRelease | Transition::AgentWaitExpired
-                );
-                if started {
+                let run = self.release(no).and_then(|r| r.run(stage));
+                if run.is_some_and(|run| run.started_at.is_some()) {
                     self.live.insert(stage.clone(), Live::Unknown(no));
                 }
             }
@@ -331,13 +323,11 @@ impl Release {
         run.state = *to;
         run.moved_at = at;
         run.detail = detail.clone();
-        match transition {
-            Transition::Admit => run.admissions = run.admissions.saturating_add(1),
-            Transition::LockAcquired => {
-                run.started_at = Some(at);
-                run.fence = if let Detail::Fence(fence) = detail { Some(*fence) } else { None };
-            }
-            _ => {}
+        if *transition == Transition::Admit {
+            run.admissions = run.admissions.saturating_add(1);
+        } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
+            run.started_at = Some(at);
+            run.fence = Some(*fence);
         }
         Ok(())
     }
@@ -369,25 +359,20 @@ impl StageRun {
     }
 
     fn take_note(&mut self, event: &Event, at: Timestamp) {
-        match event {
-            Event::OfferShown { place, at: shown, .. } => {
-                self.offers.push(Offer { place: place.clone(), at: *shown });
-            }
-            Event::Approved { approval, .. } => {
-                self.approvals.retain(|a| a.standing.person.id != approval.standing.person.id);
-                self.approvals.push(Approval::clone(approval));
-            }
-            Event::ApprovalWithdrawn { person, why, .. } => self.withdraw(*person, *why),
-            Event::Overridden { check, by, reason, .. } => {
-                self.overrides.push(Override { check: *check, by: by.clone(), reason: reason.clone() });
-                self.asked_from = at;
-            }
-            Event::Promoted { by, .. } => {
-                self.promoted = Some(by.clone());
-                self.promoted_at = Some(at);
-                self.asked_from = at;
-            }
-            _ => {}
+        if let Event::OfferShown { place, at: shown, .. } = event {
+            self.offers.push(Offer { place: place.clone(), at: *shown });
+        } else if let Event::Approved { approval, .. } = event {
+            self.approvals.retain(|a| a.standing.person.id != approval.standing.person.id);
+            self.approvals.push(Approval::clone(approval));
+        } else if let Event::ApprovalWithdrawn { person, why, .. } = event {
+            self.withdraw(*person, *why);
+        } else if let Event::Overridden { check, by, reason, .. } = event {
+            self.overrides.push(Override { check: *check, by: by.clone(), reason: reason.clone() });
+            self.asked_from = at;
+        } else if let Event::Promoted { by, .. } = event {
+            self.promoted = Some(by.clone());
+            self.promoted_at = Some(at);
+            self.asked_from = at;
         }
     }
 

@@ -87,8 +87,11 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: 
     };
     let mut out = format!("⏳ **{what}** — {need} approval{plural} needed\n");
     out.push_str(&facts(release));
-    let passed = stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded));
-    writeln!(out, "- passed: build{}", passed.map(|p| format!(", {p}")).collect::<String>()).unwrap_or_default();
+    out.push_str("- passed: build");
+    for passed in stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
+        write!(out, ", {passed}").unwrap_or_default();
+    }
+    out.push('\n');
     if let Some(rule) = &rule {
         let groups = rule.require.iter().map(|r| format!("{} of {}", r.min, r.who));
         let anyone: Vec<String> = rule.from.iter().map(ToString::to_string).collect();

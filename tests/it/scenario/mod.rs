@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-mod invariants;
+pub mod invariants;
 mod notation;
 mod print;
-mod speak;
+pub mod speak;
 mod world;
 
 pub use world::World;

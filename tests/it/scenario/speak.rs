@@ -16,17 +16,19 @@ use super::{notation, print};
 
 /// Plays one command and gives what happened, one line per event.
 pub fn play(world: &mut World, command: &str) -> String {
+    let mut rang = Vec::new();
     let command = match command.strip_prefix("at once ") {
         Some(rest) => rest,
         None => {
             let now = world.now.plus(Span::seconds(2));
             let mut out = Vec::new();
             world.wait_until(now, |w, events| out.extend(lines(&w.state, events)));
-            assert!(out.is_empty(), "a timer rang between two commands; say `wait`: {out:?}");
+            rang = out;
             command
         }
     };
-    let mut out = act(world, command);
+    let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
+    out.extend(act(world, command));
     let shown = world.settle_host();
     out.extend(shown.iter().filter_map(print::note));
     out.join("\n")
@@ -223,7 +225,7 @@ fn comment(world: &mut World, text: &str) -> Vec<String> {
 
 /// `ana (maintain, acme/qa) on #7: /approve prod`; `\n` separates lines; `by api` has no comment.
 fn speech(world: &mut World, text: &str) -> Vec<String> {
-    let (head, body) = text.split_once(": ").expect("who on #7: what");
+    let (head, body) = text.split_once(": ").unwrap_or_else(|| panic!("not a command: {text}"));
     let (who, place) = head.split_once(" on ").unwrap_or((head.trim_end_matches(" by api"), "api"));
     let (login, traits) = who.split_once(" (").unwrap_or((who, ""));
     {
