@@ -300,3 +300,6 @@ fn seat_somebody(
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
+mod people;
 mod postgres;
 mod properties;
 mod store;

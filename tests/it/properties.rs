@@ -104,8 +104,16 @@ fn history() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// Enough to find what a change breaks within seconds; more with `PROPTEST_CASES`.
+fn cases(few: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let asked = default.cases != 256;
+    let cases = if asked { default.cases } else { few };
+    ProptestConfig { cases, failure_persistence: None, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn e12_e26_t24_random_histories_keep_the_invariants(history in history()) {
@@ -115,6 +123,11 @@ proptest! {
         }
         invariants::replays(&world.log, &world.state, world.now);
     }
+
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
 
     #[test]
     fn t56_every_prefix_of_a_history_owes_what_was_owed_then(history in history()) {

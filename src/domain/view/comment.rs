@@ -137,13 +137,19 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
-    if state.tampered(release.no()) {
+    // This attempt found it, that is: another one that failed before stays as it was told.
+    let found = matches!(&run.detail, Detail::Reason(why) if state.alarms.values().any(|a| a.text == *why));
+    if found && state.tampered(release.no()) {
         out.push_str("These bytes never start again. Push a new release.");
         return truncate_balanced(&out, LONGEST);
     }
     write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
-    // Which one is better said when it is asked for: vetoes come and go.
-    if state.done(name).any(|done| release.is_newer_than(done)) {
+    // To which release is better said when it is asked for: vetoes come and go, and this is written once.
+    let before = |done: &Release| {
+        let runs = done.stages.get(name).map(Vec::as_slice).unwrap_or_default();
+        runs.iter().any(|r| r.state == StageState::Succeeded && r.moved_at <= run.moved_at)
+    };
+    if state.done(name).any(|done| release.is_newer_than(done) && before(done)) {
         write!(out, " or {}", inline_code(&format!("/rollback {name} -- reason"))).unwrap_or_default();
     }
     out.push('.');

@@ -82,10 +82,14 @@ pub fn after_step(before: &State, after: &State, now: Timestamp) {
 /// Every wait has a line that says who can do what, or until when, or on what it depends.
 fn explains_itself(state: &State, release: &Release, stage: &liftlock::domain::name::StageName, now: Timestamp) {
     let run = release.run(stage).unwrap();
-    if run.state != StageState::Pending {
+    if !run.state.waits() {
         return;
     }
     let verdict = verdict(state, release, release.rule(stage).unwrap(), now);
+    if run.state == StageState::Queued {
+        assert!(verdict.open(), "{stage} is queued and something blocks it");
+        return;
+    }
     assert!(!verdict.open(), "{stage} is pending and nothing blocks it");
     for line in verdict.blockers() {
         assert!(!line.text.is_empty());

@@ -32,6 +32,8 @@ pub struct World {
     pub comments: Vec<(CommentId, Spoken)>,
     pub changed: BTreeSet<CommentId>,
     pub rewritten: bool,
+    /// What commits say about their date.
+    pub epoch_s: i64,
     pub tags: BTreeMap<String, Option<CommitSha>>,
     /// Pull requests by the commit that merged them.
     pub merged: BTreeMap<CommitSha, String>,
@@ -66,6 +68,7 @@ impl World {
             comments: Vec::new(),
             changed: BTreeSet::new(),
             rewritten: false,
+            epoch_s: 1_772_000_000,
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
             running: Vec::new(),
@@ -206,7 +209,7 @@ impl World {
             taken: Vec::new(),
             pipeline: Box::new(self.pipeline.clone().expect("a pipeline first")),
             manifest: digest(99),
-            epoch_s: 1_772_000_000,
+            epoch_s: self.epoch_s,
             included_in,
         }
     }
