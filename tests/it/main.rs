@@ -4,7 +4,13 @@
 mod github;
 #[cfg(test)]
 mod github_client;
+#[cfg(test)]
+mod people;
 mod postgres;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod scenario;
 mod store;
