@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod domain;
 pub mod forge;
+pub mod http;
 pub mod secret;
 pub mod store;
+pub mod telemetry;
 pub mod trouble;
