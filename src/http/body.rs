@@ -15,11 +15,11 @@ const FIRST: usize = 16 << 10;
 
 /// Bytes that all bodies in flight may hold together.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Semaphore>);
+pub(super) struct Budget(Arc<Semaphore>);
 
 impl Budget {
     /// A budget of this many bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
@@ -32,9 +32,9 @@ impl Budget {
 
 /// A body and its share of the budget, which it gives back when it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Held {
     /// The raw bytes.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     share: OwnedSemaphorePermit,
 }
 
@@ -54,16 +54,16 @@ impl Held {
 
 /// How much of a body is taken.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub(super) struct Bounds {
     /// Bytes at most.
-    pub bytes: usize,
+    pub(super) bytes: usize,
     /// All of it within this time.
-    pub within: Span,
+    pub(super) within: Span,
 }
 
 /// Reads a whole body. A length that is too large is refused before the first byte, and a claimed length reserves
 /// nothing: only bytes that came count against the budget (STORAGE §5, row 21).
-pub async fn read(headers: &HeaderMap, body: Body, bounds: Bounds, budget: &Budget) -> Result<Held, Fault> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds, budget: &Budget) -> Result<Held, Fault> {
     let claimed = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let limit = u64::try_from(bounds.bytes).unwrap_or(u64::MAX);
     if claimed.is_some_and(|length| length > limit) {

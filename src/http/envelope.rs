@@ -40,7 +40,7 @@ fn wants_page(request: &Request) -> bool {
 }
 
 /// The outermost layer.
-pub async fn envelope(
+pub(super) async fn envelope(
     extract::State(state): extract::State<State>,
     request: Request,
     next: Next,

@@ -9,12 +9,12 @@ use crate::http::error::Fault;
 use crate::trouble::{Outcome, Trouble};
 
 /// `GET /healthz`: the process answers.
-pub async fn alive() -> &'static str {
+pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
 /// `GET /readyz`: a webhook sent now could be stored.
-pub async fn ready(extract::State(state): extract::State<State>) -> Response {
+pub(super) async fn ready(extract::State(state): extract::State<State>) -> Response {
     let (what, trouble) = match (state.store().ping().await, room(&state)) {
         (Err(trouble), _) => ("not ready: the database does not answer\n", trouble),
         (Ok(()), Err(trouble)) => ("not ready: the disk is full\n", trouble),
@@ -41,7 +41,7 @@ fn room(state: &State) -> Outcome<()> {
 }
 
 /// `GET /metrics`: `OpenMetrics` text; behind the guard, for the version and the names of lanes are nobody's business.
-pub async fn metrics(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
+pub(super) async fn metrics(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
     let counts = state.store().stats().await?;
     let text = state.metrics().text(&counts)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

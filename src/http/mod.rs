@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Span, Timestamp};
+use crate::http::api::{Acts, Reader};
 use crate::http::body::Budget;
 use crate::http::error::{Fault, Why};
 use crate::http::session::{Access, Needs, Right};
@@ -21,15 +22,20 @@ use crate::http::webhook::Verify;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub mod api;
 pub mod error;
 pub mod serve;
 pub mod session;
+pub mod view;
 pub mod webhook;
 
+mod assets;
 mod body;
 mod envelope;
+mod extract;
 mod health;
 mod pages;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +93,10 @@ pub struct Parts {
     pub verify_github: Verify,
     /// Checks the signature of `POST /webhook/plain`.
     pub verify_plain: Verify,
+    /// Where the page of one release comes from.
+    pub reader: Arc<dyn Reader>,
+    /// What people can make the program do.
+    pub acts: Arc<dyn Acts>,
     /// How people prove that they may come in.
     pub access: Access,
     /// The bounds.
@@ -107,6 +117,7 @@ struct Inner {
     parts: Parts,
     budget: Budget,
     hooks: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     requests: AtomicU64,
 }
 
@@ -125,7 +136,8 @@ impl State {
     pub fn new(parts: Parts) -> Self {
         let budget = Budget::new(parts.limits.bodies);
         let hooks = Arc::new(Semaphore::new(parts.limits.hooks));
-        Self(Arc::new(Inner { parts, budget, hooks, requests: AtomicU64::new(0) }))
+        let streams = Arc::new(Semaphore::new(parts.limits.streams));
+        Self(Arc::new(Inner { parts, budget, hooks, streams, requests: AtomicU64::new(0) }))
     }
 
     fn store(&self) -> &Store {
@@ -161,6 +173,23 @@ impl State {
         Arc::clone(if source == "github" { &parts.verify_github } else { &parts.verify_plain })
     }
 
+    fn reader(&self) -> &dyn Reader {
+        self.0.parts.reader.as_ref()
+    }
+
+    fn acts(&self) -> &dyn Acts {
+        self.0.parts.acts.as_ref()
+    }
+
+    fn shutdown(&self) -> &CancellationToken {
+        &self.0.parts.shutdown
+    }
+
+    fn stream_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let place = Arc::clone(&self.0.streams).try_acquire_owned();
+        place.map_err(|_| Fault::busy("as many streams are open as may be"))
+    }
+
     async fn hook_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let place = Arc::clone(&self.0.hooks).acquire_owned().await;
         place.map_err(|_| Fault::busy("the door for webhooks is closed"))
@@ -182,6 +211,7 @@ struct Route {
 
 const PUBLIC: Needs = Needs::Nothing;
 const READ: Needs = Needs::Right(Right::Read);
+const ACT: Needs = Needs::Right(Right::Act);
 
 fn route(method: &'static str, path: &'static str, needs: Needs, serves: MethodRouter<State>) -> Route {
     Route { method, path, needs, serves }
@@ -194,7 +224,31 @@ fn table() -> Vec<Route> {
         route("GET", "/readyz", PUBLIC, get(health::ready)),
         route("POST", "/webhook/github", PUBLIC, post(webhook::github)),
         route("POST", "/webhook/plain", PUBLIC, post(webhook::plain)),
+        route("GET", "/assets/{file}", PUBLIC, get(assets::asset)),
         route("GET", "/metrics", READ, get(health::metrics)),
+        route("GET", "/", READ, get(pages::overview)),
+        route("GET", "/pipelines/{repo}/{pipeline}", READ, get(pages::pipeline)),
+        route("GET", "/releases/{repo}/{pipeline}/{no}", READ, get(pages::release)),
+        route("GET", "/logs/{*id}", READ, get(pages::log)),
+        route("GET", "/events", READ, get(pages::events)),
+        route("GET", "/deliveries", READ, get(pages::deliveries)),
+        route("GET", "/deliveries/{seq}", READ, get(pages::delivery)),
+        route("GET", "/deliveries/{seq}/raw", READ, get(pages::raw)),
+        route("POST", "/deliveries/{seq}/replay", ACT, post(pages::replay)),
+        route("GET", "/streams/events", READ, get(stream::events)),
+        route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
+        route("GET", "/api/pipelines", READ, get(api::pipelines)),
+        route("GET", "/api/releases", READ, get(api::releases)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
+        route("GET", "/api/status", READ, get(api::status)),
+        route("GET", "/api/events", READ, get(api::events)),
+        route("GET", "/api/deliveries", READ, get(api::deliveries)),
+        route("GET", "/api/deliveries/{seq}", READ, get(api::delivery)),
+        route("POST", "/api/deliveries/{seq}/replay", ACT, post(api::replay)),
+        route("GET", "/api/logs/{*id}", READ, get(api::log)),
+        route("POST", "/api/comments", ACT, post(api::comment)),
+        route("POST", "/api/ask", ACT, post(api::ask)),
     ]
 }
 

@@ -1,18 +1,14 @@
 //! Tests of the doors, one request at a time.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{Request, Response, StatusCode};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::BodyExt as _;
 use sha2::Sha256;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -22,6 +18,9 @@ use crate::secret::Secret;
 use crate::store::Settings;
 
 mod doors;
+mod pages;
+mod program;
+mod sample;
 
 const HOOK_SECRET: &str = "a webhook secret of some length";
 const READER: &str = "reader-token-0123456789";
@@ -86,6 +85,8 @@ impl Site {
             store: store.clone(),
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
+            reader: Arc::new(sample::Engine),
+            acts: Arc::new(sample::Engine),
             access,
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new("1.2.3")),

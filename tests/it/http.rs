@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
-use liftlock::http::session::Access;
+use liftlock::http::api::{Acts, Ask, Comment, Reader, Reply};
+use liftlock::http::session::{Access, Caller};
+use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
 use liftlock::store::{Settings, Store};
 use liftlock::telemetry::Metrics;
+use liftlock::trouble::{Outcome, Trouble};
 use sha2::Sha256;
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,6 +42,25 @@ fn verify(header: Option<&str>, body: &[u8]) -> bool {
 
 fn noon() -> Timestamp {
     Timestamp::parse("2026-03-06T12:00:00Z").unwrap()
+}
+
+/// Nothing here asks for a release or says a command.
+struct NoEngine;
+
+impl Reader for NoEngine {
+    fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+}
+
+impl Acts for NoEngine {
+    fn say(&self, _: Comment, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn act(&self, _: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
 }
 
 struct Running {
@@ -70,6 +93,8 @@ impl Running {
             store: store.clone(),
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
+            reader: Arc::new(NoEngine),
+            acts: Arc::new(NoEngine),
             access: Access::Loopback,
             limits: limits.clone(),
             metrics: Arc::new(Metrics::new("0")),
