@@ -32,6 +32,7 @@ pub(super) async fn asset(At(file): At<String>) -> Result<Response, Fault> {
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(Fault::new(Why::NotFound)),
     };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers =
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, text).into_response())
 }

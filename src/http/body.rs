@@ -63,7 +63,12 @@ pub(super) struct Bounds {
 
 /// Reads a whole body. A length that is too large is refused before the first byte, and a claimed length reserves
 /// nothing: only bytes that came count against the budget (STORAGE §5, row 21).
-pub(super) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds, budget: &Budget) -> Result<Held, Fault> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    bounds: Bounds,
+    budget: &Budget,
+) -> Result<Held, Fault> {
     let claimed = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let limit = u64::try_from(bounds.bytes).unwrap_or(u64::MAX);
     if claimed.is_some_and(|length| length > limit) {

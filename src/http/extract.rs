@@ -23,7 +23,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<State> for At<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Fault> {
         let path = Path::from_request_parts(parts, state).await;
-        path.map(|Path(path)| Self(path)).map_err(|_| Fault::malformed("The address has a part that cannot be read."))
+        path.map(|Path(path)| Self(path))
+            .map_err(|_| Fault::malformed("The address has a part that cannot be read."))
     }
 }
 

@@ -38,7 +38,6 @@ struct Times(Timestamp);
 
 impl Times {
     /// A `<time>` with the exact moment behind a few words.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     fn ago(&self, at: impl std::borrow::Borrow<Timestamp>) -> Safe<String> {
         let at = *at.borrow();
         let words = if at > self.0 {
@@ -82,7 +81,12 @@ pub(super) struct FaultPage<'a> {
 impl<'a> FaultPage<'a> {
     pub(super) fn new(why: Why, message: &'a str, request: &'a str) -> Self {
         let status = why.status();
-        Self { status: status.as_u16(), headline: status.canonical_reason().unwrap_or("Refused"), message, request }
+        Self {
+            status: status.as_u16(),
+            headline: status.canonical_reason().unwrap_or("Refused"),
+            message,
+            request,
+        }
     }
 }
 

@@ -110,7 +110,9 @@ impl Live {
             match self.look().await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(trouble) => tracing::debug!(error = trouble.chain(), "a stream could not be continued yet"),
+                Err(trouble) => {
+                    tracing::debug!(error = trouble.chain(), "a stream could not be continued yet");
+                }
             }
             tokio::select! {
                 () = ending.cancelled() => return None,

@@ -33,9 +33,17 @@ impl Light {
             "live" | "succeeded" | "released" | "done" => Self::Good,
             "running" | "building" | "active" | "rolling_back" | "cancelling" | "queued" => Self::Moving,
             "paused" | "awaiting_signoff" | "awaiting_sign_off" => Self::Asking,
-            "failed" | "errored" | "timed_out" | "rejected" | "rejected_after_deploy" | "build_failed"
-            | "rolled_back" | "poison" => Self::Bad,
-            "superseded" | "cancelled" | "skipped" | "skipped_upstream" | "abandoned" | "ignored" => Self::Off,
+            "failed"
+            | "errored"
+            | "timed_out"
+            | "rejected"
+            | "rejected_after_deploy"
+            | "build_failed"
+            | "rolled_back"
+            | "poison" => Self::Bad,
+            "superseded" | "cancelled" | "skipped" | "skipped_upstream" | "abandoned" | "ignored" => {
+                Self::Off
+            }
             // Waiting, pending, ready, new; and a state of a newer program shows its own word.
             _ => Self::Waiting,
         }
@@ -330,6 +338,7 @@ pub struct EventLine {
     pub text: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.rfc3339())
 }
@@ -456,7 +465,7 @@ pub fn plain_line(text: &str) -> String {
 pub(super) fn spans(text: impl AsRef<str>) -> Vec<(bool, String)> {
     let text = plain_line(text.as_ref());
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         // One backtick is without its partner: nothing is code.
         return vec![(false, text)];
     }

@@ -165,7 +165,9 @@ fn concrete(path: &str) -> String {
     path.replace("{stream}", "s")
         .replace("{no}", "1")
         .replace("{seq}", "1")
-        .replace("{*id}", "l").replace("{repo}", "r").replace("{pipeline}", "p")
+        .replace("{*id}", "l")
+        .replace("{repo}", "r")
+        .replace("{pipeline}", "p")
         .replace("{file}", "x")
 }
 

@@ -68,7 +68,9 @@ async fn a_release_is_found_by_version_commit_and_number() {
     assert_eq!(why["why"][0]["lines"][2]["mark"], "stop");
     let other = site.json("/api/releases/github:4211/api/142/why?stage=qa").await;
     assert_eq!(other["why"], json!([]));
-    for wrong in ["/api/status?commit=abc", "/api/status?commit=zzzzzzzz", "/api/status", "/api/events?since=1"] {
+    for wrong in
+        ["/api/status?commit=abc", "/api/status?commit=zzzzzzzz", "/api/status", "/api/events?since=1"]
+    {
         let answer = site.send(local(Request::get(wrong)).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
         assert_eq!(answer.json()["error"]["code"], "malformed");
@@ -138,8 +140,15 @@ async fn a_stream_resumes_where_it_was_cut_and_follows_what_comes() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
     let text = until(&mut body, "id: 6").await;
-    assert!(text.contains("event: line") && text.contains("data: $ ./deploy staging") && !text.contains("id: 4\n"));
-    site.store.append_log("github:4211/api/142/staging/2", 7, &["done\r\nfake: line".to_owned()]).await.unwrap();
+    assert!(
+        text.contains("event: line")
+            && text.contains("data: $ ./deploy staging")
+            && !text.contains("id: 4\n")
+    );
+    site.store
+        .append_log("github:4211/api/142/staging/2", 7, &["done\r\nfake: line".to_owned()])
+        .await
+        .unwrap();
     let text = until(&mut body, "id: 7").await + &until(&mut body, "\n\n").await;
     assert!(!text.contains("\nfake:"), "{text}");
 

@@ -24,7 +24,11 @@ pub(crate) struct Engine;
 impl Reader for Engine {
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async move {
-            if stream == STREAM && no == 142 { Ok(page()) } else { Err(Trouble::not_found("there is no such release")) }
+            if stream == STREAM && no == 142 {
+                Ok(page())
+            } else {
+                Err(Trouble::not_found("there is no such release"))
+            }
         })
     }
 }
@@ -90,6 +94,7 @@ fn stages(stream: &str, no: u32, rows: &[(&str, &str, &str, u64)]) -> Vec<Row> {
 }
 
 /// Two pipelines with releases in every state.
+#[expect(clippy::too_many_lines, reason = "it is data")]
 pub(crate) fn rows() -> Vec<Row> {
     let pipeline = |stream: &str, repo: &str, name: &str| {
         Row::Pipeline(PipelineRow {
@@ -105,45 +110,83 @@ pub(crate) fn rows() -> Vec<Row> {
         pipeline(STREAM, "acme/payments", "api"),
         pipeline(web, "acme/storefront", "web"),
         pipeline("github:4213/docs", "acme/handbook", "docs"),
-        release(STREAM, 143, ("1.24.1", "building", "Retry card captures that time out"), before(Span::minutes(2))),
+        release(
+            STREAM,
+            143,
+            ("1.24.1", "building", "Retry card captures that time out"),
+            before(Span::minutes(2)),
+        ),
         release(STREAM, 142, ("1.24.0", "active", "Idempotency keys for refunds (#812)"), hours(3)),
         release(STREAM, 141, ("1.23.3", "superseded", "Bump rustls to 0.23.31"), hours(7)),
         release(STREAM, 140, ("1.23.2", "released", "Round half to even in settlement totals"), hours(74)),
         release(web, 58, ("2.9.1", "failed", "Checkout: show the delivery day"), before(Span::minutes(9))),
-        release(web, 57, ("2.9.0", "active", "Search as you type, with keyboard support throughout"), hours(26)),
+        release(
+            web,
+            57,
+            ("2.9.0", "active", "Search as you type, with keyboard support throughout"),
+            hours(26),
+        ),
         release(web, 56, ("2.8.4", "released", "Fix the cart badge on Safari"), hours(220)),
     ];
-    all.extend(stages(STREAM, 143, &[
-        ("dev", "waiting", "waits for the build", 0),
-        ("staging", "waiting", "dev has not succeeded", 0),
-        ("prod", "waiting", "staging has not succeeded", 0),
-    ]));
-    all.extend(stages(STREAM, 142, &[
-        ("dev", "live", "deployed and tested in 1m12s", 3),
-        ("staging", "live", "deployed and tested in 4m12s", 2),
-        ("prod", "waiting", "1 of 2 approvals; missing: 1 of acme/release", 1),
-    ]));
-    all.extend(stages(STREAM, 141, &[
-        ("dev", "live", "deployed and tested in 1m09s", 7),
-        ("staging", "superseded", "1.24.0 includes it", 5),
-        ("prod", "superseded", "1.24.0 includes it", 5),
-    ]));
-    all.extend(stages(STREAM, 140, &[
-        ("dev", "live", "deployed and tested in 1m15s", 74),
-        ("staging", "live", "deployed and tested in 4m01s", 73),
-        ("prod", "live", "approved by ana and bo", 72),
-    ]));
-    all.extend(stages(web, 58, &[
-        ("preview", "failed", "`npm test` said no (exit 1)", 0),
-        ("canary", "skipped_upstream", "", 0),
-        ("prod", "skipped_upstream", "", 0),
-    ]));
-    all.extend(stages(web, 57, &[
-        ("preview", "live", "", 26),
-        ("canary", "running", "deploying to eu-west, step 2 of 3", 0),
-        ("prod", "awaiting_signoff", "held by ann: \"Black Friday\"", 20),
-    ]));
-    all.extend(stages(web, 56, &[("preview", "live", "", 220), ("canary", "live", "", 219), ("prod", "live", "", 216)]));
+    all.extend(stages(
+        STREAM,
+        143,
+        &[
+            ("dev", "waiting", "waits for the build", 0),
+            ("staging", "waiting", "dev has not succeeded", 0),
+            ("prod", "waiting", "staging has not succeeded", 0),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        142,
+        &[
+            ("dev", "live", "deployed and tested in 1m12s", 3),
+            ("staging", "live", "deployed and tested in 4m12s", 2),
+            ("prod", "waiting", "1 of 2 approvals; missing: 1 of acme/release", 1),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        141,
+        &[
+            ("dev", "live", "deployed and tested in 1m09s", 7),
+            ("staging", "superseded", "1.24.0 includes it", 5),
+            ("prod", "superseded", "1.24.0 includes it", 5),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        140,
+        &[
+            ("dev", "live", "deployed and tested in 1m15s", 74),
+            ("staging", "live", "deployed and tested in 4m01s", 73),
+            ("prod", "live", "approved by ana and bo", 72),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        58,
+        &[
+            ("preview", "failed", "`npm test` said no (exit 1)", 0),
+            ("canary", "skipped_upstream", "", 0),
+            ("prod", "skipped_upstream", "", 0),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        57,
+        &[
+            ("preview", "live", "", 26),
+            ("canary", "running", "deploying to eu-west, step 2 of 3", 0),
+            ("prod", "awaiting_signoff", "held by ann: \"Black Friday\"", 20),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        56,
+        &[("preview", "live", "", 220), ("canary", "live", "", 219), ("prod", "live", "", 216)],
+    ));
     all
 }
 
@@ -165,7 +208,12 @@ fn why() -> Vec<StageWhy> {
                 Some("A member of acme/release comments `/approve prod`."),
                 None,
             ),
-            line(Mark::Wait, "the window opens Mon 09:00 Europe/Oslo", None, Some(noon().plus(Span::hours(68)))),
+            line(
+                Mark::Wait,
+                "the window opens Mon 09:00 Europe/Oslo",
+                None,
+                Some(noon().plus(Span::hours(68))),
+            ),
         ],
     }]
 }
@@ -183,12 +231,19 @@ fn page_stages() -> Vec<StageBox> {
     };
     vec![
         stage("dev", "live", "Deployed and tested in 1m12s.", 3, Some("github:4211/api/142/dev/1")),
-        stage("staging", "live", "Deployed and tested in 4m12s; attempt 1 failed at \"smoke\".", 2, Some("github:4211/api/142/staging/2")),
+        stage(
+            "staging",
+            "live",
+            "Deployed and tested in 4m12s; attempt 1 failed at \"smoke\".",
+            2,
+            Some("github:4211/api/142/staging/2"),
+        ),
         stage("prod", "waiting", "1 of 2 approvals; then the window, Mon 09:00 Europe/Oslo.", 1, None),
     ]
 }
 
 /// The release everybody waits for.
+#[expect(clippy::too_many_lines, reason = "it is data")]
 pub(crate) fn page() -> ReleasePage {
     let change = |commit: &str, subject: &str, author: &str| ChangeLine {
         commit: commit.to_owned(),
@@ -224,7 +279,9 @@ pub(crate) fn page() -> ReleasePage {
             ("started by".to_owned(), "push by bo".to_owned()),
             ("policy".to_owned(), "liftlock.yaml at 9fceb02".to_owned()),
         ],
-        commit_url: Link::new("https://github.com/acme/payments/commit/9fceb02d0ae598e95dc970b74767f19372d61af8"),
+        commit_url: Link::new(
+            "https://github.com/acme/payments/commit/9fceb02d0ae598e95dc970b74767f19372d61af8",
+        ),
         build_log: Some("github:4211/api/142/build/1".to_owned()),
         stages: page_stages(),
         why: why(),
@@ -252,12 +309,24 @@ pub(crate) fn page() -> ReleasePage {
             },
         ],
         artifacts: vec![
-            ArtifactLine { alias: "api.tar.zst".to_owned(), digest: format!("sha256:{}", "5a4b3c2d".repeat(8)), size: 18_437_120 },
-            ArtifactLine { alias: "migrations".to_owned(), digest: format!("sha256:{}", "9e8d7c6b".repeat(8)), size: 40_213 },
+            ArtifactLine {
+                alias: "api.tar.zst".to_owned(),
+                digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
+                size: 18_437_120,
+            },
+            ArtifactLine {
+                alias: "migrations".to_owned(),
+                digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
+                size: 40_213,
+            },
         ],
         changes: vec![
             change("9fceb02d0ae598e95dc970b74767f19372d61af8", "Idempotency keys for refunds (#812)", "bo"),
-            change("4be1c2a77b0c9a0f0e1d2c3b4a5968778695a4b3", "Reject refunds above the captured amount", "bo"),
+            change(
+                "4be1c2a77b0c9a0f0e1d2c3b4a5968778695a4b3",
+                "Reject refunds above the captured amount",
+                "bo",
+            ),
             change("c0ffee0123456789abcdef0123456789abcdef01", "Document the refund states", "cy"),
         ],
         changes_left_out: 11,
@@ -289,7 +358,11 @@ pub(crate) async fn fill(store: &Store) {
     ];
     let append = Append { stream: STREAM.to_owned(), expect: 0, events, at: hours(1) };
     store.commit(Step { rows: rows(), appends: vec![append], ..Step::default() }).await.unwrap();
-    for (guid, event, repo) in [("72d3162e-cc78-11e3-81ab-4c9367dc0958", "push", Some("acme/payments")), ("8d1c", "issue_comment", None), ("9f00", "ping", None)] {
+    for (guid, event, repo) in [
+        ("72d3162e-cc78-11e3-81ab-4c9367dc0958", "push", Some("acme/payments")),
+        ("8d1c", "issue_comment", None),
+        ("9f00", "ping", None),
+    ] {
         let new = NewDelivery {
             source: "github".to_owned(),
             guid: guid.to_owned(),
@@ -301,7 +374,14 @@ pub(crate) async fn fill(store: &Store) {
         };
         store.put_delivery(new).await.unwrap();
     }
-    let lines = ["$ cargo build --release", "   Compiling api v1.24.0 (/build/api)", "    Finished `release` profile [optimized] target(s) in 41.20s", "", "$ ./deploy staging", "10 of 10 healthy"];
+    let lines = [
+        "$ cargo build --release",
+        "   Compiling api v1.24.0 (/build/api)",
+        "    Finished `release` profile [optimized] target(s) in 41.20s",
+        "",
+        "$ ./deploy staging",
+        "10 of 10 healthy",
+    ];
     let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     store.append_log("github:4211/api/142/staging/2", 1, &lines).await.unwrap();
 }
