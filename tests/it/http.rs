@@ -21,7 +21,7 @@ use liftlock::trouble::{Outcome, Trouble};
 use sha2::Sha256;
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +103,7 @@ impl Running {
             boot: "it".to_owned(),
             shutdown: shutdown.clone(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let at = listener.local_addr().unwrap();
         let server = tokio::spawn(serve::serve(listener, app(state), limits, shutdown.clone()));
         Self { at, store, folder, shutdown, server }
