@@ -22,7 +22,6 @@ use crate::http::webhook::Verify;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-pub mod answers;
 pub mod api;
 pub mod error;
 pub mod serve;
@@ -112,6 +111,15 @@ pub struct Parts {
     pub boot: String,
     /// Ends streams when the program does.
     pub shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("access", &self.access)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Inner {
@@ -251,6 +259,11 @@ fn table() -> Vec<Route> {
         route("POST", "/api/comments", ACT, post(api::comment)),
         route("POST", "/api/ask", ACT, post(api::ask)),
     ]
+}
+
+/// Method, path and needs of every address, for the documentation and for whoever checks it.
+pub fn addresses() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
+    table().into_iter().map(|route| (route.method, route.path, route.needs))
 }
 
 /// The router, ready for [`serve::serve`] or for one request of a test.

@@ -1,16 +1,3 @@
 //! The one integration-test binary.
 
-#[cfg(test)]
-mod github;
-#[cfg(test)]
-mod github_client;
-#[cfg(test)]
-mod people;
-mod postgres;
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod samples;
-#[cfg(test)]
-mod scenario;
-mod store;
+mod http;
