@@ -5,3 +5,4 @@ mod github_client;
 mod postgres;
 mod samples;
 mod store;
+mod tidy;
