@@ -1,7 +1,7 @@
 //! Rules that no compiler checks, read off the sources; each has a test of itself on a bad source made up here.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use source::{Source, after_path, find_word, lines_with, without_comments};
 /// Most production lines of a file; more is a message about the design.
 const MAX_FILE_LINES: usize = 700;
 /// The rules are the heart of the program: at least this share of all production code, in percent.
-const MIN_DOMAIN_SHARE: usize = 40;
+const MIN_DOMAIN_SHARE: usize = 33;
 /// Fewer sources than this means that the tree was not found, and every rule would pass over nothing.
 const MIN_SOURCES: usize = 50;
 
@@ -374,24 +374,33 @@ fn a_file_that_is_too_long_is_found() {
     none(&too_long(&made_up("src/x.rs", &tested)));
 }
 
-// Most of the program is rules.
+// The rules are the largest part of the program.
 
-/// Percent of the lines of code (no tests, comments or blank lines) that are in the domain.
+/// Lines of code (no tests, comments or blank lines) by module.
+fn code_lines(sources: &[Source]) -> BTreeMap<&str, usize> {
+    let mut lines = BTreeMap::new();
+    for source in sources {
+        let count = source.production().lines().filter(|l| !l.trim().is_empty()).count();
+        *lines.entry(module_of(&source.path)).or_default() += count;
+    }
+    lines
+}
+
+/// Percent of the lines of code that are in the domain.
 fn domain_share(sources: &[Source]) -> usize {
-    let lines = |s: &Source| s.production().lines().filter(|l| !l.trim().is_empty()).count();
-    let all: usize = sources.iter().map(lines).sum();
-    let domain: usize = sources.iter().filter(|s| module_of(&s.path) == "domain").map(lines).sum();
-    domain * 100 / all.max(1)
+    let lines = code_lines(sources);
+    lines.get("domain").unwrap_or(&0) * 100 / lines.values().sum::<usize>().max(1)
 }
 
 #[test]
-fn the_rules_are_most_of_the_program() {
-    let share = domain_share(&program());
-    println!("{share} % of the production code is in the domain");
-    assert!(
-        share >= MIN_DOMAIN_SHARE,
-        "{share} % of the production code is in the domain, not {MIN_DOMAIN_SHARE} %"
-    );
+fn the_rules_are_the_largest_part_of_the_program() {
+    let sources = program();
+    let lines = code_lines(&sources);
+    let share = domain_share(&sources);
+    println!("{share} % of the production code is in the domain: {lines:?}");
+    assert!(share >= MIN_DOMAIN_SHARE, "{share} % is in the domain, less than {MIN_DOMAIN_SHARE} %: {lines:?}");
+    let largest = lines.iter().max_by_key(|(_, count)| **count).map(|(module, _)| *module);
+    assert_eq!(largest, Some("domain"), "{lines:?}");
 }
 
 #[test]
