@@ -85,7 +85,7 @@ enum Command {
     Hook(hook::Arguments),
     /// Print the log of events.
     Events(inspect::Events),
-    /// Check the log's chain of hashes.
+    /// Check the chain of hashes, or list deployments with who approved them.
     Audit(inspect::Audit),
     /// Write the read models again, from the events.
     Rebuild(inspect::Rebuild),
