@@ -113,7 +113,7 @@ fn cases(few: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn e12_e26_t24_random_histories_keep_the_invariants(history in history()) {
@@ -127,7 +127,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn t56_every_prefix_of_a_history_owes_what_was_owed_then(history in history()) {

@@ -15,18 +15,14 @@ use super::world::{Step, World, failure, sha};
 use super::{notation, print};
 
 /// Plays one command and gives what happened, one line per event.
-pub fn play(world: &mut World, command: &str) -> String {
+pub(crate) fn play(world: &mut World, command: &str) -> String {
     let mut rang = Vec::new();
-    let command = match command.strip_prefix("at once ") {
-        Some(rest) => rest,
-        None => {
-            let now = world.now.plus(Span::seconds(2));
-            let mut out = Vec::new();
-            world.wait_until(now, |w, events| out.extend(lines(&w.state, events)));
-            rang = out;
-            command
-        }
-    };
+    let at_once = command.strip_prefix("at once ");
+    if at_once.is_none() {
+        let now = world.now.plus(Span::seconds(2));
+        world.wait_until(now, |w, events| rang.extend(lines(&w.state, events)));
+    }
+    let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
     let shown = world.settle_host();
