@@ -69,6 +69,7 @@ fn command() -> impl Strategy<Value = String> {
         1 => Just("build fails at \"make\": exit 2".to_owned()),
         6 => ending.prop_map(|e| format!("work {e}").trim_end().to_owned()),
         1 => Just("work finds changed bytes".to_owned()),
+        1 => Just("race".to_owned()),
         6 => (person(), place(), verb, stage(), release())
             .prop_map(|(who, at, verb, stage, release)| {
                 let release = if ["retry", "cancel", "why", "unhold"].contains(&verb) { "" } else { &release };

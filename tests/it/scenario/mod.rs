@@ -64,6 +64,7 @@ scenarios! {
     b04_c09_late_and_double_pushes "late-push.txt"
     t35_e12_tags "tags.txt"
     t56_a_lost_worker_is_never_repeated "lost-worker.txt"
+    t56_c14_two_workers_and_one_environment "two-workers.txt"
     c27_retries_with_backoff "retries.txt"
     t36_t37_a_commit_off_its_branch_does_not_start "off-branch.txt"
     t44_changed_bytes_never_start "tampered.txt"

@@ -70,6 +70,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "stale" => stale(world),
+        "race" => race(world),
         "host" => host(world, rest),
         "comment" => comment(world, rest),
         "wait" => {
@@ -167,6 +168,16 @@ fn stale(world: &mut World) -> Vec<String> {
     let (work, fence) = world.running.last().cloned().expect("something runs");
     let step = world.finish((&work, fence - 1), &end("ok"));
     told(world, step)
+}
+
+/// Workers begin everything that is queued, as if each had read the plan at another time.
+fn race(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    for work in world.queued() {
+        let step = world.begin(&work);
+        out.extend(told(world, step));
+    }
+    or_nothing(out)
 }
 
 /// What changes on the host: `ana is read`, `takes no comments`, `takes comments`, `tag v1 at c9`, `tag v1 gone`,

@@ -12,6 +12,7 @@ use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::refusal::Refusal;
+use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 
@@ -256,6 +257,22 @@ impl World {
             })
             .filter(|work| self.running.iter().all(|(running, _)| running != work))
             .collect()
+    }
+
+    /// Every queued stage, also those that the plan makes wait for their environment.
+    pub(crate) fn queued(&self) -> Vec<Work> {
+        let runs = self.state.releases.values().flat_map(|release| {
+            release.stages.iter().filter_map(move |(stage, runs)| {
+                let run = runs.last().filter(|run| run.state == StageState::Queued)?;
+                Some(Work::Deploy {
+                    release: release.no(),
+                    stage: stage.clone(),
+                    attempt: run.attempt,
+                    admission: run.admissions,
+                })
+            })
+        });
+        runs.collect()
     }
 
     /// What the host says now, asked before a stage starts.
