@@ -4,13 +4,15 @@
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod folder;
 pub mod forge;
-pub mod git;
-pub mod mask;
-pub mod runner;
+pub mod http;
 pub mod secret;
+pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod trouble;

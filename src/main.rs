@@ -1,3 +1,7 @@
 //! The program: parse arguments, start, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    liftlock::cli::run()
+}

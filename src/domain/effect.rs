@@ -127,6 +127,19 @@ pub struct Status {
     pub description: String,
     /// The page that explains it, relative to the server's public address.
     pub path: String,
+    /// What a richer view, a check run, can show besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
+}
+
+/// What a check run can say and a plain status cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// A newer release took its place: shown as neutral (SEMANTICS §2).
+    Superseded,
+    /// It waits for people, and a button may offer the approval.
+    Offer(Offering),
 }
 
 /// The light of a status (SEMANTICS §2).

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::domain::command::VERBS;
-use crate::domain::effect::{Status, StatusState};
+use crate::domain::effect::{self, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, Overridable, RunKind};
-use crate::domain::gate::{Line, Mark, Verdict, verdict};
+use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::{Person, Standing};
@@ -42,6 +42,26 @@ pub fn stage_status(state: &State, release: &Release, stage: &Stage, now: Timest
         state: light,
         description: status_line(&text),
         path: release_path(&state.id, release.no()),
+        detail: status_detail(state, release, stage, now),
+    }
+}
+
+/// What a check run shows besides: that it is neutral, or a button.
+fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Option<effect::Detail> {
+    let run = release.run(&stage.name)?;
+    match run.state {
+        StageState::Superseded => Some(effect::Detail::Superseded),
+        StageState::Pending => {
+            let asks = verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+            asks.then(|| {
+                effect::Detail::Offer(Offering {
+                    release: release.no(),
+                    stage: stage.name.clone(),
+                    attempt: run.attempt,
+                })
+            })
+        }
+        _ => None,
     }
 }
 
@@ -183,6 +203,7 @@ pub fn build_status(state: &State, release: &Release) -> Status {
         state: light,
         description: status_line(&text),
         path: release_path(&state.id, release.no()),
+        detail: None,
     }
 }
 
@@ -205,6 +226,7 @@ pub fn check_status(state: &State, commit: &crate::domain::name::CommitSha, chec
         state: light,
         description: status_line(&text),
         path: format!("/logs/{}", check_log_id(&state.id, commit, check.attempt)),
+        detail: None,
     }
 }
 

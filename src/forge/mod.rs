@@ -1,19 +1,24 @@
 //! What liftlock asks of a host of repositories; GitHub and a plain git host answer.
 
+pub mod fact;
+pub mod github;
+pub mod plain;
+pub mod signature;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 
 use crate::domain::effect::{Place, Reaction, Status};
-use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId};
+use crate::domain::name::{
+    CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
+};
 use crate::domain::person::{Person, Standing};
 use crate::domain::time::Timestamp;
+use crate::forge::fact::Fact;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
-
-pub mod fact;
-pub mod github;
 
 /// An answer on its way.
 pub type Asked<'a, T> = BoxFuture<'a, Outcome<T>>;
@@ -107,6 +112,9 @@ pub trait Forge: Debug + Send + Sync {
     /// The word before the colon in this host's repository ids: `github`, `plain`.
     fn word(&self) -> &'static str;
 
+    /// What a verified delivery of this host means; the text says why it means nothing.
+    fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String>;
+
     /// The repository as it is now; refused when the server's config does not name it.
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository>;
 
@@ -169,7 +177,12 @@ pub trait Forge: Debug + Send + Sync {
     ) -> Asked<'a, Tagged>;
 
     /// The host's account of a commit's author, as far as it says (THREATS T27: an unknown author could be anybody).
-    fn author<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, email: &'a str) -> Asked<'a, Option<Login>>;
+    fn author<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        email: &'a str,
+    ) -> Asked<'a, Option<Login>>;
 
     /// Where to fetch from, with a credential that is narrow and fresh.
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source>;

@@ -99,6 +99,13 @@ impl Mirror {
         }
     }
 
+    /// The branch that `HEAD` names, born or not; none when `HEAD` names a commit.
+    pub fn head_branch(&self) -> Outcome<Option<RefName>> {
+        let head = self.repo.find_reference("HEAD").map_err(|e| failed("read HEAD", e))?;
+        let target = head.symbolic_target().map_err(|e| failed("read HEAD", e))?;
+        Ok(target.and_then(|name| name.strip_prefix("refs/heads/")?.parse().ok()))
+    }
+
     /// Every tag that leads to a commit, sorted by name; names that [`RefName`] refuses are no version's names.
     pub fn tags(&self) -> Outcome<Vec<TagRef>> {
         let mut tags = Vec::new();

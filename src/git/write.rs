@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use git2::{ErrorCode, Oid, Repository, Signature, Time};
+use git2::{ConfigLevel, ErrorCode, Oid, Repository, Signature, Time};
 
 use super::repo::{Mirror, failed, object_id, sha, text};
 use crate::domain::name::{CommitSha, ObjectId, RefName};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::trouble::Outcome;
 
 /// A bare repository whose host is this program.
@@ -105,13 +105,26 @@ impl Origin {
         commit: &CommitSha,
         notes: &RefName,
         text: &str,
+        by: (Person<'_>, Timestamp),
+    ) -> Outcome<()> {
+        self.edit_note(commit, notes, |_| Some(text.to_owned()), by)
+    }
+
+    /// Makes a new note of the one that is there, while nobody else writes; `None` leaves it as it is.
+    pub fn edit_note(
+        &self,
+        commit: &CommitSha,
+        notes: &RefName,
+        edit: impl FnOnce(Option<&str>) -> Option<String>,
         (author, at): (Person<'_>, Timestamp),
     ) -> Outcome<()> {
-        let commit = self.0.commit(commit)?.id();
+        let id = self.0.commit(commit)?.id();
         let author = signature(author, at)?;
         let _alone = self.0.alone()?;
+        let there = self.read_note(commit, notes)?;
+        let Some(text) = edit(there.as_deref()) else { return Ok(()) };
         self.repo()
-            .note(&author, &author, Some(&format!("refs/notes/{notes}")), commit, text, true)
+            .note(&author, &author, Some(&format!("refs/notes/{notes}")), id, &text, true)
             .map(drop)
             .map_err(|e| failed("write a note", e))
     }
@@ -128,17 +141,21 @@ impl Origin {
 
     /// Adds an entry to the conversation `refs/liftlock/<log>`; when a push from outside was first, the answer is a
     /// conflict and nothing is written.
+    ///
+    /// git counts whole seconds. An entry is at least one second later than the one before it, so that nobody has
+    /// to ask which came first.
     pub fn append_commit(
         &self,
         log: &RefName,
         message: &str,
-        (author, at): (Person<'_>, Timestamp),
-    ) -> Outcome<CommitSha> {
+        (person, at): (Person<'_>, Timestamp),
+    ) -> Outcome<Said> {
         let fail = |e| failed(format!("write to the conversation {log}"), e);
-        let author = signature(author, at)?;
         let _alone = self.0.alone()?;
         let tip = self.tip(log)?;
         let parent = tip.map(|id| self.repo().find_commit(id)).transpose().map_err(fail)?;
+        let after = parent.as_ref().map_or(at, |parent| said_at(parent).plus(Span::seconds(1)));
+        let author = signature(person, at.max(after))?;
         let empty = self.repo().treebuilder(None).and_then(|t| t.write()).map_err(fail)?;
         let tree = self.repo().find_tree(empty).map_err(fail)?;
         let parents: Vec<_> = parent.iter().collect();
@@ -149,7 +166,7 @@ impl Origin {
             None => self.repo().reference(&name, id, false, "said"),
         }
         .map_err(fail)?;
-        sha(id)
+        said(&self.repo().find_commit(id).map_err(fail)?)
     }
 
     /// The last `max` entries of the conversation `refs/liftlock/<log>`, oldest first.
@@ -159,18 +176,41 @@ impl Origin {
         let mut next = self.tip(log)?;
         while let Some(id) = next.filter(|_| entries.len() < max) {
             let commit = self.repo().find_commit(id).map_err(fail)?;
-            let author = commit.author();
-            entries.push(Said {
-                id: sha(id)?,
-                login: text(author.name_bytes()),
-                email: text(author.email_bytes()),
-                at: Timestamp(author.when().seconds().saturating_mul(1000)),
-                message: text(commit.message_bytes()),
-            });
+            entries.push(said(&commit)?);
             next = commit.parent_ids().next();
         }
         entries.reverse();
         Ok(entries)
+    }
+
+    /// Makes `git push` refuse every ref in these folders, so that only who may write files here writes there
+    /// (`receive.hideRefs` in git's manual).
+    pub fn refuse_pushes(&self, folders: &[&str]) -> Outcome<()> {
+        const KEY: &str = "receive.hiderefs";
+        let fail = |e| failed(format!("set {KEY} of {}", self.0.path.display()), e);
+        let _alone = self.0.alone()?;
+        let local = self.repo().config().and_then(|c| c.open_level(ConfigLevel::Local)).map_err(fail)?;
+        let mut there = Vec::new();
+        local
+            .multivar(KEY, None)
+            .and_then(|entries| entries.for_each(|entry| there.push(text(entry.value_bytes()))))
+            .map_err(fail)?;
+        let mut local = local;
+        for folder in folders.iter().filter(|folder| !there.iter().any(|t| t == *folder)) {
+            local.set_multivar(KEY, &format!("^{folder}$"), folder).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// The folder that git runs hooks from in place of the repository's own, when it is told to.
+    pub fn hooks_elsewhere(&self) -> Outcome<Option<String>> {
+        let fail = |e| failed("read core.hooksPath", e);
+        let settings = self.repo().config().and_then(|mut c| c.snapshot()).map_err(fail)?;
+        match settings.get_str("core.hooksPath") {
+            Ok(path) => Ok(Some(path.to_owned())),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(fail(e)),
+        }
     }
 
     fn tip(&self, log: &RefName) -> Outcome<Option<Oid>> {
@@ -180,6 +220,22 @@ impl Origin {
             Err(e) => Err(failed(format!("read the conversation {log}"), e)),
         }
     }
+}
+
+fn said(commit: &git2::Commit<'_>) -> Outcome<Said> {
+    let author = commit.author();
+    Ok(Said {
+        id: sha(commit.id())?,
+        login: text(author.name_bytes()),
+        email: text(author.email_bytes()),
+        at: said_at(commit),
+        // Raw: the other accessor drops empty lines at the start, which would make a later line the first.
+        message: text(commit.message_raw_bytes()),
+    })
+}
+
+fn said_at(commit: &git2::Commit<'_>) -> Timestamp {
+    Timestamp(commit.author().when().seconds().saturating_mul(1000))
 }
 
 fn full(log: &RefName) -> String {

@@ -143,7 +143,7 @@ impl Journal {
         let rows = rows(&state, 0, now);
         let count = rows.len();
         let effects = owed(&state, plan(&state, now), now)?;
-        self.store.commit(Step { rows, effects, ..Step::default() }).await?;
+        self.store.commit(Step { effects, rows, ..Step::default() }).await?;
         Ok(count)
     }
 }
@@ -156,13 +156,17 @@ fn fold(state: &mut State, stored: &StoredEvent) -> Outcome<()> {
         ))
         .because(e)
     })?;
-    state.apply(&event, stored.at).map_err(|e| Trouble::bug(format!("the log of {} is broken", stored.stream)).because(e))
+    state
+        .apply(&event, stored.at)
+        .map_err(|e| Trouble::bug(format!("the log of {} is broken", stored.stream)).because(e))
 }
 
 fn applied(before: &State, events: &[Event], now: Timestamp) -> Outcome<State> {
     let mut after = before.clone();
     for event in events {
-        after.apply(event, now).map_err(|e| Trouble::bug("a decision does not follow from its state").because(e))?;
+        after
+            .apply(event, now)
+            .map_err(|e| Trouble::bug("a decision does not follow from its state").because(e))?;
     }
     Ok(after)
 }
@@ -182,7 +186,8 @@ fn step(before: &State, after: &State, events: &[Event], (with, now): (&Around, 
         })
         .collect::<Outcome<_>>()?;
     let expect = i64::try_from(before.version).unwrap_or(i64::MAX);
-    let appends = if new.is_empty() { Vec::new() } else { vec![Append { stream, expect, events: new, at: now }] };
+    let appends =
+        if new.is_empty() { Vec::new() } else { vec![Append { stream, expect, events: new, at: now }] };
     Ok(Step {
         done: with.done.clone(),
         delivery: with.delivery.clone(),

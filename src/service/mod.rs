@@ -15,7 +15,6 @@ use crate::secret::Secret;
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
-pub mod answer;
 pub mod build;
 pub mod deploy;
 pub mod intake;
@@ -59,6 +58,8 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
+    /// Repositories the hosts are asked about again and again.
+    pub repositories: Vec<RepoId>,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.
@@ -155,7 +156,9 @@ impl Service {
             .iter()
             .map(|name| {
                 let secret = self.settings().secrets.get(name).ok_or_else(|| {
-                    Trouble::refused(format!("the server has no secret `{name}`; add it to [secrets] in its config"))
+                    Trouble::refused(format!(
+                        "the server has no secret `{name}`; add it to [secrets] in its config"
+                    ))
                 })?;
                 Ok((name.clone(), secret.expose().to_owned()))
             })

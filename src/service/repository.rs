@@ -168,10 +168,13 @@ fn remote(source: Source) -> Outcome<Remote> {
     match source {
         Source::Local(path) => Remote::local(&path),
         Source::Https { url, authorization } => {
-            let remote = if url.starts_with("http://") { Remote::loopback(&url)? } else { Remote::hosted(&url)? };
+            let remote =
+                if url.starts_with("http://") { Remote::loopback(&url)? } else { Remote::hosted(&url)? };
             match authorization {
                 None => Ok(remote),
-                Some(token) => Ok(remote.with_credential(Credential::basic("x-access-token", token.expose())?)),
+                Some(token) => {
+                    Ok(remote.with_credential(Credential::basic("x-access-token", token.expose())?))
+                }
             }
         }
     }
@@ -209,7 +212,8 @@ fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
     let tags = mirror.tags()?;
     let versions: Vec<(Version, CommitSha)> =
         tags.into_iter().filter_map(|t| Some((t.name.as_str().parse().ok()?, t.commit))).collect();
-    let last = versions.iter().filter(|(v, _)| v.is_final()).max_by(|a, b| a.0.cmp(&b.0)).map(|(_, c)| c.clone());
+    let last =
+        versions.iter().filter(|(v, _)| v.is_final()).max_by(|a, b| a.0.cmp(&b.0)).map(|(_, c)| c.clone());
     let since = mirror.commits_between(last.as_ref(), head, COMMITS)?;
     let messages = since.iter().map(|c| mirror.full_commit_message(&c.sha)).collect::<Outcome<_>>()?;
     Ok(Found {

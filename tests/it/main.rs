@@ -1,7 +1,3 @@
 //! The one integration-test binary.
 
-mod people;
-mod postgres;
-mod properties;
-mod store;
-mod scenario;
+mod http;

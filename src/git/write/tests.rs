@@ -51,7 +51,7 @@ fn a_conversation_grows_at_its_end_and_reads_oldest_first() {
     assert_eq!(origin.walk_ref(&log, 10).unwrap(), []);
     let ids: Vec<_> = ["/approve beta", "beta is deployed", "thanks"]
         .iter()
-        .map(|text| origin.append_commit(&log, text, (ANA, AT)).unwrap())
+        .map(|text| origin.append_commit(&log, text, (ANA, AT)).unwrap().id)
         .collect();
     let said = origin.walk_ref(&log, 10).unwrap();
     assert_eq!(said.iter().map(|s| s.id.clone()).collect::<Vec<_>>(), ids);

@@ -1,4 +1,6 @@
-//! Is this delivery GitHub's? HMAC-SHA-256 over the raw bytes, before anything reads them (THREATS T1–T4).
+//! Is this delivery the host's? HMAC-SHA-256 over the raw bytes, before anything reads them (THREATS T1–T4).
+//!
+//! GitHub's scheme; hooks of a plain host sign the same way, so that there is one scheme to get right.
 
 use std::fmt;
 
@@ -42,7 +44,7 @@ const PLACEHOLDERS: [&str; 16] = [
 pub enum SignatureError {
     /// There is no SHA-256 signature.
     Missing,
-    /// There is more than one: somebody between us and GitHub plays games.
+    /// There is more than one: somebody between us and the host plays games.
     Repeated,
     /// It is not `sha256=` and 64 hex digits.
     Malformed,
@@ -94,6 +96,13 @@ pub fn verify(secrets: &[&[u8]], signatures: &[&[u8]], body: &[u8]) -> Result<()
     // Every secret is tried, so that the time does not tell which one it was.
     let good = secrets.iter().fold(false, |good, secret| good | signed(secret, &tag, body));
     if good { Ok(()) } else { Err(SignatureError::Wrong) }
+}
+
+/// The header's value for a body that we send ourselves, as a plain host's hook does; an empty secret signs nothing.
+pub fn sign(secret: &[u8], body: &[u8]) -> Result<String, SecretError> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret).ok().filter(|_| !secret.is_empty());
+    let sum = mac.ok_or(SecretError::Empty)?.chain_update(body).finalize().into_bytes();
+    Ok(format!("{SCHEME}{}", hex::encode(sum)))
 }
 
 /// True when this secret made this tag over these bytes; takes the same time for every wrong tag.
@@ -185,6 +194,8 @@ mod tests {
     fn t2_only_the_exact_signature_passes() {
         let good = header(DIGITS_OF_BODY);
         assert_eq!(verify(&[SECRET], &[&good], BODY), Ok(()));
+        assert_eq!(sign(SECRET, BODY).map(String::into_bytes), Ok(good.clone()));
+        assert_eq!(sign(b"", BODY), Err(SecretError::Empty));
         assert_eq!(verify(&[b"another secret, long enough", SECRET], &[&good], BODY), Ok(()));
         assert_eq!(verify(&[SECRET], &[&good], b"Hello, World"), Err(SignatureError::Wrong));
         assert_eq!(verify(&[], &[&good], BODY), Err(SignatureError::Wrong));

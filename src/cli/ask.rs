@@ -1,0 +1,200 @@
+//! Asking a running server: why, status, comment, deliveries.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::cli::{Ended, Exit, Server, client, terminal};
+use crate::domain::name::StageName;
+use crate::trouble::Trouble;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// The release's version, such as v1.3.0-rc.1, or `latest`.
+    release: String,
+    /// The stage.
+    stage: StageName,
+    /// The pipeline as `<repository id>/<name>`, where the server has several.
+    #[arg(long)]
+    pipeline: Option<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    /// The commit, at least seven digits of it.
+    commit: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Comment {
+    /// The repository's name in the server's config.
+    repository: String,
+    /// The commit, or a thread's number.
+    place: String,
+    /// The text, such as "/approve prod".
+    text: String,
+    /// Who says it.
+    #[arg(long = "as")]
+    by: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Deliveries {
+    #[command(subcommand)]
+    what: Option<DeliveriesVerb>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum DeliveriesVerb {
+    /// Take a delivery in again.
+    Replay {
+        /// Its number.
+        id: i64,
+    },
+}
+
+pub(super) async fn why(asked: &Why) -> Ended {
+    let stream = pipeline(&asked.server, asked.pipeline.as_deref()).await?;
+    let no = release(&asked.server, &stream, &asked.release).await?;
+    let path = format!("/api/releases/{stream}/{no}/why?stage={}", asked.stage);
+    let answer = client::get(&asked.server, &path).await?;
+    if asked.server.json {
+        terminal::line(&answer.to_string());
+    } else {
+        print_why(&answer, asked);
+    }
+    let waiting = !list(&answer, "why").is_empty();
+    Ok(if waiting { Exit::Waiting } else { Exit::Done })
+}
+
+/// The verdict as lines with a sign each, and what can be typed about it.
+fn print_why(answer: &Value, asked: &Why) {
+    let version = answer.get("release").map(|r| text(r, "version")).unwrap_or_default();
+    let lines: Vec<&Value> = list(answer, "why").iter().flat_map(|why| list(why, "lines")).collect();
+    if lines.is_empty() {
+        let stages = list(answer, "stages");
+        let state = stages.iter().find(|s| text(s, "stage") == asked.stage.as_str());
+        let line = state.map_or("not waiting", |s| text(s, "line"));
+        terminal::line(&format!("{version} -> {}: {line}", asked.stage));
+        return;
+    }
+    let open = lines.iter().filter(|l| text(l, "mark") == "pass").count();
+    terminal::line(&format!("{version} -> {}: waiting ({open} of {} passed)", asked.stage, lines.len()));
+    for line in &lines {
+        let sign = match text(line, "mark") {
+            "pass" => "✔",
+            "wait" => "⏳",
+            _ => "✖",
+        };
+        terminal::line(&format!("  {sign} {}", text(line, "text")));
+    }
+    for next in lines.iter().map(|l| text(l, "next")).filter(|next| !next.is_empty()) {
+        terminal::line(&format!("next: {next}"));
+    }
+}
+
+/// The pipeline asked about, or the only one.
+async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Trouble> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let answer = client::get(server, "/api/pipelines").await?;
+    let streams: Vec<&str> =
+        list(&answer, "pipelines").iter().filter_map(|p| p.get("stream")?.as_str()).collect();
+    match streams.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => Err(Trouble::not_found(
+            "the server has no pipeline yet; push a manifest to a repository it serves",
+        )),
+        many => Err(Trouble::refused(format!("say which with --pipeline: {}", many.join(", ")))),
+    }
+}
+
+async fn release(server: &Server, stream: &str, version: &str) -> Result<u64, Trouble> {
+    let query =
+        if version == "latest" { "limit=1".to_owned() } else { format!("version={}", encoded(version)) };
+    let answer = client::get(server, &format!("/api/releases?stream={}&{query}", encoded(stream))).await?;
+    let number = list(&answer, "releases").first().and_then(|r| r.get("no")?.as_u64());
+    number.ok_or_else(|| Trouble::not_found(format!("{stream} has no release {version}")))
+}
+
+pub(super) async fn status(asked: &Status) -> Ended {
+    let answer =
+        client::get(&asked.server, &format!("/api/status?commit={}", encoded(&asked.commit))).await?;
+    if asked.server.json {
+        terminal::line(&answer.to_string());
+        return Ok(Exit::Done);
+    }
+    let releases = list(&answer, "releases");
+    if releases.is_empty() {
+        return Err(Trouble::not_found(format!("no release has a commit that begins with {}", asked.commit)));
+    }
+    for found in releases {
+        let release = found.get("release").unwrap_or(&Value::Null);
+        terminal::line(&format!("{} {}", text(release, "version"), text(release, "state")));
+        for stage in list(found, "stages") {
+            terminal::line(&format!(
+                "  {:<12} {:<12} {}",
+                text(stage, "stage"),
+                text(stage, "state"),
+                text(stage, "line")
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn comment(asked: &Comment) -> Ended {
+    let body = json!({ "repo": asked.repository, "place": asked.place, "body": asked.text, "as": asked.by });
+    let answer = client::post(&asked.server, "/api/comments", &body).await?;
+    terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
+pub(super) async fn deliveries(asked: &Deliveries) -> Ended {
+    if let Some(DeliveriesVerb::Replay { id }) = &asked.what {
+        let answer = client::post(&asked.server, &format!("/api/deliveries/{id}/replay"), &json!({})).await?;
+        terminal::line(&if asked.server.json {
+            answer.to_string()
+        } else {
+            format!("delivery {id} is taken in again")
+        });
+        return Ok(Exit::Done);
+    }
+    let answer = client::get(&asked.server, "/api/deliveries").await?;
+    if asked.server.json {
+        terminal::line(&answer.to_string());
+        return Ok(Exit::Done);
+    }
+    for delivery in list(&answer, "deliveries") {
+        let seq = delivery.get("seq").map_or_else(String::new, ToString::to_string);
+        terminal::line(&format!(
+            "{seq:>6}  {}  {:<16} {:<8} {} {}",
+            text(delivery, "received_at"),
+            text(delivery, "event"),
+            text(delivery, "state"),
+            text(delivery, "guid"),
+            text(delivery, "error"),
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}

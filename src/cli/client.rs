@@ -1,0 +1,105 @@
+//! Talking to a running server: JSON over its API.
+
+use std::fmt;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::{Method, Request, StatusCode};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::cli::Server;
+use crate::domain::time::Span;
+use crate::trouble::{Kind, Trouble};
+
+/// Longest wait for an answer.
+const ANSWER_WITHIN: Span = Span::seconds(30);
+/// Largest answer read.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The server did not let us in; the command line ends with a code of its own for it.
+#[derive(Debug)]
+pub(super) struct Denied;
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("give a token with --token or LIFTLOCK_TOKEN")
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// Reads an address of the API.
+pub(super) async fn get(server: &Server, path: &str) -> Result<Value, Trouble> {
+    send(server, Method::GET, path, None).await
+}
+
+/// Sends something to the API.
+pub(super) async fn post(server: &Server, path: &str, body: &Value) -> Result<Value, Trouble> {
+    send(server, Method::POST, path, Some(body)).await
+}
+
+async fn send(server: &Server, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+    tokio::time::timeout(ANSWER_WITHIN.as_std(), exchange(server, method, path, body)).await.unwrap_or_else(
+        |_| Err(Trouble::transient(format!("{} did not answer within {ANSWER_WITHIN}", server.address))),
+    )
+}
+
+async fn exchange(
+    server: &Server,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Trouble> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
+        .map_err(|e| Trouble::bug("set TLS up").because(e))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let address = format!("{}{path}", server.address.trim_end_matches('/'));
+    let mut request =
+        Request::builder().method(method).uri(&address).header(CONTENT_TYPE, "application/json");
+    if let Some(token) = &server.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let body = body.map_or_else(String::new, Value::to_string);
+    let request = request
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| Trouble::refused(format!("{address} is not an address")).because(e))?;
+    let answer = client.request(request).await.map_err(|e| {
+        Trouble::transient(format!(
+            "{} cannot be reached; is `liftlock serve` running there?",
+            server.address
+        ))
+        .because(e)
+    })?;
+    let status = answer.status();
+    let bytes = Limited::new(answer.into_body(), ANSWER_BYTES)
+        .collect()
+        .await
+        .map_err(|e| Trouble::transient("read the answer").because(e))?
+        .to_bytes();
+    let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
+}
+
+fn refusal(status: StatusCode, value: &Value, address: &str) -> Trouble {
+    let text = ["message", "error", "text"].iter().find_map(|key| value.get(key).and_then(Value::as_str));
+    let what =
+        text.map_or_else(|| format!("{address} answered {status}"), |t| format!("the server says: {t}"));
+    let kind = match status {
+        StatusCode::NOT_FOUND => Kind::NotFound,
+        StatusCode::CONFLICT => Kind::Conflict,
+        StatusCode::SERVICE_UNAVAILABLE => Kind::Transient { retry_after: None },
+        _ => Kind::Refused,
+    };
+    if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+        return Trouble::new(kind, what).because(Denied);
+    }
+    Trouble::new(kind, what)
+}

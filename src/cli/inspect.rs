@@ -1,0 +1,134 @@
+//! Reading the log itself, without a server: events, the chain of hashes, read models written again.
+
+use crate::cli::{ConfigFile, Ended, Exit, serve, terminal};
+use crate::service::journal::Journal;
+use crate::store::Store;
+use crate::store::stream::EventFilter;
+use crate::trouble::Trouble;
+
+/// Events read at a time.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Events {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Only this pipeline, as `<repository id>/<name>`.
+    #[arg(long)]
+    pipeline: Option<String>,
+    /// Only this release's number.
+    #[arg(long)]
+    release: Option<u32>,
+    /// Only this kind, such as `stage_moved`.
+    #[arg(long)]
+    kind: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Audit {
+    #[command(subcommand)]
+    what: AuditVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AuditVerb {
+    /// Check every hash of the log.
+    Verify {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rebuild {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+async fn open(file: &ConfigFile) -> Result<Store, Trouble> {
+    let config = serve::read_config(&file.config)?;
+    serve::open_store(&config).await
+}
+
+pub(super) async fn events(asked: &Events) -> Ended {
+    let store = open(&asked.config).await?;
+    let filter =
+        EventFilter { stream: asked.pipeline.clone(), release: asked.release, kind: asked.kind.clone() };
+    let mut after = 0;
+    loop {
+        let page = store.events(&filter, after, PAGE).await?;
+        for event in &page {
+            let line = if asked.json {
+                serde_json::json!({
+                    "seq": event.seq, "stream": event.stream, "version": event.version, "kind": event.kind,
+                    "release": event.release, "actor": event.actor, "cause": event.cause,
+                    "at": event.at.rfc3339(), "data": serde_json::from_str::<serde_json::Value>(&event.data).ok(),
+                    "hash": hex::encode(&event.hash),
+                })
+                .to_string()
+            } else {
+                format!(
+                    "{:>8}  {}  {:<18} {:<10} {}  {}",
+                    event.seq,
+                    event.at.rfc3339(),
+                    event.kind,
+                    event.actor,
+                    event.stream,
+                    event.data
+                )
+            };
+            terminal::line(&line);
+        }
+        match page.last() {
+            Some(last) => after = last.seq,
+            None => break,
+        }
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn audit(asked: &Audit) -> Ended {
+    let AuditVerb::Verify { config } = &asked.what;
+    let store = open(config).await?;
+    let verdict = store.verify_chain().await?;
+    store.close().await;
+    match &verdict.broken {
+        None => {
+            terminal::line(&format!(
+                "ok: {} events in {} logs, every hash fits",
+                verdict.events, verdict.streams
+            ));
+            Ok(Exit::Done)
+        }
+        Some(broken) => {
+            terminal::line(&format!("broken: {broken:?}"));
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+pub(super) async fn rebuild(asked: &Rebuild) -> Ended {
+    let store = open(&asked.config).await?;
+    store.clear_read_models().await?;
+    let journal = Journal::new(store.clone());
+    let mut after = String::new();
+    let mut pipelines = 0_usize;
+    loop {
+        let page = store.streams(&after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.stream);
+        for head in &page {
+            let id = head.stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))?;
+            let rows = journal.rebuild(&id).await?;
+            pipelines = pipelines.saturating_add(1);
+            terminal::note(&format!("{}: {rows} rows", head.stream));
+        }
+    }
+    store.close().await;
+    terminal::line(&format!("ok: read models of {pipelines} pipelines written again"));
+    Ok(Exit::Done)
+}

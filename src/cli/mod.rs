@@ -1,0 +1,159 @@
+//! The command line: one file per subcommand, `--json` where something is shown, exit codes that scripts can use.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::trouble::{Kind, Trouble};
+use std::error::Error as _;
+
+mod ask;
+mod check;
+mod client;
+mod demo;
+mod hook;
+mod init;
+mod inspect;
+mod serve;
+mod terminal;
+
+/// How a command ended, for the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// It did what it should.
+    Done,
+    /// It did not.
+    Failed,
+    /// Somebody else was first, or has it.
+    Conflict,
+    /// The server did not let us in.
+    Denied,
+    /// It waits: ask again later.
+    Waiting,
+}
+
+impl Exit {
+    fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            // 2 is clap's: the line could not be understood.
+            Self::Conflict => 3,
+            Self::Denied => 4,
+            Self::Waiting => 8,
+        })
+    }
+}
+
+/// What a command answers.
+type Ended = Result<Exit, Trouble>;
+
+#[derive(Debug, Parser)]
+#[command(name = "liftlock", version, about, long_about = None)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Arguments),
+    /// Show the main job on this machine: push, build, test, approve, prod.
+    Demo(demo::Arguments),
+    /// Write a starter manifest for the project in this folder.
+    Init(init::Arguments),
+    /// Check a manifest and report all its problems.
+    Check(check::Arguments),
+    /// Print the JSON Schema of the manifest.
+    Schema,
+    /// Explain a problem's code, such as M0101.
+    Explain {
+        /// The code.
+        code: String,
+    },
+    /// Say why a release waits in a stage; exit 8 while it does.
+    Why(ask::Why),
+    /// Show the statuses of a commit.
+    Status(ask::Status),
+    /// Comment on a commit of a plain git host.
+    Comment(ask::Comment),
+    /// List webhook deliveries, or replay one.
+    Deliveries(ask::Deliveries),
+    /// Hooks of bare repositories on a plain git host.
+    Hook(hook::Arguments),
+    /// Print the log of events.
+    Events(inspect::Events),
+    /// Check the log's chain of hashes.
+    Audit(inspect::Audit),
+    /// Write the read models again, from the events.
+    Rebuild(inspect::Rebuild),
+}
+
+/// Where a server is and how it lets us in.
+#[derive(Debug, Clone, clap::Args)]
+struct Server {
+    /// The server's address.
+    #[arg(long = "server", env = "LIFTLOCK_SERVER", default_value = "http://127.0.0.1:8080")]
+    address: String,
+    /// A token of the server, when its access is by token.
+    #[arg(long, env = "LIFTLOCK_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The server's config file.
+#[derive(Debug, Clone, clap::Args)]
+struct ConfigFile {
+    /// The server's config.
+    #[arg(long, env = "LIFTLOCK_CONFIG", default_value = "liftlock.toml")]
+    config: PathBuf,
+}
+
+/// Parses the arguments and runs the command.
+pub fn run() -> ExitCode {
+    let line = Line::parse();
+    let ended = runtime().and_then(|runtime| runtime.block_on(carry_out(line.command)));
+    match ended {
+        Ok(exit) => exit.code(),
+        Err(trouble) => {
+            terminal::error(&trouble.chain());
+            let denied = trouble.source().is_some_and(<dyn std::error::Error>::is::<client::Denied>);
+            match trouble.kind() {
+                Kind::Conflict => Exit::Conflict,
+                _ if denied => Exit::Denied,
+                Kind::Transient { .. } | Kind::Refused | Kind::NotFound | Kind::Bug => Exit::Failed,
+            }
+            .code()
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Trouble::transient("start the runtime").because(e))
+}
+
+async fn carry_out(command: Command) -> Ended {
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments).await,
+        Command::Demo(arguments) => demo::run(&arguments).await,
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema => check::schema(),
+        Command::Explain { code } => check::explain(&code),
+        Command::Why(arguments) => ask::why(&arguments).await,
+        Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Comment(arguments) => ask::comment(&arguments).await,
+        Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
+        Command::Hook(arguments) => hook::run(&arguments).await,
+        Command::Events(arguments) => inspect::events(&arguments).await,
+        Command::Audit(arguments) => inspect::audit(&arguments).await,
+        Command::Rebuild(arguments) => inspect::rebuild(&arguments).await,
+    }
+}

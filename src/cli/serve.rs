@@ -1,0 +1,222 @@
+//! `liftlock serve`: put the parts together, run until asked to stop, drain.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::artifact;
+use crate::cli::{ConfigFile, Ended, Exit, terminal};
+use crate::clock;
+use crate::config::{AccessMode, Config, Environment, LogFormat};
+use crate::domain::time::Span;
+use crate::forge::github::GitHub;
+use crate::forge::plain::Plain;
+use crate::forge::{Forge, signature};
+use crate::http::answers::Answers;
+use crate::http::session::{Access, Right, Token};
+use crate::http::webhook::Verify;
+use crate::http::{self, Limits, State};
+use crate::runner::probe::Runner;
+use crate::secret::Secret;
+use crate::service::{Parts, Service, Settings};
+use crate::store::{self, Store};
+use crate::telemetry::{self, LogForm, Metrics};
+use crate::trouble::{Outcome, Trouble};
+
+/// How long running work may go on after the server was asked to stop; then its leases run out by themselves.
+const DRAIN: Span = Span::seconds(25);
+/// What is logged when nothing else is asked for.
+const LOG_FILTER: &str = "info,sqlx=warn,hyper=warn";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// What is logged, such as `info,liftlock=debug`.
+    #[arg(long, env = "LIFTLOCK_LOG_FILTER", default_value = LOG_FILTER)]
+    log_filter: String,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> Ended {
+    let config = read_config(&arguments.config.config)?;
+    let form = match config.log {
+        LogFormat::Text => LogForm::Text,
+        LogFormat::Json => LogForm::Json,
+    };
+    telemetry::start(form, &arguments.log_filter, std::io::stderr)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| Trouble::conflict(format!("listen on {}", config.listen)).because(e))?;
+    let stop = CancellationToken::new();
+    let server = Server::assemble(&config, stop.clone()).await?;
+    terminal::note(&format!("liftlock listens on {}; pages at {}", config.listen, config.public_url));
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        if let Err(e) = wait_for_signal().await {
+            tracing::error!(error = %e, "signals cannot be heard; stopping");
+        }
+        asked.cancel();
+    });
+    server.run(listener, stop).await?;
+    Ok(Exit::Done)
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Reads the config file with the environment over it; all problems in one answer.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for `config`")]
+pub(super) fn read_config(path: &Path) -> Outcome<Config> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Trouble::not_found(format!("read the config {}", path.display())).because(e))?;
+    let environment: Environment = std::env::vars().collect();
+    Config::read(&text, &environment, &|file| std::fs::read_to_string(file).map_err(|e| e.to_string()))
+        .map_err(|problems| Trouble::refused(format!("{}: {problems}", path.display())))
+}
+
+/// Opens the database the config names, and makes the data folder.
+pub(super) async fn open_store(config: &Config) -> Outcome<Store> {
+    std::fs::create_dir_all(&config.data).map_err(|e| {
+        Trouble::refused(format!("make the data folder {}", config.data.display())).because(e)
+    })?;
+    Store::open(&store::Settings::new(config.database.expose())).await
+}
+
+/// A server that is put together and not yet running.
+pub(super) struct Server {
+    /// The engine.
+    service: Service,
+    app: axum::Router,
+}
+
+impl Server {
+    /// Opens everything the config names; what cannot be had is said before anybody is answered.
+    pub(super) async fn assemble(config: &Config, stop: CancellationToken) -> Outcome<Self> {
+        let store = open_store(config).await?;
+        let plain = config.plain.clone().map(|p| Plain::open(p, clock::now)).transpose()?;
+        let mut hosts: BTreeMap<&'static str, Arc<dyn Forge>> = BTreeMap::new();
+        let mut repositories = Vec::new();
+        if let Some(plain) = &plain {
+            repositories.extend(plain.repositories().values().map(|r| r.id.clone()));
+            hosts.insert(plain.word(), Arc::new(plain.clone()));
+        }
+        if let Some(settings) = &config.github {
+            let github = GitHub::new(settings.clone())?;
+            match github.check().await {
+                Ok(found) => repositories.extend(found.into_iter().map(|r| r.id)),
+                // The server must come up without GitHub: webhooks are taken in, the rest is tried again.
+                Err(trouble) if trouble.is_transient() => {
+                    tracing::error!(error = trouble.chain(), "GitHub does not answer; trying again later");
+                }
+                Err(trouble) => return Err(trouble),
+            }
+            hosts.insert(github.word(), Arc::new(github));
+        }
+        let runner = Runner::probe().await;
+        let capability = runner.capability();
+        if !capability.reason.is_empty() {
+            tracing::warn!(reason = capability.reason, "builds are not sandboxed, or cannot run");
+        }
+        let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
+        let settings = Settings {
+            data: config.data.clone(),
+            sandbox: config.sandbox,
+            toolchains: config.toolchains.clone(),
+            secrets: config.secrets.clone(),
+            hidden: config.hidden(),
+            environment: config.environment.clone(),
+            repositories,
+            builds: config.builds,
+            deploys: config.deploys,
+            lease: config.lease,
+            reconcile_every: config.reconcile_every,
+        };
+        let boot = boot()?;
+        let parts = Parts { store: store.clone(), hosts, artifacts, runner, settings };
+        let service = Service::new(parts, boot.clone());
+        let answers = Answers::new(service.clone(), plain);
+        let verify = verifier(&config.webhook_secrets);
+        let app = http::app(State::new(http::Parts {
+            store,
+            verify_github: Arc::clone(&verify),
+            verify_plain: verify,
+            reader: Arc::new(answers.clone()),
+            acts: Arc::new(answers),
+            access: access(config)?,
+            limits: Limits::default(),
+            metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))),
+            data_folder: Some(config.data.clone()),
+            clock: clock::now,
+            boot,
+            shutdown: stop,
+        }));
+        Ok(Self { service, app })
+    }
+
+    /// Serves until `stop`; then no new work is taken, what runs may end, and the rest is left to its leases.
+    pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Outcome<()> {
+        let work = tokio::spawn(self.service.clone().work(stop.clone()));
+        let reconcile = tokio::spawn(self.service.clone().reconcile(stop.clone()));
+        let drained = http::serve::serve(listener, self.app, Limits::default(), stop.clone()).await;
+        if !drained {
+            tracing::warn!("some connections did not end in time");
+        }
+        stop.cancel();
+        let ended = tokio::time::timeout(DRAIN.as_std(), async {
+            let _ended = (work.await, reconcile.await);
+        })
+        .await;
+        if ended.is_err() {
+            tracing::warn!("work is still running; its leases run out and the next start goes on");
+        }
+        self.service.store().close().await;
+        Ok(())
+    }
+
+    /// The engine, for the demo.
+    pub(super) fn service(&self) -> &Service {
+        &self.service
+    }
+}
+
+/// A name for this start that no other has.
+fn boot() -> Outcome<String> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|e| Trouble::transient("get random bytes").because(e))?;
+    Ok(hex::encode(bytes))
+}
+
+fn verifier(secrets: &[Secret]) -> Verify {
+    let secrets: Vec<Secret> = secrets.to_vec();
+    Arc::new(move |header: Option<&str>, body: &[u8]| {
+        let secrets: Vec<&[u8]> = secrets.iter().map(|s| s.expose().as_bytes()).collect();
+        let given: Vec<&[u8]> = header.iter().map(|h| h.as_bytes()).collect();
+        signature::verify(&secrets, &given, body).is_ok()
+    })
+}
+
+fn access(config: &Config) -> Outcome<Access> {
+    match config.access {
+        AccessMode::Loopback => Ok(Access::Loopback),
+        AccessMode::Token => {
+            let tokens = config
+                .tokens
+                .iter()
+                .enumerate()
+                .map(|(index, token)| Token::new(format!("token {}", index + 1), token, Right::Act))
+                .collect::<Outcome<Vec<_>>>()?;
+            Ok(Access::Tokens(tokens))
+        }
+    }
+}

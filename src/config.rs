@@ -1,0 +1,401 @@
+//! The server's settings from one file and the environment, read once, every problem reported together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::name::RepoName;
+use crate::domain::time::Span;
+use crate::forge::github::settings::{Credentials, PUBLIC_API};
+use crate::forge::signature::check_secret;
+use crate::forge::{github, plain};
+use crate::runner::probe::Policy;
+use crate::secret::Secret;
+
+/// What variables of the environment that override the file begin with.
+pub const PREFIX: &str = "LIFTLOCK_";
+
+/// Everything that is wrong with a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the config has {count} problem{}:", if count == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: std::net::SocketAddr,
+    /// The address people reach the pages at, without a slash at its end.
+    pub public_url: String,
+    /// Mirrors, artifacts and working folders.
+    pub data: PathBuf,
+    /// `sqlite:…` or `postgres://…`.
+    pub database: Secret,
+    /// How the log is written.
+    pub log: LogFormat,
+    /// Who may see pages and use the API.
+    pub access: AccessMode,
+    /// Tokens for pages and API.
+    pub tokens: Vec<Secret>,
+    /// Secrets that webhooks may be signed with; several while one replaces another.
+    pub webhook_secrets: Vec<Secret>,
+    /// Whether builds need a sandbox.
+    pub sandbox: Policy,
+    /// Folders with tools that sandboxed builds may read.
+    pub toolchains: Vec<PathBuf>,
+    /// Builds at a time.
+    pub builds: usize,
+    /// Stages at a time.
+    pub deploys: usize,
+    /// Length of a lease.
+    pub lease: Span,
+    /// Time between two looks for what was missed.
+    pub reconcile_every: Span,
+    /// Variables for every step.
+    pub environment: BTreeMap<String, String>,
+    /// Secrets for steps, by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// GitHub, when it is served.
+    pub github: Option<github::Settings>,
+    /// The plain host, when it has repositories.
+    pub plain: Option<plain::Settings>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who may see pages and use the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessMode {
+    /// Whoever is on this machine.
+    #[default]
+    Loopback,
+    /// Whoever has one of the tokens.
+    Token,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<String>,
+    public_url: Option<String>,
+    data: Option<PathBuf>,
+    database: Option<String>,
+    log: LogFormat,
+    access: AccessMode,
+    tokens: Vec<Given>,
+    webhook_secrets: Vec<Given>,
+    sandbox: Option<String>,
+    toolchains: Vec<PathBuf>,
+    builds: Option<usize>,
+    deploys: Option<usize>,
+    lease: Option<Span>,
+    reconcile_every: Option<Span>,
+    environment: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Given>,
+    github: Option<GitHubFile>,
+    plain: Option<plain::Settings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GitHubFile {
+    #[serde(default)]
+    api_url: Option<String>,
+    #[serde(default)]
+    upload_url: Option<String>,
+    #[serde(default)]
+    git_url: Option<String>,
+    #[serde(default)]
+    app_id: Option<u64>,
+    #[serde(default)]
+    private_key: Option<Given>,
+    #[serde(default)]
+    token: Option<Given>,
+    repositories: Vec<RepoName>,
+    #[serde(default)]
+    checks: bool,
+}
+
+/// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, or the text itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Given {
+    /// The text.
+    Text(Hidden),
+    /// A file that holds it, without the line's end.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// A variable of the environment that holds it.
+    Env {
+        /// Its name.
+        env: String,
+    },
+}
+
+/// A text of the config that must not be shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+struct Hidden(String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Variables of the environment.
+pub type Environment = BTreeMap<String, String>;
+
+impl Config {
+    /// Reads the file's text; variables such as `LIFTLOCK_LISTEN` win over it. `read_file` reads what secrets name.
+    pub fn read(
+        text: &str,
+        environment: &Environment,
+        read_file: &dyn Fn(&Path) -> Result<String, String>,
+    ) -> Result<Self, Problems> {
+        let mut file: File =
+            toml::from_str(text).map_err(|e| Problems(vec![e.to_string().trim_end().to_owned()]))?;
+        let mut reading = Reading { environment, read_file, problems: Vec::new() };
+        reading.overrides(&mut file);
+        let config = reading.config(file);
+        match config {
+            Some(config) if reading.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(Problems(reading.problems)),
+        }
+    }
+
+    /// Every text that must never be shown.
+    pub fn hidden(&self) -> Vec<Secret> {
+        let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
+        match self.github.as_ref().map(|g| &g.credentials) {
+            Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
+            Some(Credentials::Token(token)) => all.push(token.clone()),
+            None => {}
+        }
+        if self.database.expose().contains('@') {
+            all.push(self.database.clone());
+        }
+        all
+    }
+}
+
+struct Reading<'a> {
+    environment: &'a Environment,
+    read_file: &'a dyn Fn(&Path) -> Result<String, String>,
+    problems: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.get(&format!("{PREFIX}{name}")).filter(|v| !v.is_empty()).cloned()
+    }
+
+    /// The few settings that differ between two machines with the same file.
+    fn overrides(&mut self, file: &mut File) {
+        file.listen = self.variable("LISTEN").or(file.listen.take());
+        file.public_url = self.variable("PUBLIC_URL").or(file.public_url.take());
+        file.data = self.variable("DATA").map(PathBuf::from).or(file.data.take());
+        file.database = self.variable("DATABASE").or(file.database.take());
+        if let Some(secrets) = self.variable("WEBHOOK_SECRETS") {
+            file.webhook_secrets =
+                secrets.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
+        }
+        if let Some(tokens) = self.variable("TOKENS") {
+            file.tokens = tokens.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
+        }
+        match self.variable("LOG").as_deref() {
+            None => {}
+            Some("text") => file.log = LogFormat::Text,
+            Some("json") => file.log = LogFormat::Json,
+            Some(other) => self.problem(format!("{PREFIX}LOG is `text` or `json`, not `{other}`")),
+        }
+    }
+
+    fn config(&mut self, file: File) -> Option<Config> {
+        let listen = file.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let address = listen.parse::<std::net::SocketAddr>().ok();
+        if address.is_none() {
+            self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
+        }
+        let listen = address;
+        let data = file.data.unwrap_or_else(|| {
+            self.problem("data is missing: name the folder for mirrors, artifacts and the database");
+            PathBuf::new()
+        });
+        let database =
+            file.database.unwrap_or_else(|| format!("sqlite:{}", data.join("liftlock.db").display()));
+        if !database.starts_with("sqlite:") && !database.starts_with("postgres") {
+            self.problem("database is `sqlite:<path>` or `postgres://…`");
+        }
+        let tokens = self.secrets("tokens", file.tokens);
+        let webhook_secrets = self.secrets("webhook_secrets", file.webhook_secrets);
+        self.check_access(file.access, &tokens, listen.as_ref());
+        self.check_webhook_secrets(&webhook_secrets);
+        let sandbox = self.sandbox(file.sandbox.as_deref());
+        let secrets = self.step_secrets(file.secrets);
+        let public_url = self.public_url(file.public_url, listen.as_ref());
+        let github = file.github.and_then(|g| self.github(g, &public_url));
+        let plain = file.plain.filter(|p| !p.repositories.is_empty());
+        if github.is_none() && plain.is_none() && self.problems.is_empty() {
+            self.problem("no repository is named: add [github] or [plain.repositories.<name>]");
+        }
+        Some(Config {
+            listen: listen?,
+            public_url,
+            data,
+            database: Secret::new(database),
+            log: file.log,
+            access: file.access,
+            tokens,
+            webhook_secrets,
+            sandbox,
+            toolchains: file.toolchains,
+            builds: file.builds.unwrap_or(1).max(1),
+            deploys: file.deploys.unwrap_or(4).max(1),
+            lease: file.lease.unwrap_or(Span::seconds(30)),
+            reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
+            environment: file.environment,
+            secrets,
+            github,
+            plain,
+        })
+    }
+
+    fn public_url(&mut self, given: Option<String>, listen: Option<&std::net::SocketAddr>) -> String {
+        let default = listen.map_or_else(String::new, |l| format!("http://{l}"));
+        let url = given.unwrap_or(default);
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            self.problem(format!("public_url = \"{url}\" starts with neither http:// nor https://"));
+        }
+        url.trim_end_matches('/').to_owned()
+    }
+
+    fn secret(&mut self, what: &str, given: Given) -> Option<Secret> {
+        let text = match given {
+            Given::Text(Hidden(text)) => text,
+            Given::File { file } => match (self.read_file)(&file) {
+                Ok(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
+                Err(error) => {
+                    self.problem(format!("{what}: cannot read {}: {error}", file.display()));
+                    return None;
+                }
+            },
+            Given::Env { env } => {
+                let Some(text) = self.environment.get(&env) else {
+                    self.problem(format!("{what}: the environment has no variable `{env}`"));
+                    return None;
+                };
+                text.clone()
+            }
+        };
+        if text.is_empty() {
+            self.problem(format!("{what} is empty"));
+            return None;
+        }
+        Some(Secret::new(text))
+    }
+
+    fn secrets(&mut self, what: &str, given: Vec<Given>) -> Vec<Secret> {
+        given.into_iter().filter_map(|g| self.secret(what, g)).collect()
+    }
+
+    /// A secret shorter than the mask can hide would be printed by the first step that echoes it.
+    fn step_secrets(&mut self, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
+        let mut secrets = BTreeMap::new();
+        for (name, given) in given {
+            let Some(secret) = self.secret(&format!("secrets.{name}"), given) else { continue };
+            if secret.expose().len() < crate::mask::SHORTEST_BYTES {
+                self.problem(format!("secrets.{name} is too short to be hidden in logs: at least 4 bytes"));
+            }
+            secrets.insert(name, secret);
+        }
+        secrets
+    }
+
+    fn check_access(&mut self, access: AccessMode, tokens: &[Secret], listen: Option<&std::net::SocketAddr>) {
+        if access == AccessMode::Token && tokens.is_empty() {
+            self.problem("access = \"token\" needs at least one of tokens");
+        }
+        if tokens.iter().any(|t| t.expose().len() < 16) {
+            self.problem("a token has at least 16 characters; make one with `openssl rand -hex 24`");
+        }
+        let open = listen.is_some_and(|l| !l.ip().is_loopback());
+        if open && access == AccessMode::Loopback {
+            self.problem("listen is not on this machine alone, so pages need access = \"token\" and tokens");
+        }
+    }
+
+    /// THREATS T1: no server without a secret that is one.
+    fn check_webhook_secrets(&mut self, secrets: &[Secret]) {
+        if secrets.is_empty() {
+            self.problem(
+                "webhook_secrets is empty: make one with `openssl rand -hex 32` and give it to the host too",
+            );
+        }
+        for secret in secrets {
+            if let Err(error) = check_secret(secret.expose().as_bytes()) {
+                self.problem(format!("webhook_secrets: {error}"));
+            }
+        }
+    }
+
+    fn sandbox(&mut self, given: Option<&str>) -> Policy {
+        match given {
+            None | Some("auto") => Policy::Auto,
+            Some("require") => Policy::Require,
+            Some(other) => {
+                self.problem(format!("sandbox is `auto` or `require`, not `{other}`"));
+                Policy::Require
+            }
+        }
+    }
+
+    fn github(&mut self, file: GitHubFile, public_url: &str) -> Option<github::Settings> {
+        let key = file.private_key.and_then(|k| self.secret("github.private_key", k));
+        let token = file.token.and_then(|t| self.secret("github.token", t));
+        let credentials = match (file.app_id, key, token) {
+            (Some(id), Some(private_key), None) => Credentials::App { id, private_key },
+            (None, None, Some(token)) => Credentials::Token(token),
+            _ => {
+                self.problem("github needs either app_id and private_key, or token");
+                return None;
+            }
+        };
+        if file.repositories.is_empty() {
+            self.problem("github.repositories is empty: name each repository as \"owner/name\"");
+        }
+        let mut settings = github::Settings::new(public_url, credentials, file.repositories);
+        settings.api_url = file.api_url.unwrap_or_else(|| PUBLIC_API.to_owned());
+        settings.upload_url = file.upload_url;
+        settings.git_url = file.git_url;
+        settings.checks = file.checks;
+        Some(settings)
+    }
+}

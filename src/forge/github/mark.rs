@@ -1,0 +1,202 @@
+//! What we put on commits: statuses or check runs, and tags.
+
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use crate::domain::effect::{Detail, Offering, Status, StatusState};
+use crate::domain::name::{CommitSha, RefName, RepoId};
+use crate::forge::Tagged;
+use crate::forge::github::app::{Identity, Work};
+use crate::forge::github::client::GitHub;
+use crate::forge::github::dto;
+use crate::forge::github::registry::Home;
+use crate::forge::github::route::{segment, segments};
+use crate::trouble::{Kind, Outcome, Trouble};
+
+/// A tag may point at a tag; more than this is a joke.
+const MAX_PEELS: usize = 5;
+
+impl GitHub {
+    fn page(&self, path: &str) -> String {
+        format!("{}/{}", self.settings.public_url.trim_end_matches('/'), path.trim_start_matches('/'))
+    }
+
+    /// A commit status.
+    pub(super) async fn show_status(
+        &self,
+        repo: &RepoId,
+        commit: &CommitSha,
+        status: &Status,
+    ) -> Outcome<()> {
+        let home = self.home(repo).await?;
+        let path = format!("/repositories/{}/statuses/{commit}", home.id);
+        let body = json!({
+            "state": status.state.word(),
+            "target_url": self.page(&status.path),
+            "description": status.description,
+            "context": status.context,
+        });
+        self.send(home.to(Work::Speak).write(), Method::POST, &path, Some(&body)).await.map(|_| ())
+    }
+
+    /// Our check run of this name on this commit, brought up to date or made anew.
+    pub(super) async fn show_check(&self, repo: &RepoId, commit: &CommitSha, status: &Status) -> Outcome<()> {
+        let home = self.home(repo).await?;
+        let identity = home.to(Work::Speak);
+        let body = check_body(commit, status, &self.page(&status.path));
+        let runs = format!("/repositories/{}/check-runs", home.id);
+        let done = body.contains_key("conclusion");
+        let body = Value::Object(body);
+        let (method, call, path) = match self.our_check(&home, commit, &status.context).await? {
+            // A completed run stays as it is: what starts again is a new run, as with GitHub's own re-runs.
+            Some(run) if done || run.status != "completed" => {
+                (Method::PATCH, identity.write(), format!("{runs}/{}", run.id))
+            }
+            Some(_) | None => (Method::POST, identity.content(), runs),
+        };
+        self.send(call, method, &path, Some(&body)).await.map(|_| ())
+    }
+
+    /// The newest run of this name made by this very app: another app's run with our name is not ours (T55).
+    async fn our_check(&self, home: &Home, commit: &CommitSha, name: &str) -> Outcome<Option<dto::CheckRun>> {
+        let app = self.stack.keys().app_id().unwrap_or_default();
+        let path = format!(
+            "/repositories/{}/commits/{commit}/check-runs?check_name={}&app_id={app}&filter=latest&per_page=100",
+            home.id,
+            segment(name)
+        );
+        let found: dto::CheckRuns = self.get(&home.to(Work::Speak), &path).await?;
+        let ours = |run: &dto::CheckRun| run.name == name && run.app.as_ref().is_some_and(|a| a.id == app);
+        Ok(found.check_runs.into_iter().filter(ours).max_by_key(|run| run.id))
+    }
+
+    /// An annotated tag: looks first, then makes the tag object and the reference that names it.
+    pub(super) async fn make_tag(
+        &self,
+        repo: &RepoId,
+        tag: &RefName,
+        commit: &CommitSha,
+        message: &str,
+    ) -> Outcome<Tagged> {
+        let home = self.home(repo).await?;
+        let identity = home.to(Work::Tag);
+        if let Some(there) = self.tag_target(&home, tag).await? {
+            return Ok(compared(there, commit));
+        }
+        let objects = format!("/repositories/{}/git/tags", home.id);
+        let object =
+            json!({"tag": tag.as_str(), "message": message, "object": commit.as_str(), "type": "commit"});
+        let reply = self.send(identity.write(), Method::POST, &objects, Some(&object)).await?;
+        let made: dto::Tag = dto::read(&objects, &reply.body)?;
+        let refs = format!("/repositories/{}/git/refs", home.id);
+        let reference = json!({"ref": format!("refs/tags/{tag}"), "sha": made.sha});
+        match self.send(identity.write(), Method::POST, &refs, Some(&reference)).await {
+            Ok(_) => Ok(Tagged::There),
+            Err(trouble) if trouble.kind() == Kind::Conflict => {
+                let there = self.tag_target(&home, tag).await?;
+                there.map(|there| compared(there, commit)).ok_or(trouble)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The commit a tag leads to.
+    async fn tag_target(&self, home: &Home, tag: &RefName) -> Outcome<Option<CommitSha>> {
+        let identity: Identity = home.to(Work::Tag);
+        let path = format!("/repositories/{}/git/ref/tags/{}", home.id, segments(tag.as_str()));
+        let mut object = match self.get::<dto::Pointer>(&identity, &path).await {
+            Ok(pointer) => pointer.object,
+            Err(trouble) if trouble.kind() == Kind::NotFound => return Ok(None),
+            Err(trouble) => return Err(trouble),
+        };
+        for _ in 0..MAX_PEELS {
+            if object.kind != "tag" {
+                break;
+            }
+            let path = format!("/repositories/{}/git/tags/{}", home.id, segment(&object.sha));
+            object = self.get::<dto::Pointer>(&identity, &path).await?.object;
+        }
+        if object.kind == "commit" {
+            let commit = object.sha.parse();
+            return commit.map(Some).map_err(|e| Trouble::refused("GitHub names a commit oddly").because(e));
+        }
+        Err(Trouble::refused(format!(
+            "tag `{tag}` exists and leads to a {}, not to a commit; delete it or release under another version",
+            object.kind
+        )))
+    }
+}
+
+fn compared(there: CommitSha, wanted: &CommitSha) -> Tagged {
+    if there == *wanted { Tagged::There } else { Tagged::Elsewhere(there) }
+}
+
+/// What a click on a check run's button must match: the release, stage and attempt it was offered for (T34).
+fn external_id(offer: &Offering) -> String {
+    format!("{}/{}/{}", offer.release, offer.stage, offer.attempt)
+}
+
+fn check_body(commit: &CommitSha, status: &Status, page: &str) -> Map<String, Value> {
+    let conclusion = match (&status.detail, status.state) {
+        (Some(Detail::Superseded), StatusState::Pending) => Some("neutral"),
+        (_, StatusState::Pending) => None,
+        (_, StatusState::Success) => Some("success"),
+        (_, StatusState::Failure | StatusState::Error) => Some("failure"),
+    };
+    let mut body = Map::new();
+    let mut set = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    set("name", json!(status.context));
+    set("head_sha", json!(commit.as_str()));
+    set("details_url", json!(page));
+    set("output", json!({"title": status.description, "summary": status.description}));
+    set("status", json!(conclusion.map_or("in_progress", |_| "completed")));
+    if let Some(conclusion) = conclusion {
+        set("conclusion", json!(conclusion));
+    }
+    // An empty list takes the button of an earlier value away.
+    set("actions", json!([]));
+    if let Some(Detail::Offer(offer)) = &status.detail {
+        set("external_id", json!(external_id(offer)));
+        set(
+            "actions",
+            json!([{
+                "label": "Approve",
+                "description": "Approve this release here",
+                "identifier": "approve",
+            }]),
+        );
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::domain::name::ReleaseNo;
+
+    #[test]
+    fn t34_a_button_names_what_it_was_offered_for_and_fits_githubs_limits() {
+        let release = ReleaseNo(NonZeroU32::new(12).unwrap());
+        let offer = Offering { release, stage: "prod".parse().unwrap(), attempt: 2 };
+        let status = Status {
+            context: "liftlock/prod".to_owned(),
+            state: StatusState::Pending,
+            description: "Waits for approval".to_owned(),
+            path: "/r/12".to_owned(),
+            detail: Some(Detail::Offer(offer)),
+        };
+        let body = check_body(&"a".repeat(40).parse().unwrap(), &status, "https://lift.example/r/12");
+        assert_eq!(body["external_id"], "12/prod/2");
+        assert_eq!(body["status"], "in_progress");
+        let action = &body["actions"][0];
+        assert!(action["label"].as_str().unwrap().len() <= 20);
+        assert!(action["description"].as_str().unwrap().len() <= 40);
+        assert!(action["identifier"].as_str().unwrap().len() <= 20);
+        let superseded = Status { detail: Some(Detail::Superseded), ..status };
+        let body = check_body(&"a".repeat(40).parse().unwrap(), &superseded, "https://lift.example/r/12");
+        assert_eq!((&body["status"], &body["conclusion"]), (&json!("completed"), &json!("neutral")));
+        assert_eq!(body["actions"], json!([]));
+    }
+}

@@ -1,0 +1,179 @@
+//! The service under octocrab: takes a request without credential, sends it with one, at the allowed pace.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response};
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
+
+use crate::clock;
+use crate::domain::time::Span;
+use crate::forge::github::answer::{Rate, Seen, Verdict};
+use crate::forge::github::app::{Identity, Keys};
+use crate::forge::github::limits::{Lane, Weight};
+use crate::forge::github::settings::Settings;
+use crate::forge::github::transport::{Answer, Ask, Transport, shown};
+use crate::trouble::{Kind, Outcome, Trouble};
+
+/// What a request carries beside HTTP, as an extension.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    /// On whose behalf.
+    pub(super) identity: Identity,
+    /// What it costs.
+    pub(super) weight: Weight,
+}
+
+/// The parts that every clone of the client shares.
+#[derive(Debug)]
+pub(super) struct Stack {
+    transport: Transport,
+    keys: Keys,
+    seen: Seen,
+    lanes: Mutex<BTreeMap<u64, Arc<Lane>>>,
+    pause: Span,
+}
+
+/// The tower service: nothing but a shared [`Stack`].
+#[derive(Debug, Clone)]
+struct Service(Arc<Stack>);
+
+impl tower::Service<Request<OctoBody>> for Service {
+    type Response = Response<Full<Bytes>>;
+    type Error = Trouble;
+    type Future = BoxFuture<'static, Outcome<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Outcome<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<OctoBody>) -> Self::Future {
+        let stack = Arc::clone(&self.0);
+        Box::pin(async move { stack.call(request).await })
+    }
+}
+
+impl Stack {
+    /// Prepares everything; nothing is sent yet.
+    pub(super) fn new(settings: &Settings) -> Outcome<Self> {
+        Ok(Self {
+            transport: Transport::new(settings)?,
+            keys: Keys::new(&settings.credentials, settings.checks)?,
+            seen: Seen::default(),
+            lanes: Mutex::default(),
+            pause: settings.pause_between_writes,
+        })
+    }
+
+    /// octocrab on top of this stack, without any of its own authentication, retries or redirects. Must be called
+    /// on a runtime: octocrab starts a task.
+    pub(super) fn octocrab(self: &Arc<Self>) -> Octocrab {
+        let service = Service(Arc::clone(self));
+        let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
+        match built {
+            Ok(octocrab) => octocrab,
+            Err(never) => {
+                let never: Infallible = never;
+                match never {}
+            }
+        }
+    }
+
+    /// The credentials.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A token for use outside the API.
+    pub(super) async fn token(&self, identity: &Identity) -> Outcome<crate::secret::Secret> {
+        Ok(self.keys.grant(identity, &self.transport, &self.seen).await?.token)
+    }
+
+    /// The last rate-limit figures.
+    pub(super) fn rates(&self) -> Vec<Rate> {
+        self.seen.rates()
+    }
+
+    /// Our clock minus GitHub's, in milliseconds.
+    pub(super) fn skew_ms(&self) -> i64 {
+        self.seen.skew_ms()
+    }
+
+    fn lane(&self, installation: u64) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(installation).or_insert_with(|| Arc::new(Lane::new(self.pause))))
+    }
+
+    async fn call(&self, request: Request<OctoBody>) -> Outcome<Response<Full<Bytes>>> {
+        let (parts, body) = request.into_parts();
+        let Some(call) = parts.extensions.get::<Call>().cloned() else {
+            return Err(Trouble::bug("a request to GitHub says neither for whom nor what it costs"));
+        };
+        let body = body.collect().await.map_err(|e| Trouble::bug("read our own request").because(e))?;
+        let body = body.to_bytes();
+        let target = parts.uri.to_string();
+        let what = format!("{} {}", parts.method, shown(&target));
+        let mut replayed = false;
+        loop {
+            let grant = self.keys.grant(&call.identity, &self.transport, &self.seen).await?;
+            let lane = self.lane(grant.installation);
+            let turn = lane.enter(call.weight, self.transport.deadline()).await?;
+            let ask = Ask {
+                method: parts.method.clone(),
+                target: target.clone(),
+                body: body.clone(),
+                bearer: &grant.token,
+            };
+            let answer = self.transport.exchange(&ask).await?;
+            drop(turn);
+            let now = clock::now();
+            self.seen.note(grant.installation, &answer.headers, now);
+            match answer.judge(&what, &grant.token, now) {
+                Verdict::Fine => {
+                    lane.fine();
+                    return Ok(response(answer));
+                }
+                // A refused credential means that nothing was applied, so even a write may be sent again.
+                Verdict::Unauthorized(_)
+                    if !replayed && self.keys.forget(&call.identity, &grant.token).await =>
+                {
+                    replayed = true;
+                }
+                Verdict::Unauthorized(trouble) => {
+                    let hint = self.seen.skew_hint();
+                    return Err(Trouble::refused(format!(
+                        "{trouble}; check the credentials in the server's config{hint}"
+                    )));
+                }
+                Verdict::Limited(asked, text) => {
+                    let kind = Kind::Transient { retry_after: Some(lane.limited(asked)) };
+                    return Err(Trouble::new(kind, text));
+                }
+                Verdict::Failed(trouble) => return Err(trouble),
+            }
+        }
+    }
+}
+
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+/// The failure that octocrab carried up, as we made it.
+pub(super) fn unwrapped(error: octocrab::Error) -> Trouble {
+    if let octocrab::Error::Service { source, .. } = error {
+        return match source.downcast::<Trouble>() {
+            Ok(trouble) => *trouble,
+            Err(other) => Trouble::transient("ask GitHub").because(other),
+        };
+    }
+    Trouble::bug("ask GitHub").because(error)
+}

@@ -1,0 +1,335 @@
+//! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
+
+use futures_util::future::BoxFuture;
+
+use crate::clock;
+use crate::domain::approval::{rule_for, tally};
+use crate::domain::effect::Place;
+use crate::domain::event::Event;
+use crate::domain::gate;
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
+use crate::domain::person::Person;
+use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::state::State;
+use crate::domain::time::Timestamp;
+use crate::domain::view;
+use crate::forge::plain::payload::Delivery;
+use crate::forge::plain::{Plain, id_of};
+use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
+use crate::http::session::Caller;
+use crate::http::view::{
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
+    StageBox, StageWhy, WhyLine,
+};
+use crate::service::Service;
+use crate::store::delivery::NewDelivery;
+use crate::store::stream::{EventFilter, StoredEvent};
+use crate::trouble::{Outcome, Trouble};
+
+/// Most events a release's page shows; `liftlock events` shows all.
+const EVENTS: u32 = 300;
+/// Most commits it shows.
+const CHANGES: usize = 50;
+
+/// Reads and acts through the service.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    service: Service,
+    plain: Option<Plain>,
+}
+
+impl Answers {
+    /// Answers from this service; comments of the API go to this plain host.
+    pub fn new(service: Service, plain: Option<Plain>) -> Self {
+        Self { service, plain }
+    }
+
+    async fn page(&self, stream: &str, no: u32) -> Outcome<ReleasePage> {
+        let missing = || Trouble::not_found(format!("there is no release {no} in {stream}"));
+        let id: PipelineId = stream.parse().map_err(|_| missing())?;
+        let number = std::num::NonZeroU32::new(no).map(ReleaseNo).ok_or_else(missing)?;
+        let state = self.service.journal().load(&id).await?;
+        let release = state.release(number).ok_or_else(missing)?;
+        let row = self.service.store().release(stream, no).await?.ok_or_else(missing)?;
+        let filter = EventFilter { stream: Some(stream.to_owned()), release: Some(no), kind: None };
+        let events = self.service.store().events(&filter, 0, EVENTS).await?;
+        let now = clock::now();
+        Ok(ReleasePage {
+            head: ReleaseHead::from(row),
+            repo: id.repo.to_string(),
+            pipeline: id.name.to_string(),
+            facts: facts(&state, release),
+            commit_url: None,
+            build_log: Some(view::log_id(&id, number, "build", release.build_attempt)),
+            stages: stages(&state, release, now),
+            why: whys(&state, release, now),
+            next: nexts(&state, release, now),
+            approvals: approvals(release, now),
+            artifacts: release
+                .artifacts
+                .iter()
+                .map(|a| ArtifactLine {
+                    alias: a.alias.to_string(),
+                    digest: a.digest.to_string(),
+                    size: a.size,
+                })
+                .collect(),
+            changes: changes(release),
+            changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
+                .unwrap_or(u32::MAX),
+            events: events.into_iter().map(event_line).collect(),
+        })
+    }
+
+    async fn comment(&self, comment: Comment) -> Outcome<Reply> {
+        let plain = self.plain.as_ref().ok_or_else(|| {
+            Trouble::refused("comments come by the API on a plain git host only; on GitHub, comment there")
+        })?;
+        let repo: RepoName = named(&comment.repo)?;
+        let commit: CommitSha = self.full_commit(&id_of(&repo)?, &comment.place).await?;
+        let login: Login = named(&comment.by)?;
+        let place = Place::Commit(commit.clone());
+        let written = plain.write_comment(&id_of(&repo)?, &place, &login, &comment.body).await?;
+        let delivery = Delivery::comment(&repo, &commit, &written.id);
+        let new = NewDelivery {
+            source: "plain".to_owned(),
+            guid: delivery.guid,
+            event: delivery.event.to_owned(),
+            repo: Some(repo.to_string()),
+            headers: "{}".to_owned(),
+            body: delivery.body.into_bytes(),
+            received_at: clock::now(),
+        };
+        self.service.store().put_delivery(new).await?;
+        let text =
+            format!("said as {login} on {}; the answer comes as a comment and on the page", commit.short());
+        Ok(Reply { accepted: true, text })
+    }
+
+    /// A commit by its full id, or by the start of one that a release has.
+    async fn full_commit(&self, repo: &RepoId, text: &str) -> Outcome<CommitSha> {
+        if let Ok(full) = text.parse() {
+            return Ok(full);
+        }
+        let prefix = text.to_ascii_lowercase();
+        let sane = prefix.len() >= 7 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
+        let rows =
+            if sane { self.service.store().releases_by_commit(&prefix, 10).await? } else { Vec::new() };
+        let ours = format!("{repo}/");
+        let mut commits: Vec<String> =
+            rows.into_iter().filter(|r| r.stream.starts_with(&ours)).map(|r| r.commit).collect();
+        commits.sort();
+        commits.dedup();
+        match commits.as_slice() {
+            [only] => named(only),
+            _ => {
+                Err(Trouble::refused(format!("`{text}` is not one commit of a release; write all of its id")))
+            }
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Outcome<Reply> {
+        let id: PipelineId = named(&ask.pipeline)?;
+        let login: Login = named(&ask.by)?;
+        let person: Person =
+            self.plain.as_ref().and_then(|plain| plain.person(&login)).ok_or_else(|| {
+                Trouble::refused(format!("nobody called `{login}` is in the server's config"))
+            })?;
+        Ok(match self.service.ask(&id, &ask.line, &person).await? {
+            Ok(answers) => Reply { accepted: true, text: answers.join("\n") },
+            Err(refusal) => Reply { accepted: false, text: refusal },
+        })
+    }
+}
+
+fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str) -> Outcome<T> {
+    text.parse().map_err(|e: crate::domain::name::NameError| Trouble::refused(e.to_string()))
+}
+
+impl Reader for Answers {
+    fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
+        Box::pin(self.page(stream, no))
+    }
+}
+
+impl Acts for Answers {
+    fn say(&self, comment: Comment, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(self.comment(comment))
+    }
+
+    fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(self.ask(ask))
+    }
+}
+
+fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
+    let created = &release.created;
+    let mut facts = vec![
+        ("commit".to_owned(), created.commit.to_string()),
+        ("branch".to_owned(), created.branch.to_string()),
+        ("build".to_owned(), view::build_status(state, release).description),
+        ("manifest".to_owned(), created.manifest.to_string()),
+    ];
+    facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.to_string())));
+    facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
+    facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));
+    facts
+}
+
+fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
+    release
+        .rules
+        .stages
+        .iter()
+        .map(|stage| {
+            let run = release.run(&stage.name);
+            let word = run.map_or("not reached", |r| r.state.word());
+            let started = run.filter(|r| r.started_at.is_some());
+            StageBox {
+                stage: stage.name.to_string(),
+                attempt: run.map_or(0, |r| r.attempt),
+                state: word.to_owned(),
+                light: Light::of(word),
+                line: view::stage_status(state, release, stage, now).description,
+                updated_at: run.map_or(release.at, |r| r.moved_at),
+                next_at: gate::verdict(state, release, stage, now).next_time(),
+                log: started.map(|r| view::log_id(&state.id, release.no(), stage.name.as_str(), r.attempt)),
+            }
+        })
+        .collect()
+}
+
+/// The stages that wait, with the verdict that decides about them.
+fn whys(state: &State, release: &Release, now: Timestamp) -> Vec<StageWhy> {
+    waiting(release)
+        .map(|stage| {
+            let verdict = gate::verdict(state, release, stage, now);
+            let lines = verdict.lines.into_iter().map(|line| WhyLine {
+                mark: mark(line.mark),
+                text: line.text,
+                next: line.next,
+                until: line.until,
+            });
+            StageWhy { stage: stage.name.to_string(), lines: lines.collect() }
+        })
+        .collect()
+}
+
+fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::Stage> {
+    let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
+    release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
+        None => building,
+        Some(state) => matches!(state, StageState::Pending | StageState::Queued),
+    })
+}
+
+fn mark(mark: gate::Mark) -> Mark {
+    match mark {
+        gate::Mark::Pass => Mark::Pass,
+        gate::Mark::Wait => Mark::Wait,
+        gate::Mark::Stop => Mark::Stop,
+    }
+}
+
+/// What a person can type now: the first stage that waits for people comes first.
+fn nexts(state: &State, release: &Release, now: Timestamp) -> Vec<NextLine> {
+    waiting(release)
+        .flat_map(|stage| {
+            let verdict = gate::verdict(state, release, stage, now);
+            let lines: Vec<NextLine> = verdict
+                .blockers()
+                .filter_map(|line| line.next.as_deref().and_then(command_in).map(|c| (line, c)))
+                .map(|(line, command)| NextLine { what: line.text.clone(), line: command })
+                .collect();
+            lines
+        })
+        .collect()
+}
+
+/// The command in a sentence such as "one of them comments `/approve prod v1`".
+fn command_in(sentence: &str) -> Option<String> {
+    let start = sentence.split_once('`')?.1;
+    let command = start.split_once('`')?.0;
+    command.starts_with('/').then(|| command.to_owned())
+}
+
+fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
+    let mut lines = Vec::new();
+    for stage in &release.rules.stages {
+        let Some(run) = release.run(&stage.name) else { continue };
+        let rule = rule_for(stage, run.kind);
+        let counted = rule.as_ref().map(|rule| tally(rule, release, run, now).by).unwrap_or_default();
+        lines.extend(run.approvals.iter().map(|a| {
+            let who = a.standing.person.login.to_string();
+            ApprovalLine {
+                stage: stage.name.to_string(),
+                counts: counted.contains(&who),
+                who,
+                at: a.at,
+                note: a.note.clone().unwrap_or_default(),
+                url: None,
+            }
+        }));
+        lines.extend(run.withdrawn.iter().map(|(a, why)| ApprovalLine {
+            stage: stage.name.to_string(),
+            who: a.standing.person.login.to_string(),
+            at: a.at,
+            counts: false,
+            note: format!("{why:?}").to_lowercase(),
+            url: None,
+        }));
+    }
+    lines
+}
+
+fn changes(release: &Release) -> Vec<ChangeLine> {
+    release
+        .created
+        .changes
+        .iter()
+        .take(CHANGES)
+        .map(|c| ChangeLine {
+            commit: c.commit.to_string(),
+            subject: c.subject.clone(),
+            author: c.author.as_ref().map_or_else(|| c.author_email.clone(), ToString::to_string),
+            url: None,
+        })
+        .collect()
+}
+
+fn event_line(stored: StoredEvent) -> EventLine {
+    let text =
+        serde_json::from_str::<Event>(&stored.data).map_or_else(|_| String::new(), |event| sentence(&event));
+    EventLine { seq: stored.seq, at: stored.at, kind: stored.kind, who: stored.actor, text }
+}
+
+/// One event in a few words, for the page.
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::ReleaseCreated(created) => format!("{} from {}", created.version, created.commit.short()),
+        Event::StageMoved { stage, attempt, to, .. } => format!("{stage}, attempt {attempt}: {}", to.word()),
+        Event::StageOpened { stage, attempt, .. } => format!("{stage}, attempt {attempt}"),
+        Event::Approved { stage, approval, .. } => format!("{} for {stage}", approval.standing.person.login),
+        Event::ApprovalWithdrawn { stage, why, .. } => format!("{stage}: {why:?}"),
+        Event::Overridden { stage, check, by, reason, .. } => {
+            format!("{} in {stage} by {}: {reason}", check.word(), by.login)
+        }
+        Event::Promoted { stage, by, .. } => format!("{stage} by {}", by.login),
+        Event::TagSeen { tag, .. } => tag.to_string(),
+        Event::PlaceFound { place, .. } => place.to_string(),
+        Event::OfferShown { stage, place, .. } => format!("{stage} at {place}"),
+        Event::Vetoed { stage, reason, .. } => format!("{stage}: {reason}"),
+        Event::VetoLifted { stage, .. } => stage.to_string(),
+        Event::Alarm { text, .. } => text.clone(),
+        Event::BuildStarted { attempt, .. }
+        | Event::BuildFinished { attempt, .. }
+        | Event::BuildRetried { attempt, .. } => format!("attempt {attempt}"),
+        Event::PolicySeen { commit, .. }
+        | Event::CheckAsked { commit, .. }
+        | Event::CheckStarted { commit, .. }
+        | Event::CheckFinished { commit, .. } => commit.short().to_owned(),
+        Event::Held { reason, .. } => reason.clone(),
+        Event::Unheld { .. } => String::new(),
+        Event::Heard(heard) => heard.line.clone(),
+    }
+}

@@ -1,0 +1,303 @@
+//! Pages: what they show, and that no text from outside becomes part of them.
+
+use futures_util::future::BoxFuture;
+
+use super::*;
+use crate::http::view::{Link, ReleasePage, plain_line};
+use crate::store::delivery::NewDelivery;
+use crate::store::step::Step;
+
+/// Texts that would run, load, break out or draw on a page that trusted them.
+const CORPUS: &[&str] = &[
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "</title></textarea></pre><svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ 7*7 }}${7*7}<%= 7*7 %>",
+    "`</code><script>alert(1)</script>`",
+    "<!--<iframe src=//evil.example>",
+    "&lt;script&gt;",
+    "data:text/html,<script>alert(1)</script>",
+];
+
+async fn filled() -> Site {
+    let site = Site::new(Access::Loopback).await;
+    sample::fill(&site.store).await;
+    site
+}
+
+#[tokio::test]
+async fn the_overview_is_a_table_with_a_word_an_icon_and_a_colour_for_every_state() {
+    let site = filled().await;
+    let page = site.get("/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for part in [
+        "<caption",
+        "scope=\"col\" role=\"columnheader\">staging",
+        "scope=\"row\"",
+        "href=\"/releases/github:4211/api/142\">1.24.0</a>",
+        "<span class=\"lamp good\"><svg class=\"icon\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">",
+        "</svg>live</span>",
+        "lamp bad",
+        "lamp moving",
+        "lamp asking",
+        "1 of 2 approvals; missing: 1 of acme/release",
+        "<code>npm test</code> said no (exit 1)",
+        "<time datetime=\"2026-03-06T09:00:00Z\" title=\"2026-03-06 09:00 UTC\">3 h ago</time>",
+        "data-stream=\"/streams/events?after=143\"",
+        "Skip to the content",
+        "No release yet",
+    ] {
+        assert!(page.text.contains(part), "{part} is not in\n{}", page.text);
+    }
+    assert!(!page.text.contains(" style="), "no inline style passes the policy");
+    assert!(!page.text.contains("<script>"), "no inline script passes the policy");
+}
+
+#[tokio::test]
+async fn a_pipeline_shows_older_releases_page_by_page() {
+    let site = filled().await;
+    let all = site.get("/pipelines/github:4211/api").await;
+    assert!(all.text.contains("1.23.2") && all.text.contains("1.24.1"));
+    let older = site.get("/pipelines/github:4211/api?before=141").await;
+    assert!(older.text.contains("1.23.2") && !older.text.contains("1.23.3"));
+    assert_eq!(site.get("/pipelines/github:1/none").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.get("/pipelines/github:4211/api?before=x").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_release_says_why_it_waits_and_what_to_write() {
+    let site = filled().await;
+    let page = site.get("/releases/github:4211/api/142").await;
+    for part in [
+        "Why is prod waiting?",
+        "1 of 2 approvals: ana; bo wrote commit 4be1c2a, so bo does not count",
+        "A member of acme/release comments <code>/approve prod</code>.",
+        "<code>/reject prod v1.24.0 -- reason</code>",
+        "href=\"/logs/github:4211/api/142/staging/2\"",
+        "href=\"https://github.com/acme/payments/pull/812#issuecomment-77\"",
+        "<em>does not count</em>",
+        "17.5 MiB",
+        "and 11 more",
+        "in 2 days",
+    ] {
+        assert!(page.text.contains(part), "{part} is not in\n{}", page.text);
+    }
+    assert_eq!(site.get("/releases/github:4211/api/9").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_log_is_read_without_a_script() {
+    let site = filled().await;
+    let page = site.get("/logs/github:4211/api/142/staging/2").await;
+    assert!(page.text.contains("<li id=\"L5\" value=\"5\">$ ./deploy staging</li>"), "{}", page.text);
+    assert!(page.text.contains("?from=0\">Refresh</a>"));
+    assert!(page.text.contains("data-stream=\"/streams/logs/github:4211/api/142/staging/2?after=6\""));
+    let rest = site.get("/logs/github:4211/api/142/staging/2?from=5").await;
+    assert!(rest.text.contains("L6") && !rest.text.contains("L4"));
+    let nothing = site.get("/logs/github:4211/api/142/prod/1").await;
+    assert!(nothing.text.contains("Nothing was printed yet."));
+}
+
+#[tokio::test]
+async fn a_delivery_is_shown_and_made_new_again() {
+    let site = filled().await;
+    let list = site.get("/deliveries").await;
+    assert!(list.text.contains("issue_comment") && list.text.contains("40 min ago"));
+    let one = site.get("/deliveries/1").await;
+    assert!(
+        one.text.contains("GitHub-Hookshot/044aadd") && one.text.contains("&#34;ref&#34;"),
+        "{}",
+        one.text
+    );
+    let raw = site.get("/deliveries/1/raw").await;
+    assert_eq!(raw.header("content-type"), "text/plain; charset=utf-8");
+    assert!(raw.text.starts_with("{\n  \"ref\""));
+    let post = local(Request::post("/deliveries/1/replay")).header("sec-fetch-site", "same-origin");
+    let again = site.send(post.body(Body::empty()).unwrap()).await;
+    assert_eq!((again.status, again.header("location")), (StatusCode::SEE_OTHER, "/deliveries/1"));
+    assert_eq!(site.get("/deliveries/99").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn events_are_listed_newest_first() {
+    let site = filled().await;
+    let page = site.get("/events").await.text;
+    assert!(page.find("approved").unwrap() < page.find("release_created").unwrap());
+    assert!(page.contains("href=\"/releases/github:4211/api/142\">release 142</a>"));
+}
+
+/// An engine whose every text is `self.0`.
+struct Hostile(&'static str);
+
+impl Reader for Hostile {
+    fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<ReleasePage>> {
+        Box::pin(async move {
+            let text = || self.0.to_owned();
+            let mut page = sample::page();
+            page.head.version = text();
+            page.head.title = text();
+            page.head.commit = text();
+            page.head.digest = Some(text());
+            page.head.state = text();
+            page.head.stream = text();
+            page.repo = text();
+            page.pipeline = text();
+            page.facts = vec![(text(), text())];
+            page.commit_url = Link::new(text());
+            page.build_log = Some(text());
+            for stage in &mut page.stages {
+                (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
+            }
+            for why in &mut page.why {
+                why.stage = text();
+                for line in &mut why.lines {
+                    (line.text, line.next) = (text(), Some(text()));
+                }
+            }
+            for next in &mut page.next {
+                (next.what, next.line) = (text(), text());
+            }
+            for approval in &mut page.approvals {
+                (approval.stage, approval.who, approval.note) = (text(), text(), text());
+                approval.url = Link::new(text());
+            }
+            for artifact in &mut page.artifacts {
+                (artifact.alias, artifact.digest) = (text(), text());
+            }
+            for change in &mut page.changes {
+                (change.commit, change.subject, change.author) = (text(), text(), text());
+                change.url = Link::new(text());
+            }
+            for event in &mut page.events {
+                (event.kind, event.who, event.text) = (text(), text(), text());
+            }
+            Ok(page)
+        })
+    }
+}
+
+/// Every tag of a page that our templates do not write, and every attribute value that leaves its quotes.
+fn foreign(page: &str) -> Vec<String> {
+    let ours = [
+        "!doctype", "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path",
+        "nav", "p", "main", "h1", "h2", "h3", "section", "div", "span", "ul", "ol", "li", "dl", "dt", "dd",
+        "code", "strong", "em", "time", "table", "caption", "thead", "tbody", "tr", "th", "td", "form",
+        "button", "pre",
+    ];
+    let names = page.split('<').skip(1).map(|tag| {
+        let tag = tag.strip_prefix("/script>").unwrap_or(tag).trim_start_matches('/');
+        (tag.chars().take_while(|c| c.is_alphanumeric() || *c == '!').collect::<String>(), tag)
+    });
+    names
+        .filter(|(name, tag)| {
+            let inside = tag.split('>').next().unwrap_or_default();
+            let outside_quotes: String = inside.split('"').step_by(2).collect();
+            (!name.is_empty() && !ours.contains(&name.as_str()))
+                || (name == "script" && !inside.contains("src=\"/assets/app.js?v="))
+                || (outside_quotes.contains("on") && outside_quotes.contains("alert"))
+                || inside.contains("href=\"javascript:")
+                || inside.contains("href=\"data:")
+        })
+        .map(|(_, tag)| tag.chars().take(80).collect())
+        .collect()
+}
+
+#[tokio::test]
+async fn t49_no_text_from_outside_becomes_part_of_a_page() {
+    for text in CORPUS {
+        let site = Site::with(Access::Loopback, |parts| parts.reader = Arc::new(Hostile(text))).await;
+        let mut rows = sample::rows();
+        for row in &mut rows {
+            spoil(row, text);
+        }
+        site.store.commit(Step { rows, ..Step::default() }).await.unwrap();
+        let new = NewDelivery {
+            source: "github".to_owned(),
+            guid: (*text).to_owned(),
+            event: (*text).to_owned(),
+            repo: Some((*text).to_owned()),
+            headers: serde_json::json!({ *text: text }).to_string(),
+            body: text.as_bytes().to_vec(),
+            received_at: sample::noon(),
+        };
+        site.store.put_delivery(new).await.unwrap();
+        site.store.append_log("l", 1, &[(*text).to_owned()]).await.unwrap();
+        let log = format!(
+            "/logs/{}",
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+        );
+        for path in [
+            "/",
+            "/pipelines/github:4211/api",
+            "/releases/github:4211/api/142",
+            "/logs/l",
+            &log,
+            "/deliveries",
+            "/deliveries/1",
+            "/events",
+        ] {
+            let page = site.get(path).await;
+            assert_eq!(page.status, StatusCode::OK, "{path} with {text}");
+            assert_eq!(foreign(&page.text), Vec::<String>::new(), "{path} with {text}");
+        }
+    }
+}
+
+fn spoil(row: &mut crate::store::model::Row, text: &str) {
+    use crate::store::model::Row;
+    match row {
+        Row::Repository(_) => {}
+        Row::Pipeline(pipeline) => (pipeline.name, pipeline.repo_name) = (text.to_owned(), text.to_owned()),
+        Row::Release(release) => {
+            (release.version, release.title) = (text.to_owned(), text.to_owned());
+            (release.commit, release.state) = (text.to_owned(), text.to_owned());
+        }
+        Row::Stage(stage) => (stage.line, stage.state) = (text.to_owned(), text.to_owned()),
+    }
+}
+
+#[test]
+fn t49_the_check_for_foreign_tags_sees_them() {
+    for text in [
+        "<script>alert(1)</script>",
+        "<p><img src=x>",
+        "<a href=\"javascript:alert(1)\">",
+        "<p onclick=alert(1)>",
+    ] {
+        assert!(!foreign(text).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn t49_only_web_addresses_become_links() {
+    for bad in [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "https://a b",
+        "https://a\"b\nc",
+        "ftp://x",
+        "",
+    ] {
+        assert!(Link::new(bad).is_none() || !bad.contains(['\n', ' ']), "{bad}");
+    }
+    assert!(Link::new("javascript:alert(1)//https://x").is_none());
+    assert!(Link::new("https://github.com/acme/web/pull/1#issuecomment-2").is_some());
+}
+
+#[tokio::test]
+async fn t50_what_moves_a_cursor_or_turns_letters_around_is_left_out() {
+    assert_eq!(plain_line("a\u{1b}[2Jb\u{9b}31m\tc\r\n\u{7}\u{202e}d\u{2066}"), "a[2Jb31m\tcd");
+    let site = Site::new(Access::Loopback).await;
+    site.store.append_log("l", 1, &["\u{1b}]0;owned\u{7}done".to_owned()]).await.unwrap();
+    let page = site.get("/logs/l").await.text;
+    assert!(page.contains("]0;owneddone") && !page.contains('\u{1b}'));
+}
+
+#[test]
+fn the_style_and_the_script_stay_small() {
+    assert!(include_str!("../../../templates/assets/style.css").len() <= 8 << 10);
+    assert!(include_str!("../../../templates/assets/app.js").len() <= 2 << 10);
+}

@@ -1,0 +1,387 @@
+//! A believable week of two pipelines, to test pages with and to look at.
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::time::{Span, Timestamp};
+use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
+use crate::http::session::Caller;
+use crate::http::view::{
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
+    StageBox, StageWhy, WhyLine,
+};
+use crate::store::Store;
+use crate::store::delivery::NewDelivery;
+use crate::store::model::{PipelineRow, ReleaseRow, Row, StageRow};
+use crate::store::step::Step;
+use crate::store::stream::{Append, NewEvent};
+use crate::trouble::{Outcome, Trouble};
+
+pub(crate) const STREAM: &str = "github:4211/api";
+
+/// The engine of the tests: one page, and commands that are refused when they do not begin with a slash.
+pub(crate) struct Engine;
+
+impl Reader for Engine {
+    fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
+        Box::pin(async move {
+            if stream == STREAM && no == 142 {
+                Ok(page())
+            } else {
+                Err(Trouble::not_found("there is no such release"))
+            }
+        })
+    }
+}
+
+impl Acts for Engine {
+    fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            let text = format!("{} via {} at {}: {}", comment.by, caller.name, comment.place, comment.body);
+            Ok(Reply { accepted: true, text })
+        })
+    }
+
+    fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move { Ok(Reply { accepted: ask.line.starts_with('/'), text: ask.line }) })
+    }
+}
+
+pub(crate) fn noon() -> Timestamp {
+    Timestamp::parse("2026-03-06T12:00:00Z").unwrap()
+}
+
+fn before(span: Span) -> Timestamp {
+    Timestamp(noon().0 - i64::try_from(span.as_millis()).unwrap())
+}
+
+fn hours(n: u64) -> Timestamp {
+    before(Span::hours(n))
+}
+
+fn release(stream: &str, no: u32, facts: (&str, &str, &str), at: Timestamp) -> Row {
+    let (version, state, title) = facts;
+    Row::Release(ReleaseRow {
+        stream: stream.to_owned(),
+        no,
+        seq: i64::from(no),
+        version: version.to_owned(),
+        commit: format!("{:08x}", no.wrapping_mul(2_654_435_761)).repeat(5),
+        digest: Some("0f1e2d3c".repeat(8)),
+        state: state.to_owned(),
+        title: title.to_owned(),
+        created_at: at,
+        updated_at: at,
+        summary: "{}".to_owned(),
+    })
+}
+
+fn stages(stream: &str, no: u32, rows: &[(&str, &str, &str, u64)]) -> Vec<Row> {
+    let row = |(position, (stage, state, line, ago)): (u32, &(&str, &str, &str, u64))| {
+        Row::Stage(StageRow {
+            stream: stream.to_owned(),
+            no,
+            stage: (*stage).to_owned(),
+            position,
+            attempt: 1,
+            state: (*state).to_owned(),
+            digest: None,
+            line: (*line).to_owned(),
+            next_at: None,
+            updated_at: hours(*ago),
+        })
+    };
+    (0..).zip(rows).map(row).collect()
+}
+
+/// Two pipelines with releases in every state.
+#[expect(clippy::too_many_lines, reason = "it is data")]
+pub(crate) fn rows() -> Vec<Row> {
+    let pipeline = |stream: &str, repo: &str, name: &str| {
+        Row::Pipeline(PipelineRow {
+            stream: stream.to_owned(),
+            repo_id: stream.split('/').next().unwrap().to_owned(),
+            repo_name: repo.to_owned(),
+            name: name.to_owned(),
+            settings: "{}".to_owned(),
+        })
+    };
+    let web = "github:4212/web";
+    let mut all = vec![
+        pipeline(STREAM, "acme/payments", "api"),
+        pipeline(web, "acme/storefront", "web"),
+        pipeline("github:4213/docs", "acme/handbook", "docs"),
+        release(
+            STREAM,
+            143,
+            ("1.24.1", "building", "Retry card captures that time out"),
+            before(Span::minutes(2)),
+        ),
+        release(STREAM, 142, ("1.24.0", "active", "Idempotency keys for refunds (#812)"), hours(3)),
+        release(STREAM, 141, ("1.23.3", "superseded", "Bump rustls to 0.23.31"), hours(7)),
+        release(STREAM, 140, ("1.23.2", "released", "Round half to even in settlement totals"), hours(74)),
+        release(web, 58, ("2.9.1", "failed", "Checkout: show the delivery day"), before(Span::minutes(9))),
+        release(
+            web,
+            57,
+            ("2.9.0", "active", "Search as you type, with keyboard support throughout"),
+            hours(26),
+        ),
+        release(web, 56, ("2.8.4", "released", "Fix the cart badge on Safari"), hours(220)),
+    ];
+    all.extend(stages(
+        STREAM,
+        143,
+        &[
+            ("dev", "waiting", "waits for the build", 0),
+            ("staging", "waiting", "dev has not succeeded", 0),
+            ("prod", "waiting", "staging has not succeeded", 0),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        142,
+        &[
+            ("dev", "live", "deployed and tested in 1m12s", 3),
+            ("staging", "live", "deployed and tested in 4m12s", 2),
+            ("prod", "waiting", "1 of 2 approvals; missing: 1 of acme/release", 1),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        141,
+        &[
+            ("dev", "live", "deployed and tested in 1m09s", 7),
+            ("staging", "superseded", "1.24.0 includes it", 5),
+            ("prod", "superseded", "1.24.0 includes it", 5),
+        ],
+    ));
+    all.extend(stages(
+        STREAM,
+        140,
+        &[
+            ("dev", "live", "deployed and tested in 1m15s", 74),
+            ("staging", "live", "deployed and tested in 4m01s", 73),
+            ("prod", "live", "approved by ana and bo", 72),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        58,
+        &[
+            ("preview", "failed", "`npm test` said no (exit 1)", 0),
+            ("canary", "skipped_upstream", "", 0),
+            ("prod", "skipped_upstream", "", 0),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        57,
+        &[
+            ("preview", "live", "", 26),
+            ("canary", "running", "deploying to eu-west, step 2 of 3", 0),
+            ("prod", "awaiting_signoff", "held by ann: \"Black Friday\"", 20),
+        ],
+    ));
+    all.extend(stages(
+        web,
+        56,
+        &[("preview", "live", "", 220), ("canary", "live", "", 219), ("prod", "live", "", 216)],
+    ));
+    all
+}
+
+fn why() -> Vec<StageWhy> {
+    let line = |mark, text: &str, next: Option<&str>, until| WhyLine {
+        mark,
+        text: text.to_owned(),
+        next: next.map(str::to_owned),
+        until,
+    };
+    vec![StageWhy {
+        stage: "prod".to_owned(),
+        lines: vec![
+            line(Mark::Pass, "same artifact as staging, sha256:0f1e2d3c4b5a", None, None),
+            line(Mark::Pass, "staging soaked for 1h of 1h", None, None),
+            line(
+                Mark::Stop,
+                "1 of 2 approvals: ana; bo wrote commit 4be1c2a, so bo does not count",
+                Some("A member of acme/release comments `/approve prod`."),
+                None,
+            ),
+            line(
+                Mark::Wait,
+                "the window opens Mon 09:00 Europe/Oslo",
+                None,
+                Some(noon().plus(Span::hours(68))),
+            ),
+        ],
+    }]
+}
+
+fn page_stages() -> Vec<StageBox> {
+    let stage = |name: &str, state: &str, line: &str, ago, log: Option<&str>| StageBox {
+        stage: name.to_owned(),
+        attempt: if name == "staging" { 2 } else { 1 },
+        state: state.to_owned(),
+        light: Light::of(state),
+        line: line.to_owned(),
+        updated_at: hours(ago),
+        next_at: None,
+        log: log.map(str::to_owned),
+    };
+    vec![
+        stage("dev", "live", "Deployed and tested in 1m12s.", 3, Some("github:4211/api/142/dev/1")),
+        stage(
+            "staging",
+            "live",
+            "Deployed and tested in 4m12s; attempt 1 failed at \"smoke\".",
+            2,
+            Some("github:4211/api/142/staging/2"),
+        ),
+        stage("prod", "waiting", "1 of 2 approvals; then the window, Mon 09:00 Europe/Oslo.", 1, None),
+    ]
+}
+
+/// The release everybody waits for.
+#[expect(clippy::too_many_lines, reason = "it is data")]
+pub(crate) fn page() -> ReleasePage {
+    let change = |commit: &str, subject: &str, author: &str| ChangeLine {
+        commit: commit.to_owned(),
+        subject: subject.to_owned(),
+        author: author.to_owned(),
+        url: Link::new(format!("https://github.com/acme/payments/commit/{commit}")),
+    };
+    let event = |seq, ago, kind: &str, who: &str, text: &str| EventLine {
+        seq,
+        at: before(Span::minutes(ago)),
+        kind: kind.to_owned(),
+        who: who.to_owned(),
+        text: text.to_owned(),
+    };
+    ReleasePage {
+        head: ReleaseHead {
+            stream: STREAM.to_owned(),
+            no: 142,
+            version: "1.24.0".to_owned(),
+            title: "Idempotency keys for refunds (#812)".to_owned(),
+            commit: "9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned(),
+            digest: Some(format!("sha256:{}", "0f1e2d3c".repeat(8))),
+            state: "active".to_owned(),
+            light: Light::Moving,
+            created_at: hours(3),
+            updated_at: hours(1),
+            seq: 2210,
+        },
+        repo: "acme/payments".to_owned(),
+        pipeline: "api".to_owned(),
+        facts: vec![
+            ("branch".to_owned(), "main".to_owned()),
+            ("started by".to_owned(), "push by bo".to_owned()),
+            ("policy".to_owned(), "liftlock.yaml at 9fceb02".to_owned()),
+        ],
+        commit_url: Link::new(
+            "https://github.com/acme/payments/commit/9fceb02d0ae598e95dc970b74767f19372d61af8",
+        ),
+        build_log: Some("github:4211/api/142/build/1".to_owned()),
+        stages: page_stages(),
+        why: why(),
+        next: vec![
+            NextLine { what: "let it go to prod".to_owned(), line: "/approve prod v1.24.0".to_owned() },
+            NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
+            NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
+        ],
+        approvals: vec![
+            ApprovalLine {
+                stage: "prod".to_owned(),
+                who: "ana".to_owned(),
+                at: before(Span::minutes(50)),
+                counts: true,
+                note: "for acme/qa".to_owned(),
+                url: Link::new("https://github.com/acme/payments/pull/812#issuecomment-77"),
+            },
+            ApprovalLine {
+                stage: "prod".to_owned(),
+                who: "bo".to_owned(),
+                at: before(Span::minutes(44)),
+                counts: false,
+                note: "wrote commit 4be1c2a".to_owned(),
+                url: None,
+            },
+        ],
+        artifacts: vec![
+            ArtifactLine {
+                alias: "api.tar.zst".to_owned(),
+                digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
+                size: 18_437_120,
+            },
+            ArtifactLine {
+                alias: "migrations".to_owned(),
+                digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
+                size: 40_213,
+            },
+        ],
+        changes: vec![
+            change("9fceb02d0ae598e95dc970b74767f19372d61af8", "Idempotency keys for refunds (#812)", "bo"),
+            change(
+                "4be1c2a77b0c9a0f0e1d2c3b4a5968778695a4b3",
+                "Reject refunds above the captured amount",
+                "bo",
+            ),
+            change("c0ffee0123456789abcdef0123456789abcdef01", "Document the refund states", "cy"),
+        ],
+        changes_left_out: 11,
+        events: vec![
+            event(2210, 50, "approved", "ana", "approved prod"),
+            event(2204, 60, "stage_moved", "liftlock", "staging is live"),
+            event(2198, 95, "stage_opened", "cy", "staging is tried again (attempt 2)"),
+            event(2190, 110, "stage_moved", "liftlock", "staging failed at \"smoke\""),
+            event(2171, 170, "build_finished", "liftlock", "sealed sha256:0f1e2d3c4b5a"),
+            event(2170, 180, "release_created", "bo", "opened by a push to main"),
+        ],
+    }
+}
+
+/// Puts all of it into a store, with deliveries, events and a log.
+pub(crate) async fn fill(store: &Store) {
+    let heard = |kind: &str, release, actor: &str| NewEvent {
+        kind: kind.to_owned(),
+        release: Some(release),
+        data: "{\"stage\":\"prod\"}".to_owned(),
+        actor: actor.to_owned(),
+        cause: "delivery:1".to_owned(),
+    };
+    let events = vec![
+        heard("release_created", 142, "bo"),
+        heard("build_finished", 142, "liftlock"),
+        heard("stage_moved", 142, "liftlock"),
+        heard("approved", 142, "ana"),
+    ];
+    let append = Append { stream: STREAM.to_owned(), expect: 0, events, at: hours(1) };
+    store.commit(Step { rows: rows(), appends: vec![append], ..Step::default() }).await.unwrap();
+    for (guid, event, repo) in [
+        ("72d3162e-cc78-11e3-81ab-4c9367dc0958", "push", Some("acme/payments")),
+        ("8d1c", "issue_comment", None),
+        ("9f00", "ping", None),
+    ] {
+        let new = NewDelivery {
+            source: "github".to_owned(),
+            guid: guid.to_owned(),
+            event: event.to_owned(),
+            repo: repo.map(str::to_owned),
+            headers: "{\"user-agent\":\"GitHub-Hookshot/044aadd\",\"x-github-hook-id\":\"292430182\"}".to_owned(),
+            body: b"{\n  \"ref\": \"refs/heads/main\",\n  \"after\": \"9fceb02d0ae598e95dc970b74767f19372d61af8\"\n}".to_vec(),
+            received_at: before(Span::minutes(40)),
+        };
+        store.put_delivery(new).await.unwrap();
+    }
+    let lines = [
+        "$ cargo build --release",
+        "   Compiling api v1.24.0 (/build/api)",
+        "    Finished `release` profile [optimized] target(s) in 41.20s",
+        "",
+        "$ ./deploy staging",
+        "10 of 10 healthy",
+    ];
+    let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    store.append_log("github:4211/api/142/staging/2", 1, &lines).await.unwrap();
+}

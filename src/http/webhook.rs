@@ -1,0 +1,211 @@
+//! The doors for webhooks: size, signature, headers, store, answer; nothing is parsed and nothing acted on here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use tokio::time::timeout_at;
+
+use crate::http::State;
+use crate::http::body::{self, Bounds, Held};
+use crate::http::error::{Fault, Why};
+use crate::store::delivery::{NewDelivery, Put};
+
+/// Says whether the signature header is right for these raw bytes; an absent or SHA-1-only one never is.
+pub type Verify = Arc<dyn Fn(Option<&str>, &[u8]) -> bool + Send + Sync>;
+
+/// Bodies from this size are verified off the runtime's threads: a megabyte takes a millisecond.
+const LARGE: usize = 64 << 10;
+/// Longest delivery id: GitHub's are 36 characters.
+const GUID: usize = 128;
+/// Longest name of an event: the longest today has 41 characters.
+const EVENT: usize = 64;
+/// Longest value of a header kept as evidence.
+const KEPT_VALUE: usize = 256;
+
+const SIGNATURE: &str = "x-hub-signature-256";
+const DELIVERY: &str = "x-github-delivery";
+const EVENT_NAME: &str = "x-github-event";
+/// Headers kept as evidence; signatures, tokens and addresses are not among them.
+const KEPT: &[&str] = &[
+    "content-type",
+    "user-agent",
+    DELIVERY,
+    EVENT_NAME,
+    "x-github-hook-id",
+    "x-github-hook-installation-target-id",
+    "x-github-hook-installation-target-type",
+];
+/// Events that are counted by name; the rest is `other`, so that a name from outside is never a label.
+const COUNTED: &[&str] = &[
+    "check_run",
+    "check_suite",
+    "commit_comment",
+    "create",
+    "delete",
+    "deployment",
+    "installation",
+    "installation_repositories",
+    "issue_comment",
+    "member",
+    "membership",
+    "ping",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "release",
+    "repository",
+    "status",
+    "workflow_run",
+];
+
+/// `POST /webhook/github`.
+pub async fn github(state: extract::State<State>, headers: HeaderMap, body: Body) -> Response {
+    receive("github", state.0, headers, body).await
+}
+
+/// `POST /webhook/plain`: the hooks of a bare repository, signed and named the way GitHub does it.
+pub async fn plain(state: extract::State<State>, headers: HeaderMap, body: Body) -> Response {
+    receive("plain", state.0, headers, body).await
+}
+
+async fn receive(source: &'static str, state: State, headers: HeaderMap, body: Body) -> Response {
+    let began = crate::clock::monotonic();
+    let mut label = "unverified";
+    let until = began + state.limits().request_within.as_std();
+    let taken = take(source, &state, (&headers, body), until, &mut label).await;
+    let outcome = match &taken {
+        Ok(Put::Stored(_)) => "stored",
+        Ok(Put::Duplicate(_)) => "duplicate",
+        Ok(Put::Clash) => "conflict",
+        Err(fault) => fault.why.code(),
+    };
+    state.metrics().delivery(label, outcome, began.elapsed());
+    match taken {
+        Ok(Put::Stored(seq)) => accepted(StatusCode::ACCEPTED, "stored", seq),
+        Ok(Put::Duplicate(seq)) => accepted(StatusCode::OK, "duplicate", seq),
+        Ok(Put::Clash) => {
+            let guid = one(&headers, DELIVERY).ok().flatten().unwrap_or_default();
+            tracing::warn!(
+                source,
+                delivery.id = guid,
+                "a delivery id came back with another body; it was refused"
+            );
+            Fault::new(Why::Conflict).into_response()
+        }
+        Err(fault) => {
+            if fault.why == Why::Unsigned {
+                tracing::warn!(source, "a webhook without a right signature was refused");
+            }
+            fault.into_response()
+        }
+    }
+}
+
+fn accepted(status: StatusCode, result: &'static str, seq: i64) -> Response {
+    (status, axum::Json(serde_json::json!({ "result": result, "delivery": seq }))).into_response()
+}
+
+async fn take(
+    source: &'static str,
+    state: &State,
+    (headers, body): (&HeaderMap, Body),
+    until: Instant,
+    label: &mut &'static str,
+) -> Result<Put, Fault> {
+    let limits = state.limits();
+    let bounds = Bounds { bytes: limits.hook_body, within: limits.request_within };
+    let held = body::read(headers, body, bounds, state.budget()).await?;
+    // One place per request that is worked on; those that wait have their whole body, so a slow sender holds none.
+    let work = async {
+        let _place = state.hook_place().await?;
+        let held = signed(state.verify(source), headers, held).await?;
+        let (guid, event) = named(headers)?;
+        *label = COUNTED.iter().find(|name| **name == event).copied().unwrap_or("other");
+        put(state, source, (guid, event), headers, held).await
+    };
+    match timeout_at(until.into(), work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Fault::busy("a webhook was not stored within the time of a request")),
+    }
+}
+
+/// The value of a header that may come once at most.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Fault::malformed(format!("The header `{name}` came more than once.")));
+    }
+    match first.map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => Err(Fault::malformed(format!("The header `{name}` is not plain ASCII."))),
+    }
+}
+
+async fn signed(verify: Verify, headers: &HeaderMap, held: Held) -> Result<Held, Fault> {
+    let signature = one(headers, SIGNATURE)?.map(str::to_owned);
+    let (right, held) = if held.bytes.len() < LARGE {
+        (verify(signature.as_deref(), &held.bytes), held)
+    } else {
+        let work = move || (verify(signature.as_deref(), &held.bytes), held);
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| Fault::busy("the check of a signature was cut off"))?
+    };
+    if right { Ok(held) } else { Err(Fault::new(Why::Unsigned)) }
+}
+
+fn named(headers: &HeaderMap) -> Result<(&str, &str), Fault> {
+    let guid = one(headers, DELIVERY)?.filter(|guid| {
+        (1..=GUID).contains(&guid.len())
+            && guid.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+    });
+    let event = one(headers, EVENT_NAME)?.filter(|event| {
+        (1..=EVENT).contains(&event.len()) && event.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    });
+    match (guid, event) {
+        (Some(guid), Some(event)) => Ok((guid, event)),
+        (None, _) => Err(Fault::malformed("The header `X-GitHub-Delivery` is missing or is no id.")),
+        (Some(_), None) => Err(Fault::malformed("The header `X-GitHub-Event` is missing or is no event.")),
+    }
+}
+
+async fn put(
+    state: &State,
+    source: &'static str,
+    (guid, event): (&str, &str),
+    headers: &HeaderMap,
+    mut held: Held,
+) -> Result<Put, Fault> {
+    let new = NewDelivery {
+        source: source.to_owned(),
+        guid: guid.to_owned(),
+        event: event.to_owned(),
+        repo: None,
+        headers: kept(headers),
+        body: std::mem::take(&mut held.bytes),
+        received_at: state.now(),
+    };
+    // `held` still owns the body's share of the budget until the store has let go of it.
+    let outcome = state.store().put_delivery(new).await.map_err(|trouble| Fault::behind(&trouble));
+    drop(held);
+    outcome
+}
+
+fn kept(headers: &HeaderMap) -> String {
+    let values: serde_json::Map<String, serde_json::Value> = KEPT
+        .iter()
+        .filter_map(|name| {
+            let text = headers.get(*name)?.to_str().ok()?;
+            let text: String = text.chars().take(KEPT_VALUE).collect();
+            Some(((*name).to_owned(), text.into()))
+        })
+        .collect();
+    serde_json::Value::Object(values).to_string()
+}

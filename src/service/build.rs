@@ -1,0 +1,220 @@
+//! Building: from a tree export in the sandbox to a sealed artifact, or to a pull request's quality verdict.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::artifact::pack;
+use crate::domain::decide::{Command, Ended, Fresh, Work};
+use crate::domain::event::{BuildOutcome, Form, Sealed};
+use crate::domain::name::{CommitSha, PipelineId, ReleaseNo};
+use crate::domain::pipeline::{self, Pipeline};
+use crate::domain::view;
+use crate::runner::probe::{Origin, choose};
+use crate::runner::{Network, Sandbox, SandboxSpec};
+use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::worker::{Lease, Result as Worked};
+use crate::service::{Service, TREE_LIMITS, blocking};
+use crate::trouble::{Outcome, Trouble};
+
+/// Room for a sandboxed build's temporary files; it is memory.
+const TEMPORARY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// What to build, whoever asked.
+struct Subject<'a> {
+    id: &'a PipelineId,
+    commit: CommitSha,
+    pipeline: &'a Pipeline,
+    origin: Origin,
+    log: String,
+    environment: BTreeMap<String, String>,
+    epoch_s: i64,
+}
+
+impl Service {
+    /// Builds and seals a release.
+    pub async fn build_release(&self, lease: &Lease, no: ReleaseNo, attempt: u32) -> Worked {
+        let id = lease.pipeline()?;
+        let work = Work::Build { release: no, attempt };
+        let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh: Fresh::default() };
+        let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
+            Ok(decided) => decided,
+            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+        };
+        let release =
+            decided.state.release(no).cloned().ok_or_else(|| Trouble::bug("the release is gone"))?;
+        let created = &release.created;
+        let environment = BTreeMap::from([
+            ("LIFTLOCK_VERSION".to_owned(), created.version.to_string()),
+            ("LIFTLOCK_COMMIT".to_owned(), created.commit.to_string()),
+            ("SOURCE_DATE_EPOCH".to_owned(), created.epoch_s.to_string()),
+        ]);
+        let subject = Subject {
+            id: &id,
+            commit: created.commit.clone(),
+            pipeline: &created.pipeline,
+            origin: Origin::ProtectedBranch,
+            log: view::log_id(&id, no, "build", attempt),
+            environment,
+            epoch_s: created.epoch_s,
+        };
+        let outcome = match self.build(&subject, lease).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return Ok(()),
+            Err(trouble) => BuildOutcome::Errored(self.mask().apply(&trouble.chain())),
+        };
+        self.end_build(lease, &id, work, outcome).await
+    }
+
+    /// Builds a pull request's head; nothing of it is kept, and it sees no secret.
+    pub async fn build_check(&self, lease: &Lease, commit: CommitSha, attempt: u32) -> Worked {
+        let id = lease.pipeline()?;
+        let work = Work::Check { commit: commit.clone(), attempt };
+        let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh: Fresh::default() };
+        let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
+            Ok(decided) => decided,
+            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+        };
+        let check =
+            decided.state.checks.get(&commit).cloned().ok_or_else(|| Trouble::bug("the check is gone"))?;
+        let subject = Subject {
+            id: &id,
+            commit: commit.clone(),
+            pipeline: &check.pipeline,
+            origin: Origin::PullRequest,
+            log: view::check_log_id(&id, &commit, attempt),
+            environment: BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())]),
+            epoch_s: 0,
+        };
+        let outcome = match self.build(&subject, lease).await {
+            Ok(Some(BuildOutcome::Sealed(_))) => BuildOutcome::Passed,
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return Ok(()),
+            Err(trouble) => BuildOutcome::Errored(self.mask().apply(&trouble.chain())),
+        };
+        self.end_build(lease, &id, work, outcome).await
+    }
+
+    async fn end_build(&self, lease: &Lease, id: &PipelineId, work: Work, outcome: BuildOutcome) -> Worked {
+        let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Build(outcome) };
+        match self.journal().decide(id, &finish, lease.done("ended")).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+        }
+    }
+
+    /// Exports, runs, seals. Nothing means that the lease was lost and nobody is to be told.
+    async fn build(&self, subject: &Subject<'_>, lease: &Lease) -> Outcome<Option<BuildOutcome>> {
+        let place = Workplace::make(self, &lease.folder()).await?;
+        let outcome = self.build_in(subject, &place, lease).await;
+        place.remove().await;
+        outcome
+    }
+
+    async fn build_in(
+        &self,
+        subject: &Subject<'_>,
+        place: &Workplace,
+        lease: &Lease,
+    ) -> Outcome<Option<BuildOutcome>> {
+        let tree = place.path("src");
+        self.export(&subject.id.repo, &subject.commit, tree.clone()).await?;
+        let mut kept = KeptLog::open(self, subject.log.clone());
+        let end = self.build_steps(subject, (place, &tree), &mut kept, lease).await;
+        let outcome = match end {
+            Ok(Ok(StepsEnd::Passed)) if subject.origin == Origin::PullRequest => {
+                Ok(Some(BuildOutcome::Passed))
+            }
+            Ok(Ok(StepsEnd::Passed)) => self.seal(subject, tree, &mut kept).await.map(Some),
+            Ok(Ok(StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure))) => {
+                Ok(Some(BuildOutcome::Failed(failure)))
+            }
+            Ok(Ok(StepsEnd::Stopped)) => Ok(Some(BuildOutcome::Errored("stopped".to_owned()))),
+            Ok(Ok(StepsEnd::Lost)) => Ok(None),
+            Ok(Err(refused)) => Ok(Some(BuildOutcome::Errored(refused))),
+            Err(trouble) => Err(trouble),
+        };
+        kept.close().await?;
+        outcome
+    }
+
+    /// The inner error is why this may not run here.
+    async fn build_steps(
+        &self,
+        subject: &Subject<'_>,
+        (place, tree): (&Workplace, &Path),
+        kept: &mut KeptLog,
+        lease: &Lease,
+    ) -> Outcome<Result<StepsEnd, String>> {
+        let build = &subject.pipeline.build;
+        let network = match build.network {
+            pipeline::Network::None => Network::None,
+            pipeline::Network::Host => Network::Host,
+        };
+        let capability = self.runner().capability();
+        let choice = match choose(self.settings().sandbox, subject.origin, network, &capability) {
+            Ok(choice) => choice,
+            Err(not_safe) => return Ok(Err(not_safe.to_string())),
+        };
+        for warning in &choice.warnings {
+            kept.log.note(&format!("warning: {warning}")).await;
+        }
+        let sandbox = if choice.sandboxed {
+            Sandbox::Bubblewrap(SandboxSpec {
+                artifacts: BTreeMap::new(),
+                toolchains: self.settings().toolchains.clone(),
+                network,
+                temporary_bytes: TEMPORARY_BYTES,
+            })
+        } else {
+            Sandbox::Plain
+        };
+        let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
+        let mut environment = self.base_environment(&home);
+        environment.extend(subject.environment.clone());
+        environment.extend(build.environment.clone());
+        if subject.origin == Origin::ProtectedBranch {
+            environment.extend(self.secrets(&build.secrets)?);
+        }
+        let run = Run { steps: &build.steps, tree, environment: &environment, sandbox, wall: build.timeout };
+        Ok(Ok(self.run_steps(&run, kept, lease.stops()).await?))
+    }
+
+    async fn seal(&self, subject: &Subject<'_>, tree: PathBuf, kept: &mut KeptLog) -> Outcome<BuildOutcome> {
+        let epoch = u64::try_from(subject.epoch_s).unwrap_or(0);
+        let mut sealed = Vec::new();
+        for artifact in &subject.pipeline.artifacts {
+            let (store, workspace, path) =
+                (self.artifacts().clone(), tree.clone(), PathBuf::from(&artifact.path));
+            let packed = blocking(move || pack::seal(&store, &workspace, &path, epoch, TREE_LIMITS)).await;
+            let packed = match packed {
+                Ok(packed) => packed,
+                Err(trouble) if trouble.is_transient() => return Err(trouble),
+                Err(trouble) => {
+                    let how = format!("could not be sealed: {}", trouble.chain());
+                    kept.log.note(&format!("artifact `{}` {how}", artifact.path)).await;
+                    let step = format!("seal {}", artifact.path);
+                    return Ok(BuildOutcome::Failed(crate::domain::event::Failure {
+                        step,
+                        how,
+                        tail: Vec::new(),
+                    }));
+                }
+            };
+            kept.log
+                .note(&format!("sealed {} as {} ({} bytes)", artifact.path, packed.blob, packed.size_bytes))
+                .await;
+            sealed.push(Sealed {
+                alias: artifact.alias.clone(),
+                digest: packed.blob,
+                content: packed.tar,
+                size: packed.size_bytes,
+                form: match packed.shape {
+                    pack::Shape::Folder => Form::Folder,
+                    pack::Shape::File { executable: false } => Form::File,
+                    pack::Shape::File { executable: true } => Form::Program,
+                },
+            });
+        }
+        Ok(BuildOutcome::Sealed(sealed))
+    }
+}

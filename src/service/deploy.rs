@@ -1,0 +1,263 @@
+//! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::artifact::pack::Shape;
+use crate::artifact::store::Unusable;
+use crate::artifact::unpack::{self, HandOut};
+use crate::domain::approval::{approvers, rule_for};
+use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
+use crate::domain::event::{Approval, Form};
+use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName, TeamName};
+use crate::domain::pipeline::{Stage, Who};
+use crate::domain::refusal::Refusal;
+use crate::domain::release::{Release, StageState, TagState};
+use crate::domain::state::State;
+use crate::domain::view;
+use crate::runner::Sandbox;
+use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::worker::{Lease, Result as Worked};
+use crate::service::{Service, TREE_LIMITS, blocking};
+use crate::trouble::{Kind, Outcome, Trouble};
+
+/// Which run of which stage.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The release.
+    pub release: ReleaseNo,
+    /// The stage.
+    pub stage: StageName,
+    /// The attempt.
+    pub attempt: u32,
+    /// The admission.
+    pub admission: u32,
+}
+
+impl Service {
+    /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
+    pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
+        let id = lease.pipeline()?;
+        let work = Work::Deploy {
+            release: target.release,
+            stage: target.stage.clone(),
+            attempt: target.attempt,
+            admission: target.admission,
+        };
+        let state = self.journal().load(&id).await?;
+        let fresh = self.fresh(&state, target).await?;
+        let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
+        let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
+            Ok(decided) => decided,
+            Err(Refusal::Busy { .. }) => return Err(Trouble::transient("another run has the environment")),
+            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+        };
+        let release = decided.state.release(target.release).cloned();
+        let release = release.ok_or_else(|| Trouble::bug("the release is gone"))?;
+        if release.state_in(&target.stage) != Some(StageState::Running) {
+            return lease.finish_undecided(self, "not admitted").await;
+        }
+        let end = match self.stage_end(&id, &release, target, lease).await {
+            Ok(Some(end)) => end,
+            Ok(None) => return Ok(()),
+            Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
+        };
+        let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
+        match self.journal().decide(&id, &finish, lease.done("ended")).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+        }
+    }
+
+    /// What the host says right now about the approvers, their comments, the tag and the branch (invariant 8).
+    async fn fresh(&self, state: &State, target: &Target) -> Outcome<Fresh> {
+        let Some(release) = state.release(target.release) else { return Ok(Fresh::default()) };
+        let Some(run) = release.run(&target.stage).filter(|r| r.state == StageState::Queued) else {
+            return Ok(Fresh::default());
+        };
+        let repo = &state.id.repo;
+        let host = self.host(repo)?;
+        let mut fresh = Fresh::default();
+        let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
+        let teams: BTreeSet<TeamName> = rule
+            .iter()
+            .flat_map(approvers)
+            .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
+            .collect();
+        for approval in &run.approvals {
+            let person = &approval.standing.person;
+            fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);
+            if self.comment_changed(state, release, approval).await? {
+                fresh.comments_changed.extend(approval.comment.clone());
+            }
+        }
+        let repository = host.repository(repo).await?;
+        self.fetch(&repository, Some(&release.created.branch), None).await?;
+        let (tag, commit, branch) = (
+            release.created.version.to_string().parse::<RefName>().ok(),
+            release.created.commit.clone(),
+            release.created.branch.clone(),
+        );
+        let tagged = !matches!(release.tag, TagState::Unknown);
+        let (tag_now, off_branch) = self
+            .mirror(repo, move |mirror| {
+                let now = tag.filter(|_| tagged).map(|tag| {
+                    let commit = mirror.tags()?.into_iter().find(|t| t.name == tag).map(|t| t.commit);
+                    Ok::<_, Trouble>(TagNow { tag, commit })
+                });
+                let on = match mirror.head_of(&branch)? {
+                    Some(tip) => mirror.is_ancestor(&commit, &tip)?,
+                    None => false,
+                };
+                Ok((now.transpose()?, !on))
+            })
+            .await?;
+        fresh.tag = tag_now;
+        fresh.off_branch = off_branch;
+        Ok(fresh)
+    }
+
+    async fn comment_changed(&self, state: &State, release: &Release, approval: &Approval) -> Outcome<bool> {
+        let Some(comment) = &approval.comment else { return Ok(false) };
+        let answer = state.answers.values().find_map(|(_, heard)| {
+            (heard.comment.as_ref() == Some(comment)).then(|| heard.place.clone()).flatten()
+        });
+        let Some(place) = answer.or_else(|| release.place.clone()) else { return Ok(false) };
+        match self.host(&state.id.repo)?.comment(&state.id.repo, &place, comment).await {
+            Ok(now) => Ok(super::repository::manifest_digest(&now.body)? != approval.body),
+            Err(trouble) if trouble.kind() == Kind::NotFound => Ok(true),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Nothing means that the lease was lost: the next holder says so.
+    async fn stage_end(
+        &self,
+        id: &PipelineId,
+        release: &Release,
+        target: &Target,
+        lease: &Lease,
+    ) -> Outcome<Option<StageEnd>> {
+        let begun = crate::clock::monotonic();
+        let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
+        let place = Workplace::make(self, &lease.folder()).await?;
+        let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
+        let mut kept = KeptLog::open(self, name);
+        let end = self.stage_steps(id, (release, stage), (&place, lease), &mut kept).await;
+        kept.close().await?;
+        place.remove().await;
+        Ok(match end? {
+            Ok(StepsEnd::Passed) => {
+                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Some(StageEnd::Passed { took_ms })
+            }
+            Ok(StepsEnd::Failed(failure)) => Some(StageEnd::Failed(failure)),
+            Ok(StepsEnd::TimedOut(failure)) => Some(StageEnd::TimedOut(failure)),
+            Ok(StepsEnd::Stopped) => Some(StageEnd::Stopped),
+            Ok(StepsEnd::Lost) => None,
+            Err(tampered) => Some(StageEnd::Tampered(tampered)),
+        })
+    }
+
+    /// The inner error says that the stored bytes are not what was sealed.
+    async fn stage_steps(
+        &self,
+        id: &PipelineId,
+        (release, stage): (&Release, &Stage),
+        (place, lease): (&Workplace, &Lease),
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<StepsEnd, String>> {
+        let mut environment = self.base_environment(&place.path("home"));
+        let mut first = None;
+        for artifact in &release.artifacts {
+            let to = place.path("artifacts").join(artifact.alias.as_str());
+            match self.hand_out(release, artifact, to.clone()).await? {
+                Ok(()) => {}
+                Err(mismatch) => return Ok(Err(mismatch)),
+            }
+            kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
+            let key =
+                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
+            environment.insert(key, to.display().to_string());
+            first.get_or_insert(to);
+        }
+        let source = place.path("src");
+        self.export(&id.repo, &release.created.commit, source.clone()).await?;
+        let artifact = first.unwrap_or_else(|| source.clone());
+        environment.extend(stage_environment(id, (release, stage), lease));
+        environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
+        environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
+        environment.extend(stage.environment_variables.clone());
+        environment.extend(self.secrets(&stage.secrets)?);
+        let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
+        for (steps, tree) in [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)] {
+            let run =
+                Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
+            let end = self.run_steps(&run, kept, lease.stops()).await?;
+            if end != StepsEnd::Passed {
+                return Ok(Ok(end));
+            }
+        }
+        Ok(Ok(StepsEnd::Passed))
+    }
+
+    async fn hand_out(
+        &self,
+        release: &Release,
+        artifact: &crate::domain::event::Sealed,
+        to: PathBuf,
+    ) -> Outcome<Result<(), String>> {
+        let (store, digest, mtime_s) =
+            (self.artifacts().clone(), artifact.digest.clone(), release.created.epoch_s);
+        let shape = match artifact.form {
+            Form::Folder => Shape::Folder,
+            Form::File => Shape::File { executable: false },
+            Form::Program => Shape::File { executable: true },
+        };
+        let version = release.created.version.to_string();
+        blocking(move || {
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent)
+                    .map_err(|e| Trouble::transient("make a folder for artifacts").because(e))?;
+            }
+            let what = HandOut { blob: &digest, shape, to: &to, mtime_s, limits: TREE_LIMITS };
+            match unpack::hand_out(&store, what) {
+                Ok(_) => Ok(Ok(())),
+                Err(Unusable::Mismatch { .. }) => Ok(Err(format!(
+                    "the artifact for {version} no longer matches {}; the stored bytes were put aside",
+                    digest.short()
+                ))),
+                Err(Unusable::Trouble(trouble)) => Err(trouble),
+            }
+        })
+        .await
+    }
+}
+
+/// What a stage's commands are told about the release, by name.
+fn stage_environment(
+    id: &PipelineId,
+    (release, stage): (&Release, &Stage),
+    lease: &Lease,
+) -> BTreeMap<String, String> {
+    let created = &release.created;
+    let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
+    [
+        ("STAGE", stage.name.to_string()),
+        ("LIFTLOCK_STAGE", stage.name.to_string()),
+        ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
+        ("LIFTLOCK_PIPELINE", id.name.to_string()),
+        ("LIFTLOCK_VERSION", created.version.to_string()),
+        ("LIFTLOCK_COMMIT", created.commit.to_string()),
+        ("LIFTLOCK_DIGEST", digest.clone()),
+        ("RELEASE_DIGEST", digest),
+        // A target that remembers the highest number it has seen can refuse an older one (STORAGE §2).
+        ("FENCE_TOKEN", lease.fence().to_string()),
+        // Copilot's own names (CHECKLIST C43).
+        ("COPILOT_APPLICATION_NAME", id.name.to_string()),
+        ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}

@@ -1,0 +1,543 @@
+//! From a stored delivery to commands: translate it, read the truth back, hand it to the pipelines it concerns.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::clock;
+use crate::domain::decide::{CheckRequest, Command, Learned};
+use crate::domain::effect::{Effect, Place, Status, StatusState};
+use crate::domain::event::Withdrawal;
+use crate::domain::glob::selects;
+use crate::domain::manifest::Loaded;
+use crate::domain::markdown::status_line;
+use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
+use crate::domain::person::Person;
+use crate::domain::plan::{Lane, Owed};
+use crate::domain::state::State;
+use crate::forge::Repository;
+use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
+use crate::service::Service;
+use crate::service::journal::{Around, to_row};
+use crate::service::worker::{Lease, Result as Worked};
+use crate::store::delivery::{Delivery, DeliveryState};
+use crate::store::effect::OwedEffect;
+use crate::trouble::{Kind, Outcome, Trouble};
+
+/// What became of a delivery, beside the commands it gave.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Nothing here concerned us, and why.
+    pub(super) ignored: Option<String>,
+    /// Effects of its own: a manifest that does not load, a command nobody understood.
+    pub(super) owed: Vec<OwedEffect>,
+}
+
+impl Taken {
+    pub(super) fn ignored(why: impl Into<String>) -> Self {
+        Self { ignored: Some(why.into()), owed: Vec::new() }
+    }
+}
+
+/// The delivery an intake effect is about.
+pub fn delivery_seq(desired: &str) -> Outcome<i64> {
+    serde_json::from_str::<serde_json::Value>(desired)
+        .ok()
+        .and_then(|v| v.get("delivery").and_then(serde_json::Value::as_i64))
+        .ok_or_else(|| Trouble::bug("an intake effect without a delivery"))
+}
+
+/// What happened, in whose words, and who says so.
+pub(super) struct Heard<'a> {
+    /// The delivery, for the log.
+    pub cause: &'a str,
+    /// Who, for the log.
+    pub actor: String,
+}
+
+impl Heard<'_> {
+    pub(super) fn around(&self) -> Around {
+        Around { actor: self.actor.clone(), cause: self.cause.to_owned(), done: None, delivery: None }
+    }
+}
+
+impl Service {
+    /// Takes a delivery in. Every command it gives is safe to give again, so a crash half-way costs nothing.
+    pub async fn take_in(&self, lease: &Lease, desired: &str) -> Worked {
+        let seq = delivery_seq(desired)?;
+        let delivery = self.store().delivery(seq).await?;
+        let mut around = lease.done("taken in");
+        let facts = match self.facts_of(&delivery) {
+            Ok(facts) => facts,
+            Err(error) => {
+                around.delivery = Some((seq, DeliveryState::Poison, Some(error)));
+                return self.journal().close(around, Vec::new()).await;
+            }
+        };
+        let mut owed = Vec::new();
+        let mut ignored = None;
+        for fact in facts {
+            let taken = self.take(fact, &format!("delivery:{seq}")).await?;
+            owed.extend(taken.owed);
+            ignored = taken.ignored;
+        }
+        let state = if ignored.is_some() { DeliveryState::Ignored } else { DeliveryState::Done };
+        around.delivery = Some((seq, state, ignored));
+        self.journal().close(around, owed).await
+    }
+
+    fn facts_of(&self, delivery: &Delivery) -> Result<Vec<Fact>, String> {
+        let (_, host) = self
+            .hosts()
+            .find(|(word, _)| *word == delivery.source)
+            .ok_or_else(|| format!("the config has no host `{}`", delivery.source))?;
+        host.translate(&delivery.event, delivery.body.as_deref().unwrap_or_default())
+    }
+
+    async fn take(&self, fact: Fact, cause: &str) -> Outcome<Taken> {
+        let heard = |actor: String| Heard { cause, actor };
+        match fact {
+            Fact::Push { repo, reference, before, after, pusher, sender, .. } => {
+                let actor = sender.as_ref().map_or_else(|| "host".to_owned(), |p| p.login.to_string());
+                let push = Push { reference, before, after, pusher, sender };
+                self.take_push(&repo.id, push, &heard(actor)).await
+            }
+            Fact::PullRequest { repo, number, action, head, from_fork, base, .. } => {
+                let wanted =
+                    matches!(action, PullAction::Opened | PullAction::Synchronized | PullAction::Reopened);
+                if !wanted {
+                    return Ok(Taken::ignored("this change of a pull request builds nothing"));
+                }
+                self.take_pull_request(&repo.id, (number, head, base), from_fork, &heard("host".to_owned()))
+                    .await
+            }
+            Fact::Comment { repo, place, comment, change, author, sender, via_app, created_at, .. } => {
+                let place = place_of(place);
+                match change {
+                    CommentChange::Created => {
+                        let said = Said { place, comment, author, sender, via_app, created_at };
+                        self.take_comment(&repo.id, said, cause).await
+                    }
+                    CommentChange::Edited { .. } => {
+                        self.unspeak(&repo.id, comment, Withdrawal::Edited, cause).await
+                    }
+                    CommentChange::Deleted => {
+                        self.unspeak(&repo.id, comment, Withdrawal::Deleted, cause).await
+                    }
+                }
+            }
+            Fact::CheckRequested { repo, head, check, sender, external_id, .. } => {
+                self.take_check(&repo.id, head, (check, external_id, sender), cause).await
+            }
+            Fact::StatusSeen { repo, commit, context, state, description, .. } => {
+                let seen = (context, format!("{state:?}").to_lowercase(), description.unwrap_or_default());
+                self.take_status(&repo.id, &commit, seen).await
+            }
+            Fact::RepositoryRenamed { repo, .. } => {
+                self.host(&repo.id)?.repository(&repo.id).await?;
+                Ok(Taken::default())
+            }
+            Fact::Installation { .. } | Fact::Ping => Ok(Taken::default()),
+            Fact::Unknown { event, action, .. } => {
+                let what = action.map_or_else(|| event.clone(), |a| format!("{event}.{a}"));
+                Ok(Taken::ignored(format!("{what} means nothing here")))
+            }
+        }
+    }
+
+    /// The repository, when the config names it; events of every other one are stored and left alone (THREATS T9).
+    pub(super) async fn configured(&self, repo: &RepoId) -> Outcome<Option<Repository>> {
+        match self.host(repo)?.repository(repo).await {
+            Ok(repository) => Ok(Some(repository)),
+            Err(trouble) if matches!(trouble.kind(), Kind::Refused | Kind::NotFound) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn take_push(&self, repo: &RepoId, push: Push, heard: &Heard<'_>) -> Outcome<Taken> {
+        let Some(repository) = self.configured(repo).await? else {
+            return Ok(Taken::ignored("the server's config does not name this repository"));
+        };
+        match (&push.reference, &push.after) {
+            (Reference::Branch(branch), Some(after)) => {
+                self.take_branch(&repository, (branch, after), &push, heard).await
+            }
+            (Reference::Tag(tag), after) => {
+                self.take_tag(&repository, (tag, after.as_ref()), &push, heard).await
+            }
+            (Reference::Branch(_), None) => Ok(Taken::ignored("a branch was deleted")),
+            (Reference::Other(name), _) => Ok(Taken::ignored(format!("{name} is neither branch nor tag"))),
+        }
+    }
+
+    /// A push that no webhook told of.
+    pub(super) async fn take_missed_push(
+        &self,
+        repo: &RepoId,
+        reference: Reference,
+        (before, after): (Option<CommitSha>, CommitSha),
+        heard: &Heard<'_>,
+    ) -> Outcome<()> {
+        let push = Push { reference, before, after: Some(after), pusher: None, sender: None };
+        self.take_push(repo, push, heard).await.map(|_| ())
+    }
+
+    async fn take_branch(
+        &self,
+        repository: &Repository,
+        (branch, after): (&RefName, &CommitSha),
+        push: &Push,
+        heard: &Heard<'_>,
+    ) -> Outcome<Taken> {
+        self.fetch(repository, Some(branch), Some(after)).await?;
+        let (tip, wanted) = (branch.clone(), after.clone());
+        let on_branch = self
+            .mirror(&repository.id, move |mirror| match mirror.head_of(&tip)? {
+                Some(tip) => mirror.is_ancestor(&wanted, &tip),
+                None => Ok(false),
+            })
+            .await?;
+        if !on_branch {
+            // A later push rewrote the branch, or the commit came from a fork (THREATS T36).
+            return Ok(Taken::ignored(format!("{} is not on {branch} any more", after.short())));
+        }
+        let mut taken = Taken::default();
+        if *branch == repository.default_branch {
+            self.see_policy(repository, heard).await?;
+        }
+        let loaded = match self.declared(&repository.id, &repository.name, after).await? {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                taken.owed.push(manifest_status(repository, after, &problems.to_string())?);
+                taken.ignored = Some(format!("the manifest does not load: {problems}"));
+                return Ok(taken);
+            }
+        };
+        let mut started = 0_usize;
+        for pipeline in &loaded.pipelines {
+            let Some(trigger) = &pipeline.triggers.push else { continue };
+            let wanted = if trigger.branches.is_empty() {
+                *branch == repository.default_branch
+            } else {
+                selects(&trigger.branches, branch.as_str())
+            };
+            let range = (push.before.clone(), after);
+            if wanted && self.touches(&repository.id, range, &trigger.paths).await? {
+                self.start(
+                    repository,
+                    (after, branch),
+                    (pipeline.name.clone(), &loaded),
+                    (push, None, heard),
+                )
+                .await?;
+                started = started.saturating_add(1);
+            }
+        }
+        if *branch == repository.default_branch {
+            // The reconcile round starts from here, or it would take the paths of older pushes for this one's.
+            self.store().set_cursor(&head_cursor(repository), after.as_str()).await?;
+        }
+        if started == 0 {
+            taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
+        }
+        Ok(taken)
+    }
+
+    /// Reads the rules at the head of the protected branch; a head that does not load leaves the last rules in force.
+    pub(super) async fn see_policy(
+        &self,
+        repository: &Repository,
+        heard: &Heard<'_>,
+    ) -> Outcome<Option<Loaded>> {
+        let branch = repository.default_branch.clone();
+        let head = self.mirror(&repository.id, move |mirror| mirror.head_of(&branch)).await?;
+        let Some(head) = head else { return Ok(None) };
+        let Ok(loaded) = self.declared(&repository.id, &repository.name, &head).await? else {
+            return Ok(None);
+        };
+        for pipeline in &loaded.pipelines {
+            let id = PipelineId { repo: repository.id.clone(), name: pipeline.name.clone() };
+            let command = Command::SeePolicy { commit: head.clone(), pipeline: Box::new(pipeline.clone()) };
+            self.tell_pipeline(&id, &command, heard).await?;
+        }
+        Ok(Some(loaded))
+    }
+
+    /// Gives a command to a pipeline; a refusal of the rules is written down and is not an error.
+    pub(super) async fn tell_pipeline(
+        &self,
+        id: &PipelineId,
+        command: &Command,
+        heard: &Heard<'_>,
+    ) -> Outcome<()> {
+        if let Err(refusal) = self.journal().decide(id, command, heard.around()).await? {
+            tracing::info!(pipeline = %id, code = refusal.code(), cause = heard.cause, "refused");
+        }
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        repository: &Repository,
+        at: (&CommitSha, &RefName),
+        (name, loaded): (PipelineName, &Loaded),
+        (push, tag, heard): (&Push, Option<&RefName>, &Heard<'_>),
+    ) -> Outcome<()> {
+        let id = PipelineId { repo: repository.id.clone(), name };
+        let state = self.journal().load(&id).await?;
+        let Some(pipeline) = super::repository::named(loaded, &id.name) else { return Ok(()) };
+        let mut start = self.gather(&state, at, (pipeline, loaded)).await?;
+        start.tag = tag.cloned();
+        start.initiator = push.sender.as_ref().map(|p| Person { id: p.id, login: p.login.clone() });
+        start.pusher.clone_from(&push.pusher);
+        self.tell_pipeline(&id, &Command::Start(Box::new(start)), heard).await
+    }
+
+    /// A tag makes a release of exactly its commit, when that is on the protected branch (THREATS T36).
+    async fn take_tag(
+        &self,
+        repository: &Repository,
+        (tag, after): (&RefName, Option<&CommitSha>),
+        push: &Push,
+        heard: &Heard<'_>,
+    ) -> Outcome<Taken> {
+        self.fetch(repository, None, None).await?;
+        let (wanted, branch) = (tag.clone(), repository.default_branch.clone());
+        let (commit, on_branch) = self
+            .mirror(&repository.id, move |mirror| {
+                let commit = mirror.tags()?.into_iter().find(|t| t.name == wanted).map(|t| t.commit);
+                let on = match (&commit, mirror.head_of(&branch)?) {
+                    (Some(commit), Some(tip)) => mirror.is_ancestor(commit, &tip)?,
+                    _ => false,
+                };
+                Ok((commit, on))
+            })
+            .await?;
+        self.notice_tag(&repository.id, tag, commit.as_ref(), heard).await?;
+        let Some(commit) = commit.filter(|_| after.is_some()) else { return Ok(Taken::default()) };
+        if !on_branch {
+            return Ok(Taken::ignored(format!("tag {tag} is not on {}", repository.default_branch)));
+        }
+        let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
+            Ok(loaded) => loaded,
+            Err(problems) => return Ok(Taken::ignored(format!("the manifest does not load: {problems}"))),
+        };
+        for pipeline in loaded.pipelines.iter().filter(|p| selects_tag(&p.triggers.tags, tag)) {
+            let at = (&commit, &repository.default_branch);
+            self.start(repository, at, (pipeline.name.clone(), &loaded), (push, Some(tag), heard)).await?;
+        }
+        Ok(Taken::default())
+    }
+
+    /// A tag that a release already has may only stay where it is (THREATS T35).
+    async fn notice_tag(
+        &self,
+        repo: &RepoId,
+        tag: &RefName,
+        commit: Option<&CommitSha>,
+        heard: &Heard<'_>,
+    ) -> Outcome<()> {
+        for state in self.pipelines_of(repo).await? {
+            let known = state.releases.values().find(|r| r.created.version.to_string() == tag.as_str());
+            let Some(release) = known.map(|r| r.no()) else { continue };
+            let learned = Learned::Tag { release, tag: tag.clone(), commit: commit.cloned() };
+            self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
+        }
+        Ok(())
+    }
+
+    /// Every pipeline of the repository that has a log.
+    pub(super) async fn pipelines_of(&self, repo: &RepoId) -> Outcome<Vec<Arc<State>>> {
+        let mut states = Vec::new();
+        for row in self.store().pipelines().await?.into_iter().filter(|row| row.repo_id == repo.as_str()) {
+            let id = row
+                .stream
+                .parse()
+                .map_err(|e| Trouble::bug("a pipeline row without a pipeline").because(e))?;
+            states.push(self.journal().load(&id).await?);
+        }
+        Ok(states)
+    }
+
+    async fn take_pull_request(
+        &self,
+        repo: &RepoId,
+        (number, head, base): (ThreadId, CommitSha, RefName),
+        from_fork: bool,
+        heard: &Heard<'_>,
+    ) -> Outcome<Taken> {
+        let Some(repository) = self.configured(repo).await? else {
+            return Ok(Taken::ignored("the server's config does not name this repository"));
+        };
+        self.fetch(&repository, None, (!from_fork).then_some(&head)).await?;
+        let Some(loaded) = self.see_policy(&repository, heard).await? else {
+            return Ok(Taken::ignored("the protected branch has no manifest that loads"));
+        };
+        let branch = base;
+        let base = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
+        for pipeline in &loaded.pipelines {
+            let Some(trigger) = &pipeline.triggers.pull_request else { continue };
+            if !from_fork && !self.touches(repo, (base.clone(), &head), &trigger.paths).await? {
+                continue;
+            }
+            let request = CheckRequest {
+                commit: head.clone(),
+                thread: Some(number.clone()),
+                pipeline: Box::new(pipeline.clone()),
+                // Code of strangers does not run on this machine at all (THREATS T29).
+                refused: from_fork
+                    .then(|| "it comes from a fork; a maintainer pushes it to a branch here".to_owned()),
+                again: false,
+            };
+            let id = PipelineId { repo: repo.clone(), name: pipeline.name.clone() };
+            self.tell_pipeline(&id, &Command::Check(Box::new(request)), heard).await?;
+        }
+        Ok(Taken::default())
+    }
+
+    async fn unspeak(
+        &self,
+        repo: &RepoId,
+        comment: CommentId,
+        why: Withdrawal,
+        cause: &str,
+    ) -> Outcome<Taken> {
+        let heard = Heard { cause, actor: "host".to_owned() };
+        for state in self.pipelines_of(repo).await? {
+            let command = Command::Unspeak { comment: comment.clone(), why };
+            self.tell_pipeline(&state.id, &command, &heard).await?;
+        }
+        Ok(Taken::default())
+    }
+
+    async fn take_check(
+        &self,
+        repo: &RepoId,
+        head: CommitSha,
+        (ask, external_id, sender): (CheckAsk, Option<String>, Option<fact::Person>),
+        cause: &str,
+    ) -> Outcome<Taken> {
+        match ask {
+            CheckAsk::Rerun => {
+                let heard = Heard { cause, actor: "host".to_owned() };
+                for state in self.pipelines_of(repo).await? {
+                    let Some(check) = state.checks.get(&head) else { continue };
+                    let request = CheckRequest {
+                        commit: head.clone(),
+                        thread: check.thread.clone(),
+                        pipeline: Box::new(crate::domain::pipeline::Pipeline::clone(&check.pipeline)),
+                        refused: None,
+                        again: true,
+                    };
+                    self.tell_pipeline(&state.id, &Command::Check(Box::new(request)), &heard).await?;
+                }
+                Ok(Taken::default())
+            }
+            CheckAsk::Button { identifier } => {
+                let Some(sender) = sender else { return Ok(Taken::ignored("a button without a person")) };
+                self.press(repo, (&head, &identifier, external_id.as_deref()), &sender, cause).await?;
+                Ok(Taken::default())
+            }
+        }
+    }
+
+    /// The store is the gate, the status only a view: one of ours that says something else is put right (T54).
+    async fn take_status(
+        &self,
+        repo: &RepoId,
+        commit: &CommitSha,
+        (context, state, description): (String, String, String),
+    ) -> Outcome<Taken> {
+        if !context.starts_with("liftlock/") {
+            return Ok(Taken::ignored("a status of somebody else's"));
+        }
+        let key = format!("status:{repo}:{commit}:{context}");
+        let Some(effect) = self.store().effect(&key).await? else {
+            return Ok(Taken::ignored("a status in our name on a commit we know nothing of"));
+        };
+        let ours = matches!(
+            serde_json::from_str::<Effect>(&effect.desired),
+            Ok(Effect::Status { status, .. }) if status.state.word() == state && status.description == description
+        );
+        if ours {
+            return Ok(Taken::default());
+        }
+        let settled = effect.state == crate::store::effect::EffectState::Done;
+        if settled {
+            tracing::warn!(%repo, %commit, context, state, "somebody else wrote our status; it is put right");
+            self.store().revive(&key).await?;
+        }
+        Ok(Taken::default())
+    }
+}
+
+/// Where the store keeps the last head of the default branch that was taken in.
+pub(super) fn head_cursor(repository: &Repository) -> String {
+    format!("head:{}:{}", repository.id, repository.default_branch)
+}
+
+/// A push, as the host told it.
+#[derive(Debug)]
+struct Push {
+    reference: Reference,
+    before: Option<CommitSha>,
+    after: Option<CommitSha>,
+    pusher: Option<crate::domain::name::Login>,
+    sender: Option<fact::Person>,
+}
+
+/// A new comment, as the host told it.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub place: Place,
+    pub comment: CommentId,
+    pub author: Option<fact::Person>,
+    pub sender: Option<fact::Person>,
+    pub via_app: bool,
+    pub created_at: Option<crate::domain::time::Timestamp>,
+}
+
+fn place_of(place: fact::Place) -> Place {
+    match place {
+        fact::Place::Thread(thread) => Place::Thread(thread),
+        fact::Place::Commit(commit) => Place::Commit(commit),
+    }
+}
+
+fn selects_tag(patterns: &[crate::domain::glob::Glob], tag: &RefName) -> bool {
+    !patterns.is_empty() && selects(patterns, tag.as_str())
+}
+
+/// The status that says why nothing starts: the manifest's first problem.
+fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) -> Outcome<OwedEffect> {
+    let context = "liftlock/manifest".to_owned();
+    let key = format!("status:{}:{commit}:{context}", repository.id);
+    let status = Status {
+        context,
+        state: StatusState::Failure,
+        description: status_line(problems),
+        path: "/".to_owned(),
+        detail: None,
+    };
+    let owed = Owed {
+        key,
+        effect: Effect::Status { commit: commit.clone(), status },
+        lane: Lane::Host,
+        group: None,
+        priority: 10,
+        not_before: None,
+        cancel: false,
+    };
+    to_row(owed, Some(format!("{}/manifest", repository.id)), clock::now())
+}
+
+/// Teams that any pipeline of the repository names, for one look at a person's standing.
+pub(super) fn teams_of(states: &[Arc<State>]) -> BTreeSet<crate::domain::name::TeamName> {
+    use crate::domain::approval::stage_approvers;
+    use crate::domain::pipeline::Who;
+    states
+        .iter()
+        .filter_map(|state| state.pipeline())
+        .flat_map(|pipeline| pipeline.stages.iter().flat_map(stage_approvers).collect::<Vec<_>>())
+        .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
+        .collect()
+}

@@ -1,0 +1,297 @@
+//! What people say in comments and by buttons: read it back, ask who they are, find the pipeline they mean.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::domain::command::parse::{Parsed, parse};
+use crate::domain::command::{Ask, StageRef};
+use crate::domain::decide::{Command, Spoken};
+use crate::domain::effect::{Effect, Place, Reaction};
+use crate::domain::event::Event;
+use crate::domain::markdown::inline_code;
+use crate::domain::name::{CommentId, CommitSha, PipelineId, RepoId, StageName};
+use crate::domain::person::{Person, Standing};
+use crate::domain::plan::{Lane, Owed};
+use crate::domain::state::State;
+use crate::domain::time::Timestamp;
+use crate::forge::fact;
+use crate::service::Service;
+use crate::service::intake::{Heard, Said, Taken, teams_of};
+use crate::service::journal::to_row;
+use crate::service::repository::manifest_digest;
+use crate::store::effect::OwedEffect;
+use crate::trouble::{Kind, Outcome};
+
+/// The answer to a command that stands somewhere down in a comment.
+const NOT_AT_TOP: &str = "ℹ️ Commands are read only at the very top of a comment. Nothing was done.";
+
+/// Something said, with who said it, ready for the rules.
+struct Utterance {
+    ask: Ask,
+    line: String,
+    comment: Option<CommentId>,
+    place: Option<Place>,
+    at: Timestamp,
+    text: String,
+    standing: Standing,
+}
+
+impl Service {
+    /// A new comment: parsed first, because most comments are none of our business.
+    pub(super) async fn take_comment(&self, repo: &RepoId, said: Said, cause: &str) -> Outcome<Taken> {
+        let told = match (&said.author, &said.sender) {
+            (Some(author), Some(sender)) if author.id == sender.id && !author.bot => Some(author.id),
+            // A host whose deliveries carry ids alone: the comment itself says who wrote it.
+            (None, None) => None,
+            _ => {
+                return Ok(Taken::ignored(
+                    "commands are taken from the people who write them, never from bots",
+                ));
+            }
+        };
+        if said.via_app {
+            return Ok(Taken::ignored("an app wrote this in somebody's name"));
+        }
+        let Some(_) = self.configured(repo).await? else {
+            return Ok(Taken::ignored("the server's config does not name this repository"));
+        };
+        let now = match self.host(repo)?.comment(repo, &said.place, &said.comment).await {
+            Ok(comment) => comment,
+            Err(trouble) if trouble.kind() == Kind::NotFound => {
+                tracing::warn!(%repo, comment = %said.comment, "a comment that the host does not have");
+                return Ok(Taken::ignored("the host does not have this comment: forged, or deleted already"));
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        let Some(person) = now.author.clone().filter(|p| told.is_none_or(|id| id == p.id) && !now.via_app)
+        else {
+            tracing::warn!(%repo, comment = %said.comment, "a comment that the host says somebody else wrote");
+            return Ok(Taken::ignored("the host says that somebody else wrote this comment"));
+        };
+        if now.updated_at > now.created_at {
+            return Ok(Taken::ignored("the comment was edited before it was read"));
+        }
+        let commands = match parse(Some(&now.body), None) {
+            Parsed::Nothing { hint: None } => return Ok(Taken::ignored("no command in it")),
+            Parsed::Nothing { hint: Some(_) } => return misheard(repo, &said, NOT_AT_TOP, cause),
+            Parsed::Refused(error) => {
+                return misheard(repo, &said, &format!("❓ {error}"), cause);
+            }
+            Parsed::Commands(commands) => commands,
+        };
+        let states = self.pipelines_of(repo).await?;
+        let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
+        let mut taken = Taken::default();
+        for command in commands {
+            let utterance = Utterance {
+                ask: command.ask,
+                line: command.line,
+                comment: Some(said.comment.clone()),
+                place: Some(said.place.clone()),
+                at: said.created_at.unwrap_or(now.created_at).max(now.created_at),
+                text: now.body.clone(),
+                standing: standing.clone(),
+            };
+            if let Some(text) = self.hear(&states, utterance, cause).await? {
+                taken.owed.push(reply_row(repo, (&said.comment, &said.place), &text, Reaction::Confused)?);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Gives what was said to the pipelines it is for; the answer is text when no pipeline can be found.
+    async fn hear(
+        &self,
+        states: &[Arc<State>],
+        utterance: Utterance,
+        cause: &str,
+    ) -> Outcome<Option<String>> {
+        let body = manifest_digest(&utterance.text)?;
+        let chosen = match choose(states, &utterance) {
+            Ok(chosen) => chosen,
+            Err(text) => return Ok(Some(text)),
+        };
+        let heard = Heard { cause, actor: utterance.standing.person.login.to_string() };
+        let spoken = Spoken {
+            ask: utterance.ask,
+            line: utterance.line,
+            comment: utterance.comment,
+            place: utterance.place,
+            at: utterance.at,
+            body,
+            standing: utterance.standing,
+        };
+        for id in chosen {
+            self.tell_pipeline(&id, &Command::Speak(Box::new(spoken.clone())), &heard).await?;
+        }
+        Ok(None)
+    }
+
+    /// The button "Approve prod": the same path as a comment, with the presser as the person (COMMANDS §4).
+    pub(super) async fn press(
+        &self,
+        repo: &RepoId,
+        (head, identifier, external_id): (&CommitSha, &str, Option<&str>),
+        sender: &fact::Person,
+        cause: &str,
+    ) -> Outcome<()> {
+        let Some((no, stage, attempt)) = external_id.and_then(gate_of).filter(|_| identifier == "approve")
+        else {
+            tracing::info!(identifier, "a button that is not ours");
+            return Ok(());
+        };
+        let states = self.pipelines_of(repo).await?;
+        let open = states.iter().find_map(|state| {
+            let release =
+                state.releases.values().find(|r| r.created.commit == *head && r.no().0.get() == no)?;
+            let run = release.run(&stage).filter(|run| run.attempt == attempt && run.state.waits());
+            run.map(|_| (state, release))
+        });
+        let Some((state, release)) = open else {
+            tracing::warn!(%repo, %head, gate = external_id, "a button of a gate that is not open");
+            return Ok(());
+        };
+        let person = Person { id: sender.id, login: sender.login.clone() };
+        let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
+        let line = format!("/approve {stage} {}", release.created.version);
+        let Parsed::Commands(commands) = parse(Some(&line), None) else { return Ok(()) };
+        for command in commands {
+            let utterance = Utterance {
+                ask: command.ask,
+                line: command.line,
+                comment: None,
+                place: None,
+                at: clock::now(),
+                text: line.clone(),
+                standing: standing.clone(),
+            };
+            self.hear(std::slice::from_ref(state), utterance, cause).await?;
+        }
+        Ok(())
+    }
+
+    /// A command that came by the API, said by a person the host knows. Gives the answers in words.
+    pub async fn ask(
+        &self,
+        id: &PipelineId,
+        line: &str,
+        person: &Person,
+    ) -> Outcome<Result<Vec<String>, String>> {
+        let state = self.journal().load(id).await?;
+        let states = [state];
+        let commands = match parse(Some(line), None) {
+            Parsed::Commands(commands) => commands,
+            Parsed::Refused(error) => return Ok(Err(error.to_string())),
+            Parsed::Nothing { .. } => return Ok(Err(format!("{} is not a command", inline_code(line)))),
+        };
+        let standing = self.host(&id.repo)?.standing(&id.repo, person, &teams_of(&states)).await?;
+        let mut answers = Vec::new();
+        for command in commands {
+            let spoken = Spoken {
+                ask: command.ask,
+                line: command.line,
+                comment: None,
+                place: None,
+                at: clock::now(),
+                body: manifest_digest(line)?,
+                standing: standing.clone(),
+            };
+            let heard = Heard { cause: "api", actor: person.login.to_string() };
+            let command = Command::Speak(Box::new(spoken));
+            match self.journal().decide(id, &command, heard.around()).await? {
+                Ok(decided) => answers.extend(decided.events.iter().filter_map(|event| {
+                    let Event::Heard(heard) = event else { return None };
+                    Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
+                })),
+                Err(refusal) => return Ok(Err(refusal.to_string())),
+            }
+        }
+        Ok(Ok(answers))
+    }
+}
+
+/// Answers what could not be read, and does nothing else.
+fn misheard(repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
+    tracing::info!(%repo, cause, "a comment that could not be read as a command");
+    let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
+    Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
+}
+
+/// The pipelines a command is for: the one it names, else those that have the stage, else the one spoken about here.
+fn choose(states: &[Arc<State>], utterance: &Utterance) -> Result<Vec<PipelineId>, String> {
+    let Some(wanted) = utterance.ask.stage() else {
+        return if states.is_empty() {
+            Err(no_pipeline())
+        } else {
+            Ok(states.iter().map(|s| s.id.clone()).collect())
+        };
+    };
+    let having: Vec<&Arc<State>> = states.iter().filter(|s| has(s, wanted)).collect();
+    let here = |state: &&&Arc<State>| {
+        state.releases.values().any(|r| match &utterance.place {
+            Some(Place::Commit(commit)) => r.created.commit == *commit,
+            place => r.place.is_some() && r.place == *place,
+        })
+    };
+    let spoken: Vec<&&Arc<State>> = having.iter().filter(here).collect();
+    match (having.as_slice(), spoken.as_slice(), states) {
+        ([only], _, _) => Ok(vec![only.id.clone()]),
+        (_, [only], _) => Ok(vec![only.id.clone()]),
+        // Nobody has the stage: the first one says so, with the stages there are.
+        ([], _, [first, ..]) => Ok(vec![first.id.clone()]),
+        ([], _, []) => Err(no_pipeline()),
+        (many, _, _) => {
+            let verb = utterance.ask.verb();
+            let lines: Vec<String> = many
+                .iter()
+                .map(|s| inline_code(&format!("/{verb} {}/{}", s.id.name, wanted.stage)))
+                .collect();
+            Err(format!(
+                "❓ **Which pipeline?** Several have a stage {}: {}.",
+                wanted.stage,
+                lines.join(", ")
+            ))
+        }
+    }
+}
+
+fn has(state: &State, wanted: &StageRef) -> bool {
+    let named = wanted.pipeline.as_ref().is_none_or(|name| *name == state.id.name);
+    // `build` is what `/retry` calls the build.
+    let build = wanted.stage.as_str() == "build";
+    named && state.pipeline().is_some_and(|p| build || p.stage(&wanted.stage).is_some())
+}
+
+/// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4).
+fn gate_of(external_id: &str) -> Option<(u32, StageName, u32)> {
+    let mut parts = external_id.split('/');
+    let gate = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(gate)
+}
+
+fn no_pipeline() -> String {
+    crate::domain::refusal::Refusal::NoPipeline.to_string()
+}
+
+fn reply_row(
+    repo: &RepoId,
+    (comment, place): (&CommentId, &Place),
+    text: &str,
+    reaction: Reaction,
+) -> Outcome<OwedEffect> {
+    let owed = Owed {
+        key: format!("reply:{repo}:{comment}"),
+        effect: Effect::Reply {
+            to: comment.clone(),
+            place: place.clone(),
+            reaction,
+            body: Some(text.to_owned()),
+        },
+        lane: Lane::Host,
+        group: None,
+        priority: 0,
+        not_before: None,
+        cancel: false,
+    };
+    to_row(owed, Some(format!("{repo}/manifest")), clock::now())
+}

@@ -1,0 +1,131 @@
+//! Finding what was missed: deliveries the host could not deliver, refs that moved unseen, leases of duty.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::domain::decide::Command;
+use crate::domain::name::RepoId;
+use crate::domain::time::{Span, Timestamp};
+use crate::forge::fact::Reference;
+use crate::git::repo::Mirror;
+use crate::service::Service;
+use crate::service::intake::{Heard, head_cursor};
+use crate::trouble::Outcome;
+
+/// The host redelivers for three days; older ones cannot be had (STORAGE §4).
+const LOOK_BACK: Span = Span::days(3);
+/// Deliveries younger than this may still be on their way.
+const SETTLED: Span = Span::minutes(1);
+/// Most deliveries asked for again in one round.
+const REDELIVERIES: usize = 100;
+/// The name of the duty: one process of many does it.
+const DUTY: &str = "reconcile";
+
+impl Service {
+    /// At the start and then every few minutes, on one process at a time.
+    pub async fn reconcile(self, stop: CancellationToken) {
+        let every = self.settings().reconcile_every;
+        loop {
+            match self.store().lead(DUTY, self.worker(), every.times(2)).await {
+                Ok(Some(_)) => self.reconcile_once().await,
+                Ok(None) => {}
+                Err(trouble) => tracing::warn!(error = trouble.chain(), "cannot take the duty to reconcile"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every.as_std()) => {}
+            }
+        }
+    }
+
+    /// One round; what fails is tried in the next.
+    pub async fn reconcile_once(&self) {
+        let hosts: Vec<&'static str> = self.hosts().map(|(word, _)| word).collect();
+        for word in hosts {
+            if let Err(trouble) = self.redeliver(word).await {
+                tracing::warn!(host = word, error = trouble.chain(), "cannot look for missed deliveries");
+            }
+        }
+        for repo in self.configured_repositories() {
+            if let Err(trouble) = self.reread(&repo).await {
+                tracing::warn!(%repo, error = trouble.chain(), "cannot read the repository again");
+            }
+        }
+        if let Err(trouble) = self.store().write_checkpoint(clock::now()).await {
+            tracing::warn!(error = trouble.chain(), "cannot write a checkpoint of the logs");
+        }
+    }
+
+    /// Deliveries that the host sent and nobody here has stored, whatever somebody in between answered.
+    async fn redeliver(&self, word: &str) -> Outcome<()> {
+        let Some((_, host)) = self.hosts().find(|(w, _)| *w == word) else { return Ok(()) };
+        let now = clock::now();
+        let since = Timestamp(now.0.saturating_sub_unsigned(LOOK_BACK.as_millis()));
+        let sent = host.deliveries_since(since).await?;
+        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+        for missed in sent.into_iter().filter(|m| now.since(m.at) > SETTLED) {
+            newest.entry(missed.guid).or_insert(missed.id);
+        }
+        let guids: Vec<String> = newest.keys().cloned().collect();
+        let known = self.store().known_guids(word, &guids).await?;
+        newest.retain(|guid, _| !known.contains(guid));
+        for (guid, id) in newest.into_iter().take(REDELIVERIES) {
+            tracing::warn!(host = word, delivery.id = guid, "missed; asked for it again");
+            host.redeliver(id).await?;
+        }
+        Ok(())
+    }
+
+    fn configured_repositories(&self) -> Vec<RepoId> {
+        self.settings().repositories.clone()
+    }
+
+    /// Branch heads and tags as they are now: what no webhook told is taken as if one had (STORAGE §5, row 5).
+    async fn reread(&self, repo: &RepoId) -> Outcome<()> {
+        let Some(repository) = self.configured(repo).await? else { return Ok(()) };
+        self.fetch(&repository, None, None).await?;
+        let heard = Heard { cause: "reconcile", actor: "engine".to_owned() };
+        let branch = repository.default_branch.clone();
+        let head = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
+        let seen = head_cursor(&repository);
+        let last = self.store().cursor(&seen).await?;
+        if let Some(head) = head.filter(|h| last.as_deref() != Some(h.as_str())) {
+            // The very first look only notes where the branch is: history is not released over night.
+            if last.is_some() {
+                let before = last.as_deref().and_then(|l| l.parse().ok());
+                let reference = Reference::Branch(repository.default_branch.clone());
+                self.take_missed_push(repo, reference, (before, head.clone()), &heard).await?;
+            } else {
+                self.see_policy(&repository, &heard).await?;
+            }
+            self.store().set_cursor(&seen, head.as_str()).await?;
+        }
+        self.reread_tags(repo, &heard).await?;
+        for state in self.pipelines_of(repo).await? {
+            self.tell_pipeline(&state.id, &Command::Tick, &heard).await?;
+        }
+        Ok(())
+    }
+
+    /// Tags that releases have: each must still be where it was (THREATS T35).
+    async fn reread_tags(&self, repo: &RepoId, heard: &Heard<'_>) -> Outcome<()> {
+        use crate::domain::decide::Learned;
+        use crate::domain::release::TagState;
+        let tags = self.mirror(repo, Mirror::tags).await?;
+        for state in self.pipelines_of(repo).await? {
+            for release in state.releases.values().filter(|r| r.tag == TagState::There) {
+                let name = release.created.version.to_string();
+                let now = tags.iter().find(|t| t.name.as_str() == name);
+                let commit = now.map(|t| t.commit.clone());
+                let Ok(tag) = name.parse() else { continue };
+                if commit.as_ref() != Some(&release.created.commit) {
+                    let learned = Learned::Tag { release: release.no(), tag, commit };
+                    self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! Running the commands of a build or a stage in order, in a folder of their own, with one log.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::domain::event::Failure;
+use crate::domain::pipeline::Step;
+use crate::domain::time::Span;
+use crate::folder;
+use crate::runner::log::{Log, LogLine};
+use crate::runner::{Ended, Job, Limits, Program, Sandbox, Stops};
+use crate::service::{Service, blocking};
+use crate::store::Store;
+use crate::trouble::{Outcome, Trouble};
+
+/// How far a step's output may run ahead of the store; then the step waits.
+const LINES_AHEAD: usize = 1_024;
+/// Most lines written to the store at once.
+const LINES_AT_ONCE: usize = 500;
+/// Where steps find programs when the server's config says nothing else.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A folder for one piece of work, removed when it is dropped.
+#[derive(Debug)]
+pub struct Workplace {
+    root: PathBuf,
+}
+
+impl Workplace {
+    /// An empty folder below the data folder; what a lost worker left under the same name is removed first.
+    pub async fn make(service: &Service, name: &str) -> Outcome<Self> {
+        let root = service.settings().data.join("work").join(name);
+        let path = root.clone();
+        blocking(move || {
+            if path.exists() {
+                folder::remove(&path)?;
+            }
+            std::fs::create_dir_all(path.join("home"))
+                .map_err(|e| Trouble::transient(format!("make the folder {}", path.display())).because(e))
+        })
+        .await?;
+        Ok(Self { root })
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Removes it now, off the async threads.
+    pub async fn remove(self) {
+        let root = self.root;
+        if let Err(trouble) = blocking(move || folder::remove(&root)).await {
+            tracing::warn!(error = trouble.chain(), "a work folder stays behind");
+        }
+    }
+}
+
+/// A log that is kept in the store while it is written.
+#[derive(Debug)]
+pub struct KeptLog {
+    /// What steps write to.
+    pub log: Log,
+    keeper: JoinHandle<Outcome<()>>,
+}
+
+impl KeptLog {
+    /// Opens the log of this name.
+    pub fn open(service: &Service, name: String) -> Self {
+        let (sink, lines) = mpsc::channel(LINES_AHEAD);
+        let log = Log::new(service.mask(), sink);
+        let keeper = tokio::spawn(keep(service.store().clone(), name, lines));
+        Self { log, keeper }
+    }
+
+    /// Ends the log and waits until all of it is stored.
+    pub async fn close(mut self) -> Outcome<()> {
+        self.log.end().await;
+        drop(self.log);
+        self.keeper.await.unwrap_or_else(|e| Err(Trouble::bug("the keeper of a log ended early").because(e)))
+    }
+}
+
+/// Stores lines as they come, as many at a time as have come.
+async fn keep(store: Store, name: String, mut lines: mpsc::Receiver<LogLine>) -> Outcome<()> {
+    // A step that is repeated after a crash writes behind what the first try wrote.
+    let mut next: i64 = 1;
+    loop {
+        let page = store.read_log(&name, next, LINES_AT_ONCE).await?;
+        match page.last() {
+            Some(last) => next = last.no.saturating_add(1),
+            None => break,
+        }
+    }
+    let mut batch = Vec::new();
+    while lines.recv_many(&mut batch, LINES_AT_ONCE).await > 0 {
+        let texts: Vec<String> = batch.drain(..).map(|line| line.text).collect();
+        store.append_log(&name, next, &texts).await?;
+        next = next.saturating_add(i64::try_from(texts.len()).unwrap_or(i64::MAX));
+    }
+    Ok(())
+}
+
+/// Commands to run in one place.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The commands.
+    pub steps: &'a [Step],
+    /// Where they start.
+    pub tree: &'a Path,
+    /// Variables for all of them.
+    pub environment: &'a BTreeMap<String, String>,
+    /// What is around them.
+    pub sandbox: Sandbox,
+    /// Wall-clock time for all of them together.
+    pub wall: Span,
+}
+
+/// How the commands ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepsEnd {
+    /// All of them passed.
+    Passed,
+    /// One said no.
+    Failed(Failure),
+    /// They ran out of time.
+    TimedOut(Failure),
+    /// Somebody cancelled.
+    Stopped,
+    /// The lease is another's: say nothing.
+    Lost,
+}
+
+impl Service {
+    /// Runs the commands one after the other; the first that fails ends it.
+    pub async fn run_steps(&self, run: &Run<'_>, kept: &mut KeptLog, stops: &Stops) -> Outcome<StepsEnd> {
+        let begun = crate::clock::monotonic();
+        for step in run.steps {
+            let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let left = Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1));
+            let mut environment = run.environment.clone();
+            environment.extend(step.environment.clone());
+            let job = Job {
+                program: Program::Shell(step.run.clone()),
+                tree: run.tree.to_owned(),
+                folder: PathBuf::new(),
+                environment,
+                limits: Limits { wall: left, ..Limits::default() },
+                sandbox: run.sandbox.clone(),
+            };
+            kept.log.note(&format!("$ {}", step.run.trim_end())).await;
+            let report = self.runner().run(&job, &mut kept.log, stops).await?;
+            let failure = || Failure {
+                step: self.mask().apply(&step.name),
+                how: report.ended.to_string(),
+                tail: report.tail.clone(),
+            };
+            match report.ended {
+                Ended::Exited(0) => {}
+                Ended::Cancelled => return Ok(StepsEnd::Stopped),
+                Ended::Lost => return Ok(StepsEnd::Lost),
+                Ended::TimedOut { .. } => return Ok(StepsEnd::TimedOut(failure())),
+                Ended::Exited(_) | Ended::Killed { .. } | Ended::OutputLimit { .. } => {
+                    return Ok(StepsEnd::Failed(failure()));
+                }
+            }
+        }
+        Ok(StepsEnd::Passed)
+    }
+
+    /// The variables every step has: a path, a home of its own, and nothing of the server's.
+    pub fn base_environment(&self, home: &Path) -> BTreeMap<String, String> {
+        let mut environment = BTreeMap::from([
+            ("PATH".to_owned(), PATH.to_owned()),
+            ("HOME".to_owned(), home.display().to_string()),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("CI".to_owned(), "true".to_owned()),
+        ]);
+        environment.extend(self.settings().environment.clone());
+        environment
+    }
+
+    /// Exports a commit's files.
+    pub async fn export(
+        &self,
+        repo: &crate::domain::name::RepoId,
+        commit: &crate::domain::name::CommitSha,
+        to: PathBuf,
+    ) -> Outcome<()> {
+        let commit = commit.clone();
+        self.mirror(repo, move |mirror| {
+            mirror.export_tree(&commit, &to, crate::service::TREE_LIMITS).map(|_| ())
+        })
+        .await
+    }
+}

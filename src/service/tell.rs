@@ -1,0 +1,129 @@
+//! Telling the host: statuses, comments, tags, answers. None of it decides anything (invariant 10).
+
+use crate::domain::decide::{Command, Learned};
+use crate::domain::effect::{Effect, Offering, Place, Reaction, Status};
+use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
+use crate::forge::Tagged;
+use crate::service::Service;
+use crate::service::worker::{Lease, Result as Worked};
+
+impl Service {
+    /// Carries out an effect that only tells.
+    pub async fn tell(&self, lease: &Lease, effect: Effect) -> Worked {
+        match effect {
+            Effect::Status { commit, status } => self.tell_status(lease, &commit, &status).await,
+            Effect::Tag { release, tag, commit, message } => {
+                self.make_tag(lease, release, (&tag, &commit), &message).await
+            }
+            Effect::Thread { release, commit, title } => {
+                self.find_place(lease, release, &commit, &title).await
+            }
+            Effect::Sticky { release, place, body } => {
+                let id = lease.pipeline()?;
+                let marker = format!("sticky:{id}:{release}");
+                self.say(&id, &place, &marker, &body).await?;
+                lease.finish_undecided(self, "shown").await
+            }
+            Effect::Note { marker, place, body, offers } => {
+                self.note(lease, (&marker, &place, &body), offers).await
+            }
+            Effect::Reply { to, place, reaction, body } => {
+                self.reply(lease, (&to, &place), reaction, body.as_deref()).await
+            }
+            Effect::Wake => {
+                let id = lease.pipeline()?;
+                self.learn(lease, &id, &Command::Tick).await
+            }
+            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } => {
+                lease.finish_undecided(self, "not a thing to tell").await
+            }
+        }
+    }
+
+    async fn say(
+        &self,
+        id: &PipelineId,
+        place: &Place,
+        marker: &str,
+        body: &str,
+    ) -> crate::trouble::Outcome<crate::forge::Said> {
+        self.host(&id.repo)?.say(&id.repo, place, marker, &self.mask().apply(body)).await
+    }
+
+    async fn tell_status(&self, lease: &Lease, commit: &CommitSha, status: &Status) -> Worked {
+        let id = lease.pipeline()?;
+        let status = Status { description: self.mask().apply(&status.description), ..status.clone() };
+        self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
+        lease.finish_undecided(self, "shown").await
+    }
+
+    async fn make_tag(
+        &self,
+        lease: &Lease,
+        release: ReleaseNo,
+        (tag, commit): (&RefName, &CommitSha),
+        message: &str,
+    ) -> Worked {
+        let id = lease.pipeline()?;
+        let commit = match self.host(&id.repo)?.tag(&id.repo, tag, commit, message).await? {
+            Tagged::There => commit.clone(),
+            Tagged::Elsewhere(other) => other,
+        };
+        let learned = Learned::Tag { release, tag: tag.clone(), commit: Some(commit) };
+        self.learn(lease, &id, &Command::Learn(learned)).await
+    }
+
+    /// The merged pull request whose merge this is, or a place of the release's own.
+    async fn find_place(&self, lease: &Lease, release: ReleaseNo, commit: &CommitSha, title: &str) -> Worked {
+        let id = lease.pipeline()?;
+        let host = self.host(&id.repo)?;
+        let place = if let Some(pull) = host.merged_pull_request(&id.repo, commit).await? {
+            Place::Thread(pull.number)
+        } else {
+            let marker = format!("tracking:{id}:{release}");
+            host.tracking_place(&id.repo, commit, title, &marker).await?
+        };
+        self.learn(lease, &id, &Command::Learn(Learned::Place { release, place })).await
+    }
+
+    async fn note(
+        &self,
+        lease: &Lease,
+        (marker, place, body): (&str, &Place, &str),
+        offers: Option<Offering>,
+    ) -> Worked {
+        let id = lease.pipeline()?;
+        let said = self.say(&id, place, marker, body).await?;
+        let Some(Offering { release, stage, attempt }) = offers else {
+            return lease.finish_undecided(self, "said").await;
+        };
+        let learned = Learned::Offer { release, stage, attempt, place: place.clone(), at: said.at };
+        self.learn(lease, &id, &Command::Learn(learned)).await
+    }
+
+    /// A reaction is decoration: that it failed is worth a line in the log and nothing else.
+    async fn reply(
+        &self,
+        lease: &Lease,
+        (to, place): (&CommentId, &Place),
+        reaction: Reaction,
+        body: Option<&str>,
+    ) -> Worked {
+        let id = lease.pipeline()?;
+        if let Err(trouble) = self.host(&id.repo)?.react(&id.repo, place, to, reaction).await {
+            tracing::warn!(error = trouble.chain(), "a comment got no reaction");
+        }
+        if let Some(body) = body {
+            self.say(&id, place, &format!("reply:{id}:{to}"), body).await?;
+        }
+        lease.finish_undecided(self, "answered").await
+    }
+
+    /// Lets the pipeline know, and completes the effect with the same step.
+    async fn learn(&self, lease: &Lease, id: &PipelineId, command: &Command) -> Worked {
+        match self.journal().decide(id, command, lease.done("known")).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The worker loop: lease an effect, carry it out, let its outcome be a command again; one loop per lane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::domain::effect::Effect;
+use crate::domain::name::PipelineId;
+use crate::domain::time::Span;
+use crate::runner::Stops;
+use crate::service::Service;
+use crate::service::deploy::Target;
+use crate::service::journal::Around;
+use crate::store::effect::{Beat, Claim, Claimant, Retry};
+use crate::store::step::{Done, Race};
+use crate::trouble::{Kind, Trouble};
+
+/// What carrying out an effect comes to: an error is retried, or gives up, by its kind alone.
+pub type Result = std::result::Result<(), Trouble>;
+
+/// Longest sleep of a lane without work; the store's wake-up normally comes first.
+const POLL: Duration = Duration::from_secs(1);
+/// First wait after a failure that may pass; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Span = Span::millis(500);
+/// Longest wait between two tries.
+const LONGEST_WAIT: Span = Span::minutes(5);
+/// Calls to hosts at a time, over all repositories.
+const HOST_CALLS: usize = 8;
+/// Deliveries translated at a time.
+const INTAKES: usize = 4;
+/// Timers handled at a time.
+const TIMERS: usize = 2;
+
+/// A leased effect.
+#[derive(Debug)]
+pub struct Lease {
+    claim: Claim,
+    stops: Stops,
+}
+
+impl Lease {
+    /// The number that rises with every lease of this effect.
+    pub fn fence(&self) -> u64 {
+        u64::try_from(self.claim.token).unwrap_or(0)
+    }
+
+    /// The pipeline the effect belongs to.
+    pub fn pipeline(&self) -> std::result::Result<PipelineId, Trouble> {
+        let stream = self.claim.stream.as_deref().unwrap_or_default();
+        stream
+            .parse()
+            .map_err(|e| Trouble::bug(format!("effect {} has no pipeline", self.claim.key)).because(e))
+    }
+
+    /// How to stop its work.
+    pub fn stops(&self) -> &Stops {
+        &self.stops
+    }
+
+    /// A name for a folder that no other lease has.
+    pub fn folder(&self) -> String {
+        let clean = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let mut name: String = self.claim.key.chars().map(clean).collect();
+        name.truncate(150);
+        format!("{name}-{}", self.claim.token)
+    }
+
+    /// For a step that does not complete the effect.
+    pub fn around(&self) -> Around {
+        let cause = format!("effect:{}#{}", self.claim.key, self.claim.token);
+        Around { actor: "engine".to_owned(), cause, done: None, delivery: None }
+    }
+
+    /// For the step that completes the effect.
+    pub fn done(&self, result: &str) -> Around {
+        let done = Done { key: self.claim.key.clone(), token: self.claim.token, result: result.to_owned() };
+        Around { done: Some(done), ..self.around() }
+    }
+
+    /// Completes the effect although there was nothing to do.
+    pub async fn finish_undecided(&self, service: &Service, result: &str) -> Result {
+        service.journal().close(self.done(result), Vec::new()).await
+    }
+}
+
+impl Service {
+    /// Runs all lanes until `stop`, then waits for what is running.
+    pub async fn work(self, stop: CancellationToken) {
+        let lanes = [
+            ("intake", INTAKES),
+            ("build", self.settings().builds),
+            ("deploy", self.settings().deploys),
+            ("host", HOST_CALLS),
+            ("timer", TIMERS),
+        ];
+        let tasks = TaskTracker::new();
+        for (lane, capacity) in lanes {
+            let (service, stop) = (self.clone(), stop.clone());
+            let running = tasks.clone();
+            tasks.spawn(async move { service.lane(lane, capacity, (&running, &stop)).await });
+        }
+        let (service, stop_expiry) = (self.clone(), stop.clone());
+        tasks.spawn(async move { service.expire_leases(&stop_expiry).await });
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn lane(
+        &self,
+        lane: &'static str,
+        capacity: usize,
+        (tasks, stop): (&TaskTracker, &CancellationToken),
+    ) {
+        let room = Arc::new(Semaphore::new(capacity));
+        let mut woken = self.store().woken();
+        let by = Claimant {
+            worker: self.worker().to_owned(),
+            boot: self.boot().to_owned(),
+            lease: self.settings().lease,
+        };
+        loop {
+            woken.mark_unchanged();
+            let free = room.available_permits();
+            let claims =
+                if free == 0 { Ok(Vec::new()) } else { self.store().claim(&[lane], &by, free).await };
+            let claimed = match claims {
+                Ok(claims) => {
+                    let any = !claims.is_empty();
+                    for claim in claims {
+                        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                        let (service, stop) = (self.clone(), stop.clone());
+                        tasks.spawn(async move {
+                            service.carry_out(claim, stop).await;
+                            drop(permit);
+                        });
+                    }
+                    any
+                }
+                Err(trouble) => {
+                    tracing::error!(lane, error = trouble.chain(), "cannot claim work; trying again");
+                    false
+                }
+            };
+            if stop.is_cancelled() {
+                return;
+            }
+            if !claimed || room.available_permits() == 0 {
+                let full = room.available_permits() == 0;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = woken.changed(), if !full => {}
+                    _ = room.acquire(), if full => {}
+                    () = self.until_due() => {}
+                }
+            }
+        }
+    }
+
+    /// Sleeps until the next effect is due, at most [`POLL`].
+    async fn until_due(&self) {
+        let due = self.store().next_due().await.ok().flatten();
+        let wait = due.map_or(POLL, |at| at.since(clock::now()).as_std().min(POLL));
+        tokio::time::sleep(wait.max(Duration::from_millis(5))).await;
+    }
+
+    /// Carries one effect out under its lease, which a task of its own keeps alive.
+    async fn carry_out(&self, claim: Claim, stop: CancellationToken) {
+        let stops = Stops::default();
+        let ended = CancellationToken::new();
+        let lease = Lease { claim: claim.clone(), stops: stops.clone() };
+        let beats = tokio::spawn(self.clone().keep_alive(claim.clone(), stops.clone(), ended.clone()));
+        let result = self.execute(&lease).await;
+        ended.cancel();
+        if let Err(e) = beats.await {
+            tracing::error!(error = %e, "a heartbeat ended early");
+        }
+        if let Err(trouble) = result {
+            self.give_back(&claim, &trouble, stop.is_cancelled()).await;
+        }
+    }
+
+    async fn execute(&self, lease: &Lease) -> Result {
+        if lease.claim.kind == "intake" {
+            return self.take_in(lease, &lease.claim.desired).await;
+        }
+        let effect: Effect = serde_json::from_str(&lease.claim.desired).map_err(|e| {
+            Trouble::bug(format!("effect {} is not known to this version", lease.claim.key)).because(e)
+        })?;
+        match effect {
+            Effect::Build { release, attempt } => self.build_release(lease, release, attempt).await,
+            Effect::Check { commit, attempt } => self.build_check(lease, commit, attempt).await,
+            Effect::Deploy { release, stage, attempt, admission } => {
+                self.run_stage(lease, &Target { release, stage, attempt, admission }).await
+            }
+            told @ (Effect::Tag { .. }
+            | Effect::Thread { .. }
+            | Effect::Status { .. }
+            | Effect::Sticky { .. }
+            | Effect::Note { .. }
+            | Effect::Reply { .. }
+            | Effect::Wake) => self.tell(lease, told).await,
+        }
+    }
+
+    /// Beats at a quarter of the lease; without an answer for two thirds of it the work stops by our own clock,
+    /// because by then somebody else may take it (STORAGE T3).
+    async fn keep_alive(self, claim: Claim, stops: Stops, ended: CancellationToken) {
+        let lease = self.settings().lease;
+        let pause = Duration::from_millis(lease.as_millis() / 4);
+        let patience = Duration::from_millis(lease.as_millis().saturating_mul(2) / 3);
+        let mut heard = clock::monotonic();
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.store().heartbeat(&claim.key, claim.token, lease).await {
+                Ok(Beat::Held) => heard = clock::monotonic(),
+                Ok(Beat::CancelRequested) => {
+                    heard = clock::monotonic();
+                    stops.cancel.cancel();
+                }
+                Ok(Beat::Lost) => {
+                    stops.lost.cancel();
+                    return;
+                }
+                Err(trouble) => {
+                    tracing::warn!(effect.key = claim.key, error = trouble.chain(), "no heartbeat");
+                    if heard.elapsed() > patience {
+                        stops.lost.cancel();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Retries what may pass, gives up what will not, and stays silent when the lease is another's.
+    async fn give_back(&self, claim: &Claim, trouble: &Trouble, stopping: bool) {
+        let text = self.mask().apply(&trouble.chain());
+        if matches!(Race::of(trouble), Some(Race::Lease { .. })) {
+            tracing::warn!(effect.key = claim.key, "the lease was lost; its next holder goes on");
+            return;
+        }
+        let given = match trouble.kind() {
+            Kind::Transient { retry_after } => {
+                let wait = retry_after.unwrap_or_else(|| backoff(claim.attempt));
+                tracing::warn!(effect.key = claim.key, error = text, wait = %wait, "will be tried again");
+                let busy =
+                    retry_after.is_some() || stopping || matches!(claim.kind.as_str(), "deploy" | "intake");
+                self.again(claim, wait, (text, !busy)).await
+            }
+            Kind::Conflict => self.again(claim, FIRST_WAIT, (text, true)).await,
+            Kind::Refused | Kind::NotFound if matches!(claim.lane.as_str(), "build" | "deploy") => {
+                // Work is never dropped because the host said no: it waits until somebody has put that right.
+                tracing::error!(effect.key = claim.key, error = text, "waits for somebody to put that right");
+                self.again(claim, LONGEST_WAIT, (text, false)).await
+            }
+            Kind::Refused | Kind::NotFound => {
+                tracing::error!(effect.key = claim.key, error = text, "given up");
+                self.give_up(claim, &text).await
+            }
+            Kind::Bug => {
+                tracing::error!(effect.key = claim.key, error = text, "a mistake of ours");
+                self.again(claim, LONGEST_WAIT, (text, true)).await
+            }
+        };
+        if let Err(trouble) = given {
+            // The lease runs out by itself and the effect is taken again.
+            tracing::error!(effect.key = claim.key, error = trouble.chain(), "could not be given back");
+        }
+    }
+
+    async fn again(&self, claim: &Claim, wait: Span, (error, counts): (String, bool)) -> Result {
+        let retry = Retry {
+            key: claim.key.clone(),
+            token: claim.token,
+            run_after: clock::now().plus(wait),
+            error,
+            counts,
+        };
+        self.store().retry(retry).await.map(|_| ())
+    }
+
+    /// An effect nobody can carry out is done, with the reason: telling the host never blocks a release.
+    async fn give_up(&self, claim: &Claim, error: &str) -> Result {
+        let lease = Lease { claim: claim.clone(), stops: Stops::default() };
+        let mut around = lease.done(&format!("given up: {error}"));
+        if claim.kind == "intake" {
+            let seq = crate::service::intake::delivery_seq(&claim.desired)?;
+            around.delivery =
+                Some((seq, crate::store::delivery::DeliveryState::Poison, Some(error.to_owned())));
+        }
+        self.journal().close(around, Vec::new()).await
+    }
+
+    async fn expire_leases(&self, stop: &CancellationToken) {
+        let pause = Duration::from_millis(self.settings().lease.as_millis() / 4);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.store().expire().await {
+                Ok(0) => {}
+                Ok(count) => tracing::warn!(count, "leases ran out; their work is taken again"),
+                Err(trouble) => tracing::error!(error = trouble.chain(), "cannot look for lost leases"),
+            }
+        }
+    }
+}
+
+fn backoff(attempt: i64) -> Span {
+    let doublings = u32::try_from(attempt.saturating_sub(1).clamp(0, 20)).unwrap_or(0);
+    let wait = FIRST_WAIT.times(1_u64.checked_shl(doublings).unwrap_or(u64::MAX));
+    wait.min(LONGEST_WAIT)
+}
