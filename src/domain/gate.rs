@@ -186,10 +186,7 @@ impl Look<'_> {
         } else {
             format!("a maintainer comments `/unhold {}`, or a newer release comes", self.stage.name)
         };
-        Some(Line {
-            next: Some(next),
-            ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}"))
-        })
+        Some(Line { next: Some(next), ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}")) })
     }
 
     fn deps(&self) -> Vec<Line> {
@@ -228,7 +225,8 @@ impl Look<'_> {
         if let Some(passed) = self.run.overridden(Overridable::Soak) {
             return Some(line(Blocker::Soak, Mark::Pass, format!("soak overridden by {}", passed.by.login)));
         }
-        let override_it = || Some(format!("an admin comments `/override {} soak -- reason`", self.stage.name));
+        let override_it =
+            || Some(format!("an admin comments `/override {} soak -- reason`", self.stage.name));
         let mut ready: Option<Timestamp> = None;
         for need in &self.stage.needs {
             let state = self.release.state_in(need);
@@ -280,7 +278,11 @@ impl Look<'_> {
                     "an approver comments `/rollback {name} {} -- reason`, if it ever succeeded there",
                     self.release.created.version
                 )),
-                ..line(Blocker::Order, Mark::Stop, format!("{} was live here and is newer", newer.created.version))
+                ..line(
+                    Blocker::Order,
+                    Mark::Stop,
+                    format!("{} was live here and is newer", newer.created.version),
+                )
             });
         }
         if self.stage.queue == QueuePolicy::All {
@@ -289,14 +291,19 @@ impl Look<'_> {
                 self.release.is_newer_than(older) && older.run(name).is_some_and(waits)
             });
             if let Some(older) = first {
-                return Some(line(Blocker::Order, Mark::Wait, format!("{} goes first", older.created.version)));
+                return Some(line(
+                    Blocker::Order,
+                    Mark::Wait,
+                    format!("{} goes first", older.created.version),
+                ));
             }
         }
         let (older, next, until) = self.soaks_here()?;
         if until <= self.now {
             return None;
         }
-        let text = format!("{} soaks here for {} first, until {}", older.created.version, next.name, until.minute());
+        let text =
+            format!("{} soaks here for {} first, until {}", older.created.version, next.name, until.minute());
         Some(Line { until: Some(until), ..line(Blocker::Order, Mark::Wait, text) })
     }
 

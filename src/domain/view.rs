@@ -49,20 +49,18 @@ pub fn stage_status(state: &State, release: &Release, stage: &Stage, now: Timest
 /// What a check run shows besides: that it is neutral, or a button.
 fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Option<effect::Detail> {
     let run = release.run(&stage.name)?;
-    match run.state {
-        StageState::Superseded => Some(effect::Detail::Superseded),
-        StageState::Pending => {
-            let asks = verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
-            asks.then(|| {
-                effect::Detail::Offer(Offering {
-                    release: release.no(),
-                    stage: stage.name.clone(),
-                    attempt: run.attempt,
-                })
-            })
-        }
-        _ => None,
+    if run.state == StageState::Superseded {
+        return Some(effect::Detail::Superseded);
     }
+    let asks = run.state == StageState::Pending
+        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+    asks.then(|| {
+        effect::Detail::Offer(Offering {
+            release: release.no(),
+            stage: stage.name.clone(),
+            attempt: run.attempt,
+        })
+    })
 }
 
 fn unopened(release: &Release) -> (StatusState, String) {
@@ -118,8 +116,12 @@ fn run_status(
 /// Green only as long as the commit is live: a release that was rolled away from is not (SEMANTICS §2).
 fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
     if !state.carries(&stage.name, release) {
-        let back = state.live_in(&stage.name).map_or_else(String::new, |l| format!(" to {}", l.created.version));
-        return (StatusState::Failure, format!("{} was live, then rolled back{back}", release.created.version));
+        let back =
+            state.live_in(&stage.name).map_or_else(String::new, |l| format!(" to {}", l.created.version));
+        return (
+            StatusState::Failure,
+            format!("{} was live, then rolled back{back}", release.created.version),
+        );
     }
     let took = match run.detail {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),

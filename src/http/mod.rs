@@ -22,6 +22,7 @@ use crate::http::webhook::Verify;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub mod answers;
 pub mod api;
 pub mod error;
 pub mod serve;

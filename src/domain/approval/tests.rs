@@ -46,7 +46,8 @@ fn most_seated(seats: &[&Who], people: &[&Standing]) -> usize {
     let Some((seat, rest)) = seats.split_first() else { return 0 };
     let empty = most_seated(rest, people);
     let taken = (0..people.len()).filter(|i| people[*i].is(seat)).map(|i| {
-        let others: Vec<&Standing> = people.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| *p).collect();
+        let others: Vec<&Standing> =
+            people.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| *p).collect();
         1 + most_seated(rest, &others)
     });
     taken.max().unwrap_or(0).max(empty)

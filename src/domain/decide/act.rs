@@ -55,7 +55,11 @@ impl Draft {
         };
         let outrun = self.state.outrun_by(&release, &stage).is_some() && run.kind != RunKind::Rollback;
         if let Some(reason) = self.state.vetoes.get(&(stage.clone(), release.no())) {
-            let lift = if self.state.tampered(release.no()) { "Nothing lifts that.".to_owned() } else { format!("`/unhold {stage}` lifts that.") };
+            let lift = if self.state.tampered(release.no()) {
+                "Nothing lifts that.".to_owned()
+            } else {
+                format!("`/unhold {stage}` lifts that.")
+            };
             let instead = format!("{} is vetoed there: {}. {lift}", release.created.version, escape(reason));
             return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
         }

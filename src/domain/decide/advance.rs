@@ -138,7 +138,8 @@ impl Draft {
                 Some(done) => Some(done.no()),
                 None if run.kind == RunKind::Deploy
                     && rule.queue == QueuePolicy::Latest
-                    && !self.is_protected(&older, rule, run) => {
+                    && !self.is_protected(&older, rule, run) =>
+                {
                     self.newest_eligible_after(&older, stage)
                 }
                 None => None,
@@ -152,8 +153,7 @@ impl Draft {
 
     /// Fully approved, held or started by hand (SEMANTICS §4).
     fn is_protected(&self, release: &Release, rule: &Stage, run: &StageRun) -> bool {
-        let approved =
-            rule_for(rule, run.kind).is_some_and(|r| tally(&r, release, run, self.now).complete());
+        let approved = rule_for(rule, run.kind).is_some_and(|r| tally(&r, release, run, self.now).complete());
         approved || run.promoted.is_some() || self.state.hold_on(&rule.name).is_some()
     }
 

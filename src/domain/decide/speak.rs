@@ -181,7 +181,8 @@ impl Draft {
             let live = newer.created.version.to_string();
             return Refusal::OlderThanLive { release: version, live, stage: stage.clone() };
         }
-        if let (Verb::Approve, Some(Detail::Newer(newer))) = (verb, release.run(stage).map(|run| &run.detail)) {
+        if let (Verb::Approve, Some(Detail::Newer(newer))) = (verb, release.run(stage).map(|run| &run.detail))
+        {
             return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
         let state = release.state_in(stage).map_or("not built yet", StageState::word);
@@ -301,11 +302,7 @@ pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> 
 }
 
 /// The speaker is one of the stage's approvers.
-pub(super) fn must_be_approver(
-    spoken: &Spoken,
-    release: &Release,
-    stage: &StageName,
-) -> Result<(), Refusal> {
+pub(super) fn must_be_approver(spoken: &Spoken, release: &Release, stage: &StageName) -> Result<(), Refusal> {
     let rule = release.rule(stage).ok_or(Refusal::Stale)?;
     let who = stage_approvers(rule);
     if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {

@@ -288,7 +288,9 @@ impl Draft {
             .releases
             .values()
             .filter(|r| r.order() > back.order())
-            .filter(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some())))
+            .filter(|r| {
+                r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some()))
+            })
             .map(|r| r.no())
             .collect();
         let reason = format!("rolled back to {version}");

@@ -131,7 +131,11 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
         }
         Detail::By { person, reason } => {
             let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {}", escape(r)));
-            format!("❌ **{version} {} in {name}** by {}{reason}\n\n", run.state.word(), escape(person.login.as_str()))
+            format!(
+                "❌ **{version} {} in {name}** by {}{reason}\n\n",
+                run.state.word(),
+                escape(person.login.as_str())
+            )
         }
         Detail::None | Detail::Fence(_) | Detail::Newer(_) | Detail::Took(_) => {
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())

@@ -33,9 +33,10 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     assert!(approved, "I2: {} starts in {stage} without its approvals", release.created.version);
     assert!(!state.vetoes.contains_key(&(stage.clone(), release.no())), "I6: a vetoed run starts");
     if run.kind == RunKind::Rollback {
-        let good = release.stages.get(stage).is_some_and(|runs| {
-            runs.iter().any(|r| r.state == StageState::Succeeded)
-        });
+        let good = release
+            .stages
+            .get(stage)
+            .is_some_and(|runs| runs.iter().any(|r| r.state == StageState::Succeeded));
         assert!(good, "a rollback goes to what succeeded here");
         return;
     }
@@ -49,7 +50,9 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     }
     let newer = state.releases.values().find(|r| {
         r.order() > release.order()
-            && r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.state == StageState::Succeeded))
+            && r.stages
+                .get(stage)
+                .is_some_and(|runs| runs.iter().any(|run| run.state == StageState::Succeeded))
     });
     assert!(newer.is_none(), "I7: {} starts over a newer one", release.created.version);
 }
@@ -80,7 +83,12 @@ pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
 }
 
 /// Every wait has a line that says who can do what, or until when, or on what it depends.
-fn explains_itself(state: &State, release: &Release, stage: &liftlock::domain::name::StageName, now: Timestamp) {
+fn explains_itself(
+    state: &State,
+    release: &Release,
+    stage: &liftlock::domain::name::StageName,
+    now: Timestamp,
+) {
     let run = release.run(stage).unwrap();
     if !run.state.waits() {
         return;
@@ -94,7 +102,11 @@ fn explains_itself(state: &State, release: &Release, stage: &liftlock::domain::n
     for line in verdict.blockers() {
         assert!(!line.text.is_empty());
         let says = line.mark == Mark::Wait || line.next.is_some();
-        assert!(says, "{:?} of {} in {stage} leads nowhere: {}", line.blocker, release.created.version, line.text);
+        assert!(
+            says,
+            "{:?} of {} in {stage} leads nowhere: {}",
+            line.blocker, release.created.version, line.text
+        );
     }
 }
 
@@ -122,7 +134,13 @@ fn plan_is_sound(state: &State, now: Timestamp) {
 /// Between now and the next timer, looking again gives the same: no timer is missing.
 pub(crate) fn nothing_changes_before(state: &State, now: Timestamp, later: Timestamp) {
     let events = decide(state, &Command::Tick, later).expect("a tick is always taken");
-    assert_eq!(events, [], "something happens between {} and {} without a timer", now.rfc3339(), later.rfc3339());
+    assert_eq!(
+        events,
+        [],
+        "something happens between {} and {} without a timer",
+        now.rfc3339(),
+        later.rfc3339()
+    );
     let strip = |at| {
         let plan = plan(state, at);
         plan.owed.into_iter().map(|o| (o.key, serde_json::to_string(&o.effect).unwrap())).collect::<Vec<_>>()

@@ -40,7 +40,12 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {stage} attempt {attempt}: {kind:?}{after}", name(release))
         }
         Event::StageMoved { release, stage, transition, to, detail, .. } => {
-            format!("{} {stage}: {}{}", name(release), word(*to), why(state, detail, &format!("{transition:?}")))
+            format!(
+                "{} {stage}: {}{}",
+                name(release),
+                word(*to),
+                why(state, detail, &format!("{transition:?}"))
+            )
         }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: approved by {}", name(release), approval.standing.person.login)
@@ -73,7 +78,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
             format!("check {attempt} of {} asked for{refused}", commit(at))
         }
-        Event::CheckStarted { commit: at, attempt, .. } => format!("check {attempt} of {}: started", commit(at)),
+        Event::CheckStarted { commit: at, attempt, .. } => {
+            format!("check {attempt} of {}: started", commit(at))
+        }
         Event::CheckFinished { commit: at, attempt, outcome } => {
             format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
@@ -121,7 +128,8 @@ pub(crate) fn answer(heard: &Heard) -> String {
         Reaction::ThumbsDown => "👎",
         Reaction::Confused => "😕",
     };
-    let reply = heard.reply.as_ref().map_or_else(String::new, |r| format!("\n{}", indent(r.trim_end(), "  | ")));
+    let reply =
+        heard.reply.as_ref().map_or_else(String::new, |r| format!("\n{}", indent(r.trim_end(), "  | ")));
     format!("{sign} {}{reply}", heard.code)
 }
 

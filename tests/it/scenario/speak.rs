@@ -300,7 +300,9 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             .plan()
             .owed
             .iter()
-            .filter(|o| !matches!(o.effect, Effect::Status { .. } | Effect::Sticky { .. } | Effect::Note { .. }))
+            .filter(|o| {
+                !matches!(o.effect, Effect::Status { .. } | Effect::Sticky { .. } | Effect::Note { .. })
+            })
             .filter(|o| !matches!(o.effect, Effect::Reply { .. }))
             .map(|o| format!("{}{}", o.key, if o.cancel { " (stop it)" } else { "" }))
             .collect(),
@@ -341,11 +343,8 @@ fn statuses(world: &World, only: &str) -> Vec<String> {
 }
 
 fn releases(state: &State) -> Vec<String> {
-    let mut out: Vec<String> = state
-        .in_order()
-        .into_iter()
-        .map(|r| format!("{} {}", r.created.version, r.state().word()))
-        .collect();
+    let mut out: Vec<String> =
+        state.in_order().into_iter().map(|r| format!("{} {}", r.created.version, r.state().word())).collect();
     for (stage, live) in &state.live {
         out.push(match live {
             Live::Release(no, _) => format!("{stage} has {}", state.version_of(*no)),

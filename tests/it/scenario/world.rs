@@ -166,7 +166,13 @@ impl World {
     }
 
     /// A push: of the next commit of the branch, or late of one before another.
-    pub(crate) fn push(&mut self, alias: &str, before: Option<&str>, by: &str, (subject, author): (&str, &str)) -> Step {
+    pub(crate) fn push(
+        &mut self,
+        alias: &str,
+        before: Option<&str>,
+        by: &str,
+        (subject, author): (&str, &str),
+    ) -> Step {
         let last = self.seqs.values().max().copied().unwrap_or(0);
         let seq = match (self.seqs.get(alias), before.and_then(|b| self.seqs.get(b))) {
             (Some(known), _) => *known,
@@ -243,7 +249,9 @@ impl World {
         owed.iter()
             .filter(|o| o.lane == lane)
             .filter_map(|o| match &o.effect {
-                Effect::Build { release, attempt } => Some(Work::Build { release: *release, attempt: *attempt }),
+                Effect::Build { release, attempt } => {
+                    Some(Work::Build { release: *release, attempt: *attempt })
+                }
                 Effect::Check { commit, attempt } => {
                     Some(Work::Check { commit: commit.clone(), attempt: *attempt })
                 }
@@ -280,7 +288,8 @@ impl World {
         let Work::Deploy { release, .. } = work else { return Fresh::default() };
         let standings = self.people.values().map(|s| (s.person.id, s.clone())).collect();
         let tag = self.state.version_of(*release);
-        let tag = self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
+        let tag =
+            self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
         Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
     }
 
