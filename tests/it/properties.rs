@@ -80,6 +80,7 @@ fn command() -> impl Strategy<Value = String> {
         }),
         2 => (person(), place(), blunt, stage())
             .prop_map(|(who, at, verb, stage)| format!("{who} {at}: /{verb} {stage} -- because of it")),
+        1 => (place(), stage()).prop_map(|(at, stage)| format!("bo (write) {at}: /retry {stage} verify")),
         1 => (place(), stage(), check)
             .prop_map(|(at, stage, check)| format!("di (admin) {at}: /override {stage} {check} -- customer is down")),
         1 => (1..12u32, prop::bool::ANY)

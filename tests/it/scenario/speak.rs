@@ -140,7 +140,8 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         return or_nothing(out);
     }
     if text == "is lost" {
-        for (work, _) in running {
+        for (work, fence) in running {
+            world.lost.push((work.clone(), fence));
             let step = world.begin(&work);
             out.extend(told(world, step));
         }
@@ -163,10 +164,10 @@ fn or_nothing(out: Vec<String>) -> Vec<String> {
     if out.is_empty() { vec!["nothing to do".to_owned()] } else { out }
 }
 
-/// A worker with an old lease reports success.
+/// The worker that had vanished reports success after all.
 fn stale(world: &mut World) -> Vec<String> {
-    let (work, fence) = world.running.last().cloned().expect("something runs");
-    let step = world.finish((&work, fence - 1), &end("ok"));
+    let (work, fence) = world.lost.last().cloned().expect("something was lost");
+    let step = world.finish((&work, fence), &end("ok"));
     told(world, step)
 }
 

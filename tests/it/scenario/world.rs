@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) merged: BTreeMap<CommitSha, String>,
     /// Work begun and not ended.
     pub(crate) running: Vec<(Work, u64)>,
+    /// Work whose worker vanished.
+    pub(crate) lost: Vec<(Work, u64)>,
     pub(crate) fence: u64,
     /// Whether the host takes our comments.
     pub(crate) host: bool,
@@ -73,6 +75,7 @@ impl World {
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
             running: Vec::new(),
+            lost: Vec::new(),
             fence: 0,
             host: true,
             notes: BTreeMap::new(),
