@@ -87,7 +87,7 @@ impl Tally {
 /// The rule for one run: a rollback has its own number of approvals (SEMANTICS §8).
 pub fn rule_for(stage: &Stage, kind: RunKind) -> Option<ApprovalRule> {
     match kind {
-        RunKind::Deploy | RunKind::Redeploy => stage.approval.clone(),
+        RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => stage.approval.clone(),
         RunKind::Rollback if stage.rollback_approvals == 0 => None,
         RunKind::Rollback => {
             let base = stage.approval.clone().unwrap_or_else(|| default_rule(stage.rollback_approvals));

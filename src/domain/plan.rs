@@ -296,8 +296,8 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
 fn rank(run: &StageRun) -> u8 {
     match (run.kind, run.promoted.is_some()) {
         (RunKind::Rollback, _) => 2,
-        (RunKind::Deploy | RunKind::Redeploy, true) => 1,
-        (RunKind::Deploy | RunKind::Redeploy, false) => 0,
+        (RunKind::Deploy | RunKind::Redeploy | RunKind::Verify, true) => 1,
+        (RunKind::Deploy | RunKind::Redeploy | RunKind::Verify, false) => 0,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form};
+use crate::domain::event::{Approval, Form, RunKind};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName, TeamName};
 use crate::domain::pipeline::{Stage, Who};
 use crate::domain::refusal::Refusal;
@@ -190,7 +190,9 @@ impl Service {
         environment.extend(stage.environment_variables.clone());
         environment.extend(self.secrets(&stage.secrets)?);
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
-        for (steps, tree) in [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)] {
+        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
+        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
+        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
             let run =
                 Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
             let end = self.run_steps(&run, kept, lease.stops()).await?;

@@ -59,10 +59,10 @@ fn t14_no_text_of_ours_is_a_command() {
         for command in text.lines().filter_map(|l| l.strip_prefix("> ")) {
             speak::play(&mut world, command);
             for owed in world.plan().owed {
-                let body = match owed.effect {
-                    Effect::Sticky { body, .. } | Effect::Note { body, .. } => body,
-                    Effect::Reply { body: Some(body), .. } => body,
-                    _ => continue,
+                let (Effect::Sticky { body, .. } | Effect::Note { body, .. } | Effect::Reply { body: Some(body), .. }) =
+                    owed.effect
+                else {
+                    continue;
                 };
                 assert!(matches!(parse(Some(&body), None), Parsed::Nothing { .. }), "{body}");
             }

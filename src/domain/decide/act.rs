@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::command::{Check, ReleaseRef, StageRef, Verb};
+use crate::domain::command::{Check, Part, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
 use crate::domain::decide::speak::{Told, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
@@ -43,7 +43,12 @@ impl Draft {
     }
 
     /// The same bytes again, never new ones (THREATS T24).
-    pub(super) fn retry(&mut self, spoken: &Spoken, wanted: &StageRef) -> Result<Told, Refusal> {
+    pub(super) fn retry(
+        &mut self,
+        spoken: &Spoken,
+        wanted: &StageRef,
+        part: Option<Part>,
+    ) -> Result<Told, Refusal> {
         if wanted.stage.as_str() == BUILD {
             return self.retry_build(spoken, &wanted.stage);
         }
@@ -68,12 +73,29 @@ impl Draft {
         if outrun || !again {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         }
-        let kind = if run.kind == RunKind::Rollback { RunKind::Rollback } else { RunKind::Redeploy };
+        let kind = match (part, run.kind) {
+            (Some(Part::Verify), _) if !self.is_there(&release, &stage, run) => {
+                let instead = format!("{} is not what was last deployed there.", release.created.version);
+                return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
+            }
+            (_, RunKind::Rollback) => RunKind::Rollback,
+            (Some(Part::Verify), _) => RunKind::Verify,
+            (None, _) => RunKind::Redeploy,
+        };
         let by = Some(spoken.standing.person.clone());
         self.open_again(release.no(), &stage, kind, (by, None))?;
         self.carry_on(release.no(), &stage, run)?;
         self.reopen_below(release.no(), &stage)?;
         Ok(Told::started())
+    }
+
+    /// Whether the last commands that ran in the stage were this attempt's.
+    fn is_there(&self, release: &Release, stage: &StageName, run: &StageRun) -> bool {
+        let last = match self.state.live.get(stage) {
+            Some(Live::Release(no, _) | Live::Unknown(no)) => Some(*no),
+            None => None,
+        };
+        last == Some(release.no()) && run.started_at.is_some()
     }
 
     /// Stages that were skipped because this one failed wait for it again.

@@ -104,7 +104,7 @@ impl Draft {
             Ask::Hold { stage, reason } => self.hold(spoken, stage.as_ref(), reason.as_str()),
             Ask::Unhold { stage } => self.unhold(spoken, stage.as_ref()),
             Ask::Promote { stage, .. } => self.promote(spoken, stage),
-            Ask::Retry { stage, .. } => self.retry(spoken, stage),
+            Ask::Retry { stage, part } => self.retry(spoken, stage, *part),
             Ask::Cancel { stage } => self.cancel(spoken, stage),
             Ask::Rollback { stage, release, .. } => {
                 let stage = self.stage(Verb::Rollback, stage)?;

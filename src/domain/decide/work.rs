@@ -264,7 +264,7 @@ impl Draft {
         let again = matches!(by.1, StageState::Errored | StageState::TimedOut);
         match (by.1 == StageState::Succeeded, run.kind) {
             (true, RunKind::Rollback) => self.after_rollback(no, stage),
-            (true, RunKind::Deploy | RunKind::Redeploy) => self.after_promotion(stage),
+            (true, RunKind::Deploy | RunKind::Redeploy | RunKind::Verify) => self.after_promotion(stage),
             (false, _) if again && !self.state.tampered(no) => self.retry_by_itself(no, stage, run),
             (false, _) => Ok(()),
         }

@@ -82,7 +82,7 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: 
     let need = rule.as_ref().map_or(0, needed);
     let plural = if need == 1 { "" } else { "s" };
     let what = match run.kind {
-        RunKind::Deploy | RunKind::Redeploy => format!("{version} is ready for {name}"),
+        RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => format!("{version} is ready for {name}"),
         RunKind::Rollback => format!("{name} is to go back to {version}"),
     };
     let mut out = format!("⏳ **{what}** — {need} approval{plural} needed\n");

@@ -14,7 +14,7 @@ use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 
 /// Holds an event against the state it comes upon.
-pub fn before_event(state: &State, event: &Event, now: Timestamp) {
+pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     let Event::StageMoved { release, stage, transition, to, .. } = event else { return };
     let release = state.release(*release).expect("a move of a known release");
     let run = release.run(stage).expect("a move of a known run");
@@ -58,7 +58,7 @@ pub fn before_event(state: &State, event: &Event, now: Timestamp) {
 }
 
 /// Holds a state against the one before it.
-pub fn after_step(before: &State, after: &State, now: Timestamp) {
+pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
     let mut occupied = BTreeMap::new();
     for release in after.releases.values() {
         for (stage, runs) in &release.stages {
@@ -132,7 +132,7 @@ fn plan_is_sound(state: &State, now: Timestamp) {
 }
 
 /// Between now and the next timer, looking again gives the same: no timer is missing.
-pub fn nothing_changes_before(state: &State, now: Timestamp, later: Timestamp) {
+pub(crate) fn nothing_changes_before(state: &State, now: Timestamp, later: Timestamp) {
     let events = decide(state, &Command::Tick, later).expect("a tick is always taken");
     assert_eq!(
         events,
@@ -149,7 +149,7 @@ pub fn nothing_changes_before(state: &State, now: Timestamp, later: Timestamp) {
 }
 
 /// The log alone gives the same state, in whatever portions it is read.
-pub fn replays(log: &[(Timestamp, Event)], state: &State, now: Timestamp) {
+pub(crate) fn replays(log: &[(Timestamp, Event)], state: &State, now: Timestamp) {
     let mut folded = State::new(state.id.clone());
     for (index, (at, event)) in log.iter().enumerate() {
         let text = serde_json::to_string(event).unwrap();

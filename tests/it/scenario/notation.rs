@@ -10,7 +10,7 @@ use liftlock::domain::pipeline::{
 use liftlock::domain::time::Span;
 
 /// Reads a pipeline.
-pub fn pipeline(text: &str) -> Pipeline {
+pub(crate) fn pipeline(text: &str) -> Pipeline {
     let (name, stages) = text.split_once(':').expect("`name: stage, stage (option, …)`");
     let mut out: Vec<Stage> = Vec::new();
     for part in split_outside(stages) {
@@ -146,7 +146,7 @@ fn who(text: &str) -> Who {
 }
 
 /// A role by its word.
-pub fn role(word: &str) -> Option<Role> {
+pub(crate) fn role(word: &str) -> Option<Role> {
     [Role::None, Role::Read, Role::Triage, Role::Write, Role::Maintain, Role::Admin]
         .into_iter()
         .find(|r| r.word() == word)

@@ -7,12 +7,12 @@ use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 
 /// A commit as the transcript calls it: `c12`.
-pub fn commit(sha: &CommitSha) -> &str {
+pub(crate) fn commit(sha: &CommitSha) -> &str {
     sha.as_str().trim_end_matches('f')
 }
 
 /// One line, or nothing when the event only repeats what the transcript shows anyway.
-pub fn event(state: &State, event: &Event) -> Option<String> {
+pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
     let name = |no: &ReleaseNo| state.version_of(*no);
     Some(match event {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
@@ -120,7 +120,7 @@ fn why(state: &State, detail: &Detail, transition: &str) -> String {
 }
 
 /// A reaction and the reply, if there is one.
-pub fn answer(heard: &Heard) -> String {
+pub(crate) fn answer(heard: &Heard) -> String {
     let sign = match heard.reaction {
         Reaction::Eyes => "👀",
         Reaction::Rocket => "🚀",
@@ -134,13 +134,13 @@ pub fn answer(heard: &Heard) -> String {
 }
 
 /// A comment of ours: where, and its first line.
-pub fn note(effect: &Effect) -> Option<String> {
+pub(crate) fn note(effect: &Effect) -> Option<String> {
     let Effect::Note { place, body, .. } = effect else { return None };
     Some(format!("{} <- {}", place_word(place), body.lines().next().unwrap_or_default()))
 }
 
 /// `#7`, or the commit.
-pub fn place_word(place: &liftlock::domain::effect::Place) -> String {
+pub(crate) fn place_word(place: &liftlock::domain::effect::Place) -> String {
     match place {
         liftlock::domain::effect::Place::Thread(thread) => format!("#{thread}"),
         liftlock::domain::effect::Place::Commit(sha) => commit(sha).to_owned(),
@@ -148,6 +148,6 @@ pub fn place_word(place: &liftlock::domain::effect::Place) -> String {
 }
 
 /// Every line moved to the right.
-pub fn indent(text: &str, by: &str) -> String {
+pub(crate) fn indent(text: &str, by: &str) -> String {
     text.lines().map(|l| format!("{by}{l}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

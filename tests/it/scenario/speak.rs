@@ -15,18 +15,14 @@ use super::world::{Step, World, failure, sha};
 use super::{notation, print};
 
 /// Plays one command and gives what happened, one line per event.
-pub fn play(world: &mut World, command: &str) -> String {
+pub(crate) fn play(world: &mut World, command: &str) -> String {
     let mut rang = Vec::new();
-    let command = match command.strip_prefix("at once ") {
-        Some(rest) => rest,
-        None => {
-            let now = world.now.plus(Span::seconds(2));
-            let mut out = Vec::new();
-            world.wait_until(now, |w, events| out.extend(lines(&w.state, events)));
-            rang = out;
-            command
-        }
-    };
+    let at_once = command.strip_prefix("at once ");
+    if at_once.is_none() {
+        let now = world.now.plus(Span::seconds(2));
+        world.wait_until(now, |w, events| rang.extend(lines(&w.state, events)));
+    }
+    let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
     let shown = world.settle_host();
@@ -74,6 +70,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "stale" => stale(world),
+        "race" => race(world),
         "host" => host(world, rest),
         "comment" => comment(world, rest),
         "wait" => {
@@ -143,7 +140,8 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         return or_nothing(out);
     }
     if text == "is lost" {
-        for (work, _) in running {
+        for (work, fence) in running {
+            world.lost.push((work.clone(), fence));
             let step = world.begin(&work);
             out.extend(told(world, step));
         }
@@ -166,11 +164,21 @@ fn or_nothing(out: Vec<String>) -> Vec<String> {
     if out.is_empty() { vec!["nothing to do".to_owned()] } else { out }
 }
 
-/// A worker with an old lease reports success.
+/// The worker that had vanished reports success after all.
 fn stale(world: &mut World) -> Vec<String> {
-    let (work, fence) = world.running.last().cloned().expect("something runs");
-    let step = world.finish((&work, fence - 1), &end("ok"));
+    let (work, fence) = world.lost.last().cloned().expect("something was lost");
+    let step = world.finish((&work, fence), &end("ok"));
     told(world, step)
+}
+
+/// Workers begin everything that is queued, as if each had read the plan at another time.
+fn race(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    for work in world.queued() {
+        let step = world.begin(&work);
+        out.extend(told(world, step));
+    }
+    or_nothing(out)
 }
 
 /// What changes on the host: `ana is read`, `takes no comments`, `takes comments`, `tag v1 at c9`, `tag v1 gone`,

@@ -12,43 +12,46 @@ use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::refusal::Refusal;
+use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 
 use super::invariants;
 
 /// What one command gave.
-pub type Step = Result<Vec<Event>, Refusal>;
+pub(crate) type Step = Result<Vec<Event>, Refusal>;
 
 /// Everything a transcript speaks about.
-pub struct World {
-    pub state: State,
-    pub log: Vec<(Timestamp, Event)>,
-    pub now: Timestamp,
-    pub pipeline: Option<Pipeline>,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) log: Vec<(Timestamp, Event)>,
+    pub(crate) now: Timestamp,
+    pub(crate) pipeline: Option<Pipeline>,
     /// Place of each commit on the branch.
-    pub seqs: BTreeMap<String, u64>,
-    pub people: BTreeMap<String, Standing>,
-    pub comments: Vec<(CommentId, Spoken)>,
-    pub changed: BTreeSet<CommentId>,
-    pub rewritten: bool,
+    pub(crate) seqs: BTreeMap<String, u64>,
+    pub(crate) people: BTreeMap<String, Standing>,
+    pub(crate) comments: Vec<(CommentId, Spoken)>,
+    pub(crate) changed: BTreeSet<CommentId>,
+    pub(crate) rewritten: bool,
     /// What commits say about their date.
-    pub epoch_s: i64,
-    pub tags: BTreeMap<String, Option<CommitSha>>,
+    pub(crate) epoch_s: i64,
+    pub(crate) tags: BTreeMap<String, Option<CommitSha>>,
     /// Pull requests by the commit that merged them.
-    pub merged: BTreeMap<CommitSha, String>,
+    pub(crate) merged: BTreeMap<CommitSha, String>,
     /// Work begun and not ended.
-    pub running: Vec<(Work, u64)>,
-    pub fence: u64,
+    pub(crate) running: Vec<(Work, u64)>,
+    /// Work whose worker vanished.
+    pub(crate) lost: Vec<(Work, u64)>,
+    pub(crate) fence: u64,
     /// Whether the host takes our comments.
-    pub host: bool,
+    pub(crate) host: bool,
     /// Comments of ours by marker, with their text.
-    pub notes: BTreeMap<String, String>,
+    pub(crate) notes: BTreeMap<String, String>,
     issues: u32,
 }
 
 /// `c12` as a whole commit id; digits that cannot run together with the next name's.
-pub fn sha(alias: &str) -> CommitSha {
+pub(crate) fn sha(alias: &str) -> CommitSha {
     format!("{alias:f<40}").parse().expect("a commit is called by hex digits: c1")
 }
 
@@ -57,7 +60,7 @@ fn digest(no: u64) -> Digest {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::new("github:1/web".parse().unwrap()),
             log: Vec::new(),
@@ -72,6 +75,7 @@ impl World {
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
             running: Vec::new(),
+            lost: Vec::new(),
             fence: 0,
             host: true,
             notes: BTreeMap::new(),
@@ -80,7 +84,7 @@ impl World {
     }
 
     /// Decides and keeps what was decided; every step is held against the invariants.
-    pub fn decide(&mut self, command: &Command) -> Step {
+    pub(crate) fn decide(&mut self, command: &Command) -> Step {
         let events = decide(&self.state, command, self.now)?;
         let before = self.state.clone();
         for event in &events {
@@ -92,12 +96,12 @@ impl World {
         Ok(events)
     }
 
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         plan(&self.state, self.now)
     }
 
     /// Makes what is owed to the host come true, and says which comments appeared.
-    pub fn settle_host(&mut self) -> Vec<Effect> {
+    pub(crate) fn settle_host(&mut self) -> Vec<Effect> {
         let mut shown = Vec::new();
         if !self.host {
             return shown;
@@ -105,7 +109,7 @@ impl World {
         for _ in 0..8 {
             let before = self.log.len();
             for owed in self.plan().owed.into_iter().filter(|o| o.lane == Lane::Host) {
-                self.carry_out(owed.effect, &mut shown);
+                self.carry_out(&owed.effect, &mut shown);
             }
             if self.log.len() == before {
                 break;
@@ -114,8 +118,8 @@ impl World {
         shown
     }
 
-    fn carry_out(&mut self, effect: Effect, shown: &mut Vec<Effect>) {
-        let learned = match &effect {
+    fn carry_out(&mut self, effect: &Effect, shown: &mut Vec<Effect>) {
+        let learned = match effect {
             Effect::Thread { release, commit, .. } => {
                 let thread = self.merged.get(commit).cloned().unwrap_or_else(|| {
                     self.issues += 1;
@@ -151,7 +155,7 @@ impl World {
         }
     }
 
-    pub fn person(&mut self, login: &str) -> &mut Standing {
+    pub(crate) fn person(&mut self, login: &str) -> &mut Standing {
         let next = u64::try_from(self.people.len()).unwrap() + 1;
         self.people.entry(login.to_owned()).or_insert_with(|| Standing {
             person: Person {
@@ -165,7 +169,7 @@ impl World {
     }
 
     /// A push: of the next commit of the branch, or late of one before another.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         alias: &str,
         before: Option<&str>,
@@ -184,7 +188,7 @@ impl World {
         self.decide(&Command::Start(Box::new(start)))
     }
 
-    pub fn tag(&mut self, tag: &str, alias: &str, by: &str) -> Step {
+    pub(crate) fn tag(&mut self, tag: &str, alias: &str, by: &str) -> Step {
         let start = self.start(alias, Some(tag), (by, "release", by), None);
         self.decide(&Command::Start(Box::new(start)))
     }
@@ -220,7 +224,7 @@ impl World {
         }
     }
 
-    pub fn check(&mut self, thread: &str, alias: &str, again: bool, refused: Option<&str>) -> Step {
+    pub(crate) fn check(&mut self, thread: &str, alias: &str, again: bool, refused: Option<&str>) -> Step {
         let pipeline = Box::new(self.pipeline.clone().expect("a pipeline first"));
         self.decide(&Command::Check(Box::new(CheckRequest {
             commit: sha(alias),
@@ -232,17 +236,17 @@ impl World {
     }
 
     /// The newest release of a commit.
-    pub fn release_of(&self, commit: &CommitSha) -> Option<ReleaseNo> {
+    pub(crate) fn release_of(&self, commit: &CommitSha) -> Option<ReleaseNo> {
         self.state.releases.values().rev().find(|r| r.created.commit == *commit).map(|r| r.no())
     }
 
-    pub fn release(&self, version: &str) -> ReleaseNo {
+    pub(crate) fn release(&self, version: &str) -> ReleaseNo {
         let found = self.state.releases.values().find(|r| r.created.version.to_string() == version);
         found.unwrap_or_else(|| panic!("no release {version}")).no()
     }
 
     /// Work owed in a lane and not begun.
-    pub fn owed_work(&self, lane: Lane) -> Vec<Work> {
+    pub(crate) fn owed_work(&self, lane: Lane) -> Vec<Work> {
         let mut owed = self.plan().owed;
         owed.sort_by_key(|o| -o.priority);
         owed.iter()
@@ -266,6 +270,22 @@ impl World {
             .collect()
     }
 
+    /// Every queued stage, also those that the plan makes wait for their environment.
+    pub(crate) fn queued(&self) -> Vec<Work> {
+        let runs = self.state.releases.values().flat_map(|release| {
+            release.stages.iter().filter_map(move |(stage, runs)| {
+                let run = runs.last().filter(|run| run.state == StageState::Queued)?;
+                Some(Work::Deploy {
+                    release: release.no(),
+                    stage: stage.clone(),
+                    attempt: run.attempt,
+                    admission: run.admissions,
+                })
+            })
+        });
+        runs.collect()
+    }
+
     /// What the host says now, asked before a stage starts.
     fn fresh(&self, work: &Work) -> Fresh {
         let Work::Deploy { release, .. } = work else { return Fresh::default() };
@@ -276,7 +296,7 @@ impl World {
         Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
     }
 
-    pub fn begin(&mut self, work: &Work) -> Step {
+    pub(crate) fn begin(&mut self, work: &Work) -> Step {
         self.fence += 1;
         let fence = self.fence;
         let fresh = self.fresh(work);
@@ -295,7 +315,7 @@ impl World {
         Ok(events)
     }
 
-    pub fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
+    pub(crate) fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
         let ended = match work {
             Work::Deploy { .. } => Ended::Stage(end.clone()),
             Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
@@ -309,7 +329,7 @@ impl World {
     }
 
     /// Time passes; timers ring when they are due.
-    pub fn wait_until(&mut self, until: Timestamp, mut rang: impl FnMut(&mut Self, &[Event])) {
+    pub(crate) fn wait_until(&mut self, until: Timestamp, mut rang: impl FnMut(&mut Self, &[Event])) {
         while let Some(at) = self.plan().wake_at.filter(|at| *at <= until) {
             let ring = Timestamp(at.0 - 1).max(self.now);
             invariants::nothing_changes_before(&self.state, self.now, ring);
@@ -338,6 +358,6 @@ fn built(end: &StageEnd, no: u64) -> BuildOutcome {
 }
 
 /// A failed step with one line of log.
-pub fn failure(step: &str, how: &str) -> Failure {
+pub(crate) fn failure(step: &str, how: &str) -> Failure {
     Failure { step: step.to_owned(), how: how.to_owned(), tail: vec![format!("{step}: connection refused")] }
 }
