@@ -1,6 +1,8 @@
 //! The one integration-test binary.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod github;
 #[cfg(test)]
 mod github_client;
