@@ -144,7 +144,7 @@ fn c01_c06_c34_c35_a01_e17_three_commands_a_push_and_a_comment_reach_prod() {
     let commit = server.push(&[(".github/liftlock.yml", MANIFEST), ("page", "hello\n")], "feat: a page");
     // C06: nobody named a branch; the host's default branch is `trunk`. C34: the push itself starts the first release.
     server.until("prod waits", |s| code(&s.ask(&["why", "latest", "prod"])) == 8);
-    server.until("test is live", |s| out(&s.ask(&["status", &commit])).contains("v0.1.0-rc.1 is live"));
+    server.until("test is live", |s| out(&s.ask(&["status", &commit])).contains("test         live"));
     let why = out(&server.ask(&["why", "v0.1.0-rc.1", "prod"]));
     assert!(why.contains("0 of 1 approvals") && why.contains("/approve prod v0.1.0-rc.1"), "{why}");
     // C35: the same as JSON.
@@ -168,6 +168,41 @@ fn c01_c06_c34_c35_a01_e17_three_commands_a_push_and_a_comment_reach_prod() {
     assert!(out(&rebuilt).contains("1 pipelines"), "{} {}", out(&rebuilt), err(&rebuilt));
     let events = out(&run(root.path(), &["events", "--kind", "approved"]));
     assert_eq!(events.lines().count(), 1, "{events}");
+}
+
+/// Every file of a sample project, by its path there.
+fn sample(name: &str) -> Vec<(String, String)> {
+    fn collect(root: &Path, below: &Path, files: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(below).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(root, &path, files);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/samples").join(name);
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    files
+}
+
+#[test]
+fn c19_c27_c31_c36_c38_copilots_own_files_release_as_they_are() {
+    let server = Server::start();
+    let files = sample("copilot-api");
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let commit = server.push(&files, "feat: say thank you");
+    // The sample's own `branch: main` is not this host's default branch, so it starts from there.
+    git(&server.work(), &["push", "--quiet", "origin", "HEAD:main"]);
+    server.until("prod waits for people", |s| {
+        let why = s.ask(&["why", "latest", "prod"]);
+        code(&why) == 8 && out(&why).contains("0 of 1 approvals")
+    });
+    let status = out(&server.ask(&["status", &commit]));
+    assert!(status.contains("test         live"), "{status}");
 }
 
 #[test]
@@ -215,7 +250,7 @@ fn check_reports_every_problem_with_its_place_and_explains_codes() {
     assert!(text.contains("stagez") && text.contains("aproval"), "{text}");
     let json = run(folder.path(), &["check", "m.yml", "--format", "json"]);
     let problems: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
-    let first = problems[0]["code"].as_str().unwrap().to_owned();
+    let first = problems["problems"][0]["code"].as_str().unwrap().to_owned();
     let explained = run(folder.path(), &["explain", &first]);
     assert_eq!(code(&explained), 0, "{}", err(&explained));
     assert!(!out(&explained).is_empty());

@@ -1,3 +1,5 @@
+//! Matching people to requirements, against brute force.
+
 use std::num::NonZeroU64;
 
 use proptest::prelude::*;
