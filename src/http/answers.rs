@@ -328,22 +328,9 @@ fn sentence(event: &Event) -> String {
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
-        Event::StageOpened { .. }
-        | Event::StageMoved { .. }
-        | Event::Approved { .. }
-        | Event::ApprovalWithdrawn { .. }
-        | Event::Overridden { .. }
-        | Event::Promoted { .. }
-        | Event::Vetoed { .. }
-        | Event::VetoLifted { .. } => stage_sentence(event),
-    }
-}
-
-/// One event of a stage in a few words.
-fn stage_sentence(event: &Event) -> String {
-    match event {
         Event::StageOpened { stage, attempt, kind, .. } => match (kind, attempt) {
             (RunKind::Rollback, _) => format!("{stage}: rollback asked for"),
+            (RunKind::Verify, _) => format!("{stage}: its tests asked for again"),
             (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
@@ -360,6 +347,5 @@ fn stage_sentence(event: &Event) -> String {
         Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),
         Event::VetoLifted { stage, .. } => format!("{stage}: veto lifted"),
-        other => other.kind().to_owned(),
     }
 }

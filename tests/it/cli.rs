@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use liftlock::clock;
 
 /// Longest wait for anything; a loaded machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -103,7 +105,7 @@ impl Server {
     }
 
     fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
-        let begun = Instant::now();
+        let begun = clock::monotonic();
         while !so(self) {
             assert!(
                 begun.elapsed() < PATIENCE,

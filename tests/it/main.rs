@@ -8,7 +8,6 @@ mod docs;
 mod github;
 #[cfg(test)]
 mod github_client;
-#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod people;
@@ -17,7 +16,6 @@ mod postgres;
 mod properties;
 #[cfg(test)]
 mod samples;
-#[cfg(test)]
 mod scenario;
 mod store;
 #[cfg(test)]

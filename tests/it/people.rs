@@ -59,8 +59,9 @@ fn t14_no_text_of_ours_is_a_command() {
         for command in text.lines().filter_map(|l| l.strip_prefix("> ")) {
             speak::play(&mut world, command);
             for owed in world.plan().owed {
-                let (Effect::Sticky { body, .. } | Effect::Note { body, .. } | Effect::Reply { body: Some(body), .. }) =
-                    owed.effect
+                let (Effect::Sticky { body, .. }
+                | Effect::Note { body, .. }
+                | Effect::Reply { body: Some(body), .. }) = owed.effect
                 else {
                     continue;
                 };

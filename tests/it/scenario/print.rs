@@ -2,13 +2,22 @@
 
 use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard};
-use liftlock::domain::name::{CommitSha, ReleaseNo};
+use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 
 /// A commit as the transcript calls it: `c12`.
 pub(crate) fn commit(sha: &CommitSha) -> &str {
     sha.as_str().trim_end_matches('f')
+}
+
+/// Whose approval it was.
+fn withdrawn_login(state: &State, (release, stage): (ReleaseNo, &StageName), person: UserId) -> String {
+    state
+        .release(release)
+        .and_then(|r| r.run(stage))
+        .and_then(|run| run.withdrawn.iter().rev().find(|(a, _)| a.standing.person.id == person))
+        .map_or_else(|| person.to_string(), |(a, _)| a.standing.person.login.to_string())
 }
 
 /// One line, or nothing when the event only repeats what the transcript shows anyway.
@@ -51,11 +60,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {stage}: approved by {}", name(release), approval.standing.person.login)
         }
         Event::ApprovalWithdrawn { release, stage, person, why, .. } => {
-            let login = state
-                .release(*release)
-                .and_then(|r| r.run(stage))
-                .and_then(|run| run.withdrawn.iter().rev().find(|(a, _)| a.standing.person.id == *person))
-                .map_or_else(|| person.to_string(), |(a, _)| a.standing.person.login.to_string());
+            let login = withdrawn_login(state, (*release, stage), *person);
             format!("{} {stage}: approval of {login} withdrawn, {why:?}", name(release))
         }
         Event::Overridden { release, stage, check, by, reason, .. } => {
