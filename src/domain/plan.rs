@@ -5,14 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::domain::approval::rule_for;
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
 use crate::domain::gate::{Blocker, verdict, waits_since};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
+use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
+
+/// How long before the end of a wait people are reminded for the last time.
+const LAST_CALL: Span = Span::hours(24);
 
 /// An effect and how it is to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +238,9 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
             | StageState::RolledBack => None,
         };
         owed.extend(note.map(|(marker, body, offers)| note_effect(state, (marker, place, body), offers)));
+        if run.state == StageState::Pending && wants_approval(state, release, stage, now) {
+            owed.extend(reminder(state, release, (stage, run), (place, now)));
+        }
     }
     if release.state() == ReleaseState::Released {
         let note = (format!("released:{id}:{no}"), place, view::comment::released(release));
@@ -242,6 +250,31 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let note = (format!("alarm:{id}:{version}"), place, view::comment::alarm(&alarm.text));
         owed.push(note_effect(state, note, None));
     }
+}
+
+/// The last reminder that is due: half-way through the wait, and a day before it ends (SEMANTICS §3).
+fn reminder(
+    state: &State,
+    release: &Release,
+    (stage, run): (&Stage, &StageRun),
+    (place, now): (&Place, Timestamp),
+) -> Option<Owed> {
+    let rule = rule_for(stage, run.kind)?;
+    let since = waits_since(state, release, stage, run);
+    let (word, _) = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now)?;
+    let marker = format!("remind-{word}:{}:{}:{}:{}", state.id, release.no(), stage.name, run.attempt);
+    let body = view::comment::reminder(release, stage, &rule, since.plus(rule.timeout));
+    Some(note_effect(state, (marker, place, body), None))
+}
+
+/// When people are reminded, in order; a wait of two days or less is reminded of once.
+fn reminders(rule: &ApprovalRule, since: Timestamp) -> Vec<(&'static str, Timestamp)> {
+    let mut times = vec![("half", since.plus(rule.timeout.half()))];
+    let last_day = rule.timeout.as_millis().checked_sub(LAST_CALL.as_millis());
+    if let Some(before) = last_day.filter(|before| *before > rule.timeout.half().as_millis()) {
+        times.push(("last", since.plus(Span::millis(before))));
+    }
+    times
 }
 
 fn note_effect(
@@ -255,12 +288,7 @@ fn note_effect(
 }
 
 /// People are asked once the stage waits for them and for nothing else that time will change first.
-fn wants_approval(
-    state: &State,
-    release: &Release,
-    stage: &crate::domain::pipeline::Stage,
-    now: Timestamp,
-) -> bool {
+fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
     let verdict = verdict(state, release, stage, now);
     let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
     missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
@@ -355,8 +383,10 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         for stage in &release.rules.stages {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
-            let Some(rule) = crate::domain::approval::rule_for(stage, run.kind) else { continue };
-            consider(waits_since(state, release, stage, run).plus(rule.timeout));
+            let Some(rule) = rule_for(stage, run.kind) else { continue };
+            let since = waits_since(state, release, stage, run);
+            consider(since.plus(rule.timeout));
+            reminders(&rule, since).into_iter().for_each(|(_, at)| consider(at));
             run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
         }
     }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::approval::{needed, rule_for};
+use crate::domain::approval::{approvers, needed, rule_for};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{Duty, Exclusion, Stage};
+use crate::domain::pipeline::{ApprovalRule, Duty, Exclusion, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
@@ -112,6 +112,20 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: 
     )
     .unwrap_or_default();
     out
+}
+
+/// The comment that reminds people of a wait that will end; what is missing just now, the sticky comment says.
+pub fn reminder(release: &Release, stage: &Stage, rule: &ApprovalRule, ends: Timestamp) -> String {
+    let (version, name) = (&release.created.version, &stage.name);
+    let who: Vec<String> = approvers(rule).iter().map(ToString::to_string).collect();
+    format!(
+        "⏳ **{version} still waits for {name}**, for {} of {}. It is rejected {}.\n\nComment {} or {}.",
+        needed(rule),
+        escape(&who.join(" or ")),
+        ends.minute(),
+        inline_code(&format!("/approve {name} {version}")),
+        inline_code(&format!("/reject {name} {version} -- reason"))
+    )
 }
 
 /// The comment about a stage that ended badly.

@@ -135,8 +135,9 @@ impl World {
             Effect::Note { marker, place, body, offers } => {
                 let new = self.notes.insert(marker.clone(), body.clone());
                 if let Some(old) = new {
-                    // Only an offer is edited, when its rules or its end change.
-                    assert!(marker.starts_with("offer:") || old == *body, "{old}\nbecame\n{body}");
+                    // Only what names the end of a wait is edited, when its rules or its end change.
+                    let of_a_wait = marker.starts_with("offer:") || marker.starts_with("remind-");
+                    assert!(of_a_wait || old == *body, "{old}\nbecame\n{body}");
                     return;
                 }
                 shown.push(effect.clone());
