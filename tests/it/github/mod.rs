@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 pub(crate) use fault::Fault;
 use fault::Planned;
-pub(crate) use hook::signature;
+pub(crate) use hook::{Webhook, signature};
 pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
 use state::{PERSONAL_TOKEN, State};
 
@@ -186,7 +186,7 @@ impl FakeGitHub {
     }
 
     /// Waits, level-triggered, until `look` finds something.
-    async fn wait<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut changed = self.shared.changed.subscribe();
         let found = tokio::time::timeout(PATIENCE, async {
             loop {

@@ -1,0 +1,12 @@
+//! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod identity;
+mod manifests;
+mod road;
+mod sources;
+mod speech;
+mod tree;
+mod trust;
+mod weather;
+mod world;
