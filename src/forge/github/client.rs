@@ -5,8 +5,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::header::HeaderMap;
@@ -30,7 +28,6 @@ use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::Base;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
-use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
 /// Items asked for per page: the most that GitHub gives.
@@ -200,10 +197,10 @@ impl GitHub {
     async fn source_of(&self, repo: &RepoId) -> Outcome<Source> {
         let (home, now) = self.describe(repo).await?;
         let token = self.stack.token(&home.to(Work::Fetch)).await?;
-        let pair = BASE64_STANDARD.encode(format!("x-access-token:{}", token.expose()));
         Ok(Source::Https {
             url: format!("{}/{}.git", self.git.as_str(), now.name),
-            authorization: Some(Secret::new(format!("Basic {pair}"))),
+            // The user that GitHub's tokens of installations go by.
+            credential: Some(("x-access-token", token)),
         })
     }
 }

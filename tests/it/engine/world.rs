@@ -1,6 +1,7 @@
 //! A repository on the fake GitHub, people who talk there, and an engine of our own that listens.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::tree::{Tree, sample};
-use crate::github::{FakeGitHub, Pull, Spot, Webhook};
+use crate::github::{FakeGitHub, GitHubState, Pull, Spot, Webhook};
 
 /// The repository of these tests.
 pub(super) const REPO: u64 = 12;
@@ -45,7 +46,7 @@ pub(super) const EVE: u64 = 8;
 pub(super) const CANARY: &str = "canary-7f3a9c2e51d04b86";
 const HOOK_SECRET: &str = "a webhook secret of some length";
 /// Longest wait for something that should come: it ends at once when it does.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What runs: the engine and its doors.
 struct Engine {
@@ -108,6 +109,7 @@ impl World {
 
     /// Opens the store and the doors; deliveries are taken, nothing is done about them before [`Self::wake`].
     pub(super) async fn boot(&mut self) {
+        drop(liftlock::telemetry::start(liftlock::telemetry::LogForm::Text, "info,liftlock=debug", std::io::stderr));
         self.boots += 1;
         let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
         let store = Store::open(&store::Settings::new(url)).await.unwrap();
@@ -299,7 +301,7 @@ impl World {
     }
 
     pub(super) async fn hears_at(&self, spot: &Spot) -> String {
-        self.github
+        self
             .wait(&format!("a comment in {spot:?}"), |state| {
                 let repo = state.repos.get_mut(&REPO)?;
                 let fresh = |c: &&mut crate::github::Comment| c.unread && c.spot == *spot && !is_sticky(&c.body);
@@ -312,7 +314,7 @@ impl World {
 
     /// Waits until this status has this light, and gives what it says.
     pub(super) async fn status(&self, sha: &str, context: &str, light: &str) -> String {
-        self.github
+        self
             .wait(&format!("status {context} = {light} on {sha}"), |state| {
                 let statuses = &state.repos.get(&REPO)?.statuses;
                 let newest = statuses.iter().rev().find(|s| s.sha == sha && s.context == context)?;
@@ -333,6 +335,41 @@ impl World {
         let state = self.github.state();
         let ours = state.repos[&REPO].reactions.values().filter(|r| r.comment == comment);
         ours.map(|r| r.content.clone()).collect()
+    }
+
+    /// Waits, level-triggered, until `look` finds something on GitHub.
+    pub(super) async fn wait<T>(&self, what: &str, mut look: impl FnMut(&mut GitHubState) -> Option<T>) -> T {
+        let mut changed = self.github.changed();
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = look(&mut self.github.state()) {
+                    return found;
+                }
+                changed.changed().await.expect("the sender lives as long as the fake");
+            }
+        });
+        match found.await {
+            Ok(found) => found,
+            Err(_) => panic!("{what} did not come; {}", self.summary().await),
+        }
+    }
+
+    /// What a person needs to see why a test waits in vain.
+    async fn summary(&self) -> String {
+        let mut out = String::from("open effects:\n");
+        for e in self.effects().await.iter().filter(|e| open(e) || e.state == EffectState::Dead) {
+            writeln!(out, "  {} {} tries {} {:?}", e.key, e.state.word(), e.attempts, e.error).unwrap();
+        }
+        for d in self.store().deliveries(50, None).await.unwrap() {
+            writeln!(out, "delivery {} {:?} {:?}", d.event, d.state, d.error).unwrap();
+        }
+        let state = self.github.state();
+        let repo = &state.repos[&REPO];
+        repo.statuses.iter().for_each(|s| {
+            writeln!(out, "status {} {} {} {}", &s.sha[..7], s.context, s.state, s.description).unwrap();
+        });
+        repo.comments.values().for_each(|c| writeln!(out, "comment {:?} {}", c.spot, c.body).unwrap());
+        out
     }
 
     // What the engine knows.
@@ -366,9 +403,7 @@ impl World {
             }
         });
         if waiting.await.is_err() {
-            let effects = self.effects().await;
-            let open: Vec<_> = effects.iter().filter(|e| open(e)).collect();
-            panic!("{what} did not come about; open: {open:#?}");
+            panic!("{what} did not come about; {}", self.summary().await);
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) use fault::Fault;
 use fault::Planned;
 pub(crate) use hook::{Webhook, signature};
 pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
+pub(crate) use state::State as GitHubState;
 use state::{PERSONAL_TOKEN, State};
 
 /// Longest wait for something that should come: it ends at once when it does.
@@ -185,8 +186,13 @@ impl FakeGitHub {
         .await
     }
 
+    /// Wakes whenever something may have changed here.
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
+        self.shared.changed.subscribe()
+    }
+
     /// Waits, level-triggered, until `look` finds something.
-    pub(crate) async fn wait<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+    async fn wait<T>(&self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut changed = self.shared.changed.subscribe();
         let found = tokio::time::timeout(PATIENCE, async {
             loop {
