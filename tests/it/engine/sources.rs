@@ -103,7 +103,7 @@ async fn b03_b04_a_pull_request_and_a_push_of_one_commit_build_it_once() {
     for hook in [&opened, &pushed, &again] {
         assert_eq!(world.deliver(hook).await, 202);
     }
-    world.status(&head, "liftlock/quality", "success").await;
+    world.status(&head, "liftlock/build", "success").await;
     world.settled().await;
     let checks: Vec<_> = world.effects().await.into_iter().filter(|e| e.kind == "check").collect();
     assert_eq!(checks.len(), 1, "{checks:#?}");
@@ -120,7 +120,7 @@ async fn b03_a_pull_request_that_does_not_build_is_red() {
     world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
     let opened = world.github.state().pull_request(REPO, 4, "opened", DEV);
     assert_eq!(world.deliver(&opened).await, 202);
-    let said = world.status(&head, "liftlock/quality", "failure").await;
+    let said = world.status(&head, "liftlock/build", "failure").await;
     assert!(said.contains("exit"), "{said}");
     world.finish().await;
 }
@@ -143,7 +143,7 @@ async fn t29_code_of_a_fork_never_runs_here() {
     world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
     let opened = from_fork(world.github.state().pull_request(REPO, 4, "opened", DEV));
     assert_eq!(world.deliver(&opened).await, 202);
-    let said = world.status(&head, "liftlock/quality", "error").await;
+    let said = world.status(&head, "liftlock/build", "pending").await;
     assert!(said.contains("fork"), "{said}");
     world.settled().await;
     assert!(!world.effects().await.iter().any(|e| e.kind == "check"));
@@ -159,7 +159,7 @@ async fn t29_a_pull_request_cannot_change_the_rules_it_is_judged_by() {
     world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
     let opened = world.github.state().pull_request(REPO, 4, "opened", DEV);
     assert_eq!(world.deliver(&opened).await, 202);
-    world.status(&head, "liftlock/quality", "success").await;
+    world.status(&head, "liftlock/build", "success").await;
     let log = world.log(&format!("github:12/shop/check-{}/1", &head[..7])).await;
     assert!(log.contains("$ sh build.sh") && !log.contains("pwned"), "{log}");
     world.finish().await;
@@ -171,7 +171,7 @@ async fn b05_b07_each_pipeline_listens_to_its_own_paths() {
     let first = world.merge_files(1, &[("studio/a.txt", "a")], "feat: studio").await;
     assert!(world.hears(1).await.contains("is live in quality"));
     world.settled().await;
-    assert_eq!(world.live(), ["studio v0.1.0"]);
+    assert_eq!(world.live(), ["studio v0.1.0-rc.1"]);
     world.status(&first, "liftlock/studio/quality", "success").await;
     assert_eq!(world.light(&first, "liftlock/runtime/quality"), None);
 

@@ -131,6 +131,11 @@ impl Tree {
         repo.commit(None, &who, &who, message, &tree, &parents).unwrap().to_string()
     }
 
+    /// Dates the following commits from here on.
+    pub(super) fn pretend(&mut self, seconds: i64) {
+        self.seconds = seconds;
+    }
+
     /// Takes a file away; the next commit shows it.
     pub(super) fn remove(&mut self, name: &str) {
         self.files.remove(name).unwrap();

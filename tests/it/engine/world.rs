@@ -12,7 +12,7 @@ use liftlock::domain::name::{PipelineId, RepoId};
 use liftlock::domain::state::State;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge;
-use liftlock::forge::github::GitHub;
+use liftlock::forge::github::{self, GitHub};
 use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
@@ -65,6 +65,8 @@ pub(super) struct World {
     boots: u32,
     /// Whether effects may have been given up when the test is over.
     pub(super) may_give_up: bool,
+    /// Whether the engine shows check runs beside statuses; asked at its next start.
+    pub(super) checks: bool,
 }
 
 async fn runner() -> Runner {
@@ -102,18 +104,18 @@ impl World {
             repo.roles.insert(EVE, ("read", "read"));
             repo.bare = Some(tree.path().to_owned());
         }
-        let mut world = Self { github, tree, folder, engine: None, boots: 0, may_give_up: false };
+        let mut world = Self { github, tree, folder, engine: None, boots: 0, may_give_up: false, checks: false };
         world.boot().await;
         world
     }
 
     /// Opens the store and the doors; deliveries are taken, nothing is done about them before [`Self::wake`].
     pub(super) async fn boot(&mut self) {
-        drop(liftlock::telemetry::start(liftlock::telemetry::LogForm::Text, "info,liftlock=debug", std::io::stderr));
         self.boots += 1;
         let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
         let store = Store::open(&store::Settings::new(url)).await.unwrap();
-        let github = GitHub::new(self.github.settings(&["acme/shop"])).unwrap();
+        let settings = self.github.settings(&["acme/shop"]);
+        let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
         let hosts = BTreeMap::from([("github", Arc::new(github) as Arc<dyn Forge>)]);
         let settings = Settings {
             data: self.folder.path().join("data"),
@@ -372,6 +374,13 @@ impl World {
         out
     }
 
+    /// The comment of the newest release that is edited in place.
+    pub(super) fn sticky(&self) -> String {
+        let state = self.github.state();
+        let comments = state.repos[&REPO].comments.values().rev();
+        comments.filter(|c| is_sticky(&c.body)).map(|c| c.body.clone()).next().unwrap()
+    }
+
     // What the engine knows.
 
     pub(super) async fn state(&self, pipeline: &str) -> Arc<State> {
@@ -407,6 +416,26 @@ impl World {
         }
     }
 
+    /// Takes note of every comment so far: for tests about something else than what is said at the end.
+    pub(super) async fn drain(&self) -> Vec<String> {
+        self.settled().await;
+        let mut state = self.github.state();
+        let comments = state.repos.get_mut(&REPO).unwrap().comments.values_mut();
+        let fresh = comments.filter(|c| c.unread && !is_sticky(&c.body));
+        fresh.map(|c| { c.unread = false; c.body.clone() }).collect()
+    }
+
+    /// Waits until a step of the sample has planted this file.
+    pub(super) async fn until_planted(&self, name: &str) {
+        let path = self.target().join(name);
+        self.until(name, |_| path.exists()).await;
+    }
+
+    /// Waits until so many stages have deployed.
+    pub(super) async fn until_deployed(&self, count: usize) {
+        self.until("a deployment", |_| self.live().len() >= count).await;
+    }
+
     /// Ends the test: nothing is left undone, unanswered, given up or unexpected, and the logs verify.
     pub(super) async fn finish(mut self) {
         self.settled().await;
@@ -422,6 +451,7 @@ impl World {
             let mut state = self.github.state();
             let repo = state.repos.get_mut(&REPO).unwrap();
             repo.statuses.iter_mut().for_each(|s| s.unread = false);
+            repo.checks.values_mut().for_each(|c| c.unread = false);
             repo.comments.values_mut().filter(|c| is_sticky(&c.body)).for_each(|c| c.unread = false);
         }
         self.github.finish();
