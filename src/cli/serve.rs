@@ -106,15 +106,13 @@ impl Server {
         let store = open_store(config).await?;
         let plain = config.plain.clone().map(|p| Plain::open(p, clock::now)).transpose()?;
         let mut hosts: BTreeMap<&'static str, Arc<dyn Forge>> = BTreeMap::new();
-        let mut repositories = Vec::new();
         if let Some(plain) = &plain {
-            repositories.extend(plain.repositories().values().map(|r| r.id.clone()));
             hosts.insert(plain.word(), Arc::new(plain.clone()));
         }
         if let Some(settings) = &config.github {
             let github = GitHub::new(settings.clone())?;
             match github.check().await {
-                Ok(found) => repositories.extend(found.into_iter().map(|r| r.id)),
+                Ok(found) => tracing::info!(repositories = found.len(), "GitHub answers"),
                 // The server must come up without GitHub: webhooks are taken in, the rest is tried again.
                 Err(trouble) if trouble.is_transient() => {
                     tracing::error!(error = trouble.chain(), "GitHub does not answer; trying again later");
@@ -136,7 +134,6 @@ impl Server {
             secrets: config.secrets.clone(),
             hidden: config.hidden(),
             environment: config.environment.clone(),
-            repositories,
             builds: config.builds,
             deploys: config.deploys,
             lease: config.lease,

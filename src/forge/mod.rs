@@ -118,6 +118,9 @@ pub trait Forge: Debug + Send + Sync {
     /// The repository as it is now; refused when the server's config does not name it.
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository>;
 
+    /// The repositories that the server's config names.
+    fn configured(&self) -> Asked<'_, Vec<RepoId>>;
+
     /// A person's role and their membership in these teams, by id, never from a cache (THREATS T25, T26, T28).
     fn standing<'a>(
         &'a self,

@@ -86,9 +86,7 @@ impl GitHub {
         self.check_scopes().await?;
         let mut found = Vec::new();
         for home in self.homes().await? {
-            let id = format!("{WORD}:{}", home.id).parse();
-            let id = id.map_err(|e| Trouble::bug("name a repository").because(e))?;
-            found.push(self.describe(&id).await?.1);
+            found.push(self.describe(&id_of(home.id)?).await?.1);
         }
         Ok(found)
     }
@@ -205,6 +203,10 @@ impl GitHub {
     }
 }
 
+fn id_of(home: u64) -> Outcome<RepoId> {
+    format!("{WORD}:{home}").parse().map_err(|e| Trouble::bug("name a repository").because(e))
+}
+
 impl Forge for GitHub {
     fn word(&self) -> &'static str {
         WORD
@@ -216,6 +218,10 @@ impl Forge for GitHub {
 
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
         Box::pin(async move { Ok(self.describe(repo).await?.1) })
+    }
+
+    fn configured(&self) -> Asked<'_, Vec<RepoId>> {
+        Box::pin(async move { self.homes().await?.iter().map(|home| id_of(home.id)).collect() })
     }
 
     fn standing<'a>(

@@ -61,10 +61,10 @@ async fn c28_a_copilot_stage_that_requires_approval_waits_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c33_a_manifest_that_does_not_load_is_red_with_the_line_and_starts_nothing() {
     let mut world = World::with(STRAIGHT).await;
-    let broken = STRAIGHT.replace("stages: [test, prod]", "stags: [test, prod]");
+    let broken = STRAIGHT.replace("stages: [test, prod]", "stages: [test, {name: prod, aproval: 1}]");
     let commit = world.push_files(&[(".github/liftlock.yml", &broken)], "feat: a slip").await;
     let said = world.status(&commit, "liftlock/manifest", "failure").await;
-    assert!(said.contains(".github/liftlock.yml:6"), "{said}");
+    assert!(said.contains(".github/liftlock.yml:6:"), "{said}");
     world.settled().await;
     assert_eq!(world.state("shop").await.releases.len(), 0);
     assert!(!world.effects().await.iter().any(|e| e.kind == "build"));
@@ -80,7 +80,7 @@ async fn c33_a_manifest_that_does_not_load_is_red_with_the_line_and_starts_nothi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t30_rules_weakened_under_way_do_not_weaken_a_release() {
     let strict = TWO_STAGES.replace("approval: 1", "approval: 2");
-    let weak = strict.replace("approval: 2", "approval: 1").replace("triggers", "triggers");
+    let weak = strict.replace("approval: 2", "approval: 1");
     let weak = weak.replace("name: shop\n", "name: shop\ntriggers: {push: {paths: ['src/**']}}\n");
     let mut world = World::with(&strict).await;
     world.merge(1, "feat: sell shoes").await;

@@ -1,9 +1,9 @@
 //! A repository on the fake GitHub, people who talk there, and an engine of our own that listens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::tree::{Tree, sample};
-use crate::github::{FakeGitHub, GitHubState, Pull, Spot, Webhook};
+use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Webhook};
 
 /// The repository of these tests.
 pub(super) const REPO: u64 = 12;
@@ -67,6 +67,24 @@ pub(super) struct World {
     pub(super) may_give_up: bool,
     /// Whether the engine shows check runs beside statuses; asked at its next start.
     pub(super) checks: bool,
+    /// Comments that the test has looked at: an edit in place is no news.
+    read: Mutex<BTreeSet<u64>>,
+}
+
+/// A step of another test may hold the old lock for the moment between its fork and its exec.
+async fn open_store(url: String) -> Store {
+    let opening = async {
+        loop {
+            match Store::open(&store::Settings::new(&url)).await {
+                Ok(store) => return store,
+                Err(trouble) if trouble.to_string().contains("another liftlock") => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(trouble) => panic!("{}", trouble.chain()),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, opening).await.expect("the old engine let go of its store")
 }
 
 async fn runner() -> Runner {
@@ -104,7 +122,7 @@ impl World {
             repo.roles.insert(EVE, ("read", "read"));
             repo.bare = Some(tree.path().to_owned());
         }
-        let mut world = Self { github, tree, folder, engine: None, boots: 0, may_give_up: false, checks: false };
+        let mut world = Self { github, tree, folder, engine: None, boots: 0, may_give_up: false, checks: false, read: Mutex::default() };
         world.boot().await;
         world
     }
@@ -113,7 +131,7 @@ impl World {
     pub(super) async fn boot(&mut self) {
         self.boots += 1;
         let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
-        let store = Store::open(&store::Settings::new(url)).await.unwrap();
+        let store = open_store(url).await;
         let settings = self.github.settings(&["acme/shop"]);
         let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
         let hosts = BTreeMap::from([("github", Arc::new(github) as Arc<dyn Forge>)]);
@@ -124,7 +142,6 @@ impl World {
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             hidden: vec![Secret::new(HOOK_SECRET)],
             environment: BTreeMap::from([("TARGET".to_owned(), self.target().display().to_string())]),
-            repositories: vec![repo_id()],
             builds: 2,
             deploys: 2,
             lease: Span::seconds(20),
@@ -306,9 +323,12 @@ impl World {
         self
             .wait(&format!("a comment in {spot:?}"), |state| {
                 let repo = state.repos.get_mut(&REPO)?;
-                let fresh = |c: &&mut crate::github::Comment| c.unread && c.spot == *spot && !is_sticky(&c.body);
-                let found = repo.comments.values_mut().find(fresh)?;
-                found.unread = false;
+                let mut read = self.read.lock().unwrap();
+                let fresh = |c: &&Comment| {
+                    c.unread && c.spot == *spot && !is_sticky(&c.body) && !read.contains(&c.id)
+                };
+                let found = repo.comments.values().find(fresh)?;
+                read.insert(found.id);
                 Some(found.body.clone())
             })
             .await
@@ -420,9 +440,10 @@ impl World {
     pub(super) async fn drain(&self) -> Vec<String> {
         self.settled().await;
         let mut state = self.github.state();
-        let comments = state.repos.get_mut(&REPO).unwrap().comments.values_mut();
-        let fresh = comments.filter(|c| c.unread && !is_sticky(&c.body));
-        fresh.map(|c| { c.unread = false; c.body.clone() }).collect()
+        let comments = state.repos.get_mut(&REPO).unwrap().comments.values();
+        let mut read = self.read.lock().unwrap();
+        let fresh = comments.filter(|c| c.unread && !is_sticky(&c.body) && read.insert(c.id));
+        fresh.map(|c| c.body.clone()).collect()
     }
 
     /// Waits until a step of the sample has planted this file.
@@ -452,7 +473,9 @@ impl World {
             let repo = state.repos.get_mut(&REPO).unwrap();
             repo.statuses.iter_mut().for_each(|s| s.unread = false);
             repo.checks.values_mut().for_each(|c| c.unread = false);
-            repo.comments.values_mut().filter(|c| is_sticky(&c.body)).for_each(|c| c.unread = false);
+            let read = self.read.lock().unwrap();
+            let known = |c: &&mut Comment| is_sticky(&c.body) || read.contains(&c.id);
+            repo.comments.values_mut().filter(known).for_each(|c| c.unread = false);
         }
         self.github.finish();
     }
