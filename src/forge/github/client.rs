@@ -96,6 +96,11 @@ impl GitHub {
         self.stack.rates()
     }
 
+    /// Installation tokens asked for since the start.
+    pub fn mints(&self) -> u64 {
+        self.stack.mints()
+    }
+
     /// This machine's clock minus GitHub's, in milliseconds, from the last answer.
     pub fn clock_skew_ms(&self) -> i64 {
         self.stack.skew_ms()
@@ -221,7 +226,7 @@ impl Forge for GitHub {
     }
 
     fn configured(&self) -> Asked<'_, Vec<RepoId>> {
-        Box::pin(async move { self.homes().await?.iter().map(|home| id_of(home.id)).collect() })
+        Box::pin(async move { self.homes_there().await.iter().map(|home| id_of(home.id)).collect() })
     }
 
     fn standing<'a>(

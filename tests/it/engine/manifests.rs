@@ -59,7 +59,7 @@ async fn c28_a_copilot_stage_that_requires_approval_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c33_a_manifest_that_does_not_load_is_red_with_the_line_and_starts_nothing() {
+async fn a_manifest_that_does_not_load_is_red_with_the_line_and_starts_nothing() {
     let mut world = World::with(STRAIGHT).await;
     let broken = STRAIGHT.replace("stages: [test, prod]", "stages: [test, {name: prod, aproval: 1}]");
     let commit = world.push_files(&[(".github/liftlock.yml", &broken)], "feat: a slip").await;
@@ -73,6 +73,18 @@ async fn c33_a_manifest_that_does_not_load_is_red_with_the_line_and_starts_nothi
     let mended = world.merge_files(2, &[(".github/liftlock.yml", STRAIGHT)], "fix: the slip").await;
     assert!(world.hears(2).await.contains("is live in prod"));
     world.status(&mended, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+/// What is to be built must be said: a Copilot manifest without its buildspec does not get as far as a stage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c33_a_copilot_manifest_without_its_buildspec_is_red() {
+    let mut world = World::of(copilot(SEED, None)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.status(&commit, "liftlock/build", "failure").await;
+    assert!(said.contains("copilot/buildspec.yml"), "{said}");
+    world.settled().await;
+    assert_eq!(world.deployed(), Vec::<String>::new());
     world.finish().await;
 }
 

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::Value;
 
-use super::tree::{STRAIGHT, TWO_STAGES};
+use super::tree::{STRAIGHT, TWO_STAGES, sample};
 use super::world::{DEV, REPO, World};
 use crate::github::{Pull, Webhook};
 
@@ -46,7 +46,7 @@ fn number_of(thread: Option<&u64>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b08_direct_pushes_and_merge_commits_to_main_start_and_other_branches_do_not() {
+async fn c02_b08_direct_pushes_and_merge_commits_to_main_start_and_other_branches_do_not() {
     let mut world = World::with(STRAIGHT).await;
     let direct = world.push("fix: a typo").await;
     world.status(&direct, "liftlock/prod", "success").await;
@@ -73,7 +73,7 @@ async fn b08_direct_pushes_and_merge_commits_to_main_start_and_other_branches_do
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c02_a_pushed_tag_releases_exactly_its_commit() {
+async fn a_pushed_tag_releases_exactly_its_commit() {
     let mut world = World::with(TAGGED).await;
     let tagged = world.push("feat: sell shoes").await;
     world.push("feat: not in the release").await;
@@ -210,6 +210,38 @@ async fn b05_a_stage_of_several_pipelines_is_asked_about() {
     world.settled().await;
     assert_eq!(world.live().len(), 1);
     assert!(world.live()[0].starts_with("studio "));
+    world.finish().await;
+}
+
+/// Webhooks come in any order: commits say which release is newer, and nothing older goes over something newer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pushes_that_arrive_at_once_and_backwards_ship_the_newest() {
+    let mut world = World::asleep(sample(STRAIGHT)).await;
+    let mut hooks = Vec::new();
+    for number in 1..=6 {
+        let before = world.tree.head("main").unwrap();
+        let text = format!("feat: change {number}");
+        let after = world.tree.commit("main", &[("src/app.txt", &text)], &text);
+        let pull = Pull { head: "1".repeat(40), merged: Some(after.clone()) };
+        world.github.state().issue(REPO, number, DEV, Some(pull));
+        hooks.push((world.push_hook("refs/heads/main", Some(&before), Some(&after)), after));
+    }
+    let newest = hooks.last().unwrap().1.clone();
+    for (hook, _) in hooks.iter().rev() {
+        assert_eq!(world.deliver(hook).await, 202);
+    }
+    world.wake().await;
+    world.status(&newest, "liftlock/prod", "success").await;
+    world.drain().await;
+    let state = world.state("shop").await;
+    assert_eq!(state.releases.len(), 6);
+    let last = state.in_order().last().unwrap().created.commit.to_string();
+    assert_eq!(last, newest);
+    let deployed = world.deployed();
+    assert!(deployed.last().unwrap().contains(&newest), "{deployed:?}");
+    for (_, commit) in &hooks {
+        assert_eq!(world.light(commit, "liftlock/prod").unwrap(), "success", "shipped in the newest");
+    }
     world.finish().await;
 }
 

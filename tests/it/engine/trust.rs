@@ -1,5 +1,7 @@
 //! Commits, tags, bytes, secrets and statuses that somebody tampered with.
 
+use base64::Engine as _;
+
 use super::tree::{STRAIGHT, TWO_STAGES};
 use super::world::{ANA, CANARY, EVE, REPO, World, files_below};
 use crate::github::Status;
@@ -175,6 +177,23 @@ async fn t46_t47_only_the_stage_that_names_a_secret_sees_it_and_nobody_else_does
     }
     let all = world.said_and_kept().await;
     assert!(!all.contains(CANARY) && !failed.contains(CANARY));
+    world.finish().await;
+}
+
+/// A build that prints its secret in every spelling it can think of, and fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t47_a_failing_build_shows_its_secret_to_nobody() {
+    let leak = "build: {steps: ['echo $SHOP_TOKEN; printf %s $SHOP_TOKEN | base64; ls /$SHOP_TOKEN'], secrets: [SHOP_TOKEN]}";
+    let mut world = World::with(&STRAIGHT.replace("build: sh build.sh", leak)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/build", "failure").await;
+    world.drain().await;
+    let log = world.log("github:12/shop/1/build/1").await;
+    let encoded = base64::prelude::BASE64_STANDARD.encode(CANARY);
+    for text in [&log, &world.said_and_kept().await] {
+        assert!(!text.contains(CANARY) && !text.contains(&encoded), "{text}");
+    }
+    assert!(log.contains("***"), "{log}");
     world.finish().await;
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::Method;
 use liftlock::domain::time::{Span, Timestamp};
+use liftlock::store::effect::EffectState;
 use tokio::sync::Semaphore;
 
 use super::tree::{STRAIGHT, TWO_STAGES, sample};
@@ -96,6 +97,17 @@ async fn t11_a_push_that_no_webhook_told_of_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_host_that_was_down_at_the_start_is_asked_again() {
+    let world = World::with(STRAIGHT).await;
+    world.github.fault(&Method::GET, "/repos/acme/shop", 1, Fault::status(503));
+    world.service().reconcile_once().await;
+    assert_eq!(world.store().streams("", 10).await.unwrap().len(), 0, "nothing could be read");
+    world.service().reconcile_once().await;
+    assert_eq!(world.store().streams("", 10).await.unwrap().len(), 1, "its rules are known now");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t11_a_comment_that_did_not_arrive_is_asked_for_again() {
     let mut world = World::with(TWO_STAGES).await;
     world.merge(1, "feat: sell shoes").await;
@@ -116,7 +128,45 @@ async fn t11_a_comment_that_did_not_arrive_is_asked_for_again() {
     world.finish().await;
 }
 
-/// The stage that ran when the engine went down is not run again by itself: nobody knows how far it came.
+/// The stage that ran when the engine died is not run again by itself: nobody knows how far it came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t57_a_stage_that_was_running_at_a_crash_is_lost_and_never_repeated_by_itself() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("wait-test");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-test").await;
+    world.die().await;
+    world.unplant("waiting-test");
+    world.wake().await;
+    let said = world.status(&commit, "liftlock/test", "error").await;
+    assert!(said.contains("lost"), "{said}");
+    let comment = world.hears(1).await;
+    assert!(comment.contains("`/retry test`"), "{comment}");
+    world.settled().await;
+    assert!(!world.target().join("waiting-test").exists(), "it was not begun again");
+    world.unplant("wait-test");
+    world.say(1, ANA, "/retry test").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+/// A build has no effect outside: it is simply built again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t57_a_build_that_was_running_at_a_crash_is_built_again() {
+    let slow = STRAIGHT.replace("build: sh build.sh", "build: ['sh build.sh', 'sleep 2']");
+    let mut world = World::with(&slow).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until("the build runs", |effects| {
+        effects.iter().any(|e| e.kind == "build" && e.state == EffectState::Leased)
+    }).await;
+    world.die().await;
+    world.wake().await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    assert_eq!(world.live().len(), 2);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t57_a_restart_between_stages_goes_on_where_it_was() {
     let mut world = World::with(TWO_STAGES).await;

@@ -23,6 +23,7 @@ use liftlock::store::effect::{Effect, EffectFilter, EffectState};
 use liftlock::store::{self, Store};
 use liftlock::telemetry::Metrics;
 use liftlock::{artifact, clock};
+use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -53,8 +54,21 @@ struct Engine {
     service: Service,
     app: axum::Router,
     stop: CancellationToken,
-    work: Option<JoinHandle<()>>,
+    work: Option<Work>,
 }
+
+/// The engine's tasks on threads of their own, so that all of them can be stopped where they are.
+struct Work {
+    threads: Option<Runtime>,
+    ended: JoinHandle<()>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.threads.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
 
 /// Everything a test talks to.
 pub(super) struct World {
@@ -180,16 +194,25 @@ impl World {
             self.boot().await;
         }
         let engine = self.engine.as_mut().unwrap();
-        engine.work = Some(tokio::spawn(engine.service.clone().work(engine.stop.clone())));
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let ended = threads.spawn(engine.service.clone().work(engine.stop.clone()));
+        engine.work = Some(Work { threads: Some(threads), ended });
     }
 
     /// Ends the engine; what is under way ends first.
     pub(super) async fn sleep(&mut self) {
         let Some(engine) = self.engine.take() else { return };
         engine.stop.cancel();
-        if let Some(work) = engine.work {
-            work.await.unwrap();
+        if let Some(mut work) = engine.work {
+            (&mut work.ended).await.unwrap();
         }
+        engine.service.store().close().await;
+    }
+
+    /// The engine's process dies: nothing under way ends, nothing is given back.
+    pub(super) async fn die(&mut self) {
+        let engine = self.engine.take().expect("the engine runs");
+        drop(engine.work);
         engine.service.store().close().await;
     }
 
