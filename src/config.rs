@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
 
+/// Shortest token for pages and API; nobody guesses 20 random characters.
+pub const SHORTEST_TOKEN: usize = 20;
+
 /// Everything that is wrong with a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
@@ -240,13 +243,11 @@ impl Reading<'_> {
 
     fn config(&mut self, file: File) -> Option<Config> {
         let listen = file.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let listen = match listen.parse::<std::net::SocketAddr>() {
-            Ok(address) => Some(address),
-            Err(_) => {
-                self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
-                None
-            }
-        };
+        let address = listen.parse::<std::net::SocketAddr>().ok();
+        if address.is_none() {
+            self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
+        }
+        let listen = address;
         let data = file.data.unwrap_or_else(|| {
             self.problem("data is missing: name the folder for mirrors, artifacts and the database");
             PathBuf::new()
@@ -309,13 +310,13 @@ impl Reading<'_> {
                     return None;
                 }
             },
-            Given::Env { env } => match self.environment.get(&env) {
-                Some(text) => text.clone(),
-                None => {
+            Given::Env { env } => {
+                let Some(text) = self.environment.get(&env) else {
                     self.problem(format!("{what}: the environment has no variable `{env}`"));
                     return None;
-                }
-            },
+                };
+                text.clone()
+            }
         };
         if text.is_empty() {
             self.problem(format!("{what} is empty"));
@@ -345,8 +346,10 @@ impl Reading<'_> {
         if access == AccessMode::Token && tokens.is_empty() {
             self.problem("access = \"token\" needs at least one of tokens");
         }
-        if tokens.iter().any(|t| t.expose().len() < 16) {
-            self.problem("a token has at least 16 characters; make one with `openssl rand -hex 24`");
+        if tokens.iter().any(|t| t.expose().len() < SHORTEST_TOKEN) {
+            self.problem(format!(
+                "a token has at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+            ));
         }
         let open = listen.is_some_and(|l| !l.ip().is_loopback());
         if open && access == AccessMode::Loopback {

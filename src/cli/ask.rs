@@ -71,6 +71,14 @@ pub(super) async fn why(asked: &Why) -> Ended {
         print_why(&answer, asked);
     }
     let waiting = !list(&answer, "why").is_empty();
+    if !waiting && !asked.server.json {
+        let page = client::get(&asked.server, &format!("/api/releases/{stream}/{no}")).await?;
+        let found = list(&page, "stages").iter().find(|s| text(s, "stage") == asked.stage.as_str());
+        let Some(found) = found else {
+            return Err(Trouble::not_found(format!("{stream} has no stage {}", asked.stage)));
+        };
+        terminal::line(&format!("{} -> {}: {}", text(&page, "version"), asked.stage, text(found, "line")));
+    }
     Ok(if waiting { Exit::Waiting } else { Exit::Done })
 }
 
@@ -79,10 +87,6 @@ fn print_why(answer: &Value, asked: &Why) {
     let version = answer.get("release").map(|r| text(r, "version")).unwrap_or_default();
     let lines: Vec<&Value> = list(answer, "why").iter().flat_map(|why| list(why, "lines")).collect();
     if lines.is_empty() {
-        let stages = list(answer, "stages");
-        let state = stages.iter().find(|s| text(s, "stage") == asked.stage.as_str());
-        let line = state.map_or("not waiting", |s| text(s, "line"));
-        terminal::line(&format!("{version} -> {}: {line}", asked.stage));
         return;
     }
     let open = lines.iter().filter(|l| text(l, "mark") == "pass").count();

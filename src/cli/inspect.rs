@@ -1,6 +1,7 @@
 //! Reading the log itself, without a server: events, the chain of hashes, read models written again.
 
 use crate::cli::{ConfigFile, Ended, Exit, serve, terminal};
+use crate::domain::state::State;
 use crate::service::journal::Journal;
 use crate::store::Store;
 use crate::store::stream::EventFilter;
@@ -39,6 +40,14 @@ enum AuditVerb {
     Verify {
         #[command(flatten)]
         config: ConfigFile,
+    },
+    /// One row for each deployment: what, where, who approved, how it ended (CHECKLIST E17).
+    Deployments {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object a line instead of CSV.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -92,7 +101,13 @@ pub(super) async fn events(asked: &Events) -> Ended {
 }
 
 pub(super) async fn audit(asked: &Audit) -> Ended {
-    let AuditVerb::Verify { config } = &asked.what;
+    match &asked.what {
+        AuditVerb::Verify { config } => verify(config).await,
+        AuditVerb::Deployments { config, json } => deployments(config, *json).await,
+    }
+}
+
+async fn verify(config: &ConfigFile) -> Ended {
     let store = open(config).await?;
     let verdict = store.verify_chain().await?;
     store.close().await;
@@ -108,6 +123,95 @@ pub(super) async fn audit(asked: &Audit) -> Ended {
             terminal::line(&format!("broken: {broken:?}"));
             Ok(Exit::Failed)
         }
+    }
+}
+
+/// The columns of a deployment's row.
+const COLUMNS: [&str; 11] = [
+    "pipeline",
+    "version",
+    "commit",
+    "digest",
+    "stage",
+    "attempt",
+    "kind",
+    "approved_by",
+    "started_at",
+    "ended_at",
+    "outcome",
+];
+
+async fn deployments(config: &ConfigFile, json: bool) -> Ended {
+    let store = open(config).await?;
+    let journal = Journal::new(store.clone());
+    if !json {
+        terminal::line(&COLUMNS.join(","));
+    }
+    let mut after = String::new();
+    loop {
+        let page = store.streams(&after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.stream);
+        for head in &page {
+            let id = head.stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))?;
+            let state = journal.load(&id).await?;
+            for row in rows_of(&state) {
+                let line = if json {
+                    let object: serde_json::Map<_, _> = COLUMNS
+                        .iter()
+                        .map(|c| (*c).to_owned())
+                        .zip(row.into_iter().map(Into::into))
+                        .collect();
+                    serde_json::Value::Object(object).to_string()
+                } else {
+                    row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",")
+                };
+                terminal::line(&line);
+            }
+        }
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+/// Every attempt that was started, in the order of releases and stages.
+fn rows_of(state: &State) -> Vec<[String; 11]> {
+    let mut rows = Vec::new();
+    for release in state.in_order() {
+        for stage in &release.rules.stages {
+            let runs = release.stages.get(&stage.name).map(Vec::as_slice).unwrap_or_default();
+            for run in runs {
+                let Some(started) = run.started_at else { continue };
+                let approved: Vec<String> = run
+                    .approvals
+                    .iter()
+                    .map(|a| format!("{} at {}", a.standing.person.login, a.at.rfc3339()))
+                    .collect();
+                rows.push([
+                    state.id.to_string(),
+                    release.created.version.to_string(),
+                    release.created.commit.to_string(),
+                    release.shown_digest().map(ToString::to_string).unwrap_or_default(),
+                    stage.name.to_string(),
+                    run.attempt.to_string(),
+                    format!("{:?}", run.kind).to_lowercase(),
+                    approved.join("; "),
+                    started.rfc3339(),
+                    if run.state.is_terminal() { run.moved_at.rfc3339() } else { String::new() },
+                    run.state.word().to_owned(),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+/// A field of CSV (RFC 4180).
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
     }
 }
 

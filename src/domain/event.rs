@@ -357,6 +357,8 @@ pub enum RunKind {
     Redeploy,
     /// An older release put back (`/rollback`).
     Rollback,
+    /// The tests after the deploy alone (`/retry <stage> verify`); nothing is deployed.
+    Verify,
 }
 
 /// What a person wants to know about a move.

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
-use crate::domain::event::Event;
+use crate::domain::event::{BuildOutcome, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
 use crate::domain::person::Person;
@@ -165,12 +165,11 @@ impl Acts for Answers {
 fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     let created = &release.created;
     let mut facts = vec![
-        ("commit".to_owned(), created.commit.to_string()),
         ("branch".to_owned(), created.branch.to_string()),
         ("build".to_owned(), view::build_status(state, release).description),
-        ("manifest".to_owned(), created.manifest.to_string()),
+        ("manifest".to_owned(), created.manifest.short().to_owned()),
     ];
-    facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.to_string())));
+    facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
     facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));
     facts
@@ -306,30 +305,47 @@ fn event_line(stored: StoredEvent) -> EventLine {
 /// One event in a few words, for the page.
 fn sentence(event: &Event) -> String {
     match event {
-        Event::ReleaseCreated(created) => format!("{} from {}", created.version, created.commit.short()),
-        Event::StageMoved { stage, attempt, to, .. } => format!("{stage}, attempt {attempt}: {}", to.word()),
-        Event::StageOpened { stage, attempt, .. } => format!("{stage}, attempt {attempt}"),
-        Event::Approved { stage, approval, .. } => format!("{} for {stage}", approval.standing.person.login),
-        Event::ApprovalWithdrawn { stage, why, .. } => format!("{stage}: {why:?}"),
-        Event::Overridden { stage, check, by, reason, .. } => {
-            format!("{} in {stage} by {}: {reason}", check.word(), by.login)
+        Event::ReleaseCreated(created) => format!("{} made from {}", created.version, created.commit.short()),
+        Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
+        Event::BuildFinished { outcome, .. } => match outcome {
+            BuildOutcome::Sealed(_) => "artifact sealed".to_owned(),
+            BuildOutcome::Passed => "build passed".to_owned(),
+            BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
+            BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
+        },
+        Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
+        Event::TagSeen { tag, commit, .. } => {
+            let at = commit.as_ref().map_or("nowhere", |c| c.short());
+            format!("tag {tag} points at {at}")
         }
-        Event::Promoted { stage, by, .. } => format!("{stage} by {}", by.login),
-        Event::TagSeen { tag, .. } => tag.to_string(),
-        Event::PlaceFound { place, .. } => place.to_string(),
-        Event::OfferShown { stage, place, .. } => format!("{stage} at {place}"),
-        Event::Vetoed { stage, reason, .. } => format!("{stage}: {reason}"),
-        Event::VetoLifted { stage, .. } => stage.to_string(),
+        Event::PlaceFound { place, .. } => format!("spoken about at {place}"),
+        Event::OfferShown { stage, place, .. } => format!("approval of {stage} asked for at {place}"),
         Event::Alarm { text, .. } => text.clone(),
-        Event::BuildStarted { attempt, .. }
-        | Event::BuildFinished { attempt, .. }
-        | Event::BuildRetried { attempt, .. } => format!("attempt {attempt}"),
-        Event::PolicySeen { commit, .. }
-        | Event::CheckAsked { commit, .. }
-        | Event::CheckStarted { commit, .. }
-        | Event::CheckFinished { commit, .. } => commit.short().to_owned(),
-        Event::Held { reason, .. } => reason.clone(),
-        Event::Unheld { .. } => String::new(),
+        Event::Held { reason, .. } => format!("put on hold: {reason}"),
+        Event::Unheld { .. } => "hold lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
+        Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
+        Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
+        Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
+        Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
+        Event::StageOpened { stage, attempt, kind, .. } => match (kind, attempt) {
+            (RunKind::Rollback, _) => format!("{stage}: rollback asked for"),
+            (RunKind::Verify, _) => format!("{stage}: its tests asked for again"),
+            (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
+            (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
+        },
+        Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
+        Event::Approved { stage, approval, .. } => {
+            format!("{stage}: approved by {}", approval.standing.person.login)
+        }
+        Event::ApprovalWithdrawn { stage, why, .. } => {
+            format!("{stage}: an approval no longer counts, {why:?}")
+        }
+        Event::Overridden { stage, check, by, reason, .. } => {
+            format!("{stage}: {} overridden by {}: {reason}", check.word(), by.login)
+        }
+        Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
+        Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),
+        Event::VetoLifted { stage, .. } => format!("{stage}: veto lifted"),
     }
 }

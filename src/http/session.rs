@@ -10,14 +10,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 
+use crate::config::SHORTEST_TOKEN;
 use crate::http::State;
 use crate::http::error::{Fault, Why};
 use crate::http::serve::Peer;
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
-/// Shortest token: 20 characters from a generator cannot be guessed over a network.
-const SHORTEST: usize = 20;
 /// The cookie a browser gets for a token; the prefix makes the browser refuse it without TLS or from a subdomain.
 const COOKIE: &str = "__Host-liftlock";
 /// How long a browser keeps it: a working week.
@@ -61,9 +60,9 @@ impl Token {
     /// A token with the name it has in logs; one that is too short to be a secret is refused.
     pub fn new(name: impl Into<String>, token: &Secret, right: Right) -> Outcome<Self> {
         let name = name.into();
-        let mac = keyed(token.expose()).filter(|_| token.expose().len() >= SHORTEST).ok_or_else(|| {
+        let mac = keyed(token.expose()).filter(|_| token.expose().len() >= SHORTEST_TOKEN).ok_or_else(|| {
             Trouble::refused(format!(
-                "the access token `{name}` is shorter than {SHORTEST} characters; make one with `openssl rand -hex 24`"
+                "the access token `{name}` is shorter than {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
             ))
         })?;
         Ok(Self { name, tag: mac.finalize().into_bytes().to_vec(), right })

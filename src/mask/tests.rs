@@ -1,3 +1,5 @@
+//! Secrets in every spelling, across every cut.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::collection::vec;

@@ -8,7 +8,7 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form};
+use crate::domain::event::{Approval, Form, RunKind};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName, TeamName};
 use crate::domain::pipeline::{Stage, Who};
 use crate::domain::refusal::Refusal;
@@ -81,7 +81,7 @@ impl Service {
         let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
         let teams: BTreeSet<TeamName> = rule
             .iter()
-            .flat_map(|rule| approvers(rule))
+            .flat_map(approvers)
             .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
             .collect();
         for approval in &run.approvals {
@@ -184,13 +184,15 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
-        environment.extend(self.stage_environment(id, (release, stage), lease));
+        environment.extend(stage_environment(id, (release, stage), lease));
         environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
         environment.extend(stage.environment_variables.clone());
         environment.extend(self.secrets(&stage.secrets)?);
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
-        for (steps, tree) in [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)] {
+        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
+        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
+        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
             let run =
                 Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
             let end = self.run_steps(&run, kept, lease.stops()).await?;
@@ -232,32 +234,32 @@ impl Service {
         })
         .await
     }
+}
 
-    fn stage_environment(
-        &self,
-        id: &PipelineId,
-        (release, stage): (&Release, &Stage),
-        lease: &Lease,
-    ) -> BTreeMap<String, String> {
-        let created = &release.created;
-        let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
-        [
-            ("STAGE", stage.name.to_string()),
-            ("LIFTLOCK_STAGE", stage.name.to_string()),
-            ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
-            ("LIFTLOCK_PIPELINE", id.name.to_string()),
-            ("LIFTLOCK_VERSION", created.version.to_string()),
-            ("LIFTLOCK_COMMIT", created.commit.to_string()),
-            ("LIFTLOCK_DIGEST", digest.clone()),
-            ("RELEASE_DIGEST", digest),
-            // A target that remembers the highest number it has seen can refuse an older one (STORAGE §2).
-            ("FENCE_TOKEN", lease.fence().to_string()),
-            // Copilot's own names (CHECKLIST C43).
-            ("COPILOT_APPLICATION_NAME", id.name.to_string()),
-            ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
-    }
+/// What a stage's commands are told about the release, by name.
+fn stage_environment(
+    id: &PipelineId,
+    (release, stage): (&Release, &Stage),
+    lease: &Lease,
+) -> BTreeMap<String, String> {
+    let created = &release.created;
+    let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
+    [
+        ("STAGE", stage.name.to_string()),
+        ("LIFTLOCK_STAGE", stage.name.to_string()),
+        ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
+        ("LIFTLOCK_PIPELINE", id.name.to_string()),
+        ("LIFTLOCK_VERSION", created.version.to_string()),
+        ("LIFTLOCK_COMMIT", created.commit.to_string()),
+        ("LIFTLOCK_DIGEST", digest.clone()),
+        ("RELEASE_DIGEST", digest),
+        // A target that remembers the highest number it has seen can refuse an older one (STORAGE §2).
+        ("FENCE_TOKEN", lease.fence().to_string()),
+        // Copilot's own names (CHECKLIST C43).
+        ("COPILOT_APPLICATION_NAME", id.name.to_string()),
+        ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }

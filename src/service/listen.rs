@@ -76,9 +76,9 @@ impl Service {
         }
         let commands = match parse(Some(&now.body), None) {
             Parsed::Nothing { hint: None } => return Ok(Taken::ignored("no command in it")),
-            Parsed::Nothing { hint: Some(_) } => return self.misheard(repo, &said, NOT_AT_TOP, cause),
+            Parsed::Nothing { hint: Some(_) } => return misheard(repo, &said, NOT_AT_TOP, cause),
             Parsed::Refused(error) => {
-                return self.misheard(repo, &said, &format!("❓ {error}"), cause);
+                return misheard(repo, &said, &format!("❓ {error}"), cause);
             }
             Parsed::Commands(commands) => commands,
         };
@@ -100,12 +100,6 @@ impl Service {
             }
         }
         Ok(taken)
-    }
-
-    fn misheard(&self, repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
-        tracing::info!(%repo, cause, "a comment that could not be read as a command");
-        let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
-        Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
     }
 
     /// Gives what was said to the pipelines it is for; the answer is text when no pipeline can be found.
@@ -231,11 +225,9 @@ impl Service {
             match self.journal().decide(id, &command, heard.around()).await? {
                 Ok(decided) => {
                     self.recheck(id, &ask, &decided).await?;
-                    answers.extend(decided.events.iter().filter_map(|event| match event {
-                        Event::Heard(heard) => {
-                            Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
-                        }
-                        _ => None,
+                    answers.extend(decided.events.iter().filter_map(|event| {
+                        let Event::Heard(heard) = event else { return None };
+                        Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
                     }));
                 }
                 Err(refusal) => return Ok(Err(refusal.to_string())),
@@ -243,6 +235,13 @@ impl Service {
         }
         Ok(Ok(answers))
     }
+}
+
+/// Answers what could not be read, and does nothing else.
+fn misheard(repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
+    tracing::info!(%repo, cause, "a comment that could not be read as a command");
+    let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
+    Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
 }
 
 /// The pipelines a command is for: the one it names, else those that have the stage, else the one spoken about here.

@@ -1,8 +1,24 @@
 //! The one integration-test binary.
 
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod github;
+#[cfg(test)]
 mod github_client;
+mod http;
+#[cfg(test)]
+mod people;
 mod postgres;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod samples;
+mod scenario;
 mod store;
+#[cfg(test)]
+mod tidy;

@@ -1,3 +1,5 @@
+//! Byte equality with GNU tar, and what packing refuses.
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt, symlink};

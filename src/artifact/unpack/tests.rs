@@ -1,3 +1,5 @@
+//! Hostile archives, and what is handed out.
+
 use std::os::unix::fs::symlink;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which addresses are fetched, and who sees the credential.
+
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};

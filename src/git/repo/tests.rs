@@ -1,3 +1,5 @@
+//! Tags, ancestry and order over real repositories.
+
 use git2::Signature;
 
 use super::super::testing::{START_S, Sample, oid};

@@ -1,3 +1,5 @@
+//! Changed paths and exports over real repositories.
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::super::testing::{START_S, Sample};

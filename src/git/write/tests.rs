@@ -1,3 +1,5 @@
+//! Tags, notes and logs on refs over real repositories.
+
 use super::super::testing::Sample;
 use super::*;
 use crate::trouble::Kind;

@@ -67,7 +67,8 @@ async fn t8_a_comment_that_the_host_does_not_have_is_refused() {
     // The host has another text.
     let comment = world.write(&Spot::Thread(1), ANA, "/approve prod");
     let hook = world.github.state().comment_event(REPO, comment, "created");
-    world.github.state().repos.get_mut(&REPO).unwrap().comments.get_mut(&comment).unwrap().body = "hello".to_owned();
+    world.github.state().repos.get_mut(&REPO).unwrap().comments.get_mut(&comment).unwrap().body =
+        "hello".to_owned();
     changes_nothing(&world, &hook).await;
     world.finish().await;
 }

@@ -1,5 +1,4 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod identity;
 mod manifests;

@@ -55,7 +55,8 @@ async fn e24_t24_a_rollback_goes_to_what_was_live_before_and_nowhere_else() {
     world.settled().await;
     assert_eq!(world.live().last().unwrap(), "prod v0.1.0-rc.1");
     let state = world.state("shop").await;
-    let digests: Vec<String> = state.releases.values().map(|r| r.shown_digest().unwrap().to_string()).collect();
+    let digests: Vec<String> =
+        state.releases.values().map(|r| r.shown_digest().unwrap().to_string()).collect();
     assert!(world.deployed().last().unwrap().contains(&digests[0]));
     world.drain().await;
     world.finish().await;

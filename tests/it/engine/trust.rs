@@ -122,7 +122,8 @@ async fn t44_a_flipped_byte_stops_the_stage_and_says_digest() {
     let state = world.state("shop").await;
     let digest = state.releases.values().next().unwrap().artifacts[0].digest.to_string();
     let hex = digest.trim_start_matches("sha256:").to_owned();
-    let blob = blobs.iter().find(|p| p.to_string_lossy().contains(&hex)).unwrap_or_else(|| panic!("{blobs:?}"));
+    let blob =
+        blobs.iter().find(|p| p.to_string_lossy().contains(&hex)).unwrap_or_else(|| panic!("{blobs:?}"));
     flip(blob);
     world.say(1, ANA, "/approve prod").await;
     let said = world.status(&commit, "liftlock/prod", "error").await;

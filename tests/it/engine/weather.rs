@@ -156,9 +156,11 @@ async fn t57_a_build_that_was_running_at_a_crash_is_built_again() {
     let slow = STRAIGHT.replace("build: sh build.sh", "build: ['sh build.sh', 'sleep 2']");
     let mut world = World::with(&slow).await;
     let commit = world.merge(1, "feat: sell shoes").await;
-    world.until("the build runs", |effects| {
-        effects.iter().any(|e| e.kind == "build" && e.state == EffectState::Leased)
-    }).await;
+    world
+        .until("the build runs", |effects| {
+            effects.iter().any(|e| e.kind == "build" && e.state == EffectState::Leased)
+        })
+        .await;
     world.die().await;
     world.wake().await;
     assert!(world.hears(1).await.contains("is live in prod"));

@@ -20,6 +20,7 @@ use liftlock::runner::probe::{Policy, Runner};
 use liftlock::secret::Secret;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
+use liftlock::store::stream::EventFilter;
 use liftlock::store::{self, Store};
 use liftlock::telemetry::Metrics;
 use liftlock::{artifact, clock};
@@ -68,7 +69,6 @@ impl Drop for Work {
         self.threads.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
-
 
 /// Everything a test talks to.
 pub(super) struct World {
@@ -136,7 +136,16 @@ impl World {
             repo.roles.insert(EVE, ("read", "read"));
             repo.bare = Some(tree.path().to_owned());
         }
-        let mut world = Self { github, tree, folder, engine: None, boots: 0, may_give_up: false, checks: false, read: Mutex::default() };
+        let mut world = Self {
+            github,
+            tree,
+            folder,
+            engine: None,
+            boots: 0,
+            may_give_up: false,
+            checks: false,
+            read: Mutex::default(),
+        };
         world.boot().await;
         world
     }
@@ -148,7 +157,8 @@ impl World {
         let store = open_store(url).await;
         let settings = self.github.settings(&["acme/shop"]);
         let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
-        let hosts = BTreeMap::from([("github", Arc::new(github) as Arc<dyn Forge>)]);
+        let host: Arc<dyn Forge> = Arc::new(github);
+        let hosts = BTreeMap::from([("github", host)]);
         let settings = Settings {
             data: self.folder.path().join("data"),
             sandbox: Policy::Auto,
@@ -165,7 +175,7 @@ impl World {
         let parts = Parts { store: store.clone(), hosts, artifacts, runner: runner().await, settings };
         let boot = format!("boot{}", self.boots);
         let service = Service::new(parts, boot.clone());
-        let answers = Arc::new(Answers::new(service.clone(), None));
+        let answers = Answers::new(service.clone(), None);
         let stop = CancellationToken::new();
         let verify: http::webhook::Verify = Arc::new(|header: Option<&str>, body: &[u8]| {
             let given: Vec<&[u8]> = header.iter().map(|h| h.as_bytes()).collect();
@@ -175,8 +185,8 @@ impl World {
             store,
             verify_github: Arc::clone(&verify),
             verify_plain: verify,
-            reader: Arc::clone(&answers) as _,
-            acts: answers as _,
+            reader: Arc::new(answers.clone()),
+            acts: Arc::new(answers),
             access: Access::Loopback,
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new("0.0.0")),
@@ -194,7 +204,8 @@ impl World {
             self.boot().await;
         }
         let engine = self.engine.as_mut().unwrap();
-        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let ended = threads.spawn(engine.service.clone().work(engine.stop.clone()));
         engine.work = Some(Work { threads: Some(threads), ended });
     }
@@ -343,29 +354,26 @@ impl World {
     }
 
     pub(super) async fn hears_at(&self, spot: &Spot) -> String {
-        self
-            .wait(&format!("a comment in {spot:?}"), |state| {
-                let repo = state.repos.get_mut(&REPO)?;
-                let mut read = self.read.lock().unwrap();
-                let fresh = |c: &&Comment| {
-                    c.unread && c.spot == *spot && !is_sticky(&c.body) && !read.contains(&c.id)
-                };
-                let found = repo.comments.values().find(fresh)?;
-                read.insert(found.id);
-                Some(found.body.clone())
-            })
-            .await
+        self.wait(&format!("a comment in {spot:?}"), |state| {
+            let repo = state.repos.get_mut(&REPO)?;
+            let mut read = self.read.lock().unwrap();
+            let fresh =
+                |c: &&Comment| c.unread && c.spot == *spot && !is_sticky(&c.body) && !read.contains(&c.id);
+            let found = repo.comments.values().find(fresh)?;
+            read.insert(found.id);
+            Some(found.body.clone())
+        })
+        .await
     }
 
     /// Waits until this status has this light, and gives what it says.
     pub(super) async fn status(&self, sha: &str, context: &str, light: &str) -> String {
-        self
-            .wait(&format!("status {context} = {light} on {sha}"), |state| {
-                let statuses = &state.repos.get(&REPO)?.statuses;
-                let newest = statuses.iter().rev().find(|s| s.sha == sha && s.context == context)?;
-                (newest.state == light).then(|| newest.description.clone())
-            })
-            .await
+        self.wait(&format!("status {context} = {light} on {sha}"), |state| {
+            let statuses = &state.repos.get(&REPO)?.statuses;
+            let newest = statuses.iter().rev().find(|s| s.sha == sha && s.context == context)?;
+            (newest.state == light).then(|| newest.description.clone())
+        })
+        .await
     }
 
     /// The light of a status as it is now.
@@ -393,10 +401,8 @@ impl World {
                 changed.changed().await.expect("the sender lives as long as the fake");
             }
         });
-        match found.await {
-            Ok(found) => found,
-            Err(_) => panic!("{what} did not come; {}", self.summary().await),
-        }
+        let Ok(found) = found.await else { panic!("{what} did not come; {}", self.summary().await) };
+        found
     }
 
     /// What a person needs to see why a test waits in vain.
@@ -454,9 +460,7 @@ impl World {
                 drop(again);
             }
         });
-        if waiting.await.is_err() {
-            panic!("{what} did not come about; {}", self.summary().await);
-        }
+        let Ok(()) = waiting.await else { panic!("{what} did not come about; {}", self.summary().await) };
     }
 
     /// Takes note of every comment so far: for tests about something else than what is said at the end.
@@ -514,9 +518,9 @@ impl World {
             repo.issues.values().for_each(|i| all.push_str(&i.body));
         }
         for effect in self.effects().await {
-            all.push_str(&format!("{effect:?}"));
+            write!(all, "{effect:?}").unwrap();
         }
-        let filter = liftlock::store::stream::EventFilter::default();
+        let filter = EventFilter::default();
         for event in self.store().events(&filter, 0, 2_000).await.unwrap() {
             all.push_str(&event.data);
         }

@@ -26,8 +26,8 @@ use tokio::sync::watch;
 pub(crate) use fault::Fault;
 use fault::Planned;
 pub(crate) use hook::{Webhook, signature};
-pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
 pub(crate) use state::State as GitHubState;
+pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
 use state::{PERSONAL_TOKEN, State};
 
 /// Longest wait for something that should come: it ends at once when it does.

@@ -1,0 +1,279 @@
+//! The commands as a person types them, against the real program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use liftlock::clock;
+
+/// Longest wait for anything; a loaded machine takes seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn liftlock(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liftlock"));
+    command.current_dir(folder).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", folder);
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    liftlock(folder).args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=bo", "-c", "user.email=bo@example.org"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", err(&output));
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = std::fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+}
+
+/// A server over one bare repository, stopped when dropped.
+struct Server {
+    root: tempfile::TempDir,
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(|_| ()).unwrap_or_default();
+    }
+}
+
+impl Server {
+    /// A bare repository with our hook, a clone of it, and a running server.
+    fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let at = root.path();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}");
+        write(at, "secret", "0123456789abcdef0123456789abcdef-of-a-test");
+        git(at, &["init", "--quiet", "--bare", "--initial-branch=trunk", "shop.git"]);
+        git(at, &["clone", "--quiet", "shop.git", "shop"]);
+        let shown = at.display();
+        let config = format!(
+            "listen = \"127.0.0.1:{port}\"\ndata = \"{shown}/data\"\nwebhook_secrets = [{{ file = \"{shown}/secret\" }}]\n\
+             [plain.repositories.shop]\npath = \"{shown}/shop.git\"\n\
+             [plain.people.ana]\nid = 1\nrole = \"maintain\"\n[plain.people.bo]\nid = 2\nrole = \"write\"\nemails = [\"bo@example.org\"]\n"
+        );
+        write(at, "liftlock.toml", &config);
+        let installed =
+            run(at, &["hook", "install", "shop.git", "--secret-file", "secret", "--server", &url]);
+        assert_eq!(code(&installed), 0, "{}", err(&installed));
+        let child =
+            liftlock(at).args(["serve", "--config", "liftlock.toml"]).stderr(Stdio::null()).spawn().unwrap();
+        let server = Self { root, child, url };
+        server.until("the server answers", |s| code(&s.ask(&["deliveries"])) == 0);
+        server
+    }
+
+    fn at(&self) -> &Path {
+        self.root.path()
+    }
+
+    fn work(&self) -> PathBuf {
+        self.at().join("shop")
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Output {
+        let mut all = arguments.to_vec();
+        all.extend(["--server", &self.url]);
+        run(self.at(), &all)
+    }
+
+    fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let begun = clock::monotonic();
+        while !so(self) {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "gave up waiting until {what}: {}",
+                out(&self.ask(&["deliveries"]))
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn push(&self, files: &[(&str, &str)], subject: &str) -> String {
+        for (name, text) in files {
+            write(&self.work(), name, text);
+        }
+        git(&self.work(), &["add", "."]);
+        git(&self.work(), &["commit", "--quiet", "-m", subject]);
+        git(&self.work(), &["push", "--quiet", "origin", "HEAD:trunk"]);
+        let head = Command::new("git").current_dir(self.work()).args(["rev-parse", "HEAD"]).output().unwrap();
+        out(&head).trim().to_owned()
+    }
+
+    /// Stops the server as an operator does.
+    fn stop(mut self) -> tempfile::TempDir {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "a server that is asked to stop ends with 0");
+        let empty = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self.root, empty)
+    }
+}
+
+const MANIFEST: &str = "version: 1\nbuild: mkdir dist && cp page dist/\n\
+    stages:\n  - {name: test, deploy: \"true\", test_commands: grep -q hello page}\n  - {name: prod, approval: 1, deploy: cat page}\n";
+
+#[test]
+fn c01_c06_c34_c35_a01_e17_three_commands_a_push_and_a_comment_reach_prod() {
+    let server = Server::start();
+    let commit = server.push(&[(".github/liftlock.yml", MANIFEST), ("page", "hello\n")], "feat: a page");
+    // C06: nobody named a branch; the host's default branch is `trunk`. C34: the push itself starts the first release.
+    server.until("prod waits", |s| code(&s.ask(&["why", "latest", "prod"])) == 8);
+    server.until("test is live", |s| out(&s.ask(&["status", &commit])).contains("test         live"));
+    let why = out(&server.ask(&["why", "v0.1.0-rc.1", "prod"]));
+    assert!(why.contains("0 of 1 approvals") && why.contains("/approve prod v0.1.0-rc.1"), "{why}");
+    // C35: the same as JSON.
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&server.ask(&["status", &commit, "--json"]))).unwrap();
+    assert_eq!(json["releases"][0]["release"]["version"], "v0.1.0-rc.1");
+    let said = server.ask(&["comment", "shop", &commit, "/approve prod v0.1.0-rc.1", "--as", "ana"]);
+    assert_eq!(code(&said), 0, "{}", err(&said));
+    server.until("prod is live", |s| code(&s.ask(&["why", "latest", "prod"])) == 0);
+    let root = server.stop();
+    let rows = run(root.path(), &["audit", "deployments", "--json"]);
+    let rows: Vec<serde_json::Value> = out(&rows).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    // E17: who approved, when, which version, how it ended; A01: both stages had the bytes of one build.
+    assert!(rows[1]["approved_by"].as_str().unwrap().starts_with("ana at 20"), "{rows:?}");
+    assert_eq!((&rows[1]["stage"], &rows[1]["outcome"]), (&"prod".into(), &"live".into()));
+    assert_eq!(rows[0]["digest"], rows[1]["digest"]);
+    let verified = run(root.path(), &["audit", "verify"]);
+    assert!(out(&verified).starts_with("ok:"), "{}", out(&verified));
+    let rebuilt = run(root.path(), &["rebuild"]);
+    assert!(out(&rebuilt).contains("1 pipelines"), "{} {}", out(&rebuilt), err(&rebuilt));
+    let events = out(&run(root.path(), &["events", "--kind", "approved"]));
+    assert_eq!(events.lines().count(), 1, "{events}");
+}
+
+/// Every file of a sample project, by its path there.
+fn sample(name: &str) -> Vec<(String, String)> {
+    fn collect(root: &Path, below: &Path, files: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(below).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(root, &path, files);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/samples").join(name);
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    files
+}
+
+#[test]
+fn c19_c27_c31_c36_c38_copilots_own_files_release_as_they_are() {
+    let server = Server::start();
+    let files = sample("copilot-api");
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let commit = server.push(&files, "feat: say thank you");
+    // The sample's own `branch: main` is not this host's default branch, so it starts from there.
+    git(&server.work(), &["push", "--quiet", "origin", "HEAD:main"]);
+    server.until("prod waits for people", |s| {
+        let why = s.ask(&["why", "latest", "prod"]);
+        code(&why) == 8 && out(&why).contains("0 of 1 approvals")
+    });
+    server.until("its tests passed", |s| out(&s.ask(&["status", &commit])).contains("test         live"));
+}
+
+#[test]
+fn d04_c30_a_red_test_blocks_and_a_running_release_keeps_its_manifest() {
+    let server = Server::start();
+    let red = MANIFEST.replace("grep -q hello page", "grep -q goodbye page");
+    let commit = server.push(&[(".github/liftlock.yml", &red), ("page", "hello\n")], "feat: a page");
+    server.until("test failed", |s| out(&s.ask(&["status", &commit])).contains("Failed at"));
+    // The fix of the manifest is a new release; the old one keeps what it was pushed with, and stays red.
+    server.push(&[(".github/liftlock.yml", MANIFEST)], "fix: test for what is there");
+    server.until("the next one waits for prod", |s| {
+        let why = s.ask(&["why", "latest", "prod"]);
+        code(&why) == 8 && out(&why).contains("v0.1.0-rc.2") && out(&why).contains("0 of 1 approvals")
+    });
+    assert!(out(&server.ask(&["status", &commit])).contains("Failed at"));
+    let unknown = server.ask(&["why", "v9.9.9", "prod"]);
+    assert_eq!(code(&unknown), 1);
+    assert!(err(&unknown).contains("no release v9.9.9"), "{}", err(&unknown));
+}
+
+#[test]
+fn c13_c14_init_writes_one_file_here_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "Cargo.toml", "[package]\nname = \"x\"\n");
+    let made = run(folder.path(), &["init"]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    let text = std::fs::read_to_string(folder.path().join(".github/liftlock.yml")).unwrap();
+    assert!(text.starts_with("# yaml-language-server: $schema="), "{text}");
+    let checked = run(folder.path(), &["check"]);
+    assert_eq!(code(&checked), 0, "{}", out(&checked));
+    let again = run(folder.path(), &["init"]);
+    assert_eq!(code(&again), 3);
+    assert!(err(&again).contains("--force"), "{}", err(&again));
+    let unknown = run(folder.path(), &["init", "--kind", "cobol"]);
+    assert!(err(&unknown).contains("choose one of"), "{}", err(&unknown));
+}
+
+#[test]
+fn check_reports_every_problem_with_its_place_and_explains_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "m.yml", "version: 1\nstagez: [test]\nstages: [test, {name: prod, aproval: 1}]\n");
+    let checked = run(folder.path(), &["check", "m.yml"]);
+    assert_eq!(code(&checked), 1);
+    let text = out(&checked);
+    assert!(text.contains("stagez") && text.contains("aproval"), "{text}");
+    let json = run(folder.path(), &["check", "m.yml", "--format", "json"]);
+    let problems: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    let first = problems["problems"][0]["code"].as_str().unwrap().to_owned();
+    let explained = run(folder.path(), &["explain", &first]);
+    assert_eq!(code(&explained), 0, "{}", err(&explained));
+    assert!(!out(&explained).is_empty());
+    let schema: serde_json::Value = serde_json::from_str(&out(&run(folder.path(), &["schema"]))).unwrap();
+    assert!(schema.to_string().contains("\"stages\""), "{schema}");
+}
+
+#[test]
+fn t01_a_server_without_a_real_secret_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for secret in ["", "development", "12345678"] {
+        write(
+            folder.path(),
+            "liftlock.toml",
+            &format!(
+                "data = \"d\"\nwebhook_secrets = [\"{secret}\"]\n[plain.repositories.x]\npath = \"x.git\"\n"
+            ),
+        );
+        let started = run(folder.path(), &["serve"]);
+        assert_ne!(code(&started), 0);
+        assert!(err(&started).contains("webhook_secrets"), "{secret:?}: {}", err(&started));
+    }
+    let missing = run(folder.path(), &["serve", "--config", "nowhere.toml"]);
+    assert!(err(&missing).contains("nowhere.toml"), "{}", err(&missing));
+}
