@@ -29,6 +29,8 @@ use crate::trouble::{Outcome, Trouble};
 
 /// How long running work may go on after the server was asked to stop; then its leases run out by themselves.
 const DRAIN: Span = Span::seconds(25);
+/// Scrapers ask every 15 to 60 s; figures as old as this are as good as new.
+const COUNT_EVERY: Span = Span::seconds(5);
 /// What is logged when nothing else is asked for.
 const LOG_FILTER: &str = "info,sqlx=warn,hyper=warn";
 
@@ -96,6 +98,9 @@ pub(super) struct Server {
     /// The engine.
     service: Service,
     app: axum::Router,
+    /// Whose figures go into the metrics.
+    github: Option<Arc<GitHub>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -104,23 +109,25 @@ impl Server {
         let store = open_store(config).await?;
         let plain = config.plain.clone().map(|p| Plain::open(p, clock::now)).transpose()?;
         let mut hosts: BTreeMap<&'static str, Arc<dyn Forge>> = BTreeMap::new();
-        let mut repositories = Vec::new();
         if let Some(plain) = &plain {
-            repositories.extend(plain.repositories().values().map(|r| r.id.clone()));
             hosts.insert(plain.word(), Arc::new(plain.clone()));
         }
-        if let Some(settings) = &config.github {
+        let github = if let Some(settings) = &config.github {
             let github = GitHub::new(settings.clone())?;
             match github.check().await {
-                Ok(found) => repositories.extend(found.into_iter().map(|r| r.id)),
+                Ok(found) => tracing::info!(repositories = found.len(), "GitHub answers"),
                 // The server must come up without GitHub: webhooks are taken in, the rest is tried again.
                 Err(trouble) if trouble.is_transient() => {
                     tracing::error!(error = trouble.chain(), "GitHub does not answer; trying again later");
                 }
                 Err(trouble) => return Err(trouble),
             }
-            hosts.insert(github.word(), Arc::new(github));
-        }
+            let github = Arc::new(github);
+            hosts.insert(github.word(), Arc::clone(&github) as _);
+            Some(github)
+        } else {
+            None
+        };
         let runner = Runner::probe().await;
         let capability = runner.capability();
         if !capability.reason.is_empty() {
@@ -134,7 +141,6 @@ impl Server {
             secrets: config.secrets.clone(),
             hidden: config.hidden(),
             environment: config.environment.clone(),
-            repositories,
             builds: config.builds,
             deploys: config.deploys,
             lease: config.lease,
@@ -143,6 +149,7 @@ impl Server {
         let boot = boot()?;
         let parts = Parts { store: store.clone(), hosts, artifacts, runner, settings };
         let service = Service::new(parts, boot.clone());
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let answers = Answers::new(service.clone(), plain);
         let verify = verifier(&config.webhook_secrets);
         let app = http::app(State::new(http::Parts {
@@ -153,19 +160,22 @@ impl Server {
             acts: Arc::new(answers),
             access: access(config)?,
             limits: Limits::default(),
-            metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))),
+            metrics: Arc::clone(&metrics),
             data_folder: Some(config.data.clone()),
             clock: clock::now,
             boot,
             shutdown: stop,
         }));
-        Ok(Self { service, app })
+        Ok(Self { service, app, github, metrics })
     }
 
     /// Serves until `stop`; then no new work is taken, what runs may end, and the rest is left to its leases.
     pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Outcome<()> {
         let work = tokio::spawn(self.service.clone().work(stop.clone()));
         let reconcile = tokio::spawn(self.service.clone().reconcile(stop.clone()));
+        if let Some(github) = self.github {
+            tokio::spawn(count(github, self.metrics, stop.clone()));
+        }
         let drained = http::serve::serve(listener, self.app, Limits::default(), stop.clone()).await;
         if !drained {
             tracing::warn!("some connections did not end in time");
@@ -185,6 +195,24 @@ impl Server {
     /// The engine, for the demo.
     pub(super) fn service(&self) -> &Service {
         &self.service
+    }
+}
+
+/// Brings GitHub's own figures into the metrics until `stop`.
+async fn count(github: Arc<GitHub>, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut counted = 0;
+    loop {
+        for rate in github.rates() {
+            let remaining = i64::try_from(rate.remaining).unwrap_or(i64::MAX);
+            metrics.github_remaining(rate.installation, remaining);
+        }
+        let minted = github.mints();
+        (counted..minted).for_each(|_| metrics.github_mint());
+        counted = minted;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(COUNT_EVERY.as_std()) => {}
+        }
     }
 }
 

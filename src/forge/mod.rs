@@ -37,12 +37,12 @@ pub struct Repository {
 /// Where the repository's objects are fetched from.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Over HTTPS, with an `Authorization` header for exactly that host.
+    /// Over HTTPS, with a user and a token for exactly that host.
     Https {
         /// `https://host/owner/name.git`, built by us, never taken from a payload (THREATS T38).
         url: String,
-        /// The header's value.
-        authorization: Option<Secret>,
+        /// The user, and the token that is the password.
+        credential: Option<(&'static str, Secret)>,
     },
     /// A bare repository on this machine, named in the server's config.
     Local(std::path::PathBuf),
@@ -117,6 +117,9 @@ pub trait Forge: Debug + Send + Sync {
 
     /// The repository as it is now; refused when the server's config does not name it.
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository>;
+
+    /// The repositories that the server's config names.
+    fn configured(&self) -> Asked<'_, Vec<RepoId>>;
 
     /// A person's role and their membership in these teams, by id, never from a cache (THREATS T25, T26, T28).
     fn standing<'a>(

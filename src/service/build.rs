@@ -38,7 +38,7 @@ impl Service {
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh: Fresh::default() };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
-            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => return lease.complete(self, refusal.code()).await,
         };
         let release =
             decided.state.release(no).cloned().ok_or_else(|| Trouble::bug("the release is gone"))?;
@@ -72,7 +72,7 @@ impl Service {
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh: Fresh::default() };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
-            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => return lease.complete(self, refusal.code()).await,
         };
         let check =
             decided.state.checks.get(&commit).cloned().ok_or_else(|| Trouble::bug("the check is gone"))?;
@@ -98,7 +98,7 @@ impl Service {
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Build(outcome) };
         match self.journal().decide(id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => lease.complete(self, refusal.code()).await,
         }
     }
 

@@ -50,12 +50,12 @@ impl Service {
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
             Err(Refusal::Busy { .. }) => return Err(Trouble::transient("another run has the environment")),
-            Err(refusal) => return lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => return lease.complete(self, refusal.code()).await,
         };
         let release = decided.state.release(target.release).cloned();
         let release = release.ok_or_else(|| Trouble::bug("the release is gone"))?;
         if release.state_in(&target.stage) != Some(StageState::Running) {
-            return lease.finish_undecided(self, "not admitted").await;
+            return lease.complete(self, "not admitted").await;
         }
         let end = match self.stage_end(&id, &release, target, lease).await {
             Ok(Some(end)) => end,
@@ -65,7 +65,7 @@ impl Service {
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
         match self.journal().decide(&id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => lease.complete(self, refusal.code()).await,
         }
     }
 

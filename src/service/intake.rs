@@ -21,6 +21,8 @@ use crate::service::journal::{Around, to_row};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::store::delivery::{Delivery, DeliveryState};
 use crate::store::effect::OwedEffect;
+use crate::store::model::{RepositoryRow, Row};
+use crate::store::step::Step;
 use crate::trouble::{Kind, Outcome, Trouble};
 
 /// What became of a delivery, beside the commands it gave.
@@ -133,7 +135,7 @@ impl Service {
                 self.take_status(&repo.id, &commit, seen).await
             }
             Fact::RepositoryRenamed { repo, .. } => {
-                self.host(&repo.id)?.repository(&repo.id).await?;
+                self.configured(&repo.id).await?;
                 Ok(Taken::default())
             }
             Fact::Installation { .. } | Fact::Ping => Ok(Taken::default()),
@@ -147,10 +149,38 @@ impl Service {
     /// The repository, when the config names it; events of every other one are stored and left alone (THREATS T9).
     pub(super) async fn configured(&self, repo: &RepoId) -> Outcome<Option<Repository>> {
         match self.host(repo)?.repository(repo).await {
-            Ok(repository) => Ok(Some(repository)),
+            Ok(repository) => {
+                self.remember(&repository).await?;
+                Ok(Some(repository))
+            }
             Err(trouble) if matches!(trouble.kind(), Kind::Refused | Kind::NotFound) => Ok(None),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Keeps the repository's present name for pages; a new one goes into the rows of all its pipelines.
+    async fn remember(&self, repository: &Repository) -> Outcome<()> {
+        let id = repository.id.as_str();
+        let row = RepositoryRow {
+            repo_id: id.to_owned(),
+            host: id.split(':').next().unwrap_or_default().to_owned(),
+            name: repository.name.to_string(),
+            default_branch: repository.default_branch.to_string(),
+            settings: "{}".to_owned(),
+        };
+        let before = self.store().repository(id).await?;
+        if before.as_ref() == Some(&row) {
+            return Ok(());
+        }
+        let renamed = before.is_some_and(|before| before.name != row.name);
+        self.store().commit(Step { rows: vec![Row::Repository(row)], ..Step::default() }).await?;
+        self.journal().call(&repository.id, &repository.name);
+        if renamed {
+            for state in self.pipelines_of(&repository.id).await? {
+                self.journal().rebuild(&state.id).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn take_push(&self, repo: &RepoId, push: Push, heard: &Heard<'_>) -> Outcome<Taken> {
@@ -464,7 +494,7 @@ impl Service {
         let settled = effect.state == crate::store::effect::EffectState::Done;
         if settled {
             tracing::warn!(%repo, %commit, context, state, "somebody else wrote our status; it is put right");
-            self.store().revive(&key).await?;
+            self.store().again(&key).await?;
         }
         Ok(Taken::default())
     }

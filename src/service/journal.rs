@@ -7,7 +7,7 @@ use crate::clock;
 use crate::domain::decide::{Command, decide};
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
-use crate::domain::name::PipelineId;
+use crate::domain::name::{PipelineId, RepoId, RepoName};
 use crate::domain::plan::{Owed, Plan, plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
@@ -34,6 +34,8 @@ const KEPT: usize = 500;
 pub struct Journal {
     store: Store,
     folded: Mutex<BTreeMap<String, Arc<State>>>,
+    /// Present names of repositories, for the rows of their pipelines.
+    names: Mutex<BTreeMap<RepoId, String>>,
 }
 
 /// What a step carries beside the events of its decision.
@@ -61,7 +63,7 @@ pub struct Decided {
 impl Journal {
     /// A journal over this store.
     pub fn new(store: Store) -> Self {
-        Self { store, folded: Mutex::new(BTreeMap::new()) }
+        Self { store, folded: Mutex::default(), names: Mutex::default() }
     }
 
     /// The pipeline as it is now.
@@ -116,7 +118,8 @@ impl Journal {
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let after = applied(&before, &events, now)?;
-            let step = step(&before, &after, &events, (&with, now))?;
+            let name = self.name_of(&id.repo).await?;
+            let step = step((&before, &after, &name), &events, (&with, now))?;
             match self.store.commit(step).await {
                 Ok(_) => {
                     let state = Arc::new(after);
@@ -130,6 +133,21 @@ impl Journal {
         Err(Trouble::transient(format!("others kept changing {id} for {ROUNDS} rounds")))
     }
 
+    /// Notes the present name of a repository.
+    pub fn call(&self, repo: &RepoId, name: &RepoName) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(repo.clone(), name.to_string());
+    }
+
+    /// The name last noted, now or by an earlier start; its id when nobody ever asked the host.
+    async fn name_of(&self, repo: &RepoId) -> Outcome<String> {
+        let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(repo).cloned();
+        if let Some(name) = known {
+            return Ok(name);
+        }
+        let row = self.store.repository(repo.as_str()).await?;
+        Ok(row.map_or_else(|| repo.to_string(), |row| row.name))
+    }
+
     /// Completes an effect or a delivery without deciding anything.
     pub async fn close(&self, with: Around, owed: Vec<OwedEffect>) -> Outcome<()> {
         let step = Step { done: with.done, delivery: with.delivery, effects: owed, ..Step::default() };
@@ -140,7 +158,7 @@ impl Journal {
     pub async fn rebuild(&self, id: &PipelineId) -> Outcome<usize> {
         let state = self.load(id).await?;
         let now = clock::now();
-        let rows = rows(&state, 0, now);
+        let rows = rows(&state, &self.name_of(&id.repo).await?, 0, now);
         let count = rows.len();
         let effects = owed(&state, plan(&state, now), now)?;
         self.store.commit(Step { effects, rows, ..Step::default() }).await?;
@@ -171,7 +189,11 @@ fn applied(before: &State, events: &[Event], now: Timestamp) -> Outcome<State> {
     Ok(after)
 }
 
-fn step(before: &State, after: &State, events: &[Event], (with, now): (&Around, Timestamp)) -> Outcome<Step> {
+fn step(
+    (before, after, name): (&State, &State, &str),
+    events: &[Event],
+    (with, now): (&Around, Timestamp),
+) -> Outcome<Step> {
     let stream = before.id.to_string();
     let new: Vec<NewEvent> = events
         .iter()
@@ -193,7 +215,7 @@ fn step(before: &State, after: &State, events: &[Event], (with, now): (&Around, 
         delivery: with.delivery.clone(),
         appends,
         effects: owed(after, plan(after, now), now)?,
-        rows: rows(after, before.version, now),
+        rows: rows(after, name, before.version, now),
     })
 }
 
@@ -236,11 +258,11 @@ fn kind(effect: &Effect) -> &'static str {
 }
 
 /// Read models of everything that changed since that version, and of everything still open.
-fn rows(state: &State, since: u64, now: Timestamp) -> Vec<Row> {
+fn rows(state: &State, name: &str, since: u64, now: Timestamp) -> Vec<Row> {
     let mut rows = vec![Row::Pipeline(PipelineRow {
         stream: state.id.to_string(),
         repo_id: state.id.repo.to_string(),
-        repo_name: state.id.repo.to_string(),
+        repo_name: name.to_owned(),
         name: state.id.name.to_string(),
         settings: pipeline_settings(state),
     })];

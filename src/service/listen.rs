@@ -17,13 +17,16 @@ use crate::domain::time::Timestamp;
 use crate::forge::fact;
 use crate::service::Service;
 use crate::service::intake::{Heard, Said, Taken, teams_of};
-use crate::service::journal::to_row;
+use crate::service::journal::{Decided, to_row};
 use crate::service::repository::manifest_digest;
-use crate::store::effect::OwedEffect;
+use crate::store::effect::{EffectFilter, OwedEffect};
 use crate::trouble::{Kind, Outcome};
 
 /// The answer to a command that stands somewhere down in a comment.
 const NOT_AT_TOP: &str = "ℹ️ Commands are read only at the very top of a comment. Nothing was done.";
+
+/// Statuses that `/recheck` sends again: the last ten releases of four stages and their builds.
+const RECHECKED: u32 = 50;
 
 /// Something said, with who said it, ready for the rules.
 struct Utterance {
@@ -122,9 +125,29 @@ impl Service {
             standing: utterance.standing,
         };
         for id in chosen {
-            self.tell_pipeline(&id, &Command::Speak(Box::new(spoken.clone())), &heard).await?;
+            let command = Command::Speak(Box::new(spoken.clone()));
+            match self.journal().decide(&id, &command, heard.around()).await? {
+                Ok(decided) => self.recheck(&id, &spoken.ask, &decided).await?,
+                Err(refusal) => {
+                    tracing::info!(pipeline = %id, code = refusal.code(), cause = heard.cause, "refused");
+                }
+            }
         }
         Ok(None)
+    }
+
+    /// `/recheck` shows again what the host may have lost: the newest statuses of the pipeline.
+    async fn recheck(&self, id: &PipelineId, ask: &Ask, decided: &Decided) -> Outcome<()> {
+        let carried_out = |e: &Event| matches!(e, Event::Heard(heard) if heard.code == "ok");
+        if !matches!(ask, Ask::Recheck) || !decided.events.iter().any(carried_out) {
+            return Ok(());
+        }
+        let filter =
+            EffectFilter { state: None, kind: Some("status".to_owned()), stream: Some(id.to_string()) };
+        for effect in self.store().effects(&filter, RECHECKED).await? {
+            self.store().again(&effect.key).await?;
+        }
+        Ok(())
     }
 
     /// The button "Approve prod": the same path as a comment, with the presser as the person (COMMANDS §4).
@@ -197,12 +220,16 @@ impl Service {
                 standing: standing.clone(),
             };
             let heard = Heard { cause: "api", actor: person.login.to_string() };
+            let ask = spoken.ask.clone();
             let command = Command::Speak(Box::new(spoken));
             match self.journal().decide(id, &command, heard.around()).await? {
-                Ok(decided) => answers.extend(decided.events.iter().filter_map(|event| {
-                    let Event::Heard(heard) = event else { return None };
-                    Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
-                })),
+                Ok(decided) => {
+                    self.recheck(id, &ask, &decided).await?;
+                    answers.extend(decided.events.iter().filter_map(|event| {
+                        let Event::Heard(heard) = event else { return None };
+                        Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
+                    }));
+                }
                 Err(refusal) => return Ok(Err(refusal.to_string())),
             }
         }

@@ -58,8 +58,6 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
-    /// Repositories the hosts are asked about again and again.
-    pub repositories: Vec<RepoId>,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.

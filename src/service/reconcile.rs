@@ -48,9 +48,13 @@ impl Service {
                 tracing::warn!(host = word, error = trouble.chain(), "cannot look for missed deliveries");
             }
         }
-        for repo in self.configured_repositories() {
-            if let Err(trouble) = self.reread(&repo).await {
-                tracing::warn!(%repo, error = trouble.chain(), "cannot read the repository again");
+        for (word, host) in self.hosts() {
+            // Asked every time: a host that was down at the start, or got a new repository, is seen.
+            match host.configured().await {
+                Ok(found) => self.reread_all(found).await,
+                Err(trouble) => {
+                    tracing::warn!(host = word, error = trouble.chain(), "cannot list the repositories");
+                }
             }
         }
         if let Err(trouble) = self.store().write_checkpoint(clock::now()).await {
@@ -78,8 +82,12 @@ impl Service {
         Ok(())
     }
 
-    fn configured_repositories(&self) -> Vec<RepoId> {
-        self.settings().repositories.clone()
+    async fn reread_all(&self, repositories: Vec<RepoId>) {
+        for repo in repositories {
+            if let Err(trouble) = self.reread(&repo).await {
+                tracing::warn!(%repo, error = trouble.chain(), "cannot read the repository again");
+            }
+        }
     }
 
     /// Branch heads and tags as they are now: what no webhook told is taken as if one had (STORAGE §5, row 5).

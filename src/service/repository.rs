@@ -167,14 +167,12 @@ fn add(mirror: &Mirror, commit: &CommitSha, path: String, files: &mut Sources) -
 fn remote(source: Source) -> Outcome<Remote> {
     match source {
         Source::Local(path) => Remote::local(&path),
-        Source::Https { url, authorization } => {
+        Source::Https { url, credential } => {
             let remote =
                 if url.starts_with("http://") { Remote::loopback(&url)? } else { Remote::hosted(&url)? };
-            match authorization {
+            match credential {
                 None => Ok(remote),
-                Some(token) => {
-                    Ok(remote.with_credential(Credential::basic("x-access-token", token.expose())?))
-                }
+                Some((user, token)) => Ok(remote.with_credential(Credential::basic(user, token.expose())?)),
             }
         }
     }

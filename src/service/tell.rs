@@ -22,7 +22,7 @@ impl Service {
                 let id = lease.pipeline()?;
                 let marker = format!("sticky:{id}:{release}");
                 self.say(&id, &place, &marker, &body).await?;
-                lease.finish_undecided(self, "shown").await
+                lease.complete(self, "shown").await
             }
             Effect::Note { marker, place, body, offers } => {
                 self.note(lease, (&marker, &place, &body), offers).await
@@ -35,7 +35,7 @@ impl Service {
                 self.learn(lease, &id, &Command::Tick).await
             }
             Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } => {
-                lease.finish_undecided(self, "not a thing to tell").await
+                lease.complete(self, "not a thing to tell").await
             }
         }
     }
@@ -54,7 +54,7 @@ impl Service {
         let id = lease.pipeline()?;
         let status = Status { description: self.mask().apply(&status.description), ..status.clone() };
         self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
-        lease.finish_undecided(self, "shown").await
+        lease.complete(self, "shown").await
     }
 
     async fn make_tag(
@@ -95,7 +95,7 @@ impl Service {
         let id = lease.pipeline()?;
         let said = self.say(&id, place, marker, body).await?;
         let Some(Offering { release, stage, attempt }) = offers else {
-            return lease.finish_undecided(self, "said").await;
+            return lease.complete(self, "said").await;
         };
         let learned = Learned::Offer { release, stage, attempt, place: place.clone(), at: said.at };
         self.learn(lease, &id, &Command::Learn(learned)).await
@@ -116,14 +116,14 @@ impl Service {
         if let Some(body) = body {
             self.say(&id, place, &format!("reply:{id}:{to}"), body).await?;
         }
-        lease.finish_undecided(self, "answered").await
+        lease.complete(self, "answered").await
     }
 
     /// Lets the pipeline know, and completes the effect with the same step.
     async fn learn(&self, lease: &Lease, id: &PipelineId, command: &Command) -> Worked {
         match self.journal().decide(id, command, lease.done("known")).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
+            Err(refusal) => lease.complete(self, refusal.code()).await,
         }
     }
 }

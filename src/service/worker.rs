@@ -82,7 +82,7 @@ impl Lease {
     }
 
     /// Completes the effect although there was nothing to do.
-    pub async fn finish_undecided(&self, service: &Service, result: &str) -> Result {
+    pub async fn complete(&self, service: &Service, result: &str) -> Result {
         service.journal().close(self.done(result), Vec::new()).await
     }
 }

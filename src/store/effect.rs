@@ -263,6 +263,18 @@ impl Change for Expire {
     }
 }
 
+struct Again(String);
+
+impl Change for Again {
+    type Answer = bool;
+    const WAKES: bool = true;
+
+    async fn apply(self, session: &mut Session) -> Outcome<bool> {
+        let now = session.now().await?;
+        Ok(session.run(sql::EFFECT_AGAIN, args![&self.0, now, AGEING_MS]).await? == 1)
+    }
+}
+
 struct Revive(String);
 
 impl Change for Revive {
@@ -400,6 +412,11 @@ impl Store {
             self.wake();
         }
         Ok(expired)
+    }
+
+    /// Owes an effect again as it is desired now, also when it was done; false when there is none of this key.
+    pub async fn again(&self, key: &str) -> Outcome<bool> {
+        self.change(Again(key.to_owned())).await
     }
 
     /// Makes a dead or cancelled effect ready again; false when there is none.

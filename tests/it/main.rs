@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod github;
 #[cfg(test)]
 mod github_client;

@@ -1,6 +1,7 @@
 //! What an answer's status, headers and text mean for us.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hyper::StatusCode;
@@ -61,6 +62,8 @@ pub(super) struct Seen {
     rates: Mutex<BTreeMap<u64, Rate>>,
     /// Our clock minus GitHub's, in milliseconds, from the last `Date` header.
     skew_ms: Mutex<i64>,
+    /// Installation tokens that were asked for.
+    mints: AtomicU64,
 }
 
 impl Seen {
@@ -76,6 +79,16 @@ impl Seen {
             let rate = Rate { installation, limit, remaining, reset_at: reset };
             self.rates.lock().unwrap_or_else(PoisonError::into_inner).insert(installation, rate);
         }
+    }
+
+    /// Notes that an installation token was asked for.
+    pub(super) fn mint(&self) {
+        self.mints.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Installation tokens asked for since the start.
+    pub(super) fn mints(&self) -> u64 {
+        self.mints.load(Ordering::Relaxed)
     }
 
     /// The last figures, one per credential.

@@ -259,6 +259,7 @@ impl Keys {
         let ask =
             Ask { method: Method::POST, target, body: Bytes::from(wanted.to_string()), bearer: with.jwt };
         let turn = self.lane.enter(Weight::Read, with.transport.deadline()).await?;
+        with.seen.mint();
         let answer = with.transport.exchange(&ask).await?;
         drop(turn);
         let now = clock::now();

@@ -5,8 +5,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::header::HeaderMap;
@@ -30,7 +28,6 @@ use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::Base;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
-use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
 /// Items asked for per page: the most that GitHub gives.
@@ -89,9 +86,7 @@ impl GitHub {
         self.check_scopes().await?;
         let mut found = Vec::new();
         for home in self.homes().await? {
-            let id = format!("{WORD}:{}", home.id).parse();
-            let id = id.map_err(|e| Trouble::bug("name a repository").because(e))?;
-            found.push(self.describe(&id).await?.1);
+            found.push(self.describe(&id_of(home.id)?).await?.1);
         }
         Ok(found)
     }
@@ -99,6 +94,11 @@ impl GitHub {
     /// What the rate-limit headers last said, one entry per installation.
     pub fn rates(&self) -> Vec<Rate> {
         self.stack.rates()
+    }
+
+    /// Installation tokens asked for since the start.
+    pub fn mints(&self) -> u64 {
+        self.stack.mints()
     }
 
     /// This machine's clock minus GitHub's, in milliseconds, from the last answer.
@@ -200,12 +200,16 @@ impl GitHub {
     async fn source_of(&self, repo: &RepoId) -> Outcome<Source> {
         let (home, now) = self.describe(repo).await?;
         let token = self.stack.token(&home.to(Work::Fetch)).await?;
-        let pair = BASE64_STANDARD.encode(format!("x-access-token:{}", token.expose()));
         Ok(Source::Https {
             url: format!("{}/{}.git", self.git.as_str(), now.name),
-            authorization: Some(Secret::new(format!("Basic {pair}"))),
+            // The user that GitHub's tokens of installations go by.
+            credential: Some(("x-access-token", token)),
         })
     }
+}
+
+fn id_of(home: u64) -> Outcome<RepoId> {
+    format!("{WORD}:{home}").parse().map_err(|e| Trouble::bug("name a repository").because(e))
 }
 
 impl Forge for GitHub {
@@ -219,6 +223,10 @@ impl Forge for GitHub {
 
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
         Box::pin(async move { Ok(self.describe(repo).await?.1) })
+    }
+
+    fn configured(&self) -> Asked<'_, Vec<RepoId>> {
+        Box::pin(async move { self.homes_there().await.iter().map(|home| id_of(home.id)).collect() })
     }
 
     fn standing<'a>(

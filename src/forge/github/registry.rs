@@ -97,6 +97,25 @@ impl GitHub {
         Ok(homes)
     }
 
+    /// Finds the configured repositories that can be found now: one that is gone does not hide the others.
+    pub(super) async fn homes_there(&self) -> Vec<Home> {
+        let known = self.registry.known();
+        let mut homes = Vec::new();
+        for name in &self.settings.repositories {
+            let found = match known.get(name) {
+                Some(home) => Ok(home.clone()),
+                None => self.look_up(name).await,
+            };
+            match found {
+                Ok(home) => homes.push(home),
+                Err(trouble) => {
+                    tracing::warn!(repository = %name, error = trouble.chain(), "cannot be looked up");
+                }
+            }
+        }
+        homes
+    }
+
     async fn look_up(&self, name: &RepoName) -> Outcome<Home> {
         let path = format!("/repos/{}", segments(name.as_str()));
         let installation = if self.stack.keys().is_app() {

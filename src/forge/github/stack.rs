@@ -95,6 +95,10 @@ impl Stack {
     }
 
     /// The last rate-limit figures.
+    pub(super) fn mints(&self) -> u64 {
+        self.seen.mints()
+    }
+
     pub(super) fn rates(&self) -> Vec<Rate> {
         self.seen.rates()
     }

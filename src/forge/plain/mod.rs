@@ -202,6 +202,11 @@ impl Forge for Plain {
         Box::pin(std::future::ready(Ok(author)))
     }
 
+    fn configured(&self) -> Asked<'_, Vec<RepoId>> {
+        let ids = self.repositories().values().map(|r| r.id.clone()).collect();
+        Box::pin(std::future::ready(Ok(ids)))
+    }
+
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
         let id = repo.clone();
         Box::pin(self.at(repo, move |origin, home| {

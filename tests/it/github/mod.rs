@@ -25,7 +25,8 @@ use tokio::sync::watch;
 
 pub(crate) use fault::Fault;
 use fault::Planned;
-pub(crate) use hook::signature;
+pub(crate) use hook::{Webhook, signature};
+pub(crate) use state::State as GitHubState;
 pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
 use state::{PERSONAL_TOKEN, State};
 
@@ -183,6 +184,11 @@ impl FakeGitHub {
             Some((*newest.0, newest.1.clone()))
         })
         .await
+    }
+
+    /// Wakes whenever something may have changed here.
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
+        self.shared.changed.subscribe()
     }
 
     /// Waits, level-triggered, until `look` finds something.

@@ -1,5 +1,7 @@
 //! Credentials: minted once, narrow, fresh, and never shown.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -191,7 +193,7 @@ async fn objects_are_fetched_over_http_with_a_narrow_token() {
     let tree = bare.find_tree(bare.treebuilder(None).unwrap().write().unwrap()).unwrap();
     let head = bare.commit(Some("refs/heads/main"), &author, &author, "First", &tree, &[]).unwrap();
     fake.state().repos.get_mut(&WEB).unwrap().bare = Some(folder.clone());
-    let Source::Https { url, authorization } = github.source(&web()).await.unwrap() else {
+    let Source::Https { url, credential } = github.source(&web()).await.unwrap() else {
         panic!("not over http")
     };
     assert_eq!(url, format!("{}/git/acme/web.git", fake.origin()));
@@ -210,7 +212,9 @@ async fn objects_are_fetched_over_http_with_a_narrow_token() {
     };
     let refused = fetch("X-Nothing: 1".to_owned()).await.unwrap();
     assert!(!refused.status.success(), "without the token nothing is served");
-    let fetched = fetch(format!("Authorization: {}", authorization.unwrap().expose())).await.unwrap();
+    let (user, token) = credential.unwrap();
+    let pair = BASE64_STANDARD.encode(format!("{user}:{}", token.expose()));
+    let fetched = fetch(format!("Authorization: Basic {pair}")).await.unwrap();
     assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
     let mirror = git2::Repository::open_bare(mirror).unwrap();
     assert_eq!(mirror.find_commit(head).unwrap().message(), Ok("First"));

@@ -1,0 +1,11 @@
+//! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
+
+mod identity;
+mod manifests;
+mod road;
+mod sources;
+mod speech;
+mod tree;
+mod trust;
+mod weather;
+mod world;

@@ -1,0 +1,89 @@
+//! The road from a push to prod.
+
+use super::tree::{STRAIGHT, TWO_STAGES};
+use super::world::{ANA, REPO, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c09_a_push_reaches_prod_without_anybody_doing_more() {
+    let mut world = World::with(STRAIGHT).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/build", "success").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+/// The script of a stage comes from the artifact, its tests run in the checkout of the released commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c14_c27_c28_c36_c38_e08_e12_e13_a28_an_approved_release_ships_the_same_bytes_everywhere() {
+    let mut world = World::with(TWO_STAGES).await;
+    let commit = world.merge_files(1, &[("commit.txt", "second")], "feat: sell shoes").await;
+    let offer = world.hears(1).await;
+    assert!(offer.contains("ready for prod"), "{offer}");
+    assert!(offer.contains("`/approve prod`"), "{offer}");
+    world.status(&commit, "liftlock/build", "success").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.status(&commit, "liftlock/prod", "pending").await.contains("approval"));
+    world.settled().await;
+    assert_eq!(world.live().len(), 1, "prod waits: {:?}", world.deployed());
+
+    let comment = world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.settled().await;
+    assert_eq!(world.reactions(comment), ["rocket"]);
+
+    let deployed = world.deployed();
+    let [test, smoke, prod] = deployed.as_slice() else { panic!("{deployed:?}") };
+    let bytes = |line: &str| line.split(' ').skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(bytes(test), bytes(prod), "the same version, commit, digest and script");
+    assert!(test.contains("ARTIFACT") && !test.contains("CHECKOUT"), "{test}");
+    assert!(test.contains(&commit));
+    assert!(smoke.starts_with("smoke test ") && smoke.ends_with(" second"), "{smoke}");
+
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    let digest = release.shown_digest().unwrap().to_string();
+    assert!(prod.contains(&digest), "{prod} names {digest}");
+    let version = release.created.version.to_string();
+    assert_eq!(world.tree.tags(), [(version, commit)].into());
+    world.finish().await;
+}
+
+/// Our own tag comes back as a webhook, and changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e08_the_tag_is_made_once_and_its_echo_makes_nothing() {
+    let mut world = World::with(STRAIGHT).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let (tag, _) = world.tree.tags().pop_first().unwrap();
+    let echo = world.push_hook(&format!("refs/tags/{tag}"), None, Some(&commit));
+    assert_eq!(world.deliver(&echo).await, 202);
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 1);
+    assert_eq!(world.github.count(&hyper::Method::POST, "/git/tags"), 1);
+    assert_eq!(world.live().len(), 2);
+    world.finish().await;
+}
+
+/// Two releases under way: the second is built and shipped with its own bytes, never with those of the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e12_each_release_ships_its_own_bytes() {
+    let mut world = World::with(STRAIGHT).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.merge(2, "feat: sell hats").await;
+    world.hears(2).await;
+    world.settled().await;
+    let state = world.state("shop").await;
+    let digests: Vec<String> =
+        state.releases.values().map(|r| r.shown_digest().unwrap().to_string()).collect();
+    let deployed = world.deployed();
+    assert_ne!(digests[0], digests[1]);
+    assert!(deployed[1].contains(&digests[0]) && deployed[3].contains(&digests[1]), "{deployed:?}");
+    let repo = world.github.state().repos[&REPO].statuses.len();
+    assert!(repo > 0);
+    world.finish().await;
+}

@@ -1,0 +1,124 @@
+//! The commands, as people use them.
+
+use super::tree::{STRAIGHT, TWO_STAGES};
+use super::world::{ANA, BO, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t24_a_failed_stage_is_retried_with_the_same_bytes() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("fail-test");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let failed = world.hears(1).await;
+    assert!(failed.contains("failed in test") && failed.contains("it is broken"), "{failed}");
+    assert!(failed.contains("`/retry test`"), "{failed}");
+    assert!(world.status(&commit, "liftlock/test", "failure").await.contains("exit code 3"));
+    world.unplant("fail-test");
+    world.say(1, ANA, "/retry test").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let deployed = world.deployed();
+    let [first, again, prod] = deployed.as_slice() else { panic!("{deployed:?}") };
+    assert_eq!(first, again, "the same version, commit and digest");
+    assert!(prod.starts_with("deploy prod"));
+    world.finish().await;
+}
+
+/// `/retry` is no way round a newer release: the older one stays where it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t24_a_retry_does_not_put_an_older_release_over_a_newer_one() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("fail-prod");
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("failed in prod"));
+    world.unplant("fail-prod");
+    world.merge(2, "feat: sell hats").await;
+    assert!(world.hears(2).await.contains("is live in prod"));
+    world.say(1, ANA, "/retry prod").await;
+    world.drain().await;
+    assert_eq!(world.live().last().unwrap(), "prod v0.1.0-rc.2");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e24_t24_a_rollback_goes_to_what_was_live_before_and_nowhere_else() {
+    let mut world = World::with(STRAIGHT).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.plant("fail-prod");
+    world.merge(2, "feat: sell hats").await;
+    let failed = world.hears(2).await;
+    assert!(failed.contains("failed in prod"), "{failed}");
+    assert!(failed.contains("`/rollback prod v0.1.0-rc.1 -- reason`"), "{failed}");
+    world.unplant("fail-prod");
+    world.say(2, ANA, "/rollback prod v9.9.9 -- nobody knows it").await;
+    assert!(world.hears(2).await.contains("v9.9.9"));
+    world.say(2, ANA, "/rollback prod v0.1.0-rc.1 -- hats do not fit").await;
+    world.settled().await;
+    assert_eq!(world.live().last().unwrap(), "prod v0.1.0-rc.1");
+    let state = world.state("shop").await;
+    let digests: Vec<String> =
+        state.releases.values().map(|r| r.shown_digest().unwrap().to_string()).collect();
+    assert!(world.deployed().last().unwrap().contains(&digests[0]));
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_stage_is_cancelled() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("wait-test");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-test").await;
+    world.say_now(1, ANA, "/cancel test").await;
+    world.status(&commit, "liftlock/test", "error").await;
+    world.settled().await;
+    assert_eq!(world.live(), Vec::<String>::new());
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_stage_waits_and_a_released_one_goes_on() {
+    let mut world = World::with(TWO_STAGES).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.say(1, BO, "/hold prod -- db migration").await;
+    world.say(1, ANA, "/approve prod").await;
+    world.settled().await;
+    assert!(world.status(&commit, "liftlock/prod", "pending").await.contains("hold"));
+    assert_eq!(world.live().len(), 1);
+    world.say(1, BO, "/unhold prod").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_build_is_built_again_on_request() {
+    let mut world = World::with(STRAIGHT).await;
+    let commit = world.merge_files(1, &[("src/broken.txt", "x")], "feat: sell shoes").await;
+    assert!(world.status(&commit, "liftlock/build", "failure").await.contains("exit code 1"));
+    world.settled().await;
+    world.say(1, ANA, "/retry build").await;
+    world.settled().await;
+    assert!(world.log("github:12/shop/1/build/2").await.contains("built v0.1.0"));
+    assert_eq!(world.light(&commit, "liftlock/build").unwrap(), "failure");
+    assert_eq!(world.live(), Vec::<String>::new());
+    world.drain().await;
+    world.finish().await;
+}
+
+/// A status that was lost on the way is sent again when somebody asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t54_recheck_sends_the_statuses_again() {
+    let mut world = World::with(STRAIGHT).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    world.github.state().repos.get_mut(&super::world::REPO).unwrap().statuses.clear();
+    world.say(1, ANA, "/recheck").await;
+    world.status(&commit, "liftlock/build", "success").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.drain().await;
+    world.finish().await;
+}

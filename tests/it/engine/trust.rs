@@ -1,0 +1,231 @@
+//! Commits, tags, bytes, secrets and statuses that somebody tampered with.
+
+use base64::Engine as _;
+
+use super::tree::{STRAIGHT, TWO_STAGES};
+use super::world::{ANA, CANARY, EVE, REPO, World, files_below};
+use crate::github::Status;
+
+async fn offered() -> (World, String) {
+    let mut world = World::with(TWO_STAGES).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    (world, commit)
+}
+
+/// Its approval in prod changes nothing: it is said why.
+async fn stopped(world: World, reason: &str) {
+    world.say(1, ANA, "/approve prod").await;
+    let said = world.drain().await;
+    assert_eq!(world.live().len(), 1, "prod did not start");
+    let all = world.said_and_kept().await;
+    assert!(all.contains(reason), "{said:?}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t18_an_approval_is_for_what_was_shown() {
+    let (mut world, _) = offered().await;
+    world.merge(2, "feat: sell hats").await;
+    world.hears(2).await;
+    world.say(1, ANA, "/approve prod").await;
+    let answer = world.hears(1).await;
+    assert!(answer.contains("rc.2"), "{answer}");
+    world.settled().await;
+    assert!(!world.live().iter().any(|l| l.starts_with("prod")));
+    world.finish().await;
+}
+
+/// The comment came in the second in which the offer was shown: nobody can say which came first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t18_an_approval_in_the_second_of_the_offer_is_asked_about() {
+    let (world, _) = offered().await;
+    let comment = world.write(&crate::github::Spot::Thread(1), ANA, "/approve prod");
+    {
+        let mut state = world.github.state();
+        let comments = &mut state.repos.get_mut(&REPO).unwrap().comments;
+        let offer = comments.values().find(|c| c.body.contains("ready for prod")).unwrap().created;
+        let said = comments.get_mut(&comment).unwrap();
+        (said.created, said.updated) = (offer, offer);
+    }
+    let hook = world.github.state().comment_event(REPO, comment, "created");
+    assert_eq!(world.deliver(&hook).await, 202);
+    let answer = world.hears(1).await;
+    assert!(answer.contains("/approve prod v0.1.0-rc.1"), "{answer}");
+    assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}
+
+/// Dates of commits are whatever their author wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t19_dates_of_commits_decide_nothing() {
+    let (mut world, _) = offered().await;
+    world.tree.pretend(1_000_000_000);
+    world.merge(2, "feat: sell hats").await;
+    assert!(world.hears(2).await.contains("ready for prod"), "the later commit is the newer release");
+    world.tree.pretend(4_000_000_000);
+    world.merge(3, "feat: sell bags").await;
+    world.hears(3).await;
+    world.say(3, ANA, "/approve prod").await;
+    assert!(world.hears(3).await.contains("is live in prod"));
+    world.settled().await;
+    assert_eq!(world.live().last().unwrap(), "prod v0.1.0-rc.3");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t35_a_tag_that_moved_stops_the_release() {
+    let (mut world, _) = offered().await;
+    let other = world.tree.commit("topic", &[("src/evil.txt", "evil")], "feat: evil");
+    world.tree.set("refs/tags/v0.1.0-rc.1", &other);
+    let hook = world.push_hook("refs/tags/v0.1.0-rc.1", None, Some(&other));
+    assert_eq!(world.deliver(&hook).await, 202);
+    let alarm = world.hears(1).await;
+    assert!(alarm.contains("moved"), "{alarm}");
+    stopped(world, "moved").await;
+}
+
+/// No webhook told of the move: it is found when the truth is read back before the start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t35_a_tag_that_is_gone_is_found_before_the_start() {
+    let (world, _) = offered().await;
+    world.tree.unset("refs/tags/v0.1.0-rc.1");
+    stopped(world, "is gone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t36_a_commit_of_a_fork_is_no_release() {
+    let mut world = World::with(STRAIGHT).await;
+    let main = world.tree.head("main").unwrap();
+    let evil = world.tree.loose((vec![&main], &[("src/evil.txt", "evil")]), "feat: evil");
+    let hook = world.push_hook("refs/heads/main", Some(&main), Some(&evil));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    let ignored = world.store().deliveries(1, None).await.unwrap().remove(0);
+    assert!(ignored.error.unwrap().contains("is not on main"));
+    assert_eq!(world.state("shop").await.releases.len(), 0);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t37_a_commit_that_main_lost_is_not_promoted() {
+    let (mut world, _) = offered().await;
+    world.tree.commit_on("main", (Vec::new(), &[]), "chore: rewritten");
+    stopped(world, "no longer on the branch").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t44_a_flipped_byte_stops_the_stage_and_says_digest() {
+    let (world, commit) = offered().await;
+    let blobs = files_below(&world.data().join("artifacts"));
+    let state = world.state("shop").await;
+    let digest = state.releases.values().next().unwrap().artifacts[0].digest.to_string();
+    let hex = digest.trim_start_matches("sha256:").to_owned();
+    let blob =
+        blobs.iter().find(|p| p.to_string_lossy().contains(&hex)).unwrap_or_else(|| panic!("{blobs:?}"));
+    flip(blob);
+    world.say(1, ANA, "/approve prod").await;
+    let said = world.status(&commit, "liftlock/prod", "error").await;
+    assert!(said.contains("no longer matches"), "{said}");
+    let comments = world.drain().await;
+    assert!(comments.iter().any(|c| c.contains("sha256:")), "{comments:?}");
+    assert_eq!(world.live().len(), 1);
+    world.say(1, ANA, "/retry prod").await;
+    world.drain().await;
+    assert_eq!(world.live().len(), 1, "not by a retry either");
+    world.finish().await;
+}
+
+/// Flips a bit of a sealed file, whatever its permissions.
+fn flip(path: &std::path::Path) {
+    use std::io::{Read as _, Seek as _, Write as _};
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    file.rewind().unwrap();
+    file.write_all(&bytes).unwrap();
+}
+
+const SECRET: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages:
+  - test
+  - {name: prod, secrets: [SHOP_TOKEN]}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t46_t47_only_the_stage_that_names_a_secret_sees_it_and_nobody_else_does() {
+    let mut world = World::with(SECRET).await;
+    world.plant("fail-prod");
+    world.merge(1, "feat: sell shoes").await;
+    let failed = world.hears(1).await;
+    assert!(failed.contains("failed in prod"), "{failed}");
+    world.settled().await;
+    let deployed = world.deployed();
+    assert!(deployed[0].starts_with("deploy test") && !deployed[0].ends_with("secret"), "{deployed:?}");
+    assert!(deployed[1].starts_with("deploy prod") && deployed[1].ends_with("secret"), "{deployed:?}");
+    for (log, token) in [("build/1", "none"), ("test/1", "none"), ("prod/1", "***")] {
+        let log = world.log(&format!("github:12/shop/1/{log}")).await;
+        assert!(log.contains(&format!("with token {token}")), "{log}");
+    }
+    let all = world.said_and_kept().await;
+    assert!(!all.contains(CANARY) && !failed.contains(CANARY));
+    world.finish().await;
+}
+
+/// A build that prints its secret in every spelling it can think of, and fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t47_a_failing_build_shows_its_secret_to_nobody() {
+    let leak = "build: {steps: ['echo $SHOP_TOKEN; printf %s $SHOP_TOKEN | base64; ls /$SHOP_TOKEN'], secrets: [SHOP_TOKEN]}";
+    let mut world = World::with(&STRAIGHT.replace("build: sh build.sh", leak)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/build", "failure").await;
+    world.drain().await;
+    let log = world.log("github:12/shop/1/build/1").await;
+    let encoded = base64::prelude::BASE64_STANDARD.encode(CANARY);
+    for text in [&log, &world.said_and_kept().await] {
+        assert!(!text.contains(CANARY) && !text.contains(&encoded), "{text}");
+    }
+    assert!(log.contains("***"), "{log}");
+    world.finish().await;
+}
+
+/// A secret that the server does not have stops the stage before anything of it starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t47_a_secret_nobody_configured_is_named_and_nothing_starts() {
+    let mut world = World::with(&SECRET.replace("SHOP_TOKEN", "OTHER_TOKEN")).await;
+    world.merge(1, "feat: sell shoes").await;
+    let failed = world.hears(1).await;
+    assert!(failed.contains("OTHER"), "{failed}");
+    world.settled().await;
+    assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t54_a_forged_status_is_put_right_and_opens_no_gate() {
+    let (world, commit) = offered().await;
+    let forged = Status {
+        sha: commit.clone(),
+        context: "liftlock/prod".to_owned(),
+        state: "success".to_owned(),
+        description: "trust me".to_owned(),
+        target_url: String::new(),
+        unread: false,
+    };
+    world.github.state().repos.get_mut(&REPO).unwrap().statuses.push(forged);
+    let hook = world.github.state().status_event(REPO, &commit, "liftlock/prod", EVE);
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.status(&commit, "liftlock/prod", "pending").await;
+    world.settled().await;
+    assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}

@@ -1,0 +1,185 @@
+//! A host that is down, slow or says no, and an engine that dies.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use liftlock::domain::time::{Span, Timestamp};
+use liftlock::store::effect::EffectState;
+use tokio::sync::Semaphore;
+
+use super::tree::{STRAIGHT, TWO_STAGES, sample};
+use super::world::{ANA, World};
+use crate::github::{Fault, Spot};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_goes_on_while_statuses_fail_and_they_come_later() {
+    let mut world = World::with(STRAIGHT).await;
+    world.github.fault(&Method::POST, "/statuses/", 4, Fault::status(500));
+    world.github.fault(&Method::POST, "/statuses/", 2, Fault::DropBefore);
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    for context in ["liftlock/build", "liftlock/test", "liftlock/prod"] {
+        world.status(&commit, context, "success").await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_goes_on_while_the_host_asks_for_patience() {
+    let mut world = World::with(STRAIGHT).await;
+    world.github.fault(&Method::POST, "/statuses/", 1, Fault::with_header(429, "retry-after", "2"));
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_goes_on_while_a_status_hangs() {
+    let mut world = World::with(STRAIGHT).await;
+    let permits = Arc::new(Semaphore::new(0));
+    world.github.fault(&Method::POST, "/statuses/", 1, Fault::Held(Arc::clone(&permits)));
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_deployed(2).await;
+    permits.add_permits(1);
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_that_we_may_not_write_are_given_up_and_hold_nothing_up() {
+    let mut world = World::with(STRAIGHT).await;
+    world.may_give_up = true;
+    let no = Fault::Answer {
+        status: 403,
+        headers: Vec::new(),
+        body: serde_json::json!({"message": "Resource not accessible by integration"}),
+    };
+    world.github.fault(&Method::POST, "/statuses/", 1_000, no);
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.settled().await;
+    let given_up: Vec<_> =
+        world.effects().await.into_iter().filter(|e| e.kind == "status").filter_map(|e| e.result).collect();
+    assert!(!given_up.is_empty() && given_up.iter().all(|r| r.starts_with("given up: ")), "{given_up:?}");
+    assert!(given_up[0].contains("Resource not accessible"), "{given_up:?}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_what_was_stored_before_a_crash_is_done_after_it() {
+    let mut world = World::asleep(sample(STRAIGHT)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.sleep().await;
+    world.wake().await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    assert_eq!(world.live().len(), 2);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_push_that_no_webhook_told_of_is_found() {
+    let mut world = World::with(STRAIGHT).await;
+    world.service().reconcile_once().await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 0, "what was there before is not released");
+    let commit = world.tree.commit("main", &[("src/hats.txt", "hats")], "feat: hats");
+    let pull = crate::github::Pull { head: "1".repeat(40), merged: Some(commit.clone()) };
+    world.github.state().issue(super::world::REPO, 1, super::world::DEV, Some(pull));
+    world.service().reconcile_once().await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.service().reconcile_once().await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_host_that_was_down_at_the_start_is_asked_again() {
+    let world = World::with(STRAIGHT).await;
+    world.github.fault(&Method::GET, "/repos/acme/shop", 1, Fault::status(503));
+    world.service().reconcile_once().await;
+    assert_eq!(world.store().streams("", 10).await.unwrap().len(), 0, "nothing could be read");
+    world.service().reconcile_once().await;
+    assert_eq!(world.store().streams("", 10).await.unwrap().len(), 1, "its rules are known now");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_comment_that_did_not_arrive_is_asked_for_again() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let comment = world.write(&Spot::Thread(1), ANA, "/approve prod");
+    let hook = world.github.state().comment_event(super::world::REPO, comment, "created");
+    world.github.keep(&hook, 502);
+    {
+        let mut state = world.github.state();
+        let kept = state.deliveries.last_mut().unwrap();
+        kept.at = Timestamp(kept.at.0.saturating_sub_unsigned(Span::minutes(5).as_millis()));
+    }
+    world.service().reconcile_once().await;
+    assert!(world.github.state().deliveries.iter().any(|d| d.asked && d.guid == hook.guid));
+    assert_eq!(world.deliver(&hook).await, 202);
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+/// The stage that ran when the engine died is not run again by itself: nobody knows how far it came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t57_a_stage_that_was_running_at_a_crash_is_lost_and_never_repeated_by_itself() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("wait-test");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-test").await;
+    world.die().await;
+    world.unplant("waiting-test");
+    world.wake().await;
+    let said = world.status(&commit, "liftlock/test", "error").await;
+    assert!(said.contains("lost"), "{said}");
+    let comment = world.hears(1).await;
+    assert!(comment.contains("`/retry test`"), "{comment}");
+    world.settled().await;
+    assert!(!world.target().join("waiting-test").exists(), "it was not begun again");
+    world.unplant("wait-test");
+    world.say(1, ANA, "/retry test").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+/// A build has no effect outside: it is simply built again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t57_a_build_that_was_running_at_a_crash_is_built_again() {
+    let slow = STRAIGHT.replace("build: sh build.sh", "build: ['sh build.sh', 'sleep 2']");
+    let mut world = World::with(&slow).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world
+        .until("the build runs", |effects| {
+            effects.iter().any(|e| e.kind == "build" && e.state == EffectState::Leased)
+        })
+        .await;
+    world.die().await;
+    world.wake().await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/prod", "success").await;
+    assert_eq!(world.live().len(), 2);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t57_a_restart_between_stages_goes_on_where_it_was() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    world.sleep().await;
+    world.wake().await;
+    world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.settled().await;
+    assert_eq!(world.live().len(), 2, "nothing ran twice");
+    world.finish().await;
+}
