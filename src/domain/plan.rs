@@ -386,7 +386,9 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             let Some(rule) = rule_for(stage, run.kind) else { continue };
             let since = waits_since(state, release, stage, run);
             consider(since.plus(rule.timeout));
-            reminders(&rule, since).into_iter().for_each(|(_, at)| consider(at));
+            for (_, at) in reminders(&rule, since) {
+                consider(at);
+            }
             run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
         }
     }
