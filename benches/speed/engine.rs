@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use liftlock::artifact::file::write_synced;
 use liftlock::clock;
 use liftlock::domain::effect::{Place, Reaction, Status};
 use liftlock::domain::name::{
@@ -32,7 +33,7 @@ const RELEASES: usize = 15;
 /// Quiet time before each, so that the service is idle.
 const QUIET: Duration = Duration::from_millis(400);
 /// Longest wait for a release.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Three stages, each of which runs `true` and nothing else.
 const MANIFEST: &str = "version: 1\nname: hello\nbuild: \"true\"\ndeploy: \"true\"\nstages:\n  - name: one\n  - name: two\n  - name: three\n";
 const LAST: &str = "three";
@@ -131,19 +132,21 @@ async fn first_status(
 /// When the last stage of this commit's release has succeeded.
 async fn last_stage(service: &Service, id: &PipelineId, commit: &CommitSha) -> Fallible<Instant> {
     let last: StageName = LAST.parse()?;
-    let wait = async {
-        let mut woken = service.store().woken();
-        loop {
-            woken.mark_unchanged();
-            let state = service.journal().load(id).await?;
-            let release = state.releases.values().find(|release| release.created.commit == *commit);
-            if release.is_some_and(|release| release.state_in(&last) == Some(StageState::Succeeded)) {
-                return Ok(clock::monotonic());
-            }
-            woken.changed().await?;
+    let began = clock::monotonic();
+    let mut woken = service.store().woken();
+    loop {
+        woken.mark_unchanged();
+        let state = service.journal().load(id).await?;
+        let release = state.releases.values().find(|release| release.created.commit == *commit);
+        if release.is_some_and(|release| release.state_in(&last) == Some(StageState::Succeeded)) {
+            return Ok(clock::monotonic());
         }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.map_err(|_| "the release did not end")?
+        let wait = PATIENCE.saturating_sub(began.elapsed());
+        if tokio::time::timeout(wait, woken.changed()).await.is_err() {
+            let build = release.map(|release| &release.build);
+            return Err(format!("the release did not end; its build: {build:?}").into());
+        }
+    }
 }
 
 /// Milliseconds of the same commands without an engine.
@@ -167,7 +170,10 @@ impl Origin {
         git(folder, &["init", "--quiet", "--initial-branch=main", "hello"])?;
         let place = origin.work().join(".github");
         std::fs::create_dir_all(&place)?;
-        liftlock::artifact::file::write_synced(&place.join("liftlock.yml"), MANIFEST.as_bytes(), 0o644)?;
+        write_synced(&place.join("liftlock.yml"), MANIFEST.as_bytes(), 0o644)?;
+        // What the build would have made: the artifact is the folder `dist`.
+        std::fs::create_dir_all(origin.work().join("dist"))?;
+        write_synced(&origin.work().join("dist/hello"), b"hello\n", 0o644)?;
         git(&origin.work(), &["add", "."])?;
         git(&origin.work(), &["commit", "--quiet", "-m", "feat: begin"])?;
         git(&origin.work(), &["push", "--quiet", "../hello.git", "main"])?;

@@ -45,6 +45,10 @@ fn main() -> Fallible<()> {
     match words.as_slice() {
         // What this program starts itself as, so that a server's CPU and memory are those of a process of its own.
         ["as-server", kind, folder] => return ingest::serve(kind, Path::new(folder)),
+        ["as-flusher", folder] => {
+            println!("{:.2}", figure::flush_ms(Path::new(folder))?);
+            return Ok(());
+        }
         ["as-sealer", tree, store] => return seal::seal_once(Path::new(tree), Path::new(store)),
         ["as-hasher", file] => return seal::hash_once(Path::new(file)),
         _ => {}
