@@ -121,7 +121,8 @@ fn push() -> Fallible<Vec<u8>> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        filling.push_str(&format!("{state:08x} "));
+        let word = format!("{state:08x} ");
+        filling.push_str(&word);
     }
     filling.truncate(room);
     if let Some(message) = push.pointer_mut("/head_commit/message") {

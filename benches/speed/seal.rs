@@ -185,7 +185,8 @@ impl Dice {
             let roll = self.next();
             let word = (roll >> 8) % (1 << (roll % 14));
             let end = if roll >> 60 == 0 { ";\n" } else { " " };
-            text.push_str(&format!("w{:x}{end}", word.wrapping_mul(0x9e37_79b9) % 0xff_ffff));
+            let word = format!("w{:x}{end}", word.wrapping_mul(0x9e37_79b9) % 0xff_ffff);
+            text.push_str(&word);
         }
         text.truncate(count);
         text.into_bytes()

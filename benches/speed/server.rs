@@ -25,7 +25,7 @@ const ROUNDS: usize = 3;
 /// How long nothing happens before memory is read.
 const IDLE: Duration = Duration::from_secs(4);
 /// Longest wait for an answer, and the pause between two questions.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 pub(crate) fn figures(folder: &Path) -> Fallible<Vec<Figure>> {
