@@ -1,0 +1,324 @@
+//! The whole way: from an accepted webhook to the first status, and a release of three stages against its commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use liftlock::artifact::file::write_synced;
+use liftlock::clock;
+use liftlock::domain::effect::{Place, Reaction, Status};
+use liftlock::domain::name::{
+    CommentId, CommitSha, Login, PipelineId, RefName, RepoId, RepoName, StageName, TeamName,
+};
+use liftlock::domain::person::{Person, Standing};
+use liftlock::domain::release::StageState;
+use liftlock::domain::time::Timestamp;
+use liftlock::forge::fact::Fact;
+use liftlock::forge::plain::payload::Delivery;
+use liftlock::forge::plain::{Plain, RepositorySettings, Settings, id_of};
+use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use liftlock::service::Service;
+
+use crate::figure::{Fallible, Figure, Spread, flush_ms, ms};
+use crate::wire::{Hook, Wire};
+use crate::world;
+
+/// Releases of which the median is told.
+const RELEASES: usize = 15;
+/// Quiet time before each, so that the service is idle.
+const QUIET: Duration = Duration::from_millis(400);
+/// Longest wait for a release.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Three stages, each of which runs `true` and nothing else.
+const MANIFEST: &str = "version: 1\nname: hello\nbuild: \"true\"\ndeploy: \"true\"\nstages:\n  - name: one\n  - name: two\n  - name: three\n";
+const LAST: &str = "three";
+/// The commands of a release: one build and three stages.
+const COMMANDS: usize = 4;
+
+pub(crate) fn figures(folder: &Path) -> Fallible<Vec<Figure>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(all(folder))
+}
+
+async fn all(folder: &Path) -> Fallible<Vec<Figure>> {
+    let origin = Origin::make(folder)?;
+    let (seen, mut statuses) = mpsc::unbounded_channel();
+    let name: RepoName = "hello".parse()?;
+    let repositories =
+        BTreeMap::from([(name.clone(), RepositorySettings { path: origin.bare(), default_branch: None })]);
+    let plain = Plain::open(Settings { repositories, people: BTreeMap::new() }, clock::now)?;
+    let host: Arc<dyn Forge> = Arc::new(Watched { plain, seen });
+    let repo = id_of(&name)?;
+    let service = world::service(&folder.join("data"), BTreeMap::from([("plain", host)]), vec![repo]).await?;
+    let stop = CancellationToken::new();
+    let work = tokio::spawn(service.clone().work(stop.clone()));
+    let address = world::listen(world::app(&service, stop.clone()), stop.clone()).await?;
+    let mut wire = Wire::connect(address).await?;
+
+    let id: PipelineId = "plain:hello/hello".parse()?;
+    let (mut first, mut whole, mut by_hand, mut over) = (vec![], vec![], vec![], vec![]);
+    for number in 0..=RELEASES {
+        let (before, after) = origin.push(number)?;
+        tokio::time::sleep(QUIET).await;
+        while statuses.try_recv().is_ok() {}
+        let told = Delivery::push(&name, "refs/heads/main", (before.as_str(), after.as_str()), None);
+        let mut request = Vec::new();
+        Hook::new("plain", told.event, told.body.as_bytes())?.write(&told.guid, &mut request);
+        if wire.ask(&request).await? != 202 {
+            return Err("the push was not accepted".into());
+        }
+        let accepted = clock::monotonic();
+        let shown = first_status(&mut statuses, &after).await?;
+        let ended = last_stage(&service, &id, &after).await?;
+        let commands = commands_by_hand()?;
+        // The first release also makes the mirror and opens every cache.
+        if number > 0 {
+            first.push(ms(shown.saturating_duration_since(accepted)));
+            whole.push(ms(ended - accepted));
+            by_hand.push(commands);
+            over.push(ms(ended - accepted) - commands);
+        }
+    }
+    stop.cancel();
+    work.await?;
+    service.store().close().await;
+    let (first, over) = (Spread::of(first)?, Spread::of(over)?);
+    let flush = flush_ms(folder)?;
+    Ok(vec![
+        Figure {
+            what: "webhook accepted to first status sent",
+            measured: first.show(1, "ms"),
+            target: "< 30 ms",
+            met: Some(first.median < 30.0),
+            how: format!(
+                "{RELEASES} pushes to an idle service, local bare repository; a flush takes {flush:.2} ms"
+            ),
+        },
+        Figure {
+            what: "release of 3 stages, more than its commands",
+            measured: over.show(0, "ms"),
+            target: "< 150 ms",
+            met: Some(over.median < 150.0),
+            how: format!(
+                "build and 3 stages of `true`: {} by the engine, {} by hand",
+                Spread::of(whole)?.show(0, "ms"),
+                Spread::of(by_hand)?.show(1, "ms")
+            ),
+        },
+    ])
+}
+
+/// When the first status of this commit was sent.
+async fn first_status(
+    statuses: &mut mpsc::UnboundedReceiver<(CommitSha, Instant)>,
+    commit: &CommitSha,
+) -> Fallible<Instant> {
+    let wait = async {
+        loop {
+            let (of, at) = statuses.recv().await.ok_or("the host is gone")?;
+            if of == *commit {
+                return Ok(at);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.map_err(|_| "no status was sent")?
+}
+
+/// When the last stage of this commit's release has succeeded.
+async fn last_stage(service: &Service, id: &PipelineId, commit: &CommitSha) -> Fallible<Instant> {
+    let last: StageName = LAST.parse()?;
+    let began = clock::monotonic();
+    let mut woken = service.store().woken();
+    loop {
+        woken.mark_unchanged();
+        let state = service.journal().load(id).await?;
+        let release = state.releases.values().find(|release| release.created.commit == *commit);
+        if release.is_some_and(|release| release.state_in(&last) == Some(StageState::Succeeded)) {
+            return Ok(clock::monotonic());
+        }
+        let wait = PATIENCE.saturating_sub(began.elapsed());
+        if tokio::time::timeout(wait, woken.changed()).await.is_err() {
+            let build = release.map(|release| &release.build);
+            return Err(format!("the release did not end; its build: {build:?}").into());
+        }
+    }
+}
+
+/// Milliseconds of the same commands without an engine.
+fn commands_by_hand() -> Fallible<f64> {
+    let began = clock::monotonic();
+    for _ in 0..COMMANDS {
+        Command::new("sh").args(["-c", "true"]).stdin(Stdio::null()).status()?;
+    }
+    Ok(ms(began.elapsed()))
+}
+
+/// A bare repository and a clone to push from.
+struct Origin {
+    folder: PathBuf,
+}
+
+impl Origin {
+    fn make(folder: &Path) -> Fallible<Self> {
+        let origin = Self { folder: folder.to_owned() };
+        git(folder, &["init", "--quiet", "--bare", "--initial-branch=main", "hello.git"])?;
+        git(folder, &["init", "--quiet", "--initial-branch=main", "hello"])?;
+        let place = origin.work().join(".github");
+        std::fs::create_dir_all(&place)?;
+        write_synced(&place.join("liftlock.yml"), MANIFEST.as_bytes(), 0o644)?;
+        // What the build would have made: the artifact is the folder `dist`.
+        std::fs::create_dir_all(origin.work().join("dist"))?;
+        write_synced(&origin.work().join("dist/hello"), b"hello\n", 0o644)?;
+        git(&origin.work(), &["add", "."])?;
+        git(&origin.work(), &["commit", "--quiet", "-m", "feat: begin"])?;
+        git(&origin.work(), &["push", "--quiet", "../hello.git", "main"])?;
+        Ok(origin)
+    }
+
+    fn bare(&self) -> PathBuf {
+        self.folder.join("hello.git")
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.join("hello")
+    }
+
+    /// One more commit on `main`: the head before and after.
+    fn push(&self, number: usize) -> Fallible<(CommitSha, CommitSha)> {
+        let head =
+            || -> Fallible<CommitSha> { Ok(git(&self.work(), &["rev-parse", "HEAD"])?.trim().parse()?) };
+        let before = head()?;
+        git(&self.work(), &["commit", "--quiet", "--allow-empty", "-m", &format!("fix: {number}")])?;
+        git(&self.work(), &["push", "--quiet", "../hello.git", "main"])?;
+        Ok((before, head()?))
+    }
+}
+
+/// Runs git with an identity of its own and nothing of this machine's settings; answers what it wrote.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Fallible<String> {
+    let output = Command::new("git")
+        .args(["-c", "user.name=Bench", "-c", "user.email=bench@example.org"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A plain host that says when it was asked to show a status.
+#[derive(Debug)]
+struct Watched {
+    plain: Plain,
+    seen: mpsc::UnboundedSender<(CommitSha, Instant)>,
+}
+
+impl Forge for Watched {
+    fn word(&self) -> &'static str {
+        self.plain.word()
+    }
+
+    fn status<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, status: &'a Status) -> Asked<'a, ()> {
+        // Nobody listens any more once the last figure is taken.
+        drop(self.seen.send((commit.clone(), clock::monotonic())));
+        self.plain.status(repo, commit, status)
+    }
+
+    fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {
+        self.plain.translate(event, body)
+    }
+
+    fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
+        self.plain.repository(repo)
+    }
+
+    fn standing<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        person: &'a Person,
+        teams: &'a BTreeSet<TeamName>,
+    ) -> Asked<'a, Standing> {
+        self.plain.standing(repo, person, teams)
+    }
+
+    fn comment<'a>(&'a self, repo: &'a RepoId, place: &'a Place, id: &'a CommentId) -> Asked<'a, Comment> {
+        self.plain.comment(repo, place, id)
+    }
+
+    fn merged_pull_request<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+    ) -> Asked<'a, Option<PullRequest>> {
+        self.plain.merged_pull_request(repo, commit)
+    }
+
+    fn tracking_place<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        title: &'a str,
+        marker: &'a str,
+    ) -> Asked<'a, Place> {
+        self.plain.tracking_place(repo, commit, title, marker)
+    }
+
+    fn say<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        place: &'a Place,
+        marker: &'a str,
+        body: &'a str,
+    ) -> Asked<'a, Said> {
+        self.plain.say(repo, place, marker, body)
+    }
+
+    fn react<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        place: &'a Place,
+        comment: &'a CommentId,
+        reaction: Reaction,
+    ) -> Asked<'a, ()> {
+        self.plain.react(repo, place, comment, reaction)
+    }
+
+    fn tag<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        tag: &'a RefName,
+        commit: &'a CommitSha,
+        message: &'a str,
+    ) -> Asked<'a, Tagged> {
+        self.plain.tag(repo, tag, commit, message)
+    }
+
+    fn author<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        email: &'a str,
+    ) -> Asked<'a, Option<Login>> {
+        self.plain.author(repo, commit, email)
+    }
+
+    fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
+        self.plain.source(repo)
+    }
+
+    fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>> {
+        self.plain.deliveries_since(since)
+    }
+
+    fn redeliver(&self, id: u64) -> Asked<'_, ()> {
+        self.plain.redeliver(id)
+    }
+}

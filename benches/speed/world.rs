@@ -1,0 +1,93 @@
+//! The real parts put together as `liftlock serve` does it, in a folder of their own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use liftlock::domain::name::RepoId;
+use liftlock::domain::time::Span;
+use liftlock::forge::{Forge, signature};
+use liftlock::http::answers::Answers;
+use liftlock::http::session::Access;
+use liftlock::http::webhook::Verify;
+use liftlock::http::{self, Limits, State};
+use liftlock::runner::probe::{Policy, Runner};
+use liftlock::service::{Parts, Service, Settings};
+use liftlock::store::{self, Store};
+use liftlock::telemetry::Metrics;
+use liftlock::{artifact, clock};
+
+use crate::figure::Fallible;
+use crate::wire::SECRET;
+
+/// A store and a service over it in this folder, with the settings that are the defaults of the config.
+pub(crate) async fn service(
+    folder: &Path,
+    hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
+    repositories: Vec<RepoId>,
+) -> Fallible<Service> {
+    std::fs::create_dir_all(folder)?;
+    let store = open(folder).await?;
+    let settings = Settings {
+        data: folder.to_owned(),
+        sandbox: Policy::Auto,
+        toolchains: Vec::new(),
+        secrets: BTreeMap::new(),
+        hidden: Vec::new(),
+        environment: BTreeMap::new(),
+        repositories,
+        builds: 1,
+        deploys: 4,
+        lease: Span::seconds(30),
+        reconcile_every: Span::minutes(5),
+    };
+    let artifacts = artifact::store::Store::open(&folder.join("artifacts"))?;
+    let parts = Parts { store, hosts, artifacts, runner: Runner::probe().await, settings };
+    Ok(Service::new(parts, "bench".to_owned()))
+}
+
+/// The database of a folder.
+pub(crate) async fn open(folder: &Path) -> Fallible<Store> {
+    let url = format!("sqlite:{}", folder.join("liftlock.db").display());
+    Ok(Store::open(&store::Settings::new(url)).await?)
+}
+
+/// The whole router over a service.
+pub(crate) fn app(service: &Service, shutdown: CancellationToken) -> Router {
+    let answers = Arc::new(Answers::new(service.clone(), None));
+    http::app(State::new(http::Parts {
+        store: service.store().clone(),
+        verify_github: verify(),
+        verify_plain: verify(),
+        reader: Arc::clone(&answers) as _,
+        acts: answers as _,
+        access: Access::Loopback,
+        limits: Limits::default(),
+        metrics: Arc::new(Metrics::new("bench")),
+        data_folder: None,
+        clock: clock::now,
+        boot: "bench".to_owned(),
+        shutdown,
+    }))
+}
+
+/// The check that `liftlock serve` makes.
+pub(crate) fn verify() -> Verify {
+    Arc::new(|header: Option<&str>, body: &[u8]| {
+        let given: Vec<&[u8]> = header.iter().map(|h| h.as_bytes()).collect();
+        signature::verify(&[SECRET.as_bytes()], &given, body).is_ok()
+    })
+}
+
+/// Serves a router on a free port of this machine until `shutdown`.
+pub(crate) async fn listen(app: Router, shutdown: CancellationToken) -> Fallible<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(http::serve::serve(listener, app, Limits::default(), shutdown));
+    Ok(address)
+}
