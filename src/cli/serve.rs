@@ -123,7 +123,8 @@ impl Server {
                 Err(trouble) => return Err(trouble),
             }
             let github = Arc::new(github);
-            hosts.insert(github.word(), Arc::clone(&github) as _);
+            let host: Arc<dyn Forge> = Arc::<GitHub>::clone(&github);
+            hosts.insert(github.word(), host);
             Some(github)
         } else {
             None

@@ -96,7 +96,7 @@ async fn t30_rules_weakened_under_way_do_not_weaken_a_release() {
     let weak = weak.replace("name: shop\n", "name: shop\ntriggers: {push: {paths: ['src/**']}}\n");
     let mut world = World::with(&strict).await;
     world.merge(1, "feat: sell shoes").await;
-    assert!(world.hears(1).await.contains("0 of 2"));
+    assert!(world.hears(1).await.contains("2 approvals needed"));
     world.settled().await;
     world.push_files(&[(".github/liftlock.yml", &weak)], "chore: lower the bar").await;
     world.say(1, ANA, "/approve prod").await;
@@ -112,7 +112,7 @@ async fn t30_rules_weakened_under_way_do_not_weaken_a_release() {
 async fn t30_rules_tightened_under_way_bind_a_release() {
     let mut world = World::with(TWO_STAGES).await;
     world.merge(1, "feat: sell shoes").await;
-    assert!(world.hears(1).await.contains("0 of 1"));
+    assert!(world.hears(1).await.contains("1 approval needed"));
     world.settled().await;
     let strict = TWO_STAGES.replace("approval: 1", "approval: 2");
     let strict = strict.replace("name: shop\n", "name: shop\ntriggers: {push: {paths: ['src/**']}}\n");
@@ -122,13 +122,7 @@ async fn t30_rules_tightened_under_way_bind_a_release() {
     world.settled().await;
     assert_eq!(world.live().len(), 1, "two are needed now");
     world.say(1, BO, "/approve prod").await;
-    loop {
-        let said = world.hears(1).await;
-        if said.contains("is live in prod") {
-            break;
-        }
-        assert!(said.contains("of 2"), "{said}");
-    }
+    assert!(world.drain().await.iter().any(|said| said.contains("is live in prod")));
     world.finish().await;
 }
 
@@ -137,7 +131,7 @@ async fn t30_rules_tightened_under_way_bind_a_release() {
 async fn t29_a_manifest_on_another_branch_changes_no_rules() {
     let mut world = World::with(&TWO_STAGES.replace("approval: 1", "approval: 2")).await;
     world.merge(1, "feat: sell shoes").await;
-    assert!(world.hears(1).await.contains("0 of 2"));
+    assert!(world.hears(1).await.contains("2 approvals needed"));
     world.settled().await;
     let evil = TWO_STAGES.replace(", approval: 1", "");
     let head = world.tree.commit("topic", &[(".github/liftlock.yml", &evil)], "feat: no rules");
