@@ -56,6 +56,8 @@ pub struct Decided {
     pub state: Arc<State>,
     /// What happened.
     pub events: Vec<Event>,
+    /// The number of the last of them in the log of all pipelines; 0 when nothing happened.
+    pub seq: i64,
 }
 
 impl Journal {
@@ -118,10 +120,11 @@ impl Journal {
             let after = applied(&before, &events, now)?;
             let step = step(&before, &after, &events, (&with, now))?;
             match self.store.commit(step).await {
-                Ok(_) => {
+                Ok(committed) => {
                     let state = Arc::new(after);
                     self.keep(id.to_string(), Arc::clone(&state));
-                    return Ok(Ok(Decided { state, events }));
+                    let seq = committed.events.last().map_or(0, |event| event.seq);
+                    return Ok(Ok(Decided { state, events, seq }));
                 }
                 Err(trouble) if matches!(Race::of(&trouble), Some(Race::Version { .. })) => {}
                 Err(trouble) => return Err(trouble),

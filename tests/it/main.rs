@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
+mod faults;
 mod github;
 mod github_client;
 mod postgres;

@@ -1,0 +1,37 @@
+//! Faults, against the real program: killed, stopped, told twice, out of disk, in two processes (STORAGE §5).
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::PathBuf;
+
+mod drive;
+mod kills;
+mod rig;
+
+use rig::{Door, Plan, Push, Yard, deliver};
+
+fn plan(repositories: &[&str], lease: &'static str) -> Plan {
+    Plan {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_liftlock")),
+        repositories: repositories.iter().map(|&name| name.to_owned()).collect(),
+        lease,
+        postgres: None,
+        data: None,
+    }
+}
+
+fn yard(repositories: &[&str], lease: &'static str) -> Yard {
+    Yard::new(plan(repositories, lease))
+}
+
+/// A push of `hello` that the server took.
+fn one(yard: &Yard, door: &Door) -> Push {
+    let push = yard.push("hello", "feat: say hello", "page");
+    assert_eq!(deliver(door, &push.delivery()).unwrap(), 202);
+    push
+}
