@@ -240,13 +240,11 @@ impl Reading<'_> {
 
     fn config(&mut self, file: File) -> Option<Config> {
         let listen = file.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let listen = match listen.parse::<std::net::SocketAddr>() {
-            Ok(address) => Some(address),
-            Err(_) => {
-                self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
-                None
-            }
-        };
+        let address = listen.parse::<std::net::SocketAddr>().ok();
+        if address.is_none() {
+            self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
+        }
+        let listen = address;
         let data = file.data.unwrap_or_else(|| {
             self.problem("data is missing: name the folder for mirrors, artifacts and the database");
             PathBuf::new()
@@ -309,13 +307,13 @@ impl Reading<'_> {
                     return None;
                 }
             },
-            Given::Env { env } => match self.environment.get(&env) {
-                Some(text) => text.clone(),
-                None => {
+            Given::Env { env } => {
+                let Some(text) = self.environment.get(&env) else {
                     self.problem(format!("{what}: the environment has no variable `{env}`"));
                     return None;
-                }
-            },
+                };
+                text.clone()
+            }
         };
         if text.is_empty() {
             self.problem(format!("{what} is empty"));

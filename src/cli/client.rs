@@ -1,5 +1,7 @@
 //! Talking to a running server: JSON over its API.
 
+use std::fmt;
+
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -18,6 +20,18 @@ const ANSWER_WITHIN: Span = Span::seconds(30);
 /// Largest answer read.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
+/// The server did not let us in; the command line ends with a code of its own for it.
+#[derive(Debug)]
+pub(super) struct Denied;
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("give a token with --token or LIFTLOCK_TOKEN")
+    }
+}
+
+impl std::error::Error for Denied {}
+
 /// Reads an address of the API.
 pub(super) async fn get(server: &Server, path: &str) -> Result<Value, Trouble> {
     send(server, Method::GET, path, None).await
@@ -30,7 +44,7 @@ pub(super) async fn post(server: &Server, path: &str, body: &Value) -> Result<Va
 
 async fn send(server: &Server, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
     tokio::time::timeout(ANSWER_WITHIN.as_std(), exchange(server, method, path, body)).await.unwrap_or_else(
-        |_| Err(Trouble::transient(format!("{} did not answer within {ANSWER_WITHIN}", server.server))),
+        |_| Err(Trouble::transient(format!("{} did not answer within {ANSWER_WITHIN}", server.address))),
     )
 }
 
@@ -47,7 +61,7 @@ async fn exchange(
         .enable_http1()
         .build();
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    let address = format!("{}{path}", server.server.trim_end_matches('/'));
+    let address = format!("{}{path}", server.address.trim_end_matches('/'));
     let mut request =
         Request::builder().method(method).uri(&address).header(CONTENT_TYPE, "application/json");
     if let Some(token) = &server.token {
@@ -58,8 +72,11 @@ async fn exchange(
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| Trouble::refused(format!("{address} is not an address")).because(e))?;
     let answer = client.request(request).await.map_err(|e| {
-        Trouble::transient(format!("{} cannot be reached; is `liftlock serve` running there?", server.server))
-            .because(e)
+        Trouble::transient(format!(
+            "{} cannot be reached; is `liftlock serve` running there?",
+            server.address
+        ))
+        .because(e)
     })?;
     let status = answer.status();
     let bytes = Limited::new(answer.into_body(), ANSWER_BYTES)
@@ -82,7 +99,7 @@ fn refusal(status: StatusCode, value: &Value, address: &str) -> Trouble {
         _ => Kind::Refused,
     };
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-        return Trouble::new(kind, format!("{what}; give a token with --token or LIFTLOCK_TOKEN"));
+        return Trouble::new(kind, what).because(Denied);
     }
     Trouble::new(kind, what)
 }

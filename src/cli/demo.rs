@@ -1,11 +1,11 @@
 //! `liftlock demo`: the main job on this machine, with the real engine, host, git, runner and store.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::file::write_synced;
@@ -19,6 +19,7 @@ use crate::domain::state::State;
 use crate::domain::time::Span;
 use crate::domain::view;
 use crate::forge::plain::hook::{self, Hook};
+use crate::http;
 use crate::service::Service;
 use crate::trouble::{Outcome, Trouble};
 
@@ -55,9 +56,7 @@ pub(super) async fn run(arguments: &Arguments) -> Ended {
     let told = Teller::new();
     let place = Place::make(arguments.data.clone())?;
     told.done(&format!("data folder {}", place.root.display()));
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|e| Trouble::transient("listen on this machine").because(e))?;
+    let listener = http::serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = listener.local_addr().map_err(|e| Trouble::transient("find the port").because(e))?;
     let server_url = format!("http://{address}");
     place.write_repository(&server_url)?;
@@ -139,7 +138,7 @@ async fn show(
 
 /// Comments through the server's own API, as `liftlock comment` does.
 async fn approve(url: &str, commit: &crate::domain::name::CommitSha) -> Result<(), Trouble> {
-    let server = crate::cli::Server { server: url.to_owned(), token: None, json: false };
+    let server = crate::cli::Server { address: url.to_owned(), token: None, json: false };
     let body = serde_json::json!({
         "repo": REPOSITORY, "place": commit.as_str(), "body": "/approve prod", "as": MAINTAINER,
     });

@@ -31,18 +31,19 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Ended {
     if arguments.list {
-        KINDS.iter().for_each(|kind| terminal::line(kind.word()));
+        for kind in KINDS {
+            terminal::line(kind.word());
+        }
         return Ok(Exit::Done);
     }
-    let kind = match &arguments.kind {
-        Some(word) => Kind::of_word(word).ok_or_else(|| {
+    let kind = if let Some(word) = &arguments.kind {
+        Kind::of_word(word).ok_or_else(|| {
             let all: Vec<&str> = KINDS.iter().map(|k| k.word()).collect();
             Trouble::refused(format!("there is no kind `{word}`; choose one of {}", all.join(", ")))
-        })?,
-        None => {
-            let package = std::fs::read_to_string(arguments.folder.join("package.json")).ok();
-            detect(&names(&arguments.folder)?, package.as_deref()).into_iter().next().unwrap_or(Kind::Empty)
-        }
+        })?
+    } else {
+        let package = std::fs::read_to_string(arguments.folder.join("package.json")).ok();
+        detect(&names(&arguments.folder)?, package.as_deref()).into_iter().next().unwrap_or(Kind::Empty)
     };
     let path = arguments.folder.join(NATIVE_PATHS[0]);
     if path.exists() && !arguments.force {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::trouble::{Kind, Trouble};
+use std::error::Error as _;
 
 mod ask;
 mod check;
@@ -94,8 +95,8 @@ enum Command {
 #[derive(Debug, Clone, clap::Args)]
 struct Server {
     /// The server's address.
-    #[arg(long, env = "LIFTLOCK_SERVER", default_value = "http://127.0.0.1:8080")]
-    server: String,
+    #[arg(long = "server", env = "LIFTLOCK_SERVER", default_value = "http://127.0.0.1:8080")]
+    address: String,
     /// A token of the server, when its access is by token.
     #[arg(long, env = "LIFTLOCK_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -120,10 +121,13 @@ pub fn run() -> ExitCode {
         Ok(exit) => exit.code(),
         Err(trouble) => {
             terminal::error(&trouble.chain());
+            let denied = trouble.source().is_some_and(<dyn std::error::Error>::is::<client::Denied>);
             match trouble.kind() {
-                Kind::Conflict => Exit::Conflict.code(),
-                Kind::Transient { .. } | Kind::Refused | Kind::NotFound | Kind::Bug => Exit::Failed.code(),
+                Kind::Conflict => Exit::Conflict,
+                _ if denied => Exit::Denied,
+                Kind::Transient { .. } | Kind::Refused | Kind::NotFound | Kind::Bug => Exit::Failed,
             }
+            .code()
         }
     }
 }

@@ -48,9 +48,7 @@ pub(super) async fn run(arguments: &Arguments) -> Ended {
         LogFormat::Json => LogForm::Json,
     };
     telemetry::start(form, &arguments.log_filter, std::io::stderr)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| Trouble::conflict(format!("listen on {}", config.listen)).because(e))?;
+    let listener = http::serve::listen(config.listen)?;
     let stop = CancellationToken::new();
     let server = Server::assemble(&config, stop.clone()).await?;
     terminal::note(&format!("liftlock listens on {}; pages at {}", config.listen, config.public_url));
@@ -145,14 +143,14 @@ impl Server {
         let boot = boot()?;
         let parts = Parts { store: store.clone(), hosts, artifacts, runner, settings };
         let service = Service::new(parts, boot.clone());
-        let answers = Arc::new(Answers::new(service.clone(), plain));
+        let answers = Answers::new(service.clone(), plain);
         let verify = verifier(&config.webhook_secrets);
         let app = http::app(State::new(http::Parts {
             store,
             verify_github: Arc::clone(&verify),
             verify_plain: verify,
-            reader: Arc::clone(&answers) as _,
-            acts: answers as _,
+            reader: Arc::new(answers.clone()),
+            acts: Arc::new(answers),
             access: access(config)?,
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))),

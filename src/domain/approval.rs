@@ -197,13 +197,23 @@ pub fn tally(rule: &ApprovalRule, release: &Release, run: &StageRun, now: Timest
     let people: Vec<&Standing> = counted.values().map(|a| &a.standing).collect();
     let have = u32::try_from(people.len()).unwrap_or(u32::MAX);
     let mut missing = missing_groups(rule, &people);
-    let need = rule.min.max(if rule.distinct { rule.require.iter().map(|r| r.min).sum() } else { 0 });
-    if have < need && missing.is_empty() {
-        let who: Vec<String> = approvers(rule).iter().map(ToString::to_string).collect();
-        missing.push(format!("{} more of {}", need.saturating_sub(have), who.join(", ")));
+    let need = needed(rule);
+    // `min` counts people of `from` alone; who only belongs to a required group serves that group.
+    let from: Vec<Who> = if rule.from.is_empty() { approvers(rule) } else { rule.from.clone() };
+    let given = people.iter().filter(|p| from.iter().any(|who| p.is(who))).count();
+    let lacks = rule.min.saturating_sub(u32::try_from(given).unwrap_or(u32::MAX));
+    if lacks > 0 && (missing.is_empty() || !rule.from.is_empty()) {
+        let who: Vec<String> = from.iter().map(ToString::to_string).collect();
+        missing.push(format!("{lacks} of {}", who.join(" or ")));
     }
     let next_expiry = counted.values().map(|a| a.at.plus(rule.valid_for)).min();
     Tally { have, need, by, missing, not_counted, next_expiry }
+}
+
+/// How many different people the rule asks for at least.
+pub fn needed(rule: &ApprovalRule) -> u32 {
+    let groups = rule.require.iter().map(|r| r.min);
+    rule.min.max(if rule.distinct { groups.sum() } else { groups.max().unwrap_or(0) })
 }
 
 fn counts(
@@ -290,3 +300,6 @@ fn seat_somebody(
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -379,7 +379,8 @@ impl Draft {
         let gone: Vec<Event> = self
             .state
             .approvals_by_comment(comment)
-            .filter(|(_, _, run)| run.state.waits())
+            // A run that is over well keeps what it started with; any other may be tried again with its approvals.
+            .filter(|(_, _, run)| !run.state.is_terminal() || run.state.is_bad_end())
             .flat_map(|(release, stage, run)| {
                 run.approvals.iter().filter(|a| a.comment.as_ref() == Some(comment)).map(|a| {
                     Event::ApprovalWithdrawn {

@@ -8,7 +8,7 @@ use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
 use crate::domain::release::{BuildState, Release, StageRun, StageState, TagState};
 use crate::domain::state::{Live, State};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,30 +168,25 @@ fn build_line(release: &Release) -> Line {
 impl Look<'_> {
     fn tag(&self) -> Option<Line> {
         let TagState::Moved(to) = &self.release.tag else { return None };
-        let now_at = to.as_ref().map_or_else(|| "is gone".to_owned(), |c| format!("points at {}", c.short()));
+        let commit = self.release.created.commit.short();
+        let now_at = to.as_ref().map_or_else(
+            || format!("is gone; it stood at {commit}"),
+            |c| format!("points at {}, not at {commit}", c.short()),
+        );
         Some(Line {
             next: Some("somebody restores the tag, or pushes a new version".to_owned()),
-            ..line(
-                Blocker::Tag,
-                Mark::Stop,
-                format!(
-                    "tag {} {now_at}, not at {}",
-                    self.release.created.version,
-                    self.release.created.commit.short()
-                ),
-            )
+            ..line(Blocker::Tag, Mark::Stop, format!("tag {} {now_at}", self.release.created.version))
         })
     }
 
     fn veto(&self) -> Option<Line> {
         let reason = self.state.vetoes.get(&(self.stage.name.clone(), self.release.no()))?;
-        Some(Line {
-            next: Some(format!(
-                "a maintainer comments `/unhold {}`, or a newer release comes",
-                self.stage.name
-            )),
-            ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}"))
-        })
+        let next = if self.state.tampered(self.release.no()) {
+            "somebody with write pushes a new release; nothing lifts this veto".to_owned()
+        } else {
+            format!("a maintainer comments `/unhold {}`, or a newer release comes", self.stage.name)
+        };
+        Some(Line { next: Some(next), ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}")) })
     }
 
     fn deps(&self) -> Vec<Line> {
@@ -221,7 +216,7 @@ impl Look<'_> {
         }
     }
 
-    /// The release must have occupied every stage it comes from for the whole soak (SEMANTICS §4).
+    /// The release must have been live in every stage it comes from for the whole soak (SEMANTICS §4).
     fn soak(&self) -> Option<Line> {
         let soak = self.stage.soak;
         if soak.as_millis() == 0 || self.stage.needs.is_empty() {
@@ -230,16 +225,24 @@ impl Look<'_> {
         if let Some(passed) = self.run.overridden(Overridable::Soak) {
             return Some(line(Blocker::Soak, Mark::Pass, format!("soak overridden by {}", passed.by.login)));
         }
+        let override_it =
+            || Some(format!("an admin comments `/override {} soak -- reason`", self.stage.name));
         let mut ready: Option<Timestamp> = None;
         for need in &self.stage.needs {
+            let state = self.release.state_in(need);
             match self.state.live.get(need) {
                 Some(Live::Release(no, since)) if *no == self.release.no() => {
                     ready = ready.max(Some(since.plus(soak)));
                 }
-                Some(Live::Release(no, _)) if self.release.state_in(need) == Some(StageState::Succeeded) => {
-                    let other = self.state.version_of(*no);
-                    let text = format!("it soaked in {need} until {other} took its place there");
-                    return Some(line(Blocker::Soak, Mark::Stop, text));
+                Some(_) | None if state == Some(StageState::Succeeded) => {
+                    let text = format!("it no longer soaks in {need}: {}", self.what_runs_in(need));
+                    return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
+                }
+                Some(_) | None if state.is_some_and(StageState::is_terminal) => {
+                    if self.run.overridden(Overridable::Deps).is_some() {
+                        let text = format!("it never soaked in {need}");
+                        return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
+                    }
                 }
                 Some(_) | None => {
                     return Some(line(Blocker::Soak, Mark::Wait, format!("{soak} in {need} first")));
@@ -247,78 +250,76 @@ impl Look<'_> {
             }
         }
         let until = ready?;
-        let soaked = self.now.since(Timestamp(until.0.saturating_sub_unsigned(soak.as_millis())));
         if until <= self.now {
             return Some(line(Blocker::Soak, Mark::Pass, format!("soaked for {soak}")));
         }
         Some(Line {
             until: Some(until),
-            next: Some(format!("an admin comments `/override {} soak -- reason`", self.stage.name)),
-            ..line(
-                Blocker::Soak,
-                Mark::Wait,
-                format!("soaked for {soaked} of {soak}, until {}", until.minute()),
-            )
+            next: override_it(),
+            ..line(Blocker::Soak, Mark::Wait, format!("soaks for {soak}, until {}", until.minute()))
         })
+    }
+
+    fn what_runs_in(&self, stage: &StageName) -> String {
+        match self.state.live.get(stage) {
+            Some(Live::Release(no, _)) => format!("{} took its place there", self.state.version_of(*no)),
+            Some(Live::Unknown(no)) => format!("{} ended half-way there", self.state.version_of(*no)),
+            None => "nothing runs there".to_owned(),
+        }
     }
 
     /// Older releases go first: in an `all` queue, and in front of a stage that guards its soak (SEMANTICS §4).
     fn order(&self) -> Option<Line> {
-        if let Some(live) = self.state.live_in(&self.stage.name).filter(|l| l.order() > self.release.order())
-        {
+        let name = &self.stage.name;
+        if let Some(newer) = self.state.outrun_by(self.release, name) {
             // Invariant I7: an older release never starts over a newer one, except as a rollback.
             return Some(Line {
                 next: Some(format!(
-                    "an approver comments `/rollback {} {} -- reason`",
-                    self.stage.name, self.release.created.version
+                    "an approver comments `/rollback {name} {} -- reason`, if it ever succeeded there",
+                    self.release.created.version
                 )),
-                ..line(Blocker::Order, Mark::Stop, format!("{} is live here and newer", live.created.version))
+                ..line(
+                    Blocker::Order,
+                    Mark::Stop,
+                    format!("{} was live here and is newer", newer.created.version),
+                )
             });
         }
-        let before = self.state.releases.values().filter(|r| r.order() < self.release.order());
-        let first = match self.stage.queue {
-            QueuePolicy::All => before.clone().find(|r| {
-                r.run(&self.stage.name)
-                    .is_some_and(|run| !run.state.is_terminal() && run.kind == RunKind::Deploy)
-            }),
-            QueuePolicy::Latest | QueuePolicy::Manual => None,
-        };
-        if let Some(older) = first {
-            let text = format!("{} goes first", older.created.version);
-            return Some(line(Blocker::Order, Mark::Wait, text));
-        }
-        let soaking = before.clone().find_map(|older| {
-            self.release
-                .rules
-                .stages
-                .iter()
-                .find(|next| self.guards_soak_of(older, next))
-                .map(|next| (older, next))
-        });
-        soaking.map(|(older, next)| {
-            let verdict = older.rule(&next.name).map(|stage| {
-                let run = older.run(&next.name);
-                run.and_then(|run| {
-                    Look { state: self.state, release: older, stage, run, now: self.now }.soak()
-                })
+        if self.stage.queue == QueuePolicy::All {
+            let first = self.state.releases.values().find(|older| {
+                let waits = |run: &StageRun| !run.state.is_terminal() && run.kind == RunKind::Deploy;
+                self.release.is_newer_than(older) && older.run(name).is_some_and(waits)
             });
-            let until = verdict.flatten().and_then(|l| l.until);
-            let text = format!("{} soaks here for {} first", older.created.version, next.name);
-            Line { until, ..line(Blocker::Order, Mark::Wait, text) }
-        })
+            if let Some(older) = first {
+                return Some(line(
+                    Blocker::Order,
+                    Mark::Wait,
+                    format!("{} goes first", older.created.version),
+                ));
+            }
+        }
+        let (older, next, until) = self.soaks_here()?;
+        if until <= self.now {
+            return None;
+        }
+        let text =
+            format!("{} soaks here for {} first, until {}", older.created.version, next.name, until.minute());
+        Some(Line { until: Some(until), ..line(Blocker::Order, Mark::Wait, text) })
     }
 
-    /// Whether `older` occupies this stage and still soaks here for `next`, which asked for the guard.
-    fn guards_soak_of(&self, older: &Release, next: &Stage) -> bool {
-        let here =
-            matches!(self.state.live.get(&self.stage.name), Some(Live::Release(no, _)) if *no == older.no());
-        here && next.hold_during_soak
-            && next.needs.contains(&self.stage.name)
-            && older.run(&next.name).is_some_and(|run| {
-                run.state == StageState::Pending && run.overridden(Overridable::Soak).is_none()
-            })
-            && next.soak.as_millis() > 0
-            && matches!(self.state.live.get(&self.stage.name), Some(Live::Release(_, since)) if since.plus(next.soak) > self.now)
+    /// The older release that soaks here for a stage that asked for the starvation guard, and until when.
+    fn soaks_here(&self) -> Option<(&Release, &Stage, Timestamp)> {
+        let Some(Live::Release(no, since)) = self.state.live.get(&self.stage.name) else { return None };
+        let older = self.state.release(*no).filter(|older| self.release.is_newer_than(older))?;
+        let guards = |next: &&Stage| {
+            next.hold_during_soak
+                && next.needs.contains(&self.stage.name)
+                && older.run(&next.name).is_some_and(|run| {
+                    run.state == StageState::Pending && run.overridden(Overridable::Soak).is_none()
+                })
+        };
+        let next = older.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)?;
+        Some((older, next, since.plus(next.soak)))
     }
 
     fn trigger(&self) -> Option<Line> {
@@ -342,40 +343,49 @@ impl Look<'_> {
         let rule = rule_for(self.stage, self.run.kind)?;
         let tally = tally(&rule, self.release, self.run, self.now);
         let by = if tally.by.is_empty() { String::new() } else { format!(" ({})", tally.by.join(", ")) };
-        let mut text = format!("{} of {} approvals{by}", tally.have, tally.need);
+        // People of one group do not fill up another, so there may be enough people and not enough of some.
+        let enough = tally.have >= tally.need && !tally.complete();
+        let of = if enough { String::new() } else { format!(" of {}", tally.need) };
+        let mut text = format!("{}{of} approvals{by}", tally.have);
         for (login, why) in &tally.not_counted {
-            text.push_str(&format!("; {login} does not count: {why}"));
+            text.extend(["; ", login, " does not count: ", &why.to_string()]);
         }
         if tally.complete() {
             return Some(line(Blocker::Approval, Mark::Pass, text));
         }
-        text.push_str(&format!("; needs {}", tally.missing.join(" and ")));
+        text.extend(["; needs ", &tally.missing.join(" and ")]);
         Some(Line {
             next: Some(format!(
-                "one of them comments `/approve {} {}` before {}",
+                "one of these comments `/approve {} {}` before {}",
                 self.stage.name,
                 self.release.created.version,
-                self.run.opened_at.max(self.waits_since()).plus(rule.timeout).minute()
+                waits_since(self.state, self.release, self.stage, self.run).plus(rule.timeout).minute()
             )),
             ..line(Blocker::Approval, Mark::Stop, text)
         })
     }
 
-    /// When the wait for approvals began: when the stages before it were done.
-    fn waits_since(&self) -> Timestamp {
-        waits_since(self.release, self.stage, self.run)
-    }
-
     fn hold(&self) -> Option<Line> {
         let hold = self.state.hold_on(&self.stage.name)?;
-        let by = hold.by.as_ref().map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
+        let global = self.state.holds.contains_key(&None);
+        let lift = if global { "/unhold".to_owned() } else { format!("/unhold {}", self.stage.name) };
+        let said = format!("since {}: {}", hold.since.minute(), hold.reason);
+        let Some(by) = &hold.by else {
+            // The hold of a rollback is there so that nothing starts unasked; a person may ask (SEMANTICS §8).
+            if self.run.promoted_at.is_some_and(|at| at >= hold.since) {
+                return Some(line(Blocker::Hold, Mark::Pass, "promoted past the hold of a rollback"));
+            }
+            return Some(Line {
+                next: Some(format!(
+                    "a maintainer comments `{lift}`, or somebody with write `/promote {} {}`",
+                    self.stage.name, self.release.created.version
+                )),
+                ..line(Blocker::Hold, Mark::Stop, format!("on hold by a rollback {said}"))
+            });
+        };
         Some(Line {
-            next: Some(format!("{by} or a maintainer comments `/unhold {}`", self.stage.name)),
-            ..line(
-                Blocker::Hold,
-                Mark::Stop,
-                format!("on hold by {by} since {}: {}", hold.since.minute(), hold.reason),
-            )
+            next: Some(format!("{} or a maintainer comments `{lift}`", by.login)),
+            ..line(Blocker::Hold, Mark::Stop, format!("on hold by {} {said}", by.login))
         })
     }
 
@@ -386,13 +396,22 @@ impl Look<'_> {
     }
 }
 
-/// When the wait for approvals began: when the last of the stages before it succeeded, or when it was opened.
-pub fn waits_since(release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
-    stage
+/// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
+/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come.
+pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
+    let look = Look { state, release, stage, run, now: run.asked_from };
+    let soak = if run.overridden(Overridable::Soak).is_some() { Span::ZERO } else { stage.soak };
+    let needs = stage
         .needs
         .iter()
         .filter_map(|need| release.run(need))
-        .filter(|r| r.state == StageState::Succeeded)
-        .map(|r| r.moved_at)
-        .fold(run.opened_at, Timestamp::max)
+        .filter(|before| before.state.is_terminal())
+        .map(|before| before.moved_at.plus(soak));
+    let older = state
+        .releases
+        .values()
+        .filter(|older| stage.queue == QueuePolicy::All && release.is_newer_than(older))
+        .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
+    let guard = look.soaks_here().map(|(_, _, until)| until);
+    needs.chain(older).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

@@ -157,6 +157,9 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
         ));
     }
     match &release.place {
+        // Until its build is over there is nothing to say about a release, and maybe there never is.
+        None if matches!(release.build, BuildState::Waiting | BuildState::Running { .. })
+            || release.state() == ReleaseState::Superseded => {}
         None => owed.push(host(
             state,
             format!("thread:{id}:{no}"),
@@ -206,15 +209,28 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         let note = match run.state {
             StageState::Pending if wants_approval(state, release, stage, now) => {
-                let body =
-                    view::comment::approval_needed(state, release, stage, waits_since(release, stage, run));
+                let since = waits_since(state, release, stage, run);
+                let body = view::comment::approval_needed(release, stage, run, since);
                 let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
                 Some((format!("offer:{key}"), body, Some(offers)))
             }
             StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
                 Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run), None))
             }
-            _ => None,
+            StageState::Pending
+            | StageState::Queued
+            | StageState::Running
+            | StageState::Paused
+            | StageState::AwaitingSignoff
+            | StageState::Succeeded
+            | StageState::RejectedAfterDeploy
+            | StageState::Superseded
+            | StageState::Cancelled
+            | StageState::Cancelling
+            | StageState::Skipped
+            | StageState::SkippedUpstream
+            | StageState::RollingBack
+            | StageState::RolledBack => None,
         };
         owed.extend(note.map(|(marker, body, offers)| note_effect(state, (marker, place, body), offers)));
     }
@@ -340,7 +356,7 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
             let Some(rule) = crate::domain::approval::rule_for(stage, run.kind) else { continue };
-            consider(waits_since(release, stage, run).plus(rule.timeout));
+            consider(waits_since(state, release, stage, run).plus(rule.timeout));
             run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
         }
     }

@@ -115,10 +115,12 @@ pub enum Refusal {
         /// The release asked for, if one was.
         wanted: Option<String>,
     },
-    /// The stage is held.
+    /// Somebody else holds it already.
     OnHold {
-        /// The stage.
-        stage: StageName,
+        /// The stage, or everything.
+        place: String,
+        /// The line that lifts the hold.
+        lift: String,
         /// The sentence about the hold.
         hold: String,
     },
@@ -275,6 +277,28 @@ impl fmt::Display for Refusal {
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
+            Self::NeedsRole { .. }
+            | Self::NotEntitled { .. }
+            | Self::OlderThanLive { .. }
+            | Self::NotInTheWay { .. }
+            | Self::NoRollback { .. }
+            | Self::OnHold { .. }
+            | Self::NotHolder { .. }
+            | Self::NotHeld { .. }
+            | Self::NoApproval { .. }
+            | Self::NoPipeline
+            | Self::Busy { .. }
+            | Self::Stale
+            | Self::Illegal(_)
+            | Self::Missing(_)
+            | Self::Full => self.fmt_rest(f),
+        }
+    }
+}
+
+impl Refusal {
+    fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NeedsRole { verb, stage, needs, has } => {
                 let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
                 write!(
@@ -290,17 +314,9 @@ impl fmt::Display for Refusal {
                 escape(login),
                 escape(&who.join(" or "))
             ),
-            other => other.fmt_rest(f),
-        }
-    }
-}
-
-impl Refusal {
-    fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
             Self::OlderThanLive { release, live, stage } => write!(
                 f,
-                "🔒 **Not done: {live} is live in {stage} and newer than {release}.** To put the old one back: {}.",
+                "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {}.",
                 inline_code(&format!("/rollback {stage} {release} -- reason"))
             ),
             Self::NotInTheWay { stage, check } => {
@@ -314,12 +330,9 @@ impl Refusal {
             Self::NoRollback { stage, wanted: None } => {
                 write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
             }
-            Self::OnHold { stage, hold } => write!(
-                f,
-                "⛔ **{stage} is {}.** {} releases it.",
-                escape(hold),
-                inline_code(&format!("/unhold {stage}"))
-            ),
+            Self::OnHold { place, lift, hold } => {
+                write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
+            }
             Self::NotHolder { holder } => {
                 write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))
             }
@@ -340,7 +353,13 @@ impl Refusal {
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
             Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
             Self::Full => f.write_str("⚠️ **Stopped: this pipeline has no release numbers left.**"),
-            _ => Ok(()),
+            Self::UnknownStage { .. }
+            | Self::UnknownRelease { .. }
+            | Self::WhichRelease { .. }
+            | Self::Nothing { .. }
+            | Self::Moved { .. }
+            | Self::TooClose { .. }
+            | Self::NoReleaseHere => Ok(()),
         }
     }
 }

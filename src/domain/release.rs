@@ -9,7 +9,7 @@ use crate::domain::effect::Place;
 use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::time::Timestamp;
 
 /// Where a stage run is (SEMANTICS §2).
@@ -259,6 +259,8 @@ pub struct StageRun {
     pub by: Option<Person>,
     /// When it was opened.
     pub opened_at: Timestamp,
+    /// From when on people could act: the wait for their approvals counts from here at the earliest.
+    pub asked_from: Timestamp,
     /// Not before, for automatic retries.
     pub not_before: Option<Timestamp>,
     /// When it last moved.
@@ -279,6 +281,8 @@ pub struct StageRun {
     pub overrides: Vec<Override>,
     /// Who promoted it by hand.
     pub promoted: Option<Person>,
+    /// When.
+    pub promoted_at: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
 }
@@ -359,6 +363,16 @@ impl Release {
         (self.created.seq, self.created.release)
     }
 
+    /// Whether it contains the other's commit: later on the same branch, or made later of the same commit.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.created.branch == other.created.branch && self.order() > other.order()
+    }
+
+    /// Whether it has the other's commit in it.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.no() == other.no() || self.is_newer_than(other)
+    }
+
     /// The attempt that counts.
     pub fn run(&self, stage: &StageName) -> Option<&StageRun> {
         self.stages.get(stage).and_then(|runs| runs.last())
@@ -387,6 +401,12 @@ impl Release {
         }
     }
 
+    /// Whether something may still happen to it by itself.
+    pub fn is_open(&self) -> bool {
+        !self.state().is_over()
+            || self.stages.values().any(|runs| runs.last().is_some_and(|r| !r.state.is_terminal()))
+    }
+
     /// Where it is as a whole.
     pub fn state(&self) -> ReleaseState {
         match &self.build {
@@ -395,7 +415,6 @@ impl Release {
             BuildState::NotNeeded => return ReleaseState::Superseded,
             BuildState::Sealed => {}
         }
-        use crate::domain::pipeline::Duty;
         let mandatory = || {
             self.rules
                 .stages
@@ -405,7 +424,8 @@ impl Release {
         };
         let any = |state: StageState| mandatory().any(|s| s == state);
         let states: Vec<StageState> = self.stages.keys().filter_map(|name| self.state_in(name)).collect();
-        if mandatory().all(|s| matches!(s, S::Succeeded | S::Skipped)) {
+        let optional_only = mandatory().next().is_none() && states.iter().any(|s| !s.is_terminal());
+        if !optional_only && mandatory().all(|s| matches!(s, S::Succeeded | S::Skipped)) {
             ReleaseState::Released
         } else if states.iter().any(|s| !s.is_terminal()) {
             let started = states.iter().any(|s| !matches!(s, S::Pending));

@@ -1,19 +1,18 @@
 //! Everything known about one pipeline: the sum of its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::event::{BuildOutcome, Created, Detail, Event, Heard, Sealed, Withdrawal};
-use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, ReleaseNo, StageName, ThreadId};
+use crate::domain::event::{BuildOutcome, Heard};
+use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, ThreadId};
 use crate::domain::person::Person;
-use crate::domain::pipeline::{Pipeline, QueuePolicy};
-use crate::domain::policy;
-use crate::domain::release::{
-    BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
-};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
+
+mod fold;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -37,7 +36,9 @@ pub struct State {
     /// Quality builds of pull requests.
     pub checks: BTreeMap<CommitSha, Check>,
     /// Answers owed to comments, by the version at which they were decided.
-    pub answers: BTreeMap<u64, (Timestamp, Heard)>,
+    pub answers: BTreeMap<u64, (Timestamp, Arc<Heard>)>,
+    /// Every command line a comment was ever heard with: a delivery that comes again is not heard again (THREATS T7).
+    pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
 }
@@ -101,6 +102,9 @@ pub struct Alarm {
     pub text: String,
 }
 
+/// Code of the alarm about stored bytes that changed.
+pub const DIGEST_MISMATCH: &str = "digest_mismatch";
+
 /// Answers and alarms older than this many events have long been sent; the log keeps them.
 pub const TOLD_AFTER: u64 = 500;
 
@@ -135,6 +139,7 @@ impl State {
             history: BTreeMap::new(),
             checks: BTreeMap::new(),
             answers: BTreeMap::new(),
+            heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
         }
     }
@@ -185,246 +190,6 @@ impl State {
         self.holds.get(&None).or_else(|| self.holds.get(&Some(stage.clone())))
     }
 
-    /// Adds one event.
-    pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        self.version = self.version.saturating_add(1);
-        match event {
-            Event::PolicySeen { commit, pipeline } => {
-                self.see_policy(commit, pipeline);
-                Ok(())
-            }
-            Event::ReleaseCreated(created) => self.create(created, at),
-            Event::Held { stage, by, reason } => {
-                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(stage.clone(), hold);
-                Ok(())
-            }
-            Event::Unheld { stage, .. } => {
-                self.holds.remove(stage);
-                Ok(())
-            }
-            Event::Vetoed { release, stage, reason } => {
-                self.vetoes.insert((stage.clone(), *release), reason.clone());
-                self.with(*release, |_| Ok(()))
-            }
-            Event::VetoLifted { release, stage } => {
-                self.vetoes.remove(&(stage.clone(), *release));
-                self.with(*release, |_| Ok(()))
-            }
-            Event::Heard(heard) => {
-                self.answers.insert(self.version, (at, Heard::clone(heard)));
-                let oldest = self.version.saturating_sub(TOLD_AFTER);
-                self.answers = self.answers.split_off(&oldest);
-                Ok(())
-            }
-            Event::Alarm { release, code, text } => {
-                let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
-                self.alarms.insert(self.version, alarm);
-                Ok(())
-            }
-            Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
-                self.apply_check(event)
-            }
-            Event::BuildStarted { .. }
-            | Event::BuildFinished { .. }
-            | Event::BuildRetried { .. }
-            | Event::TagSeen { .. }
-            | Event::PlaceFound { .. } => self.apply_build(event, at),
-            Event::OfferShown { .. }
-            | Event::StageOpened { .. }
-            | Event::StageMoved { .. }
-            | Event::Approved { .. }
-            | Event::ApprovalWithdrawn { .. }
-            | Event::Overridden { .. }
-            | Event::Promoted { .. } => self.apply_stage(event, at),
-        }
-    }
-
-    fn illegal(&self, what: impl Into<String>) -> Illegal {
-        Illegal { version: self.version, what: what.into() }
-    }
-
-    /// Changes one release and notes that it changed.
-    fn with(
-        &mut self,
-        no: ReleaseNo,
-        change: impl FnOnce(&mut Release) -> Result<(), String>,
-    ) -> Result<(), Illegal> {
-        let version = self.version;
-        let Some(release) = self.releases.get_mut(&no) else {
-            return Err(self.illegal(format!("there is no release {no}")));
-        };
-        let release = Arc::make_mut(release);
-        release.touched = version;
-        change(release).map_err(|what| Illegal { version, what })
-    }
-
-    /// Every open release is judged by the strictest rules it has met (SEMANTICS §3, THREATS T30).
-    fn see_policy(&mut self, commit: &CommitSha, pipeline: &Pipeline) {
-        let head = Arc::new(pipeline.clone());
-        self.head = Some((commit.clone(), Arc::clone(&head)));
-        for release in self.releases.values_mut().filter(|r| r.is_open()) {
-            let merged = policy::stricter_pipeline(&release.rules, &head);
-            if merged != *release.rules {
-                Arc::make_mut(release).rules = Arc::new(merged);
-            }
-        }
-    }
-
-    fn create(&mut self, created: &Created, at: Timestamp) -> Result<(), Illegal> {
-        if self.releases.contains_key(&created.release) {
-            return Err(self.illegal(format!("release {} exists", created.release)));
-        }
-        let rules = match &self.head {
-            Some((_, head)) if **head == *created.pipeline => Arc::clone(head),
-            Some((_, head)) => Arc::new(policy::stricter_pipeline(&created.pipeline, head)),
-            None => Arc::new(Pipeline::clone(&created.pipeline)),
-        };
-        let build = if created.included_in.is_some() { BuildState::NotNeeded } else { BuildState::Waiting };
-        let release = Release {
-            created: Arc::new(created.clone()),
-            at,
-            rules,
-            build_attempt: 1,
-            build,
-            built_at: None,
-            artifacts: Vec::new(),
-            digest: None,
-            tag: TagState::Unknown,
-            place: None,
-            stages: BTreeMap::new(),
-            touched: self.version,
-        };
-        self.releases.insert(created.release, Arc::new(release));
-        Ok(())
-    }
-
-    fn apply_check(&mut self, event: &Event) -> Result<(), Illegal> {
-        let touched = self.version;
-        match event {
-            Event::CheckAsked { commit, thread, attempt, pipeline, refused } => {
-                let progress = refused.clone().map_or(CheckProgress::Waiting, CheckProgress::Refused);
-                let pipeline = Arc::new(Pipeline::clone(pipeline));
-                let check = Check { thread: thread.clone(), attempt: *attempt, pipeline, progress, touched };
-                self.checks.insert(commit.clone(), check);
-                Ok(())
-            }
-            Event::CheckStarted { commit, attempt, fence } => {
-                self.check(commit, *attempt, CheckProgress::Running(*fence))
-            }
-            Event::CheckFinished { commit, attempt, outcome } => {
-                self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))
-            }
-            other => Err(self.illegal(format!("{} is not about a quality build", other.kind()))),
-        }
-    }
-
-    fn check(&mut self, commit: &CommitSha, attempt: u32, progress: CheckProgress) -> Result<(), Illegal> {
-        let touched = self.version;
-        match self.checks.get_mut(commit) {
-            Some(check) if check.attempt == attempt => {
-                check.progress = progress;
-                check.touched = touched;
-                Ok(())
-            }
-            Some(_) | None => Err(self.illegal(format!("there is no quality build {attempt} of {commit}"))),
-        }
-    }
-
-    fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        match event {
-            Event::BuildStarted { release, attempt, fence } => self.with(*release, |r| {
-                r.build_attempt = *attempt;
-                r.build = BuildState::Running { fence: *fence };
-                Ok(())
-            }),
-            Event::BuildRetried { release, attempt, .. } => self.with(*release, |r| {
-                r.build_attempt = *attempt;
-                r.build = BuildState::Waiting;
-                Ok(())
-            }),
-            Event::BuildFinished { release, outcome, .. } => {
-                self.with(*release, |r| r.end_build(outcome, at))
-            }
-            Event::TagSeen { release, commit, .. } => self.with(*release, |r| {
-                let there = commit.as_ref() == Some(&r.created.commit);
-                r.tag = if there { TagState::There } else { TagState::Moved(commit.clone()) };
-                Ok(())
-            }),
-            Event::PlaceFound { release, place } => self.with(*release, |r| {
-                r.place = Some(place.clone());
-                Ok(())
-            }),
-            other => Err(self.illegal(format!("{} is not about a build", other.kind()))),
-        }
-    }
-
-    fn apply_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        match event {
-            Event::StageOpened { release, stage, attempt, .. } => {
-                let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
-                self.with(*release, |r| {
-                    let runs = r.stages.entry(stage.clone()).or_default();
-                    if runs.last().is_some_and(|last| last.attempt >= *attempt || !last.state.is_terminal()) {
-                        return Err(format!("attempt {attempt} of {stage} before the last one ended"));
-                    }
-                    runs.push(run);
-                    Ok(())
-                })
-            }
-            Event::StageMoved { release, stage, to, transition, .. } => {
-                self.with(*release, |r| r.move_stage(event, at))?;
-                self.note_live(*release, stage, *transition, *to, at);
-                Ok(())
-            }
-            Event::OfferShown { release, stage, attempt, .. }
-            | Event::Approved { release, stage, attempt, .. }
-            | Event::ApprovalWithdrawn { release, stage, attempt, .. }
-            | Event::Overridden { release, stage, attempt, .. }
-            | Event::Promoted { release, stage, attempt, .. } => self.with(*release, |r| {
-                let run = r.run_mut(stage, *attempt)?;
-                run.take_note(event);
-                Ok(())
-            }),
-            other => Err(self.illegal(format!("{} is not about a stage", other.kind()))),
-        }
-    }
-
-    /// Keeps what runs where, and what a rollback may go to.
-    fn note_live(&mut self, no: ReleaseNo, stage: &StageName, by: Transition, to: StageState, at: Timestamp) {
-        match to {
-            StageState::Succeeded => {
-                self.live.insert(stage.clone(), Live::Release(no, at));
-                let history = self.history.entry(stage.clone()).or_default();
-                history.retain(|earlier| *earlier != no);
-                history.push(no);
-            }
-            StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
-                // What never started has changed nothing.
-                let started = !matches!(
-                    by,
-                    Transition::Cancel | Transition::AbandonRelease | Transition::AgentWaitExpired
-                );
-                if started {
-                    self.live.insert(stage.clone(), Live::Unknown(no));
-                }
-            }
-            StageState::Pending
-            | StageState::Queued
-            | StageState::Running
-            | StageState::Paused
-            | StageState::AwaitingSignoff
-            | StageState::Rejected
-            | StageState::RejectedAfterDeploy
-            | StageState::Superseded
-            | StageState::Cancelling
-            | StageState::Skipped
-            | StageState::SkippedUpstream
-            | StageState::RollingBack
-            | StageState::RolledBack => {}
-        }
-    }
-
     /// The release that is live in a stage, when that is known.
     pub fn live_in(&self, stage: &StageName) -> Option<&Arc<Release>> {
         match self.live.get(stage)? {
@@ -433,9 +198,46 @@ impl State {
         }
     }
 
-    /// Whether newer releases take the place of older waiting ones in this stage.
-    pub fn supersedes(&self, release: &Release, stage: &StageName) -> bool {
-        release.rule(stage).is_some_and(|s| s.queue == QueuePolicy::Latest)
+    /// The newest release of the same branch that has ever succeeded in the stage, when it is newer than this one:
+    /// an older one never starts over it, except as a rollback (invariant I7).
+    pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
+        self.done(stage).filter(|done| done.is_newer_than(release)).max_by_key(|done| done.order())
+    }
+
+    /// Whether stored bytes of the release were found changed: it stays vetoed for ever (THREATS T44).
+    pub fn tampered(&self, no: ReleaseNo) -> bool {
+        self.alarms.values().any(|a| a.release == Some(no) && a.code == DIGEST_MISMATCH)
+    }
+
+    /// Whether the commit of this release is in what runs in the stage, as far as anybody knows (SEMANTICS §2).
+    pub fn carries(&self, stage: &StageName, release: &Release) -> bool {
+        match self.live.get(stage) {
+            Some(Live::Release(no, _)) => self.release(*no).is_some_and(|live| live.contains(release)),
+            Some(Live::Unknown(_)) => self.done(stage).any(|done| done.contains(release)),
+            None => false,
+        }
+    }
+
+    /// The first release that brought the commit of this one to the stage, while the commit is live there.
+    pub fn shipped_in(&self, stage: &StageName, release: &Release) -> Option<&Arc<Release>> {
+        let first = self.done(stage).filter(|done| done.contains(release)).min_by_key(|done| done.order());
+        first.filter(|_| self.carries(stage, release))
+    }
+
+    /// Releases that succeeded in the stage, in the order in which they last did.
+    pub fn done(&self, stage: &StageName) -> impl Iterator<Item = &Arc<Release>> {
+        let history = self.history.get(stage).map(Vec::as_slice).unwrap_or_default();
+        history.iter().filter_map(|no| self.release(*no))
+    }
+
+    /// Releases that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed there and
+    /// do not run there now (SEMANTICS §8).
+    pub fn rollback_targets(&self, stage: &StageName) -> Vec<&Arc<Release>> {
+        let live = self.live_in(stage).map(|r| r.no());
+        let vetoed = |no: ReleaseNo| self.vetoes.contains_key(&(stage.clone(), no));
+        let mut all: Vec<_> = self.done(stage).filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
+        all.sort_by_key(|r| r.order());
+        all
     }
 
     /// Where the commands of a comment stand that was answered, for withdrawing approvals.
@@ -451,132 +253,4 @@ impl State {
             })
         })
     }
-}
-
-impl Release {
-    /// Whether something may still happen to it by itself.
-    pub fn is_open(&self) -> bool {
-        !self.state().is_over()
-            || self.stages.values().any(|runs| runs.last().is_some_and(|r| !r.state.is_terminal()))
-    }
-
-    fn end_build(&mut self, outcome: &BuildOutcome, at: Timestamp) -> Result<(), String> {
-        self.built_at = Some(at);
-        match outcome {
-            BuildOutcome::Sealed(artifacts) => {
-                self.digest = Some(release_digest(&self.created, artifacts));
-                self.artifacts.clone_from(artifacts);
-                self.build = BuildState::Sealed;
-                Ok(())
-            }
-            BuildOutcome::Failed(failure) => {
-                self.build = BuildState::Failed(Detail::Failed(failure.clone()));
-                Ok(())
-            }
-            BuildOutcome::Errored(reason) => {
-                self.build = BuildState::Failed(Detail::Reason(reason.clone()));
-                Ok(())
-            }
-            BuildOutcome::Passed => Err("a release is sealed, not just built".to_owned()),
-        }
-    }
-
-    fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
-        self.stages
-            .get_mut(stage)
-            .and_then(|runs| runs.last_mut())
-            .filter(|run| run.attempt == attempt)
-            .ok_or_else(|| format!("there is no attempt {attempt} in {stage}"))
-    }
-
-    fn move_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
-        let Event::StageMoved { stage, attempt, transition, to, detail, .. } = event else {
-            return Err("not a move".to_owned());
-        };
-        let run = self.run_mut(stage, *attempt)?;
-        if !legal(Some(run.state), *transition, *to) {
-            return Err(format!("{stage} cannot go from {:?} to {to:?} by {transition:?}", run.state));
-        }
-        run.state = *to;
-        run.moved_at = at;
-        run.detail = detail.clone();
-        match transition {
-            Transition::Admit => run.admissions = run.admissions.saturating_add(1),
-            Transition::LockAcquired => {
-                run.started_at = Some(at);
-                run.fence = if let Detail::Fence(fence) = detail { Some(*fence) } else { None };
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl StageRun {
-    fn opened(event: &Event, at: Timestamp) -> Option<Self> {
-        let Event::StageOpened { attempt, kind, by, not_before, .. } = event else { return None };
-        Some(Self {
-            attempt: *attempt,
-            kind: *kind,
-            state: StageState::Pending,
-            by: by.clone(),
-            opened_at: at,
-            not_before: *not_before,
-            moved_at: at,
-            detail: Detail::None,
-            admissions: 0,
-            fence: None,
-            started_at: None,
-            approvals: Vec::new(),
-            withdrawn: Vec::new(),
-            overrides: Vec::new(),
-            promoted: None,
-            offers: Vec::new(),
-        })
-    }
-
-    fn take_note(&mut self, event: &Event) {
-        match event {
-            Event::OfferShown { place, at, .. } => {
-                self.offers.push(Offer { place: place.clone(), at: *at });
-            }
-            Event::Approved { approval, .. } => {
-                self.approvals.retain(|a| a.standing.person.id != approval.standing.person.id);
-                self.approvals.push(crate::domain::event::Approval::clone(approval));
-            }
-            Event::ApprovalWithdrawn { person, why, .. } => self.withdraw(*person, *why),
-            Event::Overridden { check, by, reason, .. } => {
-                self.overrides.push(Override { check: *check, by: by.clone(), reason: reason.clone() });
-            }
-            Event::Promoted { by, .. } => self.promoted = Some(by.clone()),
-            _ => {}
-        }
-    }
-
-    fn withdraw(&mut self, person: crate::domain::name::UserId, why: Withdrawal) {
-        let (gone, kept) = std::mem::take(&mut self.approvals)
-            .into_iter()
-            .partition(|a: &crate::domain::event::Approval| a.standing.person.id == person);
-        self.approvals = kept;
-        let gone: Vec<_> = gone;
-        self.withdrawn.extend(gone.into_iter().map(|a| (a, why)));
-    }
-}
-
-/// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
-fn release_digest(created: &Created, artifacts: &[Sealed]) -> Digest {
-    use sha2::{Digest as _, Sha256};
-    let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
-    sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
-    let artifacts: Vec<serde_json::Value> = sorted
-        .iter()
-        .map(|a| serde_json::json!({"alias": a.alias, "sha256": a.digest.hex(), "size": a.size}))
-        .collect();
-    let document = serde_json::json!({
-        "artifacts": artifacts,
-        "components": [created.commit],
-        "manifest_sha": created.manifest.hex(),
-    });
-    let sum = hex::encode(Sha256::digest(document.to_string()));
-    Digest::of_hex(&sum).unwrap_or_else(|_| created.manifest.clone())
 }

@@ -49,20 +49,18 @@ pub fn stage_status(state: &State, release: &Release, stage: &Stage, now: Timest
 /// What a check run shows besides: that it is neutral, or a button.
 fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Option<effect::Detail> {
     let run = release.run(&stage.name)?;
-    match run.state {
-        StageState::Superseded => Some(effect::Detail::Superseded),
-        StageState::Pending => {
-            let asks = verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
-            asks.then(|| {
-                effect::Detail::Offer(Offering {
-                    release: release.no(),
-                    stage: stage.name.clone(),
-                    attempt: run.attempt,
-                })
-            })
-        }
-        _ => None,
+    if run.state == StageState::Superseded {
+        return Some(effect::Detail::Superseded);
     }
+    let asks = run.state == StageState::Pending
+        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+    asks.then(|| {
+        effect::Detail::Offer(Offering {
+            release: release.no(),
+            stage: stage.name.clone(),
+            attempt: run.attempt,
+        })
+    })
 }
 
 fn unopened(release: &Release) -> (StatusState, String) {
@@ -95,7 +93,7 @@ fn run_status(
         StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
-        StageState::Succeeded => (StatusState::Success, succeeded(release, run)),
+        StageState::Succeeded => succeeded(state, release, (stage, run)),
         StageState::Skipped if stage.duty == Duty::Optional => {
             (StatusState::Success, "Skipped: optional".to_owned())
         }
@@ -115,28 +113,46 @@ fn run_status(
     }
 }
 
-fn succeeded(release: &Release, run: &StageRun) -> String {
+/// Green only as long as the commit is live: a release that was rolled away from is not (SEMANTICS §2).
+fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
+    if !state.carries(&stage.name, release) {
+        let back =
+            state.live_in(&stage.name).map_or_else(String::new, |l| format!(" to {}", l.created.version));
+        return (
+            StatusState::Failure,
+            format!("{} was live, then rolled back{back}", release.created.version),
+        );
+    }
     let took = match run.detail {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
-        _ => String::new(),
+        Detail::None
+        | Detail::Fence(_)
+        | Detail::Failed(_)
+        | Detail::Reason(_)
+        | Detail::By { .. }
+        | Detail::Newer(_) => String::new(),
     };
     let overridden =
         run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
-    let back = if run.kind == RunKind::Rollback { " (rolled back to)" } else { "" };
-    format!("{} is live{back}{took}{}", release.created.version, overridden.collect::<String>())
+    // Not "is live": the words stay true, and need not be sent again, when a newer release takes its place.
+    let back = if run.kind == RunKind::Rollback { " again, by a rollback," } else { "" };
+    let text = format!("{} went live{back}{took}{}", release.created.version, overridden.collect::<String>());
+    (StatusState::Success, text)
 }
 
 /// A superseded stage follows its commit: green once a release that contains it is live there (SEMANTICS §2).
 fn superseded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
-    let shipped = state.history.get(&stage.name).and_then(|history| {
-        history.iter().filter_map(|no| state.release(*no)).find(|r| r.order() > release.order())
-    });
-    if let Some(newer) = shipped {
+    if let Some(newer) = state.shipped_in(&stage.name, release) {
         return (StatusState::Success, format!("Shipped in {}", newer.created.version));
     }
     let newer = match run.detail {
         Detail::Newer(no) => state.version_of(no),
-        _ => "a newer release".to_owned(),
+        Detail::None
+        | Detail::Fence(_)
+        | Detail::Failed(_)
+        | Detail::Reason(_)
+        | Detail::By { .. }
+        | Detail::Took(_) => "a newer release".to_owned(),
     };
     (StatusState::Pending, format!("Superseded by {newer}, which includes this commit"))
 }
@@ -294,13 +310,25 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
 fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<String> {
     match release.run(stage) {
         Some(run) if run.state == StageState::Pending => {}
+        Some(run) if run.state == StageState::SkippedUpstream => {
+            let failed = release.stages.keys().filter(|before| {
+                let state = release.state_in(before);
+                state.is_some_and(|s| s.is_bad_end() && s != StageState::SkippedUpstream)
+                    && release.rule(before).is_some_and(|s| s.duty == Duty::Mandatory)
+            });
+            return failed.map(retry_line).collect();
+        }
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
-            return vec![format!("somebody with write comments {}", inline_code(&format!("/retry {stage}")))];
+            return vec![retry_line(stage)];
         }
         _ => return Vec::new(),
     }
     let Some(rule) = release.rule(stage) else { return Vec::new() };
     verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()
+}
+
+fn retry_line(stage: &StageName) -> String {
+    format!("somebody with write comments {}", inline_code(&format!("/retry {stage}")))
 }
 
 /// `/status`: where the releases are.

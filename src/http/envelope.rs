@@ -86,26 +86,24 @@ fn dress(headers: &mut HeaderMap, id: &str, method: &Method) {
 /// Gives a refusal its words and logs what is behind it, once.
 fn spoken(fault: &Fault, id: &str, page: bool, bare: Response) -> Response {
     if let Some(inside) = &fault.inside {
-        match fault.why {
-            Why::Bug => tracing::error!(code = fault.why.code(), error = %inside, "a request failed"),
-            _ if fault.why.status().is_server_error() => {
-                tracing::warn!(code = fault.why.code(), error = %inside, "a request could not be served");
-            }
-            _ => tracing::info!(code = fault.why.code(), error = %inside, "a request was refused"),
+        let code = fault.why.code();
+        if fault.why == Why::Bug {
+            tracing::error!(code, error = %inside, "a request failed");
+        } else if fault.why.status().is_server_error() {
+            tracing::warn!(code, error = %inside, "a request could not be served");
+        } else {
+            tracing::info!(code, error = %inside, "a request was refused");
         }
     }
     let message = fault.said.as_deref().unwrap_or_else(|| fault.why.text());
     let (mut parts, _) = bare.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     let shown = page.then(|| FaultPage::new(fault.why, message, id).render().ok()).flatten();
-    let (kind, body) = match shown {
-        Some(html) => ("text/html; charset=utf-8", html),
-        None => {
-            let json = serde_json::json!({
-                "error": { "code": fault.why.code(), "message": message, "request": id }
-            });
-            ("application/json", json.to_string())
-        }
+    let (kind, body) = if let Some(html) = shown {
+        ("text/html; charset=utf-8", html)
+    } else {
+        let error = serde_json::json!({ "code": fault.why.code(), "message": message, "request": id });
+        ("application/json", serde_json::json!({ "error": error }).to_string())
     };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Response::from_parts(parts, body.into())

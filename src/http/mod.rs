@@ -114,6 +114,15 @@ pub struct Parts {
     pub shutdown: CancellationToken,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("access", &self.access)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     parts: Parts,
     budget: Budget,
@@ -251,6 +260,11 @@ fn table() -> Vec<Route> {
         route("POST", "/api/comments", ACT, post(api::comment)),
         route("POST", "/api/ask", ACT, post(api::ask)),
     ]
+}
+
+/// Method, path and needs of every address, for the documentation and for whoever checks it.
+pub fn addresses() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
+    table().into_iter().map(|route| (route.method, route.path, route.needs))
 }
 
 /// The router, ready for [`serve::serve`] or for one request of a test.

@@ -38,7 +38,6 @@ struct Times(Timestamp);
 
 impl Times {
     /// A `<time>` with the exact moment behind a few words.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
     fn ago(&self, at: impl std::borrow::Borrow<Timestamp>) -> Safe<String> {
         let at = *at.borrow();
         let words = if at > self.0 {

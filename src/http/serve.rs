@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,11 +26,33 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::http::Limits;
+use crate::trouble::{Outcome, Trouble};
 
 /// Wait after an accept that failed for want of something (files, memory), which no retry at once will bring.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes hyper may hold of a connection's head: enough for every header GitHub and browsers send.
 const HEAD: usize = 64 << 10;
+
+/// Connections that may wait to be accepted. `TcpListener::bind` asks for 128, and past that a burst is answered with
+/// resets: a webhook lost for good, since GitHub does not send it again.
+const BACKLOG: u32 = 4096;
+
+/// Listens on an address with room for a burst of connections.
+pub fn listen(at: SocketAddr) -> Outcome<TcpListener> {
+    let open = || {
+        let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart need not wait for the last connections of the process before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(at)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|e: io::Error| {
+        Trouble::refused(format!(
+            "listen on `{at}`: see who has it with `ss -ltnp`, or choose another address"
+        ))
+        .because(e)
+    })
+}
 
 /// Who is on the other end of a connection; put beside every request.
 #[derive(Debug, Clone, Copy)]

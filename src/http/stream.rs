@@ -111,7 +111,7 @@ impl Live {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(trouble) => {
-                    tracing::debug!(error = trouble.chain(), "a stream could not be continued yet")
+                    tracing::debug!(error = trouble.chain(), "a stream could not be continued yet");
                 }
             }
             tokio::select! {

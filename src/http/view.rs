@@ -338,6 +338,7 @@ pub struct EventLine {
     pub text: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.rfc3339())
 }
@@ -464,7 +465,7 @@ pub fn plain_line(text: &str) -> String {
 pub(super) fn spans(text: impl AsRef<str>) -> Vec<(bool, String)> {
     let text = plain_line(text.as_ref());
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         // One backtick is without its partner: nothing is code.
         return vec![(false, text)];
     }

@@ -97,7 +97,12 @@ async fn receive(source: &'static str, state: State, headers: HeaderMap, body: B
             );
             Fault::new(Why::Conflict).into_response()
         }
-        Err(fault) => fault.into_response(),
+        Err(fault) => {
+            if fault.why == Why::Unsigned {
+                tracing::warn!(source, "a webhook without a right signature was refused");
+            }
+            fault.into_response()
+        }
     }
 }
 

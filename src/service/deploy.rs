@@ -81,7 +81,7 @@ impl Service {
         let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
         let teams: BTreeSet<TeamName> = rule
             .iter()
-            .flat_map(|rule| approvers(rule))
+            .flat_map(approvers)
             .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
             .collect();
         for approval in &run.approvals {
@@ -234,6 +234,7 @@ impl Service {
     }
 }
 
+/// What a stage's commands are told about the release, by name.
 fn stage_environment(
     id: &PipelineId,
     (release, stage): (&Release, &Stage),

@@ -10,7 +10,7 @@ use crate::domain::event::Withdrawal;
 use crate::domain::glob::selects;
 use crate::domain::manifest::Loaded;
 use crate::domain::markdown::status_line;
-use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, RepoId, ThreadId};
+use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
 use crate::domain::person::Person;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::state::State;
@@ -226,8 +226,7 @@ impl Service {
                     repository,
                     (after, branch),
                     (pipeline.name.clone(), &loaded),
-                    (push, None),
-                    heard,
+                    (push, None, heard),
                 )
                 .await?;
                 started = started.saturating_add(1);
@@ -280,9 +279,8 @@ impl Service {
         &self,
         repository: &Repository,
         at: (&CommitSha, &RefName),
-        (name, loaded): (crate::domain::name::PipelineName, &Loaded),
-        (push, tag): (&Push, Option<&RefName>),
-        heard: &Heard<'_>,
+        (name, loaded): (PipelineName, &Loaded),
+        (push, tag, heard): (&Push, Option<&RefName>, &Heard<'_>),
     ) -> Outcome<()> {
         let id = PipelineId { repo: repository.id.clone(), name };
         let state = self.journal().load(&id).await?;
@@ -325,7 +323,7 @@ impl Service {
         };
         for pipeline in loaded.pipelines.iter().filter(|p| selects_tag(&p.triggers.tags, tag)) {
             let at = (&commit, &repository.default_branch);
-            self.start(repository, at, (pipeline.name.clone(), &loaded), (push, Some(tag)), heard).await?;
+            self.start(repository, at, (pipeline.name.clone(), &loaded), (push, Some(tag), heard)).await?;
         }
         Ok(Taken::default())
     }

@@ -146,7 +146,7 @@ impl Journal {
         let rows = rows(&state, 0, now);
         let count = rows.len();
         let effects = owed(&state, plan(&state, now), now)?;
-        self.store.commit(Step { rows, effects, ..Step::default() }).await?;
+        self.store.commit(Step { effects, rows, ..Step::default() }).await?;
         Ok(count)
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::command::{Ask, StageRef};
 use crate::domain::decide::{Command, Spoken};
 use crate::domain::effect::{Effect, Place, Reaction};
+use crate::domain::event::Event;
 use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, RepoId, StageName};
 use crate::domain::person::{Person, Standing};
@@ -72,9 +73,9 @@ impl Service {
         }
         let commands = match parse(Some(&now.body), None) {
             Parsed::Nothing { hint: None } => return Ok(Taken::ignored("no command in it")),
-            Parsed::Nothing { hint: Some(_) } => return self.misheard(repo, &said, NOT_AT_TOP, cause),
+            Parsed::Nothing { hint: Some(_) } => return misheard(repo, &said, NOT_AT_TOP, cause),
             Parsed::Refused(error) => {
-                return self.misheard(repo, &said, &format!("❓ {error}"), cause);
+                return misheard(repo, &said, &format!("❓ {error}"), cause);
             }
             Parsed::Commands(commands) => commands,
         };
@@ -96,12 +97,6 @@ impl Service {
             }
         }
         Ok(taken)
-    }
-
-    fn misheard(&self, repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
-        tracing::info!(%repo, cause, "a comment that could not be read as a command");
-        let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
-        Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
     }
 
     /// Gives what was said to the pipelines it is for; the answer is text when no pipeline can be found.
@@ -204,17 +199,22 @@ impl Service {
             let heard = Heard { cause: "api", actor: person.login.to_string() };
             let command = Command::Speak(Box::new(spoken));
             match self.journal().decide(id, &command, heard.around()).await? {
-                Ok(decided) => answers.extend(decided.events.iter().filter_map(|event| match event {
-                    crate::domain::event::Event::Heard(heard) => {
-                        Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
-                    }
-                    _ => None,
+                Ok(decided) => answers.extend(decided.events.iter().filter_map(|event| {
+                    let Event::Heard(heard) = event else { return None };
+                    Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
                 })),
                 Err(refusal) => return Ok(Err(refusal.to_string())),
             }
         }
         Ok(Ok(answers))
     }
+}
+
+/// Answers what could not be read, and does nothing else.
+fn misheard(repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
+    tracing::info!(%repo, cause, "a comment that could not be read as a command");
+    let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
+    Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
 }
 
 /// The pipelines a command is for: the one it names, else those that have the stage, else the one spoken about here.

@@ -9,6 +9,7 @@ use crate::domain::decide::Command;
 use crate::domain::name::RepoId;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::fact::Reference;
+use crate::git::repo::Mirror;
 use crate::service::Service;
 use crate::service::intake::{Heard, head_cursor};
 use crate::trouble::Outcome;
@@ -112,7 +113,7 @@ impl Service {
     async fn reread_tags(&self, repo: &RepoId, heard: &Heard<'_>) -> Outcome<()> {
         use crate::domain::decide::Learned;
         use crate::domain::release::TagState;
-        let tags = self.mirror(repo, |mirror| mirror.tags()).await?;
+        let tags = self.mirror(repo, Mirror::tags).await?;
         for state in self.pipelines_of(repo).await? {
             for release in state.releases.values().filter(|r| r.tag == TagState::There) {
                 let name = release.created.version.to_string();

@@ -77,12 +77,11 @@ impl Service {
     async fn find_place(&self, lease: &Lease, release: ReleaseNo, commit: &CommitSha, title: &str) -> Worked {
         let id = lease.pipeline()?;
         let host = self.host(&id.repo)?;
-        let place = match host.merged_pull_request(&id.repo, commit).await? {
-            Some(pull) => Place::Thread(pull.number),
-            None => {
-                let marker = format!("tracking:{id}:{release}");
-                host.tracking_place(&id.repo, commit, title, &marker).await?
-            }
+        let place = if let Some(pull) = host.merged_pull_request(&id.repo, commit).await? {
+            Place::Thread(pull.number)
+        } else {
+            let marker = format!("tracking:{id}:{release}");
+            host.tracking_place(&id.repo, commit, title, &marker).await?
         };
         self.learn(lease, &id, &Command::Learn(Learned::Place { release, place })).await
     }

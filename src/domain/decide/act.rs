@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use crate::domain::command::{Check, ReleaseRef, StageRef, Verb};
-use crate::domain::decide::speak::{Told, needs};
+use crate::domain::decide::resolve::spoken_here;
+use crate::domain::decide::speak::{Told, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{Event, Overridable, RunKind};
+use crate::domain::event::{Approval, Event, Overridable, RunKind};
 use crate::domain::gate::{Blocker, verdict};
+use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
-use crate::domain::release::{BuildState, Release, StageState, Transition};
+use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
+use crate::domain::state::Live;
 use crate::domain::view;
 
 /// What `/retry` calls the build, which is not a stage; manifests may not name a stage so.
@@ -21,10 +24,14 @@ impl Draft {
         let stage = self.stage(Verb::Promote, stage)?;
         needs(spoken, Some(&stage), Role::Write)?;
         let release = self.for_action(spoken, &stage, |run| run.state.waits())?;
-        let Some(run) = release.run(&stage).filter(|run| run.state.waits()) else {
+        let outrun = self.state.outrun_by(&release, &stage).is_some();
+        let can_start = |run: &&StageRun| run.state.waits() && (!outrun || run.kind == RunKind::Rollback);
+        let Some(run) = release.run(&stage).filter(can_start) else {
             return Err(self.cannot_start(Verb::Promote, &release, &stage));
         };
-        if run.promoted.is_none() {
+        // A promotion from before a rollback does not pass the hold that the rollback left.
+        let since = self.state.hold_on(&stage).filter(|hold| hold.by.is_none()).map(|hold| hold.since);
+        if run.promoted_at.is_none_or(|at| since.is_some_and(|since| at < since)) {
             self.add(Event::Promoted {
                 release: release.no(),
                 stage,
@@ -46,13 +53,25 @@ impl Draft {
         let Some(run) = release.run(&stage).filter(|run| run.state.is_terminal()) else {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         };
-        let newer = self.state.live_in(&stage).filter(|live| live.order() > release.order());
-        if run.state == StageState::Superseded || (newer.is_some() && run.kind != RunKind::Rollback) {
+        let outrun = self.state.outrun_by(&release, &stage).is_some() && run.kind != RunKind::Rollback;
+        if let Some(reason) = self.state.vetoes.get(&(stage.clone(), release.no())) {
+            let lift = if self.state.tampered(release.no()) {
+                "Nothing lifts that.".to_owned()
+            } else {
+                format!("`/unhold {stage}` lifts that.")
+            };
+            let instead = format!("{} is vetoed there: {}. {lift}", release.created.version, escape(reason));
+            return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
+        }
+        let again = run.state.is_bad_end()
+            && !matches!(run.state, StageState::Superseded | StageState::SkippedUpstream);
+        if outrun || !again {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         }
         let kind = if run.kind == RunKind::Rollback { RunKind::Rollback } else { RunKind::Redeploy };
         let by = Some(spoken.standing.person.clone());
         self.open_again(release.no(), &stage, kind, (by, None))?;
+        self.carry_on(release.no(), &stage, run)?;
         self.reopen_below(release.no(), &stage)?;
         Ok(Told::started())
     }
@@ -60,9 +79,10 @@ impl Draft {
     /// Stages that were skipped because this one failed wait for it again.
     fn reopen_below(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         for below in self.downstream(no, stage)? {
-            let skipped = self.release(no)?.state_in(&below) == Some(StageState::SkippedUpstream);
-            if skipped {
+            let last = self.run(no, &below)?;
+            if last.state == StageState::SkippedUpstream {
                 self.open_again(no, &below, RunKind::Deploy, (None, None))?;
+                self.carry_on(no, &below, &last)?;
             }
         }
         Ok(())
@@ -70,9 +90,10 @@ impl Draft {
 
     fn retry_build(&mut self, spoken: &Spoken, build: &StageName) -> Result<Told, Refusal> {
         needs(spoken, Some(build), Role::Write)?;
-        let failed = |r: &&Arc<Release>| matches!(r.build, BuildState::Failed(_));
-        let all = self.state.in_order();
-        let Some(release) = all.into_iter().rev().find(failed).cloned() else {
+        let mut failed = self.state.in_order();
+        failed.retain(|r| matches!(r.build, BuildState::Failed(_)));
+        let here = failed.iter().rfind(|r| spoken_here(r, spoken));
+        let Some(release) = here.or(failed.last()).map(|r| Arc::clone(r)) else {
             let instead = "No build has failed.".to_owned();
             return Err(Refusal::Nothing { verb: Verb::Retry, stage: build.clone(), instead });
         };
@@ -91,7 +112,7 @@ impl Draft {
             None => self.for_action(spoken, &stage, |run| run.state.waits())?,
         };
         let state = release.state_in(&stage);
-        let by = self.by(spoken, None);
+        let by = by(spoken, None);
         let to = match state {
             Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => {
                 StageState::Cancelled
@@ -113,16 +134,19 @@ impl Draft {
         let target = match wanted {
             Some(wanted) => {
                 let release = self.named(wanted, Verb::Rollback, stage)?;
-                let good = self.rollback_targets(stage).iter().any(|r| r.no() == release.no());
+                let good = self.state.rollback_targets(stage).iter().any(|r| r.no() == release.no());
                 let wanted = Some(wanted.to_string());
                 if good { release } else { return Err(Refusal::NoRollback { stage: stage.clone(), wanted }) }
             }
             None => self
+                .state
                 .rollback_targets(stage)
-                .pop()
+                .into_iter()
+                .rfind(|r| self.live_order(stage).is_none_or(|order| r.order() < order))
+                .cloned()
                 .ok_or_else(|| Refusal::NoRollback { stage: stage.clone(), wanted: None })?,
         };
-        self.must_be_approver(spoken, &target, stage)?;
+        must_be_approver(spoken, &target, stage)?;
         if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
             return Err(self.cannot_start(Verb::Rollback, &target, stage));
         }
@@ -132,24 +156,8 @@ impl Draft {
         Ok(Told::started())
     }
 
-    /// Releases that succeeded in the stage, without the one that runs there and the vetoed, oldest first.
-    fn rollback_targets(&self, stage: &StageName) -> Vec<Arc<Release>> {
-        let live = self.state.live_in(stage).map(|r| r.no());
-        let history = self.state.history.get(stage).map(Vec::as_slice).unwrap_or_default();
-        let limit = self.live_order(stage);
-        let mut all: Vec<Arc<Release>> = history
-            .iter()
-            .filter(|no| Some(**no) != live && !self.state.vetoes.contains_key(&(stage.clone(), **no)))
-            .filter_map(|no| self.state.release(*no).cloned())
-            .filter(|r| limit.is_none_or(|order| r.order() < order))
-            .collect();
-        all.sort_by_key(|r| r.order());
-        all
-    }
-
     /// Where what runs in the stage, or was last tried there, stands in the order of commits.
     fn live_order(&self, stage: &StageName) -> Option<(u64, ReleaseNo)> {
-        use crate::domain::state::Live;
         match self.state.live.get(stage)? {
             Live::Release(no, _) | Live::Unknown(no) => self.state.release(*no).map(|r| r.order()),
         }
@@ -162,7 +170,6 @@ impl Draft {
         target: &Release,
         stage: &StageName,
     ) -> Result<(), Refusal> {
-        use crate::domain::event::Approval;
         let release = self.release(target.no())?;
         let Some((run, digest)) = release.run(stage).zip(release.digest.clone()) else { return Ok(()) };
         self.add(Event::Approved {
@@ -194,7 +201,10 @@ impl Draft {
             Check::Soak => (Overridable::Soak, Blocker::Soak),
             Check::Deps => (Overridable::Deps, Blocker::Deps),
         };
-        let release = self.for_action(spoken, stage, |run| run.state == StageState::Pending)?;
+        let release = match self.for_action(spoken, stage, |run| run.state == StageState::Pending) {
+            Err(Refusal::Nothing { .. }) if check == Overridable::Deps => self.unskip(spoken, stage)?,
+            found => found?,
+        };
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         let in_the_way =
             verdict(&self.state, &release, rule, self.now).blockers().any(|l| l.blocker == blocker);
@@ -211,6 +221,19 @@ impl Draft {
             reason: reason.to_owned(),
         })?;
         Ok(Told::text(view::override_line(&release, stage, check, (&spoken.standing.person, reason))))
+    }
+
+    /// A stage that was skipped because one before it did not succeed waits again, for the override that follows.
+    fn unskip(&mut self, spoken: &Spoken, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+        let release = self.for_action(spoken, stage, |run| run.state == StageState::SkippedUpstream)?;
+        if release.state_in(stage) != Some(StageState::SkippedUpstream) {
+            return Err(self.cannot_start(Verb::Override, &release, stage));
+        }
+        let by = Some(spoken.standing.person.clone());
+        let last = self.run(release.no(), stage)?;
+        self.open_again(release.no(), stage, RunKind::Deploy, (by, None))?;
+        self.carry_on(release.no(), stage, &last)?;
+        self.release(release.no())
     }
 
     pub(super) fn preview(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
@@ -231,10 +254,5 @@ impl Draft {
         let stage = stage.map(|s| self.stage(Verb::Status, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Read)?;
         Ok(Told::text(view::status_markdown(&self.state, stage.as_ref(), self.now)))
-    }
-
-    /// A release whose bytes were found changed stays vetoed for ever.
-    pub(super) fn tampered(&self, no: ReleaseNo) -> bool {
-        self.state.alarms.values().any(|a| a.release == Some(no) && a.code == "digest_mismatch")
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::domain::approval::rule_for;
+use crate::domain::approval::{rule_for, tally};
 use crate::domain::decide::Draft;
-use crate::domain::event::{Detail, Event, RunKind, Withdrawal};
+use crate::domain::event::{Detail, Event, Overridable, RunKind, Withdrawal};
 use crate::domain::gate::{Blocker, Verdict, verdict, waits_since};
 use crate::domain::name::{ReleaseNo, StageName};
-use crate::domain::pipeline::Duty;
+use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
 use crate::domain::refusal::Refusal;
-use crate::domain::release::{Release, StageState, Transition};
+use crate::domain::release::{Release, StageRun, StageState, Transition};
 
 /// Rounds until everything has settled; each round moves at least one stage one step further, so a pipeline of
 /// more stages than this would merely need another wake-up.
@@ -21,6 +21,7 @@ impl Draft {
             let before = self.events.len();
             let waiting = self.waiting();
             self.expire(&waiting)?;
+            self.give_back(&waiting)?;
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
             self.admit(&waiting)?;
@@ -73,8 +74,8 @@ impl Draft {
             }
             let verdict = verdict(&self.state, &release, rule, self.now);
             let waits_for_people = verdict.blockers().any(|l| l.blocker == Blocker::Approval)
-                && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold]);
-            let since = waits_since(&release, rule, run);
+                && verdict.blocked_only_by(&[Blocker::Approval]);
+            let since = waits_since(&self.state, &release, rule, run);
             if waits_for_people && since.plus(approval.timeout) <= self.now {
                 let reason = format!("nobody approved within {}", approval.timeout);
                 let by = (Transition::Reject, StageState::Rejected);
@@ -84,9 +85,20 @@ impl Draft {
         Ok(())
     }
 
+    /// What is queued and no longer may start waits again: a hold, a veto, an approval taken back (SEMANTICS §2).
+    fn give_back(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
+        for (no, stage) in waiting {
+            let Some(release) = self.still(*no, stage, StageState::Queued) else { continue };
+            if self.verdict(&release, stage).is_some_and(|v| !v.open()) {
+                let by = (Transition::BlockersReturned, StageState::Pending);
+                self.move_stage(*no, stage, by, Detail::None)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What can no longer be reached is skipped, until a retry above opens it again.
     fn skip(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
-        use crate::domain::event::Overridable;
         for (no, stage) in waiting {
             let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
             let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
@@ -102,16 +114,13 @@ impl Draft {
                 (StageState::Superseded, Detail::Newer(newer)) => Some(*newer),
                 _ => None,
             });
-            match newer {
-                Some(newer) => {
-                    let by = (Transition::NewerEligible, StageState::Superseded);
-                    self.move_stage(*no, stage, by, Detail::Newer(newer))?;
-                }
-                None => {
-                    let by = (Transition::DepsBlockedForever, StageState::SkippedUpstream);
-                    self.move_stage(*no, stage, by, Detail::Reason(format!("{dead} did not succeed")))?;
-                }
-            }
+            let (by, detail) = if let Some(newer) = newer {
+                ((Transition::NewerEligible, StageState::Superseded), Detail::Newer(newer))
+            } else {
+                let reason = Detail::Reason(format!("{dead} did not succeed"));
+                ((Transition::DepsBlockedForever, StageState::SkippedUpstream), reason)
+            };
+            self.move_stage(*no, stage, by, detail)?;
         }
         Ok(())
     }
@@ -120,46 +129,48 @@ impl Draft {
     fn supersede(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
         for (no, stage) in waiting {
             let Some(older) = self.state.release(*no).cloned() else { continue };
-            let waits = older.state_in(stage).is_some_and(StageState::waits);
-            if !waits || !self.state.supersedes(&older, stage) || self.is_protected(&older, stage) {
+            let Some((rule, run)) = older.rule(stage).zip(older.run(stage)) else { continue };
+            if !run.state.waits() || run.kind == RunKind::Rollback {
                 continue;
             }
-            let Some(newer) = self.newest_eligible_after(&older, stage) else { continue };
+            // What a newer release has been through before it can never start (I7), whatever the queue says.
+            let newer = match self.state.outrun_by(&older, stage) {
+                Some(done) => Some(done.no()),
+                None if run.kind == RunKind::Deploy
+                    && rule.queue == QueuePolicy::Latest
+                    && !self.is_protected(&older, rule, run) =>
+                {
+                    self.newest_eligible_after(&older, stage)
+                }
+                None => None,
+            };
+            let Some(newer) = newer else { continue };
             let by = (Transition::NewerEligible, StageState::Superseded);
             self.move_stage(*no, stage, by, Detail::Newer(newer))?;
         }
         Ok(())
     }
 
-    /// Fully approved, held, started by hand, or not an ordinary deploy (SEMANTICS §4).
-    fn is_protected(&self, release: &Release, stage: &StageName) -> bool {
-        let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { return true };
-        let older_than_live = self.state.live_in(stage).is_some_and(|live| live.order() > release.order());
-        if run.kind == RunKind::Deploy && older_than_live {
-            return false;
-        }
-        let approved = rule_for(rule, run.kind)
-            .is_some_and(|r| crate::domain::approval::tally(&r, release, run, self.now).complete());
-        run.kind != RunKind::Deploy
-            || approved
-            || run.promoted.is_some()
-            || self.state.hold_on(stage).is_some()
+    /// Fully approved, held or started by hand (SEMANTICS §4).
+    fn is_protected(&self, release: &Release, rule: &Stage, run: &StageRun) -> bool {
+        let approved = rule_for(rule, run.kind).is_some_and(|r| tally(&r, release, run, self.now).complete());
+        approved || run.promoted.is_some() || self.state.hold_on(&rule.name).is_some()
     }
 
-    /// The newest release that has everything but people's consent in this stage, or has been there already.
+    /// The newest release whose stages before are done and soaked, or that has been let in already.
     fn newest_eligible_after(&self, older: &Release, stage: &StageName) -> Option<ReleaseNo> {
+        const NOT_YET: &[Blocker] =
+            &[Blocker::Build, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
         self.state
             .releases
             .values()
-            .filter(|r| r.order() > older.order())
-            .filter(|r| match r.state_in(stage) {
-                Some(StageState::Succeeded) => true,
-                Some(state) if state.occupies() => true,
-                Some(StageState::Queued) => true,
+            .filter(|r| r.is_newer_than(older))
+            .filter(|r| match r.run(stage).map(|run| run.state) {
                 Some(StageState::Pending) => self
                     .verdict(r, stage)
-                    .is_some_and(|v| v.blocked_only_by(&[Blocker::Approval, Blocker::Hold])),
-                Some(_) | None => false,
+                    .is_some_and(|v| v.blockers().all(|line| !NOT_YET.contains(&line.blocker))),
+                Some(state) => state == StageState::Queued || state.occupies(),
+                None => false,
             })
             .max_by_key(|r| r.order())
             .map(|r| r.no())

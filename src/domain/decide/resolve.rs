@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::command::{ReleaseRef, StageRef, Verb};
+use crate::domain::command::{Move, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::effect::Place;
 use crate::domain::name::StageName;
@@ -144,8 +144,8 @@ impl Draft {
         }
     }
 
-    /// The release any other verb means: the one spoken about here, or the only one, or the newest that fits when
-    /// the verb names no release.
+    /// The release any other verb means: the one spoken about here; elsewhere the only one that fits, or the newest
+    /// for verbs that only look or cannot name a release.
     pub(super) fn for_action(
         &self,
         spoken: &Spoken,
@@ -158,8 +158,19 @@ impl Draft {
         }
         let all = self.with_run(stage, fits);
         let here: Vec<_> = all.iter().filter(|r| spoken_here(r, spoken)).cloned().collect();
-        let found = if here.is_empty() { all } else { here };
-        found.last().cloned().ok_or_else(|| Refusal::Nothing {
+        if let Some(newest) = here.last() {
+            return Ok(Arc::clone(newest));
+        }
+        let moves = verb.row().moves != Move::Look;
+        let about = self.with_run(stage, |_| true).into_iter().rfind(|r| spoken_here(r, spoken));
+        if let Some(about) = about.filter(|_| moves) {
+            // Somebody who speaks about one release does not mean another.
+            return Err(self.cannot_start(verb, &about, stage));
+        }
+        if moves && verb.row().usage.contains("[release]") {
+            return self.only(all, verb, stage);
+        }
+        all.last().cloned().ok_or_else(|| Refusal::Nothing {
             verb,
             stage: stage.clone(),
             instead: self.stage_line(stage),
@@ -200,7 +211,8 @@ impl Draft {
     }
 }
 
-fn spoken_here(release: &Release, spoken: &Spoken) -> bool {
+/// Whether the comment stands where the release is spoken about.
+pub(super) fn spoken_here(release: &Release, spoken: &Spoken) -> bool {
     match &spoken.place {
         None => false,
         Some(Place::Commit(commit)) => release.created.commit == *commit,
@@ -208,7 +220,7 @@ fn spoken_here(release: &Release, spoken: &Spoken) -> bool {
     }
 }
 
-pub(super) fn name(release: &Release) -> Named {
+fn name(release: &Release) -> Named {
     (release.created.version.to_string(), release.created.commit.short().to_owned())
 }
 

@@ -4,12 +4,12 @@ use crate::domain::approval::{approvers, default_rule, entitled, rule_for, stage
 use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::effect::Reaction;
-use crate::domain::event::{Approval, Detail, Event, Heard, Withdrawal};
+use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Withdrawal};
 use crate::domain::name::StageName;
 use crate::domain::person::Account;
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
-use crate::domain::release::{Release, StageState, Transition};
+use crate::domain::release::{Release, StageRun, StageState, Transition};
 use crate::domain::time::Span;
 use crate::domain::view;
 
@@ -43,6 +43,11 @@ impl Told {
 impl Draft {
     /// Carries a command out, or records why not; both are on the record with who said what.
     pub(super) fn hear(&mut self, spoken: &Spoken) -> Result<(), Refusal> {
+        let line = spoken.comment.as_ref().map(|comment| (comment.clone(), spoken.line.clone()));
+        if line.is_some_and(|line| self.state.heard.contains(&line)) {
+            // Hosts deliver a comment more than once (THREATS T7).
+            return Ok(());
+        }
         let (code, told) = match self.carry_out(spoken) {
             Ok(told) => ("ok", told),
             Err(bug @ (Refusal::Illegal(_) | Refusal::Missing(_) | Refusal::Full)) => return Err(bug),
@@ -77,10 +82,10 @@ impl Draft {
         let weak = spoken.standing.role < Role::Write;
         let told = self.state.answers.values().any(|(at, h)| {
             self.now.since(*at) < RIGHTS_WINDOW
-                && h.code != "ok"
                 && h.place == spoken.place
                 && h.by.as_ref().is_some_and(|p| p.id == spoken.standing.person.id)
                 && h.reply.is_some()
+                && if weak { h.code != "ok" } else { h.code == refusal.code() }
         });
         !(told && (weak || refusal.is_about_rights()))
     }
@@ -132,7 +137,9 @@ impl Draft {
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let Some(run) = release.run(stage).filter(|run| run.state.waits()) else {
+        let outrun = self.state.outrun_by(&release, stage).is_some();
+        let can_start = |run: &&StageRun| run.state.waits() && (!outrun || run.kind == RunKind::Rollback);
+        let Some(run) = release.run(stage).filter(can_start) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
         let approval = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
@@ -169,17 +176,17 @@ impl Draft {
 
     /// Why this release cannot be approved any more: it is live, it is older than what is live, or it ended.
     pub(super) fn cannot_start(&self, verb: Verb, release: &Release, stage: &StageName) -> Refusal {
-        use crate::domain::decide::resolve::name;
-        let newer = self.state.live_in(stage).filter(|live| live.order() > release.order());
-        if let Some(live) = newer {
-            return Refusal::OlderThanLive {
-                release: name(release).0,
-                live: live.created.version.to_string(),
-                stage: stage.clone(),
-            };
+        let version = release.created.version.to_string();
+        if let Some(newer) = self.state.outrun_by(release, stage) {
+            let live = newer.created.version.to_string();
+            return Refusal::OlderThanLive { release: version, live, stage: stage.clone() };
+        }
+        if let (Verb::Approve, Some(Detail::Newer(newer))) = (verb, release.run(stage).map(|run| &run.detail))
+        {
+            return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
         let state = release.state_in(stage).map_or("not built yet", StageState::word);
-        let instead = format!("{} is {state} there.", release.created.version);
+        let instead = format!("{version} is {state} there.");
         Refusal::Nothing { verb, stage: stage.clone(), instead }
     }
 
@@ -216,7 +223,7 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
-        self.must_be_approver(spoken, &release, stage)?;
+        must_be_approver(spoken, &release, stage)?;
         match release.state_in(stage) {
             Some(StageState::Queued) => {
                 self.move_stage(
@@ -229,38 +236,23 @@ impl Draft {
             Some(StageState::Pending) => {}
             _ => return Err(self.cannot_start(Verb::Reject, &release, stage)),
         }
-        let by = self.by(spoken, Some(reason));
+        let by = by(spoken, Some(reason));
         self.move_stage(release.no(), stage, (Transition::Reject, StageState::Rejected), by)?;
         Ok(Told::counted())
-    }
-
-    pub(super) fn must_be_approver(
-        &self,
-        spoken: &Spoken,
-        release: &Release,
-        stage: &StageName,
-    ) -> Result<(), Refusal> {
-        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let who = stage_approvers(rule);
-        if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
-            return Ok(());
-        }
-        Err(Refusal::NotEntitled {
-            stage: stage.clone(),
-            login: spoken.standing.person.login.to_string(),
-            why: crate::domain::approval::NotCounted::NotInRule,
-            who: who.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    pub(super) fn by(&self, spoken: &Spoken, reason: Option<&str>) -> Detail {
-        Detail::By { person: spoken.standing.person.clone(), reason: reason.map(str::to_owned) }
     }
 
     fn hold(&mut self, spoken: &Spoken, stage: Option<&StageRef>, reason: &str) -> Result<Told, Refusal> {
         let stage = stage.map(|s| self.stage(Verb::Hold, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Write)?;
-        let by = Some(spoken.standing.person.clone());
+        let person = &spoken.standing.person;
+        let other = self.state.holds.get(&stage).and_then(|h| h.by.as_ref().map(|by| (h, by)));
+        if let Some((hold, by)) = other.filter(|(_, by)| by.id != person.id) {
+            // Taking a hold over would be a way to lift it.
+            let place = stage.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
+            let hold = format!("on hold by {} since {}: {}", by.login, hold.since.minute(), hold.reason);
+            return Err(Refusal::OnHold { place, lift: unhold_line(stage.as_ref()), hold });
+        }
+        let by = Some(person.clone());
         self.add(Event::Held { stage, by, reason: reason.to_owned() })?;
         Ok(Told::counted())
     }
@@ -272,19 +264,19 @@ impl Draft {
         let hold = self.state.holds.get(&stage).cloned();
         let holder = hold.as_ref().and_then(|h| h.by.as_ref());
         let mine = holder.is_some_and(|p| p.id == spoken.standing.person.id);
-        if !mine && spoken.standing.role < Role::Maintain {
-            let holder = holder.map_or_else(|| "a rollback".to_owned(), |p| p.login.to_string());
-            return Err(Refusal::NotHolder { holder });
-        }
         let vetoes: Vec<_> = self
             .state
             .vetoes
             .keys()
-            .filter(|(at, no)| Some(at) == stage.as_ref() && !self.tampered(*no))
+            .filter(|(at, no)| Some(at) == stage.as_ref() && !self.state.tampered(*no))
             .cloned()
             .collect();
         if hold.is_none() && vetoes.is_empty() {
             return Err(Refusal::NotHeld { stage });
+        }
+        if !mine && spoken.standing.role < Role::Maintain {
+            let holder = holder.map_or_else(|| "liftlock".to_owned(), |p| p.login.to_string());
+            return Err(Refusal::NotHolder { holder });
         }
         if hold.is_some() {
             self.add(Event::Unheld { stage, by: Some(spoken.standing.person.clone()) })?;
@@ -296,6 +288,10 @@ impl Draft {
     }
 }
 
+fn unhold_line(stage: Option<&StageName>) -> String {
+    stage.map_or_else(|| "/unhold".to_owned(), |stage| format!("/unhold {stage}"))
+}
+
 /// The speaker has at least this role.
 pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> Result<(), Refusal> {
     let has = spoken.standing.role;
@@ -303,4 +299,24 @@ pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> 
         return Ok(());
     }
     Err(Refusal::NeedsRole { verb: spoken.ask.verb(), stage: stage.cloned(), needs, has })
+}
+
+/// The speaker is one of the stage's approvers.
+pub(super) fn must_be_approver(spoken: &Spoken, release: &Release, stage: &StageName) -> Result<(), Refusal> {
+    let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+    let who = stage_approvers(rule);
+    if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
+        return Ok(());
+    }
+    Err(Refusal::NotEntitled {
+        stage: stage.clone(),
+        login: spoken.standing.person.login.to_string(),
+        why: crate::domain::approval::NotCounted::NotInRule,
+        who: who.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Who said it, as the detail of a move.
+pub(super) fn by(spoken: &Spoken, reason: Option<&str>) -> Detail {
+    Detail::By { person: spoken.standing.person.clone(), reason: reason.map(str::to_owned) }
 }

@@ -6,7 +6,7 @@ use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
-use crate::domain::state::CheckProgress;
+use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
 use crate::domain::time::Span;
 
 /// First wait of an automatic retry; it doubles with every attempt (SEMANTICS §8).
@@ -43,7 +43,23 @@ impl Draft {
                         (Transition::GraceExpired, StageState::Cancelled),
                         Detail::Reason(LOST.to_owned()),
                     ),
-                    _ => Err(Refusal::Stale),
+                    StageState::Pending
+                    | StageState::Running
+                    | StageState::Paused
+                    | StageState::AwaitingSignoff
+                    | StageState::Succeeded
+                    | StageState::Failed
+                    | StageState::Errored
+                    | StageState::TimedOut
+                    | StageState::Rejected
+                    | StageState::RejectedAfterDeploy
+                    | StageState::Superseded
+                    | StageState::Cancelled
+                    | StageState::Cancelling
+                    | StageState::Skipped
+                    | StageState::SkippedUpstream
+                    | StageState::RollingBack
+                    | StageState::RolledBack => Err(Refusal::Stale),
                 }
             }
         }
@@ -51,11 +67,11 @@ impl Draft {
 
     fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {
         let release = self.release(no)?;
-        match &release.build {
-            BuildState::Waiting | BuildState::Running { .. } if release.build_attempt == attempt => {
-                self.add(Event::BuildStarted { release: no, attempt, fence })
-            }
-            _ => Err(Refusal::Stale),
+        let takes = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
+        if takes && release.build_attempt == attempt {
+            self.add(Event::BuildStarted { release: no, attempt, fence })
+        } else {
+            Err(Refusal::Stale)
         }
     }
 
@@ -236,20 +252,30 @@ impl Draft {
         };
         self.move_stage(no, stage, by, detail)?;
         if let StageEnd::Tampered(why) = end {
-            self.veto(no, stage, why)?;
+            for stage in self.release(no)?.stages.keys() {
+                self.veto(no, stage, why)?;
+            }
             self.add(Event::Alarm {
                 release: Some(no),
-                code: "digest_mismatch".to_owned(),
+                code: DIGEST_MISMATCH.to_owned(),
                 text: why.clone(),
             })?;
         }
-        match (by.1, run.kind) {
-            (StageState::Succeeded, RunKind::Rollback) => self.after_rollback(no, stage),
-            (StageState::Errored, _) if !matches!(end, StageEnd::Tampered(_)) => {
-                self.retry_by_itself(no, stage, run)
-            }
-            (StageState::TimedOut, _) => self.retry_by_itself(no, stage, run),
-            _ => Ok(()),
+        let again = matches!(by.1, StageState::Errored | StageState::TimedOut);
+        match (by.1 == StageState::Succeeded, run.kind) {
+            (true, RunKind::Rollback) => self.after_rollback(no, stage),
+            (true, RunKind::Deploy | RunKind::Redeploy) => self.after_promotion(stage),
+            (false, _) if again && !self.state.tampered(no) => self.retry_by_itself(no, stage, run),
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
+    fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
+        let stage = Some(stage.clone());
+        match self.state.holds.get(&stage) {
+            Some(hold) if hold.by.is_none() => self.add(Event::Unheld { stage, by: None }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -261,7 +287,10 @@ impl Draft {
             .state
             .releases
             .values()
-            .filter(|r| r.order() > back.order() && r.run(stage).is_some_and(|run| run.started_at.is_some()))
+            .filter(|r| r.order() > back.order())
+            .filter(|r| {
+                r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some()))
+            })
             .map(|r| r.no())
             .collect();
         let reason = format!("rolled back to {version}");
@@ -270,6 +299,9 @@ impl Draft {
             for below in self.downstream(bad, stage)? {
                 self.veto(bad, &below, &reason)?;
             }
+        }
+        if self.state.holds.contains_key(&Some(stage.clone())) {
+            return Ok(());
         }
         self.add(Event::Held { stage: Some(stage.clone()), by: None, reason })
     }
@@ -295,10 +327,11 @@ impl Draft {
         }
         let doubled = 1_u64.checked_shl(run.attempt.saturating_sub(1)).unwrap_or(u64::MAX);
         let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
-        self.open_again(no, stage, run.kind, (None, not_before))
+        self.open_again(no, stage, run.kind, (None, not_before))?;
+        self.carry_on(no, stage, run)
     }
 
-    /// A further attempt; approvals of the same bytes go along while they are valid (SEMANTICS §3).
+    /// A further attempt.
     pub(super) fn open_again(
         &mut self,
         no: ReleaseNo,
@@ -306,21 +339,34 @@ impl Draft {
         kind: RunKind,
         (by, not_before): (Option<crate::domain::person::Person>, Option<crate::domain::time::Timestamp>),
     ) -> Result<(), Refusal> {
-        let last = self.run(no, stage)?;
-        let attempt = last.attempt.saturating_add(1);
-        let stage_name = stage.clone();
-        self.add(Event::StageOpened { release: no, stage: stage_name, attempt, kind, by, not_before })?;
-        if kind == RunKind::Rollback {
+        let attempt = self.run(no, stage)?.attempt.saturating_add(1);
+        self.add(Event::StageOpened { release: no, stage: stage.clone(), attempt, kind, by, not_before })
+    }
+
+    /// Approvals of the same bytes go along from one try to the next while they are valid (SEMANTICS §3); a rejection
+    /// ends what went before, and consent to put a release back is not consent to deploy it.
+    pub(super) fn carry_on(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        last: &StageRun,
+    ) -> Result<(), Refusal> {
+        let run = self.run(no, stage)?;
+        let attempt = run.attempt;
+        let same = (run.kind == RunKind::Rollback) == (last.kind == RunKind::Rollback);
+        if !same || last.state == StageState::Rejected {
             return Ok(());
         }
-        for approval in last.approvals {
-            let approval = Box::new(approval);
+        for approval in &last.approvals {
+            let approval = Box::new(approval.clone());
             self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval })?;
         }
-        if let Some(by) = last.promoted {
-            self.add(Event::Promoted { release: no, stage: stage.clone(), attempt, by })?;
+        match &last.promoted {
+            Some(by) => {
+                self.add(Event::Promoted { release: no, stage: stage.clone(), attempt, by: by.clone() })
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn move_stage(

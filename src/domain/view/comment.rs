@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::approval::{approvers, rule_for};
-use crate::domain::event::Detail;
-use crate::domain::gate::verdict;
+use crate::domain::approval::{needed, rule_for};
+use crate::domain::event::{Detail, RunKind};
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{Exclusion, Stage};
+use crate::domain::pipeline::{Duty, Exclusion, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
-use crate::domain::view::{failure_block, run_status, sign};
+use crate::domain::view::{failure_block, run_status};
 
 /// Most commits a comment lists.
 pub const LISTED_CHANGES: usize = 20;
@@ -23,8 +22,9 @@ pub fn facts(release: &Release) -> String {
     let digest =
         release.shown_digest().map_or_else(|| "not sealed yet".to_owned(), |d| inline_code(d.short()));
     let commits = release.created.changes.len();
+    let plural = if commits == 1 { "" } else { "s" };
     format!(
-        "- commit {}, artifact {digest}, {commits} commits\n",
+        "- commit {}, artifact {digest}, {commits} commit{plural}\n",
         inline_code(release.created.commit.short())
     )
 }
@@ -73,34 +73,35 @@ fn detail_text(detail: &Detail) -> String {
     }
 }
 
-/// The comment that asks for approval; it is also the offer a bare `/approve` answers.
-pub fn approval_needed(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> String {
+/// The comment that asks for approval; it is also the offer a bare `/approve` answers. It says nothing that changes
+/// with each approval, because it is written once; the sticky comment counts.
+pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: Timestamp) -> String {
     let version = &release.created.version;
     let name = &stage.name;
-    let rule = release.run(name).and_then(|run| rule_for(stage, run.kind));
-    let need = rule.as_ref().map_or(1, |r| r.min);
-    let mut out = format!("⏳ **{version} is ready for {name}** — 0 of {need} approvals\n");
+    let rule = rule_for(stage, run.kind);
+    let need = rule.as_ref().map_or(0, needed);
+    let plural = if need == 1 { "" } else { "s" };
+    let what = match run.kind {
+        RunKind::Deploy | RunKind::Redeploy => format!("{version} is ready for {name}"),
+        RunKind::Rollback => format!("{name} is to go back to {version}"),
+    };
+    let mut out = format!("⏳ **{what}** — {need} approval{plural} needed\n");
     out.push_str(&facts(release));
-    let passed: Vec<String> = release
-        .stages
-        .keys()
-        .filter(|s| release.state_in(s) == Some(StageState::Succeeded))
-        .map(ToString::to_string)
-        .collect();
-    writeln!(out, "- passed: build{}", passed.iter().map(|p| format!(", {p}")).collect::<String>())
-        .unwrap_or_default();
+    out.push_str("- passed: build");
+    for passed in stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
+        write!(out, ", {passed}").unwrap_or_default();
+    }
+    out.push('\n');
     if let Some(rule) = &rule {
-        let who: Vec<String> = approvers(rule).iter().map(ToString::to_string).collect();
-        let not = match rule.exclude.iter().map(Exclusion::to_string).collect::<Vec<_>>() {
-            none if none.is_empty() => String::new(),
-            some => format!(" (not {})", some.join(", ")),
-        };
-        writeln!(out, "- needs: {} of {}{not}", rule.min, escape(&who.join(" or "))).unwrap_or_default();
+        let groups = rule.require.iter().map(|r| format!("{} of {}", r.min, r.who));
+        let anyone: Vec<String> = rule.from.iter().map(ToString::to_string).collect();
+        let anyone = (!anyone.is_empty()).then(|| format!("{} of {}", rule.min, anyone.join(" or ")));
+        let who: Vec<String> = anyone.into_iter().chain(groups).collect();
+        let not: Vec<String> = rule.exclude.iter().map(Exclusion::to_string).collect();
+        let not = if not.is_empty() { String::new() } else { format!(" (not {})", not.join(", ")) };
+        writeln!(out, "- needs: {}{not}", escape(&who.join(" and "))).unwrap_or_default();
     }
-    for line in verdict(state, release, stage, now).blockers() {
-        writeln!(out, "- {} {}", sign(line.mark), escape(&line.text)).unwrap_or_default();
-    }
-    let expires = rule.map_or_else(String::new, |r| format!(" Expires {}.", now.plus(r.timeout).minute()));
+    let expires = rule.map_or_else(String::new, |r| format!(" Expires {}.", since.plus(r.timeout).minute()));
     write!(
         out,
         "\nComment {} (or {}), {}, {}.{expires}",
@@ -128,37 +129,51 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
         Detail::Reason(reason) => {
             format!("❌ **{version} {} in {name}**: {}\n\n", run.state.word(), escape(reason))
         }
-        Detail::None | Detail::Fence(_) | Detail::By { .. } | Detail::Newer(_) | Detail::Took(_) => {
+        Detail::By { person, reason } => {
+            let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {}", escape(r)));
+            format!(
+                "❌ **{version} {} in {name}** by {}{reason}\n\n",
+                run.state.word(),
+                escape(person.login.as_str())
+            )
+        }
+        Detail::None | Detail::Fence(_) | Detail::Newer(_) | Detail::Took(_) => {
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
-    write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
-    let earlier = state.history.get(name).and_then(|h| h.iter().rev().find(|no| **no != release.no()));
-    match earlier {
-        Some(no) => {
-            let line = format!("/rollback {name} {} -- reason", state.version_of(*no));
-            write!(out, " or {}.", inline_code(&line)).unwrap_or_default();
-        }
-        None => out.push('.'),
+    // This attempt found it, that is: another one that failed before stays as it was told.
+    let found = matches!(&run.detail, Detail::Reason(why) if state.alarms.values().any(|a| a.text == *why));
+    if found && state.tampered(release.no()) {
+        out.push_str("These bytes never start again. Push a new release.");
+        return truncate_balanced(&out, LONGEST);
     }
+    write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
+    // To which release is better said when it is asked for: vetoes come and go, and this is written once.
+    let before = |done: &Release| {
+        let runs = done.stages.get(name).map(Vec::as_slice).unwrap_or_default();
+        runs.iter().any(|r| r.state == StageState::Succeeded && r.moved_at <= run.moved_at)
+    };
+    if state.done(name).any(|done| release.is_newer_than(done) && before(done)) {
+        write!(out, " or {}", inline_code(&format!("/rollback {name} -- reason"))).unwrap_or_default();
+    }
+    out.push('.');
     truncate_balanced(&out, LONGEST)
 }
 
-/// The comment about a release that is live everywhere.
+/// The comment about a release that is live everywhere; of what came later (a rollback to it) it says nothing.
 pub fn released(release: &Release) -> String {
-    let last = release.rules.stages.last().map_or("its last stage", |s| s.name.as_str());
-    let took = release
-        .rules
-        .stages
-        .last()
-        .and_then(|s| release.run(&s.name))
-        .map(|run| run.moved_at.since(release.at))
-        .unwrap_or(Span::ZERO);
+    let mandatory = release.rules.stages.iter().filter(|s| s.duty == Duty::Mandatory);
+    let successes = mandatory.filter_map(|stage| {
+        let runs = release.stages.get(&stage.name)?;
+        runs.iter().find(|run| run.state == StageState::Succeeded).map(|run| (run.moved_at, &stage.name))
+    });
+    let last = successes.max_by_key(|(at, _)| *at);
+    let (at, stage) = last.map_or((release.at, "every stage"), |(at, stage)| (at, stage.as_str()));
     let digest = release.shown_digest().map_or("", |d| d.short());
     format!(
-        "✅ **{} is live in {last}** ({} after the push). The same artifact in every stage: {}",
+        "✅ **{} is live in {stage}** ({} after the push). The same artifact in every stage: {}",
         release.created.version,
-        Span::seconds(took.as_millis().div_ceil(1_000)),
+        Span::seconds(at.since(release.at).as_millis().div_ceil(1_000)),
         inline_code(digest)
     )
 }

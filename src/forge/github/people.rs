@@ -88,32 +88,6 @@ fn account(user: &dto::User) -> Account {
     if user.kind == "User" && !user.login.ends_with("[bot]") { Account::Human } else { Account::Bot }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn t25_roles_follow_the_name_only_where_the_permission_agrees() {
-        let rows = [
-            ("admin", "admin", Role::Admin),
-            ("maintain", "write", Role::Maintain),
-            ("write", "write", Role::Write),
-            ("triage", "read", Role::Triage),
-            ("read", "read", Role::Read),
-            ("none", "none", Role::None),
-            ("release-captain", "write", Role::Write),
-            ("auditor", "read", Role::Read),
-            ("maintain", "read", Role::Read),
-            ("admin", "read", Role::Read),
-            ("", "owner", Role::None),
-            ("", "", Role::None),
-        ];
-        for (name, permission, expected) in rows {
-            assert_eq!(role(name, permission), expected, "{name} {permission}");
-        }
-    }
-}
-
 /// The end of addresses that GitHub gives to people who hide theirs: `<id>+<login>@…`.
 const HIDDEN_ADDRESS: &str = "@users.noreply.github.com";
 
@@ -141,6 +115,32 @@ impl GitHub {
             Ok(authored) => Ok(authored.author.and_then(|user| user.login.parse().ok())),
             Err(trouble) if trouble.kind() == Kind::NotFound => Ok(None),
             Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t25_roles_follow_the_name_only_where_the_permission_agrees() {
+        let rows = [
+            ("admin", "admin", Role::Admin),
+            ("maintain", "write", Role::Maintain),
+            ("write", "write", Role::Write),
+            ("triage", "read", Role::Triage),
+            ("read", "read", Role::Read),
+            ("none", "none", Role::None),
+            ("release-captain", "write", Role::Write),
+            ("auditor", "read", Role::Read),
+            ("maintain", "read", Role::Read),
+            ("admin", "read", Role::Read),
+            ("", "owner", Role::None),
+            ("", "", Role::None),
+        ];
+        for (name, permission, expected) in rows {
+            assert_eq!(role(name, permission), expected, "{name} {permission}");
         }
     }
 }

@@ -3,7 +3,6 @@
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::http::api::Reader;
 use crate::http::view::{Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
 use crate::store::step::Step;
@@ -188,16 +187,16 @@ fn foreign(page: &str) -> Vec<String> {
         "button", "pre",
     ];
     let names = page.split('<').skip(1).map(|tag| {
-        let tag = tag.trim_start_matches('/');
+        let tag = tag.strip_prefix("/script>").unwrap_or(tag).trim_start_matches('/');
         (tag.chars().take_while(|c| c.is_alphanumeric() || *c == '!').collect::<String>(), tag)
     });
     names
         .filter(|(name, tag)| {
             let inside = tag.split('>').next().unwrap_or_default();
             let outside_quotes: String = inside.split('"').step_by(2).collect();
-            !ours.contains(&name.as_str())
-                || (name == "script" && !inside.is_empty() && !inside.contains("src=\"/assets/app.js?v="))
-                || outside_quotes.contains("on") && outside_quotes.contains("alert")
+            (!name.is_empty() && !ours.contains(&name.as_str()))
+                || (name == "script" && !inside.contains("src=\"/assets/app.js?v="))
+                || (outside_quotes.contains("on") && outside_quotes.contains("alert"))
                 || inside.contains("href=\"javascript:")
                 || inside.contains("href=\"data:")
         })

@@ -94,6 +94,7 @@ fn stages(stream: &str, no: u32, rows: &[(&str, &str, &str, u64)]) -> Vec<Row> {
 }
 
 /// Two pipelines with releases in every state.
+#[expect(clippy::too_many_lines, reason = "it is data")]
 pub(crate) fn rows() -> Vec<Row> {
     let pipeline = |stream: &str, repo: &str, name: &str| {
         Row::Pipeline(PipelineRow {
@@ -242,6 +243,7 @@ fn page_stages() -> Vec<StageBox> {
 }
 
 /// The release everybody waits for.
+#[expect(clippy::too_many_lines, reason = "it is data")]
 pub(crate) fn page() -> ReleasePage {
     let change = |commit: &str, subject: &str, author: &str| ChangeLine {
         commit: commit.to_owned(),

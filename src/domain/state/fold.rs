@@ -1,0 +1,401 @@
+//! How each event changes the state; an event that cannot follow is an error, never a guess.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard, Sealed, Withdrawal};
+use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::policy;
+use crate::domain::release::{
+    BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
+};
+use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
+use crate::domain::time::Timestamp;
+
+impl State {
+    /// Adds one event.
+    pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        self.version = self.version.saturating_add(1);
+        match event {
+            Event::PolicySeen { commit, pipeline } => {
+                self.see_policy(commit, pipeline);
+                Ok(())
+            }
+            Event::ReleaseCreated(created) => self.create(created, at),
+            Event::Held { stage, by, reason } => {
+                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
+                self.holds.insert(stage.clone(), hold);
+                Ok(())
+            }
+            Event::Unheld { stage, .. } => {
+                self.holds.remove(stage);
+                self.ask_again(stage.as_ref(), at);
+                Ok(())
+            }
+            Event::Vetoed { release, .. } | Event::VetoLifted { release, .. } => {
+                self.veto(event, *release, at)
+            }
+            Event::Heard(heard) => {
+                self.hear(heard, at);
+                Ok(())
+            }
+            Event::Alarm { release, code, text } => {
+                let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
+                self.alarms.insert(self.version, alarm);
+                Ok(())
+            }
+            Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
+                self.apply_check(event)
+            }
+            Event::BuildStarted { .. }
+            | Event::BuildFinished { .. }
+            | Event::BuildRetried { .. }
+            | Event::TagSeen { .. }
+            | Event::PlaceFound { .. } => self.apply_build(event, at),
+            Event::StageOpened { .. } => self.open_stage(event, at),
+            Event::StageMoved { release, stage, to, .. } => {
+                self.with(*release, |r| r.move_stage(event, at))?;
+                self.note_live(*release, stage, *to, at);
+                Ok(())
+            }
+            Event::OfferShown { release, stage, attempt, .. }
+            | Event::Approved { release, stage, attempt, .. }
+            | Event::ApprovalWithdrawn { release, stage, attempt, .. }
+            | Event::Overridden { release, stage, attempt, .. }
+            | Event::Promoted { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_note(event, at);
+                Ok(())
+            }),
+        }
+    }
+
+    fn illegal(&self, what: impl Into<String>) -> Illegal {
+        Illegal { version: self.version, what: what.into() }
+    }
+
+    fn veto(&mut self, event: &Event, no: ReleaseNo, at: Timestamp) -> Result<(), Illegal> {
+        if let Event::Vetoed { stage, reason, .. } = event {
+            self.vetoes.insert((stage.clone(), no), reason.clone());
+        } else if let Event::VetoLifted { stage, .. } = event {
+            self.vetoes.remove(&(stage.clone(), no));
+        }
+        self.with(no, |r| {
+            if let Event::VetoLifted { stage, .. } = event {
+                r.ask_again(Some(stage), at);
+            }
+            Ok(())
+        })
+    }
+
+    fn hear(&mut self, heard: &Heard, at: Timestamp) {
+        if let Some(comment) = &heard.comment {
+            Arc::make_mut(&mut self.heard).insert((comment.clone(), heard.line.clone()));
+        }
+        self.answers.insert(self.version, (at, Arc::new(heard.clone())));
+        let oldest = self.version.saturating_sub(TOLD_AFTER);
+        self.answers = self.answers.split_off(&oldest);
+    }
+
+    /// Changes one release and notes that it changed.
+    fn with(
+        &mut self,
+        no: ReleaseNo,
+        change: impl FnOnce(&mut Release) -> Result<(), String>,
+    ) -> Result<(), Illegal> {
+        let version = self.version;
+        let Some(release) = self.releases.get_mut(&no) else {
+            return Err(self.illegal(format!("there is no release {no}")));
+        };
+        let release = Arc::make_mut(release);
+        release.touched = version;
+        change(release).map_err(|what| Illegal { version, what })
+    }
+
+    /// Every open release is judged by the strictest rules it has met (SEMANTICS §3, THREATS T30).
+    fn see_policy(&mut self, commit: &CommitSha, pipeline: &Pipeline) {
+        let head = Arc::new(pipeline.clone());
+        self.head = Some((commit.clone(), Arc::clone(&head)));
+        for release in self.releases.values_mut().filter(|r| r.is_open()) {
+            let merged = policy::stricter_pipeline(&release.rules, &head);
+            if merged != *release.rules {
+                Arc::make_mut(release).rules = Arc::new(merged);
+            }
+        }
+    }
+
+    /// What kept people from acting is gone: their time counts from now.
+    fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
+        for release in self.releases.values_mut().filter(|r| r.is_open()) {
+            Arc::make_mut(release).ask_again(stage, at);
+        }
+    }
+
+    fn create(&mut self, created: &Created, at: Timestamp) -> Result<(), Illegal> {
+        if self.releases.contains_key(&created.release) {
+            return Err(self.illegal(format!("release {} exists", created.release)));
+        }
+        let rules = match &self.head {
+            Some((_, head)) if **head == *created.pipeline => Arc::clone(head),
+            Some((_, head)) => Arc::new(policy::stricter_pipeline(&created.pipeline, head)),
+            None => Arc::new(Pipeline::clone(&created.pipeline)),
+        };
+        let build = if created.included_in.is_some() { BuildState::NotNeeded } else { BuildState::Waiting };
+        let release = Release {
+            created: Arc::new(created.clone()),
+            at,
+            rules,
+            build_attempt: 1,
+            build,
+            built_at: None,
+            artifacts: Vec::new(),
+            digest: None,
+            tag: TagState::Unknown,
+            place: None,
+            stages: BTreeMap::new(),
+            touched: self.version,
+        };
+        self.releases.insert(created.release, Arc::new(release));
+        Ok(())
+    }
+
+    fn apply_check(&mut self, event: &Event) -> Result<(), Illegal> {
+        if let Event::CheckAsked { commit, thread, attempt, pipeline, refused } = event {
+            let check = Check {
+                thread: thread.clone(),
+                attempt: *attempt,
+                pipeline: Arc::new(Pipeline::clone(pipeline)),
+                progress: refused.clone().map_or(CheckProgress::Waiting, CheckProgress::Refused),
+                touched: self.version,
+            };
+            self.checks.insert(commit.clone(), check);
+            Ok(())
+        } else if let Event::CheckStarted { commit, attempt, fence } = event {
+            self.check(commit, *attempt, CheckProgress::Running(*fence))
+        } else if let Event::CheckFinished { commit, attempt, outcome } = event {
+            self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))
+        } else {
+            Err(self.illegal(format!("{} is not about a quality build", event.kind())))
+        }
+    }
+
+    fn check(&mut self, commit: &CommitSha, attempt: u32, progress: CheckProgress) -> Result<(), Illegal> {
+        let touched = self.version;
+        match self.checks.get_mut(commit) {
+            Some(check) if check.attempt == attempt => {
+                check.progress = progress;
+                check.touched = touched;
+                Ok(())
+            }
+            Some(_) | None => Err(self.illegal(format!("there is no quality build {attempt} of {commit}"))),
+        }
+    }
+
+    fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        if let Event::BuildFinished { release, outcome, .. } = event {
+            return self.with(*release, |r| r.end_build(outcome, at));
+        }
+        let Some(no) = event.release() else { return Err(self.illegal("a build of no release")) };
+        self.with(no, |r| {
+            if let Event::BuildStarted { attempt, fence, .. } = event {
+                r.build_attempt = *attempt;
+                r.build = BuildState::Running { fence: *fence };
+            } else if let Event::BuildRetried { attempt, .. } = event {
+                r.build_attempt = *attempt;
+                r.build = BuildState::Waiting;
+            } else if let Event::PlaceFound { place, .. } = event {
+                r.place = Some(place.clone());
+            } else if let Event::TagSeen { commit, .. } = event {
+                let there = commit.as_ref() == Some(&r.created.commit);
+                if there && matches!(r.tag, TagState::Moved(_)) {
+                    r.ask_again(None, at);
+                }
+                r.tag = if there { TagState::There } else { TagState::Moved(commit.clone()) };
+            }
+            Ok(())
+        })
+    }
+
+    fn open_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        let Event::StageOpened { release, stage, attempt, .. } = event else {
+            return Err(self.illegal("not an opening"));
+        };
+        let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
+        let head = self.head.as_ref().map(|(_, head)| Arc::clone(head));
+        self.with(*release, |r| {
+            // What was over is judged by today's rules when it is opened again (THREATS T30).
+            if let Some(head) = head.filter(|_| !r.is_open()) {
+                r.tighten(&head);
+            }
+            let runs = r.stages.entry(stage.clone()).or_default();
+            if runs.last().is_some_and(|last| last.attempt >= *attempt || !last.state.is_terminal()) {
+                return Err(format!("attempt {attempt} of {stage} before the last one ended"));
+            }
+            runs.push(run);
+            Ok(())
+        })
+    }
+
+    /// Keeps what runs where, and what a rollback may go to.
+    fn note_live(&mut self, no: ReleaseNo, stage: &StageName, to: StageState, at: Timestamp) {
+        match to {
+            StageState::Succeeded => {
+                self.live.insert(stage.clone(), Live::Release(no, at));
+                let history = self.history.entry(stage.clone()).or_default();
+                history.retain(|earlier| *earlier != no);
+                history.push(no);
+            }
+            StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
+                // What never started has changed nothing.
+                let run = self.release(no).and_then(|r| r.run(stage));
+                if run.is_some_and(|run| run.started_at.is_some()) {
+                    self.live.insert(stage.clone(), Live::Unknown(no));
+                }
+            }
+            StageState::Pending
+            | StageState::Queued
+            | StageState::Running
+            | StageState::Paused
+            | StageState::AwaitingSignoff
+            | StageState::Rejected
+            | StageState::RejectedAfterDeploy
+            | StageState::Superseded
+            | StageState::Cancelling
+            | StageState::Skipped
+            | StageState::SkippedUpstream
+            | StageState::RollingBack
+            | StageState::RolledBack => {}
+        }
+    }
+}
+
+impl Release {
+    fn end_build(&mut self, outcome: &BuildOutcome, at: Timestamp) -> Result<(), String> {
+        self.built_at = Some(at);
+        match outcome {
+            BuildOutcome::Sealed(artifacts) => {
+                self.digest = Some(release_digest(&self.created, artifacts));
+                self.artifacts.clone_from(artifacts);
+                self.build = BuildState::Sealed;
+                Ok(())
+            }
+            BuildOutcome::Failed(failure) => {
+                self.build = BuildState::Failed(Detail::Failed(failure.clone()));
+                Ok(())
+            }
+            BuildOutcome::Errored(reason) => {
+                self.build = BuildState::Failed(Detail::Reason(reason.clone()));
+                Ok(())
+            }
+            BuildOutcome::Passed => Err("a release is sealed, not just built".to_owned()),
+        }
+    }
+
+    fn tighten(&mut self, head: &Pipeline) {
+        self.rules = Arc::new(policy::stricter_pipeline(&self.rules, head));
+    }
+
+    fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
+        let here = |name: &StageName| stage.is_none_or(|s| s == name);
+        for (_, runs) in self.stages.iter_mut().filter(|(name, _)| here(name)) {
+            if let Some(run) = runs.last_mut().filter(|run| run.state.waits()) {
+                run.asked_from = at;
+            }
+        }
+    }
+
+    fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
+        self.stages
+            .get_mut(stage)
+            .and_then(|runs| runs.last_mut())
+            .filter(|run| run.attempt == attempt)
+            .ok_or_else(|| format!("there is no attempt {attempt} in {stage}"))
+    }
+
+    fn move_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
+        let Event::StageMoved { stage, attempt, transition, to, detail, .. } = event else {
+            return Err("not a move".to_owned());
+        };
+        let run = self.run_mut(stage, *attempt)?;
+        if !legal(Some(run.state), *transition, *to) {
+            return Err(format!("{stage} cannot go from {:?} to {to:?} by {transition:?}", run.state));
+        }
+        run.state = *to;
+        run.moved_at = at;
+        run.detail = detail.clone();
+        if *transition == Transition::Admit {
+            run.admissions = run.admissions.saturating_add(1);
+        } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
+            run.started_at = Some(at);
+            run.fence = Some(*fence);
+        }
+        Ok(())
+    }
+}
+
+impl StageRun {
+    fn opened(event: &Event, at: Timestamp) -> Option<Self> {
+        let Event::StageOpened { attempt, kind, by, not_before, .. } = event else { return None };
+        Some(Self {
+            attempt: *attempt,
+            kind: *kind,
+            state: StageState::Pending,
+            by: by.clone(),
+            opened_at: at,
+            asked_from: at,
+            not_before: *not_before,
+            moved_at: at,
+            detail: Detail::None,
+            admissions: 0,
+            fence: None,
+            started_at: None,
+            approvals: Vec::new(),
+            withdrawn: Vec::new(),
+            overrides: Vec::new(),
+            promoted: None,
+            promoted_at: None,
+            offers: Vec::new(),
+        })
+    }
+
+    fn take_note(&mut self, event: &Event, at: Timestamp) {
+        if let Event::OfferShown { place, at: shown, .. } = event {
+            self.offers.push(Offer { place: place.clone(), at: *shown });
+        } else if let Event::Approved { approval, .. } = event {
+            self.approvals.retain(|a| a.standing.person.id != approval.standing.person.id);
+            self.approvals.push(Approval::clone(approval));
+        } else if let Event::ApprovalWithdrawn { person, why, .. } = event {
+            self.withdraw(*person, *why);
+        } else if let Event::Overridden { check, by, reason, .. } = event {
+            self.overrides.push(Override { check: *check, by: by.clone(), reason: reason.clone() });
+            self.asked_from = at;
+        } else if let Event::Promoted { by, .. } = event {
+            self.promoted = Some(by.clone());
+            self.promoted_at = Some(at);
+            self.asked_from = at;
+        }
+    }
+
+    fn withdraw(&mut self, person: UserId, why: Withdrawal) {
+        let gone = self.approvals.extract_if(.., |a| a.standing.person.id == person);
+        self.withdrawn.extend(gone.map(|a| (a, why)));
+    }
+}
+
+/// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
+fn release_digest(created: &Created, artifacts: &[Sealed]) -> Digest {
+    use sha2::{Digest as _, Sha256};
+    let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
+    sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
+    let artifacts: Vec<serde_json::Value> = sorted
+        .iter()
+        .map(|a| serde_json::json!({"alias": a.alias, "sha256": a.digest.hex(), "size": a.size}))
+        .collect();
+    let document = serde_json::json!({
+        "artifacts": artifacts,
+        "components": [created.commit],
+        "manifest_sha": created.manifest.hex(),
+    });
+    let sum = hex::encode(Sha256::digest(document.to_string()));
+    Digest::of_hex(&sum).unwrap_or_else(|_| created.manifest.clone())
+}

@@ -1,0 +1,100 @@
+//! Scenario transcripts: each file is both input (`> …`) and the expected answers; `UPDATE=1` rewrites the answers.
+//!
+//! A release manager reads them top to bottom. Two seconds pass before every command, except after `at once`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+pub mod invariants;
+mod notation;
+mod print;
+pub mod speak;
+mod world;
+
+pub use world::World;
+
+/// Declares one test per transcript, so that the rows they show stand in the names of tests.
+macro_rules! scenarios {
+    ($($name:ident $file:literal)*) => {
+        $(#[test]
+        fn $name() {
+            run($file);
+        })*
+
+        #[test]
+        fn every_transcript_is_run() {
+            let mut files: Vec<String> = std::fs::read_dir(folder())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let mut named: Vec<String> = vec![$($file.to_owned()),*];
+            named.sort();
+            assert_eq!(files, named);
+        }
+    };
+}
+
+scenarios! {
+    a01_c05_c09_c34_e08_e13_the_same_bytes_go_from_stage_to_stage "main-job.txt"
+    c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
+    c14_cancel_what_waits_and_what_runs "cancel.txt"
+    e13_a_rejection_ends_the_attempt "reject.txt"
+    c28_nobody_approves_in_time "approval-timeout.txt"
+    t25_t27_n_of_m_with_groups_and_exclusions "approvals.txt"
+    t7_t17_t28_c28_e13_an_approval_waits_and_falls_away "approval-waits.txt"
+    d04_e12_newer_releases_supersede "supersede.txt"
+    c14_e02_queues_all_and_manual "queues.txt"
+    t31_e26_soak_and_overrides "soak.txt"
+    c08_hold_and_unhold "hold.txt"
+    t24_e24_rollback "rollback.txt"
+    t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
+    t16_t18_t21_offers_are_never_guessed "offers.txt"
+    d04_approvals_in_advance "advance-approval.txt"
+    t14_t22_strangers_and_loops_run_dry "strangers.txt"
+    b04_c09_late_and_double_pushes "late-push.txt"
+    t35_e12_tags "tags.txt"
+    t56_a_lost_worker_is_never_repeated "lost-worker.txt"
+    c27_retries_with_backoff "retries.txt"
+    t36_t37_a_commit_off_its_branch_does_not_start "off-branch.txt"
+    t44_changed_bytes_never_start "tampered.txt"
+    t29_t30_c30_policy_raised_and_lowered "policy.txt"
+    b04_a_pull_request_is_checked_once "pull-request.txt"
+    a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios")
+}
+
+/// Plays a transcript and compares, or rewrites it when asked to.
+fn run(file: &str) {
+    let path = folder().join(file);
+    let expected = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let mut world = World::new();
+    let mut played = String::new();
+    for line in expected.lines() {
+        if let Some(command) = line.strip_prefix("> ") {
+            writeln!(played, "{line}").unwrap();
+            let answer = speak::play(&mut world, command);
+            if !answer.is_empty() {
+                writeln!(played, "{}", print::indent(&answer, "  ")).unwrap();
+            }
+        } else if line.starts_with('#') || line.is_empty() {
+            writeln!(played, "{line}").unwrap();
+        }
+    }
+    invariants::replays(&world.log, &world.state, world.now);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &played).unwrap();
+    } else if expected != played {
+        let first = expected.lines().zip(played.lines()).position(|(a, b)| a != b).unwrap_or(0);
+        let at = |text: &str| text.lines().nth(first).unwrap_or("(the end)").to_owned();
+        panic!(
+            "{file}, line {}:\n  expected {}\n  played   {}\n\n{played}\nUPDATE=1 rewrites the answers.",
+            first + 1,
+            at(&expected),
+            at(&played)
+        );
+    }
+}

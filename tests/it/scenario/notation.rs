@@ -1,0 +1,157 @@
+//! The short notation in which transcripts declare pipelines: `web: test, prod (approval 1 of maintain, soak 1h)`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use liftlock::domain::name::StageName;
+use liftlock::domain::pipeline::{
+    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, Pipeline, QueuePolicy,
+    Requirement, Role, Stage, Start, Step, Triggers, Who,
+};
+use liftlock::domain::time::Span;
+
+/// Reads a pipeline.
+pub fn pipeline(text: &str) -> Pipeline {
+    let (name, stages) = text.split_once(':').expect("`name: stage, stage (option, …)`");
+    let mut out: Vec<Stage> = Vec::new();
+    for part in split_outside(stages) {
+        let before = out.last().map(|s| s.name.clone());
+        out.push(stage(&part, before));
+    }
+    Pipeline {
+        name: name.trim().parse().unwrap(),
+        contexts: Contexts::Short,
+        about: About::default(),
+        triggers: Triggers::default(),
+        build: Build {
+            steps: vec![step("make dist")],
+            environment: BTreeMap::new(),
+            buildspec: None,
+            image: None,
+            network: Network::None,
+            secrets: BTreeSet::new(),
+            timeout: Span::minutes(30),
+        },
+        artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        stages: out,
+    }
+}
+
+/// Splits at commas that stand outside of parentheses.
+fn split_outside(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0;
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
+}
+
+fn stage(text: &str, before: Option<StageName>) -> Stage {
+    let (name, options) = text.split_once('(').unwrap_or((text, ")"));
+    let name = name.trim();
+    let mut stage = Stage {
+        name: name.parse().unwrap(),
+        about: About::default(),
+        environment: name.parse().unwrap(),
+        needs: before.into_iter().collect(),
+        duty: Duty::Mandatory,
+        start: Start::Auto,
+        approval: None,
+        soak: Span::ZERO,
+        hold_during_soak: false,
+        queue: QueuePolicy::Latest,
+        deploy: vec![step("./deploy.sh")],
+        test_commands: vec![step("./smoke.sh")],
+        environment_variables: BTreeMap::new(),
+        secrets: BTreeSet::new(),
+        retries: 0,
+        timeout: Span::hours(1),
+        rollback_approvals: 1,
+    };
+    let options = options.trim().strip_suffix(')').expect("a closing parenthesis");
+    for option in options.split(',').map(str::trim).filter(|o| !o.is_empty()) {
+        set(&mut stage, option);
+    }
+    stage
+}
+
+fn set(stage: &mut Stage, option: &str) {
+    let (word, rest) = option.split_once(' ').unwrap_or((option, ""));
+    match word {
+        "approval" => {
+            let (min, from) = rest.split_once(" of ").unwrap_or((rest, "maintain"));
+            let rule = rule(stage);
+            rule.min = min.parse().unwrap();
+            rule.from = if from == "anyone" { Vec::new() } else { from.split(" or ").map(who).collect() };
+        }
+        "require" => {
+            let (min, of) = rest.split_once(" of ").unwrap();
+            let requirement = Requirement { who: who(of), min: min.parse().unwrap() };
+            // As a manifest without `from` reads: whoever a group asks for counts.
+            let rule = stage.approval.get_or_insert_with(|| {
+                let nobody = liftlock::domain::approval::default_rule(1);
+                ApprovalRule { from: Vec::new(), ..nobody }
+            });
+            if !rule.from.contains(&who("maintain")) {
+                rule.from.push(requirement.who.clone());
+            }
+            rule.require.push(requirement);
+        }
+        "distinct" => rule(stage).distinct = true,
+        "not" => {
+            rule(stage).exclude.insert(match rest {
+                "initiator" => Exclusion::Initiator,
+                "authors" => Exclusion::CommitAuthors,
+                "pusher" => Exclusion::Pusher,
+                other => panic!("nobody is called {other}"),
+            });
+        }
+        "valid" => rule(stage).valid_for = rest.parse().unwrap(),
+        "timeout" => rule(stage).timeout = rest.parse().unwrap(),
+        "soak" => stage.soak = rest.parse().unwrap(),
+        "guarded" => stage.hold_during_soak = true,
+        "queue" if rest == "all" => stage.queue = QueuePolicy::All,
+        "queue" if rest == "manual" => stage.queue = QueuePolicy::Manual,
+        "by" => stage.start = Start::Manual,
+        "needs" if rest == "nothing" => stage.needs = Vec::new(),
+        "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
+        "optional" => stage.duty = Duty::Optional,
+        "retries" => stage.retries = rest.parse().unwrap(),
+        "environment" => stage.environment = rest.parse().unwrap(),
+        "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
+        other => panic!("no option {other}"),
+    }
+}
+
+fn rule(stage: &mut Stage) -> &mut ApprovalRule {
+    stage.approval.get_or_insert_with(|| liftlock::domain::approval::default_rule(1))
+}
+
+/// A role, a team or `@login`.
+fn who(text: &str) -> Who {
+    match text.trim() {
+        team if team.contains('/') => Who::Team(team.parse().unwrap()),
+        login if login.starts_with('@') => Who::User(login[1..].parse().unwrap()),
+        word => Who::Role(role(word).expect("a role, a team or @login")),
+    }
+}
+
+/// A role by its word.
+pub fn role(word: &str) -> Option<Role> {
+    [Role::None, Role::Read, Role::Triage, Role::Write, Role::Maintain, Role::Admin]
+        .into_iter()
+        .find(|r| r.word() == word)
+}
+
+fn step(run: &str) -> Step {
+    Step { name: run.to_owned(), run: run.to_owned(), environment: BTreeMap::new() }
+}

@@ -1,0 +1,153 @@
+//! How events and effects read in a transcript: short, and only what a release manager wants to know.
+
+use liftlock::domain::effect::{Effect, Reaction};
+use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard};
+use liftlock::domain::name::{CommitSha, ReleaseNo};
+use liftlock::domain::release::StageState;
+use liftlock::domain::state::State;
+
+/// A commit as the transcript calls it: `c12`.
+pub fn commit(sha: &CommitSha) -> &str {
+    sha.as_str().trim_end_matches('f')
+}
+
+/// One line, or nothing when the event only repeats what the transcript shows anyway.
+pub fn event(state: &State, event: &Event) -> Option<String> {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    Some(match event {
+        Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
+        Event::ReleaseCreated(c) => {
+            let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
+            format!("{} made from {}{late}", c.version, commit(&c.commit))
+        }
+        Event::BuildStarted { release, attempt, .. } => {
+            format!("{} build {attempt}: started", name(release))
+        }
+        Event::BuildFinished { release, attempt, outcome } => {
+            format!("{} build {attempt}: {}", name(release), ended(outcome))
+        }
+        Event::BuildRetried { release, attempt, .. } => {
+            format!("{} build {attempt}: waits for a worker", name(release))
+        }
+        Event::TagSeen { commit: Some(at), tag, .. } => format!("tag {tag} is at {}", commit(at)),
+        Event::TagSeen { commit: None, tag, .. } => format!("tag {tag} is gone"),
+        Event::PlaceFound { .. } | Event::OfferShown { .. } => return None,
+        Event::StageOpened { release, stage, attempt, kind, not_before, .. } => {
+            if *attempt == 1 {
+                return None;
+            }
+            let after = not_before.map_or_else(String::new, |at| format!(", not before {}", at.minute()));
+            format!("{} {stage} attempt {attempt}: {kind:?}{after}", name(release))
+        }
+        Event::StageMoved { release, stage, transition, to, detail, .. } => {
+            format!(
+                "{} {stage}: {}{}",
+                name(release),
+                word(*to),
+                why(state, detail, &format!("{transition:?}"))
+            )
+        }
+        Event::Approved { release, stage, approval, .. } => {
+            format!("{} {stage}: approved by {}", name(release), approval.standing.person.login)
+        }
+        Event::ApprovalWithdrawn { release, stage, person, why, .. } => {
+            let login = state
+                .release(*release)
+                .and_then(|r| r.run(stage))
+                .and_then(|run| run.withdrawn.iter().rev().find(|(a, _)| a.standing.person.id == *person))
+                .map_or_else(|| person.to_string(), |(a, _)| a.standing.person.login.to_string());
+            format!("{} {stage}: approval of {login} withdrawn, {why:?}", name(release))
+        }
+        Event::Overridden { release, stage, check, by, reason, .. } => {
+            format!("{} {stage}: {} overridden by {}: {reason}", name(release), check.word(), by.login)
+        }
+        Event::Promoted { release, stage, by, .. } => {
+            format!("{} {stage}: promoted by {}", name(release), by.login)
+        }
+        Event::Held { stage, by, reason } => {
+            let by = by.as_ref().map_or("a rollback", |p| p.login.as_str());
+            format!("{} held by {by}: {reason}", stage.as_ref().map_or("everything", |s| s.as_str()))
+        }
+        Event::Unheld { stage, by } => {
+            let by = by.as_ref().map_or("the deploy that succeeded", |p| p.login.as_str());
+            format!("{} released by {by}", stage.as_ref().map_or("everything", |s| s.as_str()))
+        }
+        Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
+        Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
+        Event::CheckAsked { commit: at, attempt, refused, .. } => {
+            let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
+            format!("check {attempt} of {} asked for{refused}", commit(at))
+        }
+        Event::CheckStarted { commit: at, attempt, .. } => {
+            format!("check {attempt} of {}: started", commit(at))
+        }
+        Event::CheckFinished { commit: at, attempt, outcome } => {
+            format!("check {attempt} of {}: {}", commit(at), ended(outcome))
+        }
+        Event::Heard(heard) => answer(heard),
+        Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
+    })
+}
+
+fn ended(outcome: &BuildOutcome) -> String {
+    match outcome {
+        BuildOutcome::Sealed(all) => {
+            let all: Vec<&str> = all.iter().map(|a| a.digest.short()).collect();
+            format!("sealed {}", all.join(", "))
+        }
+        BuildOutcome::Passed => "passed".to_owned(),
+        BuildOutcome::Failed(f) => format!("failed at \"{}\": {}", f.step, f.how),
+        BuildOutcome::Errored(why) => format!("errored: {why}"),
+    }
+}
+
+fn word(state: StageState) -> String {
+    serde_json::to_value(state).unwrap().as_str().unwrap().to_owned()
+}
+
+fn why(state: &State, detail: &Detail, transition: &str) -> String {
+    match detail {
+        Detail::None if transition == "BlockersReturned" => " again".to_owned(),
+        Detail::None => String::new(),
+        Detail::Fence(fence) => format!(" (fence {fence})"),
+        Detail::Failed(f) => format!(" at \"{}\": {}", f.step, f.how),
+        Detail::Reason(reason) => format!(": {reason}"),
+        Detail::By { person, reason: Some(reason) } => format!(" by {}: {reason}", person.login),
+        Detail::By { person, reason: None } => format!(" by {}", person.login),
+        Detail::Newer(no) => format!(" by {}", state.version_of(*no)),
+        Detail::Took(ms) => format!(" in {}s", ms / 1_000),
+    }
+}
+
+/// A reaction and the reply, if there is one.
+pub fn answer(heard: &Heard) -> String {
+    let sign = match heard.reaction {
+        Reaction::Eyes => "👀",
+        Reaction::Rocket => "🚀",
+        Reaction::ThumbsUp => "👍",
+        Reaction::ThumbsDown => "👎",
+        Reaction::Confused => "😕",
+    };
+    let reply =
+        heard.reply.as_ref().map_or_else(String::new, |r| format!("\n{}", indent(r.trim_end(), "  | ")));
+    format!("{sign} {}{reply}", heard.code)
+}
+
+/// A comment of ours: where, and its first line.
+pub fn note(effect: &Effect) -> Option<String> {
+    let Effect::Note { place, body, .. } = effect else { return None };
+    Some(format!("{} <- {}", place_word(place), body.lines().next().unwrap_or_default()))
+}
+
+/// `#7`, or the commit.
+pub fn place_word(place: &liftlock::domain::effect::Place) -> String {
+    match place {
+        liftlock::domain::effect::Place::Thread(thread) => format!("#{thread}"),
+        liftlock::domain::effect::Place::Commit(sha) => commit(sha).to_owned(),
+    }
+}
+
+/// Every line moved to the right.
+pub fn indent(text: &str, by: &str) -> String {
+    text.lines().map(|l| format!("{by}{l}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,348 @@
+//! The commands of a transcript.
+
+use liftlock::domain::command::parse::{Parsed, parse};
+use liftlock::domain::decide::{Command, Spoken, StageEnd, Work};
+use liftlock::domain::effect::{Effect, Place};
+use liftlock::domain::event::{Event, Withdrawal};
+use liftlock::domain::name::Digest;
+use liftlock::domain::person::Account;
+use liftlock::domain::plan::Lane;
+use liftlock::domain::state::{Live, State};
+use liftlock::domain::time::Span;
+use liftlock::domain::view;
+
+use super::world::{Step, World, failure, sha};
+use super::{notation, print};
+
+/// Plays one command and gives what happened, one line per event.
+pub fn play(world: &mut World, command: &str) -> String {
+    let mut rang = Vec::new();
+    let command = match command.strip_prefix("at once ") {
+        Some(rest) => rest,
+        None => {
+            let now = world.now.plus(Span::seconds(2));
+            let mut out = Vec::new();
+            world.wait_until(now, |w, events| out.extend(lines(&w.state, events)));
+            rang = out;
+            command
+        }
+    };
+    let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
+    out.extend(act(world, command));
+    let shown = world.settle_host();
+    out.extend(shown.iter().filter_map(print::note));
+    out.join("\n")
+}
+
+fn lines(state: &State, events: &[Event]) -> Vec<String> {
+    events.iter().filter_map(|e| print::event(state, e)).collect()
+}
+
+fn told(world: &World, step: Step) -> Vec<String> {
+    match step {
+        Ok(events) if events.is_empty() => vec!["nothing new".to_owned()],
+        Ok(events) => lines(&world.state, &events),
+        Err(refusal) => vec![format!("refused {}: {refusal}", refusal.code())],
+    }
+}
+
+fn act(world: &mut World, command: &str) -> Vec<String> {
+    let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
+    match word {
+        "pipeline" => {
+            world.pipeline = Some(notation::pipeline(rest));
+            Vec::new()
+        }
+        "head" => {
+            let (at, text) = rest.split_once(' ').unwrap();
+            let pipeline = Box::new(notation::pipeline(text));
+            world.pipeline = Some(*pipeline.clone());
+            let step = world.decide(&Command::SeePolicy { commit: sha(at), pipeline });
+            told(world, step)
+        }
+        "push" => push(world, rest),
+        "tag" => {
+            let words: Vec<&str> = rest.split(' ').collect();
+            let ["tag", tag, "on", at, "by", by] = ["tag", words[0], words[1], words[2], words[3], words[4]]
+            else {
+                panic!("tag <version> on <commit> by <login>")
+            };
+            let step = world.tag(tag, at, by);
+            told(world, step)
+        }
+        "check" => check(world, rest),
+        "build" => work(world, Lane::Build, rest),
+        "work" => work(world, Lane::Deploy, rest),
+        "stale" => stale(world),
+        "host" => host(world, rest),
+        "comment" => comment(world, rest),
+        "wait" => {
+            let until = world.now.plus(rest.parse().expect("a span: 2h"));
+            let mut out = Vec::new();
+            world.wait_until(until, |w, events| {
+                let rang = lines(&w.state, events);
+                if !rang.is_empty() {
+                    out.push(format!("at {}:", w.now.minute()));
+                }
+                out.extend(rang.into_iter().map(|l| format!("  {l}")));
+            });
+            out
+        }
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" => look(world, word, rest),
+        _ => speech(world, command),
+    }
+}
+
+/// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`.
+fn push(world: &mut World, text: &str) -> Vec<String> {
+    let (head, subject) = text.split_once(": ").expect("push <commit> by <login>: <subject>");
+    let words: Vec<&str> = head.split([' ', ',']).filter(|w| !w.is_empty()).collect();
+    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1)).copied();
+    let alias = words[0];
+    if let Some(thread) = after("as") {
+        world.merged.insert(sha(alias), thread.trim_start_matches('#').to_owned());
+    }
+    let by = after("by").expect("by whom");
+    let author = head.split_once("written by ").map_or(by, |(_, author)| author);
+    let step = world.push(alias, after("before"), by, (subject, author));
+    told(world, step)
+}
+
+/// `#9 at c5`, `#9 at c5 again`, `#9 at c5 refused: a fork`.
+fn check(world: &mut World, text: &str) -> Vec<String> {
+    let (head, refused) = text.split_once(" refused: ").map_or((text, None), |(h, r)| (h, Some(r)));
+    let words: Vec<&str> = head.split(' ').collect();
+    let step = world.check(words[0].trim_start_matches('#'), words[2], words.contains(&"again"), refused);
+    told(world, step)
+}
+
+/// `ok`, `fails at "smoke": exit 1`, `times out at "smoke"`, `errors: text`, `stops`, `finds changed bytes`.
+fn end(text: &str) -> StageEnd {
+    let quoted = || text.split('"').nth(1).expect("a step in quotes");
+    let after = || text.split_once(": ").map_or("", |(_, why)| why).to_owned();
+    match text.split(' ').next().unwrap_or_default() {
+        "" | "ok" => StageEnd::Passed { took_ms: 3_000 },
+        "fails" => StageEnd::Failed(failure(quoted(), &after())),
+        "times" => StageEnd::TimedOut(failure(quoted(), "ran longer than 1h")),
+        "stops" => StageEnd::Stopped,
+        "finds" => StageEnd::Tampered("the artifact no longer matches its digest".to_owned()),
+        _ => StageEnd::Errored(after()),
+    }
+}
+
+/// Takes what is owed now, once; or only begins it, ends what was begun, or loses it.
+fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
+    let mine = |w: &Work| matches!(w, Work::Deploy { .. }) == (lane == Lane::Deploy);
+    let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
+    let mut out = Vec::new();
+    if let Some(how) = text.strip_prefix("ends ") {
+        for (work, fence) in running {
+            let step = world.finish((&work, fence), &end(how));
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
+    if text == "is lost" {
+        for (work, _) in running {
+            let step = world.begin(&work);
+            out.extend(told(world, step));
+        }
+        world.running.retain(|(w, _)| !mine(w));
+        return or_nothing(out);
+    }
+    for work in world.owed_work(lane) {
+        let step = world.begin(&work);
+        out.extend(told(world, step));
+        let begun = world.running.iter().find(|(w, _)| *w == work).map(|(_, fence)| *fence);
+        if let (Some(fence), false) = (begun, text == "begins") {
+            let step = world.finish((&work, fence), &end(text));
+            out.extend(told(world, step));
+        }
+    }
+    or_nothing(out)
+}
+
+fn or_nothing(out: Vec<String>) -> Vec<String> {
+    if out.is_empty() { vec!["nothing to do".to_owned()] } else { out }
+}
+
+/// A worker with an old lease reports success.
+fn stale(world: &mut World) -> Vec<String> {
+    let (work, fence) = world.running.last().cloned().expect("something runs");
+    let step = world.finish((&work, fence - 1), &end("ok"));
+    told(world, step)
+}
+
+/// What changes on the host: `ana is read`, `takes no comments`, `takes comments`, `tag v1 at c9`, `tag v1 gone`,
+/// `branch rewritten`, `branch restored`, `comment k1 changed`.
+fn host(world: &mut World, text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    match words.as_slice() {
+        ["takes", "no", "comments"] => world.host = false,
+        ["takes", "comments"] => world.host = true,
+        ["branch", how] => world.rewritten = *how == "rewritten",
+        ["comment", id, "changed"] => {
+            world.changed.insert(id.parse().unwrap());
+        }
+        ["tag", tag, "gone"] => {
+            world.tags.insert((*tag).to_owned(), None);
+        }
+        ["tag", tag, "at", at] => {
+            world.tags.insert((*tag).to_owned(), Some(sha(at)));
+        }
+        ["tells", tag] => {
+            let commit = world.tags.get(*tag).cloned().flatten();
+            let release = world.release(tag);
+            let learned =
+                liftlock::domain::decide::Learned::Tag { release, tag: tag.parse().unwrap(), commit };
+            let step = world.decide(&Command::Learn(learned));
+            return told(world, step);
+        }
+        [login, "is", role] => world.person(login).role = notation::role(role).unwrap(),
+        _ => panic!("the host knows nothing of {text}"),
+    }
+    Vec::new()
+}
+
+/// `k1 edited`, `k1 deleted`, `k1 again`.
+fn comment(world: &mut World, text: &str) -> Vec<String> {
+    let (id, how) = text.split_once(' ').unwrap();
+    let id = id.parse().unwrap();
+    if how == "again" {
+        let said: Vec<Spoken> =
+            world.comments.iter().filter(|(k, _)| *k == id).map(|(_, s)| s.clone()).collect();
+        let mut out = Vec::new();
+        for spoken in said {
+            let step = world.decide(&Command::Speak(Box::new(spoken)));
+            out.extend(told(world, step));
+        }
+        return out;
+    }
+    let why = if how == "edited" { Withdrawal::Edited } else { Withdrawal::Deleted };
+    let step = world.decide(&Command::Unspeak { comment: id, why });
+    told(world, step)
+}
+
+/// `ana (maintain, acme/qa) on #7: /approve prod`; `\n` separates lines; `by api` has no comment.
+fn speech(world: &mut World, text: &str) -> Vec<String> {
+    let (head, body) = text.split_once(": ").unwrap_or_else(|| panic!("not a command: {text}"));
+    let (who, place) = head.split_once(" on ").unwrap_or((head.trim_end_matches(" by api"), "api"));
+    let (login, traits) = who.split_once(" (").unwrap_or((who, ""));
+    {
+        let person = world.person(login);
+        for word in traits.trim_end_matches(')').split(", ").filter(|w| !w.is_empty()) {
+            match notation::role(word) {
+                Some(role) => person.role = role,
+                None if word == "bot" => person.kind = Account::Bot,
+                None => {
+                    person.teams.insert(word.parse().unwrap());
+                }
+            }
+        }
+    }
+    let standing = world.person(login).clone();
+    let place = match place.strip_prefix('#') {
+        Some(thread) => Some(Place::Thread(thread.parse().unwrap())),
+        None if place == "api" => None,
+        None => Some(Place::Commit(sha(place))),
+    };
+    let commands = match parse(Some(&body.replace("\\n", "\n")), None) {
+        Parsed::Commands(commands) => commands,
+        Parsed::Refused(error) => return vec![format!("😕 {}: {error}", error.code())],
+        Parsed::Nothing { .. } => return vec!["not a command".to_owned()],
+    };
+    let comment = place.as_ref().map(|_| {
+        let ids: std::collections::BTreeSet<_> = world.comments.iter().map(|(k, _)| k.clone()).collect();
+        format!("k{}", ids.len() + 1).parse().unwrap()
+    });
+    let mut out = Vec::new();
+    for command in commands {
+        let spoken = Spoken {
+            ask: command.ask,
+            line: command.line,
+            comment: comment.clone(),
+            place: place.clone(),
+            at: world.now,
+            body: Digest::of_hex(&"b".repeat(64)).unwrap(),
+            standing: standing.clone(),
+        };
+        if let Some(id) = &comment {
+            world.comments.push((id.clone(), spoken.clone()));
+        }
+        let step = world.decide(&Command::Speak(Box::new(spoken)));
+        out.extend(told(world, step));
+    }
+    out
+}
+
+fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
+    let state = &world.state;
+    match word {
+        "why" => {
+            let (stage, version) = rest.split_once(' ').map_or((rest, None), |(s, v)| (s, Some(v)));
+            let stage = stage.parse().unwrap();
+            let release = match version {
+                Some(version) => state.release(world.release(version)),
+                None => state.in_order().into_iter().rfind(|r| r.run(&stage).is_some()),
+            };
+            vec![view::why_text(state, release.expect("a release"), &stage, world.now)]
+        }
+        "statuses" => statuses(world, rest),
+        "status" => vec![view::status_markdown(state, None, world.now)],
+        "owed" => world
+            .plan()
+            .owed
+            .iter()
+            .filter(|o| {
+                !matches!(o.effect, Effect::Status { .. } | Effect::Sticky { .. } | Effect::Note { .. })
+            })
+            .filter(|o| !matches!(o.effect, Effect::Reply { .. }))
+            .map(|o| format!("{}{}", o.key, if o.cancel { " (stop it)" } else { "" }))
+            .collect(),
+        "sticky" => bodies(world, |e| match e {
+            Effect::Sticky { body, release, .. } if state.version_of(*release) == rest => Some(body.clone()),
+            _ => None,
+        }),
+        "said" => bodies(world, |e| match e {
+            Effect::Note { body, marker, .. } if marker.starts_with(rest) => Some(body.clone()),
+            _ => None,
+        }),
+        _ => releases(state),
+    }
+}
+
+fn bodies(world: &World, pick: impl Fn(&Effect) -> Option<String>) -> Vec<String> {
+    world.plan().owed.iter().filter_map(|o| pick(&o.effect)).map(|b| print::indent(&b, "| ")).collect()
+}
+
+fn statuses(world: &World, only: &str) -> Vec<String> {
+    let mut all: Vec<String> = world
+        .plan()
+        .owed
+        .iter()
+        .filter_map(|o| match &o.effect {
+            Effect::Status { commit, status } if only.is_empty() || *commit == sha(only) => Some(format!(
+                "{} {}: {} \"{}\"",
+                print::commit(commit),
+                status.context,
+                status.state.word(),
+                status.description
+            )),
+            _ => None,
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn releases(state: &State) -> Vec<String> {
+    let mut out: Vec<String> =
+        state.in_order().into_iter().map(|r| format!("{} {}", r.created.version, r.state().word())).collect();
+    for (stage, live) in &state.live {
+        out.push(match live {
+            Live::Release(no, _) => format!("{stage} has {}", state.version_of(*no)),
+            Live::Unknown(no) => format!("{stage} is unknown since {}", state.version_of(*no)),
+        });
+    }
+    out
+}

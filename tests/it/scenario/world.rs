@@ -1,0 +1,343 @@
+//! A pipeline, its host, its workers and its people, small enough to fit into a transcript.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use liftlock::domain::decide::{
+    CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, TagNow, Work, decide,
+};
+use liftlock::domain::effect::{Effect, Place};
+use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed};
+use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
+use liftlock::domain::person::{Account, Person, Standing};
+use liftlock::domain::pipeline::{Pipeline, Role};
+use liftlock::domain::plan::{Lane, Plan, plan};
+use liftlock::domain::refusal::Refusal;
+use liftlock::domain::state::State;
+use liftlock::domain::time::Timestamp;
+
+use super::invariants;
+
+/// What one command gave.
+pub type Step = Result<Vec<Event>, Refusal>;
+
+/// Everything a transcript speaks about.
+pub struct World {
+    pub state: State,
+    pub log: Vec<(Timestamp, Event)>,
+    pub now: Timestamp,
+    pub pipeline: Option<Pipeline>,
+    /// Place of each commit on the branch.
+    pub seqs: BTreeMap<String, u64>,
+    pub people: BTreeMap<String, Standing>,
+    pub comments: Vec<(CommentId, Spoken)>,
+    pub changed: BTreeSet<CommentId>,
+    pub rewritten: bool,
+    /// What commits say about their date.
+    pub epoch_s: i64,
+    pub tags: BTreeMap<String, Option<CommitSha>>,
+    /// Pull requests by the commit that merged them.
+    pub merged: BTreeMap<CommitSha, String>,
+    /// Work begun and not ended.
+    pub running: Vec<(Work, u64)>,
+    pub fence: u64,
+    /// Whether the host takes our comments.
+    pub host: bool,
+    /// Comments of ours by marker, with their text.
+    pub notes: BTreeMap<String, String>,
+    issues: u32,
+}
+
+/// `c12` as a whole commit id; digits that cannot run together with the next name's.
+pub fn sha(alias: &str) -> CommitSha {
+    format!("{alias:f<40}").parse().expect("a commit is called by hex digits: c1")
+}
+
+fn digest(no: u64) -> Digest {
+    Digest::of_hex(&format!("{:e<64}", format!("a{no}"))).unwrap()
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            state: State::new("github:1/web".parse().unwrap()),
+            log: Vec::new(),
+            now: Timestamp::parse("2026-03-02T08:00:00Z").unwrap(),
+            pipeline: None,
+            seqs: BTreeMap::new(),
+            people: BTreeMap::new(),
+            comments: Vec::new(),
+            changed: BTreeSet::new(),
+            rewritten: false,
+            epoch_s: 1_772_000_000,
+            tags: BTreeMap::new(),
+            merged: BTreeMap::new(),
+            running: Vec::new(),
+            fence: 0,
+            host: true,
+            notes: BTreeMap::new(),
+            issues: 100,
+        }
+    }
+
+    /// Decides and keeps what was decided; every step is held against the invariants.
+    pub fn decide(&mut self, command: &Command) -> Step {
+        let events = decide(&self.state, command, self.now)?;
+        let before = self.state.clone();
+        for event in &events {
+            invariants::before_event(&self.state, event, self.now);
+            self.state.apply(event, self.now).expect("a decided event applies");
+            self.log.push((self.now, event.clone()));
+        }
+        invariants::after_step(&before, &self.state, self.now);
+        Ok(events)
+    }
+
+    pub fn plan(&self) -> Plan {
+        plan(&self.state, self.now)
+    }
+
+    /// Makes what is owed to the host come true, and says which comments appeared.
+    pub fn settle_host(&mut self) -> Vec<Effect> {
+        let mut shown = Vec::new();
+        if !self.host {
+            return shown;
+        }
+        for _ in 0..8 {
+            let before = self.log.len();
+            for owed in self.plan().owed.into_iter().filter(|o| o.lane == Lane::Host) {
+                self.carry_out(owed.effect, &mut shown);
+            }
+            if self.log.len() == before {
+                break;
+            }
+        }
+        shown
+    }
+
+    fn carry_out(&mut self, effect: Effect, shown: &mut Vec<Effect>) {
+        let learned = match &effect {
+            Effect::Thread { release, commit, .. } => {
+                let thread = self.merged.get(commit).cloned().unwrap_or_else(|| {
+                    self.issues += 1;
+                    self.issues.to_string()
+                });
+                let place = Place::Thread(thread.parse().unwrap());
+                Some(Learned::Place { release: *release, place })
+            }
+            Effect::Tag { release, tag, commit, .. } => {
+                let there = self.tags.entry(tag.to_string()).or_insert_with(|| Some(commit.clone()));
+                Some(Learned::Tag { release: *release, tag: tag.clone(), commit: there.clone() })
+            }
+            Effect::Note { marker, place, body, offers } => {
+                let new = self.notes.insert(marker.clone(), body.clone());
+                if let Some(old) = new {
+                    // Only an offer is edited, when its rules or its end change.
+                    assert!(marker.starts_with("offer:") || old == *body, "{old}\nbecame\n{body}");
+                    return;
+                }
+                shown.push(effect.clone());
+                offers.as_ref().map(|o| Learned::Offer {
+                    release: o.release,
+                    stage: o.stage.clone(),
+                    attempt: o.attempt,
+                    place: place.clone(),
+                    at: self.now,
+                })
+            }
+            _ => None,
+        };
+        if let Some(learned) = learned {
+            self.decide(&Command::Learn(learned)).expect("the host's answer is taken");
+        }
+    }
+
+    pub fn person(&mut self, login: &str) -> &mut Standing {
+        let next = u64::try_from(self.people.len()).unwrap() + 1;
+        self.people.entry(login.to_owned()).or_insert_with(|| Standing {
+            person: Person {
+                id: UserId(std::num::NonZeroU64::new(next).unwrap()),
+                login: login.parse().unwrap(),
+            },
+            role: Role::Write,
+            teams: BTreeSet::new(),
+            kind: Account::Human,
+        })
+    }
+
+    /// A push: of the next commit of the branch, or late of one before another.
+    pub fn push(
+        &mut self,
+        alias: &str,
+        before: Option<&str>,
+        by: &str,
+        (subject, author): (&str, &str),
+    ) -> Step {
+        let last = self.seqs.values().max().copied().unwrap_or(0);
+        let seq = match (self.seqs.get(alias), before.and_then(|b| self.seqs.get(b))) {
+            (Some(known), _) => *known,
+            (None, Some(later)) => later - 5,
+            (None, None) => last + 10,
+        };
+        self.seqs.insert(alias.to_owned(), seq);
+        let included_in = before.and_then(|b| self.release_of(&sha(b)));
+        let start = self.start(alias, None, (by, subject, author), included_in);
+        self.decide(&Command::Start(Box::new(start)))
+    }
+
+    pub fn tag(&mut self, tag: &str, alias: &str, by: &str) -> Step {
+        let start = self.start(alias, Some(tag), (by, "release", by), None);
+        self.decide(&Command::Start(Box::new(start)))
+    }
+
+    fn start(
+        &mut self,
+        alias: &str,
+        tag: Option<&str>,
+        (by, subject, author): (&str, &str, &str),
+        included_in: Option<ReleaseNo>,
+    ) -> Start {
+        let initiator = self.person(by).person.clone();
+        let author = if author == "?" { None } else { Some(author.parse().unwrap()) };
+        Start {
+            commit: sha(alias),
+            branch: "main".parse().unwrap(),
+            tag: tag.map(|t| t.parse().unwrap()),
+            seq: self.seqs.get(alias).copied().unwrap_or(0),
+            pusher: Some(initiator.login.clone()),
+            initiator: Some(initiator),
+            changes: vec![Change {
+                commit: sha(alias),
+                subject: subject.to_owned(),
+                author_email: "somebody@example.org".to_owned(),
+                author,
+            }],
+            messages: vec![subject.to_owned()],
+            taken: Vec::new(),
+            pipeline: Box::new(self.pipeline.clone().expect("a pipeline first")),
+            manifest: digest(99),
+            epoch_s: self.epoch_s,
+            included_in,
+        }
+    }
+
+    pub fn check(&mut self, thread: &str, alias: &str, again: bool, refused: Option<&str>) -> Step {
+        let pipeline = Box::new(self.pipeline.clone().expect("a pipeline first"));
+        self.decide(&Command::Check(Box::new(CheckRequest {
+            commit: sha(alias),
+            thread: Some(thread.parse().unwrap()),
+            pipeline,
+            refused: refused.map(str::to_owned),
+            again,
+        })))
+    }
+
+    /// The newest release of a commit.
+    pub fn release_of(&self, commit: &CommitSha) -> Option<ReleaseNo> {
+        self.state.releases.values().rev().find(|r| r.created.commit == *commit).map(|r| r.no())
+    }
+
+    pub fn release(&self, version: &str) -> ReleaseNo {
+        let found = self.state.releases.values().find(|r| r.created.version.to_string() == version);
+        found.unwrap_or_else(|| panic!("no release {version}")).no()
+    }
+
+    /// Work owed in a lane and not begun.
+    pub fn owed_work(&self, lane: Lane) -> Vec<Work> {
+        let mut owed = self.plan().owed;
+        owed.sort_by_key(|o| -o.priority);
+        owed.iter()
+            .filter(|o| o.lane == lane)
+            .filter_map(|o| match &o.effect {
+                Effect::Build { release, attempt } => {
+                    Some(Work::Build { release: *release, attempt: *attempt })
+                }
+                Effect::Check { commit, attempt } => {
+                    Some(Work::Check { commit: commit.clone(), attempt: *attempt })
+                }
+                Effect::Deploy { release, stage, attempt, admission } => Some(Work::Deploy {
+                    release: *release,
+                    stage: stage.clone(),
+                    attempt: *attempt,
+                    admission: *admission,
+                }),
+                _ => None,
+            })
+            .filter(|work| self.running.iter().all(|(running, _)| running != work))
+            .collect()
+    }
+
+    /// What the host says now, asked before a stage starts.
+    fn fresh(&self, work: &Work) -> Fresh {
+        let Work::Deploy { release, .. } = work else { return Fresh::default() };
+        let standings = self.people.values().map(|s| (s.person.id, s.clone())).collect();
+        let tag = self.state.version_of(*release);
+        let tag =
+            self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
+        Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
+    }
+
+    pub fn begin(&mut self, work: &Work) -> Step {
+        self.fence += 1;
+        let fence = self.fence;
+        let fresh = self.fresh(work);
+        let events = self.decide(&Command::Begin { work: work.clone(), fence, fresh })?;
+        let started = events.iter().any(|e| match e {
+            Event::BuildStarted { .. } | Event::CheckStarted { .. } => true,
+            Event::StageMoved { detail, .. } => {
+                matches!(detail, liftlock::domain::event::Detail::Fence(f) if *f == fence)
+            }
+            _ => false,
+        });
+        if started {
+            self.running.retain(|(w, _)| w != work);
+            self.running.push((work.clone(), fence));
+        }
+        Ok(events)
+    }
+
+    pub fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
+        let ended = match work {
+            Work::Deploy { .. } => Ended::Stage(end.clone()),
+            Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
+            Work::Check { .. } => Ended::Build(match built(end, 0) {
+                BuildOutcome::Sealed(_) => BuildOutcome::Passed,
+                other => other,
+            }),
+        };
+        self.running.retain(|(w, f)| w != work || *f != fence);
+        self.decide(&Command::Finish { work: work.clone(), fence, ended })
+    }
+
+    /// Time passes; timers ring when they are due.
+    pub fn wait_until(&mut self, until: Timestamp, mut rang: impl FnMut(&mut Self, &[Event])) {
+        while let Some(at) = self.plan().wake_at.filter(|at| *at <= until) {
+            let ring = Timestamp(at.0 - 1).max(self.now);
+            invariants::nothing_changes_before(&self.state, self.now, ring);
+            self.now = at;
+            let events = self.decide(&Command::Tick).expect("a tick is always taken");
+            rang(self, &events);
+        }
+        invariants::nothing_changes_before(&self.state, self.now, until);
+        self.now = until;
+    }
+}
+
+fn built(end: &StageEnd, no: u64) -> BuildOutcome {
+    match end {
+        StageEnd::Passed { .. } => BuildOutcome::Sealed(vec![Sealed {
+            alias: "app".parse().unwrap(),
+            digest: digest(no),
+            content: digest(no + 1_000),
+            size: 4_096,
+            form: liftlock::domain::event::Form::Folder,
+        }]),
+        StageEnd::Failed(f) | StageEnd::TimedOut(f) => BuildOutcome::Failed(f.clone()),
+        StageEnd::Stopped => BuildOutcome::Errored("stopped".to_owned()),
+        StageEnd::Errored(why) | StageEnd::Tampered(why) => BuildOutcome::Errored(why.clone()),
+    }
+}
+
+/// A failed step with one line of log.
+pub fn failure(step: &str, how: &str) -> Failure {
+    Failure { step: step.to_owned(), how: how.to_owned(), tail: vec![format!("{step}: connection refused")] }
+}
