@@ -9,9 +9,12 @@
 
 use std::path::PathBuf;
 
+mod again;
 mod drive;
 mod kills;
+mod places;
 mod rig;
+mod stops;
 
 use rig::{Door, Plan, Push, Yard, deliver};
 
