@@ -63,7 +63,7 @@ impl Service {
             Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
         };
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
-        match self.journal().decide(&id, &finish, lease.done("ended")).await? {
+        match self.journal().report(&id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
             Err(refusal) => lease.finish_undecided(self, refusal.code()).await,
         }

@@ -12,7 +12,7 @@ use crate::domain::plan::{Owed, Plan, plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
 use crate::domain::state::State;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
 use crate::store::Store;
 use crate::store::delivery::DeliveryState;
@@ -26,6 +26,8 @@ use crate::trouble::{Outcome, Trouble};
 const PAGE: u32 = 2_000;
 /// How often a step is decided again because somebody else was first; each round means that others made progress.
 const ROUNDS: usize = 20;
+/// Wait before the end of work is reported again.
+const REPORT_AGAIN: Span = Span::millis(200);
 /// Pipelines kept folded in memory; the others are folded again when they are needed.
 const KEPT: usize = 500;
 
@@ -133,6 +135,25 @@ impl Journal {
         Err(Trouble::transient(format!("others kept changing {id} for {ROUNDS} rounds")))
     }
 
+    /// Decides how work ended. That is known here alone, so a database that is away is waited for: to give the work
+    /// back would call a deploy lost that succeeded. A lease that was lost meanwhile is a conflict as ever.
+    pub async fn report(
+        &self,
+        id: &PipelineId,
+        command: &Command,
+        with: Around,
+    ) -> Outcome<Result<Decided, Refusal>> {
+        loop {
+            match self.decide(id, command, with.clone()).await {
+                Err(trouble) if trouble.is_transient() => {
+                    tracing::warn!(pipeline = %id, error = trouble.chain(), "the end of work is not stored yet");
+                    tokio::time::sleep(REPORT_AGAIN.as_std()).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Completes an effect or a delivery without deciding anything.
     pub async fn close(&self, with: Around, owed: Vec<OwedEffect>) -> Outcome<()> {
         let step = Step { done: with.done, delivery: with.delivery, effects: owed, ..Step::default() };
@@ -189,8 +210,12 @@ fn step(before: &State, after: &State, events: &[Event], (with, now): (&Around, 
         })
         .collect::<Outcome<_>>()?;
     let expect = i64::try_from(before.version).unwrap_or(i64::MAX);
-    let appends =
-        if new.is_empty() { Vec::new() } else { vec![Append { stream, expect, events: new, at: now }] };
+    // Without events too: what is owed follows from this version, and must not overwrite what a newer one owes.
+    let appends = if new.is_empty() && expect == 0 {
+        Vec::new()
+    } else {
+        vec![Append { stream, expect, events: new, at: now }]
+    };
     Ok(Step {
         done: with.done.clone(),
         delivery: with.delivery.clone(),
