@@ -49,8 +49,8 @@ async fn t07_t11_deliveries_twice_shuffled_and_replayed_end_the_same() {
     let second = yard.push("hello", "fix: two", "page");
     // Ana approves what no server has heard of; the newer push is told first; everything is told twice.
     assert_eq!(comment(&door, &second, "/approve prod").unwrap(), 200);
-    for push in [&second, &first, &second, &first] {
-        assert_eq!(deliver(&door, &push.delivery()).unwrap(), 202);
+    for (push, status) in [(&second, 202), (&first, 202), (&second, 200), (&first, 200)] {
+        assert_eq!(deliver(&door, &push.delivery()).unwrap(), status);
     }
     let mut keeper = Keeper::new(&[first.clone(), second.clone()]);
     let mut eyes = yard.eyes().await;
@@ -58,7 +58,9 @@ async fn t07_t11_deliveries_twice_shuffled_and_replayed_end_the_same() {
     let seen: Vec<i64> =
         done.deliveries.iter().filter(|d| d.guid.starts_with("push")).map(|d| d.seen).collect();
     assert_eq!(seen, [2, 2], "the second telling is counted, not stored");
-    let (events, runs) = (done.events.len(), yard.runs());
+    // What was said about a release that nobody knew of was answered, and is heard when it is replayed.
+    let facts = |seen: &Seen| seen.events.iter().filter(|e| e.kind != "heard").count();
+    let runs = yard.runs();
 
     for delivery in done.deliveries.iter().rev() {
         let path = format!("/api/deliveries/{}/replay", delivery.seq);
@@ -66,7 +68,7 @@ async fn t07_t11_deliveries_twice_shuffled_and_replayed_end_the_same() {
         assert!((200..300).contains(&status), "{status} {said}");
     }
     let replayed = until("all is read again", (&yard, &[&server]), &mut eyes, Seen::idle).await;
-    assert_eq!(replayed.events.len(), events, "a replay adds nothing\n{}", replayed.shown());
+    assert_eq!(facts(&replayed), facts(&done), "a replay adds nothing\n{}", replayed.shown());
     assert_eq!(yard.runs(), runs);
     let found = wrong(&yard, &replayed, &keeper);
     assert!(found.is_empty(), "{found:#?}\n{}", replayed.shown());

@@ -40,7 +40,7 @@ async fn round(kill_at: Option<i64>) -> Round {
         if server.ended().is_some() {
             server = yard.serve(&door);
         }
-        told = told || matches!(deliver(&door, &push.delivery()), Ok(202));
+        told = told || matches!(deliver(&door, &push.delivery()), Ok(200 | 202));
         let seen = eyes.look().await;
         if keeper.content(&seen) {
             break seen;
