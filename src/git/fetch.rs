@@ -183,6 +183,10 @@ impl Mirror {
             .args(wanted.refspecs());
         harden(&mut command, remote);
         let (status, complaint) = run(command, deadline)?;
+        if !status.success() && String::from_utf8_lossy(&complaint).contains(".lock': File exists") {
+            // A fetch that was killed left it; a fetch that is still running is younger, and the next try finds out.
+            self.break_old_locks(&alone)?;
+        }
         drop(alone);
         if status.success() { Ok(()) } else { Err(complained(remote, &complaint)) }
     }

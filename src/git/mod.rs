@@ -6,6 +6,7 @@
 
 pub mod fetch;
 pub mod repo;
+mod stale;
 pub mod tree;
 pub mod write;
 

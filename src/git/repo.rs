@@ -192,7 +192,7 @@ impl Mirror {
     /// Waits until no other writer of this program, in whatever process, writes to this repository; held until the
     /// file is dropped. libgit2 looks whether a new ref is there before it locks it, so two could both make it.
     pub(super) fn alone(&self) -> Outcome<File> {
-        File::create(self.path.join("liftlock.lock")).and_then(|f| f.lock().map(|()| f)).map_err(|e| {
+        File::create(self.path.join(super::stale::OURS)).and_then(|f| f.lock().map(|()| f)).map_err(|e| {
             Trouble::transient(format!("lock the repository {}", self.path.display())).because(e)
         })
     }

@@ -84,7 +84,7 @@ impl Origin {
         let what = || format!("make the tag {}", new.name);
         let commit = self.0.commit(new.commit)?;
         let tagger = signature(new.tagger, new.at)?;
-        let _alone = self.0.alone()?;
+        let alone = self.0.alone()?;
         match self.repo().tag(new.name.as_str(), commit.as_object(), &tagger, new.message, false) {
             Ok(id) => object_id(id).map(Created::New),
             Err(e) if e.code() == ErrorCode::Exists => {
@@ -94,6 +94,11 @@ impl Origin {
                     .map_err(|e| failed(what(), e))?;
                 let same = there.peel_to_commit().is_ok_and(|c| c.id() == commit.id());
                 Ok(Created::Exists { same })
+            }
+            Err(e) if e.code() == ErrorCode::Locked => {
+                // Somebody pushes it right now, or died when they did; the next try finds out.
+                self.0.break_old_locks(&alone)?;
+                Err(failed(what(), e))
             }
             Err(e) => Err(failed(what(), e)),
         }
@@ -120,11 +125,13 @@ impl Origin {
     ) -> Outcome<()> {
         let id = self.0.commit(commit)?.id();
         let author = signature(author, at)?;
-        let _alone = self.0.alone()?;
+        let alone = self.0.alone()?;
         let there = self.read_note(commit, notes)?;
         let Some(text) = edit(there.as_deref()) else { return Ok(()) };
+        let name = format!("refs/notes/{notes}");
+        self.0.break_lock(&name, &alone)?;
         self.repo()
-            .note(&author, &author, Some(&format!("refs/notes/{notes}")), id, &text, true)
+            .note(&author, &author, Some(&name), id, &text, true)
             .map(drop)
             .map_err(|e| failed("write a note", e))
     }
@@ -151,7 +158,7 @@ impl Origin {
         (person, at): (Person<'_>, Timestamp),
     ) -> Outcome<Said> {
         let fail = |e| failed(format!("write to the conversation {log}"), e);
-        let _alone = self.0.alone()?;
+        let alone = self.0.alone()?;
         let tip = self.tip(log)?;
         let parent = tip.map(|id| self.repo().find_commit(id)).transpose().map_err(fail)?;
         let after = parent.as_ref().map_or(at, |parent| said_at(parent).plus(Span::seconds(1)));
@@ -161,6 +168,7 @@ impl Origin {
         let parents: Vec<_> = parent.iter().collect();
         let id = self.repo().commit(None, &author, &author, message, &tree, &parents).map_err(fail)?;
         let name = full(log);
+        self.0.break_lock(&name, &alone)?;
         match tip {
             Some(tip) => self.repo().reference_matching(&name, id, true, tip, "said"),
             None => self.repo().reference(&name, id, false, "said"),
@@ -188,7 +196,9 @@ impl Origin {
     pub fn refuse_pushes(&self, folders: &[&str]) -> Outcome<()> {
         const KEY: &str = "receive.hiderefs";
         let fail = |e| failed(format!("set {KEY} of {}", self.0.path.display()), e);
-        let _alone = self.0.alone()?;
+        let alone = self.0.alone()?;
+        // This runs at the start alone, where a lock that is not old is somebody's who edits the settings.
+        self.0.break_old_locks(&alone)?;
         let local = self.repo().config().and_then(|c| c.open_level(ConfigLevel::Local)).map_err(fail)?;
         let mut there = Vec::new();
         local

@@ -96,7 +96,7 @@ impl Service {
 
     async fn end_build(&self, lease: &Lease, id: &PipelineId, work: Work, outcome: BuildOutcome) -> Worked {
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Build(outcome) };
-        match self.journal().decide(id, &finish, lease.done("ended")).await? {
+        match self.journal().report(id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
             Err(refusal) => lease.complete(self, refusal.code()).await,
         }

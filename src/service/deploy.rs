@@ -57,13 +57,13 @@ impl Service {
         if release.state_in(&target.stage) != Some(StageState::Running) {
             return lease.complete(self, "not admitted").await;
         }
-        let end = match self.stage_end(&id, &release, target, lease).await {
+        let end = match self.stage_end(&id, &release, target, (lease, decided.seq)).await {
             Ok(Some(end)) => end,
             Ok(None) => return Ok(()),
             Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
         };
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
-        match self.journal().decide(&id, &finish, lease.done("ended")).await? {
+        match self.journal().report(&id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
             Err(refusal) => lease.complete(self, refusal.code()).await,
         }
@@ -136,14 +136,14 @@ impl Service {
         id: &PipelineId,
         release: &Release,
         target: &Target,
-        lease: &Lease,
+        (lease, fence): (&Lease, i64),
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
         let mut kept = KeptLog::open(self, name);
-        let end = self.stage_steps(id, (release, stage), (&place, lease), &mut kept).await;
+        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), &mut kept).await;
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
@@ -164,7 +164,7 @@ impl Service {
         &self,
         id: &PipelineId,
         (release, stage): (&Release, &Stage),
-        (place, lease): (&Workplace, &Lease),
+        (place, lease, fence): (&Workplace, &Lease, i64),
         kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
         let mut environment = self.base_environment(&place.path("home"));
@@ -184,7 +184,7 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
-        environment.extend(stage_environment(id, (release, stage), lease));
+        environment.extend(stage_environment(id, (release, stage), fence));
         environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
         environment.extend(stage.environment_variables.clone());
@@ -240,7 +240,7 @@ impl Service {
 fn stage_environment(
     id: &PipelineId,
     (release, stage): (&Release, &Stage),
-    lease: &Lease,
+    fence: i64,
 ) -> BTreeMap<String, String> {
     let created = &release.created;
     let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
@@ -253,8 +253,9 @@ fn stage_environment(
         ("LIFTLOCK_COMMIT", created.commit.to_string()),
         ("LIFTLOCK_DIGEST", digest.clone()),
         ("RELEASE_DIGEST", digest),
-        // A target that remembers the highest number it has seen can refuse an older one (STORAGE §2).
-        ("FENCE_TOKEN", lease.fence().to_string()),
+        // The number of the event that admitted this run. It rises over all runs of an environment, so a target that
+        // remembers the highest it has seen can refuse what a dead server left behind (STORAGE §2).
+        ("FENCE_TOKEN", fence.to_string()),
         // Copilot's own names (CHECKLIST C43).
         ("COPILOT_APPLICATION_NAME", id.name.to_string()),
         ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),

@@ -12,7 +12,7 @@ use crate::domain::plan::{Owed, Plan, plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
 use crate::domain::state::State;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
 use crate::store::Store;
 use crate::store::delivery::DeliveryState;
@@ -26,6 +26,8 @@ use crate::trouble::{Outcome, Trouble};
 const PAGE: u32 = 2_000;
 /// How often a step is decided again because somebody else was first; each round means that others made progress.
 const ROUNDS: usize = 20;
+/// Wait before the end of work is reported again.
+const REPORT_AGAIN: Span = Span::millis(200);
 /// Pipelines kept folded in memory; the others are folded again when they are needed.
 const KEPT: usize = 500;
 
@@ -58,6 +60,8 @@ pub struct Decided {
     pub state: Arc<State>,
     /// What happened.
     pub events: Vec<Event>,
+    /// The number of the last of them in the log of all pipelines; 0 when nothing happened.
+    pub seq: i64,
 }
 
 impl Journal {
@@ -121,10 +125,11 @@ impl Journal {
             let name = self.name_of(&id.repo).await?;
             let step = step((&before, &after, &name), &events, (&with, now))?;
             match self.store.commit(step).await {
-                Ok(_) => {
+                Ok(committed) => {
                     let state = Arc::new(after);
                     self.keep(id.to_string(), Arc::clone(&state));
-                    return Ok(Ok(Decided { state, events }));
+                    let seq = committed.events.last().map_or(0, |event| event.seq);
+                    return Ok(Ok(Decided { state, events, seq }));
                 }
                 Err(trouble) if matches!(Race::of(&trouble), Some(Race::Version { .. })) => {}
                 Err(trouble) => return Err(trouble),
@@ -146,6 +151,25 @@ impl Journal {
         }
         let row = self.store.repository(repo.as_str()).await?;
         Ok(row.map_or_else(|| repo.to_string(), |row| row.name))
+    }
+
+    /// Decides how work ended. That is known here alone, so a database that is away is waited for: to give the work
+    /// back would call a deploy lost that succeeded. A lease that was lost meanwhile is a conflict as ever.
+    pub async fn report(
+        &self,
+        id: &PipelineId,
+        command: &Command,
+        with: Around,
+    ) -> Outcome<Result<Decided, Refusal>> {
+        loop {
+            match self.decide(id, command, with.clone()).await {
+                Err(trouble) if trouble.is_transient() => {
+                    tracing::warn!(pipeline = %id, error = trouble.chain(), "the end of work is not stored yet");
+                    tokio::time::sleep(REPORT_AGAIN.as_std()).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Completes an effect or a delivery without deciding anything.
@@ -208,8 +232,12 @@ fn step(
         })
         .collect::<Outcome<_>>()?;
     let expect = i64::try_from(before.version).unwrap_or(i64::MAX);
-    let appends =
-        if new.is_empty() { Vec::new() } else { vec![Append { stream, expect, events: new, at: now }] };
+    // Without events too: what is owed follows from this version, and must not overwrite what a newer one owes.
+    let appends = if new.is_empty() && expect == 0 {
+        Vec::new()
+    } else {
+        vec![Append { stream, expect, events: new, at: now }]
+    };
     Ok(Step {
         done: with.done.clone(),
         delivery: with.delivery.clone(),

@@ -22,20 +22,31 @@ const SETTLED: Span = Span::minutes(1);
 const REDELIVERIES: usize = 100;
 /// The name of the duty: one process of many does it.
 const DUTY: &str = "reconcile";
+/// How much longer than a round's distance the duty is held: it outlasts a slow round, and is free soon after a crash.
+const OUTLASTS: Span = Span::minutes(1);
+/// How soon a process without the duty looks whether it is free.
+const LOOK_AGAIN: Span = Span::seconds(30);
 
 impl Service {
     /// At the start and then every few minutes, on one process at a time.
     pub async fn reconcile(self, stop: CancellationToken) {
         let every = self.settings().reconcile_every;
+        let held = Span::millis(every.as_millis().saturating_add(OUTLASTS.as_millis()));
         loop {
-            match self.store().lead(DUTY, self.worker(), every.times(2)).await {
-                Ok(Some(_)) => self.reconcile_once().await,
-                Ok(None) => {}
-                Err(trouble) => tracing::warn!(error = trouble.chain(), "cannot take the duty to reconcile"),
-            }
+            let wait = match self.store().lead(DUTY, self.worker(), held).await {
+                Ok(Some(_)) => {
+                    self.reconcile_once().await;
+                    every
+                }
+                Ok(None) => every.min(LOOK_AGAIN),
+                Err(trouble) => {
+                    tracing::warn!(error = trouble.chain(), "cannot take the duty to reconcile");
+                    every.min(LOOK_AGAIN)
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(every.as_std()) => {}
+                () = tokio::time::sleep(wait.as_std()) => {}
             }
         }
     }

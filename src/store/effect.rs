@@ -60,12 +60,13 @@ pub(super) async fn owe(session: &mut Session, effect: &OwedEffect, now: Timesta
     Ok(())
 }
 
-/// Takes every lease back; only right when no other process can hold one.
+/// Takes every lease and duty back; only right when no other process can hold one.
 pub(super) async fn reclaim_all(session: &mut Session) -> Outcome<()> {
     let now = session.now().await?;
     session.run(sql::EFFECT_RECLAIM, args![now]).await?;
     let most = session.rules.max_attempts;
     session.run(sql::EFFECT_EXPIRE, args![now, most]).await?;
+    session.run(sql::DUTY_RECLAIM, args![now]).await?;
     Ok(())
 }
 

@@ -123,6 +123,7 @@ statements! { SHARED:
         ELSE duties.token + 1 END, holder = excluded.holder, until = excluded.until \
         WHERE duties.until <= $3 OR duties.holder = excluded.holder RETURNING token";
     DUTY_HELD = "SELECT token FROM duties WHERE name = $1 AND token = $2 AND until > $3";
+    DUTY_RECLAIM = "UPDATE duties SET until = $1 WHERE until > $1";
     LIMIT_PUT = "INSERT INTO rate_limits (scope, remaining, reset_at, blocked_until) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (scope) DO UPDATE SET remaining = excluded.remaining, reset_at = excluded.reset_at, \
         blocked_until = excluded.blocked_until";

@@ -97,23 +97,25 @@ impl Change for Step {
 
     async fn apply(self, session: &mut Session) -> Outcome<Committed> {
         let now = session.now().await?;
-        if let Some(done) = self.done {
-            let values = args![&done.key, done.token, &done.result, now, AGEING_MS];
-            if session.run(sql::EFFECT_DONE, values).await? != 1 {
-                return Err(Race::Lease { key: done.key, token: done.token }.trouble());
-            }
+        // The stream is the first lock of every step and the effects come after it: two steps of one pipeline wait for
+        // each other at the stream, and never in a ring around an effect that one completes and the other owes.
+        // Streams are always taken in the same order, so that two steps over the same streams wait for each other and never in a ring.
+        let mut appends = self.appends;
+        appends.sort_by(|a, b| a.stream.cmp(&b.stream));
+        let mut events = Vec::new();
+        for one in appends {
+            events.extend(append(session, one).await?);
         }
         if let Some((seq, state, error)) = self.delivery
             && session.run(sql::DELIVERY_STATE, args![seq, state.word(), error.as_deref()]).await? != 1
         {
             return Err(Trouble::not_found(format!("there is no delivery {seq}")));
         }
-        // Always in the same order, so that two steps over the same streams wait for each other and never in a ring.
-        let mut appends = self.appends;
-        appends.sort_by(|a, b| a.stream.cmp(&b.stream));
-        let mut events = Vec::new();
-        for one in appends {
-            events.extend(append(session, one).await?);
+        if let Some(done) = self.done {
+            let values = args![&done.key, done.token, &done.result, now, AGEING_MS];
+            if session.run(sql::EFFECT_DONE, values).await? != 1 {
+                return Err(Race::Lease { key: done.key, token: done.token }.trouble());
+            }
         }
         for effect in &self.effects {
             owe(session, effect, now).await?;

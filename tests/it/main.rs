@@ -7,6 +7,8 @@ mod docs;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod github;
 #[cfg(test)]
 mod github_client;

@@ -56,6 +56,20 @@ async fn leases_of_a_process_that_died_are_taken_back_at_the_start() {
 }
 
 #[tokio::test]
+async fn duties_of_a_process_that_died_are_taken_back_at_the_start() {
+    let folder = Folder::new();
+    let store = open(&quick(&folder)).await;
+    let old = store.lead("sweep", "old", Span::hours(1)).await.unwrap().unwrap();
+    assert_eq!(store.lead("sweep", "new", Span::hours(1)).await.unwrap(), None);
+    store.close().await;
+
+    let store = open(&quick(&folder)).await;
+    let new = store.lead("sweep", "new", Span::hours(1)).await.unwrap();
+    assert_eq!(new, Some(old + 1), "the next start does not wait for the time of a dead process");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = Folder::new();
     let store = open(&quick(&folder)).await;

@@ -7,7 +7,10 @@ use liftlock::store::step::{Race, Step};
 use liftlock::store::stream::{EventFilter, GENESIS};
 use liftlock::trouble::Kind;
 
-use super::{NOW, Place, append, appending, claim_one, claims_nothing, completing, on_both, owed, owing};
+use super::{
+    Claim, NOW, OwedEffect, Place, append, appending, claim_one, claims_nothing, completing, on_both, owed,
+    owing, worker,
+};
 
 on_both! {
     a_stream_reads_back_what_was_appended
@@ -19,6 +22,50 @@ on_both! {
     events_are_found_by_stream_release_and_kind
     characters_no_engine_keeps_are_replaced
     a_commit_wakes_whoever_waits
+    steps_of_one_stream_never_wait_in_a_ring
+    a_step_without_facts_is_guarded_by_the_version_too
+}
+
+/// Each completes the effect that the other owes again, as any two steps of a pipeline may.
+async fn steps_of_one_stream_never_wait_in_a_ring(place: &Place) {
+    let store = &place.store;
+    let first = Step { effects: vec![owed("a"), owed("b")], ..appending("s", 0, &["opened"]) };
+    store.commit(first).await.unwrap();
+    for round in 1..=20 {
+        let claims = store.claim(&["build"], &worker("w1"), 2).await.unwrap();
+        let [one, two] = claims.as_slice() else { panic!("both are ready in round {round}: {claims:?}") };
+        let step = |mine: &Claim, other: &Claim| Step {
+            appends: vec![append("s", round, &["moved"])],
+            effects: vec![OwedEffect { desired: format!("{{\"round\":{round}}}"), ..owed(&other.key) }],
+            ..completing(mine)
+        };
+        let both = join_all([store.commit(step(one, two)), store.commit(step(two, one))]).await;
+        let (won, lost): (Vec<_>, Vec<_>) = both.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        let race = lost.into_iter().next().unwrap().unwrap_err();
+        assert!(matches!(Race::of(&race), Some(Race::Version { .. })), "round {round}: {}", race.chain());
+        for claim in [one, two] {
+            let again = OwedEffect { desired: format!("{{\"next\":{round}}}"), ..owed(&claim.key) };
+            store.commit(owing([again])).await.unwrap();
+            if store.effect(&claim.key).await.unwrap().unwrap().state == EffectState::Leased {
+                store.commit(completing(claim)).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn a_step_without_facts_is_guarded_by_the_version_too(place: &Place) {
+    let store = &place.store;
+    store.commit(appending("s", 0, &["opened"])).await.unwrap();
+    store.commit(Step { effects: vec![owed("e")], ..appending("s", 1, &["built"]) }).await.unwrap();
+    let stale = OwedEffect { desired: "\"stale\"".to_owned(), ..owed("e") };
+    let late = Step { effects: vec![stale], ..appending("s", 1, &[]) };
+    let race = store.commit(late).await.unwrap_err();
+    assert!(matches!(Race::of(&race), Some(Race::Version { .. })), "{}", race.chain());
+    let kept = store.effect("e").await.unwrap().unwrap();
+    assert_eq!((kept.desired.as_str(), kept.revision), ("{}", 1), "what a newer version owes stays");
+    store.commit(appending("s", 2, &[])).await.unwrap();
+    assert_eq!(store.read("s", 0, 10).await.unwrap().version, 2, "and nothing is added");
 }
 
 async fn a_stream_reads_back_what_was_appended(place: &Place) {
