@@ -53,8 +53,7 @@ async fn all(folder: &Path) -> Fallible<Vec<Figure>> {
         BTreeMap::from([(name.clone(), RepositorySettings { path: origin.bare(), default_branch: None })]);
     let plain = Plain::open(Settings { repositories, people: BTreeMap::new() }, clock::now)?;
     let host: Arc<dyn Forge> = Arc::new(Watched { plain, seen });
-    let repo = id_of(&name)?;
-    let service = world::service(&folder.join("data"), BTreeMap::from([("plain", host)]), vec![repo]).await?;
+    let service = world::service(&folder.join("data"), BTreeMap::from([("plain", host)])).await?;
     let stop = CancellationToken::new();
     let work = tokio::spawn(service.clone().work(stop.clone()));
     let address = world::listen(world::app(&service, stop.clone()), stop.clone()).await?;
@@ -234,6 +233,10 @@ impl Forge for Watched {
 
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {
         self.plain.translate(event, body)
+    }
+
+    fn configured(&self) -> Asked<'_, Vec<RepoId>> {
+        self.plain.configured()
     }
 
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {

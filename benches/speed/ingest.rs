@@ -181,7 +181,7 @@ pub(crate) fn serve(kind: &str, folder: &Path) -> Fallible<()> {
     let address = runtime.block_on(async {
         let stop = CancellationToken::new();
         let app = if kind == "store" {
-            let service = world::service(folder, BTreeMap::new(), Vec::new()).await?;
+            let service = world::service(folder, BTreeMap::new()).await?;
             world::app(&service, stop.clone())
         } else {
             Router::new().route("/webhook/github", post(verify_only))

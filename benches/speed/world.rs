@@ -9,7 +9,6 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use liftlock::domain::name::RepoId;
 use liftlock::domain::time::Span;
 use liftlock::forge::{Forge, signature};
 use liftlock::http::answers::Answers;
@@ -29,7 +28,6 @@ use crate::wire::SECRET;
 pub(crate) async fn service(
     folder: &Path,
     hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
-    repositories: Vec<RepoId>,
 ) -> Fallible<Service> {
     std::fs::create_dir_all(folder)?;
     let store = open(folder).await?;
@@ -40,7 +38,6 @@ pub(crate) async fn service(
         secrets: BTreeMap::new(),
         hidden: Vec::new(),
         environment: BTreeMap::new(),
-        repositories,
         builds: 1,
         deploys: 4,
         lease: Span::seconds(30),

@@ -39,7 +39,7 @@ async fn steps_of_one_stream_never_wait_in_a_ring(place: &Place) {
             effects: vec![OwedEffect { desired: format!("{{\"round\":{round}}}"), ..owed(&other.key) }],
             ..completing(mine)
         };
-        let both = join_all([store.commit(step(one, two)), store.commit(step(two, one))]).await;
+        let both = join_all(vec![store.commit(step(one, two)), store.commit(step(two, one))]).await;
         let (won, lost): (Vec<_>, Vec<_>) = both.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1);
         let race = lost.into_iter().next().unwrap().unwrap_err();
