@@ -10,8 +10,9 @@ use crate::clock;
 use crate::domain::time::{Span, Timestamp};
 use crate::trouble::{Outcome, Trouble};
 
-/// A lock that somebody else may hold is left alone for so long; git holds one while it writes one file.
-const STALE_AFTER: Span = Span::minutes(1);
+/// A lock that somebody else may hold is left alone for so long; git holds one while it writes one file, and whoever
+/// waits for it is tried again about as late.
+const STALE_AFTER: Span = Span::seconds(10);
 /// The file that [`Mirror::alone`] holds.
 pub(super) const OURS: &str = "liftlock.lock";
 /// Folders below `refs` that are looked through; names of refs nest no deeper here.
