@@ -20,7 +20,7 @@ use liftlock::domain::release::StageState;
 use liftlock::domain::time::Timestamp;
 use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
-use liftlock::forge::plain::{Plain, RepositorySettings, Settings, id_of};
+use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
 use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use liftlock::service::Service;
 

@@ -1,13 +1,20 @@
 //! A bare mirror and questions about its refs and history.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
 
+use crate::clock;
 use crate::domain::name::{CommitSha, ObjectId, RefName};
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
+
+/// Longest wait for another writer of this program; then the work is tried again later.
+const LOCK_WITHIN: Duration = Duration::from_secs(30);
+/// How often the lock is tried for.
+const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// A bare repository on this machine; one handle per thread, opening one costs 0.1 ms.
 pub struct Mirror {
@@ -192,9 +199,20 @@ impl Mirror {
     /// Waits until no other writer of this program, in whatever process, writes to this repository; held until the
     /// file is dropped. libgit2 looks whether a new ref is there before it locks it, so two could both make it.
     pub(super) fn alone(&self) -> Outcome<File> {
-        File::create(self.path.join(super::stale::OURS)).and_then(|f| f.lock().map(|()| f)).map_err(|e| {
-            Trouble::transient(format!("lock the repository {}", self.path.display())).because(e)
-        })
+        let what = || format!("lock the repository {}", self.path.display());
+        let file = File::create(self.path.join(super::stale::OURS))
+            .map_err(|e| Trouble::transient(what()).because(e))?;
+        let begun = clock::monotonic();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                // A process that was stopped keeps its locks: waiting for it has an end.
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WITHIN => {
+                    std::thread::sleep(LOCK_EVERY);
+                }
+                Err(e) => return Err(Trouble::transient(what()).because(e)),
+            }
+        }
     }
 
     /// Looks a commit up by its full id, the only way there is.

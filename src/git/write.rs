@@ -196,17 +196,22 @@ impl Origin {
     pub fn refuse_pushes(&self, folders: &[&str]) -> Outcome<()> {
         const KEY: &str = "receive.hiderefs";
         let fail = |e| failed(format!("set {KEY} of {}", self.0.path.display()), e);
-        let alone = self.0.alone()?;
-        // This runs at the start alone, where a lock that is not old is somebody's who edits the settings.
-        self.0.break_old_locks(&alone)?;
-        let local = self.repo().config().and_then(|c| c.open_level(ConfigLevel::Local)).map_err(fail)?;
+        let mut local = self.repo().config().and_then(|c| c.open_level(ConfigLevel::Local)).map_err(fail)?;
         let mut there = Vec::new();
         local
             .multivar(KEY, None)
             .and_then(|entries| entries.for_each(|entry| there.push(text(entry.value_bytes()))))
             .map_err(fail)?;
-        let mut local = local;
-        for folder in folders.iter().filter(|folder| !there.iter().any(|t| t == *folder)) {
+        let missing: Vec<&&str> =
+            folders.iter().filter(|folder| !there.iter().any(|t| t == *folder)).collect();
+        if missing.is_empty() {
+            // A start must not wait for another server that holds the repository.
+            return Ok(());
+        }
+        let alone = self.0.alone()?;
+        // This runs at the start alone, where a lock that is not old is somebody's who edits the settings.
+        self.0.break_old_locks(&alone)?;
+        for folder in missing {
             local.set_multivar(KEY, &format!("^{folder}$"), folder).map_err(fail)?;
         }
         Ok(())
