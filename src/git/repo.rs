@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
@@ -9,7 +10,8 @@ use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
 use crate::clock;
 use crate::domain::name::{CommitSha, ObjectId, RefName};
 use crate::domain::time::Timestamp;
-use crate::trouble::{Outcome, Trouble};
+use crate::folder;
+use crate::trouble::{Kind, Outcome, Trouble};
 
 /// Longest wait for another writer of this program; then the work is tried again later.
 const LOCK_WITHIN: Duration = Duration::from_secs(30);
@@ -73,14 +75,29 @@ impl Mirror {
     /// Opens the bare repository at `path`, and makes it with the folders above when there is none.
     pub fn open_or_init(path: &Path) -> Outcome<Self> {
         match Self::open(path) {
-            Err(e) if e.kind() == crate::trouble::Kind::NotFound => {
-                let mut options = RepositoryInitOptions::new();
-                options.bare(true).mkpath(true).external_template(false);
-                let what = format!("make the mirror {}", path.display());
-                let repo = Repository::init_opts(path, &options).map_err(|e| failed(what, e))?;
-                Ok(Self { path: path.to_owned(), repo })
+            Err(e) if e.kind() == Kind::NotFound => {
+                Self::make(path)?;
+                Self::open(path)
             }
             other => other,
+        }
+    }
+
+    /// Makes the repository under another name first: whoever is killed here leaves no half of one behind, whose
+    /// lock files nobody would ever remove.
+    fn make(path: &Path) -> Outcome<()> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let what = || format!("make the mirror {}", path.display());
+        let unique = format!("new-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let beside = path.with_extension(unique);
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).mkpath(true).external_template(false);
+        Repository::init_opts(&beside, &options).map_err(|e| failed(what(), e))?;
+        match std::fs::rename(&beside, path) {
+            Ok(()) => Ok(()),
+            // Somebody else was first, with the same.
+            Err(_) if path.join("HEAD").exists() => folder::remove(&beside),
+            Err(e) => Err(Trouble::transient(what()).because(e)),
         }
     }
 

@@ -4,7 +4,6 @@ use git2::Signature;
 
 use super::super::testing::{START_S, Sample, oid};
 use super::*;
-use crate::trouble::Kind;
 
 fn branch(name: &str) -> RefName {
     name.parse().unwrap()

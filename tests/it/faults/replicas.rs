@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::chaos::{Torture, torture};
-use super::drive::{Keeper, until, wrong};
+use super::drive::{Keeper, beyond, until, wrong};
 use super::plan;
 use super::rig::{Deadline, Door, GLANCE, Push, Server, Yard, deliver, write};
 use crate::postgres::Database;
@@ -47,7 +47,7 @@ async fn t56_two_servers_release_twenty_times_and_one_is_killed() {
         deadline.check("everything is live", &seen, &yard, &[&second]);
         tokio::time::sleep(GLANCE).await;
     };
-    let found = wrong(&yard, &seen, &keeper);
+    let found = beyond(2, wrong(&yard, &seen, &keeper));
     assert!(found.is_empty(), "{found:#?}\n{}\n{}", seen.shown(), second.log_tail());
     let made = seen.events.iter().filter(|e| e.kind == "release_created").count();
     assert_eq!(made, 20, "{}", seen.shown());
@@ -88,7 +88,7 @@ async fn t56_a_server_that_slept_past_its_lease_is_refused() {
     assert_eq!(keeper.retries, 1);
     let ended = yard.runs().iter().filter(|r| r.stage == "test" && r.what == "end").count();
     assert_eq!(ended, 1, "the sleeper's step did not go on: {:#?}", yard.runs());
-    let found = wrong(&yard, &seen, &keeper);
+    let found = beyond(1, wrong(&yard, &seen, &keeper));
     assert!(found.is_empty(), "{found:#?}\n{}", seen.shown());
     drop((sleeper, other));
     database.drop().await;
