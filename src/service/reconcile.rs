@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::domain::decide::Command;
-use crate::domain::name::RepoId;
+use crate::domain::decide::{Command, Learned};
+use crate::domain::name::{CommitSha, PipelineId, RefName, ReleaseNo, RepoId};
+use crate::domain::release::TagState;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::fact::Reference;
 use crate::git::repo::Mirror;
@@ -26,6 +27,15 @@ const DUTY: &str = "reconcile";
 const OUTLASTS: Span = Span::minutes(1);
 /// How soon a process without the duty looks whether it is free.
 const LOOK_AGAIN: Span = Span::seconds(30);
+
+/// A tag that a release has.
+struct ExpectedTag {
+    pipeline: PipelineId,
+    release: ReleaseNo,
+    tag: RefName,
+    /// The commit it led to when it was last seen; none when it was gone.
+    stood: Option<CommitSha>,
+}
 
 impl Service {
     /// At the start and then every few minutes, on one process at a time.
@@ -104,6 +114,8 @@ impl Service {
     /// Branch heads and tags as they are now: what no webhook told is taken as if one had (STORAGE §5, row 5).
     async fn reread(&self, repo: &RepoId) -> Outcome<()> {
         let Some(repository) = self.configured(repo).await? else { return Ok(()) };
+        // What must be there is read before what is there: a tag that is made in between is not missed.
+        let expected = self.expected_tags(repo).await?;
         self.fetch(&repository, None, None).await?;
         let heard = Heard { cause: "reconcile", actor: "engine".to_owned() };
         let branch = repository.default_branch.clone();
@@ -121,29 +133,41 @@ impl Service {
             }
             self.store().set_cursor(&seen, head.as_str()).await?;
         }
-        self.reread_tags(repo, &heard).await?;
+        self.reread_tags(repo, expected, &heard).await?;
         for state in self.pipelines_of(repo).await? {
             self.tell_pipeline(&state.id, &Command::Tick, &heard).await?;
         }
         Ok(())
     }
 
-    /// Tags that releases have: each must still be where it was (THREATS T35).
-    async fn reread_tags(&self, repo: &RepoId, heard: &Heard<'_>) -> Outcome<()> {
-        use crate::domain::decide::Learned;
-        use crate::domain::release::TagState;
-        let tags = self.mirror(repo, Mirror::tags).await?;
+    /// Tags that were made for releases, and where they stood.
+    async fn expected_tags(&self, repo: &RepoId) -> Outcome<Vec<ExpectedTag>> {
+        let mut expected = Vec::new();
         for state in self.pipelines_of(repo).await? {
-            for release in state.releases.values().filter(|r| r.tag == TagState::There) {
-                let name = release.created.version.to_string();
-                let now = tags.iter().find(|t| t.name.as_str() == name);
-                let commit = now.map(|t| t.commit.clone());
-                let Ok(tag) = name.parse() else { continue };
-                if commit.as_ref() != Some(&release.created.commit) {
-                    let learned = Learned::Tag { release: release.no(), tag, commit };
-                    self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
-                }
+            for release in state.releases.values() {
+                let Ok(tag) = release.created.version.to_string().parse() else { continue };
+                let stood = match &release.tag {
+                    TagState::Unknown => continue,
+                    TagState::There => Some(release.created.commit.clone()),
+                    TagState::Moved(to) => to.clone(),
+                };
+                expected.push(ExpectedTag { pipeline: state.id.clone(), release: release.no(), tag, stood });
             }
+        }
+        Ok(expected)
+    }
+
+    /// Each tag must still be where it was (THREATS T35); one that went and is back is back.
+    async fn reread_tags(&self, repo: &RepoId, expected: Vec<ExpectedTag>, heard: &Heard<'_>) -> Outcome<()> {
+        let tags = self.mirror(repo, Mirror::tags).await?;
+        let now: BTreeMap<&RefName, &CommitSha> = tags.iter().map(|t| (&t.name, &t.commit)).collect();
+        for ExpectedTag { pipeline, release, tag, stood } in expected {
+            let commit = now.get(&tag).map(|commit| (*commit).clone());
+            if commit == stood {
+                continue;
+            }
+            let learned = Learned::Tag { release, tag, commit };
+            self.tell_pipeline(&pipeline, &Command::Learn(learned), heard).await?;
         }
         Ok(())
     }
