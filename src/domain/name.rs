@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// Why a text is not a name of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +216,38 @@ name!(
 );
 
 name!(
+    /// A variable's name; dots are legal (`Invictus.Secrets.ApiKey1.Name`), and case does not tell two apart.
+    VariableName,
+    "variable name",
+    "it starts with a letter or `_`, then letters, digits, `.`, `_` and `-`, at most 200",
+    |t| shaped(t, 200, |b| b.is_ascii_alphabetic() || b == b'_', word)
+);
+
+name!(
+    /// A variable group's name, for example `acme.Invictus.test`.
+    GroupName,
+    "group name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 100",
+    |t| shaped(t, 100, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
+    /// A check's name, as overrides and status contexts write it: `^[a-z][a-z0-9-]{0,30}$`.
+    CheckName,
+    "check name",
+    "it starts with a small letter, then small letters, digits and `-`, at most 31",
+    |t| shaped(t, 31, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+);
+
+name!(
+    /// A runbook's name, as `/run` writes it: `^[a-z][a-z0-9-]{0,30}$`.
+    RunbookName,
+    "runbook name",
+    "it starts with a small letter, then small letters, digits and `-`, at most 31",
+    |t| shaped(t, 31, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+);
+
+name!(
     /// A branch or tag name without `refs/…/`, as git's `check-ref-format` allows it and no stranger.
     RefName,
     "branch or tag name",
@@ -258,6 +291,11 @@ impl Digest {
     /// Wraps the 64 hex digits of a SHA-256 sum.
     pub fn of_hex(hex: &str) -> Result<Self, NameError> {
         format!("sha256:{hex}").parse()
+    }
+
+    /// The digest of a text.
+    pub fn of_text(text: &str) -> Self {
+        Self(format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes()))))
     }
 
     /// The hex digits without `sha256:`.
@@ -342,6 +380,14 @@ mod tests {
         assert!("a#b".parse::<RefName>().is_ok());
         assert!("dependabot[bot]".parse::<Login>().is_ok());
         assert_eq!("github:12/web".parse::<PipelineId>().unwrap().to_string(), "github:12/web");
+        assert!("Invictus.Secrets.ApiKey1.Name".parse::<VariableName>().is_ok());
+        assert!("acme.Invictus.test".parse::<GroupName>().is_ok());
+    }
+
+    #[test]
+    fn the_digest_of_a_text_is_that_of_its_bytes() {
+        let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of_text("").as_str(), empty);
     }
 
     #[test]
@@ -351,6 +397,10 @@ mod tests {
         bad::<StageName>(&["Prod", "p rod", "-prod", "пrod", "../x", &"a".repeat(32)]);
         bad::<RefName>(&["../x", "a..b", "main@{1}", "-x", "a b", "HEAD~1", "a\nb", "x.lock", ""]);
         bad::<Alias>(&["a/b", "..", ""]);
+        bad::<VariableName>(&["a/b", "..", "", "1a", "a b", "$x"]);
+        bad::<GroupName>(&["../x", "a/b", "", "-a"]);
+        bad::<CheckName>(&["Smoke", "a.b", "../x", ""]);
+        bad::<RunbookName>(&["Clean", "a/b", "-x", ""]);
     }
 
     #[test]

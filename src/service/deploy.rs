@@ -9,7 +9,7 @@ use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Approval, Form, RunKind};
-use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName, TeamName};
+use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
 use crate::domain::pipeline::{Stage, Who};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
@@ -124,7 +124,7 @@ impl Service {
         });
         let Some(place) = answer.or_else(|| release.place.clone()) else { return Ok(false) };
         match self.host(&state.id.repo)?.comment(&state.id.repo, &place, comment).await {
-            Ok(now) => Ok(super::repository::manifest_digest(&now.body)? != approval.body),
+            Ok(now) => Ok(Digest::of_text(&now.body) != approval.body),
             Err(trouble) if trouble.kind() == Kind::NotFound => Ok(true),
             Err(trouble) => Err(trouble),
         }

@@ -9,7 +9,7 @@ use crate::domain::decide::{Command, Spoken};
 use crate::domain::effect::{Effect, Place, Reaction};
 use crate::domain::event::Event;
 use crate::domain::markdown::inline_code;
-use crate::domain::name::{CommentId, CommitSha, PipelineId, RepoId, StageName};
+use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, StageName};
 use crate::domain::person::{Person, Standing};
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::state::State;
@@ -18,7 +18,6 @@ use crate::forge::fact;
 use crate::service::Service;
 use crate::service::intake::{Heard, Said, Taken, teams_of};
 use crate::service::journal::{Decided, to_row};
-use crate::service::repository::manifest_digest;
 use crate::store::effect::{EffectFilter, OwedEffect};
 use crate::trouble::{Kind, Outcome};
 
@@ -109,7 +108,7 @@ impl Service {
         utterance: Utterance,
         cause: &str,
     ) -> Outcome<Option<String>> {
-        let body = manifest_digest(&utterance.text)?;
+        let body = Digest::of_text(&utterance.text);
         let chosen = match choose(states, &utterance) {
             Ok(chosen) => chosen,
             Err(text) => return Ok(Some(text)),
@@ -216,7 +215,7 @@ impl Service {
                 comment: None,
                 place: None,
                 at: clock::now(),
-                body: manifest_digest(line)?,
+                body: Digest::of_text(line),
                 standing: standing.clone(),
             };
             let heard = Heard { cause: "api", actor: person.login.to_string() };

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::domain::decide::Start;
 use crate::domain::event::Change;
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
@@ -17,7 +15,7 @@ use crate::git::fetch::{Credential, Remote, Wanted};
 use crate::git::repo::{Mirror, Order};
 use crate::git::tree::Changed;
 use crate::service::{Service, blocking};
-use crate::trouble::{Outcome, Trouble};
+use crate::trouble::Outcome;
 
 /// Longest a fetch may take; a first fetch of a large repository takes minutes.
 const FETCH_WITHIN: Span = Span::minutes(15);
@@ -139,17 +137,11 @@ impl Service {
             messages: found.messages,
             taken: found.taken,
             pipeline: Box::new(pipeline.clone()),
-            manifest: manifest_digest(&loaded.text)?,
+            manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,
             included_in: found.included_in,
         })
     }
-}
-
-/// The digest that approvals and releases name their manifest by.
-pub fn manifest_digest(text: &str) -> Outcome<Digest> {
-    Digest::of_hex(&hex::encode(Sha256::digest(text.as_bytes())))
-        .map_err(|e| Trouble::bug("take the digest of a manifest").because(e))
 }
 
 /// The pipeline of this name.

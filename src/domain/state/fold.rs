@@ -384,7 +384,6 @@ impl StageRun {
 
 /// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
 fn release_digest(created: &Created, artifacts: &[Sealed]) -> Digest {
-    use sha2::{Digest as _, Sha256};
     let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
     sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
     let artifacts: Vec<serde_json::Value> = sorted
@@ -396,6 +395,5 @@ fn release_digest(created: &Created, artifacts: &[Sealed]) -> Digest {
         "components": [created.commit],
         "manifest_sha": created.manifest.hex(),
     });
-    let sum = hex::encode(Sha256::digest(document.to_string()));
-    Digest::of_hex(&sum).unwrap_or_else(|_| created.manifest.clone())
+    Digest::of_text(&document.to_string())
 }
