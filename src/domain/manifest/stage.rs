@@ -1,6 +1,6 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
-use crate::domain::manifest::approval;
+use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -28,7 +28,11 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 }
 
 /// Reads a stage; `None` when it has no usable name, which has been reported.
-pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) -> Option<Draft> {
+pub(super) fn read(
+    node: &Node,
+    (deploy, teams): (&[Step], &Teams),
+    findings: &mut Findings<'_>,
+) -> Option<Draft> {
     let (name, at) = name_of(node)?;
     let name: StageName = name.parse().ok()?;
     let view = View::of(node);
@@ -45,7 +49,7 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
-        approval: approval::of_stage(view, findings),
+        approval: Reading { teams, findings }.before(view),
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
