@@ -161,8 +161,9 @@ impl Reading<'_, '_> {
 
     /// So many maintainers, the pusher among them (MANIFEST §1).
     fn shorthand(&mut self, min: u32, view: View<'_>, key: &str) -> ApprovalRule {
+        let rule = if key == "pre" { key } else { "approval" };
         let hint =
-            format!("write `{key}: {{min: {min}, exclude: [pusher]}}` once a second person can approve");
+            format!("write `{rule}: {{min: {min}, exclude: [pusher]}}` once a second person can approve");
         let message = "whoever pushed may approve it".to_owned();
         self.findings.add_hinted(Code::SelfApproval, view.place(key), message, hint);
         ApprovalRule {
