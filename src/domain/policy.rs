@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::Digest;
-use crate::domain::pipeline::{ApprovalRule, Duty, Pipeline, Requirement, Stage, Start, Who};
+use crate::domain::pipeline::{ApprovalRule, Duty, OverrideRule, Pipeline, Requirement, Stage, Start, Who};
 use crate::domain::time::Span;
 
 /// A rule that is satisfied only by people who satisfy both: union of required groups and of exclusions, the larger
@@ -17,7 +17,8 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 }
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
-/// and the order of stages stay those of the commit; approval, soak, manual start, duty and rollback tighten.
+/// and the order of stages stay those of the commit; approval, soak, manual start, duty, rollback and
+/// overrides tighten.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     let Some(other) = other else { return stage.clone() };
@@ -34,6 +35,7 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        overriding: stricter_overriding(&stage.overriding, &other.overriding),
         ..stage.clone()
     }
 }
@@ -48,6 +50,11 @@ pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
 /// What tells one rule from another, kept with each approval that was given under it.
 pub fn digest(rule: &ApprovalRule) -> Digest {
     Digest::of_text(&serde_json::to_string(&normal(rule)).unwrap_or_default())
+}
+
+/// Whoever overrides must satisfy both, and the larger number of people must.
+fn stricter_overriding(a: &OverrideRule, b: &OverrideRule) -> OverrideRule {
+    OverrideRule { from: a.from.union(&b.from).cloned().collect(), min: a.min.max(b.min) }
 }
 
 /// The same rule with its lists in order and without repetitions.

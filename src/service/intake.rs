@@ -562,11 +562,5 @@ fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) 
 
 /// Teams that any pipeline of the repository names, for one look at a person's standing.
 pub(super) fn teams_of(states: &[Arc<State>]) -> BTreeSet<crate::domain::name::TeamName> {
-    use crate::domain::approval::stage_approvers;
-    states
-        .iter()
-        .filter_map(|state| state.pipeline())
-        .flat_map(|pipeline| pipeline.stages.iter().flat_map(stage_approvers).collect::<Vec<_>>())
-        .filter_map(|who| who.host_team().cloned())
-        .collect()
+    states.iter().flat_map(|state| state.teams()).collect()
 }

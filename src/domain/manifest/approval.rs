@@ -188,7 +188,7 @@ impl Reading<'_, '_> {
             None => require.iter().map(|r| r.who.clone()).collect(),
         };
         let min = rule.count("min").unwrap_or(1);
-        self.check_possible(rule, min, &from);
+        self.check_possible(rule, (min, "approve", "approvals"), &from);
         ApprovalRule {
             min,
             from: from.into_iter().collect(),
@@ -206,7 +206,7 @@ impl Reading<'_, '_> {
     }
 
     /// The people of one entry of `from`.
-    fn everyone(&mut self, node: &Node) -> Vec<Who> {
+    pub(super) fn everyone(&mut self, node: &Node) -> Vec<Who> {
         if let Some(text) = view::text(node) {
             return self.who(text, node).into_iter().collect();
         }
@@ -290,10 +290,15 @@ impl Reading<'_, '_> {
     }
 
     /// Only persons can be counted beforehand: a team's size is the host's business.
-    fn check_possible(&mut self, rule: View<'_>, min: u32, from: &BTreeSet<Who>) {
+    pub(super) fn check_possible(
+        &mut self,
+        rule: View<'_>,
+        (min, one, all): (u32, &str, &str),
+        from: &BTreeSet<Who>,
+    ) {
         let Some(node) = rule.get("from") else { return };
         if view::items(node).is_empty() {
-            let message = "nobody may approve: `from` is empty".to_owned();
+            let message = format!("nobody may {one}: `from` is empty");
             self.findings.add(Code::Impossible, rule.place("from"), message);
             return;
         }
@@ -301,7 +306,7 @@ impl Reading<'_, '_> {
         let Some(persons) = persons.filter(|all| !all.is_empty()) else { return };
         let persons = persons.into_iter().flatten().collect::<BTreeSet<_>>().len();
         if u32::try_from(persons).is_ok_and(|persons| persons < min) {
-            let message = format!("{min} approvals are asked for, and only {persons} may give one");
+            let message = format!("{min} {all} are asked for, and only {persons} may give one");
             self.findings.add(Code::Impossible, rule.place("min"), message);
         }
     }

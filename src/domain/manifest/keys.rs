@@ -127,6 +127,7 @@ macro_rules! keys {
 
 use Duty::{NoEffect, Optional, Required};
 
+mod overriding;
 mod people;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -337,6 +338,7 @@ keys! { STAGE_KEYS {
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
 static STAGE_OBJECT: Object = Object {
     what: "a stage",
@@ -366,7 +368,6 @@ static STAGE_OBJECT: Object = Object {
         "pre_deployments",
         "deployments",
         "post_deployments",
-        "override",
         "queue_timeout",
         "retention",
         "owner",

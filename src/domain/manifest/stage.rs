@@ -3,6 +3,7 @@
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::node::Node;
+use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::StageName;
@@ -43,13 +44,14 @@ pub(super) fn read(
     let needs = view.get("needs").map(|_| {
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
+    let mut reading = Reading { teams, findings };
     let stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         environment,
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
-        approval: Reading { teams, findings }.before(view),
+        approval: reading.before(view),
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
@@ -60,6 +62,7 @@ pub(super) fn read(
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        overriding: overriding::of_stage(view, &mut reading),
         name,
     };
     Some(Draft { stage, at, needs })

@@ -9,7 +9,6 @@ use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 pub(super) const MAX_APPROVALS: u32 = 20;
 
 words! {
-    WHO = approval::check_who, None;
     TEAM = approval::check_team, Some("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$");
     ANY_TEAM = approval::check_any_team,
         Some("^(?:[a-z][a-z0-9-]{0,30}|[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)$");
@@ -18,7 +17,10 @@ words! {
     INSTRUCTIONS = approval::check_instructions, Some("\\S");
 }
 
-static WHO_ITEM: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&WHO_OBJECT)]);
+/// People in one word.
+pub(super) static WHO: Word = Word { pattern: None, check: approval::check_who };
+/// People in one word, or by a mapping.
+pub(super) static WHO_ITEM: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&WHO_OBJECT)]);
 static REQUIREMENT: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&REQUIREMENT_OBJECT)]);
 static EXCLUSION: Shape = Shape::Choice(approval::EXCLUSIONS);
 static TEAM_ITEM: Shape = Shape::Object(&TEAM_OBJECT);
