@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::event::{Approval, RunKind};
-use crate::domain::name::{Login, UserId};
+use crate::domain::event::{Approval, RunKind, Side};
+use crate::domain::name::{Login, TeamWord, UserId};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Requirement, Role, Stage, Who};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::{Span, Timestamp};
+
+mod matching;
 
 /// How long an approval and the wait for it last when the manifest does not say (SEMANTICS §3).
 pub const DEFAULT_VALID_FOR: Span = Span::days(7);
@@ -27,6 +29,28 @@ pub struct Tally {
     pub not_counted: Vec<(String, NotCounted)>,
     /// When the first counting approval gets too old.
     pub next_expiry: Option<Timestamp>,
+    /// The same line by line: who is asked, and who gave it.
+    pub seats: Vec<Seat>,
+}
+
+/// One thing that a rule asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Of whom, in words.
+    pub who: String,
+    /// What `/signoff` calls them, when they are a team.
+    pub team: Option<String>,
+    /// How many.
+    pub need: u32,
+    /// Who gave it.
+    pub by: Vec<String>,
+}
+
+impl Seat {
+    /// How many are missing.
+    pub fn lacks(&self) -> u32 {
+        self.need.saturating_sub(u32::try_from(self.by.len()).unwrap_or(u32::MAX))
+    }
 }
 
 /// Why an approval does not count.
@@ -81,6 +105,27 @@ impl Tally {
     /// Whether nothing is missing.
     pub fn complete(&self) -> bool {
         self.missing.is_empty()
+    }
+}
+
+/// The rule for what is asked of people now.
+pub fn asked(stage: &Stage, run: &StageRun) -> Option<ApprovalRule> {
+    rule_on(stage, run.kind, run.side())
+}
+
+/// The rule for one side of the deploy.
+pub fn rule_on(stage: &Stage, kind: RunKind, side: Side) -> Option<ApprovalRule> {
+    match side {
+        Side::Before => rule_for(stage, kind),
+        Side::After => signoff_for(stage, kind),
+    }
+}
+
+/// The rule for after the deploy. What is put back was good once: a rollback waits for nobody (SEMANTICS §8).
+pub fn signoff_for(stage: &Stage, kind: RunKind) -> Option<ApprovalRule> {
+    match kind {
+        RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => stage.signoff.clone(),
+        RunKind::Rollback => None,
     }
 }
 
@@ -153,6 +198,18 @@ pub fn entitled(
     rule.exclude.iter().try_for_each(|exclusion| excluded(*exclusion, release, run, standing))
 }
 
+/// The same, for a sign-off of one team: the rule asks for that team, and the person is in it.
+pub fn entitled_for(
+    rule: &ApprovalRule,
+    (release, run): (&Release, &StageRun),
+    standing: &Standing,
+    team: Option<&TeamWord>,
+) -> Result<(), NotCounted> {
+    entitled(rule, release, run, standing)?;
+    let in_it = |team| approvers(rule).iter().any(|who| who.is_called(team) && standing.is(who));
+    if team.is_none_or(in_it) { Ok(()) } else { Err(NotCounted::NotInRule) }
+}
+
 fn excluded(
     exclusion: Exclusion,
     release: &Release,
@@ -179,36 +236,102 @@ fn excluded(
     }
 }
 
-/// Counts approvals against the rule.
+/// Counts what people gave on the side that is asked for now against its rule.
 pub fn tally(rule: &ApprovalRule, release: &Release, run: &StageRun, now: Timestamp) -> Tally {
+    count(rule, release, (run, run.side()), now)
+}
+
+/// Counts what people gave on one side of the deploy.
+pub fn count(
+    rule: &ApprovalRule,
+    release: &Release,
+    (run, side): (&StageRun, Side),
+    now: Timestamp,
+) -> Tally {
     let mut not_counted = Vec::new();
-    let mut counted: BTreeMap<UserId, &Approval> = BTreeMap::new();
-    let mut by = Vec::new();
-    for approval in &run.approvals {
+    let mut by: Vec<String> = Vec::new();
+    let mut votes: BTreeMap<UserId, Vote<'_>> = BTreeMap::new();
+    let mut next_expiry: Option<Timestamp> = None;
+    for approval in run.given(side) {
         let login = approval.standing.person.login.to_string();
         match counts(rule, release, run, (approval, now)) {
             Ok(()) => {
-                if counted.insert(approval.standing.person.id, approval).is_none() {
+                let ends = approval.at.plus(rule.valid_for);
+                next_expiry = Some(next_expiry.map_or(ends, |other| other.min(ends)));
+                let vote = votes.entry(approval.standing.person.id).or_insert_with(|| Vote::of(approval));
+                vote.teams.insert(approval.team.as_ref());
+                if !by.contains(&login) {
                     by.push(login);
                 }
             }
             Err(why) => not_counted.push((login, why)),
         }
     }
-    let people: Vec<&Standing> = counted.values().map(|a| &a.standing).collect();
-    let have = u32::try_from(people.len()).unwrap_or(u32::MAX);
-    let mut missing = missing_groups(rule, &people);
-    let need = needed(rule);
+    let votes: Vec<Vote<'_>> = votes.into_values().collect();
+    let seats = seats(rule, &votes);
+    let missing = seats.iter().filter(|s| s.lacks() > 0).map(|s| format!("{} of {}", s.lacks(), s.who));
+    Tally {
+        have: u32::try_from(votes.len()).unwrap_or(u32::MAX),
+        need: needed(rule),
+        by,
+        missing: missing.collect(),
+        not_counted,
+        next_expiry,
+        seats,
+    }
+}
+
+/// What one person gave: for the teams they named, or wherever they count.
+struct Vote<'a> {
+    standing: &'a Standing,
+    teams: BTreeSet<Option<&'a TeamWord>>,
+}
+
+impl<'a> Vote<'a> {
+    fn of(approval: &'a Approval) -> Self {
+        Self { standing: &approval.standing, teams: BTreeSet::new() }
+    }
+
+    /// A sign-off for a team is that team's and nobody else's, whatever other teams its giver is in.
+    fn serves(&self, who: &Who) -> bool {
+        let meant = |team: &Option<&TeamWord>| team.is_none_or(|team| who.is_called(team));
+        self.standing.is(who) && self.teams.iter().any(meant)
+    }
+
+    fn login(&self) -> String {
+        self.standing.person.login.to_string()
+    }
+}
+
+/// Everything the rule asks for, one line each, with who gave it: the groups, then `min` of `from` unless the groups
+/// say it already.
+fn seats(rule: &ApprovalRule, votes: &[Vote<'_>]) -> Vec<Seat> {
+    let mut seats: Vec<Seat> = if rule.distinct {
+        matching::seated(&rule.require, votes)
+    } else {
+        let all = |r: &Requirement| votes.iter().filter(|v| v.serves(&r.who)).map(Vote::login).collect();
+        rule.require
+            .iter()
+            .map(|r| Seat { who: r.who.to_string(), team: r.who.word().map(str::to_owned), need: r.min, by: all(r) })
+            .collect()
+    };
     // `min` counts people of `from` alone; who only belongs to a required group serves that group.
     let from: Vec<Who> = if rule.from.is_empty() { approvers(rule) } else { rule.from.clone() };
-    let given = people.iter().filter(|p| from.iter().any(|who| p.is(who))).count();
-    let lacks = rule.min.saturating_sub(u32::try_from(given).unwrap_or(u32::MAX));
-    if lacks > 0 && (missing.is_empty() || !rule.from.is_empty()) {
+    let groups = rule.require.iter().map(|r| r.min);
+    let of_groups: u32 = if rule.distinct { groups.sum() } else { groups.max().unwrap_or(0) };
+    let implied = from.iter().all(|who| rule.require.iter().any(|r| r.who == *who)) && rule.min <= of_groups;
+    if rule.min > 0 && !implied {
+        let given = votes.iter().filter(|v| from.iter().any(|who| v.serves(who)));
         let who: Vec<String> = from.iter().map(ToString::to_string).collect();
-        missing.push(format!("{lacks} of {}", who.join(" or ")));
+        let by = given.map(Vote::login).collect();
+        seats.push(Seat { who: who.join(" or "), team: None, need: rule.min, by });
     }
-    let next_expiry = counted.values().map(|a| a.at.plus(rule.valid_for)).min();
-    Tally { have, need, by, missing, not_counted, next_expiry }
+    seats
+}
+
+/// Everything the rule asks for, with nobody in it yet.
+pub fn asked_of(rule: &ApprovalRule) -> Vec<Seat> {
+    seats(rule, &[])
 }
 
 /// How many different people the rule asks for at least.
@@ -229,7 +352,7 @@ fn counts(
     if approval.at.plus(rule.valid_for) <= now {
         return Err(NotCounted::Expired);
     }
-    entitled(rule, release, run, &approval.standing)
+    entitled_for(rule, (release, run), &approval.standing, approval.team.as_ref())
 }
 
 /// Whether the approval was given to what would start now. One that is bound to the version needs the digest, too:
@@ -241,76 +364,6 @@ fn same_thing(rule: &ApprovalRule, approval: &Approval, release: &Release) -> bo
         Bind::Version => approval.version.as_ref() == Some(&release.created.version),
     };
     bytes && version
-}
-
-/// The groups that still lack people, as `1 of acme/qa`.
-fn missing_groups(rule: &ApprovalRule, people: &[&Standing]) -> Vec<String> {
-    let lacking = if rule.distinct {
-        unmatched(&rule.require, people)
-    } else {
-        rule.require
-            .iter()
-            .map(|r| {
-                let given = people.iter().filter(|p| p.is(&r.who)).count();
-                r.min.saturating_sub(u32::try_from(given).unwrap_or(u32::MAX))
-            })
-            .collect()
-    };
-    rule.require
-        .iter()
-        .zip(lacking)
-        .filter(|(_, lacks)| *lacks > 0)
-        .map(|(requirement, lacks)| format!("{lacks} of {}", requirement.who))
-        .collect()
-}
-
-/// How many people each requirement lacks when one person serves only one of them: maximum bipartite matching by
-/// augmenting paths (Kuhn), so that an order of approvals never makes a difference.
-fn unmatched(require: &[Requirement], people: &[&Standing]) -> Vec<u32> {
-    let seats: Vec<usize> =
-        require.iter().enumerate().flat_map(|(index, r)| (0..r.min).map(move |_| index)).collect();
-    let fits = |seat: usize, person: usize| {
-        let requirement = seats.get(seat).and_then(|index| require.get(*index));
-        let person = people.get(person);
-        requirement.zip(person).is_some_and(|(r, p)| p.is(&r.who))
-    };
-    let mut holder: BTreeMap<usize, usize> = BTreeMap::new();
-    for seat in 0..seats.len() {
-        let mut tried = BTreeSet::new();
-        seat_somebody(seat, people.len(), &fits, &mut holder, &mut tried);
-    }
-    let seated: BTreeSet<usize> = holder.values().copied().collect();
-    let mut lacking = vec![0_u32; require.len()];
-    for (seat, index) in seats.iter().enumerate() {
-        if let (false, Some(count)) = (seated.contains(&seat), lacking.get_mut(*index)) {
-            *count = count.saturating_add(1);
-        }
-    }
-    lacking
-}
-
-/// Finds a person for the seat, moving others to seats they fit too. Depth is bounded by the number of people.
-fn seat_somebody(
-    seat: usize,
-    people: usize,
-    fits: &impl Fn(usize, usize) -> bool,
-    holder: &mut BTreeMap<usize, usize>,
-    tried: &mut BTreeSet<usize>,
-) -> bool {
-    for person in 0..people {
-        if !fits(seat, person) || !tried.insert(person) {
-            continue;
-        }
-        let free = match holder.get(&person).copied() {
-            None => true,
-            Some(other) => seat_somebody(other, people, fits, holder, tried),
-        };
-        if free {
-            holder.insert(person, seat);
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]

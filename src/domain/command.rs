@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::domain::event::Overridable;
 use crate::domain::markdown;
-use crate::domain::name::{NameError, PipelineName, StageName, printable};
+use crate::domain::name::{NameError, PipelineName, StageName, TeamWord, printable};
 
 mod hint;
 pub mod parse;
@@ -74,6 +74,8 @@ macro_rules! verbs {
 verbs! {
     Approve "approve" On "/approve <stage> [release] [-- note]",
         "the stage's approvers", "add my approval";
+    Signoff "signoff" On "/signoff <team> [stage] [release] [-- note]",
+        "members of the team", "say yes for one team that the stage asks for";
     Revoke "revoke" Back "/revoke <stage> [release]",
         "who approved", "take my approval back while it is pending";
     Reject "reject" Back "/reject <stage> [release] -- reason",
@@ -257,6 +259,8 @@ pub enum Part {
 pub enum Ask {
     /// `/approve`
     Approve { stage: StageRef, release: Option<ReleaseRef>, note: Option<Reason> },
+    /// `/signoff`; no stage is the one that waits for the team.
+    Signoff { team: TeamWord, stage: Option<StageRef>, release: Option<ReleaseRef>, note: Option<Reason> },
     /// `/revoke`
     Revoke { stage: StageRef, release: Option<ReleaseRef> },
     /// `/reject`
@@ -292,6 +296,7 @@ impl Ask {
     pub const fn verb(&self) -> Verb {
         match self {
             Self::Approve { .. } => Verb::Approve,
+            Self::Signoff { .. } => Verb::Signoff,
             Self::Revoke { .. } => Verb::Revoke,
             Self::Reject { .. } => Verb::Reject,
             Self::Hold { .. } => Verb::Hold,
@@ -322,7 +327,10 @@ impl Ask {
             | Self::Override { stage, .. }
             | Self::Preview { stage, .. }
             | Self::Why { stage } => Some(stage),
-            Self::Hold { stage, .. } | Self::Unhold { stage } | Self::Status { stage } => stage.as_ref(),
+            Self::Signoff { stage, .. }
+            | Self::Hold { stage, .. }
+            | Self::Unhold { stage }
+            | Self::Status { stage } => stage.as_ref(),
             Self::Recheck | Self::Help => None,
         }
     }
@@ -331,6 +339,7 @@ impl Ask {
     pub const fn release(&self) -> Option<&ReleaseRef> {
         match self {
             Self::Approve { release, .. }
+            | Self::Signoff { release, .. }
             | Self::Revoke { release, .. }
             | Self::Reject { release, .. }
             | Self::Promote { release, .. }
@@ -351,7 +360,7 @@ impl Ask {
     /// What was written behind ` -- `, where the verb keeps it.
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Approve { note, .. } => note.as_ref(),
+            Self::Approve { note, .. } | Self::Signoff { note, .. } => note.as_ref(),
             Self::Reject { reason, .. }
             | Self::Hold { reason, .. }
             | Self::Rollback { reason, .. }
@@ -372,6 +381,10 @@ impl Ask {
     /// The command without its reason: plain ASCII, safe to repeat within back ticks.
     pub fn head(&self, prefix: Option<&str>) -> String {
         let mut line = head(self.verb(), prefix);
+        if let Self::Signoff { team, .. } = self {
+            line.push(' ');
+            line.push_str(team.as_str());
+        }
         if let Some(stage) = self.stage() {
             line.push(' ');
             line.push_str(&stage.to_string());
@@ -414,9 +427,10 @@ impl Ask {
             (None, _) | (_, None) => true,
         };
         let looks = mine == Move::Look || theirs == Move::Look;
-        let both_override = self.verb() == Verb::Override && other.verb() == Verb::Override;
         let same_verb = self.verb() == other.verb();
-        !looks && same_stage && (mine != theirs || (same_verb && !both_override))
+        // One person may override several checks, and sign off for several teams.
+        let several = matches!(self.verb(), Verb::Override | Verb::Signoff);
+        !looks && same_stage && (mine != theirs || (same_verb && !several))
     }
 }
 

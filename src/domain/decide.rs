@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::command::Ask;
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Change, Event, Failure, Withdrawal};
+use crate::domain::event::{Approval, BuildOutcome, Change, Event, Failure, Side, Withdrawal};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
@@ -22,6 +22,7 @@ mod act;
 mod advance;
 mod overriding;
 mod resolve;
+mod signoff;
 mod speak;
 mod start;
 mod work;
@@ -57,6 +58,17 @@ pub enum Command {
         fence: u64,
         /// How it ended.
         ended: Ended,
+    },
+    /// The host was asked whether those who signed a stage off still may.
+    Confirm {
+        /// The release.
+        release: ReleaseNo,
+        /// The stage.
+        stage: StageName,
+        /// The attempt.
+        attempt: u32,
+        /// What it said.
+        fresh: Fresh,
     },
     /// The host told us something about a release.
     Learn(Learned),
@@ -231,6 +243,8 @@ pub enum Learned {
         place: Place,
         /// The host's time of our comment.
         at: Timestamp,
+        /// What it asks for.
+        side: Side,
     },
     /// Something a person should look at.
     Alarm {
@@ -271,6 +285,9 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Check(request) => draft.check(request)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
+        Command::Confirm { release, stage, attempt, fresh } => {
+            draft.confirm(*release, stage, *attempt, fresh)?;
+        }
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
@@ -323,9 +340,10 @@ impl Draft {
                 }
                 self.add(Event::PlaceFound { release: *release, place: place.clone() })
             }
-            Learned::Offer { release, stage, attempt, place, at } => {
+            Learned::Offer { release, stage, attempt, place, at, side } => {
                 let run = self.run(*release, stage)?;
-                if run.attempt != *attempt || run.offers.iter().any(|o| o.place == *place) {
+                let known = run.offers.iter().any(|o| o.place == *place && o.side == *side);
+                if run.attempt != *attempt || known {
                     return Ok(());
                 }
                 self.add(Event::OfferShown {
@@ -334,6 +352,7 @@ impl Draft {
                     attempt: *attempt,
                     place: place.clone(),
                     at: *at,
+                    side: *side,
                 })
             }
             Learned::Alarm { release, code, text } => {
@@ -383,17 +402,29 @@ impl Draft {
             // A run that is over well keeps what it started with; any other may be tried again with its approvals.
             .filter(|(_, _, run)| !run.state.is_terminal() || run.state.is_bad_end())
             .flat_map(|(release, stage, run)| {
-                run.approvals.iter().filter(|a| a.comment.as_ref() == Some(comment)).map(|a| {
-                    Event::ApprovalWithdrawn {
-                        release: release.no(),
-                        stage: stage.clone(),
-                        attempt: run.attempt,
-                        person: a.standing.person.id,
-                        why,
-                    }
-                })
+                let all = run.approvals.iter().chain(&run.signoffs);
+                all.filter(|a| a.comment.as_ref() == Some(comment))
+                    .map(|a| withdrawal((release.no(), stage, run.attempt), a, why))
+                    .collect::<Vec<_>>()
             })
             .collect();
         gone.into_iter().try_for_each(|event| self.add(event))
+    }
+}
+
+/// That an approval does not count any more.
+fn withdrawal(
+    (release, stage, attempt): (ReleaseNo, &StageName, u32),
+    approval: &Approval,
+    why: Withdrawal,
+) -> Event {
+    Event::ApprovalWithdrawn {
+        release,
+        stage: stage.clone(),
+        attempt,
+        person: approval.standing.person.id,
+        side: approval.side,
+        team: approval.team.clone(),
+        why,
     }
 }

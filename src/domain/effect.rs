@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::event::Side;
 use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
 
 /// One thing to do, as the store keeps it until it is done.
@@ -91,6 +92,15 @@ pub enum Effect {
         /// Markdown, if a comment is worth it.
         body: Option<String>,
     },
+    /// Read back from the host whether those who signed off still may, before the release counts as live.
+    Confirm {
+        /// The release.
+        release: ReleaseNo,
+        /// The stage.
+        stage: StageName,
+        /// The attempt.
+        attempt: u32,
+    },
     /// Wake the pipeline: a timer came due.
     Wake,
 }
@@ -104,6 +114,9 @@ pub struct Offering {
     pub stage: StageName,
     /// The attempt.
     pub attempt: u32,
+    /// What it asks for.
+    #[serde(default)]
+    pub side: Side,
 }
 
 /// Where a comment stands.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
-    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
@@ -84,6 +84,9 @@ pub enum Event {
         place: Place,
         /// The host's time of our comment.
         at: Timestamp,
+        /// What it asks for.
+        #[serde(default)]
+        side: Side,
     },
     /// A stage got an attempt: it is pending now.
     StageOpened {
@@ -136,6 +139,12 @@ pub enum Event {
         attempt: u32,
         /// Whose.
         person: UserId,
+        /// Which of theirs: before or after the deploy.
+        #[serde(default)]
+        side: Side,
+        /// Which of theirs: the one given for this team, or the one for whatever they may give.
+        #[serde(default)]
+        team: Option<TeamWord>,
         /// Why.
         why: Withdrawal,
     },
@@ -415,10 +424,27 @@ pub struct Approval {
     /// Digest of the rule that was in force (COMMANDS §4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Digest>,
+    /// Before or after the deploy.
+    #[serde(default)]
+    pub side: Side,
+    /// The one team it was given for (`/signoff`); nothing when it counts wherever its giver does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamWord>,
     /// A note.
     pub note: Option<String>,
     /// The host's time of the comment.
     pub at: Timestamp,
+}
+
+/// On which side of the deploy people are asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// An approval: may it start.
+    #[default]
+    Before,
+    /// A sign-off: is it good.
+    After,
 }
 
 /// Why an approval no longer counts.

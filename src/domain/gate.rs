@@ -2,13 +2,15 @@
 //!
 //! The same verdict decides admission and is rendered as status line, comment, page and `liftlock why`.
 
-use crate::domain::approval::{rule_for, tally};
 use crate::domain::event::{Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
+
+mod approval;
+pub use approval::approvals_end;
 
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub enum Blocker {
     Hold,
     /// An automatic retry waits its time.
     Retry,
+    /// Sign-offs are missing after the deploy.
+    Signoff,
 }
 
 impl Blocker {
@@ -49,6 +53,7 @@ impl Blocker {
             Self::Approval => "approval",
             Self::Hold => "hold",
             Self::Retry => "retry",
+            Self::Signoff => "signoff",
         }
     }
 }
@@ -119,12 +124,15 @@ struct Look<'a> {
     now: Timestamp,
 }
 
-/// Looks at everything that can keep a release from starting in a stage.
+/// Looks at everything that can keep a release from starting in a stage or, once it is deployed, from being live there.
 pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Verdict {
     let Some(run) = release.run(&stage.name) else {
         return Verdict { stage: stage.name.clone(), lines: vec![build_line(release)] };
     };
     let look = Look { state, release, stage, run, now };
+    if run.state == StageState::AwaitingSignoff {
+        return Verdict { stage: stage.name.clone(), lines: look.after_deploy() };
+    }
     let rollback = run.kind == RunKind::Rollback;
     let mut lines = vec![build_line(release)];
     lines.extend(look.tag());
@@ -355,32 +363,6 @@ impl Look<'_> {
         }
     }
 
-    fn approval(&self) -> Option<Line> {
-        let rule = rule_for(self.stage, self.run.kind)?;
-        let tally = tally(&rule, self.release, self.run, self.now);
-        let by = if tally.by.is_empty() { String::new() } else { format!(" ({})", tally.by.join(", ")) };
-        // People of one group do not fill up another, so there may be enough people and not enough of some.
-        let enough = tally.have >= tally.need && !tally.complete();
-        let of = if enough { String::new() } else { format!(" of {}", tally.need) };
-        let mut text = format!("{}{of} approvals{by}", tally.have);
-        for (login, why) in &tally.not_counted {
-            text.extend(["; ", login, " does not count: ", &why.to_string()]);
-        }
-        if tally.complete() {
-            return Some(line(Blocker::Approval, Mark::Pass, text));
-        }
-        text.extend(["; needs ", &tally.missing.join(" and ")]);
-        let ends = approvals_end(self.state, self.release, self.stage, self.run);
-        let before = ends.map_or_else(String::new, |ends| format!(" before {}", ends.minute()));
-        Some(Line {
-            next: Some(format!(
-                "one of these comments `/approve {} {}`{before}",
-                self.stage.name, self.release.created.version
-            )),
-            ..line(Blocker::Approval, Mark::Stop, text)
-        })
-    }
-
     fn hold(&self) -> Option<Line> {
         let hold = self.state.hold_on(&self.stage.name)?;
         let global = self.state.holds.contains_key(&None);
@@ -412,16 +394,12 @@ impl Look<'_> {
     }
 }
 
-/// When the wait for approvals ends by the clock; never when nobody is asked, or when that end was overridden.
-pub fn approvals_end(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Option<Timestamp> {
-    let rule = rule_for(stage, run.kind)?;
-    let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
-    (!endless).then(|| waits_since(state, release, stage, run).plus(rule.timeout))
-}
-
 /// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
-/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come.
+/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come. After the deploy, since that is done.
 pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
+    if run.state == StageState::AwaitingSignoff {
+        return run.moved_at;
+    }
     let look = Look { state, release, stage, run, now: run.asked_from };
     let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
     let needs = stage

@@ -217,6 +217,16 @@ name!(
         || b == b'-')
 );
 name!(
+    /// A team as `/signoff` names it: by its name in `teams`, as `org/slug` or by the slug alone.
+    TeamWord,
+    "team",
+    "it is a name of `teams`, `org/slug` or `slug`",
+    |t| t.len() <= 200 && {
+        let part = |p: &str| shaped(p, 100, |b| b.is_ascii_alphanumeric(), word);
+        t.split_once('/').map_or_else(|| part(t), |(org, slug)| part(org) && part(slug))
+    }
+);
+name!(
     /// An artifact's alias within a release.
     Alias,
     "artifact alias",

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
+use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, TeamWord};
 use crate::domain::time::Span;
 
 /// One pipeline of a repository.
@@ -148,6 +148,9 @@ pub struct Stage {
     pub start: Start,
     /// Who must approve first.
     pub approval: Option<ApprovalRule>,
+    /// Who must sign off after the deploy and its tests, before the release is live here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signoff: Option<ApprovalRule>,
     /// How long the release must have been in the stages of `needs` first (SEMANTICS §4).
     pub soak: Span,
     /// Whether newer releases wait in front of the soaking stage (SEMANTICS §4, starvation guard).
@@ -400,6 +403,28 @@ impl Who {
             | Self::User(_)
             | Self::Users(_)
             | Self::Named(NamedTeam { members: Members::Users(_), .. }) => None,
+        }
+    }
+
+    /// Whether `/signoff` means it by this word.
+    pub fn is_called(&self, word: &TeamWord) -> bool {
+        let word = word.as_str();
+        match self {
+            Self::Team(team) => {
+                let slug = team.as_str().split_once('/').map_or("", |(_, slug)| slug);
+                [team.as_str(), slug].iter().any(|name| name.eq_ignore_ascii_case(word))
+            }
+            Self::Named(team) => team.name.as_str().eq_ignore_ascii_case(word),
+            Self::Role(_) | Self::User(_) | Self::Users(_) => false,
+        }
+    }
+
+    /// The word `/signoff` calls it by, when it is a team.
+    pub fn word(&self) -> Option<&str> {
+        match self {
+            Self::Team(team) => Some(team.as_str()),
+            Self::Named(team) => Some(team.name.as_str()),
+            Self::Role(_) | Self::User(_) | Self::Users(_) => None,
         }
     }
 

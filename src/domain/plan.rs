@@ -16,10 +16,8 @@ use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
 
+mod approval;
 mod overriding;
-
-/// How long before the end of a wait people are reminded for the last time.
-const LAST_CALL: Span = Span::hours(24);
 
 /// An effect and how it is to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +161,10 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
             },
         ));
     }
+    for stage in &release.rules.stages {
+        let run = release.run(&stage.name);
+        owed.extend(run.and_then(|run| approval::confirmation(state, release, (stage, run), now)));
+    }
     match &release.place {
         // Until its build is over there is nothing to say about a release, and maybe there never is.
         None if matches!(release.build, BuildState::Waiting | BuildState::Running { .. })
@@ -215,34 +217,30 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         owed.extend(overriding::notes(state, release, stage, place));
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
-        let note = match run.state {
-            StageState::Pending if wants_approval(state, release, stage, now) => {
-                let ends = approvals_end(state, release, stage, run);
-                let body = view::comment::approval_needed(release, stage, run, ends);
-                let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
-                Some((format!("offer:{key}"), body, Some(offers)))
-            }
-            StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
-                Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run), None))
-            }
+        owed.extend(approval::asked(state, release, (stage, run), (place, now)));
+        let failed = match run.state {
+            StageState::Failed
+            | StageState::Errored
+            | StageState::TimedOut
+            | StageState::Rejected
+            | StageState::RejectedAfterDeploy => true,
             StageState::Pending
             | StageState::Queued
             | StageState::Running
             | StageState::Paused
             | StageState::AwaitingSignoff
             | StageState::Succeeded
-            | StageState::RejectedAfterDeploy
             | StageState::Superseded
             | StageState::Cancelled
             | StageState::Cancelling
             | StageState::Skipped
             | StageState::SkippedUpstream
             | StageState::RollingBack
-            | StageState::RolledBack => None,
+            | StageState::RolledBack => false,
         };
-        owed.extend(note.map(|(marker, body, offers)| note_effect(state, (marker, place, body), offers)));
-        if run.state == StageState::Pending && wants_approval(state, release, stage, now) {
-            owed.extend(reminder(state, release, (stage, run), (place, now)));
+        if failed {
+            let body = view::comment::stage_failed(state, release, stage, run);
+            owed.push(note_effect(state, (format!("failed:{key}"), place, body), None));
         }
     }
     if release.state() == ReleaseState::Released {
@@ -255,32 +253,6 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
     }
 }
 
-/// The last reminder that is due: half-way through the wait, and a day before it ends (SEMANTICS §3).
-fn reminder(
-    state: &State,
-    release: &Release,
-    (stage, run): (&Stage, &StageRun),
-    (place, now): (&Place, Timestamp),
-) -> Option<Owed> {
-    let rule = rule_for(stage, run.kind)?;
-    let ends = approvals_end(state, release, stage, run)?;
-    let since = waits_since(state, release, stage, run);
-    let (word, _) = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now)?;
-    let marker = format!("remind-{word}:{}:{}:{}:{}", state.id, release.no(), stage.name, run.attempt);
-    let body = view::comment::reminder(release, stage, &rule, ends);
-    Some(note_effect(state, (marker, place, body), None))
-}
-
-/// When people are reminded, in order; a wait of two days or less is reminded of once.
-fn reminders(rule: &ApprovalRule, since: Timestamp) -> Vec<(&'static str, Timestamp)> {
-    let mut times = vec![("half", since.plus(rule.timeout.half()))];
-    let last_day = rule.timeout.as_millis().checked_sub(LAST_CALL.as_millis());
-    if let Some(before) = last_day.filter(|before| *before > rule.timeout.half().as_millis()) {
-        times.push(("last", since.plus(Span::millis(before))));
-    }
-    times
-}
-
 fn note_effect(
     state: &State,
     (marker, place, body): (String, &Place, String),
@@ -289,13 +261,6 @@ fn note_effect(
     let mut owed = host(state, marker.clone(), Effect::Note { marker, place: place.clone(), body, offers });
     owed.priority = 5;
     owed
-}
-
-/// People are asked once the stage waits for them and for nothing else that time will change first.
-fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
-    let verdict = verdict(state, release, stage, now);
-    let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
-    missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
 }
 
 /// For each environment: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
@@ -307,7 +272,10 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
-                owed.push(deploy(state, release.no(), (name, run), &stage.environment));
+                // What waits for a sign-off has its environment, and no work left to do.
+                if run.state != StageState::AwaitingSignoff {
+                    owed.push(deploy(state, release.no(), (name, run), &stage.environment));
+                }
             } else if run.state == StageState::Queued {
                 let better =
                     first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
@@ -385,16 +353,9 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     };
     for release in state.open() {
         for stage in &release.rules.stages {
-            let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
+            let Some(run) = release.run(&stage.name).filter(|run| run.state.asks()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
-            let Some(rule) = rule_for(stage, run.kind) else { continue };
-            if let Some(ends) = approvals_end(state, release, stage, run) {
-                consider(ends);
-                for (_, at) in reminders(&rule, waits_since(state, release, stage, run)) {
-                    consider(at);
-                }
-            }
-            run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
+            approval::times(state, release, (stage, run)).into_iter().for_each(&mut consider);
         }
     }
     next

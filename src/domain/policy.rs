@@ -17,13 +17,14 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 }
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
-/// and the order of stages stay those of the commit; approval, soak, manual start, duty, rollback and
+/// and the order of stages stay those of the commit; approval, sign-off, soak, manual start, duty, rollback and
 /// overrides tighten.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     let Some(other) = other else { return stage.clone() };
     Stage {
         approval: stricter(stage.approval.as_ref(), other.approval.as_ref()),
+        signoff: stricter(stage.signoff.as_ref(), other.signoff.as_ref()),
         soak: stage.soak.max(other.soak),
         hold_during_soak: stage.hold_during_soak || other.hold_during_soak,
         start: match (stage.start, other.start) {

@@ -153,6 +153,29 @@ pub enum Refusal {
         /// The stage.
         stage: StageName,
     },
+    /// The comment is older than the deploy it would sign off.
+    BeforeDeploy {
+        /// The stage.
+        stage: StageName,
+        /// The release.
+        release: String,
+    },
+    /// The stage asks nothing of this team now.
+    NotThisTeam {
+        /// The stage.
+        stage: StageName,
+        /// The team, as it was written.
+        team: String,
+        /// The teams it asks.
+        teams: Vec<String>,
+    },
+    /// No stage, or more than one, waits for the team.
+    WhichStage {
+        /// The team, as it was written.
+        team: String,
+        /// The stages.
+        stages: Vec<StageName>,
+    },
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -200,6 +223,9 @@ impl Refusal {
             Self::NotHolder { .. } => "not_holder",
             Self::NotHeld { .. } => "not_held",
             Self::NoApproval { .. } => "no_approval",
+            Self::BeforeDeploy { .. } => "before_deploy",
+            Self::NotThisTeam { .. } => "not_this_team",
+            Self::WhichStage { .. } => "which_stage",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::Stale => "stale",
@@ -217,8 +243,11 @@ impl Refusal {
             | Self::WhichRelease { .. }
             | Self::TooClose { .. }
             | Self::NoReleaseHere
+            | Self::NotThisTeam { .. }
+            | Self::WhichStage { .. }
             | Self::NoPipeline => Reaction::Confused,
             Self::Nothing { .. }
+            | Self::BeforeDeploy { .. }
             | Self::Moved { .. }
             | Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
@@ -312,6 +341,9 @@ impl fmt::Display for Refusal {
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
             | Self::NoApproval { .. }
+            | Self::BeforeDeploy { .. }
+            | Self::NotThisTeam { .. }
+            | Self::WhichStage { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::Stale
@@ -374,6 +406,26 @@ impl Refusal {
             }
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
+            }
+            Self::BeforeDeploy { stage, release } => write!(
+                f,
+                "ℹ️ **Not counted: {release} was not in {stage} yet when you wrote.** Look at it, then comment {}.",
+                inline_code(&format!("/approve {stage} {release}"))
+            ),
+            Self::NotThisTeam { stage, team, teams } => {
+                write!(f, "❓ **{stage} asks nothing of {} now.**", inline_code(&printable(team)))?;
+                if teams.is_empty() { return Ok(()) }
+                let lines: Vec<String> =
+                    teams.iter().map(|team| inline_code(&format!("/signoff {team} {stage}"))).collect();
+                write!(f, " It asks {}.", lines.join(", "))
+            }
+            Self::WhichStage { team, stages } if stages.is_empty() => {
+                write!(f, "ℹ️ **No stage waits for {} now.**", inline_code(&printable(team)))
+            }
+            Self::WhichStage { team, stages } => {
+                let lines: Vec<String> =
+                    stages.iter().map(|stage| inline_code(&format!("/signoff {team} {stage}"))).collect();
+                write!(f, "❓ **Which stage?** {} wait for {}: {}.", stages.len(), inline_code(&printable(team)), lines.join(", "))
             }
             Self::NoPipeline => f.write_str(
                 "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",

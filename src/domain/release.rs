@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::Place;
-use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
+use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed, Side};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
@@ -153,6 +153,11 @@ impl StageState {
         matches!(self, S::Running | S::Paused | S::AwaitingSignoff | S::RollingBack | S::Cancelling)
     }
 
+    /// Whether people may be asked for something: to let it start, or to sign it off.
+    pub fn asks(self) -> bool {
+        self.waits() || self == S::AwaitingSignoff
+    }
+
     /// Whether it is waiting to start.
     pub fn waits(self) -> bool {
         matches!(self, S::Pending | S::Queued)
@@ -275,6 +280,8 @@ pub struct StageRun {
     pub started_at: Option<Timestamp>,
     /// Who approved.
     pub approvals: Vec<Approval>,
+    /// Who signed off after the deploy.
+    pub signoffs: Vec<Approval>,
     /// Approvals that were taken away, with the reason, for the page.
     pub withdrawn: Vec<(Approval, crate::domain::event::Withdrawal)>,
     /// Checks passed over.
@@ -305,6 +312,8 @@ pub struct Override {
 /// A comment of ours that people may answer with a bare `/approve` (COMMANDS §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
+    /// What it asks for.
+    pub side: Side,
     /// Where it stands.
     pub place: Place,
     /// The host's time of it.
@@ -446,9 +455,22 @@ impl Release {
 }
 
 impl StageRun {
-    /// The approval this person gave, if it still stands.
-    pub fn approval_of(&self, person: UserId) -> Option<&Approval> {
-        self.approvals.iter().find(|a| a.standing.person.id == person)
+    /// What people are asked for now: to let it start, or, once it is deployed, whether it is good.
+    pub fn side(&self) -> Side {
+        if self.state == S::AwaitingSignoff { Side::After } else { Side::Before }
+    }
+
+    /// What people gave on a side and has not been taken away.
+    pub fn given(&self, side: Side) -> &[Approval] {
+        match side {
+            Side::Before => &self.approvals,
+            Side::After => &self.signoffs,
+        }
+    }
+
+    /// What this person gave on the side that is asked for now and still stands.
+    pub fn given_by(&self, person: UserId) -> impl Iterator<Item = &Approval> {
+        self.given(self.side()).iter().filter(move |a| a.standing.person.id == person)
     }
 
     /// The override of a check, once as many people said it as the stage asks for: the last of them.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::approval::stage_approvers;
+use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
-use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, ThreadId};
+use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
@@ -192,9 +192,20 @@ impl State {
         let open = self.releases.values().filter(|r| r.is_open()).map(|r| &r.rules);
         let rules = open.chain(&head).flat_map(|p| &p.stages).flat_map(|stage| {
             let overriding = stage.overriding.from.iter().flatten().cloned();
-            stage_approvers(stage).into_iter().chain(overriding).collect::<Vec<_>>()
+            let signing = stage.signoff.iter().flat_map(approvers);
+            stage_approvers(stage).into_iter().chain(signing).chain(overriding).collect::<Vec<_>>()
         });
         rules.filter_map(|who| who.host_team().cloned()).collect()
+    }
+
+    /// Whether a stage of an open release asks for this team now.
+    pub fn asks(&self, team: &TeamWord) -> bool {
+        let runs = self.open().into_iter().flat_map(|release| {
+            release.stages.iter().filter_map(|(name, runs)| release.rule(name).zip(runs.last()))
+        });
+        runs.filter(|(_, run)| run.state.asks())
+            .filter_map(|(rule, run)| asked(rule, run))
+            .any(|rule| approvers(&rule).iter().any(|who| who.is_called(team)))
     }
 
     /// The hold that stops this stage, if one does.
@@ -260,7 +271,7 @@ impl State {
         self.releases.values().flat_map(move |release| {
             release.stages.iter().filter_map(move |(stage, runs)| {
                 let run = runs.last()?;
-                let mine = run.approvals.iter().any(|a| a.comment.as_ref() == Some(comment));
+                let mine = run.approvals.iter().chain(&run.signoffs).any(|a| a.comment.as_ref() == Some(comment));
                 mine.then_some((release, stage, run))
             })
         })

@@ -15,6 +15,7 @@ use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
+pub mod request;
 pub mod overriding;
 
 /// The page of a release, relative to the server's public address.
@@ -53,13 +54,14 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
     if run.state == StageState::Superseded {
         return Some(effect::Detail::Superseded);
     }
-    let asks = run.state == StageState::Pending
-        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+    let asks = matches!(run.state, StageState::Pending | StageState::AwaitingSignoff)
+        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval, Blocker::Signoff]);
     asks.then(|| {
         effect::Detail::Offer(Offering {
             release: release.no(),
             stage: stage.name.clone(),
             attempt: run.attempt,
+            side: run.side(),
         })
     })
 }
@@ -91,7 +93,11 @@ fn run_status(
             (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt))
         }
         StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
-        StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
+        StageState::AwaitingSignoff => {
+            let verdict = verdict(state, release, stage, now);
+            (StatusState::Pending, short_wait(&verdict, &format!("{version} is deployed and")))
+        }
+        StageState::Paused | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
         StageState::Succeeded => succeeded(state, release, (stage, run)),
@@ -283,7 +289,9 @@ fn why_lines(
     stage: &StageName,
     now: Timestamp,
 ) -> Vec<(String, &'static str)> {
-    let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
+    let waits = release
+        .run(stage)
+        .is_none_or(|run| matches!(run.state, StageState::Pending | StageState::AwaitingSignoff));
     let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
     verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
 }
@@ -293,24 +301,35 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
     if release.state_in(stage) != Some(StageState::Queued) {
         return Vec::new();
     }
-    let environment = release.rule(stage).map(|s| s.environment.clone());
-    let other = state.releases.values().find(|other| {
-        other.stages.iter().any(|(name, runs)| {
-            runs.last().is_some_and(|r| r.state.occupies())
-                && other.rule(name).map(|s| &s.environment) == environment.as_ref()
-        })
-    });
-    let text = match other {
-        Some(other) => format!("{} has the environment just now", other.created.version),
+    let text = match occupant(state, release, stage) {
+        Some((other, at)) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
+            format!("{} has the environment until it is signed off", other.created.version)
+        }
+        Some((other, _)) => format!("{} has the environment just now", other.created.version),
         None => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
 }
 
+/// The release that has the environment of a stage, and the stage it is there for.
+fn occupant<'a>(
+    state: &'a State,
+    release: &Release,
+    stage: &StageName,
+) -> Option<(&'a Release, &'a Stage)> {
+    let environment = &release.rule(stage)?.environment;
+    state.releases.values().find_map(|other| {
+        let at = other.rules.stages.iter().find(|s| {
+            s.environment == *environment && other.state_in(&s.name).is_some_and(StageState::occupies)
+        });
+        at.map(|at| (&**other, at))
+    })
+}
+
 /// What a person can do now: the acts of the verdict, soonest first.
 fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<String> {
     match release.run(stage) {
-        Some(run) if run.state == StageState::Pending => {}
+        Some(run) if matches!(run.state, StageState::Pending | StageState::AwaitingSignoff) => {}
         Some(run) if run.state == StageState::SkippedUpstream => {
             let failed = release.stages.keys().filter(|before| {
                 let state = release.state_in(before);
@@ -321,6 +340,12 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
         }
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
             return vec![retry_line(stage)];
+        }
+        Some(run) if run.state == StageState::Queued => {
+            // It starts when who has the environment leaves it, and that may be for people to say.
+            let Some((other, at)) = occupant(state, release, stage) else { return Vec::new() };
+            let asks = other.state_in(&at.name) == Some(StageState::AwaitingSignoff);
+            return if asks { next_lines(state, other, &at.name, now) } else { Vec::new() };
         }
         _ => return Vec::new(),
     }
@@ -391,14 +416,17 @@ pub fn help(state: &State, standing: &Standing) -> String {
 }
 
 fn stage_rule(stage: &Stage) -> String {
-    match &stage.approval {
-        None => format!("{} (no approval)", stage.name),
-        Some(rule) => {
+    let before = stage.approval.as_ref().map_or_else(
+        || "no approval".to_owned(),
+        |rule| {
             let who: Vec<String> =
                 crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
-            format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
-        }
-    }
+            format!("{} of {}", rule.min, who.join(", "))
+        },
+    );
+    let after = stage.signoff.as_ref();
+    let after = after.map_or_else(String::new, |rule| format!("; sign-off: {}", request::in_words(rule)));
+    format!("{} ({before}{after})", stage.name)
 }
 
 /// A failure with its last lines, safe in Markdown.

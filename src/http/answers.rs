@@ -3,9 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use crate::clock;
-use crate::domain::approval::{rule_for, tally};
+use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Event, RunKind};
+use crate::domain::event::{BuildOutcome, Event, RunKind, Side};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
 use crate::domain::person::Person;
@@ -18,7 +18,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
+    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
     StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
@@ -64,6 +64,7 @@ impl Answers {
             stages: stages(&state, release, now),
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
+            asked: asked_tables(release, now),
             approvals: approvals(release, now),
             artifacts: release
                 .artifacts
@@ -218,7 +219,7 @@ fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::
     let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
     release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
         None => building,
-        Some(state) => matches!(state, StageState::Pending | StageState::Queued),
+        Some(state) => state.asks(),
     })
 }
 
@@ -256,21 +257,28 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     let mut lines = Vec::new();
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
-        let rule = rule_for(stage, run.kind);
-        let counted = rule.as_ref().map(|rule| tally(rule, release, run, now).by).unwrap_or_default();
-        lines.extend(run.approvals.iter().map(|a| {
-            let who = a.standing.person.login.to_string();
-            ApprovalLine {
-                stage: stage.name.to_string(),
-                counts: counted.contains(&who),
-                who,
-                at: a.at,
-                note: a.note.clone().unwrap_or_default(),
-                url: None,
-            }
-        }));
+        for side in [Side::Before, Side::After] {
+            let rule = rule_on(stage, run.kind, side);
+            let counted =
+                rule.as_ref().map(|rule| count(rule, release, (run, side), now).by).unwrap_or_default();
+            lines.extend(run.given(side).iter().map(|a| {
+                let who = a.standing.person.login.to_string();
+                let team = a.team.as_ref().map(|team| format!("for {team}"));
+                let said = [team, a.note.clone()].into_iter().flatten().collect::<Vec<_>>();
+                ApprovalLine {
+                    stage: stage.name.to_string(),
+                    side: side_word(side).to_owned(),
+                    counts: counted.contains(&who),
+                    who,
+                    at: a.at,
+                    note: said.join(": "),
+                    url: None,
+                }
+            }));
+        }
         lines.extend(run.withdrawn.iter().map(|(a, why)| ApprovalLine {
             stage: stage.name.to_string(),
+            side: side_word(a.side).to_owned(),
             who: a.standing.person.login.to_string(),
             at: a.at,
             counts: false,
@@ -279,6 +287,35 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
         }));
     }
     lines
+}
+
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Before => "approval",
+        Side::After => "sign-off",
+    }
+}
+
+/// Who has answered and who is missing, per stage that asks people now.
+fn asked_tables(release: &Release, now: Timestamp) -> Vec<AskedTable> {
+    release
+        .rules
+        .stages
+        .iter()
+        .filter_map(|stage| {
+            let run = release.run(&stage.name).filter(|run| run.state.asks())?;
+            let rule = asked(stage, run)?;
+            let rows = count(&rule, release, (run, run.side()), now).seats.into_iter();
+            Some(AskedTable {
+                stage: stage.name.to_string(),
+                side: side_word(run.side()).to_owned(),
+                instructions: rule.instructions.clone(),
+                rows: rows
+                    .map(|seat| AskedRow { lacks: seat.lacks(), who: seat.who, need: seat.need, by: seat.by })
+                    .collect(),
+            })
+        })
+        .collect()
 }
 
 fn changes(release: &Release) -> Vec<ChangeLine> {
@@ -336,7 +373,12 @@ fn sentence(event: &Event) -> String {
         },
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::Approved { stage, approval, .. } => {
-            format!("{stage}: approved by {}", approval.standing.person.login)
+            let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
+            let what = match approval.side {
+                Side::Before => "approved",
+                Side::After => "signed off",
+            };
+            format!("{stage}: {what}{team} by {}", approval.standing.person.login)
         }
         Event::ApprovalWithdrawn { stage, why, .. } => {
             format!("{stage}: an approval no longer counts, {why:?}")

@@ -204,6 +204,8 @@ pub struct ReleasePage {
     pub why: Vec<StageWhy>,
     /// What a person could write now.
     pub next: Vec<NextLine>,
+    /// What people are asked for now, and who is missing.
+    pub asked: Vec<AskedTable>,
     /// Who approved what.
     pub approvals: Vec<ApprovalLine>,
     /// What was built.
@@ -285,6 +287,8 @@ pub struct NextLine {
 pub struct ApprovalLine {
     /// For which stage.
     pub stage: String,
+    /// `approval` before the deploy, `sign-off` after it.
+    pub side: String,
     /// By whom.
     pub who: String,
     /// When.
@@ -296,6 +300,44 @@ pub struct ApprovalLine {
     pub note: String,
     /// The comment.
     pub url: Option<Link>,
+}
+
+/// What a stage asks of people now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AskedTable {
+    /// The stage.
+    pub stage: String,
+    /// `approval` before the deploy, `sign-off` after it.
+    pub side: String,
+    /// What they should do before they answer.
+    pub instructions: Option<String>,
+    /// One line for everything that is asked.
+    pub rows: Vec<AskedRow>,
+}
+
+/// One thing asked of people, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AskedRow {
+    /// Of whom.
+    pub who: String,
+    /// How many.
+    pub need: u32,
+    /// Who gave it.
+    pub by: Vec<String>,
+    /// How many are missing.
+    pub lacks: u32,
+}
+
+impl AskedRow {
+    /// Its state at a glance.
+    pub const fn light(&self) -> Light {
+        if self.lacks == 0 { Light::Good } else { Light::Asking }
+    }
+
+    /// Who gave it, in words.
+    pub fn names(&self) -> String {
+        if self.by.is_empty() { "nobody yet".to_owned() } else { self.by.join(", ") }
+    }
 }
 
 /// A file or image of the release.

@@ -1,15 +1,14 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
-use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form, RunKind};
-use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
+use crate::domain::event::{Form, RunKind};
+use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
@@ -19,7 +18,7 @@ use crate::runner::Sandbox;
 use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
-use crate::trouble::{Kind, Outcome, Trouble};
+use crate::trouble::{Outcome, Trouble};
 
 /// Which run of which stage.
 #[derive(Debug, Clone)]
@@ -77,17 +76,7 @@ impl Service {
         };
         let repo = &state.id.repo;
         let host = self.host(repo)?;
-        let mut fresh = Fresh::default();
-        let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
-        let teams: BTreeSet<TeamName> =
-            rule.iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
-        for approval in &run.approvals {
-            let person = &approval.standing.person;
-            fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);
-            if self.comment_changed(state, release, approval).await? {
-                fresh.comments_changed.extend(approval.comment.clone());
-            }
-        }
+        let mut fresh = self.approvers_now(state, release, (&target.stage, run)).await?;
         let repository = host.repository(repo).await?;
         self.fetch(&repository, Some(&release.created.branch), None).await?;
         let (tag, commit, branch) = (
@@ -112,19 +101,6 @@ impl Service {
         fresh.tag = tag_now;
         fresh.off_branch = off_branch;
         Ok(fresh)
-    }
-
-    async fn comment_changed(&self, state: &State, release: &Release, approval: &Approval) -> Outcome<bool> {
-        let Some(comment) = &approval.comment else { return Ok(false) };
-        let answer = state.answers.values().find_map(|(_, heard)| {
-            (heard.comment.as_ref() == Some(comment)).then(|| heard.place.clone()).flatten()
-        });
-        let Some(place) = answer.or_else(|| release.place.clone()) else { return Ok(false) };
-        match self.host(&state.id.repo)?.comment(&state.id.repo, &place, comment).await {
-            Ok(now) => Ok(Digest::of_text(&now.body) != approval.body),
-            Err(trouble) if trouble.kind() == Kind::NotFound => Ok(true),
-            Err(trouble) => Err(trouble),
-        }
     }
 
     /// Nothing means that the lease was lost: the next holder says so.

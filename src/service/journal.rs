@@ -280,6 +280,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Status { .. } => "status",
         Effect::Sticky { .. } => "sticky",
         Effect::Note { .. } => "note",
+        Effect::Confirm { .. } => "confirm",
         Effect::Reply { .. } => "reply",
         Effect::Wake => "wake",
     }

@@ -7,7 +7,7 @@ use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::command::{Ask, StageRef};
 use crate::domain::decide::{Command, Spoken};
 use crate::domain::effect::{Effect, Place, Reaction};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Side};
 use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, StageName};
 use crate::domain::person::{Person, Standing};
@@ -157,7 +157,7 @@ impl Service {
         sender: &fact::Person,
         cause: &str,
     ) -> Outcome<()> {
-        let Some((no, stage, attempt)) = external_id.and_then(gate_of).filter(|_| identifier == "approve")
+        let Some((no, stage, attempt, side)) = external_id.and_then(gate_of).filter(|_| identifier == "approve")
         else {
             tracing::info!(identifier, "a button that is not ours");
             return Ok(());
@@ -166,7 +166,9 @@ impl Service {
         let open = states.iter().find_map(|state| {
             let release =
                 state.releases.values().find(|r| r.created.commit == *head && r.no().0.get() == no)?;
-            let run = release.run(&stage).filter(|run| run.attempt == attempt && run.state.waits());
+            let run = release.run(&stage).filter(|run| {
+                run.attempt == attempt && run.state.asks() && run.side() == side
+            });
             run.map(|_| (state, release))
         });
         let Some((state, release)) = open else {
@@ -246,6 +248,12 @@ fn misheard(repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Take
 /// The pipelines a command is for: the one it names, else those that have the stage, else the one spoken about here.
 fn choose(states: &[Arc<State>], utterance: &Utterance) -> Result<Vec<PipelineId>, String> {
     let Some(wanted) = utterance.ask.stage() else {
+        if let Ask::Signoff { team, .. } = &utterance.ask {
+            let asking: Vec<PipelineId> =
+                states.iter().filter(|s| s.asks(team)).map(|s| s.id.clone()).collect();
+            let first = states.iter().take(1).map(|s| s.id.clone()).collect();
+            return if asking.is_empty() && !states.is_empty() { Ok(first) } else { only_one(asking) };
+        }
         return if states.is_empty() {
             Err(no_pipeline())
         } else {
@@ -281,6 +289,21 @@ fn choose(states: &[Arc<State>], utterance: &Utterance) -> Result<Vec<PipelineId
     }
 }
 
+/// The pipeline whose stage a sign-off without one means.
+fn only_one(asking: Vec<PipelineId>) -> Result<Vec<PipelineId>, String> {
+    match asking.as_slice() {
+        [] => Err(no_pipeline()),
+        [_] => Ok(asking),
+        many => {
+            let names: Vec<String> = many.iter().map(|id| inline_code(id.name.as_str())).collect();
+            Err(format!(
+                "❓ **Which pipeline?** Several wait for that team: {}. Write the stage as `pipeline/stage`.",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
 fn has(state: &State, wanted: &StageRef) -> bool {
     let named = wanted.pipeline.as_ref().is_none_or(|name| *name == state.id.name);
     // `build` is what `/retry` calls the build.
@@ -288,11 +311,18 @@ fn has(state: &State, wanted: &StageRef) -> bool {
     named && state.pipeline().is_some_and(|p| build || p.stage(&wanted.stage).is_some())
 }
 
-/// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4).
-fn gate_of(external_id: &str) -> Option<(u32, StageName, u32)> {
+/// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4), with `/signoff` behind
+/// it once the stage is deployed: a button pressed before the deploy signs nothing off.
+fn gate_of(external_id: &str) -> Option<(u32, StageName, u32, Side)> {
     let mut parts = external_id.split('/');
     let gate = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    parts.next().is_none().then_some(gate)
+    let side = match (parts.next(), parts.next()) {
+        (None, _) => Side::Before,
+        (Some("signoff"), None) => Side::After,
+        (Some(_), _) => return None,
+    };
+    let (no, stage, attempt) = gate;
+    Some((no, stage, attempt, side))
 }
 
 fn no_pipeline() -> String {

@@ -22,6 +22,7 @@ pub mod journal;
 pub mod listen;
 pub mod reconcile;
 pub mod repository;
+pub mod signoff;
 pub mod steps;
 pub mod tell;
 pub mod worker;

@@ -34,7 +34,7 @@ impl Service {
                 let id = lease.pipeline()?;
                 self.learn(lease, &id, &Command::Tick).await
             }
-            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } => {
+            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } | Effect::Confirm { .. } => {
                 lease.complete(self, "not a thing to tell").await
             }
         }
@@ -94,10 +94,10 @@ impl Service {
     ) -> Worked {
         let id = lease.pipeline()?;
         let said = self.say(&id, place, marker, body).await?;
-        let Some(Offering { release, stage, attempt }) = offers else {
+        let Some(Offering { release, stage, attempt, side }) = offers else {
             return lease.complete(self, "said").await;
         };
-        let learned = Learned::Offer { release, stage, attempt, place: place.clone(), at: said.at };
+        let learned = Learned::Offer { release, stage, attempt, place: place.clone(), at: said.at, side };
         self.learn(lease, &id, &Command::Learn(learned)).await
     }
 

@@ -196,6 +196,9 @@ impl Service {
             Effect::Deploy { release, stage, attempt, admission } => {
                 self.run_stage(lease, &Target { release, stage, attempt, admission }).await
             }
+            Effect::Confirm { release, stage, attempt } => {
+                self.confirm_signoff(lease, release, &stage, attempt).await
+            }
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

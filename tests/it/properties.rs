@@ -13,6 +13,7 @@ const PIPELINES: &[&str] = &[
     "web: prod (queue all, approval 1 of maintain, not initiator)",
     "web: test, prod (queue manual, rollback 2)",
     "web: a (needs nothing, retries 2), b (needs nothing, environment shared), c (needs a+b, environment shared, by hand, soak 30m)",
+    "web: test (after require 1 of acme/qa, after timeout 2d), prod (approval 1 of maintain, after require 1 of acme/qa, after require 1 of acme/release, after distinct, after valid 1h, environment test)",
     "web: test (by hand), prod (require 1 of acme/qa, require 1 of acme/release, distinct)",
 ];
 
@@ -75,6 +76,8 @@ fn command() -> impl Strategy<Value = String> {
                 let release = if ["retry", "cancel", "why", "unhold"].contains(&verb) { "" } else { &release };
                 format!("{who} {at}: /{verb} {stage}{release}")
             }),
+        6 => (person(), place(), prop::sample::select(&["qa", "acme/release", "ops"][..]), stage())
+            .prop_map(|(who, at, team, stage)| format!("{who} {at}: /signoff {team} {stage}")),
         6 => (place(), stage(), release()).prop_map(|(at, stage, release)| {
             format!("cy (maintain) {at}: /approve {stage}{release}")
         }),

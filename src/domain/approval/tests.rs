@@ -19,6 +19,14 @@ fn team(name: &str, min: u32) -> Requirement {
     Requirement { who: Who::Team(name.parse().unwrap()), min }
 }
 
+/// How many people each requirement lacks when everybody counts wherever they can.
+fn unmatched(require: &[Requirement], people: &[&Standing]) -> Vec<u32> {
+    let anywhere = BTreeSet::from([None]);
+    let votes: Vec<Vote<'_>> =
+        people.iter().map(|standing| Vote { standing, teams: anywhere.clone() }).collect();
+    matching::seated(require, &votes).iter().map(Seat::lacks).collect()
+}
+
 #[test]
 fn t27_each_person_serves_one_group_and_order_makes_no_difference() {
     let require = [team("acme/release", 2), team("acme/qa", 1)];

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
 use crate::domain::event::Overridable;
 use crate::domain::markdown;
-use crate::domain::name::{NameError, printable};
+use crate::domain::name::{NameError, TeamWord, printable};
 use crate::domain::overridable::{self, Never};
 
 /// Most commands in one comment; more is a flood.
@@ -86,6 +86,10 @@ pub struct ParseError {
 pub enum Problem {
     /// Characters that are not printable ASCII stand before ` -- `; their code points.
     BadCharacter(Vec<String>),
+    /// The verb needs a team.
+    NoTeam,
+    /// The first word is not a team.
+    BadTeam(NameError),
     /// The verb needs a stage.
     NoStage,
     /// The first word is not a stage.
@@ -117,6 +121,8 @@ impl Problem {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::BadCharacter(_) => "bad_character",
+            Self::NoTeam => "missing_team",
+            Self::BadTeam(_) => "bad_team",
             Self::NoStage => "missing_stage",
             Self::BadStage(_) => "bad_stage",
             Self::BadRelease(_) => "bad_release_or_extra_words",
@@ -147,6 +153,8 @@ impl fmt::Display for ParseError {
             Problem::BadCharacter(points) => {
                 write!(f, "The line has characters that no command has: {}", points.join(", "))?;
             }
+            Problem::NoTeam => write!(f, "Which team? `{verb}` needs its name")?,
+            Problem::BadTeam(error) => error.fmt(f)?,
             Problem::NoStage => write!(f, "Which stage? `{verb}` needs its name")?,
             Problem::BadStage(error) => error.fmt(f)?,
             Problem::BadRelease(error) => write!(f, "{error}; a note goes behind ` -- `")?,
@@ -261,7 +269,7 @@ fn is_printable(c: char) -> bool {
 /// Reads what stands behind the verb.
 fn read(verb: Verb, rest: &str, prefix: Option<&str>) -> Result<Ask, ParseError> {
     let (args, reason) = split_reason(rest);
-    let mut line = Line { verb, prefix, words: words(args), reason, stage: None };
+    let mut line = Line { verb, prefix, words: words(args), reason, team: None, stage: None };
     let odd: BTreeSet<char> = args.chars().filter(|c| !is_blank(*c) && !is_printable(*c)).collect();
     if !odd.is_empty() {
         let points = odd.iter().take(SHOWN_POINTS).map(|c| format!("U+{:04X}", u32::from(*c))).collect();
@@ -298,6 +306,7 @@ struct Line<'a> {
     prefix: Option<&'a str>,
     words: Words<'a>,
     reason: Option<&'a str>,
+    team: Option<TeamWord>,
     stage: Option<StageRef>,
 }
 
@@ -307,6 +316,12 @@ impl Line<'_> {
             Verb::Approve => {
                 Ask::Approve { stage: self.stage()?, release: self.release()?, note: self.note()? }
             }
+            Verb::Signoff => Ask::Signoff {
+                team: self.team()?,
+                stage: self.stage_or_none()?,
+                release: self.release()?,
+                note: self.note()?,
+            },
             Verb::Revoke => Ask::Revoke { stage: self.stage()?, release: self.release()? },
             Verb::Reject => {
                 Ask::Reject { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
@@ -335,6 +350,17 @@ impl Line<'_> {
         let stage: StageRef = word.parse().map_err(|error| self.wrong(Problem::BadStage(error)))?;
         self.stage = Some(stage.clone());
         Ok(stage)
+    }
+
+    fn team(&mut self) -> Result<TeamWord, ParseError> {
+        let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoTeam))?;
+        let team: TeamWord = word.parse().map_err(|error| self.wrong(Problem::BadTeam(error)))?;
+        self.team = Some(team.clone());
+        Ok(team)
+    }
+
+    fn stage_or_none(&mut self) -> Result<Option<StageRef>, ParseError> {
+        if self.words.clone().next().is_none() { Ok(None) } else { self.stage().map(Some) }
     }
 
     /// A stage, or nothing or `*` for all of them.
@@ -403,12 +429,16 @@ impl Line<'_> {
     /// The error, with the line to write instead as far as it is known.
     fn wrong(&self, problem: Problem) -> ParseError {
         let mut paste = head(self.verb, self.prefix);
+        if self.verb == Verb::Signoff {
+            paste.push(' ');
+            paste.push_str(self.team.as_ref().map_or("<team>", TeamWord::as_str));
+        }
         match &self.stage {
             Some(stage) => {
                 paste.push(' ');
                 paste.push_str(&stage.to_string());
             }
-            None if self.verb.row().usage.contains("stage") => paste.push_str(" <stage>"),
+            None if self.verb.row().usage.contains("stage") && self.verb != Verb::Signoff => paste.push_str(" <stage>"),
             None => {}
         }
         if self.verb == Verb::Override {

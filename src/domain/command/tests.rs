@@ -157,6 +157,10 @@ fn a_verb_without_what_it_needs_is_refused_with_the_line_to_write() {
          `sha256:` and at least 12 digits; a note goes behind ` -- `. Nothing in this comment was done. \
          Write `/approve prod`."
     );
+    assert_eq!(refused("/signoff").to_string(),
+        "Which team? `signoff` needs its name. Nothing in this comment was done. Write `/signoff <team>`.");
+    assert_eq!(refused("/signoff a/b/c").code(), "bad_team");
+    assert_eq!(refused("/signoff qa Prod!").paste, "/signoff qa");
     assert_eq!(refused("/override prod").code(), "missing_check");
     assert_eq!(refused("/help me").code(), "too_many_arguments");
     assert_eq!(refused("/cancel prod now").code(), "too_many_arguments");
@@ -267,7 +271,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
     for unknown in
-        ["/lgtm", "/signoff qa prod", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"]
+        ["/lgtm", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"]
     {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
@@ -293,6 +297,8 @@ fn one_comment_moves_a_stage_one_way() {
         "/approve prod\n/promote prod",
         "/override prod soak -- vendor outage\n/override prod deps -- vendor outage",
         "/rollback prod -- broken\n/hold prod -- broken",
+        "/signoff qa prod\n/signoff security prod",
+        "/signoff qa prod\n/approve prod",
         "/status prod\n/approve prod",
         "/approve prod\n/help",
     ] {
@@ -405,10 +411,16 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     let release = prop_oneof!["v[0-9]{1,3}\\.[0-9]{1,3}", "[0-9a-f]{7,40}", "sha256:[0-9a-f]{12,64}"]
         .prop_map(|t| Some(t.parse().unwrap()));
     let reason = "[!-~][ -~äé]{0,40}x{10}".prop_map(|t| Reason::of(&t).unwrap());
-    (stage, release, reason, 0..15_usize).prop_map(|(stage, release, reason, row)| {
+    (stage, release, reason, 0..VERBS.len()).prop_map(|(stage, release, reason, row)| {
         let check = Overridable::Check("sdl".parse().unwrap());
         match VERBS[row].verb {
             Verb::Approve => Ask::Approve { stage, release, note: Some(reason) },
+            Verb::Signoff => Ask::Signoff {
+                team: "acme/qa".parse().unwrap(),
+                stage: Some(stage),
+                release,
+                note: Some(reason),
+            },
             Verb::Revoke => Ask::Revoke { stage, release },
             Verb::Reject => Ask::Reject { stage, release, reason },
             Verb::Hold => Ask::Hold { stage: Some(stage), reason },

@@ -7,7 +7,7 @@ use crate::domain::command::{Part, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
 use crate::domain::decide::speak::{Told, approval, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{Event, RunKind};
+use crate::domain::event::{Event, RunKind, Side};
 use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
@@ -168,7 +168,7 @@ impl Draft {
                 .cloned()
                 .ok_or_else(|| Refusal::NoRollback { stage: stage.clone(), wanted: None })?,
         };
-        must_be_approver(spoken, &target, stage)?;
+        must_be_approver(spoken, &target, (stage, Side::Before))?;
         if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
             return Err(self.cannot_start(Verb::Rollback, &target, stage));
         }

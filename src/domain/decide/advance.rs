@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::approval::{rule_for, tally};
-use crate::domain::decide::Draft;
-use crate::domain::event::{Detail, Event, Overridable, RunKind, Withdrawal};
+use crate::domain::decide::{Draft, withdrawal};
+use crate::domain::event::{Detail, Overridable, RunKind, Withdrawal};
 use crate::domain::gate::{Blocker, Verdict, approvals_end, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
@@ -21,6 +21,7 @@ impl Draft {
             let before = self.events.len();
             let waiting = self.waiting();
             self.expire(&waiting)?;
+            self.expire_signoffs()?;
             self.give_back(&waiting)?;
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
@@ -64,13 +65,7 @@ impl Draft {
             let Some(approval) = rule_for(rule, run.kind) else { continue };
             let now = self.now;
             for old in run.approvals.iter().filter(|a| a.at.plus(approval.valid_for) <= now) {
-                self.add(Event::ApprovalWithdrawn {
-                    release: *no,
-                    stage: stage.clone(),
-                    attempt: run.attempt,
-                    person: old.standing.person.id,
-                    why: Withdrawal::Expired,
-                })?;
+                self.add(withdrawal((*no, stage, run.attempt), old, Withdrawal::Expired))?;
             }
             let verdict = verdict(&self.state, &release, rule, self.now);
             let waits_for_people = verdict.blockers().any(|l| l.blocker == Blocker::Approval)

@@ -12,7 +12,7 @@ use crate::domain::release::{Release, StageRun, StageState};
 /// Most candidates an answer lists.
 const LISTED: usize = 5;
 /// Host times have this resolution; two things in the same second have no order (COMMANDS §4).
-const HOST_CLOCK_MS: i64 = 1_000;
+pub(super) const HOST_CLOCK_MS: i64 = 1_000;
 
 impl Draft {
     /// The stage a command names, if the pipeline has it.
@@ -75,7 +75,7 @@ impl Draft {
         if let Some(wanted) = wanted {
             return self.named(wanted, verb, stage);
         }
-        let waiting = self.with_run(stage, |run| run.state.waits());
+        let waiting = self.with_run(stage, |run| run.state.asks());
         match &spoken.place {
             None => self.only(waiting, verb, stage),
             Some(Place::Commit(commit)) => {
@@ -94,13 +94,15 @@ impl Draft {
             .in_order()
             .into_iter()
             .filter_map(|r| {
-                let offer = r.run(stage)?.offers.iter().find(|o| o.place == *place)?;
+                let run = r.run(stage)?;
+                let side = run.side();
+                let offer = run.offers.iter().find(|o| o.place == *place && o.side == side)?;
                 Some((r, offer.at))
             })
             .collect();
         shown.retain(|(_, at)| at.0 < spoken.at.0.saturating_add(HOST_CLOCK_MS));
         let open: Vec<_> =
-            shown.iter().filter(|(r, _)| r.state_in(stage).is_some_and(StageState::waits)).collect();
+            shown.iter().filter(|(r, _)| r.state_in(stage).is_some_and(StageState::asks)).collect();
         match open.as_slice() {
             [(release, at)] if at.0 / HOST_CLOCK_MS < spoken.at.0 / HOST_CLOCK_MS => Ok(Arc::clone(release)),
             [(release, _)] => Err(Refusal::TooClose { verb, stage: stage.clone(), release: name(release) }),
@@ -136,7 +138,7 @@ impl Draft {
             };
         }
         let here = self.state.releases.values().any(|r| r.place.as_ref() == Some(place));
-        let waiting = names(&self.with_run(stage, |run| run.state.waits()));
+        let waiting = names(&self.with_run(stage, |run| run.state.asks()));
         match (here, waiting.is_empty()) {
             (_, false) => Refusal::WhichRelease { verb, stage: stage.clone(), waiting },
             (true, true) => Refusal::Nothing { verb, stage: stage.clone(), instead: self.stage_line(stage) },

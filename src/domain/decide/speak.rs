@@ -1,11 +1,12 @@
 //! What people say: who may, what it changes, and what they are told.
 
-use crate::domain::approval::{approvers, default_rule, entitled, rule_for, stage_approvers, tally};
+use crate::domain::approval::{approvers, asked, default_rule, entitled_for, stage_approvers, tally};
 use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
-use crate::domain::decide::{Draft, Spoken};
+use crate::domain::decide::resolve::HOST_CLOCK_MS;
+use crate::domain::decide::{Draft, Spoken, withdrawal};
 use crate::domain::effect::Reaction;
-use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Withdrawal};
-use crate::domain::name::StageName;
+use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Side, Withdrawal};
+use crate::domain::name::{StageName, TeamWord};
 use crate::domain::person::Account;
 use crate::domain::pipeline::{ApprovalRule, Role};
 use crate::domain::policy;
@@ -97,6 +98,10 @@ impl Draft {
                 let stage = self.stage(Verb::Approve, stage)?;
                 self.approve(spoken, &stage, release.as_ref(), note.as_ref().map(ToString::to_string))
             }
+            Ask::Signoff { team, stage, release, note } => {
+                let note = note.as_ref().map(ToString::to_string);
+                self.sign_off(spoken, (team, stage.as_ref()), release.as_ref(), note)
+            }
             Ask::Revoke { stage, .. } => self.revoke(spoken, stage),
             Ask::Reject { stage, release, reason } => {
                 let stage = self.stage(Verb::Reject, stage)?;
@@ -139,27 +144,100 @@ impl Draft {
         let release = self.for_consent(spoken, stage, wanted)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         let outrun = self.state.outrun_by(&release, stage).is_some();
-        let can_start = |run: &&StageRun| run.state.waits() && (!outrun || run.kind == RunKind::Rollback);
-        let Some(run) = release.run(stage).filter(can_start) else {
+        let fits = |run: &&StageRun| match run.state {
+            StageState::AwaitingSignoff => true,
+            state => state.waits() && (!outrun || run.kind == RunKind::Rollback),
+        };
+        let Some(run) = release.run(stage).filter(fits) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
-        let asked = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
-        entitled(&asked, &release, run, &spoken.standing).map_err(|why| Refusal::NotEntitled {
+        self.saw_it_deployed(spoken, &release, (stage, run))?;
+        let asked = asked(rule, run).unwrap_or_else(|| default_rule(0));
+        self.give(spoken, &release, (stage, run, &asked), (None, note))
+    }
+
+    /// Nobody can sign off what was not there yet when they wrote.
+    fn saw_it_deployed(
+        &self,
+        spoken: &Spoken,
+        release: &Release,
+        (stage, run): (&StageName, &StageRun),
+    ) -> Result<(), Refusal> {
+        let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
+        if run.side() == Side::After && said <= run.moved_at.0 {
+            let version = release.created.version.to_string();
+            return Err(Refusal::BeforeDeploy { stage: stage.clone(), release: version });
+        }
+        Ok(())
+    }
+
+    /// Records a yes of somebody who may give it.
+    fn give(
+        &mut self,
+        spoken: &Spoken,
+        release: &Release,
+        (stage, run, asked): (&StageName, &StageRun, &ApprovalRule),
+        (team, note): (Option<&TeamWord>, Option<String>),
+    ) -> Result<Told, Refusal> {
+        entitled_for(asked, (release, run), &spoken.standing, team).map_err(|why| Refusal::NotEntitled {
             stage: stage.clone(),
             login: spoken.standing.person.login.to_string(),
             why,
-            who: approvers(&asked).iter().map(ToString::to_string).collect(),
+            who: approvers(asked)
+                .iter()
+                .filter(|who| team.is_none_or(|team| who.is_called(team)))
+                .map(ToString::to_string)
+                .collect(),
         })?;
-        let given = approval(spoken, &release, Some(&asked), note).ok_or(Refusal::Stale)?;
-        if run.approval_of(spoken.standing.person.id).is_some_and(|a| a.digest == given.digest) {
+        let given = approval(spoken, release, Some(asked), note).ok_or(Refusal::Stale)?;
+        let given = Approval { side: run.side(), team: team.cloned(), ..given };
+        let same = |a: &Approval| a.digest == given.digest && (a.team.is_none() || a.team == given.team);
+        if run.given_by(spoken.standing.person.id).any(same) {
             return Ok(Told::counted());
         }
         let (no, attempt) = (release.no(), run.attempt);
         self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval: Box::new(given) })?;
         let release = self.release(no)?;
         let complete =
-            release.run(stage).is_some_and(|run| tally(&asked, &release, run, self.now).complete());
+            release.run(stage).is_some_and(|run| tally(asked, &release, run, self.now).complete());
         Ok(if complete { Told::started() } else { Told::counted() })
+    }
+
+    /// `/signoff qa prod`: a yes that serves the one team it names, before or after the deploy.
+    fn sign_off(
+        &mut self,
+        spoken: &Spoken,
+        (team, stage): (&TeamWord, Option<&StageRef>),
+        wanted: Option<&ReleaseRef>,
+        note: Option<String>,
+    ) -> Result<Told, Refusal> {
+        let stage = match stage {
+            Some(stage) => self.stage(Verb::Signoff, stage)?,
+            None => self.stage_of_team(team)?,
+        };
+        let release = self.for_consent(spoken, &stage, wanted)?;
+        let rule = release.rule(&stage).ok_or(Refusal::Stale)?;
+        let Some(run) = release.run(&stage).filter(|run| run.state.asks()) else {
+            return Err(self.cannot_start(Verb::Signoff, &release, &stage));
+        };
+        let asked = asked(rule, run).filter(|rule| approvers(rule).iter().any(|who| who.is_called(team)));
+        let Some(asked) = asked else {
+            let rule = crate::domain::approval::asked(rule, run);
+            let teams = rule.iter().flat_map(approvers);
+            let teams = teams.filter_map(|who| who.word().map(str::to_owned)).collect();
+            return Err(Refusal::NotThisTeam { stage, team: team.to_string(), teams });
+        };
+        self.saw_it_deployed(spoken, &release, (&stage, run))?;
+        self.give(spoken, &release, (&stage, run, &asked), (Some(team), note))
+    }
+
+    /// The one stage that waits for this team.
+    fn stage_of_team(&self, team: &TeamWord) -> Result<StageName, Refusal> {
+        let stages = self.waiting_for(team);
+        match stages.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Err(Refusal::WhichStage { team: team.to_string(), stages }),
+        }
     }
 
     /// Why this release cannot be approved any more: it is live, it is older than what is live, or it ended.
@@ -181,24 +259,18 @@ impl Draft {
     fn revoke(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
         let stage = self.stage(Verb::Revoke, stage)?;
         let person = spoken.standing.person.id;
-        let mine = self.with_run(&stage, |run| run.state.waits());
+        let mine = self.with_run(&stage, |run| run.state.asks());
         let named = spoken.ask.release().map(|r| self.named(r, Verb::Revoke, &stage)).transpose()?;
         let mut revoked = 0_u32;
         for release in mine {
             if named.as_ref().is_some_and(|n| n.no() != release.no()) {
                 continue;
             }
-            let Some(run) = release.run(&stage).filter(|run| run.approval_of(person).is_some()) else {
-                continue;
-            };
-            self.add(Event::ApprovalWithdrawn {
-                release: release.no(),
-                stage: stage.clone(),
-                attempt: run.attempt,
-                person,
-                why: Withdrawal::Revoked,
-            })?;
-            revoked = revoked.saturating_add(1);
+            let Some(run) = release.run(&stage) else { continue };
+            for given in run.given_by(person) {
+                self.add(withdrawal((release.no(), &stage, run.attempt), given, Withdrawal::Revoked))?;
+                revoked = revoked.saturating_add(1);
+            }
         }
         if revoked == 0 { Err(Refusal::NoApproval { stage }) } else { Ok(Told::counted()) }
     }
@@ -211,8 +283,13 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
-        must_be_approver(spoken, &release, stage)?;
+        let side = release.run(stage).map_or(Side::Before, StageRun::side);
+        must_be_approver(spoken, &release, (stage, side))?;
         match release.state_in(stage) {
+            Some(StageState::AwaitingSignoff) => {
+                self.reject_deployed(&release, stage, by(spoken, Some(reason)))?;
+                return Ok(Told::counted());
+            }
             Some(StageState::Queued) => {
                 self.move_stage(
                     release.no(),
@@ -289,10 +366,17 @@ pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> 
     Err(Refusal::NeedsRole { verb: spoken.ask.verb(), stage: stage.cloned(), needs, has })
 }
 
-/// The speaker is one of the stage's approvers.
-pub(super) fn must_be_approver(spoken: &Spoken, release: &Release, stage: &StageName) -> Result<(), Refusal> {
+/// The speaker is one of the stage's approvers, before or after the deploy.
+pub(super) fn must_be_approver(
+    spoken: &Spoken,
+    release: &Release,
+    (stage, side): (&StageName, Side),
+) -> Result<(), Refusal> {
     let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-    let who = stage_approvers(rule);
+    let who = match (side, &rule.signoff) {
+        (Side::After, Some(asked)) => approvers(asked),
+        (Side::After, None) | (Side::Before, _) => stage_approvers(rule),
+    };
     if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
         return Ok(());
     }
@@ -317,6 +401,8 @@ pub(super) fn approval(
         body: spoken.body.clone(),
         digest: release.digest.clone()?,
         commit: release.created.commit.clone(),
+        side: Side::Before,
+        team: None,
         version: Some(release.created.version.clone()),
         manifest: Some(release.created.manifest.clone()),
         policy: rule.map(policy::digest),

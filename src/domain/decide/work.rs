@@ -1,7 +1,7 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
-use crate::domain::event::{BuildOutcome, Detail, Event, RunKind, Withdrawal};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind, Side};
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
@@ -129,27 +129,7 @@ impl Draft {
         run: &StageRun,
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
-        let release = self.release(no)?;
-        let rule = release.rule(stage).and_then(|s| crate::domain::approval::rule_for(s, run.kind));
-        for approval in &run.approvals {
-            let person = approval.standing.person.id;
-            let gone = fresh.standings.get(&person).zip(rule.as_ref()).is_some_and(|(now, rule)| {
-                crate::domain::approval::entitled(rule, &release, run, now).is_err()
-            });
-            let changed = approval.comment.as_ref().is_some_and(|c| fresh.comments_changed.contains(c));
-            let why = match (gone, changed) {
-                (true, _) => Withdrawal::NoLongerEntitled,
-                (false, true) => Withdrawal::Edited,
-                (false, false) => continue,
-            };
-            self.add(Event::ApprovalWithdrawn {
-                release: no,
-                stage: stage.clone(),
-                attempt: run.attempt,
-                person,
-                why,
-            })?;
-        }
+        self.drop_stale(no, stage, (run, Side::Before), fresh)?;
         if let Some(tag) = &fresh.tag {
             self.learn(&Learned::Tag { release: no, tag: tag.tag.clone(), commit: tag.commit.clone() })?;
         }
@@ -222,12 +202,16 @@ impl Draft {
         end: &StageEnd,
     ) -> Result<(), Refusal> {
         let cancelling = run.state == StageState::Cancelling;
+        let next = self.after_commands(no, stage, run)?;
         let (by, detail) = match (end, cancelling) {
-            (StageEnd::Passed { took_ms }, false) => {
-                ((Transition::AllPhasesOk, StageState::Succeeded), Detail::Took(*took_ms))
+            (StageEnd::Passed { took_ms }, false) => ((Transition::AllPhasesOk, next), Detail::Took(*took_ms)),
+            (StageEnd::Passed { took_ms }, true) if next == StageState::Succeeded => {
+                ((Transition::AgentFinished, next), Detail::Took(*took_ms))
             }
-            (StageEnd::Passed { took_ms }, true) => {
-                ((Transition::AgentFinished, StageState::Succeeded), Detail::Took(*took_ms))
+            // What was cancelled is not live for having been quick: nobody has signed it off.
+            (StageEnd::Passed { .. }, true) => {
+                let why = "cancelled; its commands had passed, and nobody signed it off".to_owned();
+                ((Transition::AgentStopped, StageState::Cancelled), Detail::Reason(why))
             }
             (StageEnd::Failed(f) | StageEnd::TimedOut(f), true) => {
                 ((Transition::AgentStopped, StageState::Cancelled), Detail::Failed(f.clone()))
@@ -262,16 +246,14 @@ impl Draft {
             })?;
         }
         let again = matches!(by.1, StageState::Errored | StageState::TimedOut);
-        match (by.1 == StageState::Succeeded, run.kind) {
-            (true, RunKind::Rollback) => self.after_rollback(no, stage),
-            (true, RunKind::Deploy | RunKind::Redeploy | RunKind::Verify) => self.after_promotion(stage),
-            (false, _) if again && !self.state.tampered(no) => self.retry_by_itself(no, stage, run),
-            (false, _) => Ok(()),
+        if by.1 == StageState::Succeeded {
+            return self.is_live(no, stage, run.kind);
         }
+        if again && !self.state.tampered(no) { self.retry_by_itself(no, stage, run) } else { Ok(()) }
     }
 
     /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
-    fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
         let stage = Some(stage.clone());
         match self.state.holds.get(&stage) {
             Some(hold) if hold.by.is_none() => self.add(Event::Unheld { stage, by: None }),
@@ -280,7 +262,7 @@ impl Draft {
     }
 
     /// SEMANTICS §8: what was rolled away from may not come back here or further down, and the stage is held.
-    fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let back = self.release(no)?;
         let version = back.created.version.to_string();
         let newer: Vec<ReleaseNo> = self
@@ -354,10 +336,11 @@ impl Draft {
         let run = self.run(no, stage)?;
         let attempt = run.attempt;
         let same = (run.kind == RunKind::Rollback) == (last.kind == RunKind::Rollback);
-        if !same || last.state == StageState::Rejected {
+        let rejected = matches!(last.state, StageState::Rejected | StageState::RejectedAfterDeploy);
+        if !same || rejected {
             return Ok(());
         }
-        for approval in &last.approvals {
+        for approval in last.approvals.iter().chain(&last.signoffs) {
             let approval = Box::new(approval.clone());
             self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval })?;
         }

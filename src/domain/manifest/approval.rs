@@ -146,6 +146,11 @@ impl Reading<'_, '_> {
         self.rule(stage, "approval").or_else(|| self.rule(stage.below("approvals"), "pre"))
     }
 
+    /// Who must sign off after the deploy and its tests, if anybody.
+    pub(super) fn after(&mut self, stage: View<'_>) -> Option<ApprovalRule> {
+        self.rule(stage.below("approvals"), "post")
+    }
+
     /// The rule below a key: a number of maintainers, or all that can be said.
     fn rule(&mut self, view: View<'_>, key: &str) -> Option<ApprovalRule> {
         let node = view.get(key)?;
@@ -161,7 +166,7 @@ impl Reading<'_, '_> {
 
     /// So many maintainers, the pusher among them (MANIFEST §1).
     fn shorthand(&mut self, min: u32, view: View<'_>, key: &str) -> ApprovalRule {
-        let rule = if key == "pre" { key } else { "approval" };
+        let rule = if matches!(key, "pre" | "post") { key } else { "approval" };
         let hint =
             format!("write `{rule}: {{min: {min}, exclude: [pusher]}}` once a second person can approve");
         let message = "whoever pushed may approve it".to_owned();

@@ -325,7 +325,7 @@ keys! { STAGE_KEYS {
     "trigger" Optional, Shape::Choice(&["auto", "manual"]), "Whether it starts by itself.";
     "approval" Optional, people::RULE,
         "How many approvals come first, or a rule.";
-    "approvals" Optional, Shape::Object(&people::APPROVALS_OBJECT), "Who approves before the deploy.";
+    "approvals" Optional, Shape::Object(&people::APPROVALS_OBJECT), "Who approves before the deploy, and who signs off after it.";
     "requires_approval" Optional, Shape::Flag, "One approval, as Copilot writes it.";
     "require_approval" Duty::AliasOf("requires_approval"), Shape::Flag, "An old spelling of `requires_approval`.";
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";

@@ -52,6 +52,7 @@ pub(super) fn read(
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
         approval: reading.before(view),
+        signoff: reading.after(view),
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard, Sealed, Withdrawal};
-use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard, Sealed, Side};
+use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::release::{
@@ -55,8 +55,12 @@ impl State {
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
             Event::StageMoved { release, stage, to, .. } => {
+                let from = self.release(*release).and_then(|r| r.state_in(stage));
                 self.with(*release, |r| r.move_stage(event, at))?;
-                self.note_live(*release, stage, *to, at);
+                // Who took it back after the deploy did not change what runs there.
+                if !(from == Some(StageState::AwaitingSignoff) && *to == StageState::Cancelled) {
+                    self.note_live(*release, stage, *to, at);
+                }
                 Ok(())
             }
             Event::OfferShown { release, stage, attempt, .. }
@@ -245,6 +249,10 @@ impl State {
                 history.retain(|earlier| *earlier != no);
                 history.push(no);
             }
+            // It runs there, for people to look at; it is in the history of the stage when they have signed off.
+            StageState::AwaitingSignoff => {
+                self.live.insert(stage.clone(), Live::Release(no, at));
+            }
             StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
                 // What never started has changed nothing.
                 let run = self.release(no).and_then(|r| r.run(stage));
@@ -256,7 +264,6 @@ impl State {
             | StageState::Queued
             | StageState::Running
             | StageState::Paused
-            | StageState::AwaitingSignoff
             | StageState::Rejected
             | StageState::RejectedAfterDeploy
             | StageState::Superseded
@@ -350,6 +357,7 @@ impl StageRun {
             fence: None,
             started_at: None,
             approvals: Vec::new(),
+            signoffs: Vec::new(),
             withdrawn: Vec::new(),
             overrides: Vec::new(),
             promoted: None,
@@ -359,13 +367,17 @@ impl StageRun {
     }
 
     fn take_note(&mut self, event: &Event, at: Timestamp) {
-        if let Event::OfferShown { place, at: shown, .. } = event {
-            self.offers.push(Offer { place: place.clone(), at: *shown });
+        if let Event::OfferShown { place, at: shown, side, .. } = event {
+            self.offers.push(Offer { side: *side, place: place.clone(), at: *shown });
         } else if let Event::Approved { approval, .. } = event {
-            self.approvals.retain(|a| a.standing.person.id != approval.standing.person.id);
-            self.approvals.push(Approval::clone(approval));
-        } else if let Event::ApprovalWithdrawn { person, why, .. } = event {
-            self.withdraw(*person, *why);
+            let given = self.given_mut(approval.side);
+            let person = approval.standing.person.id;
+            given.retain(|a| a.standing.person.id != person || a.team != approval.team);
+            given.push(Approval::clone(approval));
+        } else if let Event::ApprovalWithdrawn { person, side, team, why, .. } = event {
+            let of = |a: &mut Approval| a.standing.person.id == *person && a.team == *team;
+            let gone: Vec<Approval> = self.given_mut(*side).extract_if(.., of).collect();
+            self.withdrawn.extend(gone.into_iter().map(|a| (a, *why)));
         } else if let Event::Overridden { check, by, reason, of, .. } = event {
             let (check, by, reason) = (check.clone(), by.clone(), reason.clone());
             self.overrides.push(Override { check, by, reason, of: *of, at });
@@ -377,9 +389,11 @@ impl StageRun {
         }
     }
 
-    fn withdraw(&mut self, person: UserId, why: Withdrawal) {
-        let gone = self.approvals.extract_if(.., |a| a.standing.person.id == person);
-        self.withdrawn.extend(gone.map(|a| (a, why)));
+    fn given_mut(&mut self, side: Side) -> &mut Vec<Approval> {
+        match side {
+            Side::Before => &mut self.approvals,
+            Side::After => &mut self.signoffs,
+        }
     }
 }
 

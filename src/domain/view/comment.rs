@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::approval::{approvers, needed, rule_for};
-use crate::domain::event::{Detail, RunKind};
+use crate::domain::event::Detail;
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{ApprovalRule, Bind, Duty, Exclusion, Stage};
+use crate::domain::pipeline::Duty;
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
@@ -45,6 +44,7 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
         writeln!(out, "| {} | {} | {} |", stage.name, run.state.word(), escape(&text).replace('|', "\\|"))
             .unwrap_or_default();
     }
+    out.push_str(&request::tables(release, now));
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
@@ -69,72 +69,6 @@ fn detail_text(detail: &Detail) -> String {
             String::new()
         }
     }
-}
-
-/// The comment that asks for approval; it is also the offer a bare `/approve` answers. It says nothing that changes
-/// with each approval, because it is written once; the sticky comment counts.
-pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, ends: Option<Timestamp>) -> String {
-    let version = &release.created.version;
-    let name = &stage.name;
-    let rule = rule_for(stage, run.kind);
-    let need = rule.as_ref().map_or(0, needed);
-    let plural = if need == 1 { "" } else { "s" };
-    let what = match run.kind {
-        RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => format!("{version} is ready for {name}"),
-        RunKind::Rollback => format!("{name} is to go back to {version}"),
-    };
-    let mut out = format!("⏳ **{what}** — {need} approval{plural} needed\n");
-    out.push_str(&facts(release));
-    out.push_str("- passed: build");
-    for passed in stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
-        write!(out, ", {passed}").unwrap_or_default();
-    }
-    out.push('\n');
-    if let Some(rule) = &rule {
-        let groups = rule.require.iter().map(|r| format!("{} of {}", r.min, r.who));
-        let anyone: Vec<String> = rule.from.iter().map(ToString::to_string).collect();
-        let anyone = (!anyone.is_empty()).then(|| format!("{} of {}", rule.min, anyone.join(" or ")));
-        let who: Vec<String> = anyone.into_iter().chain(groups).collect();
-        let not: Vec<String> = rule.exclude.iter().map(Exclusion::to_string).collect();
-        let not = if not.is_empty() { String::new() } else { format!(" (not {})", not.join(", ")) };
-        writeln!(out, "- needs: {}{not}", escape(&who.join(" and "))).unwrap_or_default();
-        if rule.bind == Bind::Version {
-            let digest = release.shown_digest().map_or("", |d| d.as_str());
-            let (version, digest) = (inline_code(&version.to_string()), inline_code(digest));
-            writeln!(out, "- you approve version {version}, which is {digest}").unwrap_or_default();
-        }
-        for line in rule.instructions.iter().flat_map(|text| text.lines()) {
-            write!(out, "\n> {}", escape(line)).unwrap_or_default();
-        }
-        if rule.instructions.is_some() {
-            out.push('\n');
-        }
-    }
-    let expires = ends.map_or_else(String::new, |ends| format!(" Expires {}.", ends.minute()));
-    write!(
-        out,
-        "\nComment {} (or {}), {}, {}.{expires}",
-        inline_code(&format!("/approve {name}")),
-        inline_code(&format!("/approve {name} {version}")),
-        inline_code(&format!("/reject {name} -- reason")),
-        inline_code(&format!("/preview {name}"))
-    )
-    .unwrap_or_default();
-    out
-}
-
-/// The comment that reminds people of a wait that will end; what is missing just now, the sticky comment says.
-pub fn reminder(release: &Release, stage: &Stage, rule: &ApprovalRule, ends: Timestamp) -> String {
-    let (version, name) = (&release.created.version, &stage.name);
-    let who: Vec<String> = approvers(rule).iter().map(ToString::to_string).collect();
-    format!(
-        "⏳ **{version} still waits for {name}**, for {} of {}. It is rejected {}.\n\nComment {} or {}.",
-        needed(rule),
-        escape(&who.join(" or ")),
-        ends.minute(),
-        inline_code(&format!("/approve {name} {version}")),
-        inline_code(&format!("/reject {name} {version} -- reason"))
-    )
 }
 
 /// The comment about a stage that ended badly.
@@ -170,7 +104,13 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
         out.push_str("These bytes never start again. Push a new release.");
         return truncate_balanced(&out, LONGEST);
     }
-    write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
+    if matches!((&run.state, &run.detail), (StageState::RejectedAfterDeploy, Detail::By { .. })) {
+        writeln!(out, "{version} stays in {name} until something else is put there.").unwrap_or_default();
+        let lift = inline_code(&format!("/unhold {name}"));
+        write!(out, "Comment {lift} to let it start there again").unwrap_or_default();
+    } else {
+        write!(out, "Comment {}", inline_code(&format!("/retry {name}"))).unwrap_or_default();
+    }
     // To which release is better said when it is asked for: vetoes come and go, and this is written once.
     let before = |done: &Release| {
         let runs = done.stages.get(name).map(Vec::as_slice).unwrap_or_default();

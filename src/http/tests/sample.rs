@@ -6,7 +6,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
+    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
     StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
@@ -290,9 +290,19 @@ pub(crate) fn page() -> ReleasePage {
             NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
             NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
         ],
+        asked: vec![AskedTable {
+            stage: "prod".to_owned(),
+            side: "approval".to_owned(),
+            instructions: Some("Look at the dashboard first.".to_owned()),
+            rows: vec![
+                AskedRow { who: "acme/qa".to_owned(), need: 1, by: vec!["ana".to_owned()], lacks: 0 },
+                AskedRow { who: "acme/release".to_owned(), need: 1, by: Vec::new(), lacks: 1 },
+            ],
+        }],
         approvals: vec![
             ApprovalLine {
                 stage: "prod".to_owned(),
+                side: "approval".to_owned(),
                 who: "ana".to_owned(),
                 at: before(Span::minutes(50)),
                 counts: true,
@@ -301,6 +311,7 @@ pub(crate) fn page() -> ReleasePage {
             },
             ApprovalLine {
                 stage: "prod".to_owned(),
+                side: "approval".to_owned(),
                 who: "bo".to_owned(),
                 at: before(Span::minutes(44)),
                 counts: false,

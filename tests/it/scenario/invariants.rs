@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use liftlock::domain::approval::{rule_for, tally};
+use liftlock::domain::approval::{rule_for, signoff_for, tally};
 use liftlock::domain::decide::{Command, decide};
 use liftlock::domain::effect::Effect;
 use liftlock::domain::event::{Event, Overridable, RunKind};
@@ -22,6 +22,14 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     if *to == StageState::Superseded {
         assert!(run.state.waits(), "I3: {:?} was superseded", run.state);
         assert_ne!(run.kind, RunKind::Rollback, "a rollback makes no way");
+    }
+    if *to == StageState::Succeeded {
+        let rule = release.rule(stage).unwrap();
+        let asks = signoff_for(rule, run.kind);
+        let signed = asks.is_none_or(|r| {
+            run.state == StageState::AwaitingSignoff && tally(&r, release, run, now).complete()
+        });
+        assert!(signed, "I2: {} is live in {stage} without its sign-offs", release.created.version);
     }
     if *transition != Transition::LockAcquired {
         return;
@@ -90,7 +98,7 @@ fn explains_itself(
     now: Timestamp,
 ) {
     let run = release.run(stage).unwrap();
-    if !run.state.waits() {
+    if !run.state.asks() {
         return;
     }
     let verdict = verdict(state, release, release.rule(stage).unwrap(), now);

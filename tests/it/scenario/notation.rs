@@ -66,6 +66,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         duty: Duty::Mandatory,
         start: Start::Auto,
         approval: None,
+        signoff: None,
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
@@ -86,6 +87,13 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
 }
 
 fn set(stage: &mut Stage, option: &str) {
+    if let Some(asked) = option.strip_prefix("after ") {
+        // The same words, for after the deploy.
+        std::mem::swap(&mut stage.approval, &mut stage.signoff);
+        set(stage, asked);
+        std::mem::swap(&mut stage.approval, &mut stage.signoff);
+        return;
+    }
     let (word, rest) = option.split_once(' ').unwrap_or((option, ""));
     match word {
         "approval" => {

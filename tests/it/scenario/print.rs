@@ -1,7 +1,7 @@
 //! How events and effects read in a transcript: short, and only what a release manager wants to know.
 
 use liftlock::domain::effect::{Effect, Reaction};
-use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard};
+use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard, Side};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
@@ -57,7 +57,12 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             )
         }
         Event::Approved { release, stage, approval, .. } => {
-            format!("{} {stage}: approved by {}", name(release), approval.standing.person.login)
+            let what = match approval.side {
+                Side::Before => "approved",
+                Side::After => "signed off",
+            };
+            let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
+            format!("{} {stage}: {what}{team} by {}", name(release), approval.standing.person.login)
         }
         Event::ApprovalWithdrawn { release, stage, person, why, .. } => {
             let login = withdrawn_login(state, (*release, stage), *person);

@@ -26,6 +26,8 @@ pub(crate) fn play(world: &mut World, command: &str) -> String {
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
     let shown = world.settle_host();
+    let confirmed = std::mem::take(&mut world.confirmed);
+    out.extend(lines(&world.state, &confirmed));
     out.extend(shown.iter().filter_map(print::note));
     out.join("\n")
 }

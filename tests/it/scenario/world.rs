@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) host: bool,
     /// Comments of ours by marker, with their text.
     pub(crate) notes: BTreeMap<String, String>,
+    /// What came of asking the host about those who signed off, not yet shown.
+    pub(crate) confirmed: Vec<Event>,
     issues: u32,
 }
 
@@ -79,6 +81,7 @@ impl World {
             fence: 0,
             host: true,
             notes: BTreeMap::new(),
+            confirmed: Vec::new(),
             issues: 100,
         }
     }
@@ -119,6 +122,12 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: &Effect, shown: &mut Vec<Effect>) {
+        if let Effect::Confirm { release, stage, attempt } = effect {
+            let fresh = self.host_now(&Fresh::default());
+            let command = Command::Confirm { release: *release, stage: stage.clone(), attempt: *attempt, fresh };
+            self.confirmed.extend(self.decide(&command).expect("the host's answer is taken"));
+            return;
+        }
         let learned = match effect {
             Effect::Thread { release, commit, .. } => {
                 let thread = self.merged.get(commit).cloned().unwrap_or_else(|| {
@@ -147,6 +156,7 @@ impl World {
                     attempt: o.attempt,
                     place: place.clone(),
                     at: self.now,
+                    side: o.side,
                 })
             }
             _ => None,
@@ -290,11 +300,16 @@ impl World {
     /// What the host says now, asked before a stage starts.
     fn fresh(&self, work: &Work) -> Fresh {
         let Work::Deploy { release, .. } = work else { return Fresh::default() };
-        let standings = self.people.values().map(|s| (s.person.id, s.clone())).collect();
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
-        Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
+        self.host_now(&Fresh { tag, off_branch: self.rewritten, ..Fresh::default() })
+    }
+
+    /// With what the host says now about people and their comments.
+    fn host_now(&self, fresh: &Fresh) -> Fresh {
+        let standings = self.people.values().map(|s| (s.person.id, s.clone())).collect();
+        Fresh { standings, comments_changed: self.changed.clone(), ..fresh.clone() }
     }
 
     pub(crate) fn begin(&mut self, work: &Work) -> Step {

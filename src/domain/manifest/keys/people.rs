@@ -40,10 +40,11 @@ static TEAM_OBJECT: Object =
 
 keys! { APPROVALS_KEYS {
     "pre" Optional, RULE, "How many approve before the deploy, or a rule; the same as `approval`.";
+    "post" Optional, RULE, "How many sign off after the deploy and its tests, or a rule.";
 } }
 /// The rules around a stage.
 pub(super) static APPROVALS_OBJECT: Object =
-    Object { what: "`approvals`", keys: &[APPROVALS_KEYS], later: &["post"], ..PLAIN };
+    Object { what: "`approvals`", keys: &[APPROVALS_KEYS], ..PLAIN };
 
 keys! { APPROVAL_KEYS {
     "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many different people.";

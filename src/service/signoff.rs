@@ -1,0 +1,76 @@
+//! Asking the host about people who said yes: may they still, and do their comments still say so (THREATS T17, T28).
+
+use std::collections::BTreeSet;
+
+use crate::domain::approval::{approvers, asked};
+use crate::domain::decide::{Command, Fresh};
+use crate::domain::event::Approval;
+use crate::domain::name::{Digest, ReleaseNo, StageName, TeamName};
+use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::state::State;
+use crate::service::Service;
+use crate::service::worker::{Lease, Result as Worked};
+use crate::trouble::{Kind, Outcome, Trouble};
+
+impl Service {
+    /// Everybody has signed off: the release is live there if they still may.
+    pub async fn confirm_signoff(
+        &self,
+        lease: &Lease,
+        release: ReleaseNo,
+        stage: &StageName,
+        attempt: u32,
+    ) -> Worked {
+        let id = lease.pipeline()?;
+        let state = self.journal().load(&id).await?;
+        let found = state.release(release).ok_or_else(|| Trouble::bug("the release is gone"))?;
+        let run = found.run(stage).filter(|run| {
+            run.state == StageState::AwaitingSignoff && run.attempt == attempt
+        });
+        let Some(run) = run else { return lease.complete(self, "decided already").await };
+        let fresh = self.approvers_now(&state, found, (stage, run)).await?;
+        let confirm = Command::Confirm { release, stage: stage.clone(), attempt, fresh };
+        match self.journal().decide(&id, &confirm, lease.done("confirmed")).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => lease.complete(self, refusal.code()).await,
+        }
+    }
+
+    /// What the host says right now about those who said yes, and about their comments (invariant 8).
+    pub(super) async fn approvers_now(
+        &self,
+        state: &State,
+        release: &Release,
+        (stage, run): (&StageName, &StageRun),
+    ) -> Outcome<Fresh> {
+        let repo = &state.id.repo;
+        let host = self.host(repo)?;
+        let mut fresh = Fresh::default();
+        let rule = release.rule(stage).and_then(|rule| asked(rule, run));
+        let teams: BTreeSet<TeamName> =
+            rule.iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
+        for approval in run.given(run.side()) {
+            let person = &approval.standing.person;
+            if !fresh.standings.contains_key(&person.id) {
+                fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);
+            }
+            if self.comment_changed(state, release, approval).await? {
+                fresh.comments_changed.extend(approval.comment.clone());
+            }
+        }
+        Ok(fresh)
+    }
+
+    async fn comment_changed(&self, state: &State, release: &Release, approval: &Approval) -> Outcome<bool> {
+        let Some(comment) = &approval.comment else { return Ok(false) };
+        let answer = state.answers.values().find_map(|(_, heard)| {
+            (heard.comment.as_ref() == Some(comment)).then(|| heard.place.clone()).flatten()
+        });
+        let Some(place) = answer.or_else(|| release.place.clone()) else { return Ok(false) };
+        match self.host(&state.id.repo)?.comment(&state.id.repo, &place, comment).await {
+            Ok(now) => Ok(Digest::of_text(&now.body) != approval.body),
+            Err(trouble) if trouble.kind() == Kind::NotFound => Ok(true),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
