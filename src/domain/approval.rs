@@ -142,6 +142,8 @@ pub fn rule_for(stage: &Stage, kind: RunKind) -> Option<ApprovalRule> {
                 from: approvers(&base),
                 // Whoever is on call must be able to put things back alone.
                 exclude: BTreeSet::new(),
+                // What was said about a deploy was not said about putting it back.
+                reuse_from: BTreeSet::new(),
                 ..base
             };
             Some(rule)
@@ -161,6 +163,7 @@ pub fn default_rule(min: u32) -> ApprovalRule {
         timeout: DEFAULT_VALID_FOR,
         bind: Bind::Digest,
         instructions: None,
+        reuse_from: BTreeSet::new(),
     }
 }
 
@@ -340,7 +343,8 @@ pub fn needed(rule: &ApprovalRule) -> u32 {
     rule.min.max(if rule.distinct { groups.sum() } else { groups.max().unwrap_or(0) })
 }
 
-fn counts(
+/// Whether an approval counts now, and why not.
+pub fn counts(
     rule: &ApprovalRule,
     release: &Release,
     run: &StageRun,

@@ -430,6 +430,9 @@ pub struct Approval {
     /// The one team it was given for (`/signoff`); nothing when it counts wherever its giver does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<TeamWord>,
+    /// The stage it was given for, when this one takes it over (`reuse_from`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<StageName>,
     /// A note.
     pub note: Option<String>,
     /// The host's time of the comment.

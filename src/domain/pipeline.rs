@@ -247,6 +247,9 @@ pub struct ApprovalRule {
     /// What people should do before they answer, shown in the request.
     #[serde(default)]
     pub instructions: Option<String>,
+    /// Stages before this one whose approvals of the same release count here, too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reuse_from: BTreeSet<StageName>,
 }
 
 /// What an approval is given to (SEMANTICS §3).

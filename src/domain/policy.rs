@@ -97,6 +97,7 @@ fn both(a: &ApprovalRule, b: &ApprovalRule) -> ApprovalRule {
         bind: a.bind.min(b.bind),
         // They ask nothing more of anybody: those beside the steps that run are the ones to read.
         instructions: a.instructions.clone().or_else(|| b.instructions.clone()),
+        reuse_from: a.reuse_from.intersection(&b.reuse_from).cloned().collect(),
     }
 }
 

@@ -403,6 +403,7 @@ pub(super) fn approval(
         commit: release.created.commit.clone(),
         side: Side::Before,
         team: None,
+        reused_from: None,
         version: Some(release.created.version.clone()),
         manifest: Some(release.created.manifest.clone()),
         policy: rule.map(policy::digest),

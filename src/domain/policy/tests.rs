@@ -102,6 +102,7 @@ fn rule() -> impl Strategy<Value = ApprovalRule> {
             timeout: Span::days(timeout),
             bind: Bind::Digest,
             instructions: None,
+            reuse_from: BTreeSet::new(),
         })
 }
 
@@ -146,6 +147,7 @@ fn simple(from: &str, min: u32) -> ApprovalRule {
         timeout: Span::days(7),
         bind: Bind::Digest,
         instructions: None,
+        reuse_from: BTreeSet::new(),
     }
 }
 
