@@ -22,6 +22,7 @@ mod act;
 mod advance;
 mod overriding;
 mod resolve;
+mod reuse;
 mod signoff;
 mod speak;
 mod start;

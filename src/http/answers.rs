@@ -264,7 +264,8 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
             lines.extend(run.given(side).iter().map(|a| {
                 let who = a.standing.person.login.to_string();
                 let team = a.team.as_ref().map(|team| format!("for {team}"));
-                let said = [team, a.note.clone()].into_iter().flatten().collect::<Vec<_>>();
+                let from = a.reused_from.as_ref().map(|from| format!("as in {from}"));
+                let said = [team, from, a.note.clone()].into_iter().flatten().collect::<Vec<_>>();
                 ApprovalLine {
                     stage: stage.name.to_string(),
                     side: side_word(side).to_owned(),

@@ -22,6 +22,7 @@ impl Draft {
             let waiting = self.waiting();
             self.expire(&waiting)?;
             self.expire_signoffs()?;
+            self.reuse(&waiting)?;
             self.give_back(&waiting)?;
             self.skip(&waiting)?;
             self.supersede(&waiting)?;

@@ -181,6 +181,7 @@ impl Reading<'_, '_> {
             timeout: TIMEOUT,
             bind: Bind::Digest,
             instructions: None,
+            reuse_from: BTreeSet::new(),
         }
     }
 
@@ -207,6 +208,7 @@ impl Reading<'_, '_> {
                 Some(_) | None => Bind::Digest,
             },
             instructions: rule.get("instructions").and_then(view::text).map(|t| t.trim().to_owned()),
+            reuse_from: rule.all("reuse_from").into_iter().collect(),
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) fn link(drafts: Vec<Draft>, written: &BTreeSet<&str>, findings: &mut 
         linked.push(draft);
     }
     report_circles(&linked, findings);
+    check_reuse(&linked, written, findings);
     linked.into_iter().map(|d| d.stage).collect()
 }
 
@@ -46,6 +47,37 @@ fn known_needs(
         }
     }
     out
+}
+
+/// Approvals are taken over from stages that come before, directly or not.
+fn check_reuse(drafts: &[Draft], written: &BTreeSet<&str>, findings: &mut Findings<'_>) {
+    for draft in drafts {
+        let before = before(drafts, &draft.stage.needs);
+        let name = &draft.stage.name;
+        for from in draft.stage.approval.iter().flat_map(|rule| &rule.reuse_from) {
+            if !written.contains(from.as_str()) {
+                let message = format!("`{name}` reuses approvals of `{from}`, and there is no such stage");
+                let names = written.iter().copied();
+                findings.add_near(Code::UnknownStage, draft.at, message, || nearest(from.as_str(), names));
+            } else if !before.contains(from) {
+                let message = format!("`{name}` reuses approvals of `{from}`, which does not come before it");
+                findings.add(Code::Impossible, draft.at, message);
+            }
+        }
+    }
+}
+
+/// The stages that these need, directly or not.
+fn before(drafts: &[Draft], needs: &[StageName]) -> BTreeSet<StageName> {
+    let mut found: BTreeSet<StageName> = BTreeSet::new();
+    let mut left: Vec<StageName> = needs.to_vec();
+    while let Some(name) = left.pop() {
+        if found.insert(name.clone()) {
+            let needed = drafts.iter().filter(|d| d.stage.name == name).flat_map(|d| d.stage.needs.clone());
+            left.extend(needed);
+        }
+    }
+    found
 }
 
 /// Takes away stages that can start until only circles are left, reports one, takes it away, and so on.

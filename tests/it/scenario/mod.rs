@@ -73,6 +73,9 @@ scenarios! {
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
     d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
+    d09_d26_d28_d29_d32_e03_e21_t27_t28_sign_off_after_the_deploy "post-approval.txt"
+    d28_t16_t27_t33_a_sign_off_names_its_team "signoff.txt"
+    d04_t24_t28_approvals_of_earlier_stages_are_taken_over "reuse.txt"
 }
 
 fn folder() -> PathBuf {

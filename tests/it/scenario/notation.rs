@@ -124,6 +124,7 @@ fn set(stage: &mut Stage, option: &str) {
                 other => panic!("nobody is called {other}"),
             });
         }
+        "reuse" => rule(stage).reuse_from = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "bound" => rule(stage).bind = Bind::Version,
         "says" => rule(stage).instructions = Some(rest.replace("\\n", "\n")),
         "valid" => rule(stage).valid_for = rest.parse().unwrap(),

@@ -62,7 +62,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
                 Side::After => "signed off",
             };
             let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
-            format!("{} {stage}: {what}{team} by {}", name(release), approval.standing.person.login)
+            let from = approval.reused_from.as_ref();
+            let from = from.map_or_else(String::new, |from| format!(", as in {from}"));
+            format!("{} {stage}: {what}{team} by {}{from}", name(release), approval.standing.person.login)
         }
         Event::ApprovalWithdrawn { release, stage, person, why, .. } => {
             let login = withdrawn_login(state, (*release, stage), *person);

@@ -208,6 +208,9 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
             let step = world.decide(&Command::Learn(learned));
             return told(world, step);
         }
+        [login, "leaves", team] => {
+            world.person(login).teams.remove(&team.parse().unwrap());
+        }
         [login, "is", role] => world.person(login).role = notation::role(role).unwrap(),
         _ => panic!("the host knows nothing of {text}"),
     }

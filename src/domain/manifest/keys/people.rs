@@ -1,9 +1,10 @@
 //! The keys that say who approves: `teams`, and the rules of `approval` and `approvals`.
 
 use crate::domain::manifest::approval;
-use crate::domain::manifest::keys::{PLAIN, SPAN};
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::keys::{PLAIN, SPAN, STAGE_NAME};
 use crate::domain::manifest::shape::Duty::Optional;
-use crate::domain::manifest::shape::{Key, Object, Shape, Word};
+use crate::domain::manifest::shape::{Key, Object, Refused, Shape, Word};
 
 /// Most approvals a rule may ask for; more people than ever watch one release.
 pub(super) const MAX_APPROVALS: u32 = 20;
@@ -28,6 +29,9 @@ static TEAM_ITEM: Shape = Shape::Object(&TEAM_OBJECT);
 /// A number of maintainers, or a rule.
 pub(super) const RULE: Shape =
     Shape::Any(&[Shape::Count { min: 0, max: MAX_APPROVALS }, Shape::Object(&APPROVAL_OBJECT)]);
+/// The same for after the deploy.
+const SIGNOFF: Shape =
+    Shape::Any(&[Shape::Count { min: 0, max: MAX_APPROVALS }, Shape::Object(&SIGNOFF_OBJECT)]);
 /// Teams by name.
 pub(super) const TEAMS: Shape = Shape::Map { key: &TEAM_ALIAS, value: &TEAM_ITEM };
 
@@ -40,7 +44,7 @@ static TEAM_OBJECT: Object =
 
 keys! { APPROVALS_KEYS {
     "pre" Optional, RULE, "How many approve before the deploy, or a rule; the same as `approval`.";
-    "post" Optional, RULE, "How many sign off after the deploy and its tests, or a rule.";
+    "post" Optional, SIGNOFF, "How many sign off after the deploy and its tests, or a rule.";
 } }
 /// The rules around a stage.
 pub(super) static APPROVALS_OBJECT: Object =
@@ -58,8 +62,23 @@ keys! { APPROVAL_KEYS {
     "bind" Optional, Shape::Choice(approval::BINDS), "What is approved: the digest, or the version too.";
     "instructions" Optional, Shape::Text(&INSTRUCTIONS), "What to do before answering, shown in the request.";
 } }
+keys! { REUSE_KEYS {
+    "reuse_from" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
+        "Stages before this one whose approvals count here, too.";
+} }
 static APPROVAL_OBJECT: Object =
-    Object { what: "`approval`", keys: &[APPROVAL_KEYS], later: &["reuse_from"], ..PLAIN };
+    Object { what: "`approval`", keys: &[APPROVAL_KEYS, REUSE_KEYS], ..PLAIN };
+static SIGNOFF_OBJECT: Object = Object {
+    what: "`post`",
+    keys: &[APPROVAL_KEYS],
+    refused: &[Refused {
+        name: "reuse_from",
+        code: Code::Impossible,
+        message: "a sign-off is about what is deployed here, and is not taken over from another stage",
+        hint: "write `reuse_from` in `pre`",
+    }],
+    ..PLAIN
+};
 
 keys! { WHO_KEYS {
     "role" Optional, Shape::Choice(approval::ROLES), "Everyone with at least this role.";
