@@ -297,8 +297,8 @@ impl<'a> Vote<'a> {
 
     /// A sign-off for a team is that team's and nobody else's, whatever other teams its giver is in.
     fn serves(&self, who: &Who) -> bool {
-        let meant = |team: &Option<&TeamWord>| team.is_none_or(|team| who.is_called(team));
-        self.standing.is(who) && self.teams.iter().any(meant)
+        let meant = |team: Option<&TeamWord>| team.is_none_or(|team| who.is_called(team));
+        self.standing.is(who) && self.teams.iter().any(|team| meant(*team))
     }
 
     fn login(&self) -> String {
@@ -315,7 +315,12 @@ fn seats(rule: &ApprovalRule, votes: &[Vote<'_>]) -> Vec<Seat> {
         let all = |r: &Requirement| votes.iter().filter(|v| v.serves(&r.who)).map(Vote::login).collect();
         rule.require
             .iter()
-            .map(|r| Seat { who: r.who.to_string(), team: r.who.word().map(str::to_owned), need: r.min, by: all(r) })
+            .map(|r| Seat {
+                who: r.who.to_string(),
+                team: r.who.word().map(str::to_owned),
+                need: r.min,
+                by: all(r),
+            })
             .collect()
     };
     // `min` counts people of `from` alone; who only belongs to a required group serves that group.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
-    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId,
+    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, TeamWord, ThreadId,
+    UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;

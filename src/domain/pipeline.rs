@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, TeamWord};
+use crate::domain::name::{
+    Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, TeamWord,
+};
 use crate::domain::time::Span;
 
 /// One pipeline of a repository.

@@ -5,15 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::domain::approval::rule_for;
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
-use crate::domain::gate::{Blocker, approvals_end, verdict, waits_since};
+use crate::domain::gate::verdict;
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
-use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::domain::view;
 
 mod approval;

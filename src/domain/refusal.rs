@@ -280,6 +280,12 @@ impl Refusal {
     }
 }
 
+/// The line that names the release; which team a sign-off was for, its writer knows.
+fn line_for(verb: Verb, stage: &StageName, version: &str) -> String {
+    let team = if verb == Verb::Signoff { " <team>" } else { "" };
+    format!("/{verb}{team} {stage} {version}")
+}
+
 fn list(names: &[Named]) -> String {
     names.iter().map(|(version, commit)| format!("`{version}` ({commit})")).collect::<Vec<_>>().join(", ")
 }
@@ -309,7 +315,7 @@ impl fmt::Display for Refusal {
                     list(waiting)
                 )?;
                 waiting.last().iter().try_for_each(|(version, _)| {
-                    write!(f, " Comment {}.", inline_code(&format!("/{verb} {stage} {version}")))
+                    write!(f, " Comment {}.", inline_code(&line_for(*verb, stage, version)))
                 })
             }
             Self::Nothing { verb, stage, instead } => {
@@ -325,11 +331,14 @@ impl fmt::Display for Refusal {
                 "❓ **Which release?** {} ({}) was offered in the same second as your comment. Comment {}.",
                 release.0,
                 release.1,
-                inline_code(&format!("/{verb} {stage} {}", release.0))
+                inline_code(&line_for(*verb, stage, &release.0))
             ),
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
+            Self::BeforeDeploy { .. } | Self::NotThisTeam { .. } | Self::WhichStage { .. } => {
+                self.fmt_asked(f)
+            }
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -341,9 +350,6 @@ impl fmt::Display for Refusal {
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
             | Self::NoApproval { .. }
-            | Self::BeforeDeploy { .. }
-            | Self::NotThisTeam { .. }
-            | Self::WhichStage { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::Stale
@@ -355,6 +361,33 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// Why a sign-off meant nothing; every other refusal has its words elsewhere.
+    fn fmt_asked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::BeforeDeploy { stage, release } = self {
+            write!(
+                f,
+                "ℹ️ **Not counted: {release} was not in {stage} yet when you wrote.** Look at it, then comment {}.",
+                inline_code(&format!("/approve {stage} {release}"))
+            )
+        } else if let Self::NotThisTeam { stage, team, teams } = self {
+            write!(f, "❓ **{stage} asks nothing of {} now.**", inline_code(&printable(team)))?;
+            let lines: Vec<String> =
+                teams.iter().map(|team| inline_code(&format!("/signoff {team} {stage}"))).collect();
+            if lines.is_empty() { Ok(()) } else { write!(f, " It asks {}.", lines.join(", ")) }
+        } else if let Self::WhichStage { team, stages } = self {
+            let team_code = inline_code(&printable(team));
+            let lines: Vec<String> =
+                stages.iter().map(|stage| inline_code(&format!("/signoff {team} {stage}"))).collect();
+            if lines.is_empty() {
+                write!(f, "ℹ️ **No stage waits for {team_code} now.**")
+            } else {
+                write!(f, "❓ **Which stage?** {} wait for {team_code}: {}.", stages.len(), lines.join(", "))
+            }
+        } else {
+            Ok(())
+        }
+    }
+
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeedsRole { verb, stage, needs, has } => {
@@ -407,26 +440,6 @@ impl Refusal {
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
             }
-            Self::BeforeDeploy { stage, release } => write!(
-                f,
-                "ℹ️ **Not counted: {release} was not in {stage} yet when you wrote.** Look at it, then comment {}.",
-                inline_code(&format!("/approve {stage} {release}"))
-            ),
-            Self::NotThisTeam { stage, team, teams } => {
-                write!(f, "❓ **{stage} asks nothing of {} now.**", inline_code(&printable(team)))?;
-                if teams.is_empty() { return Ok(()) }
-                let lines: Vec<String> =
-                    teams.iter().map(|team| inline_code(&format!("/signoff {team} {stage}"))).collect();
-                write!(f, " It asks {}.", lines.join(", "))
-            }
-            Self::WhichStage { team, stages } if stages.is_empty() => {
-                write!(f, "ℹ️ **No stage waits for {} now.**", inline_code(&printable(team)))
-            }
-            Self::WhichStage { team, stages } => {
-                let lines: Vec<String> =
-                    stages.iter().map(|stage| inline_code(&format!("/signoff {team} {stage}"))).collect();
-                write!(f, "❓ **Which stage?** {} wait for {}: {}.", stages.len(), inline_code(&printable(team)), lines.join(", "))
-            }
             Self::NoPipeline => f.write_str(
                 "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",
             ),
@@ -443,6 +456,9 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::BeforeDeploy { .. }
+            | Self::NotThisTeam { .. }
+            | Self::WhichStage { .. }
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
-use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId};
+use crate::domain::name::{
+    CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
@@ -271,7 +273,8 @@ impl State {
         self.releases.values().flat_map(move |release| {
             release.stages.iter().filter_map(move |(stage, runs)| {
                 let run = runs.last()?;
-                let mine = run.approvals.iter().chain(&run.signoffs).any(|a| a.comment.as_ref() == Some(comment));
+                let mine =
+                    run.approvals.iter().chain(&run.signoffs).any(|a| a.comment.as_ref() == Some(comment));
                 mine.then_some((release, stage, run))
             })
         })

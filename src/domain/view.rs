@@ -15,8 +15,8 @@ use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
-pub mod request;
 pub mod overriding;
+pub mod request;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {
@@ -312,11 +312,7 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
 }
 
 /// The release that has the environment of a stage, and the stage it is there for.
-fn occupant<'a>(
-    state: &'a State,
-    release: &Release,
-    stage: &StageName,
-) -> Option<(&'a Release, &'a Stage)> {
+fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<(&'a Release, &'a Stage)> {
     let environment = &release.rule(stage)?.environment;
     state.releases.values().find_map(|other| {
         let at = other.rules.stages.iter().find(|s| {

@@ -9,7 +9,7 @@ use crate::domain::event::{BuildOutcome, Event, RunKind, Side};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
 use crate::domain::person::Person;
-use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::release::{BuildState, Release};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -18,8 +18,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, EventLine, Light, Mark, NextLine,
+    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;

@@ -157,7 +157,8 @@ impl Service {
         sender: &fact::Person,
         cause: &str,
     ) -> Outcome<()> {
-        let Some((no, stage, attempt, side)) = external_id.and_then(gate_of).filter(|_| identifier == "approve")
+        let Some((no, stage, attempt, side)) =
+            external_id.and_then(gate_of).filter(|_| identifier == "approve")
         else {
             tracing::info!(identifier, "a button that is not ours");
             return Ok(());
@@ -166,9 +167,9 @@ impl Service {
         let open = states.iter().find_map(|state| {
             let release =
                 state.releases.values().find(|r| r.created.commit == *head && r.no().0.get() == no)?;
-            let run = release.run(&stage).filter(|run| {
-                run.attempt == attempt && run.state.asks() && run.side() == side
-            });
+            let run = release
+                .run(&stage)
+                .filter(|run| run.attempt == attempt && run.state.asks() && run.side() == side);
             run.map(|_| (state, release))
         });
         let Some((state, release)) = open else {

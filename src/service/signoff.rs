@@ -24,9 +24,8 @@ impl Service {
         let id = lease.pipeline()?;
         let state = self.journal().load(&id).await?;
         let found = state.release(release).ok_or_else(|| Trouble::bug("the release is gone"))?;
-        let run = found.run(stage).filter(|run| {
-            run.state == StageState::AwaitingSignoff && run.attempt == attempt
-        });
+        let run =
+            found.run(stage).filter(|run| run.state == StageState::AwaitingSignoff && run.attempt == attempt);
         let Some(run) = run else { return lease.complete(self, "decided already").await };
         let fresh = self.approvers_now(&state, found, (stage, run)).await?;
         let confirm = Command::Confirm { release, stage: stage.clone(), attempt, fresh };
@@ -51,9 +50,9 @@ impl Service {
             rule.iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
         for approval in run.given(run.side()) {
             let person = &approval.standing.person;
-            if !fresh.standings.contains_key(&person.id) {
-                fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);
-            }
+            let asked = fresh.standings.contains_key(&person.id);
+            let now = if asked { None } else { Some(host.standing(repo, person, &teams).await?) };
+            fresh.standings.extend(now.map(|now| (person.id, now)));
             if self.comment_changed(state, release, approval).await? {
                 fresh.comments_changed.extend(approval.comment.clone());
             }

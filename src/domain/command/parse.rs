@@ -354,7 +354,8 @@ impl Line<'_> {
 
     fn team(&mut self) -> Result<TeamWord, ParseError> {
         let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoTeam))?;
-        let team: TeamWord = word.parse().map_err(|error| self.wrong(Problem::BadTeam(error)))?;
+        let team: TeamWord =
+            word.to_ascii_lowercase().parse().map_err(|error| self.wrong(Problem::BadTeam(error)))?;
         self.team = Some(team.clone());
         Ok(team)
     }
@@ -438,7 +439,9 @@ impl Line<'_> {
                 paste.push(' ');
                 paste.push_str(&stage.to_string());
             }
-            None if self.verb.row().usage.contains("stage") && self.verb != Verb::Signoff => paste.push_str(" <stage>"),
+            None if self.verb.row().usage.contains("stage") && self.verb != Verb::Signoff => {
+                paste.push_str(" <stage>");
+            }
             None => {}
         }
         if self.verb == Verb::Override {

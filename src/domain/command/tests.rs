@@ -157,8 +157,10 @@ fn a_verb_without_what_it_needs_is_refused_with_the_line_to_write() {
          `sha256:` and at least 12 digits; a note goes behind ` -- `. Nothing in this comment was done. \
          Write `/approve prod`."
     );
-    assert_eq!(refused("/signoff").to_string(),
-        "Which team? `signoff` needs its name. Nothing in this comment was done. Write `/signoff <team>`.");
+    assert_eq!(
+        refused("/signoff").to_string(),
+        "Which team? `signoff` needs its name. Nothing in this comment was done. Write `/signoff <team>`."
+    );
     assert_eq!(refused("/signoff a/b/c").code(), "bad_team");
     assert_eq!(refused("/signoff qa Prod!").paste, "/signoff qa");
     assert_eq!(refused("/override prod").code(), "missing_check");
@@ -270,9 +272,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     assert_eq!(found[1].line, "/liftlock hold qa -- x");
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
-    for unknown in
-        ["/lgtm", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"]
-    {
+    for unknown in ["/lgtm", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"] {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
 }

@@ -13,7 +13,9 @@ impl Draft {
     pub(super) fn reuse(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
         for (no, stage) in waiting {
             let release = self.release(*no)?;
-            let Some(run) = release.run(stage).filter(|run| run.state == StageState::Pending) else { continue };
+            let Some(run) = release.run(stage).filter(|run| run.state == StageState::Pending) else {
+                continue;
+            };
             for approval in self.reusable(&release, stage, run) {
                 let (attempt, approval) = (run.attempt, Box::new(approval));
                 self.add(Event::Approved { release: *no, stage: stage.clone(), attempt, approval })?;

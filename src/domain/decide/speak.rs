@@ -144,31 +144,15 @@ impl Draft {
         let release = self.for_consent(spoken, stage, wanted)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         let outrun = self.state.outrun_by(&release, stage).is_some();
-        let fits = |run: &&StageRun| match run.state {
-            StageState::AwaitingSignoff => true,
-            state => state.waits() && (!outrun || run.kind == RunKind::Rollback),
+        let fits = |run: &&StageRun| {
+            run.state.asks() && (run.side() == Side::After || !outrun || run.kind == RunKind::Rollback)
         };
         let Some(run) = release.run(stage).filter(fits) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
-        self.saw_it_deployed(spoken, &release, (stage, run))?;
+        saw_it_deployed(spoken, &release, (stage, run))?;
         let asked = asked(rule, run).unwrap_or_else(|| default_rule(0));
         self.give(spoken, &release, (stage, run, &asked), (None, note))
-    }
-
-    /// Nobody can sign off what was not there yet when they wrote.
-    fn saw_it_deployed(
-        &self,
-        spoken: &Spoken,
-        release: &Release,
-        (stage, run): (&StageName, &StageRun),
-    ) -> Result<(), Refusal> {
-        let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
-        if run.side() == Side::After && said <= run.moved_at.0 {
-            let version = release.created.version.to_string();
-            return Err(Refusal::BeforeDeploy { stage: stage.clone(), release: version });
-        }
-        Ok(())
     }
 
     /// Records a yes of somebody who may give it.
@@ -198,8 +182,7 @@ impl Draft {
         let (no, attempt) = (release.no(), run.attempt);
         self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval: Box::new(given) })?;
         let release = self.release(no)?;
-        let complete =
-            release.run(stage).is_some_and(|run| tally(asked, &release, run, self.now).complete());
+        let complete = release.run(stage).is_some_and(|run| tally(asked, &release, run, self.now).complete());
         Ok(if complete { Told::started() } else { Told::counted() })
     }
 
@@ -227,7 +210,7 @@ impl Draft {
             let teams = teams.filter_map(|who| who.word().map(str::to_owned)).collect();
             return Err(Refusal::NotThisTeam { stage, team: team.to_string(), teams });
         };
-        self.saw_it_deployed(spoken, &release, (&stage, run))?;
+        saw_it_deployed(spoken, &release, (&stage, run))?;
         self.give(spoken, &release, (&stage, run, &asked), (Some(team), note))
     }
 
@@ -386,6 +369,20 @@ pub(super) fn must_be_approver(
         why: crate::domain::approval::NotCounted::NotInRule,
         who: who.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// Nobody can sign off what was not there yet when they wrote.
+fn saw_it_deployed(
+    spoken: &Spoken,
+    release: &Release,
+    (stage, run): (&StageName, &StageRun),
+) -> Result<(), Refusal> {
+    let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
+    if run.side() == Side::After && said <= run.moved_at.0 {
+        let version = release.created.version.to_string();
+        return Err(Refusal::BeforeDeploy { stage: stage.clone(), release: version });
+    }
+    Ok(())
 }
 
 /// The record of a yes, with all it is bound to; nothing before the artifact is sealed.

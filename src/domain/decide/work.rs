@@ -204,13 +204,15 @@ impl Draft {
         let cancelling = run.state == StageState::Cancelling;
         let next = self.after_commands(no, stage, run)?;
         let (by, detail) = match (end, cancelling) {
-            (StageEnd::Passed { took_ms }, false) => ((Transition::AllPhasesOk, next), Detail::Took(*took_ms)),
+            (StageEnd::Passed { took_ms }, false) => {
+                ((Transition::AllPhasesOk, next), Detail::Took(*took_ms))
+            }
             (StageEnd::Passed { took_ms }, true) if next == StageState::Succeeded => {
                 ((Transition::AgentFinished, next), Detail::Took(*took_ms))
             }
             // What was cancelled is not live for having been quick: nobody has signed it off.
             (StageEnd::Passed { .. }, true) => {
-                let why = "cancelled; its commands had passed, and nobody signed it off".to_owned();
+                let why = "its commands had passed, and nobody signed it off".to_owned();
                 ((Transition::AgentStopped, StageState::Cancelled), Detail::Reason(why))
             }
             (StageEnd::Failed(f) | StageEnd::TimedOut(f), true) => {

@@ -44,12 +44,8 @@ pub(super) fn asked(
     let Some(rule) = rule_of(stage, run).filter(|_| wanted) else { return Vec::new() };
     let key = key(state, release, (stage, run));
     let ends = approvals_end(state, release, stage, run);
-    let offers = Offering {
-        release: release.no(),
-        stage: stage.name.clone(),
-        attempt: run.attempt,
-        side: run.side(),
-    };
+    let offers =
+        Offering { release: release.no(), stage: stage.name.clone(), attempt: run.attempt, side: run.side() };
     let body = request::needed(release, stage, run, ends);
     let mut owed = vec![note_effect(state, (format!("offer:{key}"), place, body), Some(offers))];
     let since = waits_since(state, release, stage, run);
@@ -89,8 +85,7 @@ pub(super) fn confirmation(
 /// The times at which something about the wait for people changes by itself.
 pub(super) fn times(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> Vec<Timestamp> {
     let Some(rule) = rule_of(stage, run) else { return Vec::new() };
-    let mut times: Vec<Timestamp> =
-        run.given(run.side()).iter().map(|a| a.at.plus(rule.valid_for)).collect();
+    let mut times: Vec<Timestamp> = run.given(run.side()).iter().map(|a| a.at.plus(rule.valid_for)).collect();
     if let Some(ends) = approvals_end(state, release, stage, run) {
         times.push(ends);
         times.extend(reminders(&rule, waits_since(state, release, stage, run)).into_iter().map(|(_, at)| at));

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use crate::domain::event::Detail;
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::Duty;
+use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
-use crate::domain::view::{failure_block, overriding, run_status};
+use crate::domain::view::{failure_block, overriding, request, run_status};
 
 /// Most commits a comment lists.
 pub const LISTED_CHANGES: usize = 20;

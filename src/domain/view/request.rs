@@ -68,8 +68,7 @@ fn terms(release: &Release, rule: &ApprovalRule) -> String {
     let mut out = format!("- needs: {}{not}\n", escape(&in_words(rule)));
     if rule.bind == Bind::Version {
         let digest = release.shown_digest().map_or("", |d| d.as_str());
-        let (version, digest) =
-            (inline_code(&release.created.version.to_string()), inline_code(digest));
+        let (version, digest) = (inline_code(&release.created.version.to_string()), inline_code(digest));
         writeln!(out, "- you approve version {version}, which is {digest}").unwrap_or_default();
     }
     for line in rule.instructions.iter().flat_map(|text| text.lines()) {

@@ -8,7 +8,7 @@ use liftlock::domain::name::Digest;
 use liftlock::domain::person::Account;
 use liftlock::domain::plan::Lane;
 use liftlock::domain::state::{Live, State};
-use liftlock::domain::time::Span;
+use liftlock::domain::time::{Span, Timestamp};
 use liftlock::domain::view;
 
 use super::world::{Step, World, failure, sha};
@@ -236,10 +236,12 @@ fn comment(world: &mut World, text: &str) -> Vec<String> {
     told(world, step)
 }
 
-/// `ana (maintain, acme/qa) on #7: /approve prod`; `\n` separates lines; `by api` has no comment.
+/// `ana (maintain, acme/qa) on #7: /approve prod`; `\n` separates lines; `by api` has no comment;
+/// `(a minute ago)` is when it was written.
 fn speech(world: &mut World, text: &str) -> Vec<String> {
     let (head, body) = text.split_once(": ").unwrap_or_else(|| panic!("not a command: {text}"));
     let (who, place) = head.split_once(" on ").unwrap_or((head.trim_end_matches(" by api"), "api"));
+    let mut said_before = Span::ZERO;
     let (login, traits) = who.split_once(" (").unwrap_or((who, ""));
     {
         let person = world.person(login);
@@ -247,6 +249,7 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
             match notation::role(word) {
                 Some(role) => person.role = role,
                 None if word == "bot" => person.kind = Account::Bot,
+                None if word == "a minute ago" => said_before = Span::minutes(1),
                 None => {
                     person.teams.insert(word.parse().unwrap());
                 }
@@ -275,7 +278,7 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
             line: command.line,
             comment: comment.clone(),
             place: place.clone(),
-            at: world.now,
+            at: Timestamp(world.now.0 - i64::try_from(said_before.as_millis()).unwrap()),
             body: Digest::of_hex(&"b".repeat(64)).unwrap(),
             standing: standing.clone(),
         };

@@ -124,8 +124,10 @@ impl World {
     fn carry_out(&mut self, effect: &Effect, shown: &mut Vec<Effect>) {
         if let Effect::Confirm { release, stage, attempt } = effect {
             let fresh = self.host_now(&Fresh::default());
-            let command = Command::Confirm { release: *release, stage: stage.clone(), attempt: *attempt, fresh };
-            self.confirmed.extend(self.decide(&command).expect("the host's answer is taken"));
+            let command =
+                Command::Confirm { release: *release, stage: stage.clone(), attempt: *attempt, fresh };
+            let confirmed = self.decide(&command).expect("the host's answer is taken");
+            self.confirmed.extend(confirmed);
             return;
         }
         let learned = match effect {

@@ -47,8 +47,7 @@ keys! { APPROVALS_KEYS {
     "post" Optional, SIGNOFF, "How many sign off after the deploy and its tests, or a rule.";
 } }
 /// The rules around a stage.
-pub(super) static APPROVALS_OBJECT: Object =
-    Object { what: "`approvals`", keys: &[APPROVALS_KEYS], ..PLAIN };
+pub(super) static APPROVALS_OBJECT: Object = Object { what: "`approvals`", keys: &[APPROVALS_KEYS], ..PLAIN };
 
 keys! { APPROVAL_KEYS {
     "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many different people.";
@@ -66,8 +65,7 @@ keys! { REUSE_KEYS {
     "reuse_from" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
         "Stages before this one whose approvals count here, too.";
 } }
-static APPROVAL_OBJECT: Object =
-    Object { what: "`approval`", keys: &[APPROVAL_KEYS, REUSE_KEYS], ..PLAIN };
+static APPROVAL_OBJECT: Object = Object { what: "`approval`", keys: &[APPROVAL_KEYS, REUSE_KEYS], ..PLAIN };
 static SIGNOFF_OBJECT: Object = Object {
     what: "`post`",
     keys: &[APPROVAL_KEYS],
