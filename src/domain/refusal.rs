@@ -336,9 +336,10 @@ impl fmt::Display for Refusal {
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
-            Self::BeforeDeploy { .. } | Self::NotThisTeam { .. } | Self::WhichStage { .. } => {
-                self.fmt_asked(f)
-            }
+            Self::NoApproval { .. }
+            | Self::BeforeDeploy { .. }
+            | Self::NotThisTeam { .. }
+            | Self::WhichStage { .. } => self.fmt_asked(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -349,7 +350,6 @@ impl fmt::Display for Refusal {
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
-            | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::Stale
@@ -361,7 +361,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// Why a sign-off meant nothing; every other refusal has its words elsewhere.
+    /// Why an answer to a request meant nothing; every other refusal has its words elsewhere.
     fn fmt_asked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::BeforeDeploy { stage, release } = self {
             write!(
@@ -383,6 +383,8 @@ impl Refusal {
             } else {
                 write!(f, "❓ **Which stage?** {} wait for {team_code}: {}.", stages.len(), lines.join(", "))
             }
+        } else if let Self::NoApproval { stage } = self {
+            write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
         } else {
             Ok(())
         }
@@ -437,9 +439,6 @@ impl Refusal {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
                 write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
             }
-            Self::NoApproval { stage } => {
-                write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
-            }
             Self::NoPipeline => f.write_str(
                 "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",
             ),
@@ -456,6 +455,7 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::NoApproval { .. }
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }

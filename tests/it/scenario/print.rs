@@ -1,7 +1,7 @@
 //! How events and effects read in a transcript: short, and only what a release manager wants to know.
 
 use liftlock::domain::effect::{Effect, Reaction};
-use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard, Side};
+use liftlock::domain::event::{Approval, BuildOutcome, Detail, Event, Heard, Side};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
@@ -57,14 +57,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             )
         }
         Event::Approved { release, stage, approval, .. } => {
-            let what = match approval.side {
-                Side::Before => "approved",
-                Side::After => "signed off",
-            };
-            let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
-            let from = approval.reused_from.as_ref();
-            let from = from.map_or_else(String::new, |from| format!(", as in {from}"));
-            format!("{} {stage}: {what}{team} by {}{from}", name(release), approval.standing.person.login)
+            format!("{} {stage}: {}", name(release), approved(approval))
         }
         Event::ApprovalWithdrawn { release, stage, person, why, .. } => {
             let login = withdrawn_login(state, (*release, stage), *person);
@@ -99,6 +92,18 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Heard(heard) => answer(heard),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
+}
+
+/// Who said yes, to what, and where first.
+fn approved(approval: &Approval) -> String {
+    let what = match approval.side {
+        Side::Before => "approved",
+        Side::After => "signed off",
+    };
+    let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
+    let from = approval.reused_from.as_ref();
+    let from = from.map_or_else(String::new, |from| format!(", as in {from}"));
+    format!("{what}{team} by {}{from}", approval.standing.person.login)
 }
 
 fn ended(outcome: &BuildOutcome) -> String {
