@@ -280,6 +280,7 @@ fn table() -> Vec<Route> {
         route("POST", "/api/pipelines/{repo}/{pipeline}/groups", ACT, post(groups::create_for_stages)),
         route("POST", "/api/comments", ACT, post(api::comment)),
         route("POST", "/api/ask", ACT, post(api::ask)),
+        route("POST", "/api/apply", ACT, post(api::apply)),
     ]
 }
 
