@@ -139,8 +139,8 @@ fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
 
 fn pack(mut new: NewDelivery) -> Outcome<PutDelivery> {
     let body = std::mem::take(&mut new.body);
-    let packed = compressed(&body)
-        .map_err(|e| Trouble::bug("a delivery could not be compressed").because(e))?;
+    let packed =
+        compressed(&body).map_err(|e| Trouble::bug("a delivery could not be compressed").because(e))?;
     let size = i64::try_from(body.len()).map_err(|_| Trouble::bug("a delivery is too large"))?;
     Ok(PutDelivery { new, sha256: Sha256::digest(&body).to_vec(), size, packed })
 }
@@ -266,8 +266,7 @@ fn read(mut row: Record) -> Outcome<Delivery> {
 
 fn unpack(packed: &[u8]) -> Outcome<Vec<u8>> {
     use std::io::Read as _;
-    let wrong =
-        |e: io::Error| Trouble::bug("the stored body of a delivery cannot be unpacked").because(e);
+    let wrong = |e: io::Error| Trouble::bug("the stored body of a delivery cannot be unpacked").because(e);
     let mut body = Vec::new();
     zstd::Decoder::new(packed).map_err(wrong)?.take(UNPACKED).read_to_end(&mut body).map_err(wrong)?;
     Ok(body)

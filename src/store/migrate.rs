@@ -43,9 +43,8 @@ pub(super) fn sqlite(connection: &mut rusqlite::Connection) -> Outcome<()> {
     // Taking the write lock first makes a second process wait and then find the work done.
     let work = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let work = work.map_err(|e| link::trouble("lock the database", e))?;
-    let number = |text, what| {
-        work.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|e| link::trouble(what, e))
-    };
+    let number =
+        |text, what| work.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|e| link::trouble(what, e));
     let found = number("PRAGMA user_version", "read the schema version")?;
     check_not_newer(found)?;
     if found == 0 && number("SELECT count(*) FROM sqlite_schema", "look into the database")? > 0 {

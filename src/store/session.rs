@@ -213,7 +213,7 @@ impl Session {
     /// Begins, parts and ends the transactions of the `SQLite` writer.
     pub(super) fn control(&self, text: &'static str) -> Outcome<()> {
         match &self.link {
-            Link::SqliteWriter(c) => link::run(c, text, Vec::new()).map(drop),
+            Link::SqliteWriter(c) => link::run(c, text, &[]).map(drop),
             Link::SqliteReader(_) | Link::Postgres(_) | Link::PostgresWork(_) => Err(no_writer()),
         }
     }
@@ -226,7 +226,7 @@ impl Session {
     /// All rows of a statement.
     pub(super) async fn all(&mut self, text: &'static str, args: Vec<Arg>) -> Outcome<Vec<Record>> {
         match &mut self.link {
-            Link::SqliteWriter(c) => link::all(c, text, args),
+            Link::SqliteWriter(c) => link::all(c, text, &args),
             Link::SqliteReader(c) => c.all(text, args).await,
             Link::Postgres(c) => fetch(c, text, args).await,
             Link::PostgresWork(c) => fetch(c, text, args).await,
@@ -241,7 +241,7 @@ impl Session {
     /// Runs a statement; how many rows it changed.
     pub(super) async fn run(&mut self, text: &'static str, args: Vec<Arg>) -> Outcome<u64> {
         match &mut self.link {
-            Link::SqliteWriter(c) => link::run(c, text, args),
+            Link::SqliteWriter(c) => link::run(c, text, &args),
             Link::SqliteReader(_) => Err(no_writer()),
             Link::Postgres(c) => execute(c, text, args).await,
             Link::PostgresWork(c) => execute(c, text, args).await,

@@ -20,12 +20,7 @@ pub(super) const WANTED: &[(&str, &str, &str, &str)] = &[
     ("journal_mode", "PRAGMA journal_mode = WAL", "PRAGMA journal_mode", "wal"),
     ("synchronous", "PRAGMA synchronous = FULL", "PRAGMA synchronous", "2"),
     ("foreign_keys", "PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", "1"),
-    (
-        "journal_size_limit",
-        "PRAGMA journal_size_limit = 67108864",
-        "PRAGMA journal_size_limit",
-        "67108864",
-    ),
+    ("journal_size_limit", "PRAGMA journal_size_limit = 67108864", "PRAGMA journal_size_limit", "67108864"),
     ("wal_autocheckpoint", "PRAGMA wal_autocheckpoint = 1000", "PRAGMA wal_autocheckpoint", "1000"),
     ("temp_store", "PRAGMA temp_store = MEMORY", "PRAGMA temp_store", "2"),
     ("mmap_size", "PRAGMA mmap_size = 0", "PRAGMA mmap_size", "0"),
@@ -86,7 +81,7 @@ pub(super) fn read_back(connection: &Connection, name: &str, text: &str, wanted:
 
 /// The first cell of the first row, as text.
 pub(super) fn show(connection: &Connection, text: &str) -> Outcome<String> {
-    let mut row = all(connection, text, Vec::new())?
+    let mut row = all(connection, text, &[])?
         .into_iter()
         .next()
         .ok_or_else(|| Trouble::bug(format!("`{text}` answers nothing")))?;
@@ -98,7 +93,7 @@ pub(super) fn show(connection: &Connection, text: &str) -> Outcome<String> {
 }
 
 /// All rows of a statement.
-pub(in crate::store) fn all(connection: &Connection, text: &str, args: Vec<Arg>) -> Outcome<Vec<Record>> {
+pub(in crate::store) fn all(connection: &Connection, text: &str, args: &[Arg]) -> Outcome<Vec<Record>> {
     let fail = |e| trouble(text, e);
     let mut statement = connection.prepare_cached(text).map_err(fail)?;
     bind(&mut statement, args).map_err(fail)?;
@@ -112,7 +107,7 @@ pub(in crate::store) fn all(connection: &Connection, text: &str, args: Vec<Arg>)
 }
 
 /// Runs a statement; how many rows it changed.
-pub(in crate::store) fn run(connection: &Connection, text: &str, args: Vec<Arg>) -> Outcome<u64> {
+pub(in crate::store) fn run(connection: &Connection, text: &str, args: &[Arg]) -> Outcome<u64> {
     let fail = |e| trouble(text, e);
     let mut statement = connection.prepare_cached(text).map_err(fail)?;
     bind(&mut statement, args).map_err(fail)?;
@@ -121,11 +116,12 @@ pub(in crate::store) fn run(connection: &Connection, text: &str, args: Vec<Arg>)
 }
 
 /// Binds each value by the number in its name: to `SQLite` `$2` is a name, and names count as they come in the text.
-fn bind(statement: &mut Statement<'_>, args: Vec<Arg>) -> Result<(), Error> {
+fn bind(statement: &mut Statement<'_>, args: &[Arg]) -> Result<(), Error> {
     for place in 1..=statement.parameter_count() {
         let number = statement.parameter_name(place).and_then(|name| name.strip_prefix('$'));
         let number = number.and_then(|number| number.parse::<usize>().ok()).unwrap_or(place);
-        let value = args.get(number.wrapping_sub(1)).ok_or(Error::InvalidParameterCount(args.len(), number))?;
+        let value =
+            args.get(number.wrapping_sub(1)).ok_or(Error::InvalidParameterCount(args.len(), number))?;
         statement.raw_bind_parameter(place, value)?;
     }
     Ok(())
@@ -206,10 +202,13 @@ mod tests {
     #[test]
     fn values_are_bound_by_their_numbers_and_none_may_be_missing() {
         let connection = Connection::open_in_memory().unwrap();
-        let mut rows = all(&connection, "SELECT $2, $1, $2", vec![Arg::from(1_i64), Arg::from("b")]).unwrap();
+        let mut rows = all(&connection, "SELECT $2, $1, $2", &[Arg::from(1_i64), Arg::from("b")]).unwrap();
         let mut row = rows.pop().unwrap();
-        assert_eq!((row.text().unwrap(), row.int().unwrap(), row.text().unwrap()), ("b".into(), 1, "b".into()));
-        let missing = all(&connection, "SELECT $2", vec![Arg::from(1_i64)]).err().unwrap();
+        assert_eq!(
+            (row.text().unwrap(), row.int().unwrap(), row.text().unwrap()),
+            ("b".into(), 1, "b".into())
+        );
+        let missing = all(&connection, "SELECT $2", &[Arg::from(1_i64)]).err().unwrap();
         assert_eq!(missing.kind(), Kind::Bug);
     }
 }

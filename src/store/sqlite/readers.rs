@@ -34,12 +34,11 @@ impl Readers {
             .map_err(|_| Trouble::transient("every connection to the database is in use"))?
             .map_err(|_| Trouble::transient("the store is closed"))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let place = self.place.clone();
-                aside(move || place.reader()).await??
-            }
+        let connection = if let Some(connection) = idle {
+            connection
+        } else {
+            let place = self.place.clone();
+            aside(move || place.reader()).await??
         };
         Ok(Reader { connection: Some(connection), idle: Arc::clone(&self.idle), _permit: permit })
     }
@@ -67,7 +66,7 @@ impl Reader {
         let connection =
             self.connection.take().ok_or_else(|| Trouble::bug("a reader was given up and used again"))?;
         let work = move || {
-            let rows = link::all(&connection, text, args);
+            let rows = link::all(&connection, text, &args);
             (connection, rows)
         };
         let (connection, rows) = aside(work).await?;
