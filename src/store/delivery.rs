@@ -148,6 +148,7 @@ fn pack(mut new: NewDelivery) -> Outcome<PutDelivery> {
 impl Change for PutDelivery {
     type Answer = Put;
     const WAKES: bool = true;
+    const MAY_BE_UNDONE: bool = false;
 
     async fn apply(self, session: &mut Session) -> Outcome<Put> {
         let Self { new, sha256, size, packed } = self;

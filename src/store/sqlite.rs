@@ -149,6 +149,7 @@ type Applying<'a> = Pin<Box<dyn Future<Output = Applied> + Send + 'a>>;
 /// A change that waits for the writer, whatever its answer is.
 trait Queued: Send {
     fn abandoned(&self) -> bool;
+    fn may_be_undone(&self) -> bool;
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a>;
     /// Answers the caller: what the change said, or why the group was not committed.
     fn settle(self: Box<Self>, failed: Option<Trouble>);
@@ -172,11 +173,16 @@ impl<C: Change> Queued for Request<C> {
         self.reply.is_closed()
     }
 
+    fn may_be_undone(&self) -> bool {
+        C::MAY_BE_UNDONE
+    }
+
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a> {
         Box::pin(async move {
             let Some(change) = self.change.take() else { return Applied::Undone };
             match change.apply(session).await {
-                Err(trouble) if trouble.is_transient() => Applied::Broken(trouble),
+                // Without a savepoint there is nothing to go back to but the begin of the group.
+                Err(trouble) if trouble.is_transient() || !C::MAY_BE_UNDONE => Applied::Broken(trouble),
                 Err(trouble) => {
                     self.answer = Some(Err(trouble));
                     Applied::Undone
@@ -284,17 +290,18 @@ impl Writer {
     }
 }
 
-/// Runs one change inside the transaction, so that it can be undone alone.
+/// Runs one change inside the transaction, in a savepoint when it may have to be undone alone.
 fn apply(session: &mut Session, request: &mut dyn Queued) -> Outcome<()> {
-    session.control("SAVEPOINT one")?;
-    match at_once(request.apply(session)).unwrap_or_else(|| Applied::Broken(waited())) {
-        Applied::Kept => session.control("RELEASE one"),
-        Applied::Undone => {
-            session.control("ROLLBACK TO one")?;
-            session.control("RELEASE one")
-        }
-        Applied::Broken(trouble) => Err(trouble),
+    let alone = request.may_be_undone();
+    if alone {
+        session.control("SAVEPOINT one")?;
     }
+    match at_once(request.apply(session)).unwrap_or_else(|| Applied::Broken(waited())) {
+        Applied::Kept => {}
+        Applied::Undone => session.control("ROLLBACK TO one")?,
+        Applied::Broken(trouble) => return Err(trouble),
+    }
+    if alone { session.control("RELEASE one") } else { Ok(()) }
 }
 
 /// Changes are written for both engines and therefore async; over a connection of the thread's own none waits.
