@@ -145,6 +145,7 @@ impl Server {
             secrets: config.secrets.clone(),
             hidden: config.hidden(),
             environment: config.environment.clone(),
+            probe_allow: config.probe_allow.clone(),
             builds: config.builds,
             deploys: config.deploys,
             lease: config.lease,

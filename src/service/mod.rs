@@ -10,6 +10,7 @@ use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
 use crate::mask::Mask;
+use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -21,6 +22,7 @@ pub mod deploy;
 pub mod intake;
 pub mod journal;
 pub mod listen;
+pub mod probe;
 pub mod reconcile;
 pub mod repository;
 pub mod steps;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
+    /// Hosts that probes may ask though they are not public.
+    pub probe_allow: Allowed,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.

@@ -120,10 +120,12 @@ words! {
 
 /// Declares keys: `name: duty shape, "a sentence";`.
 macro_rules! keys {
-    ($list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
-        static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
+    ($vis:vis $list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
+        $vis static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
     };
 }
+
+pub(super) mod probe;
 
 use Duty::{NoEffect, Optional, Required};
 
