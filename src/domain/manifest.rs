@@ -12,6 +12,7 @@ mod keys;
 pub mod node;
 mod order;
 mod overriding;
+pub mod probe;
 pub mod problem;
 pub mod schema;
 mod shape;

@@ -17,6 +17,7 @@ pub mod person;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 pub mod refusal;
 pub mod release;
 pub mod state;

@@ -3,6 +3,7 @@
 //! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
 
 use crate::domain::glob::Glob;
+use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
@@ -112,6 +113,7 @@ words! {
     PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
     STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
     FILES = build::check_files, None;
@@ -120,10 +122,12 @@ words! {
 
 /// Declares keys: `name: duty shape, "a sentence";`.
 macro_rules! keys {
-    ($list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
-        static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
+    ($vis:vis $list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
+        $vis static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
     };
 }
+
+pub(super) mod probe;
 
 use Duty::{NoEffect, Optional, Required};
 

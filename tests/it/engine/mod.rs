@@ -2,6 +2,7 @@
 
 mod identity;
 mod manifests;
+mod probes;
 mod road;
 mod sources;
 mod speech;

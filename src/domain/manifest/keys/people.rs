@@ -2,7 +2,7 @@
 
 use crate::domain::manifest::approval;
 use crate::domain::manifest::code::Code;
-use crate::domain::manifest::keys::{PLAIN, SPAN, STAGE_NAME};
+use crate::domain::manifest::keys::{LOGIN, PLAIN, SPAN, STAGE_NAME};
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Refused, Shape, Word};
 
@@ -14,7 +14,6 @@ words! {
     ANY_TEAM = approval::check_any_team,
         Some("^(?:[a-z][a-z0-9-]{0,30}|[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)$");
     TEAM_ALIAS = approval::check_alias, Some("^[a-z][a-z0-9-]{0,30}$");
-    LOGIN = approval::check_login, None;
     INSTRUCTIONS = approval::check_instructions, Some("\\S");
 }
 
