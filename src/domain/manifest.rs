@@ -18,6 +18,7 @@ mod shape;
 pub mod source;
 mod stage;
 mod view;
+mod window;
 
 #[cfg(test)]
 mod tests;

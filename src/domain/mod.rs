@@ -22,3 +22,4 @@ pub mod state;
 pub mod time;
 pub mod version;
 pub mod view;
+pub mod window;

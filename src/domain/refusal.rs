@@ -148,6 +148,16 @@ pub enum Refusal {
         /// The stage; nothing means all.
         stage: Option<StageName>,
     },
+    /// Nothing is frozen there.
+    NotFrozen {
+        /// The stage; nothing means all.
+        stage: Option<StageName>,
+    },
+    /// The day a freeze should last until has begun.
+    Past {
+        /// The day.
+        day: String,
+    },
     /// There is no approval of this person to take back.
     NoApproval {
         /// The stage.
@@ -199,6 +209,8 @@ impl Refusal {
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
             Self::NotHeld { .. } => "not_held",
+            Self::NotFrozen { .. } => "not_frozen",
+            Self::Past { .. } => "in_the_past",
             Self::NoApproval { .. } => "no_approval",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
@@ -230,6 +242,8 @@ impl Refusal {
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
             | Self::Stale
@@ -311,6 +325,8 @@ impl fmt::Display for Refusal {
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
@@ -371,6 +387,13 @@ impl Refusal {
             Self::NotHeld { stage } => {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
                 write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
+            }
+            Self::NotFrozen { stage } => {
+                let place = stage.as_ref().map_or("everything", StageName::as_str);
+                write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
+            }
+            Self::Past { day } => {
+                write!(f, "❓ **{day} has begun already.** A freeze lasts until a day begins, in the stage's time zone.")
             }
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")

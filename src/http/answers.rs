@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Event, RunKind};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
 use crate::domain::person::Person;
@@ -323,6 +323,8 @@ fn sentence(event: &Event) -> String {
         Event::Alarm { text, .. } => text.clone(),
         Event::Held { reason, .. } => format!("put on hold: {reason}"),
         Event::Unheld { .. } => "hold lifted".to_owned(),
+        Event::Frozen { reason, .. } => format!("frozen: {reason}"),
+        Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
@@ -334,6 +336,9 @@ fn sentence(event: &Event) -> String {
             (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
+        Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
+            format!("{stage}: {}, {why}", to.word())
+        }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::Approved { stage, approval, .. } => {
             format!("{stage}: approved by {}", approval.standing.person.login)

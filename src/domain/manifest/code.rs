@@ -121,6 +121,10 @@ codes! {
     SelfApproval "M0502" Warning
         "`approval: 1` asks for one maintainer, who may be the one who pushed. That is on purpose, so that a lone \
          maintainer is not locked out. With two or more people, write `approval: {min: 1, exclude: [pusher]}`.";
+    /// A window that never opens on some days.
+    Swallowed "M0503" Warning
+        "The window lies in hours that the clocks jump over in spring, so it does not open on such a day. That may be \
+         meant; a window that must open every week lies elsewhere in the day.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

@@ -171,6 +171,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::NoStages
         | Code::Impossible
         | Code::SelfApproval
+        | Code::Swallowed
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec

@@ -77,6 +77,15 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             let by = by.as_ref().map_or("the deploy that succeeded", |p| p.login.as_str());
             format!("{} released by {by}", stage.as_ref().map_or("everything", |s| s.as_str()))
         }
+        Event::Frozen { stage, by, reason, until } => {
+            let stage = stage.as_ref().map_or("everything", |s| s.as_str());
+            let until = until.map_or_else(String::new, |at| format!(" until {}", at.minute()));
+            format!("{stage} frozen by {}{until}: {reason}", by.login)
+        }
+        Event::Unfrozen { stage, by } => {
+            let stage = stage.as_ref().map_or("everything", |s| s.as_str());
+            format!("{stage} unfrozen by {}", by.as_ref().map_or("the calendar", |p| p.login.as_str()))
+        }
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
         Event::CheckAsked { commit: at, attempt, refused, .. } => {
