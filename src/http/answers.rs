@@ -9,7 +9,8 @@ use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
 use crate::domain::person::Person;
-use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::pipeline::Stage;
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -18,7 +19,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage,
     StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
@@ -65,6 +66,7 @@ impl Answers {
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
             approvals: approvals(release, now),
+            overrides: overrides(release),
             artifacts: release
                 .artifacts
                 .iter()
@@ -182,13 +184,14 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .iter()
         .map(|stage| {
             let run = release.run(&stage.name);
-            let word = run.map_or("not reached", |r| r.state.word());
+            let word = run.map_or("not reached", |r| r.word(stage));
             let started = run.filter(|r| r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
                 state: word.to_owned(),
                 light: Light::of(word),
+                succeeded_with_issues: run.is_some_and(|r| r.has_issues(stage)),
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
@@ -214,7 +217,7 @@ fn whys(state: &State, release: &Release, now: Timestamp) -> Vec<StageWhy> {
         .collect()
 }
 
-fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::Stage> {
+fn waiting(release: &Release) -> impl Iterator<Item = &Stage> {
     let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
     release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
         None => building,
@@ -279,6 +282,23 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
         }));
     }
     lines
+}
+
+fn overrides(release: &Release) -> Vec<OverrideLine> {
+    let of_stage = |stage: &Stage| {
+        let runs = release.stages.get(&stage.name).map(Vec::as_slice).unwrap_or_default();
+        let line = |run: &StageRun, said: &Override| OverrideLine {
+            stage: stage.name.to_string(),
+            attempt: run.attempt,
+            check: said.check.word().to_owned(),
+            who: said.by.login.to_string(),
+            reason: said.reason.clone(),
+            at: said.at,
+            counts: run.overridden(&said.check, stage).is_some(),
+        };
+        runs.iter().flat_map(|run| run.overrides.iter().map(move |said| line(run, said))).collect::<Vec<_>>()
+    };
+    release.rules.stages.iter().flat_map(of_stage).collect()
 }
 
 fn changes(release: &Release) -> Vec<ChangeLine> {
