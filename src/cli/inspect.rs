@@ -152,7 +152,8 @@ const COLUMNS: [&str; 11] = [
 
 /// The columns of an override's row.
 const OVERRIDES: [&str; 12] = [
-    "pipeline", "version", "commit", "digest", "stage", "attempt", "check", "by", "reason", "of", "at", "outcome",
+    "pipeline", "version", "commit", "digest", "stage", "attempt", "check", "by", "reason", "of", "at",
+    "outcome",
 ];
 
 /// What is known of every pipeline as rows, as CSV or as JSON.

@@ -338,6 +338,23 @@ impl fmt::Display for Refusal {
     }
 }
 
+fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
+    write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
+}
+
+fn may_not_override(f: &mut fmt::Formatter<'_>, stage: &StageName, who: &str) -> fmt::Result {
+    write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
+}
+
+fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>) -> fmt::Result {
+    let place = stage.map_or("everything", StageName::as_str);
+    write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
+}
+
+fn past(f: &mut fmt::Formatter<'_>, day: &str) -> fmt::Result {
+    write!(f, "❓ **{day} has begun already.** A freeze lasts until a day begins, in the stage's time zone.")
+}
+
 impl Refusal {
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -364,12 +381,8 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => {
-                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
-            }
-            Self::MayNotOverride { stage, who } => {
-                write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
-            }
+            Self::NoCheck { stage, check } => no_check(f, stage, check),
+            Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
                 "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
@@ -388,13 +401,8 @@ impl Refusal {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
                 write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
             }
-            Self::NotFrozen { stage } => {
-                let place = stage.as_ref().map_or("everything", StageName::as_str);
-                write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
-            }
-            Self::Past { day } => {
-                write!(f, "❓ **{day} has begun already.** A freeze lasts until a day begins, in the stage's time zone.")
-            }
+            Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
+            Self::Past { day } => past(f, day),
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
             }

@@ -19,8 +19,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, OverrideLine, ReleaseHead,
+    ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;

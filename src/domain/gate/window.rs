@@ -184,12 +184,14 @@ pub fn passed_over(state: &State, release: &Release, stage: &Stage, now: Timesta
     (!closed.is_empty()).then(|| format!("a rollback does not wait: {}", closed.join("; ")))
 }
 
-/// When a wait for the window ends by the clock, if it does: counted from when nothing else was missing.
+/// When a wait for the window ends by the clock, if it does: counted from when nothing else was missing, or
+/// from when it was given back.
 pub fn window_wait_ends(state: &State, wait: Wait<'_>, now: Timestamp) -> Option<Timestamp> {
     let (_, stage, run) = wait;
     let timeout = stage.windows.iter().filter_map(|w| w.timeout).min()?;
     let approved = run.approvals.iter().map(|a| a.at).max();
-    let since = waits_since(state, wait, now);
+    // A window that opened while it was queued was no use, and the wait began anew.
+    let since = waits_since(state, wait, now).max(run.moved_at);
     Some(approved.map_or(since, |at| at.max(since)).plus(timeout))
 }
 

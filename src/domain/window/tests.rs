@@ -25,8 +25,11 @@ fn windows(tz: &str, allow: &[(&str, &str, &str)], deny: &[(&str, &str)]) -> Win
     }
 }
 
-/// One block of `fixtures/windows.txt`: its name, and the changes it must show.
-fn vectors() -> Vec<(String, Vec<(bool, Timestamp, String)>)> {
+/// Opens or closes, when, and how that reads on the wall.
+type Change = (bool, Timestamp, String);
+
+/// Each block of `fixtures/windows.txt`: its name, and the changes it must show.
+fn vectors() -> Vec<(String, Vec<Change>)> {
     let mut out: Vec<(String, Vec<_>)> = Vec::new();
     for line in include_str!("../../../fixtures/windows.txt").lines().filter(|l| !l.starts_with('#')) {
         let Some(change) = line.strip_prefix("    ") else {

@@ -6,8 +6,8 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, OverrideLine,
+    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -231,7 +231,13 @@ fn page_stages() -> Vec<StageBox> {
         log: log.map(str::to_owned),
     };
     vec![
-        stage("dev", "live with issues", "Deployed and tested in 1m12s.", 3, Some("github:4211/api/142/dev/1")),
+        stage(
+            "dev",
+            "live with issues",
+            "Deployed and tested in 1m12s.",
+            3,
+            Some("github:4211/api/142/dev/1"),
+        ),
         stage(
             "staging",
             "live",
