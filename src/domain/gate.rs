@@ -10,7 +10,11 @@ use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 mod approval;
+mod window;
+
 pub use approval::approvals_end;
+pub(in crate::domain) use window::zone_of;
+pub use window::{passed_over, window_changes, window_wait_ends};
 
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,10 @@ pub enum Blocker {
     Trigger,
     /// Approvals are missing.
     Approval,
+    /// Nothing starts on these days, or in an emergency.
+    Freeze,
+    /// It is not one of the stage's hours.
+    Window,
     /// Somebody holds the stage.
     Hold,
     /// An automatic retry waits its time.
@@ -51,6 +59,8 @@ impl Blocker {
             Self::Order => "order",
             Self::Trigger => "trigger",
             Self::Approval => "approval",
+            Self::Freeze => "freeze",
+            Self::Window => "window",
             Self::Hold => "hold",
             Self::Retry => "retry",
             Self::Signoff => "signoff",
@@ -144,6 +154,8 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.trigger());
     }
     lines.extend(look.approval());
+    lines.extend(look.freezes());
+    lines.extend(look.window());
     if !rollback {
         lines.extend(look.hold());
     }
@@ -394,9 +406,13 @@ impl Look<'_> {
     }
 }
 
-/// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
-/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come. After the deploy, since that is done.
-pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
+/// A release that waits in a stage, with the attempt that does.
+pub type Wait<'a> = (&'a Release, &'a Stage, &'a StageRun);
+
+/// When the wait for people began: when nothing but people kept the stage any more. Stages before it were done and
+/// soaked, older releases had gone first, a hold, a freeze or a veto was lifted, a retry's time had come. After the
+/// deploy, when that was done.
+pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestamp) -> Timestamp {
     if run.state == StageState::AwaitingSignoff {
         return run.moved_at;
     }
@@ -413,6 +429,7 @@ pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageR
         .values()
         .filter(|older| stage.queue == QueuePolicy::All && release.is_newer_than(older))
         .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
+    let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|(_, _, until)| until);
-    needs.chain(older).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
+    needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

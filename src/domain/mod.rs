@@ -24,3 +24,4 @@ pub mod state;
 pub mod time;
 pub mod version;
 pub mod view;
+pub mod window;

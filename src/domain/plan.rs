@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
-use crate::domain::gate::verdict;
+use crate::domain::gate::{verdict, window_changes, window_wait_ends};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
@@ -341,7 +341,7 @@ fn plan_answers(state: &State, owed: &mut Vec<Owed>) {
     }
 }
 
-/// The next time a soak, an approval, a wait or a retry ends.
+/// The next time a soak, an approval, a wait, a retry or a freeze ends, or a window opens or closes.
 fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp| {
@@ -349,11 +349,14 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             next = Some(at);
         }
     };
+    state.freezes.values().filter_map(|freeze| freeze.until).for_each(&mut consider);
     for release in state.open() {
         for stage in &release.rules.stages {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.asks()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
-            approval::times(state, release, (stage, run)).into_iter().for_each(&mut consider);
+            window_changes(state, stage, now).into_iter().for_each(&mut consider);
+            window_wait_ends(state, (release, stage, run), now).into_iter().for_each(&mut consider);
+            approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
         }
     }
     next

@@ -52,7 +52,7 @@ impl Draft {
                 self.add(withdrawal((no, &stage, run.attempt), old, Withdrawal::Expired))?;
             }
             let complete = tally(&asked, &release, run, now).complete();
-            let ends = approvals_end(&self.state, &release, rule, run);
+            let ends = approvals_end(&self.state, (&release, rule, run), now);
             if !complete && ends.is_some_and(|ends| ends <= now) {
                 let reason = Detail::Reason(format!("nobody signed it off within {}", asked.timeout));
                 let to = (Transition::Timeout, StageState::RejectedAfterDeploy);

@@ -1,10 +1,8 @@
 //! What people are asked for: approvals before the deploy, sign-offs after it (SEMANTICS §3).
 
 use crate::domain::approval::{Tally, asked, rule_for, signoff_for, tally};
-use crate::domain::event::Overridable;
-use crate::domain::gate::{Blocker, Line, Look, Mark, line, waits_since};
-use crate::domain::pipeline::Stage;
-use crate::domain::release::{Release, StageRun};
+use crate::domain::event::{Overridable, Side};
+use crate::domain::gate::{Blocker, Line, Look, Mark, Wait, line, waits_since, window};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 
@@ -37,7 +35,7 @@ impl Look<'_> {
 
     fn asks(&self, blocker: Blocker, text: String) -> Line {
         let (stage, version) = (&self.stage.name, &self.release.created.version);
-        let ends = approvals_end(self.state, self.release, self.stage, self.run);
+        let ends = approvals_end(self.state, (self.release, self.stage, self.run), self.now);
         let before = ends.map_or_else(String::new, |ends| format!(" before {}", ends.minute()));
         let next = format!("one of these comments `/approve {stage} {version}`{before}");
         Line { next: Some(next), ..line(blocker, Mark::Stop, text) }
@@ -60,9 +58,13 @@ fn counted(tally: &Tally, what: &str) -> String {
     text
 }
 
-/// When the wait for people ends by the clock; never when nobody is asked, or when that end was overridden.
-pub fn approvals_end(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Option<Timestamp> {
+/// When the wait for people ends by the clock; never when nobody is asked, that end was overridden, or nobody knows
+/// when a freeze will end.
+pub fn approvals_end(state: &State, wait: Wait<'_>, now: Timestamp) -> Option<Timestamp> {
+    let (_, stage, run) = wait;
     let rule = asked(stage, run)?;
     let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
-    (!endless).then(|| waits_since(state, release, stage, run).plus(rule.timeout))
+    // A freeze keeps releases from starting, and nobody from looking at one that is there.
+    let frozen = run.side() == Side::Before && window::frozen_without_end(state, wait, now);
+    (!endless && !frozen).then(|| waits_since(state, wait, now).plus(rule.timeout))
 }

@@ -3,7 +3,7 @@
 use crate::domain::approval::{asked as rule_of, tally};
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::Side;
-use crate::domain::gate::{Blocker, approvals_end, verdict, waits_since};
+use crate::domain::gate::{Blocker, Wait, approvals_end, verdict, waits_since};
 use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::plan::{Owed, host, note_effect};
 use crate::domain::release::{Release, StageRun, StageState};
@@ -43,12 +43,12 @@ pub(super) fn asked(
     };
     let Some(rule) = rule_of(stage, run).filter(|_| wanted) else { return Vec::new() };
     let key = key(state, release, (stage, run));
-    let ends = approvals_end(state, release, stage, run);
+    let ends = approvals_end(state, (release, stage, run), now);
     let offers =
         Offering { release: release.no(), stage: stage.name.clone(), attempt: run.attempt, side: run.side() };
     let body = request::needed(release, stage, run, ends);
     let mut owed = vec![note_effect(state, (format!("offer:{key}"), place, body), Some(offers))];
-    let since = waits_since(state, release, stage, run);
+    let since = waits_since(state, (release, stage, run), now);
     let due = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now);
     if let Some(((word, _), ends)) = due.zip(ends) {
         let body = request::reminder(release, (stage, run), &rule, ends);
@@ -83,12 +83,13 @@ pub(super) fn confirmation(
 }
 
 /// The times at which something about the wait for people changes by itself.
-pub(super) fn times(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> Vec<Timestamp> {
+pub(super) fn times(state: &State, (release, stage, run): Wait<'_>, now: Timestamp) -> Vec<Timestamp> {
     let Some(rule) = rule_of(stage, run) else { return Vec::new() };
     let mut times: Vec<Timestamp> = run.given(run.side()).iter().map(|a| a.at.plus(rule.valid_for)).collect();
-    if let Some(ends) = approvals_end(state, release, stage, run) {
+    let wait = (release, stage, run);
+    if let Some(ends) = approvals_end(state, wait, now) {
         times.push(ends);
-        times.extend(reminders(&rule, waits_since(state, release, stage, run)).into_iter().map(|(_, at)| at));
+        times.extend(reminders(&rule, waits_since(state, wait, now)).into_iter().map(|(_, at)| at));
     }
     times
 }
@@ -111,9 +112,13 @@ fn reminders(rule: &ApprovalRule, since: Timestamp) -> Vec<(&'static str, Timest
     times
 }
 
-/// People are asked once the stage waits for them and for nothing else that time will change first.
+/// What does not keep people from approving in advance (SEMANTICS §2).
+const ADVANCE: &[Blocker] =
+    &[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry, Blocker::Window, Blocker::Freeze];
+
+/// People are asked once the stage waits for them and for nothing else that must come first.
 fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
     let verdict = verdict(state, release, stage, now);
     let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
-    missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
+    missing && verdict.blocked_only_by(ADVANCE)
 }
