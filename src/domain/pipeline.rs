@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName};
 use crate::domain::time::Span;
@@ -168,6 +169,12 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// What is asked after the deploy.
+    #[serde(default)]
+    pub verify: Verify,
+    /// What is sampled before and after.
+    #[serde(default)]
+    pub gates: Gates,
 }
 
 /// Whether a stage belongs to every release.
