@@ -199,6 +199,11 @@ impl Verify {
 }
 
 impl Gates {
+    /// Whether nothing is sampled.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The checks of a side.
     pub fn on(&self, side: Side) -> &[Check] {
         match side {

@@ -7,10 +7,12 @@
 mod approval;
 mod build;
 mod buildspec;
+mod check;
 pub mod code;
 mod keys;
 pub mod node;
 mod order;
+mod overriding;
 pub mod probe;
 pub mod problem;
 pub mod schema;
