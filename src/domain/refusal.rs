@@ -115,6 +115,13 @@ pub enum Refusal {
         /// The check.
         check: String,
     },
+    /// The manifest says that nobody passes over the check.
+    FixedCheck {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: String,
+    },
     /// Others may override here.
     MayNotOverride {
         /// The stage.
@@ -162,6 +169,8 @@ pub enum Refusal {
         /// The release that has it.
         release: String,
     },
+    /// The answer says what was known already: it is asked again in time, and nothing is stored.
+    NothingNew,
     /// The work was decided away, or an older lease reports late (ARCHITECTURE invariant 7).
     Stale,
     /// The log and the rules disagree: a mistake of ours.
@@ -194,6 +203,7 @@ impl Refusal {
             Self::OlderThanLive { .. } => "older_than_live",
             Self::NotInTheWay { .. } => "not_in_the_way",
             Self::NoCheck { .. } => "no_check",
+            Self::FixedCheck { .. } => "fixed_check",
             Self::MayNotOverride { .. } => "may_not_override",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
@@ -202,6 +212,7 @@ impl Refusal {
             Self::NoApproval { .. } => "no_approval",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
+            Self::NothingNew => "nothing_new",
             Self::Stale => "stale",
             Self::Illegal(_) => "illegal",
             Self::Missing(_) => "missing",
@@ -225,6 +236,7 @@ impl Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -232,6 +244,7 @@ impl Refusal {
             | Self::NotHeld { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -306,6 +319,7 @@ impl fmt::Display for Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -314,6 +328,7 @@ impl fmt::Display for Refusal {
             | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -351,6 +366,9 @@ impl Refusal {
             Self::NoCheck { stage, check } => {
                 write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
             }
+            Self::FixedCheck { stage, check } => {
+                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
+            }
             Self::MayNotOverride { stage, who } => {
                 write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
             }
@@ -381,6 +399,7 @@ impl Refusal {
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
+            Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
             Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),

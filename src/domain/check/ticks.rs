@@ -183,6 +183,13 @@ impl<'a> Course<'a> {
         first.filter(|_| ticks.reds > self.forgiven())
     }
 
+    /// Whether the last sample is older than the time between two.
+    pub fn is_stale(&self, side: Side, now: Timestamp) -> bool {
+        let pace = self.stage.gates.pace(side);
+        let green = self.gate_standing(side, now) == GateStanding::Green;
+        green && self.ticks(side).and_then(|ticks| ticks.at).is_some_and(|at| at.plus(pace) <= now)
+    }
+
     /// Until when the gates are asked while the release is live.
     pub fn watch_ends(&self) -> Option<Timestamp> {
         self.ticks(Side::Watch).map(|ticks| ticks.opened_at.plus(self.stage.gates.watch))

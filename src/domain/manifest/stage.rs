@@ -2,6 +2,7 @@
 
 use crate::domain::manifest::approval;
 use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::check;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -29,7 +30,12 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 }
 
 /// Reads a stage; `None` when it has no usable name, which has been reported.
-pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) -> Option<Draft> {
+pub(super) fn read(
+    node: &Node,
+    deploy: &[Step],
+    checks: &check::Declared,
+    findings: &mut Findings<'_>,
+) -> Option<Draft> {
     let (name, at) = name_of(node)?;
     let name: StageName = name.parse().ok()?;
     let view = View::of(node);
@@ -57,6 +63,8 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        verify: check::verify(view, checks, findings),
+        gates: check::gates(view, checks, findings),
         overriding: overriding::of_stage(view, findings),
         name,
     };

@@ -6,7 +6,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
     StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
@@ -290,6 +290,15 @@ pub(crate) fn page() -> ReleasePage {
             NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
             NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
         ],
+        checks: vec![CheckRow {
+            stage: "test".to_owned(),
+            check: "sdl".to_owned(),
+            state: "passed".to_owned(),
+            light: Light::Good,
+            text: "Passed: no findings".to_owned(),
+            at: Some(hours(1)),
+            log: Some("github:1/web/1/test.sdl/1".to_owned()),
+        }],
         approvals: vec![
             ApprovalLine {
                 stage: "prod".to_owned(),
