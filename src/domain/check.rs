@@ -236,7 +236,13 @@ impl Gates {
 
     /// Time before the first sample.
     pub fn first(&self, side: Side) -> Span {
-        self.on(side).iter().map(|c| c.delay).max().unwrap_or(Span::ZERO).max(self.delay)
+        match side {
+            Side::Pre | Side::Post => {
+                self.on(side).iter().map(|c| c.delay).max().unwrap_or(Span::ZERO).max(self.delay)
+            }
+            // It was sampled just before.
+            Side::Watch => self.pace(side),
+        }
     }
 }
 

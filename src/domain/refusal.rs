@@ -311,6 +311,12 @@ impl fmt::Display for Refusal {
                 release.1,
                 inline_code(&format!("/{verb} {stage} {}", release.0))
             ),
+            Self::NoCheck { stage, check } => {
+                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
+            }
+            Self::FixedCheck { stage, check } => {
+                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
+            }
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
@@ -318,8 +324,6 @@ impl fmt::Display for Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
-            | Self::NoCheck { .. }
-            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -363,12 +367,6 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => {
-                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
-            }
-            Self::FixedCheck { stage, check } => {
-                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
-            }
             Self::MayNotOverride { stage, who } => {
                 write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
             }
@@ -410,6 +408,8 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -242,8 +242,13 @@ fn answer_of(report: &Report) -> Answered {
     };
     let took = Span::seconds(report.took.as_millis().div_ceil(1_000));
     let detail = match report.ended {
-        Exit::Exited(0) => format!("passed in {took}"),
-        ended => ended.to_string(),
+        Exit::Exited(0) => format!("took {took}"),
+        Exit::Exited(_)
+        | Exit::Killed { .. }
+        | Exit::TimedOut { .. }
+        | Exit::OutputLimit { .. }
+        | Exit::Cancelled
+        | Exit::Lost => report.ended.to_string(),
     };
     Some((Reading::new(answer, detail), report.tail.clone()))
 }

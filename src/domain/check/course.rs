@@ -1,7 +1,7 @@
 //! The course of a run's legs: which may be asked now, and what they come to together.
 
 use crate::domain::check::leg::{Leg, LegState};
-use crate::domain::check::{Check, Component, Each, LegId};
+use crate::domain::check::{Check, Component, Each, LegId, Side};
 use crate::domain::event::Overridable;
 use crate::domain::name::RepoId;
 use crate::domain::pipeline::Stage;
@@ -191,18 +191,14 @@ impl<'a> Course<'a> {
     }
 
     fn due_leg(&self, leg: LegId, check: &'a Check, worked_at: Timestamp) -> Due<'a> {
-        match self.leg(&leg) {
-            Some(so_far) => {
-                Due { check, samples: so_far.samples, not_before: so_far.next(check), leg }
-            }
-            None => {
-                // The delay of one behind the barrier counts from when the barrier opened.
-                let opened = self.run.legs.values().map(|l| l.at).fold(worked_at, Timestamp::max);
-                let behind = self.stage.verify.then.iter().any(|c| c.name == check.name);
-                let from = if behind { opened } else { worked_at };
-                Due { check, samples: 0, not_before: from.plus(check.delay), leg }
-            }
+        if let Some(so_far) = self.leg(&leg) {
+            return Due { check, samples: so_far.samples, not_before: so_far.next(check), leg };
         }
+        // The delay of one behind the barrier counts from when the barrier opened.
+        let opened = self.run.legs.values().map(|l| l.at).fold(worked_at, Timestamp::max);
+        let behind = self.stage.verify.then.iter().any(|c| c.name == check.name);
+        let from = if behind { opened } else { worked_at };
+        Due { check, samples: 0, not_before: from.plus(check.delay), leg }
     }
 
     /// What is shown of a leg.
@@ -230,14 +226,17 @@ impl<'a> Course<'a> {
 
     /// What was not good and did not block, in words: such a success has issues (SEMANTICS §2).
     pub fn issues(&self) -> Vec<String> {
-        let legs = self.legs();
-        legs.iter()
-            .filter_map(|(leg, check)| match self.shown(leg, check) {
-                Shown::Passed | Shown::Waiting | Shown::Running => None,
+        let legs = self.legs().into_iter().filter_map(|(leg, check)| {
+            let shown = self.shown(&leg, check);
+            match shown {
                 // Overrides are told of with who gave them.
-                Shown::Overridden => None,
-                other => Some(format!("{leg} {}", other.word())),
-            })
-            .collect()
+                Shown::Passed | Shown::Waiting | Shown::Running | Shown::Overridden => None,
+                Shown::Failed | Shown::Inconclusive | Shown::Error | Shown::Skipped => {
+                    Some(format!("{leg} {}", shown.word()))
+                }
+            }
+        });
+        let late = [Side::Pre, Side::Post].into_iter().filter(|side| self.went_on(*side));
+        legs.chain(late.map(|side| format!("gates {} not green in time", side.word()))).collect()
     }
 }

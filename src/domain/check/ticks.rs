@@ -96,8 +96,16 @@ impl<'a> Course<'a> {
         let bad = self.reds(side).iter().any(|(_, reading)| reading.answer == Answer::Fail);
         match self.stage.gates.when_over(side) {
             OnTimeout::Reject if !bad && self.ticks(side).is_some_and(|t| t.at.is_some()) => OnTimeout::Pause,
-            other => other,
+            OnTimeout::Reject => OnTimeout::Reject,
+            OnTimeout::Pause => OnTimeout::Pause,
+            OnTimeout::Continue => OnTimeout::Continue,
         }
+    }
+
+    /// Whether the stage went on although the side was never green.
+    pub fn went_on(&self, side: Side) -> bool {
+        let green = self.ticks(side).map(|ticks| ticks.streak >= self.stage.gates.streak(side));
+        green == Some(false) && !self.blocking(side).is_empty()
     }
 
     /// The gates of a side that were not good in the last sample and block.

@@ -24,7 +24,9 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let fits = |run: &StageRun| {
-            run.state == StageState::Pending || (run.worked_at.is_some() && run.state != StageState::Succeeded)
+            let again = run.kind == RunKind::Verify && !run.state.is_terminal();
+            let asked = run.worked_at.is_some() && run.state != StageState::Succeeded;
+            run.state == StageState::Pending || again || asked
         };
         let release = self.for_action(spoken, stage, fits)?;
         let rule = release.rule(stage).cloned().ok_or(Refusal::Stale)?;
@@ -55,20 +57,17 @@ impl Draft {
                 ticks.readings.iter().any(|(leg, r)| leg.check == *name && r.answer != Answer::Pass)
             })
         };
-        if run.state == StageState::Pending {
+        if run.state == StageState::Pending && run.kind != RunKind::Verify {
             return not_good(Side::Pre);
         }
-        let leg_not_good = course.legs().iter().filter(|(leg, _)| leg.check == *name).any(|(leg, check)| {
-            match course.shown(leg, check) {
-                Shown::Failed | Shown::Inconclusive | Shown::Error => true,
-                Shown::Running | Shown::Skipped => {
-                    let so_far = course.leg(leg).filter(|l| l.state == LegState::Running);
-                    so_far.is_some_and(|l| l.reading.answer != Answer::Pass)
-                }
-                Shown::Waiting | Shown::Passed | Shown::Overridden => false,
-            }
+        // A verification that was begun again for one red check may be passed over for another right away.
+        let runs = release.stages.get(&rule.name).map(Vec::as_slice).unwrap_or_default();
+        let before = runs.iter().rev().nth(1).filter(|_| run.kind == RunKind::Verify && !run.state.is_terminal());
+        let was_red = before.is_some_and(|before| is_red(&Course { run: before, ..course }, name));
+        let good = course.legs().iter().any(|(leg, check)| {
+            leg.check == *name && matches!(course.shown(leg, check), Shown::Passed | Shown::Overridden)
         });
-        leg_not_good || not_good(Side::Post)
+        is_red(&course, name) || not_good(Side::Pre) || not_good(Side::Post) || (was_red && !good)
     }
 
     /// A verification that is over begins again for the override, without a deploy. It goes on with the same bytes, so
@@ -105,4 +104,18 @@ impl Draft {
         self.reopen_below(release.no(), stage)?;
         self.release(release.no())
     }
+}
+
+/// Whether a leg of the check blocks and is not good, as far as it was asked.
+fn is_red(course: &Course<'_>, name: &CheckName) -> bool {
+    let legs = course.legs();
+    let mut mine = legs.iter().filter(|(leg, check)| leg.check == *name && check.blocking);
+    mine.any(|(leg, check)| match course.shown(leg, check) {
+        Shown::Failed | Shown::Inconclusive | Shown::Error => true,
+        Shown::Running | Shown::Skipped => {
+            let so_far = course.leg(leg).filter(|l| l.state == LegState::Running);
+            so_far.is_some_and(|l| l.reading.answer != Answer::Pass)
+        }
+        Shown::Waiting | Shown::Passed | Shown::Overridden => false,
+    })
 }

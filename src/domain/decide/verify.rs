@@ -426,7 +426,7 @@ impl Draft {
         let Some((gate, detail)) = found else { return Ok(()) };
         let version = self.state.version_of(no);
         let text = format!(
-            "{version} is faulty in {stage}: {gate} says {detail}. `/rollback {stage} -- reason` puts the release before back."
+            "{version} is faulty in {stage}: {gate} says {detail}. Comment /rollback {stage} -- reason to put the release before back."
         );
         self.add(Event::FoundFaulty {
             release: no,

@@ -204,8 +204,14 @@ impl Draft {
                 let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
                 self.finish_gates(asked, *side, readings)
             }
-            (Work::Build { .. } | Work::Check { .. }, _)
-            | (Work::Deploy { .. } | Work::Leg { .. } | Work::Gates { .. }, _) => Err(Refusal::Stale),
+            (
+                Work::Build { .. }
+                | Work::Check { .. }
+                | Work::Deploy { .. }
+                | Work::Leg { .. }
+                | Work::Gates { .. },
+                _,
+            ) => Err(Refusal::Stale),
         }
     }
 
@@ -350,7 +356,7 @@ impl Draft {
         let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
         let kind = match run.kind {
             RunKind::Deploy | RunKind::Redeploy if run.worked_at.is_some() => RunKind::Verify,
-            kind => kind,
+            RunKind::Deploy | RunKind::Redeploy | RunKind::Rollback | RunKind::Verify => run.kind,
         };
         self.open_again(no, stage, kind, (None, not_before))?;
         self.carry_on(no, stage, run)

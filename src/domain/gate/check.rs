@@ -55,7 +55,7 @@ impl Look<'_> {
     fn gate(&self, course: &Course<'_>, (leg, check): &(LegId, &Check), mark: Mark) -> Line {
         let reading = course.ticks(Side::Pre).and_then(|ticks| ticks.reading(leg));
         let Some(reading) = reading else {
-            let next = self.gate_act(check);
+            let next = Some(self.gate_act(check));
             let text = format!("gate {leg} has not answered yet");
             let mark = if check.blocking { mark } else { Mark::Pass };
             return Line { next, ..line(Blocker::Gate, mark, text) };
@@ -69,7 +69,7 @@ impl Look<'_> {
             Answer::Error => "could not be asked",
         };
         let text = format!("gate {leg} {how}: {}", reading.detail);
-        Line { next: self.gate_act(check), ..line(Blocker::Gate, mark, text) }
+        Line { next: Some(self.gate_act(check)), ..line(Blocker::Gate, mark, text) }
     }
 
     /// All are good, and not often enough yet.
@@ -87,12 +87,12 @@ impl Look<'_> {
         Some(line(Blocker::Gate, Mark::Pass, format!("{} overridden by {}", check.name, passed.by.login)))
     }
 
-    fn gate_act(&self, check: &Check) -> Option<String> {
-        Some(if check.overridable {
+    fn gate_act(&self, check: &Check) -> String {
+        if check.overridable {
             self.override_act(&Overridable::Check(check.name.clone()))
         } else {
             self.cancel_act()
-        })
+        }
     }
 
     fn cancel_act(&self) -> String {

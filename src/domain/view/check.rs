@@ -215,7 +215,7 @@ pub fn why(
         let sign = match shown {
             Shown::Passed | Shown::Overridden | Shown::Skipped => "✔",
             Shown::Waiting | Shown::Running => "⏳",
-            Shown::Failed | Shown::Inconclusive | Shown::Error if !check.blocking => "✔",
+            Shown::Failed | Shown::Inconclusive | Shown::Error if !check.blocking => "⚠",
             Shown::Failed | Shown::Inconclusive | Shown::Error => "✖",
         };
         let (_, text) = status(&course, &leg, check);
