@@ -307,11 +307,12 @@ fn read_pipeline(
     let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
+    let teams = approval::teams(view);
     let nodes = view.items("stages");
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
         written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, &deploy, &checks, findings));
+        drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let stages = order::link(drafts, &written, findings);
     let pipeline =

@@ -198,7 +198,8 @@ fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Ve
     }
     let mut statuses = vec![view::build_status(state, release)];
     statuses.extend(release.rules.stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
-    statuses.extend(release.rules.stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
+    statuses
+        .extend(release.rules.stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
     for status in statuses {
         let commit = release.created.commit.clone();
         let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
@@ -310,7 +311,8 @@ fn note_effect(
 fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
     let verdict = verdict(state, release, stage, now);
     let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
-    missing && verdict.blocked_only_by(&[
+    missing
+        && verdict.blocked_only_by(&[
             Blocker::Approval,
             Blocker::Hold,
             Blocker::Soak,

@@ -396,7 +396,8 @@ mod tests {
     fn d23_d27_a_status_is_read_and_waited_for() {
         let probe = StatusProbe { context: "ci/val-build".to_owned(), by: None };
         let read = |statuses: &[CommitStatus], patience| probe.read(statuses, patience, &commit()).answer;
-        let of = |state| [status("ci/val-build", state, None), status("ci/other", StatusState::Failure, None)];
+        let of =
+            |state| [status("ci/val-build", state, None), status("ci/other", StatusState::Failure, None)];
         for patience in [Patience::None, Patience::Waits] {
             assert_eq!(read(&of(StatusState::Success), patience), Answer::Pass);
             assert_eq!(read(&of(StatusState::Failure), patience), Answer::Fail);
@@ -434,7 +435,10 @@ mod tests {
         assert!(reading.detail.contains("another app's does not count"), "{}", reading.detail);
         let older = run(3, "build", 7, Some("success"));
         let newer = run(5, "build", 7, Some("failure"));
-        assert_eq!(read(&[foreign.clone(), older.clone(), newer.clone()], Patience::None).answer, Answer::Fail);
+        assert_eq!(
+            read(&[foreign.clone(), older.clone(), newer.clone()], Patience::None).answer,
+            Answer::Fail
+        );
         assert_eq!(read(&[newer, older, foreign], Patience::Waits).answer, Answer::Fail);
         let open = [run(5, "build", 7, None)];
         assert_eq!(read(&open, Patience::None).answer, Answer::Fail);

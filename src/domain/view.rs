@@ -130,7 +130,10 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
     }
     if let Some(fault) = &run.fault {
         let version = &release.created.version;
-        return (StatusState::Failure, format!("{version} is live and faulty: {} says {}", fault.gate, fault.detail));
+        return (
+            StatusState::Failure,
+            format!("{version} is live and faulty: {} says {}", fault.gate, fault.detail),
+        );
     }
     let took = match run.detail {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),

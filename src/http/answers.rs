@@ -18,8 +18,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, Light, Mark, NextLine, ReleaseHead,
+    ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -366,10 +366,13 @@ fn sentence(event: &Event) -> String {
         Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
         Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
         Event::GatesSampled { stage, readings, .. } => {
-            let said: Vec<String> = readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
+            let said: Vec<String> =
+                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
             format!("{stage}: gates answered: {}", said.join("; "))
         }
-        Event::FoundFaulty { stage, gate, detail, .. } => format!("{stage}: found faulty by {gate}: {detail}"),
+        Event::FoundFaulty { stage, gate, detail, .. } => {
+            format!("{stage}: found faulty by {gate}: {detail}")
+        }
         Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),
         Event::VetoLifted { stage, .. } => format!("{stage}: veto lifted"),

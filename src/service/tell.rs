@@ -38,9 +38,7 @@ impl Service {
             | Effect::Check { .. }
             | Effect::Deploy { .. }
             | Effect::Leg { .. }
-            | Effect::Gates { .. } => {
-                lease.complete(self, "not a thing to tell").await
-            }
+            | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,
         }
     }
 

@@ -176,7 +176,8 @@ impl Service {
         let (release, stage) = (asking.release, asking.stage);
         let attempt = release.run(&stage.name).map_or(1, |run| run.attempt);
         let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.check)).await?;
-        let mut kept = KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));
+        let mut kept =
+            KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));
         let ran = self.run_check(asking, (leg, check, text), &place, &mut kept).await;
         kept.close().await?;
         place.remove().await;

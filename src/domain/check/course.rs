@@ -90,9 +90,7 @@ impl Shown {
 pub fn legs_of<'a>(check: &'a Check, repo: &RepoId, release: &Release) -> Vec<(LegId, &'a Check)> {
     let component = match check.each {
         Each::Release => None,
-        Each::Component => {
-            Some(Component { repo: repo.clone(), commit: release.created.commit.clone() })
-        }
+        Each::Component => Some(Component { repo: repo.clone(), commit: release.created.commit.clone() }),
     };
     vec![(LegId { check: check.name.clone(), component }, check)]
 }

@@ -115,9 +115,7 @@ impl<'a> Course<'a> {
         ticks
             .readings
             .iter()
-            .filter(|(leg, reading)| {
-                reading.answer != Answer::Pass && blocking.iter().any(|(l, _)| l == leg)
-            })
+            .filter(|(leg, reading)| reading.answer != Answer::Pass && blocking.iter().any(|(l, _)| l == leg))
             .map(|(leg, reading)| (leg.clone(), reading))
             .collect()
     }
@@ -136,19 +134,15 @@ impl<'a> Course<'a> {
     pub fn sample_not_before(&self, side: Side) -> Option<Timestamp> {
         let ticks = self.ticks(side)?;
         let gates = &self.stage.gates;
-        Some(ticks.at.map_or_else(
-            || ticks.opened_at.plus(gates.first(side)),
-            |last| last.plus(gates.pace(side)),
-        ))
+        Some(
+            ticks
+                .at
+                .map_or_else(|| ticks.opened_at.plus(gates.first(side)), |last| last.plus(gates.pace(side))),
+        )
     }
 
     /// A sample as it would be kept; nothing when it changes nothing, and is not worth an event.
-    pub fn sampled(
-        &self,
-        side: Side,
-        readings: &[(LegId, Reading)],
-        now: Timestamp,
-    ) -> Option<Ticks> {
+    pub fn sampled(&self, side: Side, readings: &[(LegId, Reading)], now: Timestamp) -> Option<Ticks> {
         let before = self.ticks(side)?;
         let blocking = self.blocking(side);
         let answer =

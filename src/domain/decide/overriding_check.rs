@@ -62,7 +62,8 @@ impl Draft {
         }
         // A verification that was begun again for one red check may be passed over for another right away.
         let runs = release.stages.get(&rule.name).map(Vec::as_slice).unwrap_or_default();
-        let before = runs.iter().rev().nth(1).filter(|_| run.kind == RunKind::Verify && !run.state.is_terminal());
+        let before =
+            runs.iter().rev().nth(1).filter(|_| run.kind == RunKind::Verify && !run.state.is_terminal());
         let was_red = before.is_some_and(|before| is_red(&Course { run: before, ..course }, name));
         let good = course.legs().iter().any(|(leg, check)| {
             leg.check == *name && matches!(course.shown(leg, check), Shown::Passed | Shown::Overridden)
@@ -83,7 +84,8 @@ impl Draft {
             return Ok(Arc::clone(release));
         }
         let over_it = !matches!(last.state, StageState::Failed | StageState::Errored);
-        if over_it || !self.is_there(release, stage, &last) || self.state.outrun_by(release, stage).is_some() {
+        if over_it || !self.is_there(release, stage, &last) || self.state.outrun_by(release, stage).is_some()
+        {
             return Err(self.cannot_start(spoken.ask.verb(), release, stage));
         }
         let kind = if last.kind == RunKind::Rollback { RunKind::Rollback } else { RunKind::Verify };

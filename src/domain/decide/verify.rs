@@ -115,7 +115,8 @@ impl Draft {
             RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => self.after_promotion(stage)?,
         }
         let release = self.release(no)?;
-        let watched = release.rule(stage).is_some_and(|s| s.gates.watch > Span::ZERO && !s.gates.post.is_empty());
+        let watched =
+            release.rule(stage).is_some_and(|s| s.gates.watch > Span::ZERO && !s.gates.post.is_empty());
         if watched { self.open_gates(no, stage, &run, Side::Watch) } else { Ok(()) }
     }
 
@@ -298,12 +299,7 @@ impl Draft {
     }
 
     /// The gate that kept a side, and what it saw last.
-    fn first_red(
-        &self,
-        no: ReleaseNo,
-        stage: &StageName,
-        side: Side,
-    ) -> Result<(String, String), Refusal> {
+    fn first_red(&self, no: ReleaseNo, stage: &StageName, side: Side) -> Result<(String, String), Refusal> {
         self.on_course(no, stage, |course| {
             let reds = course.reds(side);
             let worst = reds.iter().find(|(_, r)| r.answer == Answer::Fail).or(reds.first());

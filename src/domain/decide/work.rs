@@ -193,7 +193,10 @@ impl Draft {
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
-                let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies() && run.worked_at.is_none();
+                let mine = run.attempt == *attempt
+                    && run.fence == Some(fence)
+                    && run.state.occupies()
+                    && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
             (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {

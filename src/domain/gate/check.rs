@@ -44,7 +44,10 @@ impl Look<'_> {
                 lines.extend(asked.map(|gate| self.gate(&course, gate, Mark::Stop)));
                 if lines.iter().all(|l| l.mark == Mark::Pass) {
                     let text = "gates were not green often enough in a row in time";
-                    lines.push(Line { next: Some(self.cancel_act()), ..line(Blocker::Gate, Mark::Stop, text) });
+                    lines.push(Line {
+                        next: Some(self.cancel_act()),
+                        ..line(Blocker::Gate, Mark::Stop, text)
+                    });
                 }
             }
         }

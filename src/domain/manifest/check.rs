@@ -25,7 +25,10 @@ pub(super) fn declared(pipeline: View<'_>, findings: &mut Findings<'_>) -> Decla
         let taken = WAITS.iter().any(|wait| wait.word() == entry.key)
             || NEVER.iter().any(|(word, _)| *word == entry.key && *word != CONTRACT);
         if taken {
-            let message = format!("a check cannot be called `{0}`: `/override` means something else by `{0}`", entry.key);
+            let message = format!(
+                "a check cannot be called `{0}`: `/override` means something else by `{0}`",
+                entry.key
+            );
             findings.add(Code::BadText, entry.key_at, message);
         }
         let check = entry.key.parse().ok().filter(|_| !taken).and_then(|name| check(name, &entry.value));

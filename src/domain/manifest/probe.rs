@@ -125,7 +125,8 @@ mod tests {
     use crate::domain::manifest::problem::render_text;
 
     fn probe(text: &str) -> Probe {
-        parse(text, "probe.yml").unwrap_or_else(|Problems(p)| panic!("{text}: {}", render_text(&p, &[].into())))
+        parse(text, "probe.yml")
+            .unwrap_or_else(|Problems(p)| panic!("{text}: {}", render_text(&p, &[].into())))
     }
 
     fn refusal(text: &str) -> String {
@@ -149,7 +150,10 @@ mod tests {
         let build = StatusProbe { context: "ci/val-build".to_owned(), by: None };
         assert_eq!(probe("wait_for: {status: ci/val-build}"), Probe::WaitFor(Awaited::Status(build.clone())));
         let by = Some("ci[bot]".parse().unwrap());
-        assert_eq!(probe("{status: ci/val-build, by: 'ci[bot]'}"), Probe::Status(StatusProbe { by, ..build }));
+        assert_eq!(
+            probe("{status: ci/val-build, by: 'ci[bot]'}"),
+            Probe::Status(StatusProbe { by, ..build })
+        );
         let run = ChecksProbe { name: "build".to_owned(), app: 15_368 };
         assert_eq!(probe("{checks: build, app: 15368}"), Probe::Checks(run.clone()));
         assert_eq!(probe("wait_for: {checks: build, app: 15368}"), Probe::WaitFor(Awaited::Checks(run)));

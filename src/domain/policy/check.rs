@@ -6,10 +6,11 @@ use crate::domain::check::{Check, CheckKind, Each, Gates, Reuse, Verify};
 pub(super) fn stricter_verify(ours: &Verify, theirs: &Verify) -> Verify {
     let parallel = union(&ours.parallel, &theirs.parallel, &ours.then);
     let then = union(&ours.then, &theirs.then, &parallel);
-    let tightened = parallel.into_iter().map(|check| match theirs.then.iter().find(|c| c.name == check.name) {
-        Some(theirs) => stricter(&check, theirs),
-        None => check,
-    });
+    let tightened =
+        parallel.into_iter().map(|check| match theirs.then.iter().find(|c| c.name == check.name) {
+            Some(theirs) => stricter(&check, theirs),
+            None => check,
+        });
     let parallel: Vec<Check> = tightened.collect();
     let then = then.into_iter().map(|check| match theirs.parallel.iter().find(|c| c.name == check.name) {
         Some(theirs) => stricter(&check, theirs),
@@ -54,9 +55,8 @@ fn union(ours: &[Check], theirs: &[Check], elsewhere: &[Check]) -> Vec<Check> {
         Some(theirs) => stricter(check, &theirs),
         None => check.clone(),
     });
-    let more = theirs.iter().filter(|check| {
-        named(ours, check).is_none() && named(elsewhere, check).is_none()
-    });
+    let more =
+        theirs.iter().filter(|check| named(ours, check).is_none() && named(elsewhere, check).is_none());
     tightened.chain(more.cloned()).collect()
 }
 

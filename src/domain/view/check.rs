@@ -230,7 +230,10 @@ pub fn why(
         acts.extend(further);
     }
     if acts.is_empty() && run.state == StageState::Paused {
-        acts.push(format!("somebody with write comments {}", inline_code(&format!("/cancel {}", stage.name))));
+        acts.push(format!(
+            "somebody with write comments {}",
+            inline_code(&format!("/cancel {}", stage.name))
+        ));
     }
     (lines, acts)
 }

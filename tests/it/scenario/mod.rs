@@ -75,6 +75,7 @@ scenarios! {
     d04_d07_d10_d11_d12_d14_d15_d16_d17_d18_d19_d20_d21_d25_d38_e03_legs "legs.txt"
     d04_d23_d27_e21_gates "gates.txt"
     e04_monitoring "monitoring.txt"
+    d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
 fn folder() -> PathBuf {

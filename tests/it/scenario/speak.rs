@@ -1,7 +1,7 @@
 //! The commands of a transcript.
 
-use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::check::course::Course;
+use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};

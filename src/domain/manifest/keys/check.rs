@@ -1,6 +1,6 @@
 //! The keys of `checks`, `verify` and `gates`.
 
-use super::{CHECK_NAME, COMMAND, PLAIN, SPAN, SOAK, any_span, positive_span};
+use super::{CHECK_NAME, COMMAND, PLAIN, SOAK, SPAN, any_span, positive_span};
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::time::Span;
@@ -56,8 +56,20 @@ pub(in crate::domain::manifest) static CHECK_OBJECT: Object = Object {
     what: "a check",
     keys: &[CHECK_KEYS],
     later: &[
-        "http", "method", "expect", "body_contains", "status", "by", "checks", "app", "issues", "max", "metric",
-        "server", "pass", "wait_for",
+        "http",
+        "method",
+        "expect",
+        "body_contains",
+        "status",
+        "by",
+        "checks",
+        "app",
+        "issues",
+        "max",
+        "metric",
+        "server",
+        "pass",
+        "wait_for",
     ],
     one_of: &["run"],
     ..PLAIN
