@@ -359,6 +359,9 @@ pub struct Created {
     pub epoch_s: i64,
     /// A newer release that already contains the commit, when the push came late.
     pub included_in: Option<ReleaseNo>,
+    /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// What started a release.
