@@ -66,7 +66,10 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Overridden { release, stage, check, by, reason, .. } => {
             format!("{} {stage}: {} overridden by {}: {reason}", name(release), check.word(), by.login)
         }
-        Event::LegAnswered(_)
+        Event::CheckAsked { .. }
+        | Event::CheckStarted { .. }
+        | Event::CheckFinished { .. }
+        | Event::LegAnswered(_)
         | Event::GatesOpened { .. }
         | Event::GatesClosed { .. }
         | Event::GatesSampled { .. }
@@ -84,16 +87,6 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
-        Event::CheckAsked { commit: at, attempt, refused, .. } => {
-            let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
-            format!("check {attempt} of {} asked for{refused}", commit(at))
-        }
-        Event::CheckStarted { commit: at, attempt, .. } => {
-            format!("check {attempt} of {}: started", commit(at))
-        }
-        Event::CheckFinished { commit: at, attempt, outcome } => {
-            format!("check {attempt} of {}: {}", commit(at), ended(outcome))
-        }
         Event::Heard(heard) => answer(heard),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
@@ -122,6 +115,16 @@ fn about_checks(state: &State, event: &Event) -> String {
         }
         Event::FoundFaulty { release, stage, gate, detail, .. } => {
             format!("{} {stage}: faulty, {gate} says {detail}", name(release))
+        }
+        Event::CheckAsked { commit: at, attempt, refused, .. } => {
+            let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
+            format!("check {attempt} of {} asked for{refused}", commit(at))
+        }
+        Event::CheckStarted { commit: at, attempt, .. } => {
+            format!("check {attempt} of {}: started", commit(at))
+        }
+        Event::CheckFinished { commit: at, attempt, outcome } => {
+            format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
         _ => String::new(),
     }
