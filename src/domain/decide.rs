@@ -22,6 +22,7 @@ use crate::domain::version::Version;
 
 mod act;
 mod advance;
+mod freeze;
 mod overriding;
 mod overriding_check;
 mod resolve;

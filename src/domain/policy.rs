@@ -39,6 +39,13 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
         verify: check::stricter_verify(&stage.verify, &other.verify),
         gates: check::stricter_gates(&stage.gates, &other.gates),
+        windows: [stage.windows.as_slice(), &other.windows]
+            .concat()
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        rollback_ignores_windows: stage.rollback_ignores_windows && other.rollback_ignores_windows,
         overriding: stricter_overriding(&stage.overriding, &other.overriding),
         ..stage.clone()
     }

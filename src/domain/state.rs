@@ -15,6 +15,9 @@ use crate::domain::version::Version;
 
 mod check;
 mod fold;
+mod freeze;
+
+pub use freeze::Freeze;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct State {
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
     pub holds: BTreeMap<Option<StageName>, Hold>,
+    /// Freezes; no stage means all of them.
+    pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
     /// What runs where.
@@ -136,6 +141,7 @@ impl State {
             head: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
+            freezes: BTreeMap::new(),
             vetoes: BTreeMap::new(),
             live: BTreeMap::new(),
             history: BTreeMap::new(),

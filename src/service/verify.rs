@@ -161,8 +161,11 @@ impl Service {
                     Some((Reading::new(Answer::Error, detail), Vec::new()))
                 }
             },
-            CheckKind::Probe(_) => {
-                Some((Reading::new(Answer::Error, "this server cannot ask that"), Vec::new()))
+            CheckKind::Probe(probe) => {
+                let about = leg.component.as_ref();
+                let repo = about.map_or(&asking.id.repo, |component| &component.repo);
+                let commit = about.map_or(&asking.release.created.commit, |component| &component.commit);
+                Some((self.probe(repo, commit, probe).await, Vec::new()))
             }
         }
     }

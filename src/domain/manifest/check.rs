@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
+use crate::domain::manifest::probe;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::view::{self, View};
@@ -31,16 +32,20 @@ pub(super) fn declared(pipeline: View<'_>, findings: &mut Findings<'_>) -> Decla
             );
             findings.add(Code::BadText, entry.key_at, message);
         }
-        let check = entry.key.parse().ok().filter(|_| !taken).and_then(|name| check(name, &entry.value));
+        let check =
+            entry.key.parse().ok().filter(|_| !taken).and_then(|name| check(name, &entry.value, findings));
         out.insert(entry.key.clone(), check);
     }
     out
 }
 
-fn check(name: CheckName, node: &Node) -> Option<Check> {
+fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Check> {
     let view = View::of(node);
+    // Also for a command, so that a key of a question beside it is told of.
+    let probe = probe::read(view, findings);
+    let command = view.get("run").and_then(view::text).map(str::to_owned);
     Some(Check {
-        kind: CheckKind::Run(view.get("run").and_then(view::text)?.to_owned()),
+        kind: command.map(CheckKind::Run).or(probe.map(CheckKind::Probe))?,
         blocking: view.flag("blocking").unwrap_or(true),
         overridable: view.flag("overridable").unwrap_or(true) && name.as_str() != CONTRACT,
         each: if view.get("each").is_some() { Each::Component } else { Each::Release },

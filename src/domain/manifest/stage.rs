@@ -7,6 +7,7 @@ use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::window;
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
 use crate::domain::time::Span;
@@ -66,6 +67,8 @@ pub(super) fn read(
         overriding: overriding::of_stage(view, &mut reading),
         verify: check::verify(view, checks, reading.findings),
         gates: check::gates(view, checks, reading.findings),
+        windows: window::of_stage(view, reading.findings),
+        rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
     Some(Draft { stage, at, needs })

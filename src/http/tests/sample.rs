@@ -7,7 +7,7 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
-    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    OverrideLine, ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -234,13 +234,20 @@ fn page_stages() -> Vec<StageBox> {
         attempt: if name == "staging" { 2 } else { 1 },
         state: state.to_owned(),
         light: Light::of(state),
+        succeeded_with_issues: state == "live with issues",
         line: line.to_owned(),
         updated_at: hours(ago),
         next_at: None,
         log: log.map(str::to_owned),
     };
     vec![
-        stage("dev", "live", "Deployed and tested in 1m12s.", 3, Some("github:4211/api/142/dev/1")),
+        stage(
+            "dev",
+            "live with issues",
+            "Deployed and tested in 1m12s.",
+            3,
+            Some("github:4211/api/142/dev/1"),
+        ),
         stage(
             "staging",
             "live",
@@ -314,6 +321,15 @@ pub(crate) fn page() -> ReleasePage {
             text: "Passed: no findings".to_owned(),
             at: Some(hours(1)),
             log: Some("github:1/web/1/test.sdl/1".to_owned()),
+        }],
+        overrides: vec![OverrideLine {
+            stage: "dev".to_owned(),
+            attempt: 1,
+            check: "soak".to_owned(),
+            who: "ana".to_owned(),
+            reason: "<b>vendor outage</b>, see INC-42".to_owned(),
+            at: hours(3),
+            counts: true,
         }],
         approvals: vec![
             ApprovalLine {

@@ -9,6 +9,7 @@ use liftlock::domain::pipeline::{
     OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
+use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
 
 /// Reads a pipeline.
 pub(crate) fn pipeline(text: &str) -> Pipeline {
@@ -79,6 +80,8 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         rollback_approvals: 1,
         verify: Verify::default(),
         gates: Gates::default(),
+        windows: Vec::new(),
+        rollback_ignores_windows: true,
         overriding: OverrideRule::default(),
     };
     let options = options.trim().strip_suffix(')').expect("a closing parenthesis");
@@ -138,6 +141,15 @@ fn set(stage: &mut Stage, option: &str) {
             let from = from.split(" or ").map(who).collect();
             stage.overriding = OverrideRule { from: BTreeSet::from([from]), min: min.parse().unwrap() };
         }
+        "window" => windows(stage, rest).allow.push(weekly(rest.split_once(' ').unwrap().1)),
+        "deny" => {
+            let words: Vec<&str> = rest.split(' ').collect();
+            let [from, to] = [words[0], words[1]].map(|day| day.parse().unwrap());
+            windows(stage, "UTC").deny.push(Deny::Days { name: words[2].to_owned(), from, to });
+        }
+        "finishes" => windows(stage, "UTC").must_finish = true,
+        "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
+        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
         "then" => stage.verify.then = rest.split(' ').map(check).collect(),
@@ -145,7 +157,7 @@ fn set(stage: &mut Stage, option: &str) {
         "post" => stage.gates.post = rest.split(' ').map(check).collect(),
         "delay" => stage.gates.delay = rest.parse().unwrap(),
         "every" => stage.gates.every = Some(rest.parse().unwrap()),
-        "patience" => stage.gates.timeout = Some(rest.parse().unwrap()),
+        "for" => stage.gates.timeout = Some(rest.parse().unwrap()),
         "consecutive" => stage.gates.consecutive = Some(rest.parse().unwrap()),
         "over" => stage.gates.on_timeout = Some(on_timeout(rest)),
         "beside" => stage.gates.order = Order::Parallel,
@@ -193,6 +205,29 @@ fn check(text: &str) -> Check {
         }
     }
     check
+}
+
+/// The windows of a stage; the first that is said names the zone.
+fn windows<'s>(stage: &'s mut Stage, tz: &str) -> &'s mut Windows {
+    if stage.windows.is_empty() {
+        let tz = tz.split(' ').next().unwrap().parse().unwrap();
+        let (allow, deny) = (Vec::new(), Vec::new());
+        stage.windows.push(Windows { tz, allow, deny, must_finish: false, timeout: None });
+    }
+    stage.windows.first_mut().unwrap()
+}
+
+/// `mon tue 09:00-17:00`, `weekdays 09:00-17:00`.
+fn weekly(text: &str) -> Weekly {
+    let (days, hours) = text.rsplit_once(' ').unwrap();
+    let days = if days == "weekdays" { "mon tue wed thu fri" } else { days };
+    let (from, to) = hours.split_once('-').unwrap();
+    Weekly {
+        name: None,
+        days: days.split(' ').map(|d| Weekday::of_word(d).unwrap()).collect(),
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+    }
 }
 
 fn rule(stage: &mut Stage) -> &mut ApprovalRule {

@@ -1,5 +1,6 @@
 //! The keys of `checks`, `verify` and `gates`.
 
+use super::probe::PROBE_KEYS;
 use super::{CHECK_NAME, COMMAND, PLAIN, SOAK, SPAN, any_span, positive_span};
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
@@ -54,24 +55,8 @@ keys! { pub(in crate::domain::manifest) CHECK_KEYS {
 /// One check.
 pub(in crate::domain::manifest) static CHECK_OBJECT: Object = Object {
     what: "a check",
-    keys: &[CHECK_KEYS],
-    later: &[
-        "http",
-        "method",
-        "expect",
-        "body_contains",
-        "status",
-        "by",
-        "checks",
-        "app",
-        "issues",
-        "max",
-        "metric",
-        "server",
-        "pass",
-        "wait_for",
-    ],
-    one_of: &["run"],
+    keys: &[CHECK_KEYS, PROBE_KEYS],
+    one_of: &["run", "http", "status", "checks", "issues", "metric", "wait_for"],
     ..PLAIN
 };
 
