@@ -13,6 +13,7 @@ use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod check;
 mod fold;
 mod freeze;
 

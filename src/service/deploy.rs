@@ -34,6 +34,17 @@ pub struct Target {
     pub admission: u32,
 }
 
+/// What the commands of a stage and its checks find.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The variables of every command.
+    pub(super) environment: BTreeMap<String, String>,
+    /// The source tree of the released commit.
+    pub(super) source: PathBuf,
+    /// Where commands that deploy start.
+    pub(super) deploy_in: PathBuf,
+}
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
@@ -45,7 +56,13 @@ impl Service {
             admission: target.admission,
         };
         let state = self.journal().load(&id).await?;
-        let fresh = self.fresh(&state, target).await?;
+        let mut fresh = self.fresh(&state, target).await?;
+        if let Some((release, run)) =
+            state.release(target.release).and_then(|r| Some((r, r.run(&target.stage)?)))
+            && let Some(rule) = release.rule(&target.stage).filter(|_| run.state == StageState::Queued)
+        {
+            fresh.gates = self.fresh_gates(&state, release, (rule, lease)).await;
+        }
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
@@ -164,6 +181,32 @@ impl Service {
         (place, lease, fence): (&Workplace, &Lease, i64),
         kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
+        let ground = match self.prepare(id, (release, stage), (place, fence), kept).await? {
+            Ok(ground) => ground,
+            Err(mismatch) => return Ok(Err(mismatch)),
+        };
+        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
+        let parts = [(&stage.deploy, &ground.deploy_in), (&stage.test_commands, &ground.source)];
+        let environment = &ground.environment;
+        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
+            let run = Run { steps, tree, environment, sandbox: Sandbox::Plain, wall: stage.timeout };
+            let end = self.run_steps(&run, kept, lease.stops()).await?;
+            if end != StepsEnd::Passed {
+                return Ok(Ok(end));
+            }
+        }
+        Ok(Ok(StepsEnd::Passed))
+    }
+
+    /// Hands out the checked artifacts and the source, and says what commands are told about them. The inner error
+    /// says that the stored bytes are not what was sealed.
+    pub(super) async fn prepare(
+        &self,
+        id: &PipelineId,
+        (release, stage): (&Release, &Stage),
+        (place, fence): (&Workplace, i64),
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<Ground, String>> {
         let mut environment = self.base_environment(&place.path("home"));
         let mut first = None;
         for artifact in &release.artifacts {
@@ -187,17 +230,7 @@ impl Service {
         environment.extend(stage.environment_variables.clone());
         environment.extend(self.secrets(&stage.secrets)?);
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
-        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
-        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run =
-                Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
-            let end = self.run_steps(&run, kept, lease.stops()).await?;
-            if end != StepsEnd::Passed {
-                return Ok(Ok(end));
-            }
-        }
-        Ok(Ok(StepsEnd::Passed))
+        Ok(Ok(Ground { environment, source, deploy_in }))
     }
 
     async fn hand_out(

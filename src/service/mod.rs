@@ -28,6 +28,7 @@ pub mod reconcile;
 pub mod repository;
 pub mod steps;
 pub mod tell;
+pub mod verify;
 pub mod worker;
 
 use journal::Journal;
