@@ -16,6 +16,7 @@ pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod variable;
 mod view;
 
 #[cfg(test)]
@@ -309,9 +310,19 @@ fn read_pipeline(
         written.extend(stage::name_of(node).map(|(name, _)| name));
         drafts.extend(stage::read(node, &deploy, findings));
     }
+    let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);
-    let pipeline =
-        Pipeline { name, contexts, about, triggers, build: made.build, artifacts: made.artifacts, stages };
+    let pipeline = Pipeline {
+        name,
+        contexts,
+        about,
+        triggers,
+        build: made.build,
+        artifacts: made.artifacts,
+        variables,
+        stages,
+    };
+    variable::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

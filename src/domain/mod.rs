@@ -19,5 +19,6 @@ pub mod refusal;
 pub mod release;
 pub mod state;
 pub mod time;
+pub mod variable;
 pub mod version;
 pub mod view;

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName};
+use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName, VariableName};
 use crate::domain::time::Span;
+use crate::domain::variable::Variable;
 
 /// One pipeline of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Pipeline {
     pub build: Build,
     /// What is packed and sealed after the build, at least one.
     pub artifacts: Vec<Artifact>,
+    /// Variables of every stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
 }
@@ -160,6 +164,9 @@ pub struct Stage {
     pub test_commands: Vec<Step>,
     /// Variables for every command of the stage.
     pub environment_variables: BTreeMap<String, String>,
+    /// Variables of this stage alone; macros name them, and every command has them in its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.

@@ -131,6 +131,9 @@ macro_rules! keys {
     };
 }
 
+// Files of one area each; they stand below the macro they are written with.
+mod variable;
+
 use Duty::{NoEffect, Optional, Required};
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -185,11 +188,11 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
 static PIPELINE_LATER: &[&str] = &[
-    "variables",
     "groups",
     "release",
     "channels",
@@ -339,6 +342,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
@@ -364,7 +368,6 @@ static STAGE_OBJECT: Object = Object {
         "image",
         "oauth_token",
         "permissions",
-        "variables",
         "groups",
         "targets",
         "strategy",

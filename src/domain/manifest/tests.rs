@@ -168,6 +168,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::DuplicateName
         | Code::UnknownStage
         | Code::Cycle
+        | Code::Variable
         | Code::NoStages
         | Code::Impossible
         | Code::SelfApproval

@@ -70,6 +70,7 @@ scenarios! {
     t44_changed_bytes_never_start "tampered.txt"
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
+    a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
 }
 

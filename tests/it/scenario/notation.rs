@@ -8,6 +8,7 @@ use liftlock::domain::pipeline::{
     Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
+use liftlock::domain::variable::{Scope, Variable};
 
 /// Reads a pipeline.
 pub(crate) fn pipeline(text: &str) -> Pipeline {
@@ -32,8 +33,32 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        variables: BTreeMap::new(),
         stages: out,
     }
+}
+
+/// `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
+    let stage = |pipeline: &mut Pipeline, name: &str| {
+        pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
+    };
+    if word == "step" {
+        let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
+        let at = stage(pipeline, of.strip_prefix("of ").unwrap());
+        pipeline.stages[at].deploy = vec![step(run)];
+        return;
+    }
+    let (name, value) = text.split_once(" = ").expect("variable <name> = <text>");
+    let variable = Variable { value: value.to_owned(), scope: Scope::Release };
+    let variables = match name.split_once(" in ") {
+        Some((_, of)) => {
+            let at = stage(pipeline, of);
+            &mut pipeline.stages[at].variables
+        }
+        None => &mut pipeline.variables,
+    };
+    variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -72,6 +97,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
+        variables: BTreeMap::new(),
         secrets: BTreeSet::new(),
         retries: 0,
         timeout: Span::hours(1),

@@ -49,6 +49,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
+        "variable" | "step" => {
+            notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
+            Vec::new()
+        }
         "head" => {
             let (at, text) = rest.split_once(' ').unwrap();
             let pipeline = Box::new(notation::pipeline(text));
