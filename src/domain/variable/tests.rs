@@ -67,14 +67,11 @@ fn a17_the_same_key_twice_in_one_level_names_both_used_or_not() {
 #[test]
 fn a14_a30_macros_lead_to_macros() {
     let path = [
-        ("System.DefaultWorkingDirectory", "/work/7"),
+        ("System.DefaultWorkingDirectory", "/srv/7"),
         ("ArtifactsPath", "$(system.defaultworkingdirectory)/InvictusFramework/Framework"),
         ("ArtifactsPathScripts", "$(ArtifactsPath)"),
     ];
-    assert_eq!(
-        expand(&path, "$(ArtifactsPath)/Deploy.ps1"),
-        "/work/7/InvictusFramework/Framework/Deploy.ps1"
-    );
+    assert_eq!(expand(&path, "$(ArtifactsPath)/Deploy.ps1"), "/srv/7/InvictusFramework/Framework/Deploy.ps1");
     assert_eq!(expand(&path, "$(ArtifactsPathScripts)"), expand(&path, "$(ArtifactsPath)"));
 }
 
