@@ -136,6 +136,8 @@ mod variable;
 
 use Duty::{NoEffect, Optional, Required};
 
+mod overriding;
+
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
@@ -347,6 +349,7 @@ keys! { STAGE_KEYS {
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
 static STAGE_OBJECT: Object = Object {
     what: "a stage",
@@ -376,7 +379,6 @@ static STAGE_OBJECT: Object = Object {
         "pre_deployments",
         "deployments",
         "post_deployments",
-        "override",
         "queue_timeout",
         "retention",
         "owner",
