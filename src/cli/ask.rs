@@ -105,7 +105,7 @@ fn print_why(answer: &Value, asked: &Why) {
 }
 
 /// The pipeline asked about, or the only one.
-async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Trouble> {
+pub(super) async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Trouble> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
@@ -121,7 +121,7 @@ async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Troubl
     }
 }
 
-async fn release(server: &Server, stream: &str, version: &str) -> Result<u64, Trouble> {
+pub(super) async fn release(server: &Server, stream: &str, version: &str) -> Result<u64, Trouble> {
     let query =
         if version == "latest" { "limit=1".to_owned() } else { format!("version={}", encoded(version)) };
     let answer = client::get(server, &format!("/api/releases?stream={}&{query}", encoded(stream))).await?;
@@ -191,14 +191,14 @@ pub(super) async fn deliveries(asked: &Deliveries) -> Ended {
     Ok(Exit::Done)
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

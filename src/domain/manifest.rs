@@ -13,6 +13,7 @@ pub mod node;
 mod order;
 mod overriding;
 pub mod problem;
+mod release;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -320,10 +321,12 @@ fn read_pipeline(
         triggers,
         build: made.build,
         artifacts: made.artifacts,
+        release: release::read(view),
         variables,
         stages,
     };
     variable::check(view, &pipeline, findings);
+    release::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName, VariableName};
+use crate::domain::naming::Template;
 use crate::domain::time::Span;
 use crate::domain::variable::Variable;
 
@@ -27,11 +28,23 @@ pub struct Pipeline {
     pub build: Build,
     /// What is packed and sealed after the build, at least one.
     pub artifacts: Vec<Artifact>,
+    /// What its releases are called.
+    #[serde(default, skip_serializing_if = "Naming::is_default")]
+    pub release: Naming,
     /// Variables of every stage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<VariableName, Variable>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+}
+
+/// What releases are called (SEMANTICS §10).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The name for people; `Release-$(Rev:r)` by default.
+    pub name: Option<Template>,
+    /// The version of a release that no tag names; by default it follows from the commits.
+    pub version: Option<Template>,
 }
 
 /// How a pipeline's status contexts are spelled.
@@ -317,6 +330,12 @@ impl std::fmt::Display for OverrideRule {
             f.write_str(&any)?;
         }
         Ok(())
+    }
+}
+
+impl Naming {
+    fn is_default(&self) -> bool {
+        self.name.is_none() && self.version.is_none()
     }
 }
 

@@ -16,10 +16,10 @@ mod predefined;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Told, levels, problem, problems};
+pub use check::{Told, levels, of_release, problem, problems};
 pub use environment::environment_name;
 pub use expand::{Reveal, hidden};
-pub use predefined::Facts;
+pub use predefined::{Facts, source_branch};
 
 /// A variable as the manifest declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,17 @@ pub enum Rank {
     Release,
     /// What the engine itself says.
     Predefined,
+}
+
+impl Rank {
+    /// The word in `--json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Release => "release",
+            Self::Predefined => "predefined",
+        }
+    }
 }
 
 /// Variables of one source.

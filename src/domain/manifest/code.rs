@@ -119,6 +119,10 @@ codes! {
         "A variable cannot be used in a stage: a macro `$(Name)` names nothing or leads to itself, or two names are \
          one variable of the environment. Names are told apart without their case, and a command sees \
          `Invictus.ApiKey.Name` as `INVICTUS_APIKEY_NAME`. `$$(x)` is the text `$(x)`, for a shell's own command.";
+    /// A name that cannot be made.
+    Naming "M0407" Error
+        "The name or version of a release cannot be made of its template: a token names no variable of the release, \
+         the result is too long or no version, or it has no counter `$(Rev:r)` where two releases must differ.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

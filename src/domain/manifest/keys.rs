@@ -132,6 +132,7 @@ macro_rules! keys {
 }
 
 // Files of one area each; they stand below the macro they are written with.
+mod release;
 mod variable;
 
 use Duty::{NoEffect, Optional, Required};
@@ -190,22 +191,13 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] = &[
-    "groups",
-    "release",
-    "channels",
-    "teams",
-    "checks",
-    "environments",
-    "runbooks",
-    "notify",
-    "retention",
-    "extends",
-];
+static PIPELINE_LATER: &[&str] =
+    &["groups", "channels", "teams", "checks", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

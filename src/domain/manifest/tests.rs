@@ -169,6 +169,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownStage
         | Code::Cycle
         | Code::Variable
+        | Code::Naming
         | Code::NoStages
         | Code::Impossible
         | Code::SelfApproval

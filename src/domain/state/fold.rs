@@ -157,6 +157,10 @@ impl State {
             stages: BTreeMap::new(),
             touched: self.version,
         };
+        for (key, rev) in &created.names.counters {
+            let last = self.counters.entry(key.clone()).or_default();
+            *last = (*last).max(*rev);
+        }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
     }

@@ -9,24 +9,32 @@ use crate::domain::variable::{
     Facts, Level, Problem, Rank, Resolution, Reveal, Scope, Value, Variable, hidden,
 };
 
+const SHARED: &str = "`variables` of the pipeline";
+
+fn level(rank: Rank, source: &str, values: BTreeMap<VariableName, Value>) -> Level<'static> {
+    Level { rank, source: source.to_owned(), values: Cow::Owned(values) }
+}
+
+fn own(declared: &BTreeMap<VariableName, Variable>, scope: Option<Scope>) -> BTreeMap<VariableName, Value> {
+    let wanted = declared.iter().filter(|(_, v)| scope.is_none_or(|s| v.scope == s));
+    wanted.map(|(name, v)| (name.clone(), Value::Plain(v.value.clone()))).collect()
+}
+
 /// The levels of a stage.
 pub fn levels(pipeline: &Pipeline, stage: &Stage, facts: &Facts) -> Vec<Level<'static>> {
-    let own = |declared: &BTreeMap<VariableName, Variable>, scope: Option<Scope>| {
-        let wanted = declared.iter().filter(|(_, v)| scope.is_none_or(|s| v.scope == s));
-        let values = wanted.map(|(name, v)| (name.clone(), Value::Plain(v.value.clone())));
-        Cow::Owned(values.collect::<BTreeMap<_, _>>())
-    };
-    let level = |rank: Rank, source: String, values: Cow<'static, _>| Level { rank, source, values };
-    let shared = "`variables` of the pipeline";
     vec![
-        level(Rank::Stage, format!("`variables` of {}", stage.name), own(&stage.variables, None)),
-        level(Rank::Stage, shared.to_owned(), own(&pipeline.variables, Some(Scope::Stage))),
-        level(Rank::Release, shared.to_owned(), own(&pipeline.variables, Some(Scope::Release))),
-        level(
-            Rank::Predefined,
-            "what liftlock says".to_owned(),
-            Cow::Owned(facts.variables(pipeline, &stage.name)),
-        ),
+        level(Rank::Stage, &format!("`variables` of {}", stage.name), own(&stage.variables, None)),
+        level(Rank::Stage, SHARED, own(&pipeline.variables, Some(Scope::Stage))),
+        level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
+        level(Rank::Predefined, "what liftlock says", facts.variables(pipeline, &stage.name)),
+    ]
+}
+
+/// The levels that a release's name may be made of.
+pub fn of_release(pipeline: &Pipeline, facts: &Facts) -> Vec<Level<'static>> {
+    vec![
+        level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
+        level(Rank::Predefined, "what liftlock says", facts.of_release(pipeline)),
     ]
 }
 

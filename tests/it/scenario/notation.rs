@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, OverrideRule, Pipeline,
+    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Naming, Network, OverrideRule, Pipeline,
     QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
@@ -33,16 +33,25 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        release: Naming::default(),
         variables: BTreeMap::new(),
         stages: out,
     }
 }
 
-/// `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
 pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     let stage = |pipeline: &mut Pipeline, name: &str| {
         pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
     };
+    if word == "name" {
+        pipeline.release.name = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "version" {
+        pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
     if word == "step" {
         let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
         let at = stage(pipeline, of.strip_prefix("of ").unwrap());
