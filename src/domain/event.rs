@@ -410,6 +410,15 @@ pub struct Approval {
     pub digest: Digest,
     /// The release's commit.
     pub commit: CommitSha,
+    /// The release's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Digest of the release's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
+    /// Digest of the rule that was in force (COMMANDS §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
     /// A note.
     pub note: Option<String>,
     /// The host's time of the comment.

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName, VariableName};
+use crate::domain::name::{
+    Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, VariableName,
+};
 use crate::domain::naming::Template;
 use crate::domain::time::Span;
 use crate::domain::variable::Variable;
@@ -258,6 +260,24 @@ pub struct ApprovalRule {
     pub valid_for: Span,
     /// How long the stage waits before it is rejected by the clock (default 7 days).
     pub timeout: Span,
+    /// What an approval is given to.
+    #[serde(default)]
+    pub bind: Bind,
+    /// What people should do before they answer, shown in the request.
+    #[serde(default)]
+    pub instructions: Option<String>,
+}
+
+/// What an approval is given to (SEMANTICS §3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bind {
+    /// These bytes.
+    #[default]
+    Digest,
+    /// This version, and these bytes: request and record say both. Nothing derives an artifact after it is sealed, so
+    /// there are no other bytes that the version could come to mean.
+    Version,
 }
 
 /// A group of people that must approve.
@@ -279,6 +299,29 @@ pub enum Who {
     Team(TeamName),
     /// One person.
     User(Login),
+    /// Any of these persons.
+    Users(BTreeSet<Login>),
+    /// A team of the manifest's `teams`.
+    Named(NamedTeam),
+}
+
+/// A team of the manifest's `teams`, with its members as they were declared when the rule was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedTeam {
+    /// Its name in rules and in `/signoff`.
+    pub name: TeamAlias,
+    /// Who is in it.
+    pub members: Members,
+}
+
+/// Who is in a team of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Members {
+    /// The members of the host's team.
+    Team(TeamName),
+    /// These persons.
+    Users(BTreeSet<Login>),
 }
 
 /// What a person may do on a repository, weakest first.
@@ -373,12 +416,58 @@ impl Role {
     }
 }
 
+/// Most persons of a team that a sentence names.
+const NAMED_PERSONS: usize = 5;
+
+impl Who {
+    /// The host's team whose members must be asked for.
+    pub fn host_team(&self) -> Option<&TeamName> {
+        match self {
+            Self::Team(team) | Self::Named(NamedTeam { members: Members::Team(team), .. }) => Some(team),
+            Self::Role(_)
+            | Self::User(_)
+            | Self::Users(_)
+            | Self::Named(NamedTeam { members: Members::Users(_), .. }) => None,
+        }
+    }
+
+    /// The persons it names one by one; nothing when only the host knows who they are.
+    pub fn persons(&self) -> Option<Vec<&Login>> {
+        match self {
+            Self::User(login) => Some(vec![login]),
+            Self::Users(users) | Self::Named(NamedTeam { members: Members::Users(users), .. }) => {
+                Some(users.iter().collect())
+            }
+            Self::Role(_) | Self::Team(_) | Self::Named(NamedTeam { members: Members::Team(_), .. }) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Who {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Role(role) => write!(f, "role {} or higher", role.word()),
             Self::Team(team) => write!(f, "{team}"),
             Self::User(login) => write!(f, "{login}"),
+            Self::Users(users) => f.write_str(&some_of(users, " or ")),
+            Self::Named(team) => write!(f, "{team}"),
+        }
+    }
+}
+
+fn some_of(users: &BTreeSet<Login>, joint: &str) -> String {
+    let shown: Vec<&str> = users.iter().take(NAMED_PERSONS).map(Login::as_str).collect();
+    let more = users.len().saturating_sub(NAMED_PERSONS);
+    let more = if more == 0 { String::new() } else { format!("{joint}{more} more") };
+    format!("{}{more}", shown.join(joint))
+}
+
+/// The name, and who that is.
+impl std::fmt::Display for NamedTeam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.members {
+            Members::Team(team) => write!(f, "{} ({team})", self.name),
+            Members::Users(users) => write!(f, "{} ({})", self.name, some_of(users, ", ")),
         }
     }
 }

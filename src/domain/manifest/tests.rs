@@ -172,6 +172,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Naming
         | Code::NoStages
         | Code::Impossible
+        | Code::UnknownTeam
         | Code::SelfApproval
         | Code::TwoFiles
         | Code::NoFile

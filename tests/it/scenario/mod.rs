@@ -74,6 +74,7 @@ scenarios! {
     a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
     a11_names_and_numbers_count_what_they_name "names.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
 fn folder() -> PathBuf {
