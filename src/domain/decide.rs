@@ -105,6 +105,8 @@ pub struct Start {
     pub included_in: Option<ReleaseNo>,
     /// The repository, as people write it.
     pub project: String,
+    /// Files that say how the artifact is made.
+    pub files: Vec<String>,
 }
 
 /// A pull request's head.

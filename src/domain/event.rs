@@ -281,6 +281,9 @@ pub struct Created {
     /// What it and its build are called.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub names: Names,
+    /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// What started a release.

@@ -15,6 +15,9 @@ use crate::domain::naming::Template;
 use crate::domain::time::Span;
 use crate::domain::variable::Variable;
 
+/// Most files a release names as those its build is written in.
+const MAX_FILES: usize = 20;
+
 /// One pipeline of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipeline {
@@ -118,6 +121,21 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+}
+
+impl Build {
+    /// The files of a source tree that the build is written in: its buildspec, what its commands name, and the
+    /// `Dockerfile` that image builders take unnamed (CHECKLIST B15). In order, at most [`MAX_FILES`].
+    pub fn files(&self, there: &BTreeSet<String>) -> BTreeSet<String> {
+        let words = self.steps.iter().flat_map(|step| step.run.split_whitespace());
+        let named = words.flat_map(|word| {
+            let builder = matches!(word, "docker" | "podman" | "buildah").then_some("Dockerfile");
+            let path = word.trim_matches(['"', '\'', ';']);
+            [Some(path.strip_prefix("./").unwrap_or(path)), builder]
+        });
+        let all = named.flatten().chain(self.buildspec.as_deref());
+        all.filter(|path| there.contains(*path)).map(str::to_owned).take(MAX_FILES).collect()
+    }
 }
 
 /// Whether a sandboxed step may use the network.
@@ -479,5 +497,23 @@ impl std::fmt::Display for Exclusion {
             Self::CommitAuthors => "authors of its commits",
             Self::Pusher => "who pushed it",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest;
+
+    #[test]
+    fn b15_a_build_names_the_files_it_is_written_in() {
+        let text = "version: 1\nbuild:\n  - sh ./build.sh --fast\n  - docker build -t shop .\n  - cat \"notes.md\" /etc/passwd\n\
+                    stages: [test]\ndeploy: ./deploy.sh\n";
+        let files = [(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())].into();
+        let loaded = manifest::load(&files, &"acme/web".parse().unwrap()).unwrap();
+        let tree = |paths: &[&str]| paths.iter().map(|p| (*p).to_owned()).collect::<BTreeSet<_>>();
+        let there = tree(&["build.sh", "Dockerfile", "notes.md", "deploy.sh", "src/main.rs"]);
+        assert_eq!(loaded.pipelines[0].build.files(&there), tree(&["Dockerfile", "build.sh", "notes.md"]));
+        assert_eq!(loaded.pipelines[0].build.files(&tree(&["other"])), BTreeSet::new());
     }
 }

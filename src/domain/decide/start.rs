@@ -43,6 +43,7 @@ impl Draft {
             epoch_s: start.epoch_s,
             included_in: start.included_in,
             names,
+            files: start.files.clone(),
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {

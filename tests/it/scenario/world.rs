@@ -223,6 +223,7 @@ impl World {
             epoch_s: self.epoch_s,
             included_in,
             project: "acme/shop".to_owned(),
+            files: Vec::new(),
         }
     }
 
