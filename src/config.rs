@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::name::RepoName;
+use crate::domain::name::{Login, RepoName};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
+use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
 use crate::secret::Secret;
+
+pub mod library;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -65,10 +68,16 @@ pub struct Config {
     pub lease: Span,
     /// Time between two looks for what was missed.
     pub reconcile_every: Span,
+    /// Hosts that probes may ask though they are not public.
+    pub probe_allow: Allowed,
     /// Variables for every step.
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Tokens that say who somebody is, by login.
+    pub personal_tokens: BTreeMap<Login, Secret>,
+    /// The library of variable groups.
+    pub library: library::Settings,
     /// GitHub, when it is served.
     pub github: Option<github::Settings>,
     /// The plain host, when it has repositories.
@@ -114,10 +123,19 @@ struct File {
     deploys: Option<usize>,
     lease: Option<Span>,
     reconcile_every: Option<Span>,
+    probe: ProbeFile,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
+    personal_tokens: BTreeMap<Login, Given>,
+    library: library::File,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProbeFile {
+    allow: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -193,6 +211,7 @@ impl Config {
     /// Every text that must never be shown.
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
+        all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -263,6 +282,9 @@ impl Reading<'_> {
         self.check_webhook_secrets(&webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets(file.secrets);
+        let probe_allow = self.probe_allow(file.probe.allow);
+        let personal_tokens = self.personal_tokens(file.personal_tokens);
+        let library = self.library(file.library);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
@@ -284,8 +306,11 @@ impl Reading<'_> {
             deploys: file.deploys.unwrap_or(4).max(1),
             lease: file.lease.unwrap_or(Span::seconds(30)),
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
+            probe_allow,
             environment: file.environment,
             secrets,
+            personal_tokens,
+            library,
             github,
             plain,
         })
@@ -369,6 +394,18 @@ impl Reading<'_> {
                 self.problem(format!("webhook_secrets: {error}"));
             }
         }
+    }
+
+    fn probe_allow(&mut self, given: Vec<String>) -> Allowed {
+        Allowed::new(given).unwrap_or_else(|bad| {
+            for host in bad {
+                self.problem(format!(
+                    "probe.allow: `{}` is a host or address without `https://` and port, such as \"127.0.0.1\"",
+                    crate::domain::name::printable(&host)
+                ));
+            }
+            Allowed::default()
+        })
     }
 
     fn sandbox(&mut self, given: Option<&str>) -> Policy {

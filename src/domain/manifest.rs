@@ -12,6 +12,7 @@ mod keys;
 pub mod node;
 mod order;
 mod overriding;
+pub mod probe;
 pub mod problem;
 mod release;
 pub mod schema;
@@ -20,6 +21,7 @@ pub mod source;
 mod stage;
 mod variable;
 mod view;
+mod window;
 
 #[cfg(test)]
 mod tests;

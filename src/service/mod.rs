@@ -10,6 +10,7 @@ use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
 use crate::mask::Mask;
+use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -20,7 +21,9 @@ pub mod build;
 pub mod deploy;
 pub mod intake;
 pub mod journal;
+pub mod library;
 pub mod listen;
+pub mod probe;
 pub mod reconcile;
 pub mod repository;
 pub mod steps;
@@ -28,6 +31,7 @@ pub mod tell;
 pub mod worker;
 
 use journal::Journal;
+use library::Library;
 
 /// What the service works with.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Parts {
     pub artifacts: artifact::store::Store,
     /// What can run here.
     pub runner: Runner,
+    /// The variable groups.
+    pub library: Library,
     /// The rest of the server's settings.
     pub settings: Settings,
 }
@@ -59,6 +65,8 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
+    /// Hosts that probes may ask though they are not public.
+    pub probe_allow: Allowed,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.
@@ -111,6 +119,11 @@ impl Service {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.parts.settings
+    }
+
+    /// The variable groups.
+    pub fn library(&self) -> &Library {
+        &self.0.parts.library
     }
 
     /// The mask that everything that leaves goes through.

@@ -174,6 +174,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Impossible
         | Code::UnknownTeam
         | Code::SelfApproval
+        | Code::Swallowed
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec
