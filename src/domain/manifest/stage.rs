@@ -6,6 +6,7 @@ use crate::domain::manifest::check;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
@@ -60,6 +61,7 @@ pub(super) fn read(
         deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
         test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
         environment_variables: view.variables("env"),
+        variables: variable::of_stage(view, reading.findings),
         secrets: view.names("secrets"),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
