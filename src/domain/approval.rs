@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::event::{Approval, RunKind, Side};
+use crate::domain::event::{Approval, ApprovalSide, RunKind};
 use crate::domain::name::{Login, TeamWord, UserId};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Requirement, Role, Stage, Who};
@@ -114,10 +114,10 @@ pub fn asked(stage: &Stage, run: &StageRun) -> Option<ApprovalRule> {
 }
 
 /// The rule for one side of the deploy.
-pub fn rule_on(stage: &Stage, kind: RunKind, side: Side) -> Option<ApprovalRule> {
+pub fn rule_on(stage: &Stage, kind: RunKind, side: ApprovalSide) -> Option<ApprovalRule> {
     match side {
-        Side::Before => rule_for(stage, kind),
-        Side::After => signoff_for(stage, kind),
+        ApprovalSide::Before => rule_for(stage, kind),
+        ApprovalSide::After => signoff_for(stage, kind),
     }
 }
 
@@ -248,7 +248,7 @@ pub fn tally(rule: &ApprovalRule, release: &Release, run: &StageRun, now: Timest
 pub fn count(
     rule: &ApprovalRule,
     release: &Release,
-    (run, side): (&StageRun, Side),
+    (run, side): (&StageRun, ApprovalSide),
     now: Timestamp,
 ) -> Tally {
     let mut not_counted = Vec::new();

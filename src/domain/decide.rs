@@ -4,14 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::Place;
-use crate::domain::event::{Approval, BuildOutcome, Change, Event, Failure, Side, Withdrawal};
+use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, Withdrawal};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::probe::Reading;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
@@ -21,12 +23,15 @@ use crate::domain::version::Version;
 mod act;
 mod advance;
 mod freeze;
+mod names;
 mod overriding;
+mod overriding_check;
 mod resolve;
 mod reuse;
 mod signoff;
 mod speak;
 mod start;
+mod verify;
 mod work;
 
 /// Everything that can happen to a pipeline.
@@ -116,6 +121,8 @@ pub struct Start {
     pub epoch_s: i64,
     /// The newest known release whose commit has this one among its ancestors.
     pub included_in: Option<ReleaseNo>,
+    /// The repository, as people write it.
+    pub project: String,
     /// Files that say how the artifact is made.
     pub files: Vec<String>,
 }
@@ -163,6 +170,32 @@ pub enum Work {
         /// Which admission.
         admission: u32,
     },
+    /// One leg of a stage's verification.
+    Leg {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which leg.
+        leg: LegId,
+        /// How many answers it had.
+        sample: u32,
+    },
+    /// One sample of a stage's gates.
+    Gates {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// How many samples it had.
+        sample: u32,
+    },
 }
 
 /// What was read back from the host right before something irreversible (ARCHITECTURE invariant 8).
@@ -176,6 +209,8 @@ pub struct Fresh {
     pub tag: Option<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
+    /// What the gates before the stage say now, when what they said last is old.
+    pub gates: Option<Vec<(LegId, Reading)>>,
 }
 
 /// A tag, asked just now.
@@ -194,6 +229,15 @@ pub enum Ended {
     Build(BuildOutcome),
     /// A stage.
     Stage(StageEnd),
+    /// A leg.
+    Leg {
+        /// What it answered.
+        reading: Reading,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+    /// The gates of a side.
+    Gates(Vec<(LegId, Reading)>),
 }
 
 /// How a stage's commands ended.
@@ -248,7 +292,7 @@ pub enum Learned {
         /// The host's time of our comment.
         at: Timestamp,
         /// What it asks for.
-        side: Side,
+        side: ApprovalSide,
     },
     /// Something a person should look at.
     Alarm {

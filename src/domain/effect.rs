@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::Side;
+use crate::domain::check::{LegId, Side};
+use crate::domain::event::ApprovalSide;
 use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
 
 /// One thing to do, as the store keeps it until it is done.
@@ -33,6 +34,32 @@ pub enum Effect {
         attempt: u32,
         /// How often this attempt has been admitted; a new admission is a new effect.
         admission: u32,
+    },
+    /// Ask one leg of a stage's verification; may be repeated.
+    Leg {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which leg.
+        leg: LegId,
+        /// How many answers it had.
+        sample: u32,
+    },
+    /// Sample the gates of one side of a stage, all of them; may be repeated.
+    Gates {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// How many samples it had.
+        sample: u32,
     },
     /// Make the release's tag on the host; existing with the same commit is success.
     Tag {
@@ -116,7 +143,7 @@ pub struct Offering {
     pub attempt: u32,
     /// What it asks for.
     #[serde(default)]
-    pub side: Side,
+    pub side: ApprovalSide,
 }
 
 /// Where a comment stands.

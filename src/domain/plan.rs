@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::view;
 
 mod approval;
+pub mod check;
 mod overriding;
 
 /// An effect and how it is to be carried out.
@@ -45,6 +46,10 @@ pub enum Lane {
     Deploy,
     /// Calls to the host.
     Host,
+    /// Checks that run commands.
+    Check,
+    /// Checks that ask the outside world.
+    Probe,
     /// Timers.
     Timer,
 }
@@ -56,6 +61,8 @@ impl Lane {
             Self::Build => "build",
             Self::Deploy => "deploy",
             Self::Host => "host",
+            Self::Check => "check",
+            Self::Probe => "probe",
             Self::Timer => "timer",
         }
     }
@@ -79,9 +86,11 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         let shipping = release.state() == ReleaseState::Superseded && recent_success(state);
         if release.is_open() || recent(release.touched) || shipping {
             plan_release(state, release, now, &mut owed);
+            check::plan_release(state, release, now, &mut owed);
         }
     }
     plan_deploys(state, &mut owed);
+    check::plan_watches(state, now, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
             let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };
@@ -189,6 +198,8 @@ fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Ve
     }
     let mut statuses = vec![view::build_status(state, release)];
     statuses.extend(release.rules.stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
+    statuses
+        .extend(release.rules.stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
     for status in statuses {
         let commit = release.created.commit.clone();
         let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
@@ -216,12 +227,19 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         owed.extend(approval::asked(state, release, (stage, run), (place, now)));
-        let failed = match run.state {
+        let note = match run.state {
+            StageState::Paused if run.worked_at.is_some() => {
+                // A run may stop for a person more than once, each time with another question.
+                let marker = format!("paused:{key}:{}", run.moved_at.0);
+                Some((marker, view::comment::verification_paused(release, stage, run)))
+            }
             StageState::Failed
             | StageState::Errored
             | StageState::TimedOut
             | StageState::Rejected
-            | StageState::RejectedAfterDeploy => true,
+            | StageState::RejectedAfterDeploy => {
+                Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run)))
+            }
             StageState::Pending
             | StageState::Queued
             | StageState::Running
@@ -234,12 +252,9 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
             | StageState::Skipped
             | StageState::SkippedUpstream
             | StageState::RollingBack
-            | StageState::RolledBack => false,
+            | StageState::RolledBack => None,
         };
-        if failed {
-            let body = view::comment::stage_failed(state, release, stage, run);
-            owed.push(note_effect(state, (format!("failed:{key}"), place, body), None));
-        }
+        owed.extend(note.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
     }
     if release.state() == ReleaseState::Released {
         let note = (format!("released:{id}:{no}"), place, view::comment::released(release));
@@ -270,10 +285,9 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
-                // What waits for a sign-off has its environment, and no work left to do.
-                if run.state != StageState::AwaitingSignoff {
-                    owed.push(deploy(state, release.no(), (name, run), &stage.environment));
-                }
+                // Once its commands have passed there is nothing left to deploy, only to ask.
+                let works = run.worked_at.is_none() && run.state != StageState::AwaitingSignoff;
+                owed.extend(works.then(|| deploy(state, release.no(), (name, run), &stage.environment)));
             } else if run.state == StageState::Queued {
                 let better =
                     first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
@@ -359,5 +373,6 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
         }
     }
+    check::wake_times(state, now, &mut consider);
     next
 }

@@ -115,6 +115,13 @@ pub enum Refusal {
         /// The check.
         check: String,
     },
+    /// The manifest says that nobody passes over the check.
+    FixedCheck {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: String,
+    },
     /// Others may override here.
     MayNotOverride {
         /// The stage.
@@ -195,6 +202,8 @@ pub enum Refusal {
         /// The release that has it.
         release: String,
     },
+    /// The answer says what was known already: it is asked again in time, and nothing is stored.
+    NothingNew,
     /// The work was decided away, or an older lease reports late (ARCHITECTURE invariant 7).
     Stale,
     /// The log and the rules disagree: a mistake of ours.
@@ -227,6 +236,7 @@ impl Refusal {
             Self::OlderThanLive { .. } => "older_than_live",
             Self::NotInTheWay { .. } => "not_in_the_way",
             Self::NoCheck { .. } => "no_check",
+            Self::FixedCheck { .. } => "fixed_check",
             Self::MayNotOverride { .. } => "may_not_override",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
@@ -240,6 +250,7 @@ impl Refusal {
             Self::WhichStage { .. } => "which_stage",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
+            Self::NothingNew => "nothing_new",
             Self::Stale => "stale",
             Self::Illegal(_) => "illegal",
             Self::Missing(_) => "missing",
@@ -266,6 +277,7 @@ impl Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -275,6 +287,7 @@ impl Refusal {
             | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -347,6 +360,10 @@ impl fmt::Display for Refusal {
                 release.1,
                 inline_code(&line_for(*verb, stage, &release.0))
             ),
+            Self::NoCheck { stage, check } => no_check(f, stage, check),
+            Self::FixedCheck { stage, check } => {
+                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
+            }
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
@@ -358,7 +375,6 @@ impl fmt::Display for Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
-            | Self::NoCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -368,6 +384,7 @@ impl fmt::Display for Refusal {
             | Self::Past { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -448,7 +465,6 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => no_check(f, stage, check),
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
@@ -476,6 +492,7 @@ impl Refusal {
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
+            Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
             Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
@@ -490,6 +507,8 @@ impl Refusal {
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
+            | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::command::{Ask, StageRef};
 use crate::domain::decide::{Command, Spoken};
 use crate::domain::effect::{Effect, Place, Reaction};
-use crate::domain::event::{Event, Side};
+use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, StageName};
 use crate::domain::person::{Person, Standing};
@@ -314,12 +314,12 @@ fn has(state: &State, wanted: &StageRef) -> bool {
 
 /// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4), with `/signoff` behind
 /// it once the stage is deployed: a button pressed before the deploy signs nothing off.
-fn gate_of(external_id: &str) -> Option<(u32, StageName, u32, Side)> {
+fn gate_of(external_id: &str) -> Option<(u32, StageName, u32, ApprovalSide)> {
     let mut parts = external_id.split('/');
     let gate = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let side = match (parts.next(), parts.next()) {
-        (None, _) => Side::Before,
-        (Some("signoff"), None) => Side::After,
+        (None, _) => ApprovalSide::Before,
+        (Some("signoff"), None) => ApprovalSide::After,
         (Some(_), _) => return None,
     };
     let (no, stage, attempt) = gate;

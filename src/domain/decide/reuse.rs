@@ -2,7 +2,7 @@
 
 use crate::domain::approval::{counts, rule_for};
 use crate::domain::decide::Draft;
-use crate::domain::event::{Approval, Event, Side};
+use crate::domain::event::{Approval, ApprovalSide, Event};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState};
@@ -41,7 +41,11 @@ impl Draft {
                 let struck = run.withdrawn.iter().any(|(a, _)| by_them(a) && a.at == given.at);
                 if !has_one && !struck && counts(&rule, release, run, (given, self.now)).is_ok() {
                     let from = given.reused_from.clone().unwrap_or_else(|| from.clone());
-                    found.push(Approval { side: Side::Before, reused_from: Some(from), ..given.clone() });
+                    found.push(Approval {
+                        side: ApprovalSide::Before,
+                        reused_from: Some(from),
+                        ..given.clone()
+                    });
                 }
             }
         }

@@ -1,37 +1,16 @@
-//! What follows when the commands of a stage have passed: it waits for people to look at it, or it is live.
+//! People who look at what is deployed: their sign-offs end the wait, and their no ends the release here.
 
 use std::collections::BTreeSet;
 
 use crate::domain::approval::{approvers, asked, entitled_for, rule_on, signoff_for, tally};
 use crate::domain::decide::{Draft, Fresh, withdrawal};
-use crate::domain::event::{Detail, RunKind, Side, Withdrawal};
+use crate::domain::event::{ApprovalSide, Detail, Withdrawal};
 use crate::domain::gate::{Blocker, approvals_end, verdict};
 use crate::domain::name::{ReleaseNo, StageName, TeamWord};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
 
 impl Draft {
-    /// What a stage becomes whose commands have passed (SEMANTICS §5): first the gates behind the deploy are asked,
-    /// then people; where neither is declared it is live.
-    pub(super) fn after_commands(
-        &self,
-        no: ReleaseNo,
-        stage: &StageName,
-        run: &StageRun,
-    ) -> Result<StageState, Refusal> {
-        let release = self.release(no)?;
-        let asks = release.rule(stage).and_then(|rule| signoff_for(rule, run.kind)).is_some();
-        Ok(if asks { StageState::AwaitingSignoff } else { StageState::Succeeded })
-    }
-
-    /// What a release that is live now means for the stage.
-    pub(super) fn is_live(&mut self, no: ReleaseNo, stage: &StageName, kind: RunKind) -> Result<(), Refusal> {
-        match kind {
-            RunKind::Rollback => self.after_rollback(no, stage),
-            RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => self.after_promotion(stage),
-        }
-    }
-
     /// Sign-offs that got too old are taken away, and a wait for them that took too long is a rejection.
     pub(super) fn expire_signoffs(&mut self) -> Result<(), Refusal> {
         let awaiting: Vec<(ReleaseNo, StageName)> = self
@@ -74,7 +53,7 @@ impl Draft {
         if run.state != StageState::AwaitingSignoff || run.attempt != attempt {
             return Err(Refusal::Stale);
         }
-        self.drop_stale(no, stage, (&run, Side::After), fresh)?;
+        self.drop_stale(no, stage, (&run, ApprovalSide::After), fresh)?;
         let release = self.release(no)?;
         let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else {
             return Err(Refusal::Stale);
@@ -85,7 +64,7 @@ impl Draft {
         }
         let took = run.detail.clone();
         self.move_stage(no, stage, (Transition::ApproveComplete, StageState::Succeeded), took)?;
-        self.is_live(no, stage, run.kind)
+        self.after_success(no, stage)
     }
 
     /// Takes away what was given by people who may no longer give it, or in comments that are not as they were.
@@ -93,7 +72,7 @@ impl Draft {
         &mut self,
         no: ReleaseNo,
         stage: &StageName,
-        (run, side): (&StageRun, Side),
+        (run, side): (&StageRun, ApprovalSide),
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
         let release = self.release(no)?;

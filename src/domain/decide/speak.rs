@@ -5,7 +5,7 @@ use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::HOST_CLOCK_MS;
 use crate::domain::decide::{Draft, Spoken, withdrawal};
 use crate::domain::effect::Reaction;
-use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Side, Withdrawal};
+use crate::domain::event::{Approval, ApprovalSide, Detail, Event, Heard, RunKind, Withdrawal};
 use crate::domain::name::{StageName, TeamWord};
 use crate::domain::person::Account;
 use crate::domain::pipeline::{ApprovalRule, Role};
@@ -149,7 +149,8 @@ impl Draft {
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         let outrun = self.state.outrun_by(&release, stage).is_some();
         let fits = |run: &&StageRun| {
-            run.state.asks() && (run.side() == Side::After || !outrun || run.kind == RunKind::Rollback)
+            run.state.asks()
+                && (run.side() == ApprovalSide::After || !outrun || run.kind == RunKind::Rollback)
         };
         let Some(run) = release.run(stage).filter(fits) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
@@ -270,7 +271,7 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let release = self.for_consent(spoken, stage, wanted)?;
-        let side = release.run(stage).map_or(Side::Before, StageRun::side);
+        let side = release.run(stage).map_or(ApprovalSide::Before, StageRun::side);
         must_be_approver(spoken, &release, (stage, side))?;
         match release.state_in(stage) {
             Some(StageState::AwaitingSignoff) => {
@@ -357,12 +358,12 @@ pub(super) fn needs(spoken: &Spoken, stage: Option<&StageName>, needs: Role) -> 
 pub(super) fn must_be_approver(
     spoken: &Spoken,
     release: &Release,
-    (stage, side): (&StageName, Side),
+    (stage, side): (&StageName, ApprovalSide),
 ) -> Result<(), Refusal> {
     let rule = release.rule(stage).ok_or(Refusal::Stale)?;
     let who = match (side, &rule.signoff) {
-        (Side::After, Some(asked)) => approvers(asked),
-        (Side::After, None) | (Side::Before, _) => stage_approvers(rule),
+        (ApprovalSide::After, Some(asked)) => approvers(asked),
+        (ApprovalSide::After, None) | (ApprovalSide::Before, _) => stage_approvers(rule),
     };
     if spoken.standing.kind == Account::Human && who.iter().any(|w| spoken.standing.is(w)) {
         return Ok(());
@@ -382,7 +383,7 @@ fn saw_it_deployed(
     (stage, run): (&StageName, &StageRun),
 ) -> Result<(), Refusal> {
     let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
-    if run.side() == Side::After && said <= run.moved_at.0 {
+    if run.side() == ApprovalSide::After && said <= run.moved_at.0 {
         let version = release.created.version.to_string();
         return Err(Refusal::BeforeDeploy { stage: stage.clone(), release: version });
     }
@@ -402,7 +403,7 @@ pub(super) fn approval(
         body: spoken.body.clone(),
         digest: release.digest.clone()?,
         commit: release.created.commit.clone(),
-        side: Side::Before,
+        side: ApprovalSide::Before,
         team: None,
         reused_from: None,
         version: Some(release.created.version.clone()),

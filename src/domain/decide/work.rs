@@ -1,7 +1,8 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
+use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
-use crate::domain::event::{BuildOutcome, Detail, Event, RunKind, Side};
+use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
@@ -24,6 +25,10 @@ impl Draft {
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
+                    return Err(Refusal::Stale);
+                }
+                // Its commands are done: whoever comes late for them has nothing to do.
+                if run.worked_at.is_some() {
                     return Err(Refusal::Stale);
                 }
                 match run.state {
@@ -62,6 +67,8 @@ impl Draft {
                     | StageState::RolledBack => Err(Refusal::Stale),
                 }
             }
+            // Answers may be asked for twice, so nobody has to say that they begin.
+            Work::Leg { .. } | Work::Gates { .. } => Err(Refusal::Stale),
         }
     }
 
@@ -96,6 +103,7 @@ impl Draft {
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
         self.take_fresh(no, stage, run, fresh)?;
+        self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         if let Some(other) = self.occupant(&release, stage) {
@@ -129,7 +137,7 @@ impl Draft {
         run: &StageRun,
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
-        self.drop_stale(no, stage, (run, Side::Before), fresh)?;
+        self.drop_stale(no, stage, (run, ApprovalSide::Before), fresh)?;
         if let Some(tag) = &fresh.tag {
             self.learn(&Learned::Tag { release: no, tag: tag.tag.clone(), commit: tag.commit.clone() })?;
         }
@@ -165,11 +173,28 @@ impl Draft {
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
-                let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
+                let mine = run.attempt == *attempt
+                    && run.fence == Some(fence)
+                    && run.state.occupies()
+                    && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
-            (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_))
-            | (Work::Deploy { .. }, Ended::Build(_)) => Err(Refusal::Stale),
+            (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {
+                let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
+                self.finish_leg(asked, leg, (reading, tail))
+            }
+            (Work::Gates { release, stage, attempt, side, sample }, Ended::Gates(readings)) => {
+                let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
+                self.finish_gates(asked, *side, readings)
+            }
+            (
+                Work::Build { .. }
+                | Work::Check { .. }
+                | Work::Deploy { .. }
+                | Work::Leg { .. }
+                | Work::Gates { .. },
+                _,
+            ) => Err(Refusal::Stale),
         }
     }
 
@@ -202,19 +227,16 @@ impl Draft {
         end: &StageEnd,
     ) -> Result<(), Refusal> {
         let cancelling = run.state == StageState::Cancelling;
-        let next = self.after_commands(no, stage, run)?;
         let (by, detail) = match (end, cancelling) {
-            (StageEnd::Passed { took_ms }, false) => {
-                ((Transition::AllPhasesOk, next), Detail::Took(*took_ms))
-            }
-            (StageEnd::Passed { took_ms }, true) if next == StageState::Succeeded => {
-                ((Transition::AgentFinished, next), Detail::Took(*took_ms))
-            }
-            // What was cancelled is not live for having been quick: nobody has signed it off.
-            (StageEnd::Passed { .. }, true) => {
-                let why = "its commands had passed, and nobody signed it off".to_owned();
-                ((Transition::AgentStopped, StageState::Cancelled), Detail::Reason(why))
-            }
+            (StageEnd::Passed { took_ms }, false) => return self.after_commands(no, stage, *took_ms),
+            (StageEnd::Passed { took_ms }, true) => match self.unasked(no, stage, run)? {
+                None => ((Transition::AgentFinished, StageState::Succeeded), Detail::Took(*took_ms)),
+                // What was cancelled is not live for having been quick: nobody has found it good.
+                Some(what) => {
+                    let why = format!("its commands had passed, and {what}");
+                    ((Transition::AgentStopped, StageState::Cancelled), Detail::Reason(why))
+                }
+            },
             (StageEnd::Failed(f) | StageEnd::TimedOut(f), true) => {
                 ((Transition::AgentStopped, StageState::Cancelled), Detail::Failed(f.clone()))
             }
@@ -249,7 +271,7 @@ impl Draft {
         }
         let again = matches!(by.1, StageState::Errored | StageState::TimedOut);
         if by.1 == StageState::Succeeded {
-            return self.is_live(no, stage, run.kind);
+            return self.after_success(no, stage);
         }
         if again && !self.state.tampered(no) { self.retry_by_itself(no, stage, run) } else { Ok(()) }
     }
@@ -303,7 +325,13 @@ impl Draft {
         Ok(found)
     }
 
-    fn retry_by_itself(&mut self, no: ReleaseNo, stage: &StageName, run: &StageRun) -> Result<(), Refusal> {
+    /// What could not be done for reasons of ours is tried again; what could not be asked about, without a deploy.
+    pub(super) fn retry_by_itself(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        run: &StageRun,
+    ) -> Result<(), Refusal> {
         let release = self.release(no)?;
         let retries = release.rule(stage).map_or(0, |s| s.retries);
         if run.attempt > retries {
@@ -311,7 +339,11 @@ impl Draft {
         }
         let doubled = 1_u64.checked_shl(run.attempt.saturating_sub(1)).unwrap_or(u64::MAX);
         let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
-        self.open_again(no, stage, run.kind, (None, not_before))?;
+        let kind = match run.kind {
+            RunKind::Deploy | RunKind::Redeploy if run.worked_at.is_some() => RunKind::Verify,
+            RunKind::Deploy | RunKind::Redeploy | RunKind::Rollback | RunKind::Verify => run.kind,
+        };
+        self.open_again(no, stage, kind, (None, not_before))?;
         self.carry_on(no, stage, run)
     }
 

@@ -1,7 +1,7 @@
 //! What people are asked for: approvals before the deploy, sign-offs after it (SEMANTICS §3).
 
 use crate::domain::approval::{Tally, asked, rule_for, signoff_for, tally};
-use crate::domain::event::{Overridable, Side};
+use crate::domain::event::{ApprovalSide, Overridable};
 use crate::domain::gate::{Blocker, Line, Look, Mark, Wait, line, waits_since, window};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -65,6 +65,6 @@ pub fn approvals_end(state: &State, wait: Wait<'_>, now: Timestamp) -> Option<Ti
     let rule = asked(stage, run)?;
     let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
     // A freeze keeps releases from starting, and nobody from looking at one that is there.
-    let frozen = run.side() == Side::Before && window::frozen_without_end(state, wait, now);
+    let frozen = run.side() == ApprovalSide::Before && window::frozen_without_end(state, wait, now);
     (!endless && !frozen).then(|| waits_since(state, wait, now).plus(rule.timeout))
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::approval::{asked as rule_of, tally};
 use crate::domain::effect::{Effect, Offering, Place};
-use crate::domain::event::Side;
+use crate::domain::event::ApprovalSide;
 use crate::domain::gate::{Blocker, Wait, approvals_end, verdict, waits_since};
 use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::plan::{Owed, host, note_effect};
@@ -46,7 +46,7 @@ pub(super) fn asked(
     let ends = approvals_end(state, (release, stage, run), now);
     let offers =
         Offering { release: release.no(), stage: stage.name.clone(), attempt: run.attempt, side: run.side() };
-    let body = request::needed(release, stage, run, ends);
+    let body = request::needed(state, release, (stage, run), ends);
     let mut owed = vec![note_effect(state, (format!("offer:{key}"), place, body), Some(offers))];
     let since = waits_since(state, (release, stage, run), now);
     let due = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now);
@@ -96,8 +96,8 @@ pub(super) fn times(state: &State, (release, stage, run): Wait<'_>, now: Timesta
 
 fn key(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> String {
     let side = match run.side() {
-        Side::Before => "",
-        Side::After => ":signoff",
+        ApprovalSide::Before => "",
+        ApprovalSide::After => ":signoff",
     };
     format!("{}:{}:{}:{}{side}", state.id, release.no(), stage.name, run.attempt)
 }
@@ -113,8 +113,15 @@ fn reminders(rule: &ApprovalRule, since: Timestamp) -> Vec<(&'static str, Timest
 }
 
 /// What does not keep people from approving in advance (SEMANTICS §2).
-const ADVANCE: &[Blocker] =
-    &[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry, Blocker::Window, Blocker::Freeze];
+const ADVANCE: &[Blocker] = &[
+    Blocker::Approval,
+    Blocker::Hold,
+    Blocker::Soak,
+    Blocker::Retry,
+    Blocker::Window,
+    Blocker::Freeze,
+    Blocker::Gate,
+];
 
 /// People are asked once the stage waits for them and for nothing else that must come first.
 fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard, Sealed, Side};
+use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, Heard, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
@@ -12,6 +12,7 @@ use crate::domain::release::{
 };
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
+use crate::domain::variable;
 
 impl State {
     /// Adds one event.
@@ -67,6 +68,17 @@ impl State {
                 }
                 Ok(())
             }
+            Event::LegAnswered(answered) => self.with(answered.release, |r| {
+                r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
+                Ok(())
+            }),
+            Event::GatesOpened { release, stage, attempt, .. }
+            | Event::GatesClosed { release, stage, attempt, .. }
+            | Event::GatesSampled { release, stage, attempt, .. }
+            | Event::FoundFaulty { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_sample(event, at);
+                Ok(())
+            }),
             Event::OfferShown { release, stage, attempt, .. }
             | Event::Approved { release, stage, attempt, .. }
             | Event::ApprovalWithdrawn { release, stage, attempt, .. }
@@ -153,6 +165,7 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
+            unusable: variable::problems(&created.pipeline),
             build_attempt: 1,
             build,
             built_at: None,
@@ -163,6 +176,10 @@ impl State {
             stages: BTreeMap::new(),
             touched: self.version,
         };
+        for (key, rev) in &created.names.counters {
+            let last = self.counters.entry(key.clone()).or_default();
+            *last = (*last).max(*rev);
+        }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
     }
@@ -339,6 +356,9 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+        } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
+            run.worked_at = Some(at);
+            run.took_ms = *ms;
         }
         Ok(())
     }
@@ -367,6 +387,11 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            worked_at: None,
+            took_ms: 0,
+            legs: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            fault: None,
         })
     }
 
@@ -393,10 +418,10 @@ impl StageRun {
         }
     }
 
-    fn given_mut(&mut self, side: Side) -> &mut Vec<Approval> {
+    fn given_mut(&mut self, side: ApprovalSide) -> &mut Vec<Approval> {
         match side {
-            Side::Before => &mut self.approvals,
-            Side::After => &mut self.signoffs,
+            ApprovalSide::Before => &mut self.approvals,
+            ApprovalSide::After => &mut self.signoffs,
         }
     }
 }

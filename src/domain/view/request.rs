@@ -3,36 +3,45 @@
 use std::fmt::Write as _;
 
 use crate::domain::approval::{approvers, asked, needed as how_many, tally};
-use crate::domain::event::{RunKind, Side};
+use crate::domain::event::{ApprovalSide, RunKind};
 use crate::domain::markdown::{escape, inline_code};
 use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Stage};
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::view::check;
 use crate::domain::view::comment::facts;
 
 /// The comment that asks for approval or sign-off; it is also the offer a bare `/approve` answers. It says nothing
 /// that changes with each answer, because it is written once; the sticky comment counts.
-pub fn needed(release: &Release, stage: &Stage, run: &StageRun, ends: Option<Timestamp>) -> String {
+pub fn needed(
+    state: &State,
+    release: &Release,
+    (stage, run): (&Stage, &StageRun),
+    ends: Option<Timestamp>,
+) -> String {
     let (version, name) = (&release.created.version, &stage.name);
     let rule = asked(stage, run);
     let need = rule.as_ref().map_or(0, how_many);
     let plural = if need == 1 { "" } else { "s" };
     let (what, of) = match (run.side(), run.kind) {
-        (Side::After, _) => (format!("{version} is deployed to {name}"), "sign-off"),
-        (Side::Before, RunKind::Rollback) => (format!("{name} is to go back to {version}"), "approval"),
-        (Side::Before, RunKind::Deploy | RunKind::Redeploy | RunKind::Verify) => {
+        (ApprovalSide::After, _) => (format!("{version} is deployed to {name}"), "sign-off"),
+        (ApprovalSide::Before, RunKind::Rollback) => {
+            (format!("{name} is to go back to {version}"), "approval")
+        }
+        (ApprovalSide::Before, RunKind::Deploy | RunKind::Redeploy | RunKind::Verify) => {
             (format!("{version} is ready for {name}"), "approval")
         }
     };
     let mut out = format!("⏳ **{what}** — {need} {of}{plural} needed\n");
     out.push_str(&facts(release));
-    out.push_str(&passed(release, stage, run));
+    out.push_str(&passed(state, release, stage, run));
     if let Some(rule) = &rule {
         out.push_str(&terms(release, rule));
     }
     let expires = ends.map_or_else(String::new, |ends| format!(" Expires {}.", ends.minute()));
     let team = rule.iter().flat_map(approvers).find_map(|who| who.word().map(str::to_owned));
-    let team = team.filter(|_| run.side() == Side::After);
+    let team = team.filter(|_| run.side() == ApprovalSide::After);
     let one_team = team.map_or_else(String::new, |team| {
         format!(", {} for one team", inline_code(&format!("/signoff {team} {name}")))
     });
@@ -49,13 +58,16 @@ pub fn needed(release: &Release, stage: &Stage, run: &StageRun, ends: Option<Tim
 }
 
 /// What the release has behind it.
-fn passed(release: &Release, stage: &Stage, run: &StageRun) -> String {
+fn passed(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> String {
     let mut out = "- passed: build".to_owned();
     for passed in stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
         write!(out, ", {passed}").unwrap_or_default();
     }
-    if run.side() == Side::After {
-        write!(out, ", the commands of {}", stage.name).unwrap_or_default();
+    if run.side() == ApprovalSide::After {
+        let asks = !stage.verify.is_empty() || !stage.gates.post.is_empty();
+        let checks = if asks { " and its checks" } else { "" };
+        let issues = escape(&check::issues(state, release, stage, run));
+        write!(out, ", the commands of {}{checks}{issues}", stage.name).unwrap_or_default();
     }
     out.push('\n');
     out
@@ -97,8 +109,8 @@ pub fn reminder(
     let (version, name) = (&release.created.version, &stage.name);
     let who: Vec<String> = approvers(rule).iter().map(ToString::to_string).collect();
     let what = match run.side() {
-        Side::Before => format!("{version} still waits for {name}"),
-        Side::After => format!("{version} in {name} still waits for sign-off"),
+        ApprovalSide::Before => format!("{version} still waits for {name}"),
+        ApprovalSide::After => format!("{version} in {name} still waits for sign-off"),
     };
     format!(
         "⏳ **{what}**, for {} of {}. It is rejected {}.\n\nComment {} or {}.",
@@ -121,8 +133,8 @@ pub fn tables(release: &Release, now: Timestamp) -> String {
             continue;
         }
         let what = match run.side() {
-            Side::Before => "approvals",
-            Side::After => "sign-offs",
+            ApprovalSide::Before => "approvals",
+            ApprovalSide::After => "sign-offs",
         };
         writeln!(out, "\n**{}: {what}**\n\n| needed | given by | missing |\n|---|---|---|", stage.name)
             .unwrap_or_default();

@@ -4,7 +4,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use crate::domain::effect::{Detail, Offering, Status, StatusState};
-use crate::domain::event::Side;
+use crate::domain::event::ApprovalSide;
 use crate::domain::name::{CommitSha, RefName, RepoId};
 use crate::forge::Tagged;
 use crate::forge::github::app::{Identity, Work};
@@ -135,8 +135,8 @@ fn compared(there: CommitSha, wanted: &CommitSha) -> Tagged {
 /// What a click on a check run's button must match: the release, stage and attempt it was offered for (T34).
 fn external_id(offer: &Offering) -> String {
     let side = match offer.side {
-        Side::Before => "",
-        Side::After => "/signoff",
+        ApprovalSide::Before => "",
+        ApprovalSide::After => "/signoff",
     };
     format!("{}/{}/{}{side}", offer.release, offer.stage, offer.attempt)
 }
@@ -166,12 +166,12 @@ fn check_body(commit: &CommitSha, status: &Status, page: &str) -> Map<String, Va
             "actions",
             json!([{
                 "label": match offer.side {
-                    Side::Before => "Approve",
-                    Side::After => "Sign off",
+                    ApprovalSide::Before => "Approve",
+                    ApprovalSide::After => "Sign off",
                 },
                 "description": match offer.side {
-                    Side::Before => "Approve this release here",
-                    Side::After => "Say that it is good here",
+                    ApprovalSide::Before => "Approve this release here",
+                    ApprovalSide::After => "Say that it is good here",
                 },
                 "identifier": "approve",
             }]),
@@ -190,8 +190,9 @@ mod tests {
     #[test]
     fn t34_a_button_names_what_it_was_offered_for_and_fits_githubs_limits() {
         let release = ReleaseNo(NonZeroU32::new(12).unwrap());
-        let offer = Offering { release, stage: "prod".parse().unwrap(), attempt: 2, side: Side::Before };
-        let signoff = Offering { side: Side::After, ..offer.clone() };
+        let offer =
+            Offering { release, stage: "prod".parse().unwrap(), attempt: 2, side: ApprovalSide::Before };
+        let signoff = Offering { side: ApprovalSide::After, ..offer.clone() };
         assert_eq!(external_id(&signoff), "12/prod/2/signoff");
         let status = Status {
             context: "liftlock/prod".to_owned(),

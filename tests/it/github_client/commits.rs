@@ -1,7 +1,7 @@
 //! Statuses, check runs, tags, and the pull request behind a commit.
 
 use liftlock::domain::effect::{Detail, Offering, Status, StatusState};
-use liftlock::domain::event::Side;
+use liftlock::domain::event::ApprovalSide;
 use liftlock::domain::name::ReleaseNo;
 use liftlock::forge::github::{GitHub, Settings};
 use liftlock::forge::{Forge as _, Tagged};
@@ -56,7 +56,7 @@ async fn a_status_says_exactly_this() {
 async fn t34_a_check_run_offers_the_button_for_one_attempt_only() {
     let (fake, github) = with_checks().await;
     let release = ReleaseNo(7.try_into().unwrap());
-    let offer = Offering { release, stage: "prod".parse().unwrap(), attempt: 1, side: Side::Before };
+    let offer = Offering { release, stage: "prod".parse().unwrap(), attempt: 1, side: ApprovalSide::Before };
     let waits = Status { detail: Some(Detail::Offer(offer)), ..status(StatusState::Pending, "Waits") };
     github.status(&web(), &sha('a'), &waits).await.unwrap();
     let (first, check) = fake.expect_check(WEB, &"a".repeat(40), "liftlock/web/prod").await;

@@ -1,7 +1,7 @@
 //! How events and effects read in a transcript: short, and only what a release manager wants to know.
 
 use liftlock::domain::effect::{Effect, Reaction};
-use liftlock::domain::event::{Approval, BuildOutcome, Detail, Event, Heard, Side};
+use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
@@ -66,6 +66,14 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Overridden { release, stage, check, by, reason, .. } => {
             format!("{} {stage}: {} overridden by {}: {reason}", name(release), check.word(), by.login)
         }
+        Event::CheckAsked { .. }
+        | Event::CheckStarted { .. }
+        | Event::CheckFinished { .. }
+        | Event::LegAnswered(_)
+        | Event::GatesOpened { .. }
+        | Event::GatesClosed { .. }
+        | Event::GatesSampled { .. }
+        | Event::FoundFaulty { .. } => about_checks(state, event),
         Event::Promoted { release, stage, by, .. } => {
             format!("{} {stage}: promoted by {}", name(release), by.login)
         }
@@ -74,6 +82,35 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
+        Event::Heard(heard) => answer(heard),
+        Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
+    })
+}
+
+fn about_checks(state: &State, event: &Event) -> String {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    match event {
+        Event::LegAnswered(a) => {
+            let reused = if a.reused.is_some() { ", cached" } else { "" };
+            let to = serde_json::to_value(a.to).unwrap().as_str().unwrap().to_owned();
+            format!("{} {} {}: {to}{reused}, {}", name(&a.release), a.stage, a.leg, a.reading.detail)
+        }
+        Event::GatesOpened { release, stage, side, .. } => {
+            format!("{} {stage}: gates {} asked from now on", name(release), side.word())
+        }
+        Event::GatesClosed { release, stage, side, .. } => {
+            format!("{} {stage}: gates {} not asked for now", name(release), side.word())
+        }
+        Event::GatesSampled { release, stage, side, readings, streak, .. } => {
+            let said: Vec<String> = readings
+                .iter()
+                .map(|(gate, r)| format!("{gate} {:?} ({})", r.answer, r.detail).to_lowercase())
+                .collect();
+            format!("{} {stage}: {} {}, green {streak} in a row", name(release), side.word(), said.join(", "))
+        }
+        Event::FoundFaulty { release, stage, gate, detail, .. } => {
+            format!("{} {stage}: faulty, {gate} says {detail}", name(release))
+        }
         Event::CheckAsked { commit: at, attempt, refused, .. } => {
             let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
             format!("check {attempt} of {} asked for{refused}", commit(at))
@@ -84,16 +121,15 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::CheckFinished { commit: at, attempt, outcome } => {
             format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
-        Event::Heard(heard) => answer(heard),
-        Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
-    })
+        _ => String::new(),
+    }
 }
 
 /// Who said yes, to what, and where first.
 fn approved(approval: &Approval) -> String {
     let what = match approval.side {
-        Side::Before => "approved",
-        Side::After => "signed off",
+        ApprovalSide::Before => "approved",
+        ApprovalSide::After => "signed off",
     };
     let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
     let from = approval.reused_from.as_ref();
