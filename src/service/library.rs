@@ -238,6 +238,9 @@ impl Library {
     pub async fn edit(&self, visitor: &Visitor, name: &GroupName, edit: &Edit) -> Answer<Changed> {
         let group = allowed!(self.find(name).await?);
         let asker = self.asker(visitor, &group.access.teams()).await?;
+        if group.access.role_of(&asker).is_none() {
+            return Ok(Err(Refused::Missing(name.clone())));
+        }
         let author = Author::Person { name: asker.to_string() };
         self.change(name, &asker, edit, &author).await
     }

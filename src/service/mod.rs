@@ -158,6 +158,15 @@ impl Service {
         &self.0.boot
     }
 
+    /// The server's secrets with the names that people know them by, to look for where they must not be.
+    fn named_secrets(&self) -> Vec<(String, Secret)> {
+        let settings = self.settings();
+        let own = settings.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone()));
+        let hidden =
+            settings.hidden.iter().map(|secret| ("of the server's config".to_owned(), secret.clone()));
+        own.chain(hidden).collect()
+    }
+
     /// The secrets a step is given, by name; a name that the server does not have is refused before anything starts.
     fn secrets(&self, names: &BTreeSet<String>) -> Outcome<BTreeMap<String, String>> {
         names

@@ -91,6 +91,8 @@ async fn a03_a08_groups_are_made_changed_and_seen_by_role() {
     assert_eq!(site.look(BO, "/api/groups/acme.test").await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.look(BO, "/api/groups/acme.test/history").await.status, StatusCode::NOT_FOUND);
     assert!(!site.look(BO, "/api/groups").await.text.contains("acme.test"));
+    let set = json!({ "set": { "Region": { "plain": "us" } } });
+    assert_eq!(site.tell(BO, "/api/groups/acme.test", &set).await.0, StatusCode::NOT_FOUND);
     let grant = json!({ "grant": { "bo": "user", "pipeline:web": "user" } });
     let (status, answer) = site.tell(ANA, "/api/groups/acme.test", &grant).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -99,7 +101,6 @@ async fn a03_a08_groups_are_made_changed_and_seen_by_role() {
     assert_eq!((&seen["role"], &seen["values"]["Region"]["plain"]), (&json!("user"), &json!("eu")));
 
     // A user takes it into releases and changes nothing; nor does the server's own token.
-    let set = json!({ "set": { "Region": { "plain": "us" } } });
     for token in [BO, "nobody's token at all"] {
         let (status, answer) = site.tell(token, "/api/groups/acme.test", &set).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
