@@ -10,11 +10,15 @@ use crate::domain::release::{BuildState, Override, Release, StageRun, StageState
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+mod variables;
+
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blocker {
     /// The artifact is not sealed.
     Build,
+    /// The variables of the stage cannot be used.
+    Variables,
     /// The tag no longer points at the commit.
     Tag,
     /// The release may not start here any more.
@@ -40,6 +44,7 @@ impl Blocker {
     pub fn word(self) -> &'static str {
         match self {
             Self::Build => "build",
+            Self::Variables => "variables",
             Self::Tag => "tag",
             Self::Veto => "veto",
             Self::Deps => "deps",
@@ -127,6 +132,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     let look = Look { state, release, stage, run, now };
     let rollback = run.kind == RunKind::Rollback;
     let mut lines = vec![build_line(release)];
+    lines.extend(look.variables());
     lines.extend(look.tag());
     lines.extend(look.veto());
     if !rollback {

@@ -13,10 +13,12 @@ pub mod node;
 mod order;
 mod overriding;
 pub mod problem;
+mod release;
 pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod variable;
 mod view;
 
 #[cfg(test)]
@@ -311,9 +313,21 @@ fn read_pipeline(
         written.extend(stage::name_of(node).map(|(name, _)| name));
         drafts.extend(stage::read(node, (&deploy, &teams), findings));
     }
+    let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);
-    let pipeline =
-        Pipeline { name, contexts, about, triggers, build: made.build, artifacts: made.artifacts, stages };
+    let pipeline = Pipeline {
+        name,
+        contexts,
+        about,
+        triggers,
+        build: made.build,
+        artifacts: made.artifacts,
+        release: release::read(view),
+        variables,
+        stages,
+    };
+    variable::check(view, &pipeline, findings);
+    release::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

@@ -8,8 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
+use crate::domain::name::{
+    Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, VariableName,
+};
+use crate::domain::naming::Template;
 use crate::domain::time::Span;
+use crate::domain::variable::Variable;
 
 /// Most files a release names as those its build is written in.
 const MAX_FILES: usize = 20;
@@ -29,8 +33,23 @@ pub struct Pipeline {
     pub build: Build,
     /// What is packed and sealed after the build, at least one.
     pub artifacts: Vec<Artifact>,
+    /// What its releases are called.
+    #[serde(default, skip_serializing_if = "Naming::is_default")]
+    pub release: Naming,
+    /// Variables of every stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+}
+
+/// What releases are called (SEMANTICS §10).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The name for people; `Release-$(Rev:r)` by default.
+    pub name: Option<Template>,
+    /// The version of a release that no tag names; by default it follows from the commits.
+    pub version: Option<Template>,
 }
 
 /// How a pipeline's status contexts are spelled.
@@ -178,6 +197,9 @@ pub struct Stage {
     pub test_commands: Vec<Step>,
     /// Variables for every command of the stage.
     pub environment_variables: BTreeMap<String, String>,
+    /// Variables of this stage alone; macros name them, and every command has them in its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.
@@ -369,6 +391,12 @@ impl std::fmt::Display for OverrideRule {
             f.write_str(&any)?;
         }
         Ok(())
+    }
+}
+
+impl Naming {
+    fn is_default(&self) -> bool {
+        self.name.is_none() && self.version.is_none()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
 pub mod overriding;
+pub mod variables;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {

@@ -1,19 +1,20 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form, RunKind};
+use crate::domain::event::{Approval, Failure, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
 use crate::domain::pipeline::Stage;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
+use crate::domain::variable::{self, Facts, Resolution, Told};
 use crate::domain::view;
 use crate::runner::Sandbox;
 use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
@@ -181,14 +182,22 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
+        let told = match self.told(release, stage, &place.path("artifacts")).await? {
+            Ok(told) => told,
+            Err(how) => {
+                let failure = Failure { step: "variables".to_owned(), how, tail: Vec::new() };
+                return Ok(Ok(StepsEnd::Failed(failure)));
+            }
+        };
+        environment.extend(told.variables);
         environment.extend(stage_environment(id, (release, stage), fence));
         environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
-        environment.extend(stage.environment_variables.clone());
+        environment.extend(told.entries);
         environment.extend(self.secrets(&stage.secrets)?);
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
         let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
+        let parts = [(&told.deploy, &deploy_in), (&told.test_commands, &source)];
         for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
             let run =
                 Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
@@ -198,6 +207,38 @@ impl Service {
             }
         }
         Ok(Ok(StepsEnd::Passed))
+    }
+
+    /// The stage's commands with their variables; the inner error says why that cannot be.
+    async fn told(
+        &self,
+        release: &Release,
+        stage: &Stage,
+        artifacts: &Path,
+    ) -> Outcome<Result<Told, String>> {
+        let facts = Facts::of(release, Some(artifacts.display().to_string()));
+        let levels = variable::levels(&release.created.pipeline, stage, &facts);
+        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &variable::hidden)?, all)));
+        let (told, all) = match told {
+            Ok(told) => told,
+            Err(problem) => return Ok(Err(problem.to_string())),
+        };
+        let paths: Vec<(String, PathBuf)> = all
+            .all()
+            .iter()
+            .filter_map(|entry| {
+                let value = told.variables.get(&variable::environment_name(entry.name))?;
+                Some((entry.name.to_string(), path_of_artifact(value, release, artifacts)?))
+            })
+            .collect();
+        let missing = blocking(move || Ok(paths.into_iter().find(|(_, path)| !path.exists()))).await?;
+        Ok(match missing {
+            Some((name, path)) => {
+                let path = path.strip_prefix(artifacts).unwrap_or(&path).display().to_string();
+                Err(format!("`{name}` is `{path}`, and the artifact has no such path"))
+            }
+            None => Ok(told),
+        })
     }
 
     async fn hand_out(
@@ -231,6 +272,16 @@ impl Service {
         })
         .await
     }
+}
+
+/// The path within an artifact that a variable's value is, if it is one (row A14): such a path was sealed, so it is
+/// there or the variable is wrong. A list of paths, a pattern or an option with a path in it is left alone.
+fn path_of_artifact(value: &str, release: &Release, artifacts: &Path) -> Option<PathBuf> {
+    let inside = Path::new(value).strip_prefix(artifacts).ok()?;
+    let alias = inside.components().next()?.as_os_str();
+    let one = !value.contains([':', ';', ',', '*', '?', ' ', '\n']);
+    let ours = release.artifacts.iter().any(|a| alias == a.alias.as_str());
+    (one && ours).then(|| PathBuf::from(value))
 }
 
 /// What a stage's commands are told about the release, by name.

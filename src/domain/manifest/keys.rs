@@ -125,6 +125,10 @@ macro_rules! keys {
     };
 }
 
+// Files of one area each; they stand below the macro they are written with.
+mod release;
+mod variable;
+
 use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
@@ -180,21 +184,13 @@ keys! { PIPELINE_KEYS {
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
+    "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
+    "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] = &[
-    "variables",
-    "groups",
-    "release",
-    "channels",
-    "checks",
-    "environments",
-    "runbooks",
-    "notify",
-    "retention",
-    "extends",
-];
+static PIPELINE_LATER: &[&str] =
+    &["groups", "channels", "checks", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -334,6 +330,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
@@ -359,7 +356,6 @@ static STAGE_OBJECT: Object = Object {
         "image",
         "oauth_token",
         "permissions",
-        "variables",
         "groups",
         "targets",
         "strategy",

@@ -5,6 +5,7 @@ use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
@@ -58,6 +59,7 @@ pub(super) fn read(
         deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
         test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
         environment_variables: view.variables("env"),
+        variables: variable::of_stage(view, reading.findings),
         secrets: view.names("secrets"),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),

@@ -168,6 +168,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::DuplicateName
         | Code::UnknownStage
         | Code::Cycle
+        | Code::Variable
+        | Code::Naming
         | Code::NoStages
         | Code::Impossible
         | Code::UnknownTeam

@@ -7,5 +7,6 @@ mod sources;
 mod speech;
 mod tree;
 mod trust;
+mod variables;
 mod weather;
 mod world;

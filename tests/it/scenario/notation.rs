@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Network,
-    OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
+    Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
+use liftlock::domain::variable::{Scope, Variable};
 
 /// Reads a pipeline.
 pub(crate) fn pipeline(text: &str) -> Pipeline {
@@ -32,8 +33,41 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        release: Naming::default(),
+        variables: BTreeMap::new(),
         stages: out,
     }
+}
+
+/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
+    let stage = |pipeline: &mut Pipeline, name: &str| {
+        pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
+    };
+    if word == "name" {
+        pipeline.release.name = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "version" {
+        pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "step" {
+        let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
+        let at = stage(pipeline, of.strip_prefix("of ").unwrap());
+        pipeline.stages[at].deploy = vec![step(run)];
+        return;
+    }
+    let (name, value) = text.split_once(" = ").expect("variable <name> = <text>");
+    let variable = Variable { value: value.to_owned(), scope: Scope::Release };
+    let variables = match name.split_once(" in ") {
+        Some((_, of)) => {
+            let at = stage(pipeline, of);
+            &mut pipeline.stages[at].variables
+        }
+        None => &mut pipeline.variables,
+    };
+    variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -72,6 +106,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
+        variables: BTreeMap::new(),
         secrets: BTreeSet::new(),
         retries: 0,
         timeout: Span::hours(1),

@@ -49,6 +49,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
+        "variable" | "step" | "name" | "version" => {
+            notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
+            Vec::new()
+        }
         "head" => {
             let (at, text) = rest.split_once(' ').unwrap();
             let pipeline = Box::new(notation::pipeline(text));
@@ -85,7 +89,9 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             });
             out
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" => look(world, word, rest),
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+            look(world, word, rest)
+        }
         _ => speech(world, command),
     }
 }
@@ -296,6 +302,14 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             vec![view::why_text(state, release.expect("a release"), &stage, world.now)]
         }
         "statuses" => statuses(world, rest),
+        "names" => state
+            .releases
+            .values()
+            .map(|r| {
+                let names = &r.created.names;
+                format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
+            })
+            .collect(),
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()
