@@ -8,6 +8,7 @@ mod approval;
 mod build;
 mod buildspec;
 pub mod code;
+mod group;
 mod keys;
 pub mod node;
 mod order;
@@ -324,6 +325,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
+        groups: group::of(view),
         stages,
     };
     variable::check(view, &pipeline, findings);

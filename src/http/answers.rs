@@ -7,7 +7,7 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable};
 use crate::domain::person::Person;
 use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::state::State;
@@ -449,6 +449,10 @@ fn sentence(event: &Event) -> String {
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::Approved { stage, approval, .. } => {
             format!("{stage}: approved by {}", approval.standing.person.login)
+        }
+        Event::GroupWritten { stage, group, values, .. } => {
+            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
+            format!("{stage}: wrote {} into the group {group}", names.join(", "))
         }
         Event::ApprovalWithdrawn { stage, why, .. } => {
             format!("{stage}: an approval no longer counts, {why:?}")

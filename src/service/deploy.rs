@@ -17,6 +17,7 @@ use crate::domain::state::State;
 use crate::domain::variable::{self, Facts, Resolution, Told};
 use crate::domain::view;
 use crate::runner::Sandbox;
+use crate::service::groups::{self, Secrets};
 use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -140,8 +141,13 @@ impl Service {
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
+        // Before the log is opened, so that it hides them.
+        let secrets = self.group_secrets(release, stage).await?;
         let mut kept = KeptLog::open(self, name);
-        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), &mut kept).await;
+        for (at, fetched) in &secrets {
+            kept.log.note(&format!("secret {at}, {}", fetched.version)).await;
+        }
+        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), (&mut kept, &secrets)).await;
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
@@ -163,7 +169,7 @@ impl Service {
         id: &PipelineId,
         (release, stage): (&Release, &Stage),
         (place, lease, fence): (&Workplace, &Lease, i64),
-        kept: &mut KeptLog,
+        (kept, secrets): (&mut KeptLog, &Secrets),
     ) -> Outcome<Result<StepsEnd, String>> {
         let mut environment = self.base_environment(&place.path("home"));
         let mut first = None;
@@ -182,7 +188,7 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
-        let told = match self.told(release, stage, &place.path("artifacts")).await? {
+        let told = match self.told((release, stage), &place.path("artifacts"), secrets).await? {
             Ok(told) => told,
             Err(how) => {
                 let failure = Failure { step: "variables".to_owned(), how, tail: Vec::new() };
@@ -195,6 +201,10 @@ impl Service {
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
         environment.extend(told.entries);
         environment.extend(self.secrets(&stage.secrets)?);
+        let writable = self.writable(release, stage, &place.path("")).await?;
+        if let Some((_, file)) = &writable {
+            environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
+        }
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
         let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
         let parts = [(&told.deploy, &deploy_in), (&told.test_commands, &source)];
@@ -206,19 +216,30 @@ impl Service {
                 return Ok(Ok(end));
             }
         }
+        if let Some(writable) = &writable
+            && let Some(failure) = self.write_groups((id, lease), (release, stage), writable).await?
+        {
+            kept.log.note(&format!("write groups: {}", failure.how)).await;
+            return Ok(Ok(StepsEnd::Failed(failure)));
+        }
         Ok(Ok(StepsEnd::Passed))
     }
 
     /// The stage's commands with their variables; the inner error says why that cannot be.
     async fn told(
         &self,
-        release: &Release,
-        stage: &Stage,
+        (release, stage): (&Release, &Stage),
         artifacts: &Path,
+        secrets: &Secrets,
     ) -> Outcome<Result<Told, String>> {
         let facts = Facts::of(release, Some(artifacts.display().to_string()));
-        let levels = variable::levels(&release.created.pipeline, stage, &facts);
-        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &variable::hidden)?, all)));
+        let levels = match variable::levels(&release.created.pipeline, stage, (&facts, &release.groups)) {
+            Ok(levels) => levels,
+            Err(problem) => return Ok(Err(problem.to_string())),
+        };
+        let reveal =
+            |at: &str| secrets.get(at).map_or_else(String::new, |fetched| fetched.value.expose().to_owned());
+        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &reveal)?, all)));
         let (told, all) = match told {
             Ok(told) => told,
             Err(problem) => return Ok(Err(problem.to_string())),

@@ -9,7 +9,7 @@ use crate::domain::name::RepoId;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
-use crate::mask::Mask;
+use crate::mask::{Learning, Mask};
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -18,6 +18,7 @@ use crate::trouble::{Outcome, Trouble};
 pub mod apply;
 pub mod build;
 pub mod deploy;
+pub mod groups;
 pub mod intake;
 pub mod journal;
 pub mod library;
@@ -85,7 +86,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     parts: Parts,
     journal: Journal,
-    mask: Mask,
+    mask: Learning,
     /// This process in the store's leases.
     worker: String,
     /// This start of it.
@@ -99,7 +100,7 @@ impl Service {
             parts.settings.secrets.values().chain(parts.settings.hidden.iter()).cloned().collect();
         let journal = Journal::new(parts.store.clone());
         let worker = format!("worker-{boot}");
-        Self(Arc::new(Inner { mask: Mask::new(&secrets), journal, worker, boot, parts }))
+        Self(Arc::new(Inner { mask: Learning::new(secrets), journal, worker, boot, parts }))
     }
 
     /// The store.
@@ -123,8 +124,13 @@ impl Service {
     }
 
     /// The mask that everything that leaves goes through.
-    pub fn mask(&self) -> &Mask {
-        &self.0.mask
+    pub fn mask(&self) -> Mask {
+        self.0.mask.mask()
+    }
+
+    /// Hides these from now on, in everything that leaves.
+    pub fn hide<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
+        self.0.mask.learn(secrets);
     }
 
     /// The hosts.

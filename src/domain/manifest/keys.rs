@@ -126,6 +126,7 @@ macro_rules! keys {
 }
 
 // Files of one area each; they stand below the macro they are written with.
+mod group;
 mod release;
 mod variable;
 
@@ -185,12 +186,13 @@ keys! { PIPELINE_KEYS {
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
+    "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
 static PIPELINE_LATER: &[&str] =
-    &["groups", "channels", "checks", "environments", "runbooks", "notify", "retention", "extends"];
+    &["channels", "checks", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -330,6 +332,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "groups" Optional, group::GROUPS, "Variable groups of this stage; stronger than the pipeline's.";
     "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
@@ -356,7 +359,6 @@ static STAGE_OBJECT: Object = Object {
         "image",
         "oauth_token",
         "permissions",
-        "groups",
         "targets",
         "strategy",
         "hooks",

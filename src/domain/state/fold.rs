@@ -60,6 +60,10 @@ impl State {
                 self.note_live(*release, stage, *to, at);
                 Ok(())
             }
+            Event::GroupWritten { release, group, version, values, .. } => self.with(*release, |r| {
+                r.groups.write(group, *version, values);
+                Ok(())
+            }),
             Event::OfferShown { release, stage, attempt, .. }
             | Event::Approved { release, stage, attempt, .. }
             | Event::ApprovalWithdrawn { release, stage, attempt, .. }
@@ -146,7 +150,8 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
-            unusable: variable::problems(&created.pipeline),
+            unusable: variable::problems(&created.pipeline, &created.groups),
+            groups: created.groups.clone(),
             build_attempt: 1,
             build,
             built_at: None,

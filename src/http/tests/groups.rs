@@ -172,7 +172,7 @@ async fn b28_t47_a_secret_goes_in_and_never_comes_out() {
     // What is sealed opens for a step alone, and is gone with its variable.
     let row = site.store.sealed("acme.test", "password").await.unwrap().unwrap();
     assert!(!row.body.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
-    let secret = |at: &str| crate::domain::group::SecretRef { at: at.parse().unwrap(), version: 2 };
+    let secret = |at: &str| at.parse::<crate::domain::name::SecretAddress>().unwrap();
     let library = library(&site.store);
     let fetched = library.fetch(&secret("sealed:acme.test/password")).await.unwrap();
     assert_eq!((fetched.value.expose(), fetched.version.as_str()), (CANARY, "version 2"));

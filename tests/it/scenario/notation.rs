@@ -35,6 +35,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
         release: Naming::default(),
         variables: BTreeMap::new(),
+        groups: Vec::new(),
         stages: out,
     }
 }
@@ -107,6 +108,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         variables: BTreeMap::new(),
+        groups: Vec::new(),
         secrets: BTreeSet::new(),
         retries: 0,
         timeout: Span::hours(1),
