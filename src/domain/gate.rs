@@ -10,7 +10,12 @@ use crate::domain::release::{BuildState, Override, Release, StageRun, StageState
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+mod check;
 mod variables;
+mod window;
+
+pub(in crate::domain) use window::zone_of;
+pub use window::{passed_over, window_changes, window_wait_ends};
 
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +38,12 @@ pub enum Blocker {
     Trigger,
     /// Approvals are missing.
     Approval,
+    /// A check before it is not green.
+    Gate,
+    /// Nothing starts on these days, or in an emergency.
+    Freeze,
+    /// It is not one of the stage's hours.
+    Window,
     /// Somebody holds the stage.
     Hold,
     /// An automatic retry waits its time.
@@ -52,6 +63,9 @@ impl Blocker {
             Self::Order => "order",
             Self::Trigger => "trigger",
             Self::Approval => "approval",
+            Self::Gate => "gate",
+            Self::Freeze => "freeze",
+            Self::Window => "window",
             Self::Hold => "hold",
             Self::Retry => "retry",
         }
@@ -142,10 +156,16 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.trigger());
     }
     lines.extend(look.approval());
+    lines.extend(look.freezes());
+    lines.extend(look.window());
     if !rollback {
         lines.extend(look.hold());
     }
     lines.extend(look.retry());
+    if !rollback {
+        // Last, because what they say holds for a short time only (SEMANTICS §2).
+        lines.extend(look.gates());
+    }
     Verdict { stage: stage.name.clone(), lines }
 }
 
@@ -222,6 +242,14 @@ impl Look<'_> {
     fn dep(&self, need: &StageName) -> Line {
         let optional = self.release.rule(need).is_some_and(|s| s.duty == Duty::Optional);
         match self.release.state_in(need) {
+            Some(StageState::Succeeded) if self.fault_of(need).is_some() => Line {
+                next: Some(format!("somebody with write comments `/retry {need}`")),
+                ..line(
+                    Blocker::Deps,
+                    Mark::Stop,
+                    format!("{need} was found faulty: {}", self.fault_of(need).unwrap_or_default()),
+                )
+            },
             Some(StageState::Succeeded) => {
                 line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with this artifact"))
             }
@@ -237,6 +265,12 @@ impl Look<'_> {
             }
             None => line(Blocker::Deps, Mark::Wait, format!("{need} must succeed first: not reached")),
         }
+    }
+
+    /// What was found bad about the release in a stage before, once it was live there.
+    fn fault_of(&self, need: &StageName) -> Option<String> {
+        let fault = self.release.run(need)?.fault.as_ref()?;
+        Some(format!("{} says {}", fault.gate, fault.detail))
     }
 
     /// The release must have been live in every stage it comes from for the whole soak (SEMANTICS §4).
@@ -376,7 +410,7 @@ impl Look<'_> {
             return Some(line(Blocker::Approval, Mark::Pass, text));
         }
         text.extend(["; needs ", &tally.missing.join(" and ")]);
-        let ends = approvals_end(self.state, self.release, self.stage, self.run);
+        let ends = approvals_end(self.state, (self.release, self.stage, self.run), self.now);
         let before = ends.map_or_else(String::new, |ends| format!(" before {}", ends.minute()));
         Some(Line {
             next: Some(format!(
@@ -418,16 +452,22 @@ impl Look<'_> {
     }
 }
 
-/// When the wait for approvals ends by the clock; never when nobody is asked, or when that end was overridden.
-pub fn approvals_end(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Option<Timestamp> {
+/// A release that waits in a stage, with the attempt that does.
+pub type Wait<'a> = (&'a Release, &'a Stage, &'a StageRun);
+
+/// When the wait for approvals ends by the clock; never when nobody is asked, that end was overridden, or nobody knows
+/// when a freeze will end.
+pub fn approvals_end(state: &State, wait: Wait<'_>, now: Timestamp) -> Option<Timestamp> {
+    let (_, stage, run) = wait;
     let rule = rule_for(stage, run.kind)?;
     let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
-    (!endless).then(|| waits_since(state, release, stage, run).plus(rule.timeout))
+    let endless = endless || window::frozen_without_end(state, wait, now);
+    (!endless).then(|| waits_since(state, wait, now).plus(rule.timeout))
 }
 
 /// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
-/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come.
-pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
+/// soaked, older releases had gone first, a hold, a freeze or a veto was lifted, a retry's time had come.
+pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestamp) -> Timestamp {
     let look = Look { state, release, stage, run, now: run.asked_from };
     let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
     let needs = stage
@@ -441,6 +481,7 @@ pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageR
         .values()
         .filter(|older| stage.queue == QueuePolicy::All && release.is_newer_than(older))
         .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
+    let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|(_, _, until)| until);
-    needs.chain(older).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
+    needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

@@ -7,12 +7,14 @@
 mod approval;
 mod build;
 mod buildspec;
+mod check;
 pub mod code;
 mod group;
 mod keys;
 pub mod node;
 mod order;
 mod overriding;
+pub mod probe;
 pub mod problem;
 mod release;
 pub mod schema;
@@ -21,6 +23,7 @@ pub mod source;
 mod stage;
 mod variable;
 mod view;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -305,6 +308,7 @@ fn read_pipeline(
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
     let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
     let teams = approval::teams(view);
@@ -312,7 +316,7 @@ fn read_pipeline(
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
         written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, (&deploy, &teams), findings));
+        drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);

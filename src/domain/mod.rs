@@ -1,6 +1,7 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod check;
 pub mod command;
 pub mod decide;
 pub mod detect;
@@ -18,6 +19,7 @@ pub mod person;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 pub mod refusal;
 pub mod release;
 pub mod state;
@@ -25,3 +27,4 @@ pub mod time;
 pub mod variable;
 pub mod version;
 pub mod view;
+pub mod window;

@@ -461,6 +461,14 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_told_apart_without_their_case() {
+        let name = |text: &str| text.parse::<VariableName>().unwrap();
+        assert_eq!(name("ArtifactsPath"), name("artifactspath"));
+        assert!(name("a.B") < name("A.c") && name("A.c") > name("a.b"));
+        assert_eq!(name("ArtifactsPath").as_str(), "ArtifactsPath");
+    }
+
+    #[test]
     fn a_secret_reference_has_a_store_a_path_and_a_key() {
         let address: SecretAddress = "vault:kv/sign#key".parse().unwrap();
         assert_eq!((address.store(), address.path(), address.key()), ("vault", "kv/sign", Some("key")));
@@ -468,14 +476,6 @@ mod tests {
         assert_eq!((address.store(), address.path(), address.key()), ("file", "/run/secrets/x", None));
         let address: SecretAddress = "exec:".parse().unwrap();
         assert_eq!((address.store(), address.path(), address.key()), ("exec", "", None));
-    }
-
-    #[test]
-    fn variables_are_told_apart_without_their_case() {
-        let name = |text: &str| text.parse::<VariableName>().unwrap();
-        assert_eq!(name("ArtifactsPath"), name("artifactspath"));
-        assert!(name("a.B") < name("A.c") && name("A.c") > name("a.b"));
-        assert_eq!(name("ArtifactsPath").as_str(), "ArtifactsPath");
     }
 
     #[test]

@@ -115,6 +115,13 @@ pub enum Refusal {
         /// The check.
         check: String,
     },
+    /// The manifest says that nobody passes over the check.
+    FixedCheck {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: String,
+    },
     /// Others may override here.
     MayNotOverride {
         /// The stage.
@@ -148,6 +155,16 @@ pub enum Refusal {
         /// The stage; nothing means all.
         stage: Option<StageName>,
     },
+    /// Nothing is frozen there.
+    NotFrozen {
+        /// The stage; nothing means all.
+        stage: Option<StageName>,
+    },
+    /// The day a freeze should last until has begun.
+    Past {
+        /// The day.
+        day: String,
+    },
     /// There is no approval of this person to take back.
     NoApproval {
         /// The stage.
@@ -162,6 +179,8 @@ pub enum Refusal {
         /// The release that has it.
         release: String,
     },
+    /// The answer says what was known already: it is asked again in time, and nothing is stored.
+    NothingNew,
     /// The work was decided away, or an older lease reports late (ARCHITECTURE invariant 7).
     Stale,
     /// The log and the rules disagree: a mistake of ours.
@@ -194,14 +213,18 @@ impl Refusal {
             Self::OlderThanLive { .. } => "older_than_live",
             Self::NotInTheWay { .. } => "not_in_the_way",
             Self::NoCheck { .. } => "no_check",
+            Self::FixedCheck { .. } => "fixed_check",
             Self::MayNotOverride { .. } => "may_not_override",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
             Self::NotHeld { .. } => "not_held",
+            Self::NotFrozen { .. } => "not_frozen",
+            Self::Past { .. } => "in_the_past",
             Self::NoApproval { .. } => "no_approval",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
+            Self::NothingNew => "nothing_new",
             Self::Stale => "stale",
             Self::Illegal(_) => "illegal",
             Self::Missing(_) => "missing",
@@ -225,13 +248,17 @@ impl Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -298,6 +325,10 @@ impl fmt::Display for Refusal {
                 release.1,
                 inline_code(&format!("/{verb} {stage} {}", release.0))
             ),
+            Self::NoCheck { stage, check } => no_check(f, stage, check),
+            Self::FixedCheck { stage, check } => {
+                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
+            }
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
@@ -305,21 +336,40 @@ impl fmt::Display for Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
-            | Self::NoCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
             | Self::Full => self.fmt_rest(f),
         }
     }
+}
+
+fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
+    write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
+}
+
+fn may_not_override(f: &mut fmt::Formatter<'_>, stage: &StageName, who: &str) -> fmt::Result {
+    write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
+}
+
+fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>) -> fmt::Result {
+    let place = stage.map_or("everything", StageName::as_str);
+    write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
+}
+
+fn past(f: &mut fmt::Formatter<'_>, day: &str) -> fmt::Result {
+    write!(f, "❓ **{day} has begun already.** A freeze lasts until a day begins, in the stage's time zone.")
 }
 
 impl Refusal {
@@ -348,12 +398,7 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => {
-                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
-            }
-            Self::MayNotOverride { stage, who } => {
-                write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
-            }
+            Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
                 "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
@@ -372,6 +417,8 @@ impl Refusal {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
                 write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
             }
+            Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
+            Self::Past { day } => past(f, day),
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
             }
@@ -381,6 +428,7 @@ impl Refusal {
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
+            Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
             Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
@@ -391,6 +439,8 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::leg::Leg;
+use crate::domain::check::ticks::Ticks;
+use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
@@ -142,6 +145,9 @@ pub const LEGAL: &[(Option<StageState>, Transition, StageState)] = &[
 pub fn legal(from: Option<StageState>, by: Transition, to: StageState) -> bool {
     LEGAL.contains(&(from, by, to))
 }
+
+/// What a stage is that succeeded with issues.
+pub const LIVE_WITH_ISSUES: &str = "live with issues";
 
 impl StageState {
     /// Terminal states never change (invariant I4).
@@ -290,6 +296,27 @@ pub struct StageRun {
     pub promoted_at: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
+    /// When its commands had passed: what follows are checks and people.
+    pub worked_at: Option<Timestamp>,
+    /// How long its commands took, in milliseconds.
+    pub took_ms: u64,
+    /// What its legs answered.
+    pub legs: BTreeMap<LegId, Leg>,
+    /// What was sampled on each side.
+    pub gates: BTreeMap<Side, Ticks>,
+    /// What was found bad about it once it was live.
+    pub fault: Option<Fault>,
+}
+
+/// What a gate found bad about a release that is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The gate.
+    pub gate: LegId,
+    /// What it saw.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A check passed over.
@@ -461,6 +488,17 @@ impl StageRun {
         let given = self.overrides_of(check).count();
         let enough = u32::try_from(given).is_ok_and(|given| given >= stage.overriding.min.max(1));
         self.overrides_of(check).last().filter(|_| enough)
+    }
+
+    /// Whether it is live although something was passed over on the way (SEMANTICS §2, `succeeded_with_issues`).
+    pub fn has_issues(&self, stage: &Stage) -> bool {
+        let passed = |said: &Override| self.overridden(&said.check, stage).is_some();
+        self.state == StageState::Succeeded && self.overrides.iter().any(passed)
+    }
+
+    /// The word people read of it.
+    pub fn word(&self, stage: &Stage) -> &'static str {
+        if self.has_issues(stage) { LIVE_WITH_ISSUES } else { self.state.word() }
     }
 
     /// Everybody who overrode a check, each once, in the order in which they did.

@@ -13,7 +13,11 @@ use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod check;
 mod fold;
+mod freeze;
+
+pub use freeze::Freeze;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub struct State {
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
     pub holds: BTreeMap<Option<StageName>, Hold>,
+    /// Freezes; no stage means all of them.
+    pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
     /// Counters of names, with the value that was last taken.
@@ -137,6 +143,7 @@ impl State {
             head: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
+            freezes: BTreeMap::new(),
             vetoes: BTreeMap::new(),
             counters: BTreeMap::new(),
             live: BTreeMap::new(),

@@ -14,7 +14,9 @@ use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+pub mod check;
 pub mod comment;
+pub mod freeze;
 pub mod overriding;
 pub mod variables;
 
@@ -55,7 +57,12 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
         return Some(effect::Detail::Superseded);
     }
     let asks = run.state == StageState::Pending
-        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+        && verdict(state, release, stage, now).blocked_only_by(&[
+            Blocker::Approval,
+            Blocker::Window,
+            Blocker::Freeze,
+            Blocker::Gate,
+        ]);
     asks.then(|| {
         effect::Detail::Offer(Offering {
             release: release.no(),
@@ -89,10 +96,13 @@ fn run_status(
             (StatusState::Pending, format!("{version} is queued for {}", stage.environment))
         }
         StageState::Running => {
-            (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt))
+            let deploying = || format!("{version} is being deployed, attempt {}", run.attempt);
+            let text = check::verifying(state, release, stage, run).unwrap_or_else(deploying);
+            (StatusState::Pending, text)
         }
         StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
-        StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
+        StageState::Paused => (StatusState::Pending, sentence(&format!("{version} is paused"), &run.detail)),
+        StageState::AwaitingSignoff | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
         StageState::Succeeded => succeeded(state, release, (stage, run)),
@@ -125,6 +135,13 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
             format!("{} was live, then rolled back{back}", release.created.version),
         );
     }
+    if let Some(fault) = &run.fault {
+        let version = &release.created.version;
+        return (
+            StatusState::Failure,
+            format!("{version} is live and faulty: {} says {}", fault.gate, fault.detail),
+        );
+    }
     let took = match run.detail {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
         Detail::None
@@ -138,7 +155,9 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
     let overridden = counted.map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     // Not "is live": the words stay true, and need not be sent again, when a newer release takes its place.
     let back = if run.kind == RunKind::Rollback { " again, by a rollback," } else { "" };
-    let text = format!("{} went live{back}{took}{}", release.created.version, overridden.collect::<String>());
+    let issues = check::issues(state, release, stage, run);
+    let overridden = overridden.collect::<String>();
+    let text = format!("{} went live{back}{took}{overridden}{issues}", release.created.version);
     (StatusState::Success, text)
 }
 
@@ -284,9 +303,21 @@ fn why_lines(
     stage: &StageName,
     now: Timestamp,
 ) -> Vec<(String, &'static str)> {
+    if let Some((rule, run)) = asked_after(release, stage) {
+        return check::why(state, (release, rule, run), now).0;
+    }
     let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
     let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
-    verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
+    let lines = verdict(state, release, rule, now).lines.into_iter();
+    let lines = lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark)));
+    let again = check::asked_again(state, (release, rule), now).map(|text| (text, sign(Mark::Wait)));
+    lines.chain(again).collect()
+}
+
+/// A run whose commands have passed and that is not live.
+fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage, &'a StageRun)> {
+    let (rule, run) = release.rule(stage).zip(release.run(stage))?;
+    (run.worked_at.is_some() && run.state != StageState::Succeeded).then_some((rule, run))
 }
 
 /// A queued stage waits for its environment or a worker; say for which.
@@ -321,9 +352,15 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             return failed.map(retry_line).collect();
         }
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
-            return vec![retry_line(stage)];
+            let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
+            let acts = asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
+            return acts.into_iter().chain([retry_line(stage)]).collect();
         }
-        _ => return Vec::new(),
+        Some(_) => {
+            let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
+            return asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
+        }
+        None => return Vec::new(),
     }
     let Some(rule) = release.rule(stage) else { return Vec::new() };
     verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()
@@ -344,6 +381,9 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
             None => "nothing yet".to_owned(),
         };
         writeln!(out, "- {}: {live}", stage.name).unwrap_or_default();
+        for text in freeze::of_stage(state, stage, now) {
+            writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
+        }
         for release in state.open() {
             let Some(run) = release.run(&stage.name).filter(|run| !run.state.is_terminal()) else { continue };
             let text = run_status(state, release, (stage, run), now).1;
@@ -368,7 +408,7 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
 }
 
 /// `/help`: the verbs, the stages and their rules, and the version of the policy.
-pub fn help(state: &State, standing: &Standing) -> String {
+pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     let mut out =
         format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
     out.push_str("| command | who | what |\n|---|---|---|\n");
@@ -381,6 +421,9 @@ pub fn help(state: &State, standing: &Standing) -> String {
     let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
     out.push_str(&stages.join("; "));
     out.push_str(".\n");
+    for text in freeze::all(state, now) {
+        writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
+    }
     for (stage, hold) in &state.holds {
         let stage = stage.as_ref().map_or("everything", StageName::as_str);
         writeln!(out, "\n⛔ {stage} is on hold: {}", escape(&hold.reason)).unwrap_or_default();
@@ -393,11 +436,11 @@ pub fn help(state: &State, standing: &Standing) -> String {
 
 fn stage_rule(stage: &Stage) -> String {
     match &stage.approval {
-        None => format!("{} (no approval)", stage.name),
+        None => format!("{} (no approval{})", stage.name, freeze::hours(stage)),
         Some(rule) => {
             let who: Vec<String> =
                 crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
-            format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
+            format!("{} ({} of {}{})", stage.name, rule.min, who.join(", "), freeze::hours(stage))
         }
     }
 }

@@ -5,11 +5,14 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Event, RunKind};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable};
+use crate::domain::name::{
+    CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
+};
 use crate::domain::person::Person;
-use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::pipeline::Stage;
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -19,8 +22,9 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
-    ReleasePage, SaidLine, StageBox, StageVariables, StageWhy, VariableLine, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
+    OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy, VariableLine,
+    WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -68,7 +72,9 @@ impl Answers {
             stages: stages(&state, release, now),
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
+            checks: checks(&state, release),
             approvals: approvals(release, now),
+            overrides: overrides(release),
             artifacts: release
                 .artifacts
                 .iter()
@@ -257,13 +263,14 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .iter()
         .map(|stage| {
             let run = release.run(&stage.name);
-            let word = run.map_or("not reached", |r| r.state.word());
+            let word = run.map_or("not reached", |r| r.word(stage));
             let started = run.filter(|r| r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
                 state: word.to_owned(),
                 light: Light::of(word),
+                succeeded_with_issues: run.is_some_and(|r| r.has_issues(stage)),
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
@@ -307,7 +314,7 @@ fn whys(state: &State, release: &Release, now: Timestamp) -> Vec<StageWhy> {
         .collect()
 }
 
-fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::Stage> {
+fn waiting(release: &Release) -> impl Iterator<Item = &Stage> {
     let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
     release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
         None => building,
@@ -345,6 +352,21 @@ fn command_in(sentence: &str) -> Option<String> {
     command.starts_with('/').then(|| command.to_owned())
 }
 
+fn checks(state: &State, release: &Release) -> Vec<CheckRow> {
+    let lines = view::check::lines(state, release).into_iter();
+    lines
+        .map(|line| CheckRow {
+            stage: line.stage.to_string(),
+            check: line.leg.to_string(),
+            light: Light::of(line.state),
+            state: line.state.to_owned(),
+            text: line.text,
+            at: line.at,
+            log: line.log,
+        })
+        .collect()
+}
+
 fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     let mut lines = Vec::new();
     for stage in &release.rules.stages {
@@ -372,6 +394,23 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
         }));
     }
     lines
+}
+
+fn overrides(release: &Release) -> Vec<OverrideLine> {
+    let of_stage = |stage: &Stage| {
+        let runs = release.stages.get(&stage.name).map(Vec::as_slice).unwrap_or_default();
+        let line = |run: &StageRun, said: &Override| OverrideLine {
+            stage: stage.name.to_string(),
+            attempt: run.attempt,
+            check: said.check.word().to_owned(),
+            who: said.by.login.to_string(),
+            reason: said.reason.clone(),
+            at: said.at,
+            counts: run.overridden(&said.check, stage).is_some(),
+        };
+        runs.iter().flat_map(|run| run.overrides.iter().map(move |said| line(run, said))).collect::<Vec<_>>()
+    };
+    release.rules.stages.iter().flat_map(of_stage).collect()
 }
 
 /// The repository as its host shows it to browsers.
@@ -435,6 +474,8 @@ fn sentence(event: &Event) -> String {
         Event::Alarm { text, .. } => text.clone(),
         Event::Held { reason, .. } => format!("put on hold: {reason}"),
         Event::Unheld { .. } => "hold lifted".to_owned(),
+        Event::Frozen { reason, .. } => format!("frozen: {reason}"),
+        Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
@@ -446,6 +487,9 @@ fn sentence(event: &Event) -> String {
             (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
+        Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
+            format!("{stage}: {}, {why}", to.word())
+        }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::Approved { stage, approval, .. } => {
             format!("{stage}: approved by {}", approval.standing.person.login)
@@ -459,6 +503,19 @@ fn sentence(event: &Event) -> String {
         }
         Event::Overridden { stage, check, by, reason, .. } => {
             format!("{stage}: {} overridden by {}: {reason}", check.word(), by.login)
+        }
+        Event::LegAnswered(answered) => {
+            format!("{}: check {} answered: {}", answered.stage, answered.leg, answered.reading.detail)
+        }
+        Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
+        Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
+        Event::GatesSampled { stage, readings, .. } => {
+            let said: Vec<String> =
+                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
+            format!("{stage}: gates answered: {}", said.join("; "))
+        }
+        Event::FoundFaulty { stage, gate, detail, .. } => {
+            format!("{stage}: found faulty by {gate}: {detail}")
         }
         Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),

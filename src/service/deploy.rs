@@ -10,7 +10,7 @@ use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Approval, Failure, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Stage, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
@@ -36,6 +36,28 @@ pub struct Target {
     pub admission: u32,
 }
 
+/// What the commands of a stage and its checks find.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The variables of every command.
+    pub(super) environment: BTreeMap<String, String>,
+    /// The source tree of the released commit.
+    pub(super) source: PathBuf,
+    /// Where commands that deploy start.
+    pub(super) deploy_in: PathBuf,
+    /// The commands that deploy and those that test, with the values of their variables.
+    pub(super) commands: (Vec<Step>, Vec<Step>),
+}
+
+/// Why no command of a stage can be run.
+#[derive(Debug)]
+pub(super) enum Unready {
+    /// The stored bytes are not what was sealed.
+    Tampered(String),
+    /// A variable has no value, or none that can be.
+    Untold(String),
+}
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
@@ -47,7 +69,13 @@ impl Service {
             admission: target.admission,
         };
         let state = self.journal().load(&id).await?;
-        let fresh = self.fresh(&state, target).await?;
+        let mut fresh = self.fresh(&state, target).await?;
+        if let Some((release, run)) =
+            state.release(target.release).and_then(|r| Some((r, r.run(&target.stage)?)))
+            && let Some(rule) = release.rule(&target.stage).filter(|_| run.state == StageState::Queued)
+        {
+            fresh.gates = self.fresh_gates(&state, release, (rule, lease)).await;
+        }
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
@@ -139,14 +167,11 @@ impl Service {
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
-        let place = Workplace::make(self, &lease.folder()).await?;
-        let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
         // Before the log is opened, so that it hides them.
         let secrets = self.group_secrets(release, stage).await?;
+        let place = Workplace::make(self, &lease.folder()).await?;
+        let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
         let mut kept = KeptLog::open(self, name);
-        for (at, fetched) in &secrets {
-            kept.log.note(&format!("secret {at}, {}", fetched.version)).await;
-        }
         let end = self.stage_steps(id, (release, stage), (&place, lease, fence), (&mut kept, &secrets)).await;
         kept.close().await?;
         place.remove().await;
@@ -171,46 +196,23 @@ impl Service {
         (place, lease, fence): (&Workplace, &Lease, i64),
         (kept, secrets): (&mut KeptLog, &Secrets),
     ) -> Outcome<Result<StepsEnd, String>> {
-        let mut environment = self.base_environment(&place.path("home"));
-        let mut first = None;
-        for artifact in &release.artifacts {
-            let to = place.path("artifacts").join(artifact.alias.as_str());
-            match self.hand_out(release, artifact, to.clone()).await? {
-                Ok(()) => {}
-                Err(mismatch) => return Ok(Err(mismatch)),
-            }
-            kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
-            let key =
-                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
-            environment.insert(key, to.display().to_string());
-            first.get_or_insert(to);
-        }
-        let source = place.path("src");
-        self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let artifact = first.unwrap_or_else(|| source.clone());
-        let told = match self.told((release, stage), &place.path("artifacts"), secrets).await? {
-            Ok(told) => told,
-            Err(how) => {
+        let mut ground = match self.prepare(id, (release, stage, secrets), (place, fence), kept).await? {
+            Ok(ground) => ground,
+            Err(Unready::Tampered(mismatch)) => return Ok(Err(mismatch)),
+            Err(Unready::Untold(how)) => {
                 let failure = Failure { step: "variables".to_owned(), how, tail: Vec::new() };
                 return Ok(Ok(StepsEnd::Failed(failure)));
             }
         };
-        environment.extend(told.variables);
-        environment.extend(stage_environment(id, (release, stage), fence));
-        environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
-        environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
-        environment.extend(told.entries);
-        environment.extend(self.secrets(&stage.secrets)?);
         let writable = self.writable(release, stage, &place.path("")).await?;
         if let Some((_, file)) = &writable {
-            environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
+            ground.environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
         }
-        let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
         let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&told.deploy, &deploy_in), (&told.test_commands, &source)];
+        let parts = [(&ground.commands.0, &ground.deploy_in), (&ground.commands.1, &ground.source)];
+        let environment = &ground.environment;
         for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run =
-                Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
+            let run = Run { steps, tree, environment, sandbox: Sandbox::Plain, wall: stage.timeout };
             let end = self.run_steps(&run, kept, lease.stops()).await?;
             if end != StepsEnd::Passed {
                 return Ok(Ok(end));
@@ -223,6 +225,49 @@ impl Service {
             return Ok(Ok(StepsEnd::Failed(failure)));
         }
         Ok(Ok(StepsEnd::Passed))
+    }
+
+    /// Hands out the checked artifacts and the source, and says what commands are told about them.
+    pub(super) async fn prepare(
+        &self,
+        id: &PipelineId,
+        (release, stage, secrets): (&Release, &Stage, &Secrets),
+        (place, fence): (&Workplace, i64),
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<Ground, Unready>> {
+        for (at, fetched) in secrets {
+            kept.log.note(&format!("secret {at}, {}", fetched.version)).await;
+        }
+        let mut environment = self.base_environment(&place.path("home"));
+        let mut first = None;
+        for artifact in &release.artifacts {
+            let to = place.path("artifacts").join(artifact.alias.as_str());
+            match self.hand_out(release, artifact, to.clone()).await? {
+                Ok(()) => {}
+                Err(mismatch) => return Ok(Err(Unready::Tampered(mismatch))),
+            }
+            kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
+            let key =
+                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
+            environment.insert(key, to.display().to_string());
+            first.get_or_insert(to);
+        }
+        let source = place.path("src");
+        self.export(&id.repo, &release.created.commit, source.clone()).await?;
+        let artifact = first.unwrap_or_else(|| source.clone());
+        let told = match self.told((release, stage), &place.path("artifacts"), secrets).await? {
+            Ok(told) => told,
+            Err(how) => return Ok(Err(Unready::Untold(how))),
+        };
+        environment.extend(told.variables);
+        environment.extend(stage_environment(id, (release, stage), fence));
+        environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
+        environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
+        environment.extend(told.entries);
+        environment.extend(self.secrets(&stage.secrets)?);
+        let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
+        let commands = (told.deploy, told.test_commands);
+        Ok(Ok(Ground { environment, source, deploy_in, commands }))
     }
 
     /// The stage's commands with their variables; the inner error says why that cannot be.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::decide::{Command, Learned};
 use crate::domain::event::Failure;
+use crate::domain::group::Author;
 use crate::domain::group::access::Asker;
 use crate::domain::group::write::{LARGEST_FILE, Writes, parse};
-use crate::domain::group::Author;
 use crate::domain::name::{GroupName, PipelineId, SecretAddress};
 use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::release::Release;
@@ -59,7 +59,7 @@ impl Service {
             if !secrets.contains_key(at) {
                 let at: SecretAddress =
                     at.parse().map_err(|e| Trouble::bug("a secret's address").because(Box::new(e)))?;
-                let fetched = self.fetch(&at).await?;
+                let fetched = self.group_secret(&at).await?;
                 self.hide([&fetched.value]);
                 secrets.insert(at.to_string(), fetched);
             }
@@ -67,7 +67,7 @@ impl Service {
         Ok(secrets)
     }
 
-    async fn fetch(&self, at: &SecretAddress) -> Outcome<Fetched> {
+    async fn group_secret(&self, at: &SecretAddress) -> Outcome<Fetched> {
         let mut tries = 1;
         loop {
             match self.library().fetch(at).await {
@@ -111,7 +111,10 @@ impl Service {
         (release, stage): (&Release, &Stage),
         (links, path): &(Vec<Linked>, PathBuf),
     ) -> Outcome<Option<Failure>> {
-        let failed = |how: String| Failure { step: "write groups".to_owned(), how, tail: Vec::new() };
+        let failed = |how: String| {
+            let how = self.mask().apply(&how);
+            Failure { step: "write groups".to_owned(), how, tail: Vec::new() }
+        };
         let writes = match self.wanted(links, path.clone()).await? {
             Ok(writes) => writes,
             Err(how) => return Ok(Some(failed(how))),
@@ -175,7 +178,9 @@ impl Service {
 }
 
 fn not_linked(group: &GroupName) -> String {
-    format!("the stage may not write into the group `{group}`; link it with `groups: [{{name: {group}, write: true}}]`")
+    format!(
+        "the stage may not write into the group `{group}`; link it with `groups: [{{name: {group}, write: true}}]`"
+    )
 }
 
 /// A file that commands had in their hands: no link, no device, and no more than it may be.

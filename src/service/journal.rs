@@ -144,7 +144,7 @@ impl Journal {
     }
 
     /// The name last noted, now or by an earlier start; its id when nobody ever asked the host.
-    async fn name_of(&self, repo: &RepoId) -> Outcome<String> {
+    pub(super) async fn name_of(&self, repo: &RepoId) -> Outcome<String> {
         let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(repo).cloned();
         if let Some(name) = known {
             return Ok(name);
@@ -275,6 +275,8 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Build { .. } => "build",
         Effect::Check { .. } => "check",
         Effect::Deploy { .. } => "deploy",
+        Effect::Leg { .. } => "leg",
+        Effect::Gates { .. } => "gates",
         Effect::Tag { .. } => "tag",
         Effect::Thread { .. } => "thread",
         Effect::Status { .. } => "status",
@@ -305,7 +307,7 @@ fn rows(state: &State, name: &str, since: u64, now: Timestamp) -> Vec<Row> {
                 stage: stage.name.to_string(),
                 position: u32::try_from(position).unwrap_or(u32::MAX),
                 attempt: run.map_or(0, |r| r.attempt),
-                state: run.map_or("not reached", |r| r.state.word()).to_owned(),
+                state: run.map_or("not reached", |r| r.word(stage)).to_owned(),
                 digest: release.shown_digest().map(ToString::to_string),
                 line: status.description,
                 next_at: crate::domain::gate::verdict(state, release, stage, now).next_time(),

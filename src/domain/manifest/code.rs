@@ -103,6 +103,9 @@ codes! {
     /// `needs` names no stage.
     UnknownStage "M0402" Error
         "`needs` names a stage that the pipeline does not have.";
+    /// A stage names no check.
+    UnknownCheck "M0421" Error
+        "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";
     /// Stages wait for each other.
     Cycle "M0403" Error
         "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \
@@ -134,6 +137,10 @@ codes! {
     UnknownTeam "M0503" Error
         "The rule names a team that `teams` does not declare. A plain word is a role (`triage`, `write`, `maintain`, \
          `admin`) or the name of a team in `teams`; a team of the host is written `org/slug`, a person `@login`.";
+    /// A window that never opens on some days.
+    Swallowed "M0504" Warning
+        "The window lies in hours that the clocks jump over in spring, so it does not open on such a day. That may be \
+         meant; a window that must open every week lies elsewhere in the day.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

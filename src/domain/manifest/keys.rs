@@ -3,11 +3,12 @@
 //! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
 
 use crate::domain::glob::Glob;
+use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
 use crate::domain::manifest::source;
-use crate::domain::name::{Alias, EnvironmentName, PipelineName, StageName, printable};
+use crate::domain::name::{Alias, CheckName, EnvironmentName, PipelineName, StageName, printable};
 use crate::domain::time::Span;
 
 /// Most automatic attempts after the first.
@@ -112,6 +113,8 @@ words! {
     PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
     STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    CHECK_NAME = parses::<CheckName>, Some("^[a-z][a-z0-9-]{0,30}$");
+    LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
     FILES = build::check_files, None;
@@ -120,13 +123,15 @@ words! {
 
 /// Declares keys: `name: duty shape, "a sentence";`.
 macro_rules! keys {
-    ($list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
-        static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
+    ($vis:vis $list:ident { $($name:literal $duty:expr, $shape:expr, $about:literal;)+ }) => {
+        $vis static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
     };
 }
 
 // Files of one area each; they stand below the macro they are written with.
+pub(super) mod check;
 mod group;
+pub(super) mod probe;
 mod release;
 mod variable;
 
@@ -134,6 +139,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
@@ -184,6 +190,7 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
@@ -191,8 +198,7 @@ keys! { PIPELINE_KEYS {
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] =
-    &["channels", "checks", "environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["channels", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -335,9 +341,12 @@ keys! { STAGE_KEYS {
     "groups" Optional, group::GROUPS, "Variable groups of this stage; stronger than the pipeline's.";
     "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
+    "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "windows" Optional, Shape::Object(&window::WINDOWS_OBJECT), "The hours in which it may start.";
     "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
 static STAGE_OBJECT: Object = Object {
@@ -349,8 +358,6 @@ static STAGE_OBJECT: Object = Object {
         "channel",
         "channels",
         "branches",
-        "gates",
-        "windows",
         "interval",
         "max_commits",
         "agent",
@@ -362,7 +369,6 @@ static STAGE_OBJECT: Object = Object {
         "targets",
         "strategy",
         "hooks",
-        "verify",
         "pre_deployments",
         "deployments",
         "post_deployments",
@@ -384,13 +390,10 @@ static STAGE_OBJECT: Object = Object {
 
 keys! { ROLLBACK_KEYS {
     "approval" Optional, Shape::Count { min: 0, max: people::MAX_APPROVALS }, "How many approvals a rollback needs.";
+    "ignore_windows" Optional, Shape::Flag, "Whether a rollback passes windows and freezes; it does by default.";
 } }
-static ROLLBACK_OBJECT: Object = Object {
-    what: "`rollback`",
-    keys: &[ROLLBACK_KEYS],
-    later: &["auto", "ignore_windows", "safe"],
-    ..PLAIN
-};
+static ROLLBACK_OBJECT: Object =
+    Object { what: "`rollback`", keys: &[ROLLBACK_KEYS], later: &["auto", "safe"], ..PLAIN };
 
 keys! { BUILDSPEC_KEYS {
     "version" Required, Shape::Version("0.2"), "The version of the buildspec format.";

@@ -2,12 +2,14 @@
 
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::check;
 use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::window;
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
 use crate::domain::time::Span;
@@ -33,7 +35,7 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 /// Reads a stage; `None` when it has no usable name, which has been reported.
 pub(super) fn read(
     node: &Node,
-    (deploy, teams): (&[Step], &Teams),
+    (deploy, teams, checks): (&[Step], &Teams, &check::Declared),
     findings: &mut Findings<'_>,
 ) -> Option<Draft> {
     let (name, at) = name_of(node)?;
@@ -67,6 +69,10 @@ pub(super) fn read(
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
         overriding: overriding::of_stage(view, &mut reading),
+        verify: check::verify(view, checks, reading.findings),
+        gates: check::gates(view, checks, reading.findings),
+        windows: window::of_stage(view, reading.findings),
+        rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
     Some(Draft { stage, at, needs })

@@ -34,6 +34,10 @@ impl State {
                 self.ask_again(stage.as_ref(), at);
                 Ok(())
             }
+            Event::Frozen { .. } | Event::Unfrozen { .. } => {
+                self.freeze(event, at);
+                Ok(())
+            }
             Event::Vetoed { release, .. } | Event::VetoLifted { release, .. } => {
                 self.veto(event, *release, at)
             }
@@ -60,8 +64,18 @@ impl State {
                 self.note_live(*release, stage, *to, at);
                 Ok(())
             }
-            Event::GroupWritten { release, group, version, values, .. } => self.with(*release, |r| {
-                r.groups.write(group, *version, values);
+            Event::GroupWritten { release, group, version, values, .. } => {
+                self.with(*release, |r| Ok(r.groups.write(group, *version, values)))
+            }
+            Event::LegAnswered(answered) => self.with(answered.release, |r| {
+                r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
+                Ok(())
+            }),
+            Event::GatesOpened { release, stage, attempt, .. }
+            | Event::GatesClosed { release, stage, attempt, .. }
+            | Event::GatesSampled { release, stage, attempt, .. }
+            | Event::FoundFaulty { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_sample(event, at);
                 Ok(())
             }),
             Event::OfferShown { release, stage, attempt, .. }
@@ -130,7 +144,7 @@ impl State {
     }
 
     /// What kept people from acting is gone: their time counts from now.
-    fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
+    pub(super) fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             Arc::make_mut(release).ask_again(stage, at);
         }
@@ -339,6 +353,9 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+        } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
+            run.worked_at = Some(at);
+            run.took_ms = *ms;
         }
         Ok(())
     }
@@ -366,6 +383,11 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            worked_at: None,
+            took_ms: 0,
+            legs: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            fault: None,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::group::{GroupSnapshot, Value as GroupValue};
-use crate::domain::name::{GroupName, VariableName};
+use crate::domain::name::{GroupName, NameError, VariableName};
 use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::variable::check::without_groups;
 use crate::domain::variable::{Facts, Level, Problem, Rank, Resolution, Value, hidden};
@@ -68,7 +68,7 @@ pub fn linked(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<Linked>, Problem
         let text = all.expand(&link.name, &format!("the group name `{}`", link.name), &hidden)?;
         let name: GroupName = text
             .parse()
-            .map_err(|e| Problem::Group { group: link.name.clone(), why: format!("{e}") })?;
+            .map_err(|e: NameError| Problem::Group { group: link.name.clone(), why: e.to_string() })?;
         if !out.iter().any(|known| known.name == name) {
             out.push(Linked { name, write: link.write, rank });
         }

@@ -1,7 +1,11 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
+mod calendar;
+mod checks;
+mod groups;
 mod identity;
 mod manifests;
+mod probes;
 mod road;
 mod sources;
 mod speech;

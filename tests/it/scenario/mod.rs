@@ -56,6 +56,8 @@ scenarios! {
     c14_e02_queues_all_and_manual "queues.txt"
     t31_e26_soak_and_overrides "soak.txt"
     t31_d11_overrides_on_the_record "overrides.txt"
+    e21_windows_open_and_close "windows.txt"
+    e21_nothing_but_rollbacks_passes_a_freeze "freeze.txt"
     c08_hold_and_unhold "hold.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
@@ -74,6 +76,9 @@ scenarios! {
     a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
     a11_names_and_numbers_count_what_they_name "names.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    d04_d07_d10_d11_d12_d14_d15_d16_d17_d18_d19_d20_d21_d25_d38_e03_legs "legs.txt"
+    d04_d23_d27_e21_gates "gates.txt"
+    e04_monitoring "monitoring.txt"
     d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
