@@ -188,6 +188,13 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
+        _ => set_checks(stage, (word, rest)),
+    }
+}
+
+/// What is asked after the deploy, and sampled around it.
+fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
+    match word {
         "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
         "then" => stage.verify.then = rest.split(' ').map(check).collect(),
         "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),
