@@ -64,9 +64,7 @@ impl State {
                 self.note_live(*release, stage, *to, at);
                 Ok(())
             }
-            Event::GroupWritten { release, group, version, values, .. } => {
-                self.with(*release, |r| Ok(r.groups.write(group, *version, values)))
-            }
+            Event::GroupWritten { release, .. } => self.write_group(event, *release),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -91,6 +89,15 @@ impl State {
 
     fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
+    }
+
+    fn write_group(&mut self, event: &Event, no: ReleaseNo) -> Result<(), Illegal> {
+        self.with(no, |release| {
+            if let Event::GroupWritten { group, version, values, .. } = event {
+                release.groups.write(group, *version, values);
+            }
+            Ok(())
+        })
     }
 
     fn veto(&mut self, event: &Event, no: ReleaseNo, at: Timestamp) -> Result<(), Illegal> {

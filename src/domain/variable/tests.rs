@@ -177,7 +177,7 @@ fn a05_a07_a16_a17_groups_of_a_stage_by_template_and_what_keeps_it_from_starting
                 \x20 - {name: both, groups: [$(prefix).Web.$(stage), acme.Web.test]}\n\
                 \x20 - {name: none, groups: [$(prefix).Web.$(stage)]}\n\
                 \x20 - prod\n";
-    let files = [(manifest::NATIVE_PATH.to_owned(), text.to_owned())].into();
+    let files = [(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())].into();
     let loaded = manifest::load(&files, &"acme/shop".parse().unwrap()).unwrap();
     let pipeline = loaded.pipelines.into_iter().next().unwrap();
     let names: Vec<String> = all_linked(&pipeline).iter().map(ToString::to_string).collect();
