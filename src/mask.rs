@@ -9,7 +9,7 @@ mod needle;
 mod pattern;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::secret::Secret;
 use needle::Needle;
@@ -31,6 +31,37 @@ struct Needles {
     all: Vec<Needle>,
     /// For each of the 256 byte values the needles that may start with it, as positions in `all`.
     starts: Vec<Vec<usize>>,
+}
+
+/// The mask of a process that learns secrets while it runs; a text is hidden by what was known when it was asked.
+#[derive(Debug)]
+pub struct Learning(RwLock<(Vec<Secret>, Mask)>);
+
+impl Learning {
+    /// Knows these from the start.
+    pub fn new(secrets: Vec<Secret>) -> Self {
+        let mask = Mask::new(&secrets);
+        Self(RwLock::new((secrets, mask)))
+    }
+
+    /// The mask as it is now.
+    pub fn mask(&self) -> Mask {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Hides these from now on, for as long as the process runs.
+    pub fn learn<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.0.len();
+        for secret in secrets {
+            if !known.0.contains(secret) {
+                known.0.push(secret.clone());
+            }
+        }
+        if known.0.len() > before {
+            known.1 = Mask::new(&known.0);
+        }
+    }
 }
 
 /// Masks a text that comes in pieces; it keeps back the end of a piece while that may be the start of a secret.

@@ -16,6 +16,7 @@ use liftlock::domain::plan::plan;
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 use liftlock::domain::time::{Span, Timestamp};
+use liftlock::domain::variable::Taken;
 
 use crate::figure::{Fallible, Figure, Spread, ms};
 
@@ -150,6 +151,7 @@ fn start(pipeline: &Pipeline) -> Fallible<Command> {
         included_in: None,
         project: "hello".to_owned(),
         files: Vec::new(),
+        groups: Taken::default(),
     })))
 }
 

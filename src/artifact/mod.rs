@@ -6,6 +6,7 @@ pub mod disk;
 pub mod file;
 pub mod hashing;
 pub mod pack;
+pub mod scan;
 pub mod store;
 pub mod tarball;
 pub mod unpack;

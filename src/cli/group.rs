@@ -100,7 +100,7 @@ enum Verb {
         #[command(subcommand)]
         verb: Option<SecurityVerb>,
         #[command(flatten)]
-        speaker: Speaker,
+        server: Server,
     },
 }
 
@@ -112,11 +112,15 @@ enum SecurityVerb {
         who: String,
         /// `reader`, `user` or `administrator`.
         role: GroupRole,
+        #[command(flatten)]
+        speaker: Speaker,
     },
     /// Take somebody's role away.
     Revoke {
         /// As for grant.
         who: String,
+        #[command(flatten)]
+        speaker: Speaker,
     },
 }
 
@@ -142,12 +146,14 @@ pub(super) async fn run(asked: &Arguments) -> Ended {
         Verb::Show { group, server } => show(group, server).await,
         Verb::List { server } => list(server).await,
         Verb::History { group, server } => history(group, server).await,
-        Verb::Security { group, verb, speaker } => match verb {
-            None => security(group, &speaker.server).await,
-            Some(SecurityVerb::Grant { who, role }) => {
+        Verb::Security { group, verb, server } => match verb {
+            None => security(group, server).await,
+            Some(SecurityVerb::Grant { who, role, speaker }) => {
                 edit(group, json!({ "grant": { who.as_str(): role } }), speaker).await
             }
-            Some(SecurityVerb::Revoke { who }) => edit(group, json!({ "revoke": [who] }), speaker).await,
+            Some(SecurityVerb::Revoke { who, speaker }) => {
+                edit(group, json!({ "revoke": [who] }), speaker).await
+            }
         },
     }
 }

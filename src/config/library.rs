@@ -111,3 +111,52 @@ impl Reading<'_> {
         Some((name, vault::Command { argv: file.command, environment, timeout }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Environment};
+
+    fn read(text: &str) -> Result<Config, String> {
+        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123456789abcdef\"]\n\
+            [plain.repositories.shop]\npath = \"/g\"\n";
+        let environment = Environment::from([("SIGN".to_owned(), "canary-5e1c09d7".to_owned())]);
+        Config::read(&format!("{base}{text}"), &environment, &|_| Err("not there".to_owned()))
+            .map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn e22_the_stores_that_references_may_reach_are_the_servers_to_name() {
+        let config = read(
+            "[personal_tokens]\nana = \"token-of-ana-0123456789\"\n[library]\nadmins = [\"Ana\", \"acme/platform\"]\n\
+             env = [\"SIGN\"]\n[library.stores.vault]\ncommand = [\"vault\", \"{path}\"]\n",
+        )
+        .unwrap();
+        let admins: Vec<String> = config.library.admins.iter().map(ToString::to_string).collect();
+        assert_eq!(admins, ["ana", "acme/platform"]);
+        assert_eq!(config.library.vault.stores["vault"].argv, ["vault", "{path}"]);
+        assert_eq!(config.hidden().len(), 2, "the webhook's secret and the token");
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn t47_a_store_cannot_be_what_a_reference_chooses() {
+        let rows = [
+            ("[library.stores.sealed]\ncommand = [\"x\"]", "is none of ours"),
+            ("[library.stores.Vault]\ncommand = [\"x\"]", "small letters"),
+            ("[library.stores.vault]\ncommand = []", "command is empty"),
+            ("[library.stores.vault]\ncommand = [\"{path}\"]", "a reference never chooses the program"),
+            ("[library]\nenv = [\"NOWHERE\"]", "has no variable `NOWHERE`"),
+            ("[library]\nfiles = [\"secrets\"]", "does not begin with `/`"),
+            ("[library]\nadmins = [\"pipeline:plain:shop/shop\"]", "no pipelines"),
+            ("[personal_tokens]\nana = \"short\"", "at least 20 characters"),
+            (
+                "[personal_tokens]\nana = \"token-0123456789-abcdef\"\nbo = \"token-0123456789-abcdef\"",
+                "somebody else's token",
+            ),
+        ];
+        for (text, words) in rows {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(words), "{text}: {said}");
+        }
+    }
+}

@@ -9,7 +9,8 @@ use crate::domain::command::Ask;
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, Withdrawal};
 use crate::domain::name::{
-    CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+    CommentId, CommitSha, Digest, GroupName, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+    VariableName,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
@@ -18,6 +19,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Taken;
 use crate::domain::version::Version;
 
 mod act;
@@ -125,6 +127,8 @@ pub struct Start {
     pub project: String,
     /// Files that say how the artifact is made.
     pub files: Vec<String>,
+    /// What it takes of variable groups.
+    pub groups: Taken,
 }
 
 /// A pull request's head.
@@ -294,6 +298,21 @@ pub enum Learned {
         /// What it asks for.
         side: ApprovalSide,
     },
+    /// A stage's commands wrote into a variable group.
+    GroupWritten {
+        /// The release.
+        release: ReleaseNo,
+        /// The stage.
+        stage: StageName,
+        /// The attempt.
+        attempt: u32,
+        /// The group.
+        group: GroupName,
+        /// The version that it has by now.
+        version: u32,
+        /// What was written.
+        values: BTreeMap<VariableName, String>,
+    },
     /// Something a person should look at.
     Alarm {
         /// The release, when it is about one.
@@ -401,6 +420,19 @@ impl Draft {
                     place: place.clone(),
                     at: *at,
                     side: *side,
+                })
+            }
+            Learned::GroupWritten { release, stage, attempt, group, version, values } => {
+                if self.run(*release, stage)?.attempt != *attempt {
+                    return Err(Refusal::Stale);
+                }
+                self.add(Event::GroupWritten {
+                    release: *release,
+                    stage: stage.clone(),
+                    attempt: *attempt,
+                    group: group.clone(),
+                    version: *version,
+                    values: values.clone(),
                 })
             }
             Learned::Alarm { release, code, text } => {

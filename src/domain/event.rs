@@ -2,7 +2,7 @@
 //!
 //! A field may be added with a default and never renamed or removed: old logs must fold for ever.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,8 @@ use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
-    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, TeamWord, ThreadId,
-    UserId,
+    Alias, CheckName, CommentId, CommitSha, Digest, GroupName, Login, RefName, ReleaseNo, StageName,
+    TeamWord, ThreadId, UserId, VariableName,
 };
 use crate::domain::naming::Names;
 use crate::domain::person::{Person, Standing};
@@ -19,6 +19,7 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Taken;
 use crate::domain::version::Version;
 
 /// One fact.
@@ -133,6 +134,21 @@ pub enum Event {
         attempt: u32,
         /// The record.
         approval: Box<Approval>,
+    },
+    /// A stage's commands wrote into a variable group (CHECKLIST A04).
+    GroupWritten {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which group.
+        group: GroupName,
+        /// The version it has by that.
+        version: u32,
+        /// What was written.
+        values: BTreeMap<VariableName, String>,
     },
     /// An approval no longer counts.
     ApprovalWithdrawn {
@@ -394,6 +410,9 @@ pub struct Created {
     /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// What it took of variable groups.
+    #[serde(default, skip_serializing_if = "Taken::is_empty")]
+    pub groups: Taken,
 }
 
 /// What started a release.
@@ -627,6 +646,7 @@ impl Event {
             | Self::StageOpened { release, .. }
             | Self::StageMoved { release, .. }
             | Self::Approved { release, .. }
+            | Self::GroupWritten { release, .. }
             | Self::ApprovalWithdrawn { release, .. }
             | Self::Overridden { release, .. }
             | Self::Promoted { release, .. }
@@ -663,6 +683,7 @@ impl Event {
             Self::StageOpened { .. } => "stage_opened",
             Self::StageMoved { .. } => "stage_moved",
             Self::Approved { .. } => "approved",
+            Self::GroupWritten { .. } => "group_written",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
             Self::Overridden { .. } => "overridden",
             Self::Promoted { .. } => "promoted",

@@ -9,6 +9,7 @@ mod build;
 mod buildspec;
 mod check;
 pub mod code;
+mod group;
 mod keys;
 pub mod node;
 mod order;
@@ -328,6 +329,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
+        groups: group::of(view),
         stages,
     };
     variable::check(view, &pipeline, findings);

@@ -14,7 +14,7 @@ use crate::domain::name::{
 };
 use crate::domain::naming::Template;
 use crate::domain::time::Span;
-use crate::domain::variable::Variable;
+use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
 
 /// Most files a release names as those its build is written in.
@@ -41,6 +41,9 @@ pub struct Pipeline {
     /// Variables of every stage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<VariableName, Variable>,
+    /// Variable groups of every stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupLink>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
 }
@@ -205,6 +208,9 @@ pub struct Stage {
     /// Variables of this stage alone; macros name them, and every command has them in its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<VariableName, Variable>,
+    /// Variable groups of this stage; stronger than the pipeline's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupLink>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.

@@ -14,7 +14,7 @@ use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::time::Timestamp;
-use crate::domain::variable::Problem;
+use crate::domain::variable::{Problem, Taken};
 
 /// Where a stage run is (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -229,6 +229,8 @@ pub struct Release {
     pub rules: Arc<Pipeline>,
     /// Stages whose variables cannot be used, with the reason; they never start.
     pub unusable: BTreeMap<StageName, Problem>,
+    /// Its variable groups: as it took them, and as its stages have written them since.
+    pub groups: Taken,
     /// Which try of the build.
     pub build_attempt: u32,
     /// How far it is.

@@ -11,6 +11,7 @@ use crate::domain::name::VariableName;
 mod check;
 mod environment;
 mod expand;
+mod group;
 mod predefined;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub use check::{Told, levels, of_release, problem, problems};
 pub use environment::environment_name;
 pub use expand::{Reveal, hidden};
+pub use group::{GroupLink, Linked, Taken, all_linked, linked};
 pub use predefined::{Facts, source_branch};
 
 /// A variable as the manifest declares it.
@@ -57,8 +59,12 @@ pub enum Value {
 pub enum Rank {
     /// A variable of the stage.
     Stage,
+    /// A variable of a group that the stage is linked to.
+    StageGroup,
     /// A variable of the release.
     Release,
+    /// A variable of a group that the release is linked to.
+    ReleaseGroup,
     /// What the engine itself says.
     Predefined,
 }
@@ -68,7 +74,9 @@ impl Rank {
     pub fn word(self) -> &'static str {
         match self {
             Self::Stage => "stage",
+            Self::StageGroup => "stage_group",
             Self::Release => "release",
+            Self::ReleaseGroup => "release_group",
             Self::Predefined => "predefined",
         }
     }
@@ -139,6 +147,13 @@ pub enum Problem {
         /// What it becomes.
         becomes: String,
     },
+    /// A group that the stage is linked to cannot be had.
+    Group {
+        /// The group.
+        group: String,
+        /// Why not.
+        why: String,
+    },
     /// All of them together are more than a process takes.
     Many {
         /// How many bytes they are.
@@ -168,6 +183,7 @@ impl fmt::Display for Problem {
             Self::Reserved { name, becomes } => {
                 write!(f, "variable `{name}` becomes `{becomes}` in the environment, which every step has")
             }
+            Self::Group { group, why } => write!(f, "the group `{group}` cannot be linked: {why}"),
             Self::Many { bytes } => {
                 let most = environment::MAX_BYTES / 1_024;
                 write!(f, "the variables have {bytes} bytes, and a process takes at most {most} KiB of them")

@@ -7,7 +7,9 @@ use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
+use crate::domain::name::{
+    CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
+};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{BuildState, Override, Release, StageRun};
@@ -534,6 +536,10 @@ fn sentence(event: &Event) -> String {
                 ApprovalSide::After => "signed off",
             };
             format!("{stage}: {what}{team} by {}", approval.standing.person.login)
+        }
+        Event::GroupWritten { stage, group, values, .. } => {
+            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
+            format!("{stage}: wrote {} into the group {group}", names.join(", "))
         }
         Event::ApprovalWithdrawn { stage, why, .. } => {
             format!("{stage}: an approval no longer counts, {why:?}")

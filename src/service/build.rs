@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::pack;
-use crate::domain::decide::{Command, Ended, Fresh, Work};
+use crate::artifact::{pack, scan};
+use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Form, Sealed};
 use crate::domain::name::{CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
@@ -19,12 +19,17 @@ use crate::trouble::{Outcome, Trouble};
 /// Room for a sandboxed build's temporary files; it is memory.
 const TEMPORARY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Code of the alarm about a secret inside an artifact.
+const SECRET_IN_ARTIFACT: &str = "secret_in_artifact";
+
 /// What to build, whoever asked.
 struct Subject<'a> {
     id: &'a PipelineId,
     commit: CommitSha,
     pipeline: &'a Pipeline,
     origin: Origin,
+    /// The release it is built for; nothing for a pull request.
+    release: Option<ReleaseNo>,
     log: String,
     environment: BTreeMap<String, String>,
     epoch_s: i64,
@@ -53,6 +58,7 @@ impl Service {
             commit: created.commit.clone(),
             pipeline: &created.pipeline,
             origin: Origin::ProtectedBranch,
+            release: Some(no),
             log: view::log_id(&id, no, "build", attempt),
             environment,
             epoch_s: created.epoch_s,
@@ -81,6 +87,7 @@ impl Service {
             commit: commit.clone(),
             pipeline: &check.pipeline,
             origin: Origin::PullRequest,
+            release: None,
             log: view::check_log_id(&id, &commit, attempt),
             environment: BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())]),
             epoch_s: 0,
@@ -124,7 +131,7 @@ impl Service {
             Ok(Ok(StepsEnd::Passed)) if subject.origin == Origin::PullRequest => {
                 Ok(Some(BuildOutcome::Passed))
             }
-            Ok(Ok(StepsEnd::Passed)) => self.seal(subject, tree, &mut kept).await.map(Some),
+            Ok(Ok(StepsEnd::Passed)) => self.seal(subject, tree, (&mut kept, lease)).await.map(Some),
             Ok(Ok(StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure))) => {
                 Ok(Some(BuildOutcome::Failed(failure)))
             }
@@ -179,7 +186,12 @@ impl Service {
         Ok(Ok(self.run_steps(&run, kept, lease.stops()).await?))
     }
 
-    async fn seal(&self, subject: &Subject<'_>, tree: PathBuf, kept: &mut KeptLog) -> Outcome<BuildOutcome> {
+    async fn seal(
+        &self,
+        subject: &Subject<'_>,
+        tree: PathBuf,
+        (kept, lease): (&mut KeptLog, &Lease),
+    ) -> Outcome<BuildOutcome> {
         let epoch = u64::try_from(subject.epoch_s).unwrap_or(0);
         let mut sealed = Vec::new();
         for artifact in &subject.pipeline.artifacts {
@@ -200,6 +212,7 @@ impl Service {
                     }));
                 }
             };
+            self.warn_of_secrets(subject, (&tree, &artifact.path), (kept, lease)).await?;
             kept.log
                 .note(&format!("sealed {} as {} ({} bytes)", artifact.path, packed.blob, packed.size_bytes))
                 .await;
@@ -216,5 +229,34 @@ impl Service {
             });
         }
         Ok(BuildOutcome::Sealed(sealed))
+    }
+
+    /// Warns of secrets inside an artifact (CHECKLIST E14): whoever has the artifact has them, too.
+    async fn warn_of_secrets(
+        &self,
+        subject: &Subject<'_>,
+        (tree, path): (&Path, &str),
+        (kept, lease): (&mut KeptLog, &Lease),
+    ) -> Outcome<()> {
+        let (workspace, below, secrets) = (tree.to_owned(), PathBuf::from(path), self.named_secrets());
+        for finding in blocking(move || scan::scan(&workspace, &below, &secrets)).await? {
+            let (name, file) = (finding.name, finding.file);
+            let text = format!(
+                "The artifact holds the secret {name}, in {file}: whoever has the artifact has it. Take it out of the \
+                 build and change the secret."
+            );
+            kept.log.note(&format!("warning: {text}")).await;
+            if let Some(no) = subject.release {
+                let code = SECRET_IN_ARTIFACT.to_owned();
+                let alarm = Command::Learn(Learned::Alarm { release: Some(no), code, text });
+                if let Err(refusal) = self.journal().decide(subject.id, &alarm, lease.around()).await? {
+                    tracing::warn!(
+                        code = refusal.code(),
+                        "a secret in an artifact was not put on the record"
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::state::State;
 use crate::domain::variable::{self, Facts, Resolution, Told};
 use crate::domain::view;
 use crate::runner::Sandbox;
+use crate::service::groups::{self, Secrets};
 use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -142,10 +143,12 @@ impl Service {
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
+        // Before the log is opened, so that it hides them.
+        let secrets = self.group_secrets(release, stage).await?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
         let mut kept = KeptLog::open(self, name);
-        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), &mut kept).await;
+        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), (&mut kept, &secrets)).await;
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
@@ -167,9 +170,9 @@ impl Service {
         id: &PipelineId,
         (release, stage): (&Release, &Stage),
         (place, lease, fence): (&Workplace, &Lease, i64),
-        kept: &mut KeptLog,
+        (kept, secrets): (&mut KeptLog, &Secrets),
     ) -> Outcome<Result<StepsEnd, String>> {
-        let ground = match self.prepare(id, (release, stage), (place, fence), kept).await? {
+        let mut ground = match self.prepare(id, (release, stage, secrets), (place, fence), kept).await? {
             Ok(ground) => ground,
             Err(Unready::Tampered(mismatch)) => return Ok(Err(mismatch)),
             Err(Unready::Untold(how)) => {
@@ -177,6 +180,10 @@ impl Service {
                 return Ok(Ok(StepsEnd::Failed(failure)));
             }
         };
+        let writable = self.writable(release, stage, &place.path("")).await?;
+        if let Some((_, file)) = &writable {
+            ground.environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
+        }
         let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
         let parts = [(&ground.commands.0, &ground.deploy_in), (&ground.commands.1, &ground.source)];
         let environment = &ground.environment;
@@ -187,6 +194,12 @@ impl Service {
                 return Ok(Ok(end));
             }
         }
+        if let Some(writable) = &writable
+            && let Some(failure) = self.write_groups((id, lease), (release, stage), writable).await?
+        {
+            kept.log.note(&format!("write groups: {}", failure.how)).await;
+            return Ok(Ok(StepsEnd::Failed(failure)));
+        }
         Ok(Ok(StepsEnd::Passed))
     }
 
@@ -194,10 +207,13 @@ impl Service {
     pub(super) async fn prepare(
         &self,
         id: &PipelineId,
-        (release, stage): (&Release, &Stage),
+        (release, stage, secrets): (&Release, &Stage, &Secrets),
         (place, fence): (&Workplace, i64),
         kept: &mut KeptLog,
     ) -> Outcome<Result<Ground, Unready>> {
+        for (at, fetched) in secrets {
+            kept.log.note(&format!("secret {at}, {}", fetched.version)).await;
+        }
         let mut environment = self.base_environment(&place.path("home"));
         let mut first = None;
         for artifact in &release.artifacts {
@@ -215,7 +231,7 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
-        let told = match self.told(release, stage, &place.path("artifacts")).await? {
+        let told = match self.told((release, stage), &place.path("artifacts"), secrets).await? {
             Ok(told) => told,
             Err(how) => return Ok(Err(Unready::Untold(how))),
         };
@@ -233,13 +249,18 @@ impl Service {
     /// The stage's commands with their variables; the inner error says why that cannot be.
     async fn told(
         &self,
-        release: &Release,
-        stage: &Stage,
+        (release, stage): (&Release, &Stage),
         artifacts: &Path,
+        secrets: &Secrets,
     ) -> Outcome<Result<Told, String>> {
         let facts = Facts::of(release, Some(artifacts.display().to_string()));
-        let levels = variable::levels(&release.created.pipeline, stage, &facts);
-        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &variable::hidden)?, all)));
+        let levels = match variable::levels(&release.created.pipeline, stage, (&facts, &release.groups)) {
+            Ok(levels) => levels,
+            Err(problem) => return Ok(Err(problem.to_string())),
+        };
+        let reveal =
+            |at: &str| secrets.get(at).map_or_else(String::new, |fetched| fetched.value.expose().to_owned());
+        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &reveal)?, all)));
         let (told, all) = match told {
             Ok(told) => told,
             Err(problem) => return Ok(Err(problem.to_string())),

@@ -117,30 +117,31 @@ impl Library {
         &self.0.vault
     }
 
-    /// What a release of this pipeline takes of these groups; it needs the role of a user on each of them.
-    pub async fn snapshots(&self, pipeline: &PipelineId, names: &[GroupName]) -> Answer<Vec<GroupSnapshot>> {
-        let asker = Asker::Pipeline(pipeline.clone());
-        let mut snapshots = Vec::with_capacity(names.len());
-        for name in names {
-            let group = allowed!(self.find(name).await?);
-            allowed!(group.authorize(&asker, GroupRole::User));
-            if group.values.is_empty() {
-                return Ok(Err(Refused::Empty(name.clone())));
-            }
-            snapshots.push(group.snapshot());
+    /// What a release of this pipeline takes of a group; it needs the role of a user on it.
+    pub async fn snapshot(&self, pipeline: &PipelineId, name: &GroupName) -> Answer<GroupSnapshot> {
+        let group = allowed!(self.find(name).await?);
+        allowed!(group.authorize(&Asker::Pipeline(pipeline.clone()), GroupRole::User));
+        if group.values.is_empty() {
+            return Ok(Err(Refused::Empty(name.clone())));
         }
-        Ok(Ok(snapshots))
+        Ok(Ok(group.snapshot()))
+    }
+
+    /// Whether who asks may change a group.
+    pub async fn may_write(&self, name: &GroupName, asker: &Asker) -> Answer<()> {
+        let group = allowed!(self.find(name).await?);
+        Ok(group.authorize(asker, GroupRole::Administrator))
     }
 
     /// A secret's value, for the step that starts now. What may pass is transient.
-    pub async fn fetch(&self, secret: &SecretRef) -> Outcome<Fetched> {
-        if secret.at.store() != SEALED {
-            return self.0.vault.fetch(&secret.at, clock::now()).await;
+    pub async fn fetch(&self, at: &SecretAddress) -> Outcome<Fetched> {
+        if at.store() != SEALED {
+            return self.0.vault.fetch(at, clock::now()).await;
         }
-        let (group, variable) = secret.at.path().split_once('/').unwrap_or_default();
+        let (group, variable) = at.path().split_once('/').unwrap_or_default();
         let row = self.0.store.sealed(group, variable).await?;
-        let row = row.ok_or_else(|| Trouble::refused(format!("the secret {} was taken out", secret.at)))?;
-        let value = self.0.vault.key().open(secret.at.path(), &row.body)?;
+        let row = row.ok_or_else(|| Trouble::refused(format!("the secret {at} was taken out")))?;
+        let value = self.0.vault.key().open(at.path(), &row.body)?;
         Ok(Fetched { value, version: format!("version {}", row.version) })
     }
 
@@ -238,6 +239,9 @@ impl Library {
     pub async fn edit(&self, visitor: &Visitor, name: &GroupName, edit: &Edit) -> Answer<Changed> {
         let group = allowed!(self.find(name).await?);
         let asker = self.asker(visitor, &group.access.teams()).await?;
+        if group.access.role_of(&asker).is_none() {
+            return Ok(Err(Refused::Missing(name.clone())));
+        }
         let author = Author::Person { name: asker.to_string() };
         self.change(name, &asker, edit, &author).await
     }

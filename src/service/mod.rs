@@ -9,7 +9,7 @@ use crate::domain::name::RepoId;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
-use crate::mask::Mask;
+use crate::mask::{Learning, Mask};
 use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::Secret;
@@ -19,6 +19,7 @@ use crate::trouble::{Outcome, Trouble};
 pub mod apply;
 pub mod build;
 pub mod deploy;
+pub mod groups;
 pub mod intake;
 pub mod journal;
 pub mod library;
@@ -91,7 +92,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     parts: Parts,
     journal: Journal,
-    mask: Mask,
+    mask: Learning,
     /// This process in the store's leases.
     worker: String,
     /// This start of it.
@@ -105,7 +106,7 @@ impl Service {
             parts.settings.secrets.values().chain(parts.settings.hidden.iter()).cloned().collect();
         let journal = Journal::new(parts.store.clone());
         let worker = format!("worker-{boot}");
-        Self(Arc::new(Inner { mask: Mask::new(&secrets), journal, worker, boot, parts }))
+        Self(Arc::new(Inner { mask: Learning::new(secrets), journal, worker, boot, parts }))
     }
 
     /// The store.
@@ -129,8 +130,13 @@ impl Service {
     }
 
     /// The mask that everything that leaves goes through.
-    pub fn mask(&self) -> &Mask {
-        &self.0.mask
+    pub fn mask(&self) -> Mask {
+        self.0.mask.mask()
+    }
+
+    /// Hides these from now on, in everything that leaves.
+    pub fn hide<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
+        self.0.mask.learn(secrets);
     }
 
     /// The hosts.
@@ -162,6 +168,15 @@ impl Service {
 
     fn boot(&self) -> &str {
         &self.0.boot
+    }
+
+    /// The server's secrets with the names that people know them by, to look for where they must not be.
+    fn named_secrets(&self) -> Vec<(String, Secret)> {
+        let settings = self.settings();
+        let own = settings.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone()));
+        let hidden =
+            settings.hidden.iter().map(|secret| ("of the server's config".to_owned(), secret.clone()));
+        own.chain(hidden).collect()
     }
 
     /// The secrets a step is given, by name; a name that the server does not have is refused before anything starts.

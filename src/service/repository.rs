@@ -149,6 +149,7 @@ impl Service {
             included_in: found.included_in,
             project: String::new(),
             files: files.into_iter().collect(),
+            groups: self.take_groups(&state.id, pipeline).await?,
         })
     }
 }

@@ -71,7 +71,7 @@ impl KeptLog {
     /// Opens the log of this name.
     pub fn open(service: &Service, name: String) -> Self {
         let (sink, lines) = mpsc::channel(LINES_AHEAD);
-        let log = Log::new(service.mask(), sink);
+        let log = Log::new(&service.mask(), sink);
         let keeper = tokio::spawn(keep(service.store().clone(), name, lines));
         Self { log, keeper }
     }

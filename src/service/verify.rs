@@ -20,6 +20,7 @@ use crate::domain::view;
 use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
 use crate::service::deploy::Unready;
+use crate::service::groups::Secrets;
 use crate::service::steps::{KeptLog, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::trouble::Outcome;
@@ -179,10 +180,12 @@ impl Service {
     ) -> Outcome<Answered> {
         let (release, stage) = (asking.release, asking.stage);
         let attempt = release.run(&stage.name).map_or(1, |run| run.attempt);
+        // Before the log is opened, so that it hides them.
+        let secrets = self.group_secrets(release, stage).await?;
         let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.check)).await?;
         let mut kept =
             KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));
-        let ran = self.run_check(asking, (leg, check, text), &place, &mut kept).await;
+        let ran = self.run_check(asking, (leg, check, text), (&place, &secrets), &mut kept).await;
         kept.close().await?;
         place.remove().await;
         Ok(match ran? {
@@ -196,11 +199,11 @@ impl Service {
         &self,
         asking: &Asking<'_>,
         (leg, check, text): (&LegId, &Check, &str),
-        place: &Workplace,
+        (place, secrets): (&Workplace, &Secrets),
         kept: &mut KeptLog,
     ) -> Outcome<Result<Report, String>> {
         let (release, stage) = (asking.release, asking.stage);
-        let prepared = self.prepare(asking.id, (release, stage), (place, 0), kept).await?;
+        let prepared = self.prepare(asking.id, (release, stage, secrets), (place, 0), kept).await?;
         let ground = match prepared {
             Ok(ground) => ground,
             Err(Unready::Tampered(why) | Unready::Untold(why)) => return Ok(Err(why)),

@@ -77,6 +77,7 @@ impl Server {
         let shown = at.display();
         let config = format!(
             "listen = \"127.0.0.1:{port}\"\ndata = \"{shown}/data\"\nwebhook_secrets = [{{ file = \"{shown}/secret\" }}]\n\
+             [library]\nadmins = [\"ana\"]\n\
              [plain.repositories.shop]\npath = \"{shown}/shop.git\"\n\
              [plain.people.ana]\nid = 1\nrole = \"maintain\"\n[plain.people.bo]\nid = 2\nrole = \"write\"\nemails = [\"bo@example.org\"]\n"
         );
@@ -393,4 +394,44 @@ fn t01_a_server_without_a_real_secret_does_not_start() {
     }
     let missing = run(folder.path(), &["serve", "--config", "nowhere.toml"]);
     assert!(err(&missing).contains("nowhere.toml"), "{}", err(&missing));
+}
+
+#[test]
+fn a06_a08_b28_groups_are_made_for_every_stage_and_keep_their_secrets() {
+    let server = Server::start();
+    server.push(&[(".github/liftlock.yml", MANIFEST), ("page", "hello\n")], "feat: a page");
+    server.until("prod waits", |s| code(&s.ask(&["why", "latest", "prod"])) == 8);
+    let group = |arguments: &[&str]| server.ask(&[&["group"], arguments].concat());
+    let made = ["create", "acme.$(stage)", "--for-stages", "shop"];
+    let refused = group(&[&made[..], &["--as", "bo"]].concat());
+    assert_eq!(code(&refused), 4, "{}", err(&refused));
+    assert!(err(&refused).contains("bo may not create groups"), "{}", err(&refused));
+    let created = group(&[&made[..], &["--as", "ana"]].concat());
+    assert_eq!(code(&created), 0, "{}", err(&created));
+    assert!(out(&created).contains("acme.test created") && out(&created).contains("acme.prod created"));
+    // A second time changes nothing.
+    let again = out(&group(&[&made[..], &["--as", "ana"]].concat()));
+    assert!(again.contains("acme.prod is there already") && !again.contains("created"), "{again}");
+
+    assert_eq!(code(&group(&["set", "acme.prod", "Host", "shop.example.com", "--as", "ana"])), 0);
+    assert_eq!(code(&group(&["set", "acme.prod", "Password", "--generate", "--as", "ana"])), 0);
+    let shown = out(&group(&["show", "acme.prod"]));
+    assert!(shown.contains("Host = shop.example.com"), "{shown}");
+    assert!(shown.contains("Password = (secret, kept at sealed:acme.prod/password)"), "{shown}");
+    let security = out(&group(&["security", "acme.prod"]));
+    assert!(security.contains("pipeline:plain:shop/shop") && security.contains("user"), "{security}");
+    let granted = group(&["security", "acme.prod", "grant", "bo", "reader", "--as", "ana"]);
+    assert!(out(&granted).contains("made bo reader"), "{}", err(&granted));
+    // A reader changes nothing, and whoever is on this machine without a name only looks.
+    let denied = group(&["set", "acme.prod", "Host", "evil.example.com", "--as", "bo"]);
+    assert_eq!(code(&denied), 4);
+    assert!(err(&denied).contains("bo needs the role administrator"), "{}", err(&denied));
+    assert_eq!(code(&group(&["unset", "acme.prod", "Host"])), 4);
+    let history = out(&group(&["history", "acme.prod"]));
+    assert!(
+        history.contains("ana: set the secret Password") && history.contains("ana: created"),
+        "{history}"
+    );
+    let list: serde_json::Value = serde_json::from_str(&out(&group(&["list", "--json"]))).unwrap();
+    assert_eq!(list["groups"][0]["name"], "acme.prod");
 }

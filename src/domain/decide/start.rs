@@ -44,6 +44,7 @@ impl Draft {
             included_in: start.included_in,
             names,
             files: start.files.clone(),
+            groups: start.groups.clone(),
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {

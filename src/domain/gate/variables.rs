@@ -12,6 +12,10 @@ impl Look<'_> {
                     "somebody with write sets `{name}`, or writes `$$({name})` for the text itself, and pushes"
                 )
             }
+            Problem::Group { group, .. } => format!(
+                "somebody who administers `{group}` puts that right, then somebody with write pushes again: \
+                 a release takes its groups when it is created"
+            ),
             Problem::Twice { .. }
             | Problem::Deep { .. }
             | Problem::Long { .. }

@@ -130,6 +130,7 @@ macro_rules! keys {
 
 // Files of one area each; they stand below the macro they are written with.
 pub(super) mod check;
+mod group;
 pub(super) mod probe;
 mod release;
 mod variable;
@@ -192,12 +193,12 @@ keys! { PIPELINE_KEYS {
     "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
+    "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] =
-    &["groups", "channels", "environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["channels", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -337,6 +338,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "groups" Optional, group::GROUPS, "Variable groups of this stage; stronger than the pipeline's.";
     "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
@@ -364,7 +366,6 @@ static STAGE_OBJECT: Object = Object {
         "image",
         "oauth_token",
         "permissions",
-        "groups",
         "targets",
         "strategy",
         "hooks",

@@ -3,6 +3,7 @@
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::check;
+use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -63,6 +64,7 @@ pub(super) fn read(
         test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
         environment_variables: view.variables("env"),
         variables: variable::of_stage(view, reading.findings),
+        groups: group::of(view),
         secrets: view.names("secrets"),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),

@@ -55,7 +55,8 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
                 let hint = format!("declare it in `variables`, or write `$$({name})` for the text itself");
                 findings.add_hinted(Code::Variable, node.unwrap_or_default(), message, hint);
             }
-            Problem::Twice { .. }
+            Problem::Group { .. }
+            | Problem::Twice { .. }
             | Problem::Deep { .. }
             | Problem::Long { .. }
             | Problem::Quoted { .. }

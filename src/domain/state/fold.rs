@@ -68,6 +68,7 @@ impl State {
                 }
                 Ok(())
             }
+            Event::GroupWritten { release, .. } => self.write_group(event, *release),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -92,6 +93,15 @@ impl State {
 
     fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
+    }
+
+    fn write_group(&mut self, event: &Event, no: ReleaseNo) -> Result<(), Illegal> {
+        self.with(no, |release| {
+            if let Event::GroupWritten { group, version, values, .. } = event {
+                release.groups.write(group, *version, values);
+            }
+            Ok(())
+        })
     }
 
     fn veto(&mut self, event: &Event, no: ReleaseNo, at: Timestamp) -> Result<(), Illegal> {
@@ -165,7 +175,8 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
-            unusable: variable::problems(&created.pipeline),
+            unusable: variable::problems(&created.pipeline, &created.groups),
+            groups: created.groups.clone(),
             build_attempt: 1,
             build,
             built_at: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::name::{StageName, VariableName};
 use crate::domain::pipeline::{Pipeline, Stage, Step};
+use crate::domain::variable::group::{self, Taken, linked};
 use crate::domain::variable::{
     Facts, Level, Problem, Rank, Resolution, Reveal, Scope, Value, Variable, hidden,
 };
@@ -20,8 +21,19 @@ fn own(declared: &BTreeMap<VariableName, Variable>, scope: Option<Scope>) -> BTr
     wanted.map(|(name, v)| (name.clone(), Value::Plain(v.value.clone()))).collect()
 }
 
-/// The levels of a stage.
-pub fn levels(pipeline: &Pipeline, stage: &Stage, facts: &Facts) -> Vec<Level<'static>> {
+/// The levels of a stage, with the groups as the release took them.
+pub fn levels(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    (facts, taken): (&Facts, &Taken),
+) -> Result<Vec<Level<'static>>, Problem> {
+    let mut levels = without_groups(pipeline, stage, facts);
+    levels.extend(group::levels(&linked(pipeline, stage)?, taken)?);
+    Ok(levels)
+}
+
+/// The levels that a stage has whatever is in its groups.
+pub(super) fn without_groups(pipeline: &Pipeline, stage: &Stage, facts: &Facts) -> Vec<Level<'static>> {
     vec![
         level(Rank::Stage, &format!("`variables` of {}", stage.name), own(&stage.variables, None)),
         level(Rank::Stage, SHARED, own(&pipeline.variables, Some(Scope::Stage))),
@@ -103,22 +115,40 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let mut steps = stage.deploy.iter().chain(&stage.test_commands);
     let plain = |text: &String| !text.contains("$(");
     pipeline.variables.is_empty()
+        && pipeline.groups.is_empty()
+        && stage.groups.is_empty()
         && stage.variables.is_empty()
         && stage.environment_variables.values().all(plain)
         && steps.all(|step| plain(&step.run) && step.environment.values().all(plain))
 }
 
-/// Why the variables of a stage cannot be used, if so.
+/// Why the variables of a stage cannot be used, if so: all that can be said without its groups.
 pub fn problem(pipeline: &Pipeline, stage: &Stage) -> Option<Problem> {
     if is_plain(pipeline, stage) {
         return None;
     }
-    let levels = levels(pipeline, stage, &Facts::unknown());
-    Resolution::of(&levels).and_then(|resolution| resolution.told(stage, &hidden)).err()
+    let links = match linked(pipeline, stage) {
+        Ok(links) => links,
+        Err(problem) => return Some(problem),
+    };
+    let levels = without_groups(pipeline, stage, &Facts::unknown());
+    let problem = Resolution::of(&levels).and_then(|resolution| resolution.told(stage, &hidden)).err()?;
+    // A group may have what is missing; the release that takes it knows.
+    let later = matches!(problem, Problem::Missing { .. }) && !links.is_empty();
+    (!later).then_some(problem)
 }
 
-/// The stages of a pipeline whose variables cannot be used.
-pub fn problems(pipeline: &Pipeline) -> BTreeMap<StageName, Problem> {
+/// The same for a release, which knows its groups.
+fn problem_of(pipeline: &Pipeline, stage: &Stage, taken: &Taken) -> Option<Problem> {
+    if is_plain(pipeline, stage) {
+        return None;
+    }
+    let told = |levels: &[Level<'static>]| Resolution::of(levels)?.told(stage, &hidden).map(|_| ());
+    levels(pipeline, stage, (&Facts::unknown(), taken)).and_then(|levels| told(&levels)).err()
+}
+
+/// The stages of a release whose variables cannot be used.
+pub fn problems(pipeline: &Pipeline, taken: &Taken) -> BTreeMap<StageName, Problem> {
     let stages = pipeline.stages.iter();
-    stages.filter_map(|stage| Some((stage.name.clone(), problem(pipeline, stage)?))).collect()
+    stages.filter_map(|stage| Some((stage.name.clone(), problem_of(pipeline, stage, taken)?))).collect()
 }

@@ -1,6 +1,7 @@
 //! Precedence, macros, the shell's quotes and the environment, on levels written in one line each.
 
 use super::*;
+use crate::domain::manifest;
 
 type Sources<'t> = &'t [(Rank, &'t str, &'t [(&'t str, &'t str)])];
 
@@ -167,4 +168,37 @@ fn a07_dotted_names_are_exported_and_a_clash_is_an_error() {
     let names: Vec<String> = (0..11).map(|n| format!("v{n}")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), big.as_str())).collect();
     assert!(export(&many).unwrap_err().contains("a process takes at most 1024 KiB"));
+}
+
+#[test]
+fn a05_a07_a16_a17_groups_of_a_stage_by_template_and_what_keeps_it_from_starting() {
+    let text = "version: 1\nvariables: {prefix: acme}\ndeploy: ./deploy.sh \"$(Key)\"\ngroups: [acme.Infra]\nstages:\n\
+                \x20 - {name: test, groups: [$(prefix).Web.$(stage)]}\n\
+                \x20 - {name: both, groups: [$(prefix).Web.$(stage), acme.Web.test]}\n\
+                \x20 - {name: none, groups: [$(prefix).Web.$(stage)]}\n\
+                \x20 - prod\n";
+    let files = [(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())].into();
+    let loaded = manifest::load(&files, &"acme/shop".parse().unwrap()).unwrap();
+    let pipeline = loaded.pipelines.into_iter().next().unwrap();
+    let names: Vec<String> = all_linked(&pipeline).iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["acme.Infra", "acme.Web.both", "acme.Web.none", "acme.Web.test"]);
+    let mut taken = Taken::default();
+    for group in ["acme.Infra", "acme.Web.both", "acme.Web.test"] {
+        let name: crate::domain::name::GroupName = group.parse().unwrap();
+        let key = if group == "acme.Infra" { "Other" } else { "Key" };
+        let values = [(key.parse().unwrap(), crate::domain::group::Value::Plain(group.to_owned()))].into();
+        let snapshot = crate::domain::group::GroupSnapshot { name: name.clone(), version: 3, values };
+        taken.groups.insert(name, snapshot);
+    }
+    taken.refused.insert("acme.Web.none".parse().unwrap(), "it is empty".to_owned());
+    let problems: Vec<String> =
+        problems(&pipeline, &taken).iter().map(|(stage, problem)| format!("{stage}: {problem}")).collect();
+    assert_eq!(
+        problems,
+        [
+            "both: `Key` stands in group `acme.Web.both` version 3 and in group `acme.Web.test` version 3, and neither is stronger",
+            "none: the group `acme.Web.none` cannot be linked: it is empty",
+            "prod: `$(Key)` in step \"./deploy.sh \"$(Key)\"\" names no variable",
+        ]
+    );
 }

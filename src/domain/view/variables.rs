@@ -42,7 +42,7 @@ fn said(entry: &Entry<'_>) -> Said {
 pub fn variables(release: &Release, stage: &StageName) -> Result<Vec<Shown>, Problem> {
     let created = &release.created;
     let Some(stage) = created.pipeline.stage(stage) else { return Ok(Vec::new()) };
-    let levels = levels(&created.pipeline, stage, &Facts::of(release, None));
+    let levels = levels(&created.pipeline, stage, (&Facts::of(release, None), &release.groups))?;
     let all = Resolution::of(&levels)?;
     let shown = |entry: &Entry<'_>| {
         let written = said(entry).value;

@@ -91,6 +91,8 @@ async fn a03_a08_groups_are_made_changed_and_seen_by_role() {
     assert_eq!(site.look(BO, "/api/groups/acme.test").await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.look(BO, "/api/groups/acme.test/history").await.status, StatusCode::NOT_FOUND);
     assert!(!site.look(BO, "/api/groups").await.text.contains("acme.test"));
+    let set = json!({ "set": { "Region": { "plain": "us" } } });
+    assert_eq!(site.tell(BO, "/api/groups/acme.test", &set).await.0, StatusCode::NOT_FOUND);
     let grant = json!({ "grant": { "bo": "user", "pipeline:web": "user" } });
     let (status, answer) = site.tell(ANA, "/api/groups/acme.test", &grant).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -99,7 +101,6 @@ async fn a03_a08_groups_are_made_changed_and_seen_by_role() {
     assert_eq!((&seen["role"], &seen["values"]["Region"]["plain"]), (&json!("user"), &json!("eu")));
 
     // A user takes it into releases and changes nothing; nor does the server's own token.
-    let set = json!({ "set": { "Region": { "plain": "us" } } });
     for token in [BO, "nobody's token at all"] {
         let (status, answer) = site.tell(token, "/api/groups/acme.test", &set).await;
         assert_eq!(status, StatusCode::FORBIDDEN);
@@ -171,7 +172,7 @@ async fn b28_t47_a_secret_goes_in_and_never_comes_out() {
     // What is sealed opens for a step alone, and is gone with its variable.
     let row = site.store.sealed("acme.test", "password").await.unwrap().unwrap();
     assert!(!row.body.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
-    let secret = |at: &str| crate::domain::group::SecretRef { at: at.parse().unwrap(), version: 2 };
+    let secret = |at: &str| at.parse::<crate::domain::name::SecretAddress>().unwrap();
     let library = library(&site.store);
     let fetched = library.fetch(&secret("sealed:acme.test/password")).await.unwrap();
     assert_eq!((fetched.value.expose(), fetched.version.as_str()), (CANARY, "version 2"));

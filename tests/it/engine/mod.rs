@@ -2,6 +2,7 @@
 
 mod calendar;
 mod checks;
+mod groups;
 mod identity;
 mod manifests;
 mod probes;

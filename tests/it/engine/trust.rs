@@ -183,7 +183,7 @@ async fn t46_t47_only_the_stage_that_names_a_secret_sees_it_and_nobody_else_does
 
 /// A build that prints its secret in every spelling it can think of, and fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t47_a_failing_build_shows_its_secret_to_nobody() {
+async fn b26_t47_a_failing_build_shows_its_secret_to_nobody() {
     let leak = "build: {steps: ['echo $SHOP_TOKEN; printf %s $SHOP_TOKEN | base64; ls /$SHOP_TOKEN'], secrets: [SHOP_TOKEN]}";
     let mut world = World::with(&STRAIGHT.replace("build: sh build.sh", leak)).await;
     let commit = world.merge(1, "feat: sell shoes").await;
@@ -195,6 +195,24 @@ async fn t47_a_failing_build_shows_its_secret_to_nobody() {
         assert!(!text.contains(CANARY) && !text.contains(&encoded), "{text}");
     }
     assert!(log.contains("***"), "{log}");
+    world.finish().await;
+}
+
+/// A build that packs its secret is warned of it, on the release and in its log, without the secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e14_t47_a_secret_inside_an_artifact_is_warned_of() {
+    let pack =
+        "build: {steps: [sh build.sh, 'printf key=%s $SHOP_TOKEN > dist/settings'], secrets: [SHOP_TOKEN]}";
+    let mut world = World::with(&STRAIGHT.replace("build: sh build.sh", pack)).await;
+    world.merge(1, "feat: sell shoes").await;
+    let warned = "The artifact holds the secret SHOP_TOKEN, in dist/settings";
+    world.settled().await;
+    world.drain().await;
+    let log = world.log("github:12/shop/1/build/1").await;
+    assert!(log.contains(&format!("warning: {warned}")), "{log}");
+    let all = world.said_and_kept().await;
+    assert!(all.contains(warned) && all.contains("secret_in_artifact"), "{all}");
+    assert!(!all.contains(CANARY) && !log.contains(CANARY));
     world.finish().await;
 }
 

@@ -49,6 +49,8 @@ pub(super) const EVE: u64 = 8;
 
 /// A secret that must never be seen outside the stage that names it.
 pub(super) const CANARY: &str = "canary-7f3a9c2e51d04b86";
+/// What the secret store `broken` prints while it fails.
+pub(super) const STORE_CANARY: &str = "canary-of-a-store-8d20be";
 const HOOK_SECRET: &str = "a webhook secret of some length";
 /// Longest wait for something that should come: it ends at once when it does.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +58,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The variable groups of these tests: `ana` administers them.
 fn library(store: &Store, hosts: &BTreeMap<&'static str, Arc<dyn Forge>>) -> Library {
     let key = Key::from_hex(&Secret::new("07".repeat(32))).unwrap();
-    let vault = Vault::new(vault::Settings::default(), key);
+    let words = ["/bin/sh", "-c", "echo \"$SAID\"; echo \"$SAID\" >&2; exit 3"];
+    let broken = vault::Command {
+        argv: words.map(str::to_owned).to_vec(),
+        environment: BTreeMap::from([("SAID".to_owned(), Secret::new(STORE_CANARY))]),
+        timeout: Span::seconds(10),
+    };
+    let stores = BTreeMap::from([("broken".to_owned(), broken)]);
+    let vault = Vault::new(vault::Settings { stores, ..vault::Settings::default() }, key);
     Library::new(store.clone(), vault, hosts.clone(), BTreeSet::from(["ana".parse().unwrap()]))
 }
 

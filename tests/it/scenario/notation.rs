@@ -37,6 +37,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
         release: Naming::default(),
         variables: BTreeMap::new(),
+        groups: Vec::new(),
         stages: out,
     }
 }
@@ -110,6 +111,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         variables: BTreeMap::new(),
+        groups: Vec::new(),
         secrets: BTreeSet::new(),
         retries: 0,
         timeout: Span::hours(1),

@@ -2,7 +2,7 @@
 
 use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, Heard};
-use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
+use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 
@@ -55,6 +55,10 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
                 word(*to),
                 why(state, detail, &format!("{transition:?}"))
             )
+        }
+        Event::GroupWritten { release, stage, group, version, values, .. } => {
+            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
+            format!("{} {stage}: wrote {} into {group}, version {version}", name(release), names.join(", "))
         }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))

@@ -18,6 +18,7 @@ use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
+use liftlock::domain::variable::Taken;
 
 use super::invariants;
 
@@ -247,6 +248,7 @@ impl World {
             included_in,
             project: "acme/shop".to_owned(),
             files: Vec::new(),
+            groups: Taken::default(),
         }
     }
 
