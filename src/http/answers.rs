@@ -491,17 +491,30 @@ fn event_line(stored: StoredEvent) -> EventLine {
     EventLine { seq: stored.seq, at: stored.at, kind: stored.kind, who: stored.actor, text }
 }
 
+fn built(outcome: &BuildOutcome) -> String {
+    match outcome {
+        BuildOutcome::Sealed(_) => "artifact sealed".to_owned(),
+        BuildOutcome::Passed => "build passed".to_owned(),
+        BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
+        BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
+    }
+}
+
+fn opened(kind: RunKind, attempt: u32) -> String {
+    match (kind, attempt) {
+        (RunKind::Rollback, _) => "rollback asked for".to_owned(),
+        (RunKind::Verify, _) => "its tests asked for again".to_owned(),
+        (RunKind::Deploy | RunKind::Redeploy, 1) => "waiting".to_owned(),
+        (RunKind::Deploy | RunKind::Redeploy, n) => format!("waiting, attempt {n}"),
+    }
+}
+
 /// One event in a few words, for the page.
 fn sentence(event: &Event) -> String {
     match event {
         Event::ReleaseCreated(created) => format!("{} made from {}", created.version, created.commit.short()),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
-        Event::BuildFinished { outcome, .. } => match outcome {
-            BuildOutcome::Sealed(_) => "artifact sealed".to_owned(),
-            BuildOutcome::Passed => "build passed".to_owned(),
-            BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
-            BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
-        },
+        Event::BuildFinished { outcome, .. } => built(outcome),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
         Event::TagSeen { tag, commit, .. } => {
             let at = commit.as_ref().map_or("nowhere", |c| c.short());
@@ -519,12 +532,7 @@ fn sentence(event: &Event) -> String {
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
-        Event::StageOpened { stage, attempt, kind, .. } => match (kind, attempt) {
-            (RunKind::Rollback, _) => format!("{stage}: rollback asked for"),
-            (RunKind::Verify, _) => format!("{stage}: its tests asked for again"),
-            (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
-            (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
-        },
+        Event::StageOpened { stage, attempt, kind, .. } => format!("{stage}: {}", opened(*kind, *attempt)),
         Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
             format!("{stage}: {}, {why}", to.word())
         }

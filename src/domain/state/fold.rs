@@ -60,13 +60,7 @@ impl State {
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
             Event::StageMoved { release, stage, to, .. } => {
-                let from = self.release(*release).and_then(|r| r.state_in(stage));
-                self.with(*release, |r| r.move_stage(event, at))?;
-                // Who took it back after the deploy did not change what runs there.
-                if !(from == Some(StageState::AwaitingSignoff) && *to == StageState::Cancelled) {
-                    self.note_live(*release, stage, *to, at);
-                }
-                Ok(())
+                self.move_stage(event, (*release, stage, *to), at)
             }
             Event::GroupWritten { release, .. } => self.write_group(event, *release),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
@@ -89,6 +83,21 @@ impl State {
                 Ok(())
             }),
         }
+    }
+
+    fn move_stage(
+        &mut self,
+        event: &Event,
+        (release, stage, to): (ReleaseNo, &StageName, StageState),
+        at: Timestamp,
+    ) -> Result<(), Illegal> {
+        let from = self.release(release).and_then(|r| r.state_in(stage));
+        self.with(release, |r| r.move_stage(event, at))?;
+        // Who took it back after the deploy did not change what runs there.
+        if !(from == Some(StageState::AwaitingSignoff) && to == StageState::Cancelled) {
+            self.note_live(release, stage, to, at);
+        }
+        Ok(())
     }
 
     fn illegal(&self, what: impl Into<String>) -> Illegal {
