@@ -151,14 +151,24 @@ impl Origin {
     ///
     /// git counts whole seconds. An entry is at least one second later than the one before it, so that nobody has
     /// to ask which came first.
-    pub fn append_commit(
+    pub fn append_commit(&self, log: &RefName, message: &str, by: (Person<'_>, Timestamp)) -> Outcome<Said> {
+        self.append_unless(log, message, by, || Ok(None))
+    }
+
+    /// Adds an entry unless it is there already: that is asked while nobody else of this program writes, so that two
+    /// who say the same say it once.
+    pub fn append_unless(
         &self,
         log: &RefName,
         message: &str,
         (person, at): (Person<'_>, Timestamp),
+        there: impl FnOnce() -> Outcome<Option<Said>>,
     ) -> Outcome<Said> {
         let fail = |e| failed(format!("write to the conversation {log}"), e);
         let alone = self.0.alone()?;
+        if let Some(said) = there()? {
+            return Ok(said);
+        }
         let tip = self.tip(log)?;
         let parent = tip.map(|id| self.repo().find_commit(id)).transpose().map_err(fail)?;
         let after = parent.as_ref().map_or(at, |parent| said_at(parent).plus(Span::seconds(1)));

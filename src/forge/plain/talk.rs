@@ -70,12 +70,13 @@ pub(super) fn say(
         return Err(Trouble::bug("a marker is one short line"));
     }
     let message = format!("{body}\n\n{MARKER}{marker}\n");
-    let there = entries(origin, thread)?;
-    let newest = there.into_iter().rev().find(|e| ours(e) && split(&e.message).1 == Some(marker));
-    let entry = match newest {
-        Some(entry) if entry.message == message => entry,
-        Some(_) | None => append(origin, thread, &message, (OURSELVES, at))?,
+    let said = || {
+        let there = entries(origin, thread)?;
+        let newest = there.into_iter().rev().find(|e| ours(e) && split(&e.message).1 == Some(marker));
+        Ok(newest.filter(|entry| entry.message == message))
     };
+    must_be_there(origin, thread)?;
+    let entry = origin.append_unless(&log(thread)?, &message, (OURSELVES, at), said)?;
     Ok(Said { id: id_of(&entry.id)?, at: entry.at })
 }
 
@@ -94,10 +95,15 @@ fn append(
     message: &str,
     by: (write::Person<'_>, Timestamp),
 ) -> Outcome<write::Said> {
-    if !origin.read().exists(thread) {
-        return Err(Trouble::not_found(format!("there is no commit {thread} to speak about; push it first")));
-    }
+    must_be_there(origin, thread)?;
     origin.append_commit(&log(thread)?, message, by)
+}
+
+fn must_be_there(origin: &Origin, thread: &CommitSha) -> Outcome<()> {
+    if origin.read().exists(thread) {
+        return Ok(());
+    }
+    Err(Trouble::not_found(format!("there is no commit {thread} to speak about; push it first")))
 }
 
 fn entries(origin: &Origin, thread: &CommitSha) -> Outcome<Vec<write::Said>> {
