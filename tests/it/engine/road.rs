@@ -28,8 +28,8 @@ async fn c14_c27_c28_c36_c38_e08_e12_e13_a28_an_approved_release_ships_the_same_
     assert!(offer.contains("`/approve prod`"), "{offer}");
     world.status(&commit, "liftlock/build", "success").await;
     world.status(&commit, "liftlock/test", "success").await;
-    assert!(world.status(&commit, "liftlock/prod", "pending").await.contains("approval"));
     world.settled().await;
+    assert!(world.status(&commit, "liftlock/prod", "pending").await.contains("approval"));
     assert_eq!(world.live().len(), 1, "prod waits: {:?}", world.deployed());
 
     let comment = world.say(1, ANA, "/approve prod").await;
