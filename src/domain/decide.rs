@@ -159,6 +159,8 @@ pub struct Fresh {
     pub tag: Option<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
+    /// Why the stage's steps cannot run on this machine, if so: a program, secret or argument that is missing.
+    pub cannot_start: Option<String>,
 }
 
 /// A tag, asked just now.

@@ -16,6 +16,7 @@ pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod step;
 mod view;
 
 #[cfg(test)]
@@ -300,7 +301,7 @@ fn read_pipeline(
     };
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
-    let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
     let nodes = view.items("stages");

@@ -11,6 +11,11 @@ use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName};
 use crate::domain::time::Span;
 
+pub mod step;
+pub mod words;
+
+pub use step::Step;
+
 /// One pipeline of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipeline {
@@ -118,17 +123,6 @@ pub struct Artifact {
     pub alias: Alias,
     /// A folder or file below the source tree, `.` for the whole tree.
     pub path: String,
-}
-
-/// One command of a build or a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// What people call it: given, or the command's first line shortened.
-    pub name: String,
-    /// A text for `/bin/sh -e`.
-    pub run: String,
-    /// Variables for this step alone.
-    pub environment: BTreeMap<String, String>,
 }
 
 /// One stage.

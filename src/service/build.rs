@@ -175,7 +175,8 @@ impl Service {
         if subject.origin == Origin::ProtectedBranch {
             environment.extend(self.secrets(&build.secrets)?);
         }
-        let run = Run { steps: &build.steps, tree, environment: &environment, sandbox, wall: build.timeout };
+        let (steps, wall) = (&build.steps, build.timeout);
+        let run = Run { steps, tree, environment: &environment, sandbox, wall, artifacts: None };
         Ok(Ok(self.run_steps(&run, kept, lease.stops()).await?))
     }
 

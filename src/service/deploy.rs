@@ -1,6 +1,6 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::artifact::pack::Shape;
@@ -16,7 +16,7 @@ use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
 use crate::domain::view;
 use crate::runner::Sandbox;
-use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::steps::{Artifacts, KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -77,7 +77,9 @@ impl Service {
         };
         let repo = &state.id.repo;
         let host = self.host(repo)?;
-        let mut fresh = Fresh::default();
+        let steps = release.steps(&target.stage);
+        let cannot_start = steps.and_then(|stage| self.not_ready(&state.id, release, stage, run.kind));
+        let mut fresh = Fresh { cannot_start, ..Fresh::default() };
         let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
         let teams: BTreeSet<TeamName> = rule
             .iter()
@@ -167,34 +169,30 @@ impl Service {
         (place, lease, fence): (&Workplace, &Lease, i64),
         kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
-        let mut environment = self.base_environment(&place.path("home"));
-        let mut first = None;
+        let grounds = place.grounds();
         for artifact in &release.artifacts {
-            let to = place.path("artifacts").join(artifact.alias.as_str());
-            match self.hand_out(release, artifact, to.clone()).await? {
+            let to = grounds.artifact(&artifact.alias);
+            match self.hand_out(release, artifact, to).await? {
                 Ok(()) => {}
                 Err(mismatch) => return Ok(Err(mismatch)),
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
-            let key =
-                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
-            environment.insert(key, to.display().to_string());
-            first.get_or_insert(to);
         }
-        let source = place.path("src");
+        let (source, all, first) = (grounds.source(), grounds.artifacts(), grounds.first(release));
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let artifact = first.unwrap_or_else(|| source.clone());
-        environment.extend(stage_environment(id, (release, stage), fence));
-        environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
-        environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
-        environment.extend(stage.environment_variables.clone());
-        environment.extend(self.secrets(&stage.secrets)?);
-        let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
+        let environment = self.stage_environment(id, (release, stage), (&grounds, fence))?;
+        let deploy_in = if first.is_dir() { &first } else { &source };
         let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
+        let parts = [(&stage.deploy, deploy_in), (&stage.test_commands, &source)];
         for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run =
-                Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
+            let run = Run {
+                steps,
+                tree,
+                environment: &environment,
+                sandbox: Sandbox::Plain,
+                wall: stage.timeout,
+                artifacts: Some(Artifacts { all: &all, first: &first, unpacked: true }),
+            };
             let end = self.run_steps(&run, kept, lease.stops()).await?;
             if end != StepsEnd::Passed {
                 return Ok(Ok(end));
@@ -234,33 +232,4 @@ impl Service {
         })
         .await
     }
-}
-
-/// What a stage's commands are told about the release, by name.
-fn stage_environment(
-    id: &PipelineId,
-    (release, stage): (&Release, &Stage),
-    fence: i64,
-) -> BTreeMap<String, String> {
-    let created = &release.created;
-    let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
-    [
-        ("STAGE", stage.name.to_string()),
-        ("LIFTLOCK_STAGE", stage.name.to_string()),
-        ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
-        ("LIFTLOCK_PIPELINE", id.name.to_string()),
-        ("LIFTLOCK_VERSION", created.version.to_string()),
-        ("LIFTLOCK_COMMIT", created.commit.to_string()),
-        ("LIFTLOCK_DIGEST", digest.clone()),
-        ("RELEASE_DIGEST", digest),
-        // The number of the event that admitted this run. It rises over all runs of an environment, so a target that
-        // remembers the highest it has seen can refuse what a dead server left behind (STORAGE §2).
-        ("FENCE_TOKEN", fence.to_string()),
-        // Copilot's own names (CHECKLIST C43).
-        ("COPILOT_APPLICATION_NAME", id.name.to_string()),
-        ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
 }

@@ -17,6 +17,7 @@ use crate::trouble::{Outcome, Trouble};
 
 pub mod build;
 pub mod deploy;
+pub mod environment;
 pub mod intake;
 pub mod journal;
 pub mod listen;

@@ -11,10 +11,13 @@ use crate::domain::pipeline::Step;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::runner::log::{Log, LogLine};
-use crate::runner::{Ended, Job, Limits, Program, Sandbox, Stops};
+use crate::runner::{Sandbox, Stops};
+use crate::service::environment::Grounds;
 use crate::service::{Service, blocking};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
+
+mod one;
 
 /// How far a step's output may run ahead of the store; then the step waits.
 const LINES_AHEAD: usize = 1_024;
@@ -48,6 +51,11 @@ impl Workplace {
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// Where everything of a stage is in it.
+    pub fn grounds(&self) -> Grounds {
+        Grounds::new(self.root.clone())
     }
 
     /// Removes it now, off the async threads.
@@ -117,6 +125,19 @@ pub struct Run<'a> {
     pub sandbox: Sandbox,
     /// Wall-clock time for all of them together.
     pub wall: Span,
+    /// Where scripts are taken from; a build has nothing yet.
+    pub artifacts: Option<Artifacts<'a>>,
+}
+
+/// The artifacts of a stage, as its scripts find them.
+#[derive(Debug, Clone, Copy)]
+pub struct Artifacts<'a> {
+    /// The folder that all of them are in.
+    pub all: &'a Path,
+    /// The first of them, which a script's path is relative to.
+    pub first: &'a Path,
+    /// Whether they are there already, so that files can be looked for.
+    pub unpacked: bool,
 }
 
 /// How the commands ended.
@@ -138,34 +159,14 @@ impl Service {
     /// Runs the commands one after the other; the first that fails ends it.
     pub async fn run_steps(&self, run: &Run<'_>, kept: &mut KeptLog, stops: &Stops) -> Outcome<StepsEnd> {
         let begun = crate::clock::monotonic();
-        for step in run.steps {
+        let left = || {
             let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-            let left = Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1));
-            let mut environment = run.environment.clone();
-            environment.extend(step.environment.clone());
-            let job = Job {
-                program: Program::Shell(step.run.clone()),
-                tree: run.tree.to_owned(),
-                folder: PathBuf::new(),
-                environment,
-                limits: Limits { wall: left, ..Limits::default() },
-                sandbox: run.sandbox.clone(),
-            };
-            kept.log.note(&format!("$ {}", step.run.trim_end())).await;
-            let report = self.runner().run(&job, &mut kept.log, stops).await?;
-            let failure = || Failure {
-                step: self.mask().apply(&step.name),
-                how: report.ended.to_string(),
-                tail: report.tail.clone(),
-            };
-            match report.ended {
-                Ended::Exited(0) => {}
-                Ended::Cancelled => return Ok(StepsEnd::Stopped),
-                Ended::Lost => return Ok(StepsEnd::Lost),
-                Ended::TimedOut { .. } => return Ok(StepsEnd::TimedOut(failure())),
-                Ended::Exited(_) | Ended::Killed { .. } | Ended::OutputLimit { .. } => {
-                    return Ok(StepsEnd::Failed(failure()));
-                }
+            Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1))
+        };
+        for step in run.steps {
+            let end = self.run_step((step, run), left, kept, stops).await?;
+            if end != StepsEnd::Passed {
+                return Ok(end);
             }
         }
         Ok(StepsEnd::Passed)

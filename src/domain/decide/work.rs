@@ -102,12 +102,21 @@ impl Draft {
             let environment = rule.environment.to_string();
             return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
         }
-        if verdict(&self.state, &release, rule, self.now).open() {
-            let by = (Transition::LockAcquired, StageState::Running);
-            self.move_stage(no, stage, by, Detail::Fence(fence))
-        } else {
-            self.move_stage(no, stage, (Transition::BlockersReturned, StageState::Pending), Detail::None)
+        if !verdict(&self.state, &release, rule, self.now).open() {
+            return self.move_stage(
+                no,
+                stage,
+                (Transition::BlockersReturned, StageState::Pending),
+                Detail::None,
+            );
         }
+        // Nothing has happened yet, so what runs there stays known; whoever puts it right asks for another try.
+        if let Some(why) = &fresh.cannot_start {
+            let by = (Transition::AgentWaitExpired, StageState::Errored);
+            return self.move_stage(no, stage, by, Detail::Reason(format!("did not start: {why}")));
+        }
+        let by = (Transition::LockAcquired, StageState::Running);
+        self.move_stage(no, stage, by, Detail::Fence(fence))
     }
 
     /// The release that has this stage's environment now, in whatever stage (invariant I1).

@@ -134,7 +134,6 @@ macro_rules! keys {
 use Duty::{NoEffect, Optional, Required};
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
-static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
@@ -143,6 +142,10 @@ static WHO_ITEM: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&WHO_OBJE
 static REQUIREMENT: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&REQUIREMENT_OBJECT)]);
 static EXCLUSION: Shape = Shape::Choice(approval::EXCLUSIONS);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
+
+mod steps;
+
+use steps::{BUILD_STEP, STEP};
 
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
 const ENVIRONMENT_MAP: Shape = Shape::Map { key: &VARIABLE, value: &ENV_VALUE };
@@ -180,7 +183,7 @@ keys! { PIPELINE_KEYS {
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
     "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
-        Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP), Shape::Object(&BUILD_OBJECT)]),
+        Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
@@ -260,7 +263,7 @@ static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PU
 
 keys! { BUILD_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command.";
-    "steps" Optional, Shape::List(&STEP), "Commands in order.";
+    "steps" Optional, Shape::List(&BUILD_STEP), "Commands in order.";
     "buildspec" Optional, Shape::Text(&PATH), "A buildspec file with the commands.";
     "image" Optional, Shape::Text(&LINE), "The image a hosted service would use; shown on pages.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
@@ -273,39 +276,6 @@ static BUILD_OBJECT: Object = Object {
     keys: &[BUILD_KEYS],
     later: &["additional_policy", "cache", "pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
-    ..PLAIN
-};
-
-keys! { STEP_KEYS {
-    "name" Optional, Shape::Text(&LINE), "What people call it.";
-    "run" Required, Shape::Text(&COMMAND), "A text for `/bin/sh -e`.";
-    "env" Optional, ENVIRONMENT_MAP, "Variables for this command.";
-} }
-static STEP_OBJECT: Object = Object {
-    what: "a step",
-    keys: &[STEP_KEYS],
-    later: &[
-        "uses",
-        "script",
-        "shell",
-        "with",
-        "args",
-        "version",
-        "connection",
-        "outputs",
-        "artifacts",
-        "derives",
-        "validate",
-        "if",
-        "always",
-        "blocking",
-        "timeout",
-        "retries",
-        "depends_on",
-        "working_directory",
-        "pause",
-        "on_timeout",
-    ],
     ..PLAIN
 };
 

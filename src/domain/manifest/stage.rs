@@ -1,9 +1,10 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
 use crate::domain::manifest::approval;
-use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::step;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
@@ -49,8 +50,8 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
-        deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
-        test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
+        deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), |node| step::read(node, findings)),
+        test_commands: view.get("test_commands").map(|node| step::read(node, findings)).unwrap_or_default(),
         environment_variables: view.variables("env"),
         secrets: view.names("secrets"),
         retries: view.count("retries").unwrap_or(0),

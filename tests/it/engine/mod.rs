@@ -5,6 +5,7 @@ mod manifests;
 mod road;
 mod sources;
 mod speech;
+mod steps;
 mod tree;
 mod trust;
 mod weather;

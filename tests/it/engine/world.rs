@@ -165,7 +165,10 @@ impl World {
             toolchains: Vec::new(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             hidden: vec![Secret::new(HOOK_SECRET)],
-            environment: BTreeMap::from([("TARGET".to_owned(), self.target().display().to_string())]),
+            environment: BTreeMap::from([
+                ("TARGET".to_owned(), self.target().display().to_string()),
+                ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.target().join("bin").display())),
+            ]),
             builds: 2,
             deploys: 2,
             lease: Span::seconds(20),
@@ -247,6 +250,20 @@ impl World {
     /// Makes a step of the sample fail or wait: `fail-prod`, `hold-test`, `fail-build`.
     pub(super) fn plant(&self, name: &str) {
         std::fs::File::create(self.target().join(name)).unwrap();
+    }
+
+    /// Puts a program of our own in front of all others that steps find.
+    pub(super) fn install(&self, name: &str, text: &str) {
+        let folder = self.target().join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), text).unwrap();
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.join(name), all).unwrap();
+    }
+
+    /// What a step wrote into a file of the target.
+    pub(super) fn wrote(&self, name: &str) -> String {
+        std::fs::read_to_string(self.target().join(name)).unwrap_or_default()
     }
 
     pub(super) fn unplant(&self, name: &str) {

@@ -71,6 +71,7 @@ scenarios! {
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    a29_what_cannot_start_has_not_happened "cannot-start.txt"
 }
 
 fn folder() -> PathBuf {

@@ -153,5 +153,5 @@ pub(crate) fn role(word: &str) -> Option<Role> {
 }
 
 fn step(run: &str) -> Step {
-    Step { name: run.to_owned(), run: run.to_owned(), environment: BTreeMap::new() }
+    Step::command(run, run)
 }

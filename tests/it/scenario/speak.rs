@@ -188,6 +188,8 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
     match words.as_slice() {
         ["takes", "no", "comments"] => world.host = false,
         ["takes", "comments"] => world.host = true,
+        ["can", "run", "again"] => world.cannot_start = None,
+        ["cannot", "run", ..] => world.cannot_start = text.strip_prefix("cannot run ").map(str::to_owned),
         ["branch", how] => world.rewritten = *how == "rewritten",
         ["comment", id, "changed"] => {
             world.changed.insert(id.parse().unwrap());

@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) comments: Vec<(CommentId, Spoken)>,
     pub(crate) changed: BTreeSet<CommentId>,
     pub(crate) rewritten: bool,
+    /// Why nothing can be run on this machine, if so.
+    pub(crate) cannot_start: Option<String>,
     /// What commits say about their date.
     pub(crate) epoch_s: i64,
     pub(crate) tags: BTreeMap<String, Option<CommitSha>>,
@@ -71,6 +73,7 @@ impl World {
             comments: Vec::new(),
             changed: BTreeSet::new(),
             rewritten: false,
+            cannot_start: None,
             epoch_s: 1_772_000_000,
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
@@ -294,7 +297,8 @@ impl World {
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
-        Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
+        let (comments_changed, off_branch) = (self.changed.clone(), self.rewritten);
+        Fresh { standings, comments_changed, tag, off_branch, cannot_start: self.cannot_start.clone() }
     }
 
     pub(crate) fn begin(&mut self, work: &Work) -> Step {
