@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::domain::event::Overridable;
 use crate::domain::markdown;
 use crate::domain::name::{NameError, PipelineName, StageName, printable};
 
@@ -90,7 +91,7 @@ verbs! {
     Rollback "rollback" Back "/rollback <stage> [release] -- reason",
         "the stage's approvers", "promote an older release that succeeded there";
     Override "override" On "/override <stage> <check> -- reason",
-        "admin", "pass one named check once: `soak` or `deps`";
+        "admin, or whom the stage names", "pass one thing that stands in the way, once and on the record";
     Preview "preview" Look "/preview <stage> [release]",
         "read; write on a public repository", "show what would ship and what is missing";
     Why "why" Look "/why <stage>",
@@ -243,34 +244,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A check that an admin may pass over; every other one holds for everybody (SEMANTICS §7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Check {
-    /// The time a release stays in the stage before.
-    Soak,
-    /// The stages that come first.
-    Deps,
-}
-
-impl Check {
-    /// Every check that can be overridden.
-    pub const ALL: [Self; 2] = [Self::Soak, Self::Deps];
-
-    /// The word in `/override <stage> <check>`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Soak => "soak",
-            Self::Deps => "deps",
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 /// The part of a stage that `/retry` repeats when not all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -301,7 +274,7 @@ pub enum Ask {
     /// `/rollback`
     Rollback { stage: StageRef, release: Option<ReleaseRef>, reason: Reason },
     /// `/override`
-    Override { stage: StageRef, check: Check, reason: Reason },
+    Override { stage: StageRef, check: Overridable, reason: Reason },
     /// `/preview`
     Preview { stage: StageRef, release: Option<ReleaseRef> },
     /// `/why`

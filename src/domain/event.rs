@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
-    Alias, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+    Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
@@ -153,6 +153,9 @@ pub enum Event {
         by: Person,
         /// Why.
         reason: String,
+        /// How many people it takes, as the rules were; one in logs from before that could be said.
+        #[serde(default = "one")]
+        of: u32,
     },
     /// Somebody started a stage that does not start by itself.
     Promoted {
@@ -239,6 +242,10 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The facts a release begins with; never edited.
@@ -421,14 +428,23 @@ pub enum Withdrawal {
     Expired,
 }
 
-/// What may be overridden now (SEMANTICS §7); never digest, signature, lock or self-approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What may be overridden (SEMANTICS §7); what never is has its reasons in [`crate::domain::overridable`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overridable {
     /// The time in the stage before.
     Soak,
     /// The stages that must have succeeded first.
     Deps,
+    /// The hours in which a stage may start.
+    Window,
+    /// Days, or an emergency, in which nothing starts.
+    Freeze,
+    /// The end of the wait for approvals; the approvals themselves are never passed over.
+    ApprovalTimeout,
+    /// A gate or a leg of the stage's checks, by its name in the manifest. The check says itself whether it may be
+    /// overridden: an override of one that does not say so is refused and never stored.
+    Check(CheckName),
 }
 
 /// A command and what became of it.

@@ -6,7 +6,7 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::event::{Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
-use crate::domain::release::{BuildState, Release, StageRun, StageState, TagState};
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
@@ -166,6 +166,23 @@ fn build_line(release: &Release) -> Line {
 }
 
 impl Look<'_> {
+    /// The override of a check that holds for this attempt.
+    fn overridden(&self, check: &Overridable) -> Option<&Override> {
+        self.run.overridden(check, self.stage)
+    }
+
+    /// Who can pass over a check, and the line to type.
+    fn override_act(&self, check: &Overridable) -> String {
+        let line = format!("`/override {} {} -- reason`", self.stage.name, check.word());
+        let rule = &self.stage.overriding;
+        let given = u32::try_from(self.run.overrides_of(check).count()).unwrap_or(u32::MAX);
+        match (rule.min, given, rule.min.saturating_sub(given)) {
+            (0 | 1, _, _) => format!("{rule} comments {line}"),
+            (all, 0, _) => format!("{all} of {rule} comment {line}"),
+            (_, _, more) => format!("{more} more of {rule} comment {line}"),
+        }
+    }
+
     fn tag(&self) -> Option<Line> {
         let TagState::Moved(to) = &self.release.tag else { return None };
         let commit = self.release.created.commit.short();
@@ -190,7 +207,7 @@ impl Look<'_> {
     }
 
     fn deps(&self) -> Vec<Line> {
-        if let Some(passed) = self.run.overridden(Overridable::Deps) {
+        if let Some(passed) = self.overridden(&Overridable::Deps) {
             return vec![line(Blocker::Deps, Mark::Pass, format!("deps overridden by {}", passed.by.login))];
         }
         self.stage.needs.iter().map(|need| self.dep(need)).collect()
@@ -222,11 +239,10 @@ impl Look<'_> {
         if soak.as_millis() == 0 || self.stage.needs.is_empty() {
             return None;
         }
-        if let Some(passed) = self.run.overridden(Overridable::Soak) {
+        if let Some(passed) = self.overridden(&Overridable::Soak) {
             return Some(line(Blocker::Soak, Mark::Pass, format!("soak overridden by {}", passed.by.login)));
         }
-        let override_it =
-            || Some(format!("an admin comments `/override {} soak -- reason`", self.stage.name));
+        let override_it = || Some(self.override_act(&Overridable::Soak));
         let mut ready: Option<Timestamp> = None;
         for need in &self.stage.needs {
             let state = self.release.state_in(need);
@@ -239,7 +255,7 @@ impl Look<'_> {
                     return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
                 }
                 Some(_) | None if state.is_some_and(StageState::is_terminal) => {
-                    if self.run.overridden(Overridable::Deps).is_some() {
+                    if self.overridden(&Overridable::Deps).is_some() {
                         let text = format!("it never soaked in {need}");
                         return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
                     }
@@ -315,7 +331,7 @@ impl Look<'_> {
             next.hold_during_soak
                 && next.needs.contains(&self.stage.name)
                 && older.run(&next.name).is_some_and(|run| {
-                    run.state == StageState::Pending && run.overridden(Overridable::Soak).is_none()
+                    run.state == StageState::Pending && run.overridden(&Overridable::Soak, next).is_none()
                 })
         };
         let next = older.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)?;
@@ -354,12 +370,12 @@ impl Look<'_> {
             return Some(line(Blocker::Approval, Mark::Pass, text));
         }
         text.extend(["; needs ", &tally.missing.join(" and ")]);
+        let ends = approvals_end(self.state, self.release, self.stage, self.run);
+        let before = ends.map_or_else(String::new, |ends| format!(" before {}", ends.minute()));
         Some(Line {
             next: Some(format!(
-                "one of these comments `/approve {} {}` before {}",
-                self.stage.name,
-                self.release.created.version,
-                waits_since(self.state, self.release, self.stage, self.run).plus(rule.timeout).minute()
+                "one of these comments `/approve {} {}`{before}",
+                self.stage.name, self.release.created.version
             )),
             ..line(Blocker::Approval, Mark::Stop, text)
         })
@@ -396,11 +412,18 @@ impl Look<'_> {
     }
 }
 
+/// When the wait for approvals ends by the clock; never when nobody is asked, or when that end was overridden.
+pub fn approvals_end(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Option<Timestamp> {
+    let rule = rule_for(stage, run.kind)?;
+    let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
+    (!endless).then(|| waits_since(state, release, stage, run).plus(rule.timeout))
+}
+
 /// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
 /// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come.
 pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
     let look = Look { state, release, stage, run, now: run.asked_from };
-    let soak = if run.overridden(Overridable::Soak).is_some() { Span::ZERO } else { stage.soak };
+    let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
     let needs = stage
         .needs
         .iter()

@@ -11,6 +11,7 @@ pub mod code;
 mod keys;
 pub mod node;
 mod order;
+mod overriding;
 pub mod problem;
 pub mod schema;
 mod shape;

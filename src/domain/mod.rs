@@ -11,6 +11,7 @@ pub mod glob;
 pub mod manifest;
 pub mod markdown;
 pub mod name;
+pub mod overridable;
 pub mod person;
 pub mod pipeline;
 pub mod plan;

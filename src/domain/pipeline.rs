@@ -162,6 +162,25 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// Who may pass over what stands in the way here.
+    #[serde(default, skip_serializing_if = "OverrideRule::is_default")]
+    pub overriding: OverrideRule,
+}
+
+/// Who may override a check of a stage, and how many must (SEMANTICS §7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideRule {
+    /// Whoever overrides is in every one of these lists: each source of policy adds its own.
+    pub from: BTreeSet<BTreeSet<Who>>,
+    /// How many different people it takes.
+    pub min: u32,
+}
+
+/// One admin, as long as nobody says otherwise.
+impl Default for OverrideRule {
+    fn default() -> Self {
+        Self { from: BTreeSet::from([BTreeSet::from([Who::Role(Role::Admin)])]), min: 1 }
+    }
 }
 
 /// Whether a stage belongs to every release.
@@ -264,6 +283,28 @@ pub enum Exclusion {
     CommitAuthors,
     /// Who pushed it.
     Pusher,
+}
+
+impl OverrideRule {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who may override, as part of a sentence.
+impl std::fmt::Display for OverrideRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let admins = BTreeSet::from([Who::Role(Role::Admin)]);
+        for (index, list) in self.from.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", who is also ")?;
+            }
+            let any: Vec<String> = list.iter().map(ToString::to_string).collect();
+            let any = if *list == admins { "an admin".to_owned() } else { any.join(" or ") };
+            f.write_str(&any)?;
+        }
+        Ok(())
+    }
 }
 
 impl Pipeline {

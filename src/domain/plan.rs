@@ -8,13 +8,15 @@ use std::sync::Arc;
 use crate::domain::approval::rule_for;
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
-use crate::domain::gate::{Blocker, verdict, waits_since};
+use crate::domain::gate::{Blocker, approvals_end, verdict, waits_since};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
+
+mod overriding;
 
 /// How long before the end of a wait people are reminded for the last time.
 const LAST_CALL: Span = Span::hours(24);
@@ -210,12 +212,13 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         },
     ));
     for stage in &release.rules.stages {
+        owed.extend(overriding::notes(state, release, stage, place));
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         let note = match run.state {
             StageState::Pending if wants_approval(state, release, stage, now) => {
-                let since = waits_since(state, release, stage, run);
-                let body = view::comment::approval_needed(release, stage, run, since);
+                let ends = approvals_end(state, release, stage, run);
+                let body = view::comment::approval_needed(release, stage, run, ends);
                 let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
                 Some((format!("offer:{key}"), body, Some(offers)))
             }
@@ -260,10 +263,11 @@ fn reminder(
     (place, now): (&Place, Timestamp),
 ) -> Option<Owed> {
     let rule = rule_for(stage, run.kind)?;
+    let ends = approvals_end(state, release, stage, run)?;
     let since = waits_since(state, release, stage, run);
     let (word, _) = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now)?;
     let marker = format!("remind-{word}:{}:{}:{}:{}", state.id, release.no(), stage.name, run.attempt);
-    let body = view::comment::reminder(release, stage, &rule, since.plus(rule.timeout));
+    let body = view::comment::reminder(release, stage, &rule, ends);
     Some(note_effect(state, (marker, place, body), None))
 }
 
@@ -384,10 +388,11 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
             let Some(rule) = rule_for(stage, run.kind) else { continue };
-            let since = waits_since(state, release, stage, run);
-            consider(since.plus(rule.timeout));
-            for (_, at) in reminders(&rule, since) {
-                consider(at);
+            if let Some(ends) = approvals_end(state, release, stage, run) {
+                consider(ends);
+                for (_, at) in reminders(&rule, waits_since(state, release, stage, run)) {
+                    consider(at);
+                }
             }
             run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::pipeline::{ApprovalRule, Duty, Pipeline, Requirement, Stage, Start, Who};
+use crate::domain::pipeline::{ApprovalRule, Duty, OverrideRule, Pipeline, Requirement, Stage, Start, Who};
 use crate::domain::time::Span;
 
 /// A rule that is satisfied only by people who satisfy both: union of required groups and of exclusions, the larger
@@ -16,7 +16,8 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 }
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
-/// and the order of stages stay those of the commit; approval, soak, manual start, duty and rollback tighten.
+/// and the order of stages stay those of the commit; approval, soak, manual start, duty, rollback and
+/// overrides tighten.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     let Some(other) = other else { return stage.clone() };
@@ -33,6 +34,7 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        overriding: stricter_overriding(&stage.overriding, &other.overriding),
         ..stage.clone()
     }
 }
@@ -42,6 +44,11 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
 pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
     let stages = pipeline.stages.iter().map(|s| stricter_stage(s, other.stage(&s.name))).collect();
     Pipeline { stages, ..pipeline.clone() }
+}
+
+/// Whoever overrides must satisfy both, and the larger number of people must.
+fn stricter_overriding(a: &OverrideRule, b: &OverrideRule) -> OverrideRule {
+    OverrideRule { from: a.from.union(&b.from).cloned().collect(), min: a.min.max(b.min) }
 }
 
 /// The same rule with its lists in order and without repetitions.

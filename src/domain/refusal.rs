@@ -101,12 +101,26 @@ pub enum Refusal {
         /// The stage.
         stage: StageName,
     },
-    /// The check cannot be overridden, or is not in the way.
+    /// The check is not in the way.
     NotInTheWay {
         /// The stage.
         stage: StageName,
         /// The check.
-        check: &'static str,
+        check: String,
+    },
+    /// The stage has no check of that name.
+    NoCheck {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: String,
+    },
+    /// Others may override here.
+    MayNotOverride {
+        /// The stage.
+        stage: StageName,
+        /// Who may.
+        who: String,
     },
     /// There is nothing to roll back to.
     NoRollback {
@@ -179,6 +193,8 @@ impl Refusal {
             Self::NotEntitled { why, .. } => why.code(),
             Self::OlderThanLive { .. } => "older_than_live",
             Self::NotInTheWay { .. } => "not_in_the_way",
+            Self::NoCheck { .. } => "no_check",
+            Self::MayNotOverride { .. } => "may_not_override",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
@@ -208,6 +224,8 @@ impl Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
+            | Self::NoCheck { .. }
+            | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
@@ -223,7 +241,13 @@ impl Refusal {
 
     /// Whether it is about who asked, not what: such answers are given once per person and thread a day (T22).
     pub fn is_about_rights(&self) -> bool {
-        matches!(self, Self::NeedsRole { .. } | Self::NotEntitled { .. } | Self::NotHolder { .. })
+        matches!(
+            self,
+            Self::NeedsRole { .. }
+                | Self::NotEntitled { .. }
+                | Self::MayNotOverride { .. }
+                | Self::NotHolder { .. }
+        )
     }
 }
 
@@ -281,6 +305,8 @@ impl fmt::Display for Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
+            | Self::NoCheck { .. }
+            | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
@@ -321,6 +347,12 @@ impl Refusal {
             ),
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
+            }
+            Self::NoCheck { stage, check } => {
+                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
+            }
+            Self::MayNotOverride { stage, who } => {
+                write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
             }
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,

@@ -296,6 +296,10 @@ pub struct Override {
     pub by: Person,
     /// Why.
     pub reason: String,
+    /// How many people it took when this one said it.
+    pub of: u32,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A comment of ours that people may answer with a bare `/approve` (COMMANDS §4).
@@ -447,19 +451,16 @@ impl StageRun {
         self.approvals.iter().find(|a| a.standing.person.id == person)
     }
 
-    /// Whether a check was passed over.
-    pub fn overridden(&self, check: Overridable) -> Option<&Override> {
-        self.overrides.iter().find(|o| o.check == check)
+    /// The override of a check, once as many people said it as the stage asks for: the last of them.
+    pub fn overridden(&self, check: &Overridable, stage: &Stage) -> Option<&Override> {
+        let given = self.overrides_of(check).count();
+        let enough = u32::try_from(given).is_ok_and(|given| given >= stage.overriding.min.max(1));
+        self.overrides_of(check).last().filter(|_| enough)
     }
-}
 
-impl Overridable {
-    /// The word in `/override <stage> <check>`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Soak => "soak",
-            Self::Deps => "deps",
-        }
+    /// Everybody who overrode a check, each once, in the order in which they did.
+    pub fn overrides_of(&self, check: &Overridable) -> impl Iterator<Item = &Override> {
+        self.overrides.iter().filter(move |o| o.check == *check)
     }
 }
 

@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 
 use crate::domain::command::VERBS;
 use crate::domain::effect::{self, Offering, Status, StatusState};
-use crate::domain::event::{BuildOutcome, Detail, Failure, Overridable, RunKind};
+use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
 use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
-use crate::domain::person::{Person, Standing};
+use crate::domain::person::Standing;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
+pub mod overriding;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {
@@ -132,8 +133,8 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
         | Detail::By { .. }
         | Detail::Newer(_) => String::new(),
     };
-    let overridden =
-        run.overrides.iter().map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
+    let counted = run.overrides.iter().filter(|o| run.overridden(&o.check, stage).is_some());
+    let overridden = counted.map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     // Not "is live": the words stay true, and need not be sent again, when a newer release takes its place.
     let back = if run.kind == RunKind::Rollback { " again, by a rollback," } else { "" };
     let text = format!("{} went live{back}{took}{}", release.created.version, overridden.collect::<String>());
@@ -398,22 +399,6 @@ fn stage_rule(stage: &Stage) -> String {
             format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
         }
     }
-}
-
-/// An override, as everybody is told about it (COMMANDS §5).
-pub fn override_line(
-    release: &Release,
-    stage: &StageName,
-    check: Overridable,
-    (by, reason): (&Person, &str),
-) -> String {
-    format!(
-        "⚠️ **{} overrode \"{}\" for {} in {stage}: \"{}\".**",
-        by.login,
-        check.word(),
-        release.created.version,
-        escape(reason)
-    )
 }
 
 /// A failure with its last lines, safe in Markdown.

@@ -42,7 +42,7 @@ fn command() -> impl Strategy<Value = String> {
         &["approve", "revoke", "promote", "retry", "cancel", "why", "unhold", "preview"][..],
     );
     let blunt = prop::sample::select(&["reject", "hold", "rollback"][..]);
-    let check = prop::sample::select(&["soak", "deps"][..]);
+    let check = prop::sample::select(&["soak", "deps", "approval-timeout", "sdl"][..]);
     let ending = prop::sample::select(
         &[
             "",

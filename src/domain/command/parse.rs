@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::domain::command::{Ask, Check, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
+use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
+use crate::domain::event::Overridable;
 use crate::domain::markdown;
 use crate::domain::name::{NameError, printable};
+use crate::domain::overridable::{self, Never};
 
 /// Most commands in one comment; more is a flood.
 pub const MOST_COMMANDS: usize = 5;
@@ -94,8 +96,8 @@ pub enum Problem {
     BadPart(String),
     /// `/override` without the check's name.
     NoCheck,
-    /// The check cannot be overridden; the word.
-    NotOverridable(String),
+    /// The check cannot be overridden; the word, and why when it is known.
+    NotOverridable(String, Option<&'static str>),
     /// One word too many; the word.
     ExtraWord(String),
     /// The verb needs a reason.
@@ -120,7 +122,7 @@ impl Problem {
             Self::BadRelease(_) => "bad_release_or_extra_words",
             Self::BadPart(_) => "bad_part",
             Self::NoCheck => "missing_check",
-            Self::NotOverridable(_) => "not_overridable",
+            Self::NotOverridable(..) => "not_overridable",
             Self::ExtraWord(_) => "too_many_arguments",
             Self::NoReason => "missing_reason",
             Self::ShortReason => "reason_too_short",
@@ -152,8 +154,10 @@ impl fmt::Display for ParseError {
                 write!(f, "`{word}` cannot be retried alone: write `verify` or nothing")?;
             }
             Problem::NoCheck => write!(f, "Which check? These can be overridden: {}", overridable())?,
-            Problem::NotOverridable(word) => {
-                write!(f, "`{word}` cannot be overridden; these can: {}", overridable())?;
+            Problem::NotOverridable(word, why) => {
+                write!(f, "`{word}` cannot be overridden")?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))?;
+                write!(f, ". These can: {}", overridable())?;
             }
             Problem::ExtraWord(word) => {
                 write!(f, "`{word}` is one word too many; a note goes behind ` -- `")?;
@@ -179,7 +183,8 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 fn overridable() -> String {
-    Check::ALL.map(|check| format!("`{check}`")).join(", ")
+    let waits = overridable::WAITS.iter().map(|check| format!("`{}`", check.word()));
+    format!("{}, and a check that says so", waits.collect::<Vec<_>>().join(", "))
 }
 
 /// Reads a comment; with a prefix word, only `/<prefix> <verb> …` is a command.
@@ -363,12 +368,10 @@ impl Line<'_> {
         }
     }
 
-    fn check(&mut self) -> Result<Check, ParseError> {
+    fn check(&mut self) -> Result<Overridable, ParseError> {
         let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoCheck))?;
-        Check::ALL
-            .into_iter()
-            .find(|check| check.word().eq_ignore_ascii_case(word))
-            .ok_or_else(|| self.wrong(Problem::NotOverridable(printable(word))))
+        overridable::of_word(word)
+            .map_err(|Never(why)| self.wrong(Problem::NotOverridable(printable(word), why)))
     }
 
     /// Words left over are an error, and a more useful one than a missing reason.
@@ -410,7 +413,7 @@ impl Line<'_> {
         }
         if self.verb == Verb::Override {
             paste.push(' ');
-            paste.push_str(Check::Soak.word());
+            paste.push_str(Overridable::Soak.word());
         }
         if self.verb.needs_reason() {
             paste.push_str(" -- reason");

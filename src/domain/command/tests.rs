@@ -318,7 +318,7 @@ fn t31_integrity_checks_cannot_be_overridden() {
         ask("/override prod SOAK -- vendor outage"),
         Ask::Override {
             stage: stage("prod"),
-            check: Check::Soak,
+            check: Overridable::Soak,
             reason: Reason::of("vendor outage").unwrap()
         }
     );
@@ -406,7 +406,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
         .prop_map(|t| Some(t.parse().unwrap()));
     let reason = "[!-~][ -~äé]{0,40}x{10}".prop_map(|t| Reason::of(&t).unwrap());
     (stage, release, reason, 0..15_usize).prop_map(|(stage, release, reason, row)| {
-        let check = Check::Deps;
+        let check = Overridable::Check("sdl".parse().unwrap());
         match VERBS[row].verb {
             Verb::Approve => Ask::Approve { stage, release, note: Some(reason) },
             Verb::Revoke => Ask::Revoke { stage, release },

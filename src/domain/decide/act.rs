@@ -1,13 +1,12 @@
-//! Verbs that make a stage move or show it: promote, retry, cancel, rollback, override, preview, why, status.
+//! Verbs that make a stage move or show it: promote, retry, cancel, rollback, preview, why, status.
 
 use std::sync::Arc;
 
-use crate::domain::command::{Check, Part, ReleaseRef, StageRef, Verb};
+use crate::domain::command::{Part, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
 use crate::domain::decide::speak::{Told, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{Approval, Event, Overridable, RunKind};
-use crate::domain::gate::{Blocker, verdict};
+use crate::domain::event::{Approval, Event, RunKind};
 use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
@@ -208,54 +207,6 @@ impl Draft {
                 at: spoken.at,
             }),
         })
-    }
-
-    /// SEMANTICS §7: on the record, bound to this attempt, and never for anything but these checks.
-    pub(super) fn pass_over(
-        &mut self,
-        spoken: &Spoken,
-        stage: &StageName,
-        check: Check,
-        reason: &str,
-    ) -> Result<Told, Refusal> {
-        needs(spoken, Some(stage), Role::Admin)?;
-        let (check, blocker) = match check {
-            Check::Soak => (Overridable::Soak, Blocker::Soak),
-            Check::Deps => (Overridable::Deps, Blocker::Deps),
-        };
-        let release = match self.for_action(spoken, stage, |run| run.state == StageState::Pending) {
-            Err(Refusal::Nothing { .. }) if check == Overridable::Deps => self.unskip(spoken, stage)?,
-            found => found?,
-        };
-        let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        let in_the_way =
-            verdict(&self.state, &release, rule, self.now).blockers().any(|l| l.blocker == blocker);
-        if !in_the_way {
-            return Err(Refusal::NotInTheWay { stage: stage.clone(), check: check.word() });
-        }
-        let attempt = release.run(stage).map_or(1, |run| run.attempt);
-        self.add(Event::Overridden {
-            release: release.no(),
-            stage: stage.clone(),
-            attempt,
-            check,
-            by: spoken.standing.person.clone(),
-            reason: reason.to_owned(),
-        })?;
-        Ok(Told::text(view::override_line(&release, stage, check, (&spoken.standing.person, reason))))
-    }
-
-    /// A stage that was skipped because one before it did not succeed waits again, for the override that follows.
-    fn unskip(&mut self, spoken: &Spoken, stage: &StageName) -> Result<Arc<Release>, Refusal> {
-        let release = self.for_action(spoken, stage, |run| run.state == StageState::SkippedUpstream)?;
-        if release.state_in(stage) != Some(StageState::SkippedUpstream) {
-            return Err(self.cannot_start(Verb::Override, &release, stage));
-        }
-        let by = Some(spoken.standing.person.clone());
-        let last = self.run(release.no(), stage)?;
-        self.open_again(release.no(), stage, RunKind::Deploy, (by, None))?;
-        self.carry_on(release.no(), stage, &last)?;
-        self.release(release.no())
     }
 
     pub(super) fn preview(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {

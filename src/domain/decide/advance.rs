@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::decide::Draft;
 use crate::domain::event::{Detail, Event, Overridable, RunKind, Withdrawal};
-use crate::domain::gate::{Blocker, Verdict, verdict, waits_since};
+use crate::domain::gate::{Blocker, Verdict, approvals_end, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
 use crate::domain::refusal::Refusal;
@@ -75,8 +75,8 @@ impl Draft {
             let verdict = verdict(&self.state, &release, rule, self.now);
             let waits_for_people = verdict.blockers().any(|l| l.blocker == Blocker::Approval)
                 && verdict.blocked_only_by(&[Blocker::Approval]);
-            let since = waits_since(&self.state, &release, rule, run);
-            if waits_for_people && since.plus(approval.timeout) <= self.now {
+            let ends = approvals_end(&self.state, &release, rule, run);
+            if waits_for_people && ends.is_some_and(|ends| ends <= self.now) {
                 let reason = format!("nobody approved within {}", approval.timeout);
                 let by = (Transition::Reject, StageState::Rejected);
                 self.move_stage(*no, stage, by, Detail::Reason(reason))?;
@@ -102,7 +102,7 @@ impl Draft {
         for (no, stage) in waiting {
             let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
             let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
-            if run.kind == RunKind::Rollback || run.overridden(Overridable::Deps).is_some() {
+            if run.kind == RunKind::Rollback || run.overridden(&Overridable::Deps, rule).is_some() {
                 continue;
             }
             let dead = rule.needs.iter().find(|need| {

@@ -112,7 +112,7 @@ impl Draft {
             }
             Ask::Override { stage, check, reason } => {
                 let stage = self.stage(Verb::Override, stage)?;
-                self.pass_over(spoken, &stage, *check, reason.as_str())
+                self.pass_over(spoken, &stage, check, reason.as_str())
             }
             Ask::Preview { stage, .. } => self.preview(spoken, stage),
             Ask::Why { stage } => self.why(spoken, stage),

@@ -114,7 +114,7 @@ fn full(node: &Node, findings: &mut Findings<'_>) -> ApprovalRule {
         None => require.iter().map(|r| r.who.clone()).collect(),
     };
     let min = rule.count("min").unwrap_or(1);
-    check_possible(rule, min, &from, findings);
+    check_possible(rule, (min, "approve", "approvals"), &from, findings);
     ApprovalRule {
         min,
         from: from.into_iter().collect(),
@@ -127,7 +127,7 @@ fn full(node: &Node, findings: &mut Findings<'_>) -> ApprovalRule {
 }
 
 /// The people of one entry of `from`.
-fn everyone(node: &Node) -> Vec<Who> {
+pub(super) fn everyone(node: &Node) -> Vec<Who> {
     if let Some(text) = view::text(node) {
         return who(text).ok().into_iter().collect();
     }
@@ -177,9 +177,14 @@ fn exclusion(node: &Node) -> Option<Exclusion> {
 }
 
 /// Only persons can be counted beforehand: a team's size is the host's business.
-fn check_possible(rule: View<'_>, min: u32, from: &BTreeSet<Who>, findings: &mut Findings<'_>) {
+pub(super) fn check_possible(
+    rule: View<'_>,
+    (min, one, all): (u32, &str, &str),
+    from: &BTreeSet<Who>,
+    findings: &mut Findings<'_>,
+) {
     if rule.get("from").is_some_and(|n| view::items(n).is_empty()) {
-        findings.add(Code::Impossible, rule.place("from"), "nobody may approve: `from` is empty".to_owned());
+        findings.add(Code::Impossible, rule.place("from"), format!("nobody may {one}: `from` is empty"));
         return;
     }
     let persons = from.iter().filter(|w| matches!(w, Who::User(_))).count();
@@ -187,7 +192,7 @@ fn check_possible(rule: View<'_>, min: u32, from: &BTreeSet<Who>, findings: &mut
         return;
     }
     if u32::try_from(persons).is_ok_and(|persons| persons < min) {
-        let message = format!("{min} approvals are asked for, and only {persons} may give one");
+        let message = format!("{min} {all} are asked for, and only {persons} may give one");
         findings.add(Code::Impossible, rule.place("min"), message);
     }
 }

@@ -133,6 +133,8 @@ macro_rules! keys {
 
 use Duty::{NoEffect, Optional, Required};
 
+mod overriding;
+
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
@@ -313,6 +315,7 @@ keys! { STAGE_KEYS {
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
 static STAGE_OBJECT: Object = Object {
     what: "a stage",
@@ -343,7 +346,6 @@ static STAGE_OBJECT: Object = Object {
         "pre_deployments",
         "deployments",
         "post_deployments",
-        "override",
         "queue_timeout",
         "retention",
         "owner",

@@ -3,6 +3,7 @@
 use crate::domain::manifest::approval;
 use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::node::Node;
+use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::step;
 use crate::domain::manifest::view::{self, View};
@@ -57,6 +58,7 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        overriding: overriding::of_stage(view, findings),
         name,
     };
     Some(Draft { stage, at, needs })

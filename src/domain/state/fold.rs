@@ -366,8 +366,9 @@ impl StageRun {
             self.approvals.push(Approval::clone(approval));
         } else if let Event::ApprovalWithdrawn { person, why, .. } = event {
             self.withdraw(*person, *why);
-        } else if let Event::Overridden { check, by, reason, .. } = event {
-            self.overrides.push(Override { check: *check, by: by.clone(), reason: reason.clone() });
+        } else if let Event::Overridden { check, by, reason, of, .. } = event {
+            let (check, by, reason) = (check.clone(), by.clone(), reason.clone());
+            self.overrides.push(Override { check, by, reason, of: *of, at });
             self.asked_from = at;
         } else if let Event::Promoted { by, .. } = event {
             self.promoted = Some(by.clone());

@@ -10,7 +10,7 @@ use crate::domain::pipeline::{ApprovalRule, Duty, Exclusion, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
-use crate::domain::view::{failure_block, run_status};
+use crate::domain::view::{failure_block, overriding, run_status};
 
 /// Most commits a comment lists.
 pub const LISTED_CHANGES: usize = 20;
@@ -53,11 +53,9 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
 
 fn overrides(release: &Release) -> impl Iterator<Item = (&StageName, String)> {
     release.stages.iter().flat_map(|(stage, runs)| {
-        runs.iter().flat_map(move |run| {
-            run.overrides.iter().map(move |o| {
-                (stage, format!("{} overridden by {}: {}", o.check.word(), o.by.login, o.reason))
-            })
-        })
+        runs.iter()
+            .flat_map(overriding::of_run)
+            .map(move |(before, said)| (stage, overriding::kept(said, before)))
     })
 }
 
@@ -75,7 +73,7 @@ fn detail_text(detail: &Detail) -> String {
 
 /// The comment that asks for approval; it is also the offer a bare `/approve` answers. It says nothing that changes
 /// with each approval, because it is written once; the sticky comment counts.
-pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: Timestamp) -> String {
+pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, ends: Option<Timestamp>) -> String {
     let version = &release.created.version;
     let name = &stage.name;
     let rule = rule_for(stage, run.kind);
@@ -101,7 +99,7 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, since: 
         let not = if not.is_empty() { String::new() } else { format!(" (not {})", not.join(", ")) };
         writeln!(out, "- needs: {}{not}", escape(&who.join(" and "))).unwrap_or_default();
     }
-    let expires = rule.map_or_else(String::new, |r| format!(" Expires {}.", since.plus(r.timeout).minute()));
+    let expires = ends.map_or_else(String::new, |ends| format!(" Expires {}.", ends.minute()));
     write!(
         out,
         "\nComment {} (or {}), {}, {}.{expires}",

@@ -40,7 +40,7 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
         assert!(good, "a rollback goes to what succeeded here");
         return;
     }
-    if run.overridden(Overridable::Deps).is_none() {
+    if run.overridden(&Overridable::Deps, rule).is_none() {
         for need in &rule.needs {
             let optional = release.rule(need).is_some_and(|s| s.duty == Duty::Optional);
             let state = release.state_in(need).unwrap();

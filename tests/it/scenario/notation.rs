@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, Pipeline, QueuePolicy,
-    Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, OverrideRule, Pipeline,
+    QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
 
@@ -76,6 +76,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        overriding: OverrideRule::default(),
     };
     let options = options.trim().strip_suffix(')').expect("a closing parenthesis");
     for option in options.split(',').map(str::trim).filter(|o| !o.is_empty()) {
@@ -127,6 +128,11 @@ fn set(stage: &mut Stage, option: &str) {
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
         "environment" => stage.environment = rest.parse().unwrap(),
+        "override" => {
+            let (min, from) = rest.split_once(" of ").unwrap();
+            let from = from.split(" or ").map(who).collect();
+            stage.overriding = OverrideRule { from: BTreeSet::from([from]), min: min.parse().unwrap() };
+        }
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         other => panic!("no option {other}"),
     }
