@@ -12,7 +12,7 @@ use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::runner::probe::Policy;
-use crate::secret::Secret;
+use crate::secret::{Allowed, Connection, Secret};
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -69,6 +69,8 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Services that steps may work with, by name.
+    pub connections: BTreeMap<String, Connection>,
     /// GitHub, when it is served.
     pub github: Option<github::Settings>,
     /// The plain host, when it has repositories.
@@ -116,6 +118,7 @@ struct File {
     reconcile_every: Option<Span>,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
+    connections: BTreeMap<String, ConnectionFile>,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
 }
@@ -138,6 +141,14 @@ struct GitHubFile {
     repositories: Vec<RepoName>,
     #[serde(default)]
     checks: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConnectionFile {
+    environment: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Given>,
+    allow: Vec<Allowed>,
 }
 
 /// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, or the text itself.
@@ -262,7 +273,8 @@ impl Reading<'_> {
         self.check_access(file.access, &tokens, listen.as_ref());
         self.check_webhook_secrets(&webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
-        let secrets = self.step_secrets(file.secrets);
+        let secrets = self.step_secrets("secrets", file.secrets);
+        let connections = self.connections(file.connections);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
@@ -286,6 +298,7 @@ impl Reading<'_> {
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
             environment: file.environment,
             secrets,
+            connections,
             github,
             plain,
         })
@@ -330,16 +343,31 @@ impl Reading<'_> {
     }
 
     /// A secret shorter than the mask can hide would be printed by the first step that echoes it.
-    fn step_secrets(&mut self, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
+    fn step_secrets(&mut self, what: &str, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for (name, given) in given {
-            let Some(secret) = self.secret(&format!("secrets.{name}"), given) else { continue };
+            let Some(secret) = self.secret(&format!("{what}.{name}"), given) else { continue };
             if secret.expose().len() < crate::mask::SHORTEST_BYTES {
-                self.problem(format!("secrets.{name} is too short to be hidden in logs: at least 4 bytes"));
+                self.problem(format!("{what}.{name} is too short to be hidden in logs: at least 4 bytes"));
             }
             secrets.insert(name, secret);
         }
         secrets
+    }
+
+    fn connections(&mut self, given: BTreeMap<String, ConnectionFile>) -> BTreeMap<String, Connection> {
+        let mut connections = BTreeMap::new();
+        for (name, file) in given {
+            let secrets = self.step_secrets(&format!("connections.{name}.secrets"), file.secrets);
+            if file.allow.is_empty() {
+                self.problem(format!(
+                    "connections.{name} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
+                ));
+            }
+            let connection = Connection { environment: file.environment, secrets, allow: file.allow };
+            connections.insert(name, connection);
+        }
+        connections
     }
 
     fn check_access(&mut self, access: AccessMode, tokens: &[Secret], listen: Option<&std::net::SocketAddr>) {

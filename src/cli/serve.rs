@@ -140,6 +140,7 @@ impl Server {
             sandbox: config.sandbox,
             toolchains: config.toolchains.clone(),
             secrets: config.secrets.clone(),
+            connections: config.connections.clone(),
             hidden: config.hidden(),
             environment: config.environment.clone(),
             builds: config.builds,

@@ -12,6 +12,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::Progress;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
@@ -57,6 +58,15 @@ pub enum Command {
         fence: u64,
         /// How it ended.
         ended: Ended,
+    },
+    /// A worker is over with a part of a stage.
+    Progress {
+        /// Which.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// Which part, and what it left.
+        progress: Box<Progress>,
     },
     /// The host told us something about a release.
     Learn(Learned),
@@ -273,6 +283,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Check(request) => draft.check(request)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
+        Command::Progress { work, fence, progress } => draft.progress(work, *fence, progress)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,

@@ -12,6 +12,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
@@ -114,6 +115,17 @@ pub enum Event {
         to: StageState,
         /// What a person wants to know about it.
         detail: Detail,
+    },
+    /// A part of a running stage's work is over.
+    PhaseDone {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which part, and what it left.
+        progress: Box<Progress>,
     },
     /// Somebody approved.
     Approved {
@@ -479,6 +491,7 @@ impl Event {
             | Self::OfferShown { release, .. }
             | Self::StageOpened { release, .. }
             | Self::StageMoved { release, .. }
+            | Self::PhaseDone { release, .. }
             | Self::Approved { release, .. }
             | Self::ApprovalWithdrawn { release, .. }
             | Self::Overridden { release, .. }
@@ -509,6 +522,7 @@ impl Event {
             Self::OfferShown { .. } => "offer_shown",
             Self::StageOpened { .. } => "stage_opened",
             Self::StageMoved { .. } => "stage_moved",
+            Self::PhaseDone { .. } => "phase_done",
             Self::Approved { .. } => "approved",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
             Self::Overridden { .. } => "overridden",

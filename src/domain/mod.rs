@@ -16,6 +16,7 @@ pub mod person;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod progress;
 pub mod refusal;
 pub mod release;
 pub mod state;

@@ -148,6 +148,9 @@ pub struct Stage {
     pub hold_during_soak: bool,
     /// What happens to older waiting releases when a newer one arrives.
     pub queue: QueuePolicy,
+    /// What runs before and after the deploy.
+    #[serde(default, skip_serializing_if = "Hooks::are_none")]
+    pub hooks: Hooks,
     /// Commands that deploy, in order.
     pub deploy: Vec<Step>,
     /// Commands that test after the deploy, in the source tree of the released commit.
@@ -156,6 +159,9 @@ pub struct Stage {
     pub environment_variables: BTreeMap<String, String>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
+    /// Whether its commands get a token for the repository on its host, for as long as they run (row A18).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oauth_token: bool,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.
     pub retries: u32,
     /// Wall-clock limit of one attempt.
@@ -181,6 +187,15 @@ impl Default for OverrideRule {
     fn default() -> Self {
         Self { from: BTreeSet::from([BTreeSet::from([Who::Role(Role::Admin)])]), min: 1 }
     }
+}
+
+/// Steps around the deploy of a stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before the deploy: capture what is there, stop what must stand still.
+    pub before: Vec<Step>,
+    /// After it, before the tests; those that are `always` run after a failure, too.
+    pub after: Vec<Step>,
 }
 
 /// Whether a stage belongs to every release.
@@ -304,6 +319,19 @@ impl std::fmt::Display for OverrideRule {
             f.write_str(&any)?;
         }
         Ok(())
+    }
+}
+
+impl Hooks {
+    fn are_none(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+}
+
+impl Stage {
+    /// Every step of the stage, in the order in which they run.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)
     }
 }
 

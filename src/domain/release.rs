@@ -10,6 +10,7 @@ use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Seal
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
+use crate::domain::progress::Walked;
 use crate::domain::time::Timestamp;
 
 /// Where a stage run is (SEMANTICS §2).
@@ -285,6 +286,8 @@ pub struct StageRun {
     pub promoted_at: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
+    /// How far its steps are, and what they left.
+    pub walked: Walked,
 }
 
 /// A check passed over.

@@ -5,14 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::event::{BuildOutcome, Heard};
-use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, ThreadId};
+use crate::domain::name::{
+    CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, ThreadId, VariableName,
+};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
 mod fold;
+mod progress;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -41,6 +45,10 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// What steps kept for the next releases, by environment (row A20).
+    pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
+    /// Hooks that a lost run never came to, by environment.
+    pub owing: BTreeMap<EnvironmentName, Owing>,
 }
 
 /// A hold.
@@ -141,6 +149,8 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            owing: BTreeMap::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, VariableName};
 use crate::domain::person::Person;
 use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::state::State;
@@ -335,6 +335,12 @@ fn sentence(event: &Event) -> String {
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
+        Event::PhaseDone { stage, progress, .. } => {
+            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
+            let wrote =
+                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
+            format!("{stage}: {}{wrote}", progress.phase.word())
+        }
         Event::Approved { stage, approval, .. } => {
             format!("{stage}: approved by {}", approval.standing.person.login)
         }

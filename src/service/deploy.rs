@@ -10,13 +10,17 @@ use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Approval, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
+use crate::domain::pipeline::step::environment_name;
 use crate::domain::pipeline::{Stage, Who};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
 use crate::domain::view;
-use crate::runner::Sandbox;
-use crate::service::steps::{Artifacts, KeptLog, Run, StepsEnd, Workplace};
+use crate::secret::Secret;
+use crate::service::environment::wants_token;
+use crate::service::journal::Decided;
+use crate::service::stage::Course;
+use crate::service::steps::{KeptLog, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -34,16 +38,35 @@ pub struct Target {
     pub admission: u32,
 }
 
+impl Target {
+    /// The same for the rules.
+    fn work(&self) -> Work {
+        Work::Deploy {
+            release: self.release,
+            stage: self.stage.clone(),
+            attempt: self.attempt,
+            admission: self.admission,
+        }
+    }
+}
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+struct Running<'a> {
+    id: &'a PipelineId,
+    release: &'a Release,
+    stage: &'a Stage,
+    target: &'a Target,
+    lease: &'a Lease,
+    decided: &'a Decided,
+    token: Option<&'a Secret>,
+}
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
         let id = lease.pipeline()?;
-        let work = Work::Deploy {
-            release: target.release,
-            stage: target.stage.clone(),
-            attempt: target.attempt,
-            admission: target.admission,
-        };
+        let work = target.work();
         let state = self.journal().load(&id).await?;
         let fresh = self.fresh(&state, target).await?;
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
@@ -57,7 +80,7 @@ impl Service {
         if release.state_in(&target.stage) != Some(StageState::Running) {
             return lease.complete(self, "not admitted").await;
         }
-        let end = match self.stage_end(&id, &release, target, (lease, decided.seq)).await {
+        let end = match self.stage_end(&id, &release, target, (lease, &decided)).await {
             Ok(Some(end)) => end,
             Ok(None) => return Ok(()),
             Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
@@ -138,14 +161,26 @@ impl Service {
         id: &PipelineId,
         release: &Release,
         target: &Target,
-        (lease, fence): (&Lease, i64),
+        (lease, decided): (&Lease, &Decided),
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
-        let mut kept = KeptLog::open(self, name);
-        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), &mut kept).await;
+        let host = self.host(&id.repo)?;
+        let token = if wants_token(release, stage) { Some(host.step_token(&id.repo).await?) } else { None };
+        let mask = token.as_ref().map_or_else(|| self.mask().clone(), |token| self.mask_also(token));
+        let mut kept = KeptLog::hiding(self, name, mask);
+        let running = Running { id, release, stage, target, lease, decided, token: token.as_ref() };
+        let end = self.stage_steps(&running, &place, &mut kept).await;
+        if let Some(Err(trouble)) = match &token {
+            Some(token) => Some(host.revoke(token).await),
+            None => None,
+        } {
+            // It ends by itself within the hour.
+            kept.log.note(&format!("warning: the token could not be revoked: {}", trouble.chain())).await;
+            tracing::warn!(error = self.mask().apply(&trouble.chain()), "a token of a stage was not revoked");
+        }
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
@@ -164,11 +199,11 @@ impl Service {
     /// The inner error says that the stored bytes are not what was sealed.
     async fn stage_steps(
         &self,
-        id: &PipelineId,
-        (release, stage): (&Release, &Stage),
-        (place, lease, fence): (&Workplace, &Lease, i64),
+        running: &Running<'_>,
+        place: &Workplace,
         kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
+        let Running { id, release, stage, target, lease, decided, token } = *running;
         let grounds = place.grounds();
         for artifact in &release.artifacts {
             let to = grounds.artifact(&artifact.alias);
@@ -178,27 +213,38 @@ impl Service {
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
         }
-        let (source, all, first) = (grounds.source(), grounds.artifacts(), grounds.first(release));
+        let (source, first) = (grounds.source(), grounds.first(release));
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let environment = self.stage_environment(id, (release, stage), (&grounds, fence))?;
-        let deploy_in = if first.is_dir() { &first } else { &source };
-        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&stage.deploy, deploy_in), (&stage.test_commands, &source)];
-        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run = Run {
-                steps,
-                tree,
-                environment: &environment,
-                sandbox: Sandbox::Plain,
-                wall: stage.timeout,
-                artifacts: Some(Artifacts { all: &all, first: &first, unpacked: true }),
-            };
-            let end = self.run_steps(&run, kept, lease.stops()).await?;
-            if end != StepsEnd::Passed {
-                return Ok(Ok(end));
-            }
+        let mut environment = self.stage_environment(id, (release, stage), (&grounds, decided.seq))?;
+        if let Some(token) = token {
+            environment.insert("SYSTEM_ACCESSTOKEN".to_owned(), token.expose().to_owned());
         }
-        Ok(Ok(StepsEnd::Passed))
+        let here = release.rule(&stage.name).map(|rule| &rule.environment);
+        let known = here.and_then(|here| decided.state.kept.get(here));
+        for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
+            let before = known.and_then(|known| known.get(&output.name)).filter(|_| output.keep);
+            let name = environment_name(&output.name);
+            match before {
+                Some(before) => environment.insert(name, before.value.clone()),
+                // A step that does not come to write it leaves nothing, which is not the same as no such name.
+                None => Some(environment.entry(name).or_default().clone()),
+            };
+        }
+        let course = Course {
+            id,
+            work: target.work(),
+            lease,
+            stage,
+            kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
+            artifacts: grounds.artifacts(),
+            deploy_in: if first.is_dir() { first.clone() } else { source.clone() },
+            first,
+            source,
+            notes: grounds.notes(),
+            connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
+        };
+        Ok(Ok(self.walk(&course, environment, kept).await?))
     }
 
     async fn hand_out(

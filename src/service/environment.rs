@@ -1,16 +1,19 @@
 //! What a stage's commands find in their environment, and what is missing before they may start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::event::RunKind;
 use crate::domain::name::{Alias, PipelineId};
 use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::step::environment_name;
+use crate::domain::progress::phases;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::runner::Sandbox;
 use crate::service::Service;
-use crate::service::steps::{Artifacts, Run};
+use crate::service::steps::one::{holds, surroundings};
+use crate::service::steps::{Artifacts, Connections, Run};
 use crate::trouble::Outcome;
 
 /// Where the parts of a stage's work are, below one folder.
@@ -46,6 +49,11 @@ impl Grounds {
         self.artifacts().join(alias.as_str())
     }
 
+    /// Where steps write down their outputs.
+    pub fn notes(&self) -> PathBuf {
+        self.root.join("outputs")
+    }
+
     /// The first artifact of a release, where deploy steps start.
     pub fn first(&self, release: &Release) -> PathBuf {
         release.artifacts.first().map_or_else(|| self.source(), |first| self.artifact(&first.alias))
@@ -79,6 +87,36 @@ impl Service {
         Ok(environment)
     }
 
+    /// What the connections give that the stage's steps name; the error is why one of them does not.
+    pub fn connections(&self, id: &PipelineId, stage: &Stage) -> Result<Connections, String> {
+        let named: BTreeSet<&String> = stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
+        let one = |name: &String| {
+            let Some(connection) = self.settings().connections.get(name) else {
+                return Err(format!("the server has no connection `{name}`; add [connections.{name}] to its config"));
+            };
+            if !connection.allows(&id.name, &stage.name) {
+                return Err(format!(
+                    "the connection `{name}` is not for {}/{}; its `allow` in the server's config says for whom",
+                    id.name, stage.name
+                ));
+            }
+            let secrets = connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
+            Ok((name.clone(), connection.environment.clone().into_iter().chain(secrets).collect()))
+        };
+        named.into_iter().map(one).collect()
+    }
+
+    /// Why the stage's steps get no token, if they ask for one in vain.
+    fn no_token(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Option<String> {
+        if !wants_token(release, stage) {
+            return None;
+        }
+        match self.host(&id.repo) {
+            Ok(host) => host.gives_tokens().err(),
+            Err(trouble) => Some(trouble.to_string()),
+        }
+    }
+
     /// Why the stage could not run here, found before anything of it has happened: a program that is not on this
     /// machine, a secret the server does not have, an argument without a value.
     pub fn not_ready(
@@ -90,10 +128,20 @@ impl Service {
     ) -> Option<String> {
         // The folder is another one when it runs; no argument depends on that.
         let grounds = Grounds::new(self.settings().data.join("work"));
-        let environment = match self.stage_environment(id, (release, stage), (&grounds, 0)) {
+        let mut environment = match self.stage_environment(id, (release, stage), (&grounds, 0)) {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
+        if let Some(why) = self.no_token(id, release, stage) {
+            return Some(why);
+        }
+        let connections = match self.connections(id, stage) {
+            Ok(connections) => connections,
+            Err(why) => return Some(why),
+        };
+        for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
+            environment.entry(environment_name(&output.name)).or_insert_with(|| "(written by a step)".to_owned());
+        }
         let (all, first) = (grounds.artifacts(), grounds.first(release));
         let run = Run {
             steps: &[],
@@ -102,15 +150,20 @@ impl Service {
             sandbox: Sandbox::Plain,
             wall: Span::ZERO,
             artifacts: Some(Artifacts { all: &all, first: &first, unpacked: false }),
+            connections: &connections,
         };
-        let deploys = if kind == RunKind::Verify { &[][..] } else { &stage.deploy };
-        deploys.iter().chain(&stage.test_commands).find_map(|step| {
-            let mut own = environment.clone();
-            own.extend(step.environment.clone());
-            let why = self.program(step, &run, &own).err()?;
-            Some(format!("\"{}\": {why}", step.name))
+        phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {
+            let ready = surroundings(step, &run)
+                .and_then(|own| holds(step, &own))
+                .and_then(|_| self.program(step, &run, self.mask()));
+            Some(format!("\"{}\": {}", step.name, ready.err()?))
         })
     }
+}
+
+/// Whether the steps of this stage get a token: the commit and every source of policy since say so.
+pub fn wants_token(release: &Release, stage: &Stage) -> bool {
+    stage.oauth_token && release.rule(&stage.name).is_some_and(|rule| rule.oauth_token)
 }
 
 fn shown(path: &Path) -> String {

@@ -11,7 +11,7 @@ use crate::folder;
 use crate::forge::Forge;
 use crate::mask::Mask;
 use crate::runner::probe::{Policy, Runner};
-use crate::secret::Secret;
+use crate::secret::{Connection, Secret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
@@ -23,6 +23,7 @@ pub mod journal;
 pub mod listen;
 pub mod reconcile;
 pub mod repository;
+pub mod stage;
 pub mod steps;
 pub mod tell;
 pub mod worker;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub toolchains: Vec<PathBuf>,
     /// The server's secrets by name, for steps that are given them.
     pub secrets: BTreeMap<String, Secret>,
+    /// Services that steps may work with, by name.
+    pub connections: BTreeMap<String, Connection>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
@@ -67,6 +70,14 @@ pub struct Settings {
     pub lease: Span,
     /// Time between two looks at the hosts for what was missed.
     pub reconcile_every: Span,
+}
+
+impl Settings {
+    /// Every text that must not be shown, wherever it is.
+    fn all_secrets(&self) -> Vec<Secret> {
+        let of_connections = self.connections.values().flat_map(|c| c.secrets.values());
+        self.secrets.values().chain(of_connections).chain(&self.hidden).cloned().collect()
+    }
 }
 
 /// Bounds of every tree that is exported, packed or handed out: a large monorepo fits, a bomb does not.
@@ -91,8 +102,7 @@ struct Inner {
 impl Service {
     /// Puts the parts together; `boot` tells this start from every other.
     pub fn new(parts: Parts, boot: String) -> Self {
-        let secrets: Vec<Secret> =
-            parts.settings.secrets.values().chain(parts.settings.hidden.iter()).cloned().collect();
+        let secrets = parts.settings.all_secrets();
         let journal = Journal::new(parts.store.clone());
         let worker = format!("worker-{boot}");
         Self(Arc::new(Inner { mask: Mask::new(&secrets), journal, worker, boot, parts }))
@@ -116,6 +126,13 @@ impl Service {
     /// The mask that everything that leaves goes through.
     pub fn mask(&self) -> &Mask {
         &self.0.mask
+    }
+
+    /// The mask that hides one more secret, which only one piece of work has.
+    pub fn mask_also(&self, secret: &Secret) -> Mask {
+        let mut all = self.settings().all_secrets();
+        all.push(secret.clone());
+        Mask::new(&all)
     }
 
     /// The hosts.

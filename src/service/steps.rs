@@ -10,6 +10,7 @@ use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
 use crate::domain::time::Span;
 use crate::folder;
+use crate::mask::Mask;
 use crate::runner::log::{Log, LogLine};
 use crate::runner::{Sandbox, Stops};
 use crate::service::environment::Grounds;
@@ -17,7 +18,8 @@ use crate::service::{Service, blocking};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
-mod one;
+pub(crate) mod one;
+pub mod output;
 
 /// How far a step's output may run ahead of the store; then the step waits.
 const LINES_AHEAD: usize = 1_024;
@@ -72,16 +74,23 @@ impl Workplace {
 pub struct KeptLog {
     /// What steps write to.
     pub log: Log,
+    /// What hides in it.
+    pub mask: Mask,
     keeper: JoinHandle<Outcome<()>>,
 }
 
 impl KeptLog {
     /// Opens the log of this name.
     pub fn open(service: &Service, name: String) -> Self {
+        Self::hiding(service, name, service.mask().clone())
+    }
+
+    /// Opens a log that hides what this mask knows.
+    pub fn hiding(service: &Service, name: String, mask: Mask) -> Self {
         let (sink, lines) = mpsc::channel(LINES_AHEAD);
-        let log = Log::new(service.mask(), sink);
+        let log = Log::new(&mask, sink);
         let keeper = tokio::spawn(keep(service.store().clone(), name, lines));
-        Self { log, keeper }
+        Self { log, mask, keeper }
     }
 
     /// Ends the log and waits until all of it is stored.
@@ -127,7 +136,12 @@ pub struct Run<'a> {
     pub wall: Span,
     /// Where scripts are taken from; a build has nothing yet.
     pub artifacts: Option<Artifacts<'a>>,
+    /// What the connections of its steps give, by name; a build has none.
+    pub connections: &'a Connections,
 }
+
+/// Variables of connections, by the connection's name.
+pub type Connections = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The artifacts of a stage, as its scripts find them.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +178,7 @@ impl Service {
             Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1))
         };
         for step in run.steps {
-            let end = self.run_step((step, run), left, kept, stops).await?;
+            let end = self.run_step((step, run), &left, kept, stops).await?;
             if end != StepsEnd::Passed {
                 return Ok(end);
             }

@@ -308,10 +308,12 @@ keys! { STAGE_KEYS {
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
     "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
+    "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "oauth_token" Optional, Shape::Flag, "Whether its commands get a short-lived token of the host.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
@@ -335,13 +337,11 @@ static STAGE_OBJECT: Object = Object {
         "agents",
         "pool",
         "image",
-        "oauth_token",
         "permissions",
         "variables",
         "groups",
         "targets",
         "strategy",
-        "hooks",
         "verify",
         "pre_deployments",
         "deployments",

@@ -8,7 +8,7 @@ use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::step;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{About, Duty, Hooks, QueuePolicy, Stage, Start, Step};
 use crate::domain::time::Span;
 
 /// How many approvals a rollback needs by default (SEMANTICS §8).
@@ -41,6 +41,7 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
     let needs = view.get("needs").map(|_| {
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
+    let hooks = view.below("hooks");
     let stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         environment,
@@ -51,10 +52,15 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
+        hooks: Hooks {
+            before: hooks.get("before").map(|node| step::read(node, findings)).unwrap_or_default(),
+            after: hooks.get("after").map(|node| step::read(node, findings)).unwrap_or_default(),
+        },
         deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), |node| step::read(node, findings)),
         test_commands: view.get("test_commands").map(|node| step::read(node, findings)).unwrap_or_default(),
         environment_variables: view.variables("env"),
         secrets: view.names("secrets"),
+        oauth_token: view.flag("oauth_token").unwrap_or(false),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),

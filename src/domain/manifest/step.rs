@@ -1,13 +1,18 @@
 //! One entry of `deploy`, `test_commands` or `build.steps` → a step.
 
+use std::collections::BTreeMap;
+
+use crate::domain::manifest::adapter;
 use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
-use crate::domain::name::printable;
+use crate::domain::name::{NameError, VariableName, printable};
 use crate::domain::pipeline::Step;
-use crate::domain::pipeline::step::{Action, Argument, Lack, Script, Shell, Terms};
+use crate::domain::pipeline::step::{
+    Action, Argument, Lack, Output, Script, Shell, Terms, environment_name, is_reserved,
+};
 
 /// Longest name of a step made from its command.
 const NAME_CHARS: usize = 60;
@@ -24,10 +29,22 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         return Some(Step::command(shortened(run), run));
     }
     let view = View::of(node);
-    let action = action(view, findings)?;
+    let mut with = given(view, findings);
+    let mut connection = view.line("connection");
+    let action = match view.get("uses") {
+        Some(uses) => adapter::read(view, uses, (&mut with, &mut connection), findings)?,
+        None => action(view, findings)?,
+    };
     let shell = view.line("shell").and_then(|word| Shell::of_word(&word));
     let terms = Terms {
         shell: if matches!(action, Action::Run(_)) { shell } else { None },
+        with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
+        connection,
+        outputs: outputs(view),
+        validate: view.get("validate").and_then(view::text).map(str::to_owned),
+        condition: view.line("if"),
+        always: view.flag("always").unwrap_or(false),
+        advisory: view.flag("blocking") == Some(false),
         folder: view.get("working_directory").and_then(view::text).and_then(|text| clean_path(text).ok()),
         timeout: view.parsed("timeout"),
         retries: view.count("retries").unwrap_or(0),
@@ -36,6 +53,24 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         Step { name: String::new(), action, environment: view.variables("env"), terms: Box::new(terms) };
     let name = view.line("name").unwrap_or_else(|| shortened(unnamed.text()));
     Some(Step { name, ..unnamed })
+}
+
+/// What stands under `with`, by name as written.
+fn given(view: View<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
+    if let (Some(entry), None) = (view.entry("version"), view.get("uses")) {
+        let message = "`version` belongs to `uses`".to_owned();
+        findings.add(Code::BadStep, entry.key_at, message);
+    }
+    view.variables("with")
+}
+
+fn outputs(view: View<'_>) -> Vec<Output> {
+    let one = |node: &Node| {
+        let inner = View::of(node);
+        let name = view::text(node).or_else(|| inner.get("name").and_then(view::text))?;
+        Some(Output { name: name.parse().ok()?, keep: inner.flag("keep").unwrap_or(false) })
+    };
+    view.items("outputs").iter().filter_map(one).collect()
 }
 
 fn action(view: View<'_>, findings: &mut Findings<'_>) -> Option<Action> {
@@ -62,7 +97,7 @@ fn action(view: View<'_>, findings: &mut Findings<'_>) -> Option<Action> {
     }))
 }
 
-fn arguments(view: View<'_>, findings: &mut Findings<'_>) -> Vec<Argument> {
+pub(super) fn arguments(view: View<'_>, findings: &mut Findings<'_>) -> Vec<Argument> {
     let Some(node) = view.get("args") else { return Vec::new() };
     if matches!(node.value, Value::Sequence(_)) {
         let words = view::items(node).iter().filter_map(view::text);
@@ -131,6 +166,16 @@ fn shortened(run: &str) -> String {
     let mut name: String = first.chars().take(NAME_CHARS - 1).collect();
     name.push('…');
     name
+}
+
+/// A name that a step's environment may have.
+pub(super) fn check_given(text: &str) -> Result<(), String> {
+    let name: VariableName = text.parse().map_err(|e: NameError| e.to_string())?;
+    if is_reserved(&name) {
+        let becomes = environment_name(&name);
+        return Err(format!("`{name}` becomes `{becomes}` in the environment, which is not the step's to give"));
+    }
+    Ok(())
 }
 
 /// A path below an artifact, which may begin with a macro.

@@ -82,12 +82,35 @@ pub enum Shell {
     Python,
 }
 
+/// A value that a step writes as a line `name=value` to the file `$LIFTLOCK_OUTPUT`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its name; later steps find it in their environment.
+    pub name: VariableName,
+    /// Whether it is kept for the next releases in the same environment (row A20).
+    pub keep: bool,
+}
+
 /// On what terms a step runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {
     /// What reads its command; a script says so itself.
     pub shell: Option<Shell>,
+    /// Values for it by name, macros in them as written; it finds them in its environment (row A02).
+    pub with: BTreeMap<VariableName, String>,
+    /// The connection of the server whose values and secrets it is given (row A27).
+    pub connection: Option<String>,
+    /// What it writes down for later steps.
+    pub outputs: Vec<Output>,
+    /// A command that proves that it did its work (row D39).
+    pub validate: Option<String>,
+    /// A text with macros; the step is left out when that comes to nothing or `false` (row D49).
+    pub condition: Option<String>,
+    /// Whether it runs although something before it failed, was cancelled or took too long.
+    pub always: bool,
+    /// Whether its failure is only told of.
+    pub advisory: bool,
     /// Where it starts, below the folder it would start in.
     pub folder: Option<String>,
     /// Wall-clock limit of one try; what is left of the stage's when that is less.
@@ -201,6 +224,19 @@ impl fmt::Display for Shell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
+}
+
+/// Variables that say where a step is and what it runs with, or that a program takes for orders.
+const RESERVED: [&str; 14] = [
+    "PATH", "HOME", "LANG", "CI", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "PYTHONPATH", "PYTHONSTARTUP", "STAGE",
+    "FENCE_TOKEN", "RELEASE_DIGEST", "PSMODULEPATH",
+];
+const RESERVED_STARTS: [&str; 4] = ["LIFTLOCK_", "COPILOT_", "SYSTEM_", "LD_"];
+
+/// Whether the engine or the system gives the variable of this name, so that no step may.
+pub fn is_reserved(name: &VariableName) -> bool {
+    let name = environment_name(name);
+    RESERVED.contains(&name.as_str()) || RESERVED_STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// The variable of the environment in which a dotted name reaches a step: `Infra.Env` is `INFRA_ENV` (row A07).

@@ -7,6 +7,7 @@ use crate::domain::event::{Approval, BuildOutcome, Created, Detail, Event, Heard
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
+use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
@@ -57,8 +58,10 @@ impl State {
             Event::StageMoved { release, stage, to, .. } => {
                 self.with(*release, |r| r.move_stage(event, at))?;
                 self.note_live(*release, stage, *to, at);
+                self.note_owing(*release, stage);
                 Ok(())
             }
+            Event::PhaseDone { .. } => self.phase_done(event),
             Event::OfferShown { release, stage, attempt, .. }
             | Event::Approved { release, stage, attempt, .. }
             | Event::ApprovalWithdrawn { release, stage, attempt, .. }
@@ -70,7 +73,7 @@ impl State {
         }
     }
 
-    fn illegal(&self, what: impl Into<String>) -> Illegal {
+    pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
     }
 
@@ -98,7 +101,7 @@ impl State {
     }
 
     /// Changes one release and notes that it changed.
-    fn with(
+    pub(super) fn with(
         &mut self,
         no: ReleaseNo,
         change: impl FnOnce(&mut Release) -> Result<(), String>,
@@ -304,7 +307,7 @@ impl Release {
         }
     }
 
-    fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
+    pub(super) fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
         self.stages
             .get_mut(stage)
             .and_then(|runs| runs.last_mut())
@@ -355,6 +358,7 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            walked: Walked::default(),
         })
     }
 

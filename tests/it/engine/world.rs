@@ -17,7 +17,7 @@ use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::runner::probe::{Policy, Runner};
-use liftlock::secret::Secret;
+use liftlock::secret::{Connection, Secret};
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
 use liftlock::store::stream::EventFilter;
@@ -81,6 +81,8 @@ pub(super) struct World {
     pub(super) may_give_up: bool,
     /// Whether the engine shows check runs beside statuses; asked at its next start.
     pub(super) checks: bool,
+    /// Services that steps may work with; asked at the engine's next start.
+    pub(super) connections: BTreeMap<String, Connection>,
     /// Comments that the test has looked at: an edit in place is no news.
     read: Mutex<BTreeSet<u64>>,
 }
@@ -144,6 +146,7 @@ impl World {
             boots: 0,
             may_give_up: false,
             checks: false,
+            connections: BTreeMap::new(),
             read: Mutex::default(),
         };
         world.boot().await;
@@ -164,6 +167,7 @@ impl World {
             sandbox: Policy::Auto,
             toolchains: Vec::new(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
+            connections: self.connections.clone(),
             hidden: vec![Secret::new(HOOK_SECRET)],
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),

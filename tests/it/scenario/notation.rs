@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, OverrideRule, Pipeline,
+    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Hooks, Network, OverrideRule, Pipeline,
     QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
@@ -69,10 +69,12 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
+        hooks: Hooks::default(),
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         secrets: BTreeSet::new(),
+        oauth_token: false,
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
@@ -127,6 +129,12 @@ fn set(stage: &mut Stage, option: &str) {
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
+        "hooked" => {
+            stage.hooks.before = vec![step("stop")];
+            let mut start = step("start");
+            start.terms.always = true;
+            stage.hooks.after = vec![start];
+        }
         "environment" => stage.environment = rest.parse().unwrap(),
         "override" => {
             let (min, from) = rest.split_once(" of ").unwrap();

@@ -56,6 +56,10 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
                 why(state, detail, &format!("{transition:?}"))
             )
         }
+        Event::PhaseDone { release, stage, progress, .. } => {
+            let outputs: Vec<String> = progress.outputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+            format!("{} {stage}: {:?} {}{}", name(release), progress.phase, progress.steps, outputs.concat())
+        }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: approved by {}", name(release), approval.standing.person.login)
         }

@@ -7,6 +7,7 @@ use liftlock::domain::event::{Event, Withdrawal};
 use liftlock::domain::name::Digest;
 use liftlock::domain::person::Account;
 use liftlock::domain::plan::Lane;
+use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::Span;
 use liftlock::domain::view;
@@ -135,6 +136,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     if let Some(how) = text.strip_prefix("ends ") {
         for (work, fence) in running {
             let step = world.finish((&work, fence), &end(how));
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
+    if let Some(written) = text.strip_prefix("writes ") {
+        let (name, value) = written.split_once('=').expect("`writes name=value`");
+        for (work, fence) in running {
+            let progress = Progress {
+                phase: Phase::Before,
+                steps: 1,
+                outputs: [(name.parse().unwrap(), value.to_owned())].into(),
+                kept: std::collections::BTreeSet::new(),
+                issues: Vec::new(),
+                conditional: Vec::new(),
+            };
+            let progress = Box::new(progress);
+            let step = world.decide(&Command::Progress { work, fence, progress });
             out.extend(told(world, step));
         }
         return or_nothing(out);

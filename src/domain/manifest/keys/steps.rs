@@ -2,9 +2,10 @@
 
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::step;
+use crate::domain::name::EnvironmentName;
 
 use super::Duty::Optional;
-use super::{COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, VALUE};
+use super::{COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, STEPS, VALUE, parses};
 
 /// What a step may be read by.
 const SHELLS: &[&str] = &["pwsh", "bash", "sh", "python"];
@@ -12,10 +13,14 @@ const SHELLS: &[&str] = &["pwsh", "bash", "sh", "python"];
 words! {
     SCRIPT = step::check_script, None;
     ARGUMENT = step::check_argument, Some("^[A-Za-z][A-Za-z0-9_-]{0,99}$");
+    GIVEN = step::check_given, Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$");
+    CONNECTION = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
 }
 
 pub(super) static BUILD_STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&BUILD_STEP_OBJECT)]);
 pub(super) static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
+static OUTPUT: Shape = Shape::Any(&[Shape::Text(&GIVEN), Shape::Object(&OUTPUT_OBJECT)]);
+static WITH_VALUE: Shape = Shape::Text(&VALUE);
 static ARGUMENT_VALUE: Shape = Shape::Any(&[Shape::Text(&VALUE), Shape::Object(&ARGUMENT_OBJECT)]);
 
 keys! { COMMON_KEYS {
@@ -43,30 +48,35 @@ keys! { STEP_KEYS {
     "args" Optional,
         Shape::Any(&[Shape::List(&Shape::Text(&VALUE)), Shape::Map { key: &ARGUMENT, value: &ARGUMENT_VALUE }]),
         "What the script is given: words, or values by name.";
+    "uses" Optional, Shape::Text(&LINE), "A step that is known by name: `azure-powershell`.";
+    "version" Optional, Shape::Text(&LINE), "The version of what `uses` names.";
+    "with" Optional, Shape::Map { key: &GIVEN, value: &WITH_VALUE }, "Values for it, in its environment.";
+    "connection" Optional, Shape::Text(&CONNECTION), "The connection of the server it works with.";
+    "outputs" Optional, Shape::List(&OUTPUT), "What it writes to `$LIFTLOCK_OUTPUT` for later steps.";
+    "validate" Optional, Shape::Text(&COMMAND), "A command that proves that it did its work.";
+    "if" Optional, Shape::Text(&LINE), "It is left out when this comes to nothing or `false`.";
+    "always" Optional, Shape::Flag, "Whether it runs after a failure, cancel or timeout, too.";
+    "blocking" Optional, Shape::Flag, "Whether its failure is one of the stage.";
 } }
 static STEP_OBJECT: Object = Object {
     what: "a step",
     keys: &[STEP_KEYS, COMMON_KEYS],
-    later: &[
-        "uses",
-        "with",
-        "version",
-        "connection",
-        "outputs",
-        "artifacts",
-        "derives",
-        "validate",
-        "if",
-        "always",
-        "blocking",
-        "depends_on",
-        "pause",
-        "on_timeout",
-    ],
-    exclusive: &[],
-    one_of: &["run", "script"],
+    later: &["artifacts", "derives", "depends_on", "pause", "on_timeout"],
+    one_of: &["run", "script", "uses"],
     ..PLAIN
 };
+
+keys! { OUTPUT_KEYS {
+    "name" super::Required, Shape::Text(&GIVEN), "Its name.";
+    "keep" Optional, Shape::Flag, "Whether the next releases there find it, too.";
+} }
+static OUTPUT_OBJECT: Object = Object { what: "an output", keys: &[OUTPUT_KEYS], ..PLAIN };
+
+keys! { HOOKS_KEYS {
+    "before" Optional, STEPS, "Before the deploy.";
+    "after" Optional, STEPS, "After the deploy, before the tests.";
+} }
+pub(super) static HOOKS_OBJECT: Object = Object { what: "`hooks`", keys: &[HOOKS_KEYS], ..PLAIN };
 
 keys! { ARGUMENT_KEYS {
     "value" Optional, Shape::Text(&VALUE), "Its value.";
