@@ -12,7 +12,7 @@ use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::runner::Sandbox;
 use crate::service::Service;
-use crate::service::steps::one::{holds, surroundings};
+use crate::service::steps::one::{holds, program, surroundings};
 use crate::service::steps::{Artifacts, Connections, Run};
 use crate::trouble::Outcome;
 
@@ -155,7 +155,7 @@ impl Service {
         phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {
             let ready = surroundings(step, &run)
                 .and_then(|own| holds(step, &own))
-                .and_then(|_| self.program(step, &run, self.mask()));
+                .and_then(|_| program(step, &run, self.mask()));
             Some(format!("\"{}\": {}", step.name, ready.err()?))
         })
     }

@@ -180,7 +180,7 @@ impl Walk<'_> {
         let path = self.course.notes.join(format!("{phase:?}-{index}"));
         let file = path.clone();
         blocking(move || {
-            let made = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, ""));
+            let made = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::File::create(&file));
             made.map_err(|e| Trouble::transient(format!("make the file {}", file.display())).because(e))
         })
         .await?;

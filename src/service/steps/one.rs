@@ -35,7 +35,7 @@ impl Service {
         kept: &mut KeptLog,
         stops: &Stops,
     ) -> Outcome<StepsEnd> {
-        let ready = self.program(step, run, &kept.mask);
+        let ready = program(step, run, &kept.mask);
         let (program, environment) = match ready {
             Ok(ready) => ready,
             Err(why) => {
@@ -101,40 +101,30 @@ impl Service {
     fn failure(&self, step: &Step, how: &str, tail: Vec<String>) -> Failure {
         Failure { step: self.mask().apply(&step.name), how: self.mask().apply(how), tail }
     }
+}
 
-    /// What is started for the step, and its environment.
-    pub(crate) fn program(
-        &self,
-        step: &Step,
-        run: &Run<'_>,
-        mask: &Mask,
-    ) -> Result<(Program, BTreeMap<String, String>), NotReady> {
-        let environment = surroundings(step, run)?;
-        let program = self.program_in(step, run, (&environment, mask))?;
-        Ok((program, environment))
-    }
-
-    fn program_in(
-        &self,
-        step: &Step,
-        run: &Run<'_>,
-        (environment, mask): (&BTreeMap<String, String>, &Mask),
-    ) -> Result<Program, NotReady> {
-        match &step.action {
-            Action::Run(text) => match step.terms.shell {
-                None | Some(Shell::Sh) => Ok(Program::Shell(text.clone())),
-                Some(shell) => {
-                    let text = if shell == Shell::Pwsh {
-                        format!("{PWSH_BEFORE}{text}{PWSH_AFTER}")
-                    } else {
-                        text.clone()
-                    };
-                    Ok(argv(interpreter(shell, run, environment)?, shell.for_text(), [text]))
-                }
-            },
-            Action::Script(script) => script_program(script, run, (environment, mask)),
-        }
-    }
+/// What is started for the step, and its environment.
+pub(crate) fn program(
+    step: &Step,
+    run: &Run<'_>,
+    mask: &Mask,
+) -> Result<(Program, BTreeMap<String, String>), NotReady> {
+    let environment = surroundings(step, run)?;
+    let program = match &step.action {
+        Action::Run(text) => match step.terms.shell {
+            None | Some(Shell::Sh) => Program::Shell(text.clone()),
+            Some(shell) => {
+                let text = if shell == Shell::Pwsh {
+                    format!("{PWSH_BEFORE}{text}{PWSH_AFTER}")
+                } else {
+                    text.clone()
+                };
+                argv(interpreter(shell, run, &environment)?, shell.for_text(), [text])
+            }
+        },
+        Action::Script(script) => script_program(script, run, (&environment, mask))?,
+    };
+    Ok((program, environment))
 }
 
 /// The step's environment: what is around all steps, its connection, its `with`, its own variables.

@@ -73,6 +73,7 @@ scenarios! {
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
     a29_what_cannot_start_has_not_happened "cannot-start.txt"
+    a21_a23_t57_what_a_lost_run_stopped_is_not_forgotten "hooks.txt"
 }
 
 fn folder() -> PathBuf {
