@@ -265,7 +265,7 @@ fn c19_c20_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
 }
 
 fn runs(stage: &Stage) -> Vec<&str> {
-    stage.test_commands.iter().map(|s| s.text()).collect()
+    stage.test_commands.iter().map(crate::domain::pipeline::Step::text).collect()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -260,9 +261,9 @@ impl World {
     pub(super) fn install(&self, name: &str, text: &str) {
         let folder = self.target().join("bin");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(name), text).unwrap();
-        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.join(name), all).unwrap();
+        let mut file = std::fs::File::create(folder.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     /// What a step wrote into a file of the target.
