@@ -47,7 +47,10 @@ impl TryFrom<String> for Allowed {
         let wrong = || format!("`{text}` names no stages: write `<pipeline>/<stage>`, `*` for any");
         let (pipeline, stage) = text.split_once('/').ok_or_else(wrong)?;
         let pattern = |part: &str| part.parse::<Glob>().ok().filter(|glob| !glob.excludes());
-        pattern(pipeline).zip(pattern(stage)).map(|(pipeline, stage)| Self { pipeline, stage }).ok_or_else(wrong)
+        pattern(pipeline)
+            .zip(pattern(stage))
+            .map(|(pipeline, stage)| Self { pipeline, stage })
+            .ok_or_else(wrong)
     }
 }
 

@@ -89,10 +89,13 @@ impl Service {
 
     /// What the connections give that the stage's steps name; the error is why one of them does not.
     pub fn connections(&self, id: &PipelineId, stage: &Stage) -> Result<Connections, String> {
-        let named: BTreeSet<&String> = stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
+        let named: BTreeSet<&String> =
+            stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
         let one = |name: &String| {
             let Some(connection) = self.settings().connections.get(name) else {
-                return Err(format!("the server has no connection `{name}`; add [connections.{name}] to its config"));
+                return Err(format!(
+                    "the server has no connection `{name}`; add [connections.{name}] to its config"
+                ));
             };
             if !connection.allows(&id.name, &stage.name) {
                 return Err(format!(
@@ -100,7 +103,8 @@ impl Service {
                     id.name, stage.name
                 ));
             }
-            let secrets = connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
+            let secrets =
+                connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
             Ok((name.clone(), connection.environment.clone().into_iter().chain(secrets).collect()))
         };
         named.into_iter().map(one).collect()
@@ -140,7 +144,9 @@ impl Service {
             Err(why) => return Some(why),
         };
         for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
-            environment.entry(environment_name(&output.name)).or_insert_with(|| "(written by a step)".to_owned());
+            environment
+                .entry(environment_name(&output.name))
+                .or_insert_with(|| "(written by a step)".to_owned());
         }
         let (all, first) = (grounds.artifacts(), grounds.first(release));
         let run = Run {

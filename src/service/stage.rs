@@ -102,11 +102,17 @@ impl Service {
 
 impl Walk<'_> {
     /// Hooks that a lost run never came to, with what it had written down. When they fail, nothing else begins.
-    async fn make_good(&mut self, left: &(dyn Fn() -> Span + Send + Sync), kept: &mut KeptLog) -> Outcome<()> {
+    async fn make_good(
+        &mut self,
+        left: &(dyn Fn() -> Span + Send + Sync),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
         let owed = self.course.owed.clone().unwrap_or_default();
         let before = self.environment.clone();
         self.take(&owed);
-        kept.log.note("the run before this one was lost before its hooks after the deploy; they come first").await;
+        kept.log
+            .note("the run before this one was lost before its hooks after the deploy; they come first")
+            .await;
         let steps: Vec<&Step> = always_after(self.course.stage).collect();
         for (index, step) in (0_u32..).zip(steps.iter().copied()) {
             self.step((Phase::Owed, index, step), left, kept).await?;
@@ -180,7 +186,10 @@ impl Walk<'_> {
         let path = self.course.notes.join(format!("{phase:?}-{index}"));
         let file = path.clone();
         blocking(move || {
-            let made = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::File::create(&file));
+            let made = file
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::File::create(&file));
             made.map_err(|e| Trouble::transient(format!("make the file {}", file.display())).because(e))
         })
         .await?;
@@ -188,7 +197,12 @@ impl Walk<'_> {
     }
 
     /// Row D49: a step whose condition does not hold is left out, and everybody can see why.
-    async fn wanted(&mut self, step: &Step, environment: &BTreeMap<String, String>, kept: &mut KeptLog) -> bool {
+    async fn wanted(
+        &mut self,
+        step: &Step,
+        environment: &BTreeMap<String, String>,
+        kept: &mut KeptLog,
+    ) -> bool {
         let mut environment = environment.clone();
         environment.extend(step.environment.clone());
         let name = kept.mask.apply(&step.name);
@@ -224,7 +238,8 @@ impl Walk<'_> {
         for line in written.ignored {
             kept.log.note(&format!("warning: {line}; it is ignored")).await;
         }
-        let kept_names = step.terms.outputs.iter().filter(|output| output.keep).map(|output| output.name.clone());
+        let kept_names =
+            step.terms.outputs.iter().filter(|output| output.keep).map(|output| output.name.clone());
         let kept_names: BTreeSet<_> = kept_names.filter(|name| written.outputs.contains_key(name)).collect();
         self.take(&written.outputs);
         self.news.outputs.extend(written.outputs);
@@ -256,8 +271,7 @@ impl Walk<'_> {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let progress = Box::new(Progress { phase, steps, ..std::mem::replace(&mut self.news, nothing()) });
         let course = self.course;
-        let command =
-            Command::Progress { work: course.work.clone(), fence: course.lease.fence(), progress };
+        let command = Command::Progress { work: course.work.clone(), fence: course.lease.fence(), progress };
         let decided = self.service.journal().report(course.id, &command, course.lease.around()).await?;
         if let Err(refusal) = decided {
             kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;

@@ -28,7 +28,8 @@ static ADAPTERS: &[Adapter] = &[Adapter {
 }];
 
 /// What belongs to the format and comes with a later version.
-static LATER: &[&str] = &["publish", "git-tags", "github-release", "release-notes", "checksums", "release-metadata"];
+static LATER: &[&str] =
+    &["publish", "git-tags", "github-release", "release-notes", "checksums", "release-metadata"];
 
 /// Reads a step that uses an adapter; its inputs are taken out of `with`, and a connection may come of them.
 pub(super) fn read(

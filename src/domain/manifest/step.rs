@@ -173,9 +173,23 @@ pub(super) fn check_given(text: &str) -> Result<(), String> {
     let name: VariableName = text.parse().map_err(|e: NameError| e.to_string())?;
     if is_reserved(&name) {
         let becomes = environment_name(&name);
-        return Err(format!("`{name}` becomes `{becomes}` in the environment, which is not the step's to give"));
+        return Err(format!(
+            "`{name}` becomes `{becomes}` in the environment, which is not the step's to give"
+        ));
     }
     Ok(())
+}
+
+pub(super) fn check_connection(text: &str) -> Result<(), String> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(word) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{}` is not the name of a connection: letters, digits, `.`, `_` and `-`",
+            printable(text)
+        ))
+    }
 }
 
 /// A path below an artifact, which may begin with a macro.

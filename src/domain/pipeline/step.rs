@@ -228,8 +228,20 @@ impl fmt::Display for Shell {
 
 /// Variables that say where a step is and what it runs with, or that a program takes for orders.
 const RESERVED: [&str; 14] = [
-    "PATH", "HOME", "LANG", "CI", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "PYTHONPATH", "PYTHONSTARTUP", "STAGE",
-    "FENCE_TOKEN", "RELEASE_DIGEST", "PSMODULEPATH",
+    "PATH",
+    "HOME",
+    "LANG",
+    "CI",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "STAGE",
+    "FENCE_TOKEN",
+    "RELEASE_DIGEST",
+    "PSMODULEPATH",
 ];
 const RESERVED_STARTS: [&str; 4] = ["LIFTLOCK_", "COPILOT_", "SYSTEM_", "LD_"];
 

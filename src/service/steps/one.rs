@@ -136,7 +136,8 @@ pub(crate) fn surroundings(step: &Step, run: &Run<'_>) -> Result<BTreeMap<String
     }
     let names = Names::of(&environment);
     let with = step.terms.with.iter().map(|(name, text)| {
-        let value = expand(text, &names).map_err(|missing| format!("`{name}` names `$({missing})`, which nobody gives"))?;
+        let value = expand(text, &names)
+            .map_err(|missing| format!("`{name}` names `$({missing})`, which nobody gives"))?;
         Ok((environment_name(name), value))
     });
     let with: Vec<(String, String)> = with.collect::<Result<_, NotReady>>()?;

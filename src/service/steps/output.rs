@@ -22,7 +22,8 @@ pub struct Written {
 
 /// Reads the file after the step; what is not a file of its own any more has nothing in it.
 pub fn take(path: &Path) -> Outcome<Result<String, String>> {
-    let unreadable = |e| Trouble::transient(format!("read what a step wrote to {}", path.display())).because(e);
+    let unreadable =
+        |e| Trouble::transient(format!("read what a step wrote to {}", path.display())).because(e);
     match path.symlink_metadata() {
         Ok(meta) if meta.is_file() && meta.len() > MOST_BYTES => {
             Ok(Err(format!("wrote more than {} KiB of outputs", MOST_BYTES / 1024)))
@@ -46,9 +47,7 @@ pub fn read(text: &str, declared: &[Output], mask: &Mask) -> Result<Written, Str
             continue;
         };
         let name = name.trim();
-        let same = |output: &&Output| {
-            output.name.as_str() == name || environment_name(&output.name) == name
-        };
+        let same = |output: &&Output| output.name.as_str() == name || environment_name(&output.name) == name;
         let Some(output) = declared.iter().find(same) else {
             written.ignored.push(format!("`{}` is not one of the step's `outputs`", printable(name)));
             continue;

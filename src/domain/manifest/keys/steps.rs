@@ -2,10 +2,9 @@
 
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::step;
-use crate::domain::name::EnvironmentName;
 
 use super::Duty::Optional;
-use super::{COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, STEPS, VALUE, parses};
+use super::{COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, STEPS, VALUE};
 
 /// What a step may be read by.
 const SHELLS: &[&str] = &["pwsh", "bash", "sh", "python"];
@@ -14,7 +13,7 @@ words! {
     SCRIPT = step::check_script, None;
     ARGUMENT = step::check_argument, Some("^[A-Za-z][A-Za-z0-9_-]{0,99}$");
     GIVEN = step::check_given, Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$");
-    CONNECTION = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    CONNECTION = step::check_connection, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
 }
 
 pub(super) static BUILD_STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&BUILD_STEP_OBJECT)]);
