@@ -73,6 +73,7 @@ scenarios! {
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
     a29_what_cannot_start_has_not_happened "cannot-start.txt"
+    d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
 fn folder() -> PathBuf {
