@@ -15,6 +15,7 @@ use crate::secret::{Connection, Secret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
+pub mod apply;
 pub mod build;
 pub mod deploy;
 pub mod environment;

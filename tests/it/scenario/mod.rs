@@ -74,6 +74,7 @@ scenarios! {
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
     a29_what_cannot_start_has_not_happened "cannot-start.txt"
     a21_a23_t57_what_a_lost_run_stopped_is_not_forgotten "hooks.txt"
+    d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
 fn folder() -> PathBuf {
