@@ -113,7 +113,7 @@ impl Build {
     /// The files of a source tree that the build is written in: its buildspec, what its commands name, and the
     /// `Dockerfile` that image builders take unnamed (CHECKLIST B15). In order, at most [`MAX_FILES`].
     pub fn files(&self, there: &BTreeSet<String>) -> BTreeSet<String> {
-        let words = self.steps.iter().flat_map(|step| step.run.split_whitespace());
+        let words = self.steps.iter().flat_map(|step| step.text().split_whitespace());
         let named = words.flat_map(|word| {
             let builder = matches!(word, "docker" | "podman" | "buildah").then_some("Dockerfile");
             let path = word.trim_matches(['"', '\'', ';']);
