@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::name::RepoName;
+use crate::domain::name::{Login, RepoName};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::runner::probe::Policy;
 use crate::secret::{Allowed, Connection, Secret};
+
+pub mod library;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -71,6 +73,10 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// Services that steps may work with, by name.
     pub connections: BTreeMap<String, Connection>,
+    /// Tokens that say who somebody is, by login.
+    pub personal_tokens: BTreeMap<Login, Secret>,
+    /// The library of variable groups.
+    pub library: library::Settings,
     /// GitHub, when it is served.
     pub github: Option<github::Settings>,
     /// The plain host, when it has repositories.
@@ -119,6 +125,8 @@ struct File {
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
     connections: BTreeMap<String, ConnectionFile>,
+    personal_tokens: BTreeMap<Login, Given>,
+    library: library::File,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
 }
@@ -204,6 +212,7 @@ impl Config {
     /// Every text that must never be shown.
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
+        all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -275,6 +284,8 @@ impl Reading<'_> {
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
         let connections = self.connections(file.connections);
+        let personal_tokens = self.personal_tokens(file.personal_tokens);
+        let library = self.library(file.library);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
@@ -299,6 +310,8 @@ impl Reading<'_> {
             environment: file.environment,
             secrets,
             connections,
+            personal_tokens,
+            library,
             github,
             plain,
         })

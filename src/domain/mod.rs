@@ -8,6 +8,7 @@ pub mod effect;
 pub mod event;
 pub mod gate;
 pub mod glob;
+pub mod group;
 pub mod manifest;
 pub mod markdown;
 pub mod name;

@@ -204,13 +204,29 @@ impl Reader for Answers {
     }
 }
 
+/// A personal token speaks for its owner alone.
+fn own(caller: &Caller, by: &str) -> Outcome<()> {
+    match &caller.login {
+        Some(login) if !login.as_str().eq_ignore_ascii_case(by) => {
+            Err(Trouble::refused(format!("this is the token of {login}, which does not speak for `{by}`")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl Acts for Answers {
-    fn say(&self, comment: Comment, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
-        Box::pin(self.comment(comment))
+    fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &comment.by)?;
+            self.comment(comment).await
+        })
     }
 
-    fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
-        Box::pin(self.ask(ask))
+    fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &ask.by)?;
+            self.ask(ask).await
+        })
     }
 
     fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
