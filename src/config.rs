@@ -11,8 +11,9 @@ use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
+use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
-use crate::secret::{Allowed, Connection, Secret};
+use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 
@@ -67,6 +68,8 @@ pub struct Config {
     pub lease: Span,
     /// Time between two looks for what was missed.
     pub reconcile_every: Span,
+    /// Hosts that probes may ask though they are not public.
+    pub probe_allow: Allowed,
     /// Variables for every step.
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
@@ -122,6 +125,7 @@ struct File {
     deploys: Option<usize>,
     lease: Option<Span>,
     reconcile_every: Option<Span>,
+    probe: ProbeFile,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
     connections: BTreeMap<String, ConnectionFile>,
@@ -129,6 +133,12 @@ struct File {
     library: library::File,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProbeFile {
+    allow: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -156,7 +166,7 @@ struct GitHubFile {
 struct ConnectionFile {
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
-    allow: Vec<Allowed>,
+    allow: Vec<secret::Allowed>,
 }
 
 /// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, or the text itself.
@@ -284,6 +294,7 @@ impl Reading<'_> {
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
         let connections = self.connections(file.connections);
+        let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
         let public_url = self.public_url(file.public_url, listen.as_ref());
@@ -307,6 +318,7 @@ impl Reading<'_> {
             deploys: file.deploys.unwrap_or(4).max(1),
             lease: file.lease.unwrap_or(Span::seconds(30)),
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
+            probe_allow,
             environment: file.environment,
             secrets,
             connections,
@@ -410,6 +422,18 @@ impl Reading<'_> {
                 self.problem(format!("webhook_secrets: {error}"));
             }
         }
+    }
+
+    fn probe_allow(&mut self, given: Vec<String>) -> Allowed {
+        Allowed::new(given).unwrap_or_else(|bad| {
+            for host in bad {
+                self.problem(format!(
+                    "probe.allow: `{}` is a host or address without `https://` and port, such as \"127.0.0.1\"",
+                    crate::domain::name::printable(&host)
+                ));
+            }
+            Allowed::default()
+        })
     }
 
     fn sandbox(&mut self, given: Option<&str>) -> Policy {

@@ -1,6 +1,6 @@
 //! liftlock raises one sealed artifact from stage to stage, when its keepers say so.
 //!
-//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner` and `forge` are the edges;
+//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner`, `probe` and `forge` are the edges;
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
@@ -12,7 +12,9 @@ pub mod folder;
 pub mod forge;
 pub mod git;
 pub mod http;
+pub mod https;
 pub mod mask;
+pub mod probe;
 pub mod runner;
 pub mod secret;
 pub mod service;

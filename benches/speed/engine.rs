@@ -16,6 +16,7 @@ use liftlock::domain::name::{
     CommentId, CommitSha, Login, PipelineId, RefName, RepoId, RepoName, StageName, TeamName,
 };
 use liftlock::domain::person::{Person, Standing};
+use liftlock::domain::probe::{CheckRun, CommitStatus};
 use liftlock::domain::release::StageState;
 use liftlock::domain::time::Timestamp;
 use liftlock::forge::fact::Fact;
@@ -313,6 +314,23 @@ impl Forge for Watched {
         reaction: Reaction,
     ) -> Asked<'a, ()> {
         self.plain.react(repo, place, comment, reaction)
+    }
+
+    fn statuses<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha) -> Asked<'a, Vec<CommitStatus>> {
+        self.plain.statuses(repo, commit)
+    }
+
+    fn check_runs<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        name: &'a str,
+    ) -> Asked<'a, Vec<CheckRun>> {
+        self.plain.check_runs(repo, commit, name)
+    }
+
+    fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {
+        self.plain.count_issues(repo, query)
     }
 
     fn tag<'a>(

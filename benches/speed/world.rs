@@ -46,6 +46,7 @@ pub(crate) async fn service(
         builds: 1,
         deploys: 4,
         lease: Span::seconds(30),
+        probe_allow: liftlock::probe::guard::Allowed::default(),
         reconcile_every: Span::minutes(5),
     };
     let artifacts = artifact::store::Store::open(&folder.join("artifacts"))?;

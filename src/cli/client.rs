@@ -2,17 +2,15 @@
 
 use std::fmt;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, Request, StatusCode};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::cli::Server;
 use crate::domain::time::Span;
+use crate::https;
 use crate::trouble::{Kind, Trouble};
 
 /// Longest wait for an answer.
@@ -54,13 +52,6 @@ async fn exchange(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, Trouble> {
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
-        .map_err(|e| Trouble::bug("set TLS up").because(e))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client = Client::builder(TokioExecutor::new()).build(connector);
     let address = format!("{}{path}", server.address.trim_end_matches('/'));
     let mut request =
         Request::builder().method(method).uri(&address).header(CONTENT_TYPE, "application/json");
@@ -71,7 +62,7 @@ async fn exchange(
     let request = request
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| Trouble::refused(format!("{address} is not an address")).because(e))?;
-    let answer = client.request(request).await.map_err(|e| {
+    let answer = https::connections()?.request(request).await.map_err(|e| {
         Trouble::transient(format!(
             "{} cannot be reached; is `liftlock serve` running there?",
             server.address
@@ -79,11 +70,9 @@ async fn exchange(
         .because(e)
     })?;
     let status = answer.status();
-    let bytes = Limited::new(answer.into_body(), ANSWER_BYTES)
-        .collect()
+    let bytes = https::body(answer.into_body(), ANSWER_BYTES)
         .await
-        .map_err(|e| Trouble::transient("read the answer").because(e))?
-        .to_bytes();
+        .map_err(|e| Trouble::transient("read the answer").because(e))?;
     let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
 }

@@ -13,6 +13,7 @@ mod keys;
 pub mod node;
 mod order;
 mod overriding;
+pub mod probe;
 pub mod problem;
 pub mod schema;
 mod shape;
@@ -20,6 +21,7 @@ pub mod source;
 mod stage;
 mod step;
 mod view;
+mod window;
 
 #[cfg(test)]
 mod tests;

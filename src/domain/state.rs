@@ -17,7 +17,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
 mod fold;
+mod freeze;
 mod progress;
+
+pub use freeze::Freeze;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct State {
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
     pub holds: BTreeMap<Option<StageName>, Hold>,
+    /// Freezes; no stage means all of them.
+    pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
     /// What runs where.
@@ -143,6 +148,7 @@ impl State {
             head: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
+            freezes: BTreeMap::new(),
             vetoes: BTreeMap::new(),
             live: BTreeMap::new(),
             history: BTreeMap::new(),

@@ -15,6 +15,7 @@ use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
+pub mod freeze;
 pub mod overriding;
 
 /// The page of a release, relative to the server's public address.
@@ -54,7 +55,11 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
         return Some(effect::Detail::Superseded);
     }
     let asks = run.state == StageState::Pending
-        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+        && verdict(state, release, stage, now).blocked_only_by(&[
+            Blocker::Approval,
+            Blocker::Window,
+            Blocker::Freeze,
+        ]);
     asks.then(|| {
         effect::Detail::Offer(Offering {
             release: release.no(),
@@ -296,7 +301,8 @@ fn why_lines(
         lines.extend(release.run(stage).into_iter().flat_map(step_lines));
         return lines;
     };
-    verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
+    let lines = verdict(state, release, rule, now).lines.into_iter();
+    lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark))).collect()
 }
 
 /// What the steps of a run left for people: what failed and blocks nothing, what was left out and why it may be.
@@ -363,6 +369,9 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
             None => "nothing yet".to_owned(),
         };
         writeln!(out, "- {}: {live}", stage.name).unwrap_or_default();
+        for text in freeze::of_stage(state, stage, now) {
+            writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
+        }
         for release in state.open() {
             let Some(run) = release.run(&stage.name).filter(|run| !run.state.is_terminal()) else { continue };
             let text = run_status(state, release, (stage, run), now).1;
@@ -387,7 +396,7 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
 }
 
 /// `/help`: the verbs, the stages and their rules, and the version of the policy.
-pub fn help(state: &State, standing: &Standing) -> String {
+pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     let mut out =
         format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
     out.push_str("| command | who | what |\n|---|---|---|\n");
@@ -400,6 +409,9 @@ pub fn help(state: &State, standing: &Standing) -> String {
     let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
     out.push_str(&stages.join("; "));
     out.push_str(".\n");
+    for text in freeze::all(state, now) {
+        writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
+    }
     for (stage, hold) in &state.holds {
         let stage = stage.as_ref().map_or("everything", StageName::as_str);
         writeln!(out, "\n⛔ {stage} is on hold: {}", escape(&hold.reason)).unwrap_or_default();
@@ -412,11 +424,11 @@ pub fn help(state: &State, standing: &Standing) -> String {
 
 fn stage_rule(stage: &Stage) -> String {
     match &stage.approval {
-        None => format!("{} (no approval)", stage.name),
+        None => format!("{} (no approval{})", stage.name, freeze::hours(stage)),
         Some(rule) => {
             let who: Vec<String> =
                 crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
-            format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
+            format!("{} ({} of {}{})", stage.name, rule.min, who.join(", "), freeze::hours(stage))
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::name::{
     CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
+use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
 use crate::forge::fact::Fact;
 use crate::secret::Secret;
@@ -172,6 +173,21 @@ pub trait Forge: Debug + Send + Sync {
 
     /// Shows a status on a commit; the last one written wins.
     fn status<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, status: &'a Status) -> Asked<'a, ()>;
+
+    /// Every status of a commit, newest first, whoever wrote it.
+    fn statuses<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha) -> Asked<'a, Vec<CommitStatus>>;
+
+    /// Every check run of this name on a commit, with the apps that made them.
+    fn check_runs<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        name: &'a str,
+    ) -> Asked<'a, Vec<CheckRun>>;
+
+    /// How many issues match a search in the host's own words, in this repository unless it names another one of
+    /// the server's config.
+    fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64>;
 
     /// Makes an annotated tag.
     fn tag<'a>(

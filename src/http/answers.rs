@@ -5,13 +5,14 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Event, RunKind};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{
     CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, VariableName, printable,
 };
 use crate::domain::person::Person;
-use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::pipeline::Stage;
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -21,8 +22,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
-    ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
+    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -71,6 +72,7 @@ impl Answers {
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
             approvals: approvals(release, now),
+            overrides: overrides(release),
             artifacts: release
                 .artifacts
                 .iter()
@@ -254,13 +256,14 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .iter()
         .map(|stage| {
             let run = release.run(&stage.name);
-            let word = run.map_or("not reached", |r| r.state.word());
+            let word = run.map_or("not reached", |r| r.word(stage));
             let started = run.filter(|r| r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
                 state: word.to_owned(),
                 light: Light::of(word),
+                succeeded_with_issues: run.is_some_and(|r| r.has_issues(stage)),
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
@@ -286,7 +289,7 @@ fn whys(state: &State, release: &Release, now: Timestamp) -> Vec<StageWhy> {
         .collect()
 }
 
-fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::Stage> {
+fn waiting(release: &Release) -> impl Iterator<Item = &Stage> {
     let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
     release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
         None => building,
@@ -353,6 +356,23 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     lines
 }
 
+fn overrides(release: &Release) -> Vec<OverrideLine> {
+    let of_stage = |stage: &Stage| {
+        let runs = release.stages.get(&stage.name).map(Vec::as_slice).unwrap_or_default();
+        let line = |run: &StageRun, said: &Override| OverrideLine {
+            stage: stage.name.to_string(),
+            attempt: run.attempt,
+            check: said.check.word().to_owned(),
+            who: said.by.login.to_string(),
+            reason: said.reason.clone(),
+            at: said.at,
+            counts: run.overridden(&said.check, stage).is_some(),
+        };
+        runs.iter().flat_map(|run| run.overrides.iter().map(move |said| line(run, said))).collect::<Vec<_>>()
+    };
+    release.rules.stages.iter().flat_map(of_stage).collect()
+}
+
 /// The repository as its host shows it to browsers.
 struct Web<'a> {
     host: Option<&'a dyn Forge>,
@@ -414,6 +434,8 @@ fn sentence(event: &Event) -> String {
         Event::Alarm { text, .. } => text.clone(),
         Event::Held { reason, .. } => format!("put on hold: {reason}"),
         Event::Unheld { .. } => "hold lifted".to_owned(),
+        Event::Frozen { reason, .. } => format!("frozen: {reason}"),
+        Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
@@ -425,6 +447,9 @@ fn sentence(event: &Event) -> String {
             (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
+        Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
+            format!("{stage}: {}, {why}", to.word())
+        }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::PhaseDone { stage, progress, .. } => {
             let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();

@@ -10,6 +10,7 @@ use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
 use crate::mask::Mask;
+use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::{Connection, Secret};
 use crate::store::Store;
@@ -23,6 +24,7 @@ pub mod intake;
 pub mod journal;
 pub mod library;
 pub mod listen;
+pub mod probe;
 pub mod reconcile;
 pub mod repository;
 pub mod stage;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
+    /// Hosts that probes may ask though they are not public.
+    pub probe_allow: Allowed,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.

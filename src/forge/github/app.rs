@@ -70,6 +70,12 @@ pub(super) enum Work {
     Step,
     /// Read memberships in teams.
     Members,
+    /// Read what others say about a commit in statuses.
+    Statuses,
+    /// Read what others say about a commit in check runs.
+    Checks,
+    /// Count issues and pull requests.
+    Issues,
 }
 
 /// A token and the lane its requests go in.
@@ -146,6 +152,9 @@ impl Work {
             Self::Fetch | Self::Step => json!({"contents": "read", "metadata": "read"}),
             Self::Tag => json!({"contents": "write", "metadata": "read"}),
             Self::Members => json!({"members": "read", "metadata": "read"}),
+            Self::Statuses => json!({"metadata": "read", "statuses": "read"}),
+            Self::Checks => json!({"checks": "read", "metadata": "read"}),
+            Self::Issues => json!({"issues": "read", "metadata": "read", "pull_requests": "read"}),
         }
     }
 }
@@ -334,6 +343,9 @@ fn explained(trouble: Trouble, work: Work) -> Trouble {
         Work::Fetch | Work::Step => "contents: read",
         Work::Tag => "contents: write",
         Work::Members => "organization members: read",
+        Work::Statuses => "commit statuses: read",
+        Work::Checks => "checks: read",
+        Work::Issues => "issues: read, pull requests: read",
     };
     match trouble.kind() {
         Kind::Refused | Kind::Conflict => Trouble::refused(format!(
@@ -350,7 +362,20 @@ mod tests {
     #[test]
     fn t53_no_work_asks_for_administration_workflows_or_secrets() {
         for checks in [false, true] {
-            for work in [Work::Look, Work::Speak, Work::Fetch, Work::Tag, Work::Step, Work::Members] {
+            let reads = [
+                Work::Look,
+                Work::Fetch,
+                Work::Step,
+                Work::Members,
+                Work::Statuses,
+                Work::Checks,
+                Work::Issues,
+            ];
+            for work in reads {
+                let asked = work.permissions(checks).to_string();
+                assert!(!asked.contains("write"), "{work:?}: {asked}");
+            }
+            for work in reads.into_iter().chain([Work::Speak, Work::Tag]) {
                 let asked = work.permissions(checks).to_string();
                 for never in ["administration", "workflows", "secrets", "admin"] {
                     assert!(!asked.contains(never), "{work:?}: {asked}");

@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName};
 use crate::domain::person::{Person, Standing};
+use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
 use crate::forge::fact::Fact;
 use crate::forge::github::answer::Rate;
@@ -36,7 +37,7 @@ use crate::trouble::{Outcome, Trouble};
 pub(super) const PER_PAGE: usize = 100;
 
 /// Pages read of one list: GitHub allows 2 500 comments on a thread.
-const MAX_PAGES: usize = 26;
+pub(super) const MAX_PAGES: usize = 26;
 
 /// What a classic personal access token must be allowed to do (CHECKLIST C16).
 const TOKEN_SCOPES: [&str; 2] = ["repo", "admin:repo_hook"];
@@ -311,6 +312,23 @@ impl Forge for GitHub {
                 self.show_status(repo, commit, status).await
             }
         })
+    }
+
+    fn statuses<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha) -> Asked<'a, Vec<CommitStatus>> {
+        Box::pin(self.statuses_of(repo, commit))
+    }
+
+    fn check_runs<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        commit: &'a CommitSha,
+        name: &'a str,
+    ) -> Asked<'a, Vec<CheckRun>> {
+        Box::pin(self.check_runs_of(repo, commit, name))
+    }
+
+    fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {
+        Box::pin(self.issues_matching(repo, query))
     }
 
     fn tag<'a>(

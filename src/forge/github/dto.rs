@@ -128,7 +128,25 @@ pub(super) struct CheckRun {
     pub(super) name: String,
     pub(super) status: String,
     #[serde(default)]
+    pub(super) conclusion: Option<String>,
+    #[serde(default)]
     pub(super) app: Option<Numbered>,
+}
+
+/// An item of `GET …/commits/{sha}/statuses`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Status {
+    pub(super) context: String,
+    pub(super) state: String,
+    pub(super) creator: Option<User>,
+}
+
+/// `GET /search/issues`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Found {
+    pub(super) total_count: u64,
+    #[serde(default)]
+    pub(super) incomplete_results: bool,
 }
 
 /// `GET …/git/ref/{ref}` and `GET …/git/tags/{sha}`: both point at an object.

@@ -20,6 +20,7 @@ pub mod settings;
 mod stack;
 pub mod translate;
 mod transport;
+mod watch;
 
 pub use answer::Rate;
 pub use client::GitHub;

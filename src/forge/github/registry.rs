@@ -84,6 +84,18 @@ impl GitHub {
         }))
     }
 
+    /// The configured repository of this name, in whatever case it is written.
+    pub(super) async fn home_named(&self, name: &RepoName) -> Outcome<Home> {
+        let same = |known: &&RepoName| known.as_str().eq_ignore_ascii_case(name.as_str());
+        let configured = self.settings.repositories.iter().find(same).ok_or_else(|| {
+            Trouble::refused(format!("repository `{name}` is not in the server's config; add it there"))
+        })?;
+        match self.registry.known().get(configured) {
+            Some(home) => Ok(home.clone()),
+            None => self.look_up(configured).await,
+        }
+    }
+
     /// Finds every configured repository, in order.
     pub(super) async fn homes(&self) -> Outcome<Vec<Home>> {
         let known = self.registry.known();

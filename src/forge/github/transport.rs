@@ -1,20 +1,15 @@
 //! Requests over the wire: only to configured addresses, one deadline each, bounded answers, no retries.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
 };
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::domain::time::Span;
 use crate::forge::github::settings::Settings;
+use crate::https::{self, Connections};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -23,9 +18,6 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A renamed repository answers with one redirect; more than this is a loop.
 const MAX_REDIRECTS: usize = 3;
-
-/// Longest wait for a connection, shorter than any deadline so that the message can say which it was.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The API we speak, supported by GitHub until 2028-03 at the earliest (GITHUB.md A3).
 const API_VERSION: (&str, &str) = ("x-github-api-version", "2022-11-28");
@@ -68,7 +60,7 @@ pub(super) struct Answer {
 /// Connections to one GitHub.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Connections,
     base: Base,
     upload: Option<Origin>,
     deadline: Span,
@@ -121,16 +113,8 @@ impl Transport {
     pub(super) fn new(settings: &Settings) -> Outcome<Self> {
         let base = Base::parse(&settings.api_url)?;
         let upload = settings.upload_url.as_deref().map(Base::parse).transpose()?.map(|b| b.origin);
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|e| Trouble::bug("prepare TLS").because(e))?;
         // Plain http is possible only where `Base::parse` allowed it.
-        let connector = tls.https_or_http().enable_http1().wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(Self { client, base, upload, deadline: settings.deadline })
+        Ok(Self { client: https::connections()?, base, upload, deadline: settings.deadline })
     }
 
     /// The longest time one request may take.
@@ -210,7 +194,7 @@ impl Transport {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(uri.clone())
-            .header(USER_AGENT, concat!("liftlock/", env!("CARGO_PKG_VERSION")))
+            .header(USER_AGENT, https::USER_AGENT)
             .header(ACCEPT, "application/vnd.github+json")
             .header(API_VERSION.0, API_VERSION.1)
             .header(AUTHORIZATION, bearer);
@@ -229,11 +213,10 @@ impl Transport {
             .await
             .map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER_BYTES)
-            .collect()
+        let body = https::body(body, MAX_ANSWER_BYTES)
             .await
             .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 }
 

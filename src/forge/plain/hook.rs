@@ -11,16 +11,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use crate::artifact::file::write_synced;
 use crate::domain::name::{RepoName, printable};
 use crate::forge::plain::payload::Delivery;
 use crate::forge::signature;
 use crate::git::write::Origin;
+use crate::https::{self, Connections};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -149,7 +146,7 @@ fn delivery(line: &str, repository: &RepoName, pusher: Option<&str>) -> Option<D
 /// Tells the server all of this push; when that fails, the answer is the one line for the person who pushes.
 pub async fn tell(server: &str, secret: &Secret, deliveries: &[Delivery]) -> Option<String> {
     let work = async {
-        let client = client()?;
+        let client = https::connections()?;
         for delivery in deliveries {
             send(&client, server, secret, delivery).await?;
         }
@@ -167,22 +164,10 @@ pub async fn tell(server: &str, secret: &Secret, deliveries: &[Delivery]) -> Opt
 
 /// Posts one delivery, signed, over https, or over http on this machine.
 pub async fn post(server: &str, secret: &Secret, delivery: &Delivery) -> Outcome<()> {
-    let client = client()?;
+    let client = https::connections()?;
     tokio::time::timeout(DEADLINE, send(&client, server, secret, delivery))
         .await
         .unwrap_or_else(|e| Err(Trouble::transient("no answer from the server").because(e)))
-}
-
-type Connections = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-fn client() -> Outcome<Connections> {
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
-        .map_err(|e| Trouble::bug("set TLS up").because(e))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 async fn send(client: &Connections, server: &str, secret: &Secret, delivery: &Delivery) -> Outcome<()> {

@@ -13,6 +13,7 @@ use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
+use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
@@ -287,6 +288,26 @@ impl Forge for Plain {
     fn status<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, status: &'a Status) -> Asked<'a, ()> {
         let (commit, status, at) = (commit.clone(), status.clone(), (self.clock)());
         Box::pin(self.at(repo, move |origin, _| note::show(origin, &commit, &status, at)))
+    }
+
+    fn statuses<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha) -> Asked<'a, Vec<CommitStatus>> {
+        let commit = commit.clone();
+        Box::pin(self.at(repo, move |origin, _| note::statuses(origin, &commit)))
+    }
+
+    fn check_runs<'a>(
+        &'a self,
+        _repo: &'a RepoId,
+        _commit: &'a CommitSha,
+        _name: &'a str,
+    ) -> Asked<'a, Vec<CheckRun>> {
+        let why = "this host has no check runs: it is a plain git host; ask for a `status`";
+        Box::pin(async move { Err(Trouble::refused(why)) })
+    }
+
+    fn count_issues<'a>(&'a self, _repo: &'a RepoId, _query: &'a str) -> Asked<'a, u64> {
+        let why = "this host has no issues: it is a plain git host";
+        Box::pin(async move { Err(Trouble::refused(why)) })
     }
 
     fn tag<'a>(

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::domain::effect::{Reaction, Status};
+use crate::domain::effect::{Reaction, Status, StatusState};
 use crate::domain::name::{CommentId, CommitSha, RefName};
+use crate::domain::probe::CommitStatus;
 use crate::domain::time::Timestamp;
 use crate::forge::plain::talk::{self, OURSELVES};
 use crate::git::write::Origin;
@@ -28,6 +29,21 @@ pub(super) fn show(origin: &Origin, commit: &CommitSha, status: &Status, at: Tim
 /// A clone has them after `git fetch origin refs/notes/liftlock:refs/notes/liftlock`.
 pub fn read_statuses(path: &Path, commit: &CommitSha) -> Outcome<String> {
     Origin::open(path)?.read_note(commit, &notes(STATUSES)?).map(Option::unwrap_or_default)
+}
+
+/// The statuses of a commit; a note has one for each context, and does not say whose it is.
+pub(super) fn statuses(origin: &Origin, commit: &CommitSha) -> Outcome<Vec<CommitStatus>> {
+    let note = origin.read_note(commit, &notes(STATUSES)?)?.unwrap_or_default();
+    Ok(note.lines().filter_map(status_of).collect())
+}
+
+/// The status on a line of a note; nothing when somebody else wrote the line.
+fn status_of(line: &str) -> Option<CommitStatus> {
+    let mut parts = line.split(GAP);
+    let (context, word) = (parts.next()?.to_owned(), parts.next()?);
+    let all = [StatusState::Pending, StatusState::Success, StatusState::Failure, StatusState::Error];
+    let state = all.into_iter().find(|state| state.word() == word)?;
+    Some(CommitStatus { context, state, by: None })
 }
 
 /// Reacts to a comment of a conversation, in place of the reaction it had.

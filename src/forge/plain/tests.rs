@@ -91,6 +91,9 @@ async fn what_a_plain_host_has_not_it_says_it_has_not() {
     assert_eq!(place, Place::Commit(bare.head()));
     assert_eq!(plain.deliveries_since(NOW).await.unwrap(), []);
     assert_eq!(plain.redeliver(1).await.unwrap_err().kind(), Kind::Refused);
+    let refused = plain.count_issues(&repo(), "state:open").await.unwrap_err();
+    assert_eq!(refused.to_string(), "this host has no issues: it is a plain git host");
+    assert_eq!(plain.check_runs(&repo(), &bare.head(), "x").await.unwrap_err().kind(), Kind::Refused);
     let thread = Place::Thread("12".parse().unwrap());
     let refused = plain.say(&repo(), &thread, "m", "hi").await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Refused);
@@ -150,6 +153,9 @@ async fn statuses_are_read_by_git_log() {
     let log = git(&bare.path(), &["log", "--notes=liftlock", "-1", "main"]);
     assert!(log.contains("Notes (liftlock):\n    liftlock/prod  pending"), "{log}");
     plain.status(&repo(), &head, &waits).await.unwrap();
+    let read = plain.statuses(&repo(), &head).await.unwrap();
+    let read: Vec<_> = read.iter().map(|s| (s.context.as_str(), s.state)).collect();
+    assert_eq!(read, [("liftlock/prod", StatusState::Pending), ("liftlock/test", StatusState::Pending)]);
     let shown = read_statuses(&bare.path(), &head).unwrap();
     assert!(shown.contains("liftlock/test  pending  v1.2.0-rc.1 waits: for ana  /r/1\n"), "{shown}");
     let absent = "1".repeat(40).parse().unwrap();

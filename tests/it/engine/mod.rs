@@ -1,8 +1,10 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
+mod calendar;
 mod hooks;
 mod identity;
 mod manifests;
+mod probes;
 mod road;
 mod sources;
 mod speech;

@@ -219,6 +219,7 @@ async fn t54_a_forged_status_is_put_right_and_opens_no_gate() {
         state: "success".to_owned(),
         description: "trust me".to_owned(),
         target_url: String::new(),
+        by: 0,
         unread: false,
     };
     world.github.state().repos.get_mut(&REPO).unwrap().statuses.push(forged);

@@ -187,6 +187,7 @@ impl World {
             builds: 2,
             deploys: 2,
             lease: Span::seconds(20),
+            probe_allow: liftlock::probe::guard::Allowed::default(),
             reconcile_every: Span::hours(1),
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();

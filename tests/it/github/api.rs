@@ -25,6 +25,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Option<Reply> {
         ("DELETE", ["installation", "token"]) => revoke(state, call),
         ("GET", ["app", "hook", "deliveries"]) => Ok(deliveries(state, call)),
         ("POST", ["app", "hook", "deliveries", id, "attempts"]) => redeliver(state, call, id),
+        ("GET", ["search", "issues"]) => search(state, call),
         ("GET", ["orgs", org, "teams", slug, "memberships", login]) => {
             membership(state, call, &format!("{org}/{slug}"), login)
         }
@@ -52,6 +53,7 @@ fn of_repo(state: &mut State, call: &Call, id: u64, rest: &[&str]) -> Option<Rep
         ("GET", ["collaborators", login, "permission"]) => permission(state, call, id, login),
         ("GET", ["commits", sha, "pulls"]) => pulls(state, call, id, sha),
         ("POST", ["statuses", sha]) => status(state, call, id, sha),
+        ("GET", ["commits", sha, "statuses"]) => statuses(state, call, id, sha),
         ("GET", ["commits", sha, "check-runs"]) => check_runs(state, call, id, sha),
         ("POST", ["check-runs"]) => make_check(state, call, id),
         ("PATCH", ["check-runs", run]) => change_check(state, call, id, run),
@@ -108,11 +110,14 @@ impl Call {
 
     /// The page that the query asks for.
     pub(super) fn page(&self, items: &[Value]) -> Reply {
+        Reply::json(200, &json!(self.page_of(items)))
+    }
+
+    fn page_of<'a>(&self, items: &'a [Value]) -> Vec<&'a Value> {
         let number =
             |key: &str, usual: usize| self.query.get(key).and_then(|v| v.parse().ok()).unwrap_or(usual);
         let (size, page) = (number("per_page", 30).min(100), number("page", 1).max(1));
-        let items: Vec<&Value> = items.iter().skip(size * (page - 1)).take(size).collect();
-        Reply::json(200, &json!(items))
+        items.iter().skip(size * (page - 1)).take(size).collect()
     }
 }
 
@@ -224,6 +229,7 @@ fn status(state: &mut State, call: &Call, repo: u64, sha: &str) -> Answered {
         state: call.text("state"),
         description: call.text("description"),
         target_url: call.text("target_url"),
+        by: call.author(),
         unread: true,
     };
     let known = ["pending", "success", "failure", "error"].contains(&status.state.as_str());
@@ -234,6 +240,42 @@ fn status(state: &mut State, call: &Call, repo: u64, sha: &str) -> Answered {
     Ok(Reply::json(201, &call.body))
 }
 
+/// Newest first, as GitHub lists them.
+fn statuses(state: &State, call: &Call, repo: u64, sha: &str) -> Answered {
+    call.need(state, repo, "statuses", "read")?;
+    let of = state.repos[&repo].statuses.iter().rev().filter(|s| s.sha == sha);
+    let shown: Vec<Value> = of
+        .map(|s| {
+            json!({"context": s.context, "state": s.state, "description": s.description,
+                "target_url": s.target_url, "creator": state.show_user(s.by)})
+        })
+        .collect();
+    Ok(call.page(&shown))
+}
+
+/// Understands `repo:`, `is:issue`, `state:` and words of the title; a repository out of reach is said to be none.
+fn search(state: &State, call: &Call) -> Answered {
+    let query = call.query.get("q").cloned().unwrap_or_default();
+    let words: Vec<&str> = query.split_whitespace().collect();
+    let name = words.iter().find_map(|w| w.strip_prefix("repo:")).unwrap_or_default();
+    let unseen = || {
+        Reply::message(
+            422,
+            "The listed users and repositories cannot be searched either because the resources do not exist or you do not have permission to view them.",
+        )
+    };
+    let known = state.repos.values().find(|r| r.name.eq_ignore_ascii_case(name)).ok_or_else(unseen)?;
+    call.need(state, known.id, "issues", "read").map_err(|_| unseen())?;
+    let asked = |kind: &str| words.contains(&kind);
+    let plain = words.iter().filter(|w| !w.contains(':'));
+    let matches = known.issues.values().filter(|i| {
+        (asked("is:issue") && i.pull.is_none() || asked("is:pr") && i.pull.is_some())
+            && plain.clone().all(|word| i.title.contains(*word))
+    });
+    let count = matches.count();
+    Ok(Reply::json(200, &json!({"total_count": count, "incomplete_results": false, "items": []})))
+}
+
 fn check_runs(state: &State, call: &Call, repo: u64, sha: &str) -> Answered {
     call.need(state, repo, "checks", "read")?;
     let wanted = |check: &Check| {
@@ -242,8 +284,9 @@ fn check_runs(state: &State, call: &Call, repo: u64, sha: &str) -> Answered {
         check.sha == sha && name && app
     };
     let checks = state.repos[&repo].checks.iter().filter(|(_, c)| wanted(c));
-    let shown: Vec<Value> = checks.map(|(id, c)| show::check(*id, c)).collect();
-    Ok(Reply::json(200, &json!({"total_count": shown.len(), "check_runs": shown})))
+    let shown: Vec<Value> = checks.rev().map(|(id, c)| show::check(*id, c)).collect();
+    let page = call.page_of(&shown);
+    Ok(Reply::json(200, &json!({"total_count": shown.len(), "check_runs": page})))
 }
 
 fn make_check(state: &mut State, call: &Call, repo: u64) -> Answered {

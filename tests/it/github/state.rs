@@ -104,6 +104,8 @@ pub(crate) struct Status {
     pub(crate) state: String,
     pub(crate) description: String,
     pub(crate) target_url: String,
+    /// Who wrote it.
+    pub(crate) by: u64,
     pub(crate) unread: bool,
 }
 

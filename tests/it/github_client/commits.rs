@@ -100,6 +100,7 @@ async fn t54_a_forged_status_is_corrected_by_the_next_one_of_ours() {
         state: "success".to_owned(),
         description: "trust me".to_owned(),
         target_url: String::new(),
+        by: 0,
         unread: false,
     };
     fake.state().repos.get_mut(&WEB).unwrap().statuses.push(forged);

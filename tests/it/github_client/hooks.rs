@@ -67,6 +67,7 @@ async fn the_fakes_webhooks_have_githubs_shape() {
         state: "success".to_owned(),
         description: "trust me".to_owned(),
         target_url: "https://elsewhere.example/".to_owned(),
+        by: 0,
         unread: false,
     };
     state.repos.get_mut(&WEB).unwrap().statuses.push(status);

@@ -6,6 +6,7 @@ mod limits;
 mod people;
 mod talk;
 mod tokens;
+mod watch;
 mod wire;
 
 use liftlock::domain::name::{CommitSha, Login, RepoId, UserId};
