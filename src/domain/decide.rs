@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Change, Event, Failure, Withdrawal};
@@ -12,6 +13,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
@@ -23,9 +25,11 @@ mod act;
 mod advance;
 mod freeze;
 mod overriding;
+mod overriding_check;
 mod resolve;
 mod speak;
 mod start;
+mod verify;
 mod work;
 
 /// Everything that can happen to a pipeline.
@@ -160,6 +164,32 @@ pub enum Work {
         /// Which admission.
         admission: u32,
     },
+    /// One leg of a stage's verification.
+    Leg {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which leg.
+        leg: LegId,
+        /// How many answers it had.
+        sample: u32,
+    },
+    /// One sample of a stage's gates.
+    Gates {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// How many samples it had.
+        sample: u32,
+    },
 }
 
 /// What was read back from the host right before something irreversible (ARCHITECTURE invariant 8).
@@ -175,6 +205,8 @@ pub struct Fresh {
     pub off_branch: bool,
     /// Why the stage's steps cannot run on this machine, if so: a program, secret or argument that is missing.
     pub cannot_start: Option<String>,
+    /// What the gates before the stage say now, when what they said last is old.
+    pub gates: Option<Vec<(LegId, Reading)>>,
 }
 
 /// A tag, asked just now.
@@ -193,6 +225,15 @@ pub enum Ended {
     Build(BuildOutcome),
     /// A stage.
     Stage(StageEnd),
+    /// A leg.
+    Leg {
+        /// What it answered.
+        reading: Reading,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+    /// The gates of a side.
+    Gates(Vec<(LegId, Reading)>),
 }
 
 /// How a stage's commands ended.

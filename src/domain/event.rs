@@ -6,12 +6,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::leg::{LegState, Reused};
+use crate::domain::check::{LegId, Side};
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
     Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::time::Timestamp;
@@ -261,6 +264,60 @@ pub enum Event {
         /// How.
         outcome: BuildOutcome,
     },
+    /// A check after the deploy answered, or an answer about the same bytes was taken again.
+    LegAnswered(Box<LegAnswered>),
+    /// The gates of a side are sampled from now on; what was sampled before no longer counts.
+    GatesOpened {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+    },
+    /// Something else keeps the stage, so its gates are not sampled.
+    GatesClosed {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+    },
+    /// The gates of a side were sampled, and something changed by it; a sample like the one before is no event.
+    GatesSampled {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// What each gate answered.
+        readings: Vec<(LegId, Reading)>,
+        /// Good samples in a row.
+        streak: u32,
+        /// Bad samples in a row.
+        reds: u32,
+    },
+    /// A gate found a release that is live to be bad.
+    FoundFaulty {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which gate.
+        gate: LegId,
+        /// What it saw.
+        detail: String,
+    },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
     /// Something that a person should look at (a moved tag, a forged status).
@@ -272,6 +329,31 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+}
+
+/// An answer of one leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegAnswered {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which leg.
+    pub leg: LegId,
+    /// What it answered.
+    pub reading: Reading,
+    /// The last lines of its log, masked, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+    /// Where the leg is by it.
+    pub to: LegState,
+    /// Digest of the question.
+    pub question: Digest,
+    /// Where the answer comes from, when it was not asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
 }
 
 fn one() -> u32 {
@@ -513,6 +595,7 @@ impl Event {
     pub fn release(&self) -> Option<ReleaseNo> {
         match self {
             Self::ReleaseCreated(created) => Some(created.release),
+            Self::LegAnswered(answered) => Some(answered.release),
             Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
@@ -526,6 +609,10 @@ impl Event {
             | Self::ApprovalWithdrawn { release, .. }
             | Self::Overridden { release, .. }
             | Self::Promoted { release, .. }
+            | Self::GatesOpened { release, .. }
+            | Self::GatesClosed { release, .. }
+            | Self::GatesSampled { release, .. }
+            | Self::FoundFaulty { release, .. }
             | Self::Vetoed { release, .. }
             | Self::VetoLifted { release, .. } => Some(*release),
             Self::Alarm { release, .. } => *release,
@@ -568,6 +655,11 @@ impl Event {
             Self::CheckAsked { .. } => "check_asked",
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",
+            Self::LegAnswered(_) => "leg_answered",
+            Self::GatesOpened { .. } => "gates_opened",
+            Self::GatesClosed { .. } => "gates_closed",
+            Self::GatesSampled { .. } => "gates_sampled",
+            Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
             Self::Alarm { .. } => "alarm",
         }

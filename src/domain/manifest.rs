@@ -8,6 +8,7 @@ mod adapter;
 mod approval;
 mod build;
 mod buildspec;
+mod check;
 pub mod code;
 mod keys;
 pub mod node;
@@ -306,6 +307,7 @@ fn read_pipeline(
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
     let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
+    let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
     let teams = approval::teams(view);
@@ -313,7 +315,7 @@ fn read_pipeline(
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
         written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, (&deploy, &teams), findings));
+        drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let stages = order::link(drafts, &written, findings);
     let pipeline =

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
 use crate::domain::time::Span;
@@ -187,6 +188,12 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// What is asked after the deploy.
+    #[serde(default, skip_serializing_if = "Verify::is_empty")]
+    pub verify: Verify,
+    /// What is sampled before and after.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
     /// The hours in which it may start: those of every source of policy, all of which must be open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Windows>,

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::leg::Leg;
+use crate::domain::check::ticks::Ticks;
+use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
@@ -289,8 +292,29 @@ pub struct StageRun {
     pub promoted_at: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
+    /// When its commands had passed: what follows are checks and people.
+    pub worked_at: Option<Timestamp>,
+    /// How long its commands took, in milliseconds.
+    pub took_ms: u64,
+    /// What its legs answered.
+    pub legs: BTreeMap<LegId, Leg>,
+    /// What was sampled on each side.
+    pub gates: BTreeMap<Side, Ticks>,
+    /// What was found bad about it once it was live.
+    pub fault: Option<Fault>,
     /// How far its steps are, and what they left.
     pub walked: Walked,
+}
+
+/// What a gate found bad about a release that is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The gate.
+    pub gate: LegId,
+    /// What it saw.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A check passed over.

@@ -16,6 +16,7 @@ use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod check;
 mod fold;
 mod freeze;
 mod progress;

@@ -22,8 +22,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
-    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
+    OverrideLine, ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -71,6 +71,7 @@ impl Answers {
             stages: stages(&state, release, now),
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
+            checks: checks(&state, release),
             approvals: approvals(release, now),
             overrides: overrides(release),
             artifacts: release
@@ -327,6 +328,21 @@ fn command_in(sentence: &str) -> Option<String> {
     command.starts_with('/').then(|| command.to_owned())
 }
 
+fn checks(state: &State, release: &Release) -> Vec<CheckRow> {
+    let lines = view::check::lines(state, release).into_iter();
+    lines
+        .map(|line| CheckRow {
+            stage: line.stage.to_string(),
+            check: line.leg.to_string(),
+            light: Light::of(line.state),
+            state: line.state.to_owned(),
+            text: line.text,
+            at: line.at,
+            log: line.log,
+        })
+        .collect()
+}
+
 fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     let mut lines = Vec::new();
     for stage in &release.rules.stages {
@@ -465,6 +481,19 @@ fn sentence(event: &Event) -> String {
         }
         Event::Overridden { stage, check, by, reason, .. } => {
             format!("{stage}: {} overridden by {}: {reason}", check.word(), by.login)
+        }
+        Event::LegAnswered(answered) => {
+            format!("{}: check {} answered: {}", answered.stage, answered.leg, answered.reading.detail)
+        }
+        Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
+        Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
+        Event::GatesSampled { stage, readings, .. } => {
+            let said: Vec<String> =
+                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
+            format!("{stage}: gates answered: {}", said.join("; "))
+        }
+        Event::FoundFaulty { stage, gate, detail, .. } => {
+            format!("{stage}: found faulty by {gate}: {detail}")
         }
         Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),

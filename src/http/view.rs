@@ -31,10 +31,13 @@ impl Light {
     /// The light of a state, by the word the rules have for it.
     pub fn of(state: &str) -> Self {
         match state.replace([' ', '-'], "_").as_str() {
-            "live" | "live_with_issues" | "succeeded" | "released" | "done" => Self::Good,
+            "live" | "live_with_issues" | "succeeded" | "released" | "done" | "passed" | "overridden" => {
+                Self::Good
+            }
             "running" | "building" | "active" | "rolling_back" | "cancelling" | "queued" => Self::Moving,
-            "paused" | "awaiting_signoff" | "awaiting_sign_off" => Self::Asking,
+            "paused" | "awaiting_signoff" | "awaiting_sign_off" | "inconclusive" => Self::Asking,
             "failed"
+            | "error"
             | "errored"
             | "timed_out"
             | "rejected"
@@ -209,6 +212,8 @@ pub struct ReleasePage {
     pub why: Vec<StageWhy>,
     /// What a person could write now.
     pub next: Vec<NextLine>,
+    /// What checks say, by stage.
+    pub checks: Vec<CheckRow>,
     /// Who approved what.
     pub approvals: Vec<ApprovalLine>,
     /// What was passed over, by whom and why; it stays with the release for ever.
@@ -294,6 +299,26 @@ pub struct NextLine {
     pub what: String,
     /// The line, such as `/approve prod v1.4.2`.
     pub line: String,
+}
+
+/// A leg or gate of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckRow {
+    /// The stage.
+    pub stage: String,
+    /// The check, with its component when it is asked for each.
+    pub check: String,
+    /// How it stands, in a word.
+    pub state: String,
+    /// The same at a glance.
+    pub light: Light,
+    /// What it answered.
+    pub text: String,
+    /// When it last changed.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub at: Option<Timestamp>,
+    /// The name of its log, if it has one.
+    pub log: Option<String>,
 }
 
 /// An approval.

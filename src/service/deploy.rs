@@ -1,6 +1,6 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::artifact::pack::Shape;
@@ -62,13 +62,30 @@ struct Running<'a> {
     token: Option<&'a Secret>,
 }
 
+/// What the commands of a stage and its checks find.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The variables of every command.
+    pub(super) environment: BTreeMap<String, String>,
+    /// The source tree of the released commit.
+    pub(super) source: PathBuf,
+    /// Where commands that deploy start.
+    pub(super) deploy_in: PathBuf,
+}
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
         let id = lease.pipeline()?;
         let work = target.work();
         let state = self.journal().load(&id).await?;
-        let fresh = self.fresh(&state, target).await?;
+        let mut fresh = self.fresh(&state, target).await?;
+        if let Some((release, run)) =
+            state.release(target.release).and_then(|r| Some((r, r.run(&target.stage)?)))
+            && let Some(rule) = release.rule(&target.stage).filter(|_| run.state == StageState::Queued)
+        {
+            fresh.gates = self.fresh_gates(&state, release, (rule, lease)).await;
+        }
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
@@ -202,17 +219,11 @@ impl Service {
     ) -> Outcome<Result<StepsEnd, String>> {
         let Running { id, release, stage, target, lease, decided, token } = *running;
         let grounds = place.grounds();
-        for artifact in &release.artifacts {
-            let to = grounds.artifact(&artifact.alias);
-            match self.hand_out(release, artifact, to).await? {
-                Ok(()) => {}
-                Err(mismatch) => return Ok(Err(mismatch)),
-            }
-            kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
-        }
-        let (source, first) = (grounds.source(), grounds.first(release));
-        self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let mut environment = self.stage_environment(id, (release, stage), (&grounds, decided.seq))?;
+        let ground = match self.prepare(id, (release, stage), (place, decided.seq), kept).await? {
+            Ok(ground) => ground,
+            Err(mismatch) => return Ok(Err(mismatch)),
+        };
+        let Ground { mut environment, source, deploy_in } = ground;
         if let Some(token) = token {
             environment.insert("SYSTEM_ACCESSTOKEN".to_owned(), token.expose().to_owned());
         }
@@ -234,14 +245,39 @@ impl Service {
             stage,
             kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
             artifacts: grounds.artifacts(),
-            deploy_in: if first.is_dir() { first.clone() } else { source.clone() },
-            first,
+            first: grounds.first(release),
+            deploy_in,
             source,
             notes: grounds.notes(),
             connections: self.connections(id, stage).map_err(Trouble::refused)?,
             owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
         };
         Ok(Ok(self.walk(&course, environment, kept).await?))
+    }
+
+    /// Hands out the checked artifacts and the source, and says what commands are told about them. The inner error
+    /// says that the stored bytes are not what was sealed.
+    pub(super) async fn prepare(
+        &self,
+        id: &PipelineId,
+        (release, stage): (&Release, &Stage),
+        (place, fence): (&Workplace, i64),
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<Ground, String>> {
+        let grounds = place.grounds();
+        for artifact in &release.artifacts {
+            let to = grounds.artifact(&artifact.alias);
+            match self.hand_out(release, artifact, to).await? {
+                Ok(()) => {}
+                Err(mismatch) => return Ok(Err(mismatch)),
+            }
+            kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
+        }
+        let (source, first) = (grounds.source(), grounds.first(release));
+        self.export(&id.repo, &release.created.commit, source.clone()).await?;
+        let environment = self.stage_environment(id, (release, stage), (&grounds, fence))?;
+        let deploy_in = if first.is_dir() { first } else { source.clone() };
+        Ok(Ok(Ground { environment, source, deploy_in }))
     }
 
     async fn hand_out(

@@ -30,6 +30,7 @@ pub mod repository;
 pub mod stage;
 pub mod steps;
 pub mod tell;
+pub mod verify;
 pub mod worker;
 
 use journal::Journal;

@@ -103,6 +103,9 @@ codes! {
     /// `needs` names no stage.
     UnknownStage "M0402" Error
         "`needs` names a stage that the pipeline does not have.";
+    /// A stage names no check.
+    UnknownCheck "M0421" Error
+        "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";
     /// Stages wait for each other.
     Cycle "M0403" Error
         "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \

@@ -8,7 +8,7 @@ use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
 use crate::domain::manifest::source;
-use crate::domain::name::{Alias, EnvironmentName, PipelineName, StageName, printable};
+use crate::domain::name::{Alias, CheckName, EnvironmentName, PipelineName, StageName, printable};
 use crate::domain::time::Span;
 
 /// Most automatic attempts after the first.
@@ -113,6 +113,7 @@ words! {
     PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
     STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    CHECK_NAME = parses::<CheckName>, Some("^[a-z][a-z0-9-]{0,30}$");
     LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
@@ -127,6 +128,7 @@ macro_rules! keys {
     };
 }
 
+pub(super) mod check;
 pub(super) mod probe;
 
 use Duty::{NoEffect, Optional, Required};
@@ -187,6 +189,7 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
@@ -196,7 +199,6 @@ static PIPELINE_LATER: &[&str] = &[
     "groups",
     "release",
     "channels",
-    "checks",
     "environments",
     "runbooks",
     "notify",
@@ -312,6 +314,8 @@ keys! { STAGE_KEYS {
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "oauth_token" Optional, Shape::Flag, "Whether its commands get a short-lived token of the host.";
+    "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
+    "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
@@ -327,7 +331,6 @@ static STAGE_OBJECT: Object = Object {
         "channel",
         "channels",
         "branches",
-        "gates",
         "interval",
         "max_commits",
         "agent",
@@ -339,7 +342,6 @@ static STAGE_OBJECT: Object = Object {
         "groups",
         "targets",
         "strategy",
-        "verify",
         "pre_deployments",
         "deployments",
         "post_deployments",

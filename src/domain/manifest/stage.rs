@@ -2,6 +2,7 @@
 
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::TIMEOUT;
+use crate::domain::manifest::check;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -33,7 +34,7 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 /// Reads a stage; `None` when it has no usable name, which has been reported.
 pub(super) fn read(
     node: &Node,
-    (deploy, teams): (&[Step], &Teams),
+    (deploy, teams, checks): (&[Step], &Teams, &check::Declared),
     findings: &mut Findings<'_>,
 ) -> Option<Draft> {
     let (name, at) = name_of(node)?;
@@ -75,6 +76,8 @@ pub(super) fn read(
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
         overriding: overriding::of_stage(view, &mut reading),
+        verify: check::verify(view, checks, reading.findings),
+        gates: check::gates(view, checks, reading.findings),
         windows: window::of_stage(view, reading.findings),
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,

@@ -66,6 +66,17 @@ impl State {
                 Ok(())
             }
             Event::PhaseDone { .. } => self.phase_done(event),
+            Event::LegAnswered(answered) => self.with(answered.release, |r| {
+                r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
+                Ok(())
+            }),
+            Event::GatesOpened { release, stage, attempt, .. }
+            | Event::GatesClosed { release, stage, attempt, .. }
+            | Event::GatesSampled { release, stage, attempt, .. }
+            | Event::FoundFaulty { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_sample(event, at);
+                Ok(())
+            }),
             Event::OfferShown { release, stage, attempt, .. }
             | Event::Approved { release, stage, attempt, .. }
             | Event::ApprovalWithdrawn { release, stage, attempt, .. }
@@ -335,6 +346,9 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+        } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
+            run.worked_at = Some(at);
+            run.took_ms = *ms;
         }
         Ok(())
     }
@@ -363,6 +377,11 @@ impl StageRun {
             promoted_at: None,
             offers: Vec::new(),
             walked: Walked::default(),
+            worked_at: None,
+            took_ms: 0,
+            legs: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            fault: None,
         })
     }
 

@@ -45,6 +45,7 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
         writeln!(out, "| {} | {} | {} |", stage.name, run.word(stage), escape(&text).replace('|', "\\|"))
             .unwrap_or_default();
     }
+    out.push_str(&crate::domain::view::check::table(state, release));
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
@@ -181,6 +182,18 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
     }
     out.push('.');
     truncate_balanced(&out, LONGEST)
+}
+
+/// The comment that asks a person to decide what a check could not tell.
+pub fn verification_paused(release: &Release, stage: &Stage, run: &StageRun) -> String {
+    let (version, name) = (&release.created.version, &stage.name);
+    format!(
+        "⏸ **{version} is paused in {name}**: {}\n\nComment {}, {} or {}.",
+        detail_text(&run.detail),
+        inline_code(&format!("/why {name}")),
+        inline_code(&format!("/override {name} <check> -- reason")),
+        inline_code(&format!("/cancel {name}"))
+    )
 }
 
 /// The comment about a release that is live everywhere; of what came later (a rollback to it) it says nothing.

@@ -6,8 +6,8 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
-    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
+    OverrideLine, ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -313,6 +313,15 @@ pub(crate) fn page() -> ReleasePage {
             NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
             NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
         ],
+        checks: vec![CheckRow {
+            stage: "test".to_owned(),
+            check: "sdl".to_owned(),
+            state: "passed".to_owned(),
+            light: Light::Good,
+            text: "Passed: no findings".to_owned(),
+            at: Some(hours(1)),
+            log: Some("github:1/web/1/test.sdl/1".to_owned()),
+        }],
         overrides: vec![OverrideLine {
             stage: "dev".to_owned(),
             attempt: 1,

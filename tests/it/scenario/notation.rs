@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
     About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
@@ -79,6 +80,8 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        verify: Verify::default(),
+        gates: Gates::default(),
         windows: Vec::new(),
         rollback_ignores_windows: true,
         overriding: OverrideRule::default(),
@@ -156,8 +159,60 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
+        "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
+        "then" => stage.verify.then = rest.split(' ').map(check).collect(),
+        "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),
+        "post" => stage.gates.post = rest.split(' ').map(check).collect(),
+        "delay" => stage.gates.delay = rest.parse().unwrap(),
+        "every" => stage.gates.every = Some(rest.parse().unwrap()),
+        "for" => stage.gates.timeout = Some(rest.parse().unwrap()),
+        "consecutive" => stage.gates.consecutive = Some(rest.parse().unwrap()),
+        "over" => stage.gates.on_timeout = Some(on_timeout(rest)),
+        "beside" => stage.gates.order = Order::Parallel,
+        "watch" => stage.gates.watch = rest.parse().unwrap(),
         other => panic!("no option {other}"),
     }
+}
+
+fn on_timeout(word: &str) -> OnTimeout {
+    let words = [OnTimeout::Continue, OnTimeout::Pause, OnTimeout::Reject];
+    words.into_iter().find(|w| w.word() == word).unwrap()
+}
+
+/// `sdl`, or with its traits: `sdl:cached:each:soft:fixed`, `perf:every=5m:consecutive=3:timeout=1h:forgives=2`.
+fn check(text: &str) -> Check {
+    let mut parts = text.split(':');
+    let name = parts.next().unwrap();
+    let mut check = Check {
+        name: name.parse().unwrap(),
+        kind: CheckKind::Run(format!("./{name}.sh")),
+        blocking: true,
+        overridable: true,
+        each: Each::Release,
+        reuse: Reuse::Never,
+        every: None,
+        consecutive: 1,
+        delay: Span::ZERO,
+        timeout: None,
+        on_timeout: OnTimeout::Reject,
+        failure_limit: 0,
+    };
+    for part in parts {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("soft", _) => check.blocking = false,
+            ("fixed", _) => check.overridable = false,
+            ("each", _) => check.each = Each::Component,
+            ("cached", _) => check.reuse = Reuse::Digest,
+            ("every", span) => check.every = Some(span.parse().unwrap()),
+            ("consecutive", n) => check.consecutive = n.parse().unwrap(),
+            ("delay", span) => check.delay = span.parse().unwrap(),
+            ("timeout", span) => check.timeout = Some(span.parse().unwrap()),
+            ("over", word) => check.on_timeout = on_timeout(word),
+            ("forgives", n) => check.failure_limit = n.parse().unwrap(),
+            (other, _) => panic!("a check has no trait {other}"),
+        }
+    }
+    check
 }
 
 /// The windows of a stage; the first that is said names the zone.
