@@ -24,6 +24,7 @@ use crate::domain::version::Version;
 mod act;
 mod advance;
 mod freeze;
+mod names;
 mod overriding;
 mod overriding_check;
 mod resolve;
@@ -117,6 +118,8 @@ pub struct Start {
     pub epoch_s: i64,
     /// The newest known release whose commit has this one among its ancestors.
     pub included_in: Option<ReleaseNo>,
+    /// The repository, as people write it.
+    pub project: String,
     /// Files that say how the artifact is made.
     pub files: Vec<String>,
 }

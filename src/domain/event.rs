@@ -12,6 +12,7 @@ use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
     Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
+use crate::domain::naming::Names;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
@@ -389,6 +390,9 @@ pub struct Created {
     pub epoch_s: i64,
     /// A newer release that already contains the commit, when the push came late.
     pub included_in: Option<ReleaseNo>,
+    /// What it and its build are called.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
@@ -667,6 +671,14 @@ impl Event {
 }
 
 impl Created {
+    /// The tag that started it, if one did.
+    pub fn tag(&self) -> Option<&RefName> {
+        match &self.started_by {
+            StartedBy::Push => None,
+            StartedBy::Tag(tag) => Some(tag),
+        }
+    }
+
     /// The logins of the authors the host knows, and the addresses of those it does not.
     pub fn authors(&self) -> BTreeSet<String> {
         self.changes

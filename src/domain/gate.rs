@@ -11,6 +11,7 @@ use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 mod check;
+mod variables;
 mod window;
 
 pub(in crate::domain) use window::zone_of;
@@ -21,6 +22,8 @@ pub use window::{passed_over, window_changes, window_wait_ends};
 pub enum Blocker {
     /// The artifact is not sealed.
     Build,
+    /// The variables of the stage cannot be used.
+    Variables,
     /// The tag no longer points at the commit.
     Tag,
     /// The release may not start here any more.
@@ -52,6 +55,7 @@ impl Blocker {
     pub fn word(self) -> &'static str {
         match self {
             Self::Build => "build",
+            Self::Variables => "variables",
             Self::Tag => "tag",
             Self::Veto => "veto",
             Self::Deps => "deps",
@@ -142,6 +146,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     let look = Look { state, release, stage, run, now };
     let rollback = run.kind == RunKind::Rollback;
     let mut lines = vec![build_line(release)];
+    lines.extend(look.variables());
     lines.extend(look.tag());
     lines.extend(look.veto());
     if !rollback {

@@ -16,11 +16,13 @@ mod order;
 mod overriding;
 pub mod probe;
 pub mod problem;
+mod release;
 pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
 mod step;
+mod variable;
 mod view;
 mod window;
 
@@ -317,9 +319,21 @@ fn read_pipeline(
         written.extend(stage::name_of(node).map(|(name, _)| name));
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
+    let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);
-    let pipeline =
-        Pipeline { name, contexts, about, triggers, build: made.build, artifacts: made.artifacts, stages };
+    let pipeline = Pipeline {
+        name,
+        contexts,
+        about,
+        triggers,
+        build: made.build,
+        artifacts: made.artifacts,
+        release: release::read(view),
+        variables,
+        stages,
+    };
+    variable::check(view, &pipeline, findings);
+    release::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
+use crate::domain::name::{
+    Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, VariableName,
+};
+use crate::domain::naming::Template;
 use crate::domain::time::Span;
+use crate::domain::variable::Variable;
 use crate::domain::window::Windows;
 
 pub mod step;
@@ -36,8 +40,23 @@ pub struct Pipeline {
     pub build: Build,
     /// What is packed and sealed after the build, at least one.
     pub artifacts: Vec<Artifact>,
+    /// What its releases are called.
+    #[serde(default, skip_serializing_if = "Naming::is_default")]
+    pub release: Naming,
+    /// Variables of every stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+}
+
+/// What releases are called (SEMANTICS §10).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The name for people; `Release-$(Rev:r)` by default.
+    pub name: Option<Template>,
+    /// The version of a release that no tag names; by default it follows from the commits.
+    pub version: Option<Template>,
 }
 
 /// How a pipeline's status contexts are spelled.
@@ -177,6 +196,9 @@ pub struct Stage {
     pub test_commands: Vec<Step>,
     /// Variables for every command of the stage.
     pub environment_variables: BTreeMap<String, String>,
+    /// Variables of this stage alone; macros name them, and every command has them in its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
     /// Whether its commands get a token for the repository on its host, for as long as they run (row A18).
@@ -414,6 +436,12 @@ impl Stage {
     /// Every step of the stage, in the order in which they run.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)
+    }
+}
+
+impl Naming {
+    fn is_default(&self) -> bool {
+        self.name.is_none() && self.version.is_none()
     }
 }
 

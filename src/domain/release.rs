@@ -15,6 +15,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Problem;
 
 /// Where a stage run is (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -222,6 +223,8 @@ pub struct Release {
     pub at: Timestamp,
     /// The strictest rules seen while it was open: those of its own manifest and of every head since (SEMANTICS §3).
     pub rules: Arc<Pipeline>,
+    /// Stages whose variables cannot be used, with the reason; they never start.
+    pub unusable: BTreeMap<StageName, Problem>,
     /// Which try of the build.
     pub build_attempt: u32,
     /// How far it is.

@@ -182,7 +182,8 @@ impl Timestamp {
         self.format("%Y-%m-%dT%H:%M:%SZ")
     }
 
-    fn format(self, pattern: &str) -> String {
+    /// By a pattern of `strftime`, in UTC.
+    pub(super) fn format(self, pattern: &str) -> String {
         jiff::Timestamp::from_millisecond(self.0)
             .map_or_else(|_| format!("{} ms", self.0), |t| t.strftime(pattern).to_string())
     }

@@ -18,6 +18,7 @@ pub mod check;
 pub mod comment;
 pub mod freeze;
 pub mod overriding;
+pub mod variables;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {

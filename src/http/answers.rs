@@ -8,7 +8,7 @@ use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{
-    CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, VariableName, printable,
+    CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
@@ -23,7 +23,8 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
-    OverrideLine, ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy, VariableLine,
+    WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -87,6 +88,7 @@ impl Answers {
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),
             events: events.into_iter().map(event_line).collect(),
+            variables: release.created.pipeline.stage_names().map(|s| stage_variables(release, s)).collect(),
         })
     }
 
@@ -239,11 +241,15 @@ impl Acts for Answers {
 
 fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     let created = &release.created;
-    let mut facts = vec![
+    let names = &created.names;
+    let known = |name: &str, text: &str| (!text.is_empty()).then(|| (name.to_owned(), text.to_owned()));
+    let mut facts: Vec<_> =
+        known("name", &names.name).into_iter().chain(known("build number", &names.build_number)).collect();
+    facts.extend([
         ("branch".to_owned(), created.branch.to_string()),
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
-    ];
+    ]);
     facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
     facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));
@@ -272,6 +278,24 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
             }
         })
         .collect()
+}
+
+fn stage_variables(release: &Release, stage: &StageName) -> StageVariables {
+    let shown = view::variables::variables(release, stage);
+    let problem = release.unusable.get(stage).or(shown.as_ref().err()).map(ToString::to_string);
+    let said = |said: view::variables::Said| SaidLine {
+        level: said.rank.word().to_owned(),
+        source: said.source,
+        value: said.value,
+    };
+    let line = |shown: view::variables::Shown| VariableLine {
+        name: shown.name,
+        environment: shown.environment,
+        value: shown.value,
+        said: shown.said.into_iter().map(said).collect(),
+    };
+    let variables = shown.unwrap_or_default().into_iter().map(line).collect();
+    StageVariables { stage: stage.to_string(), problem, variables }
 }
 
 /// The stages that wait, with the verdict that decides about them.

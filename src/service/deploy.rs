@@ -8,16 +8,16 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form, RunKind};
+use crate::domain::event::{Approval, Failure, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
 use crate::domain::pipeline::Stage;
-use crate::domain::pipeline::step::environment_name;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
+use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
 use crate::secret::Secret;
-use crate::service::environment::wants_token;
+use crate::service::environment::{told, wants_token};
 use crate::service::journal::Decided;
 use crate::service::stage::Course;
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
@@ -71,6 +71,17 @@ pub(super) struct Ground {
     pub(super) source: PathBuf,
     /// Where commands that deploy start.
     pub(super) deploy_in: PathBuf,
+    /// The stage, with the values of its variables.
+    pub(super) stage: Stage,
+}
+
+/// Why no command of a stage can be run.
+#[derive(Debug)]
+pub(super) enum Unready {
+    /// The stored bytes are not what was sealed.
+    Tampered(String),
+    /// A variable has no value, or none that can be.
+    Untold(String),
 }
 
 impl Service {
@@ -186,7 +197,8 @@ impl Service {
         let mask = token.as_ref().map_or_else(|| self.mask().clone(), |token| self.mask_also(token));
         let mut kept = KeptLog::hiding(self, name, mask);
         let running = Running { id, release, stage, target, lease, decided, token: token.as_ref() };
-        let end = self.stage_steps(&running, &place, &mut kept).await;
+        // Boxed: what a stage is told and how far it is would make every piece of work as large.
+        let end = Box::pin(self.stage_steps(&running, &place, &mut kept)).await;
         if let Some(Err(trouble)) = match &token {
             Some(token) => Some(host.revoke(token).await),
             None => None,
@@ -221,9 +233,14 @@ impl Service {
         let grounds = place.grounds();
         let ground = match self.prepare(id, (release, stage), (place, decided.seq), kept).await? {
             Ok(ground) => ground,
-            Err(mismatch) => return Ok(Err(mismatch)),
+            Err(Unready::Tampered(mismatch)) => return Ok(Err(mismatch)),
+            Err(Unready::Untold(how)) => {
+                let failure = Failure { step: "variables".to_owned(), how, tail: Vec::new() };
+                return Ok(Ok(StepsEnd::Failed(failure)));
+            }
         };
-        let Ground { mut environment, source, deploy_in } = ground;
+        let Ground { mut environment, source, deploy_in, stage } = ground;
+        let stage = &stage;
         if let Some(token) = token {
             environment.insert("SYSTEM_ACCESSTOKEN".to_owned(), token.expose().to_owned());
         }
@@ -255,29 +272,32 @@ impl Service {
         Ok(Ok(self.walk(&course, environment, kept).await?))
     }
 
-    /// Hands out the checked artifacts and the source, and says what commands are told about them. The inner error
-    /// says that the stored bytes are not what was sealed.
+    /// Hands out the checked artifacts and the source, and says what commands are told about them.
     pub(super) async fn prepare(
         &self,
         id: &PipelineId,
         (release, stage): (&Release, &Stage),
         (place, fence): (&Workplace, i64),
         kept: &mut KeptLog,
-    ) -> Outcome<Result<Ground, String>> {
+    ) -> Outcome<Result<Ground, Unready>> {
         let grounds = place.grounds();
         for artifact in &release.artifacts {
             let to = grounds.artifact(&artifact.alias);
             match self.hand_out(release, artifact, to).await? {
                 Ok(()) => {}
-                Err(mismatch) => return Ok(Err(mismatch)),
+                Err(mismatch) => return Ok(Err(Unready::Tampered(mismatch))),
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
         }
         let (source, first) = (grounds.source(), grounds.first(release));
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let environment = self.stage_environment(id, (release, stage), (&grounds, fence))?;
+        let told = match told_of(release, stage, grounds.artifacts()).await? {
+            Ok(told) => told,
+            Err(how) => return Ok(Err(Unready::Untold(how))),
+        };
+        let environment = self.stage_environment(id, (release, &told), (&grounds, fence))?;
         let deploy_in = if first.is_dir() { first } else { source.clone() };
-        Ok(Ok(Ground { environment, source, deploy_in }))
+        Ok(Ok(Ground { environment, source, deploy_in, stage: told.stage }))
     }
 
     async fn hand_out(
@@ -311,4 +331,20 @@ impl Service {
         })
         .await
     }
+}
+
+/// The stage's commands with their variables, once its artifacts are there; the inner error says why that cannot be.
+async fn told_of(release: &Release, stage: &Stage, artifacts: PathBuf) -> Outcome<Result<Told, String>> {
+    let (told, paths) = match told(release, stage, &artifacts) {
+        Ok(told) => told,
+        Err(problem) => return Ok(Err(problem.to_string())),
+    };
+    let missing = blocking(move || Ok(paths.into_iter().find(|(_, path)| !path.exists()))).await?;
+    Ok(match missing {
+        Some((name, path)) => {
+            let path = path.strip_prefix(&artifacts).unwrap_or(&path).display().to_string();
+            Err(format!("`{name}` is `{path}`, and the artifact has no such path"))
+        }
+        None => Ok(told),
+    })
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::event::RunKind;
-use crate::domain::name::{Alias, PipelineId};
+use crate::domain::name::{Alias, PipelineId, VariableName};
 use crate::domain::pipeline::Stage;
-use crate::domain::pipeline::step::environment_name;
 use crate::domain::progress::phases;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
+use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Told, environment_name};
 use crate::runner::Sandbox;
 use crate::service::Service;
 use crate::service::steps::one::{holds, program, surroundings};
@@ -61,26 +61,23 @@ impl Grounds {
 }
 
 impl Service {
-    /// All variables of a stage's commands; the stage's own win over what they are told of the release.
+    /// All variables of a stage's commands; what the stage's `env` says wins over what they are told of the release.
     pub fn stage_environment(
         &self,
         id: &PipelineId,
-        (release, stage): (&Release, &Stage),
+        (release, told): (&Release, &Told),
         (grounds, fence): (&Grounds, i64),
     ) -> Outcome<BTreeMap<String, String>> {
+        let stage = &told.stage;
         let mut environment = self.base_environment(&grounds.home());
         for artifact in &release.artifacts {
             let key =
                 format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
             environment.insert(key, shown(&grounds.artifact(&artifact.alias)));
         }
+        environment.extend(told.variables.clone());
         environment.extend(about_release(id, (release, stage), fence));
-        let places = [
-            ("LIFTLOCK_ARTIFACT", grounds.first(release)),
-            ("LIFTLOCK_SOURCE", grounds.source()),
-            // Each artifact is a folder of its own in it, under its alias, as in Azure DevOps.
-            ("SYSTEM_DEFAULTWORKINGDIRECTORY", grounds.artifacts()),
-        ];
+        let places = [("LIFTLOCK_ARTIFACT", grounds.first(release)), ("LIFTLOCK_SOURCE", grounds.source())];
         environment.extend(places.map(|(name, path)| (name.to_owned(), shown(&path))));
         environment.extend(stage.environment_variables.clone());
         environment.extend(self.secrets(&stage.secrets)?);
@@ -132,7 +129,12 @@ impl Service {
     ) -> Option<String> {
         // The folder is another one when it runs; no argument depends on that.
         let grounds = Grounds::new(self.settings().data.join("work"));
-        let mut environment = match self.stage_environment(id, (release, stage), (&grounds, 0)) {
+        let told = match told(release, stage, &grounds.artifacts()) {
+            Ok((told, _)) => told,
+            Err(problem) => return Some(problem.to_string()),
+        };
+        let stage = &told.stage;
+        let mut environment = match self.stage_environment(id, (release, &told), (&grounds, 0)) {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
@@ -170,6 +172,34 @@ impl Service {
 /// Whether the steps of this stage get a token: the commit and every source of policy since say so.
 pub fn wants_token(release: &Release, stage: &Stage) -> bool {
     stage.oauth_token && release.rule(&stage.name).is_some_and(|rule| rule.oauth_token)
+}
+
+/// The stage's commands with their variables, and which of these is a path within an artifact.
+pub fn told(
+    release: &Release,
+    stage: &Stage,
+    artifacts: &Path,
+) -> Result<(Told, Vec<(VariableName, PathBuf)>), Problem> {
+    let facts = Facts::of(release, Some(shown(artifacts)));
+    let levels = variable::levels(&release.created.pipeline, stage, &facts);
+    let all = Resolution::of(&levels)?;
+    let told = all.told(stage, &variable::hidden)?;
+    let path = |entry: &Entry<'_>| {
+        let value = told.variables.get(&environment_name(entry.name))?;
+        Some((entry.name.clone(), path_of_artifact(value, release, artifacts)?))
+    };
+    let paths = all.all().iter().filter_map(path).collect();
+    Ok((told, paths))
+}
+
+/// The path within an artifact that a variable's value is, if it is one (row A14): such a path was sealed, so it is
+/// there or the variable is wrong. A list of paths, a pattern or an option with a path in it is left alone.
+fn path_of_artifact(value: &str, release: &Release, artifacts: &Path) -> Option<PathBuf> {
+    let inside = Path::new(value).strip_prefix(artifacts).ok()?;
+    let alias = inside.components().next()?.as_os_str();
+    let one = !value.contains([':', ';', ',', '*', '?', ' ', '\n']);
+    let ours = release.artifacts.iter().any(|a| alias == a.alias.as_str());
+    (one && ours).then(|| PathBuf::from(value))
 }
 
 fn shown(path: &Path) -> String {

@@ -19,6 +19,7 @@ use crate::domain::time::Span;
 use crate::domain::view;
 use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
+use crate::service::deploy::Unready;
 use crate::service::steps::{KeptLog, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::trouble::Outcome;
@@ -190,7 +191,7 @@ impl Service {
         })
     }
 
-    /// The inner error says that the stored bytes are not what was sealed.
+    /// The inner error says why there is nothing to run it on.
     async fn run_check(
         &self,
         asking: &Asking<'_>,
@@ -202,7 +203,7 @@ impl Service {
         let prepared = self.prepare(asking.id, (release, stage), (place, 0), kept).await?;
         let ground = match prepared {
             Ok(ground) => ground,
-            Err(mismatch) => return Ok(Err(mismatch)),
+            Err(Unready::Tampered(why) | Unready::Untold(why)) => return Ok(Err(why)),
         };
         let mut environment = ground.environment;
         // A check changes nothing, so there is nothing that a number could fence off.

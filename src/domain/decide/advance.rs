@@ -181,7 +181,7 @@ impl Draft {
     /// The newest release whose stages before are done and soaked, or that has been let in already.
     fn newest_eligible_after(&self, older: &Release, stage: &StageName) -> Option<ReleaseNo> {
         const NOT_YET: &[Blocker] =
-            &[Blocker::Build, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
+            &[Blocker::Build, Blocker::Variables, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
         self.state
             .releases
             .values()

@@ -128,8 +128,11 @@ macro_rules! keys {
     };
 }
 
+// Files of one area each; they stand below the macro they are written with.
 pub(super) mod check;
 pub(super) mod probe;
+mod release;
+mod variable;
 
 use Duty::{NoEffect, Optional, Required};
 
@@ -191,20 +194,13 @@ keys! { PIPELINE_KEYS {
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
+    "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
+    "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] = &[
-    "variables",
-    "groups",
-    "release",
-    "channels",
-    "environments",
-    "runbooks",
-    "notify",
-    "retention",
-    "extends",
-];
+static PIPELINE_LATER: &[&str] =
+    &["groups", "channels", "environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -312,6 +308,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "oauth_token" Optional, Shape::Flag, "Whether its commands get a short-lived token of the host.";
     "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
@@ -338,7 +335,6 @@ static STAGE_OBJECT: Object = Object {
         "pool",
         "image",
         "permissions",
-        "variables",
         "groups",
         "targets",
         "strategy",

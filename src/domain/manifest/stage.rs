@@ -7,6 +7,7 @@ use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::step;
+use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
@@ -70,6 +71,7 @@ pub(super) fn read(
         deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
         test_commands,
         environment_variables: view.variables("env"),
+        variables: variable::of_stage(view, reading.findings),
         secrets: view.names("secrets"),
         oauth_token: view.flag("oauth_token").unwrap_or(false),
         retries: view.count("retries").unwrap_or(0),

@@ -10,9 +10,8 @@ use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{NameError, VariableName, printable};
 use crate::domain::pipeline::Step;
-use crate::domain::pipeline::step::{
-    Action, Argument, Lack, Output, Script, Shell, Terms, environment_name, is_reserved,
-};
+use crate::domain::pipeline::step::{Action, Argument, Lack, Output, Script, Shell, Terms, is_reserved};
+use crate::domain::variable::environment_name;
 
 /// Longest name of a step made from its command.
 const NAME_CHARS: usize = 60;

@@ -170,6 +170,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownStage
         | Code::UnknownCheck
         | Code::Cycle
+        | Code::Variable
+        | Code::Naming
         | Code::NoStages
         | Code::Impossible
         | Code::UnknownTeam

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::name::VariableName;
 use crate::domain::time::Span;
+use crate::domain::variable::{self, environment_name};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,33 +227,9 @@ impl fmt::Display for Shell {
     }
 }
 
-/// Variables that say where a step is and what it runs with, or that a program takes for orders.
-const RESERVED: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "LANG",
-    "CI",
-    "IFS",
-    "ENV",
-    "BASH_ENV",
-    "SHELLOPTS",
-    "PYTHONPATH",
-    "PYTHONSTARTUP",
-    "STAGE",
-    "FENCE_TOKEN",
-    "RELEASE_DIGEST",
-    "PSMODULEPATH",
-];
-const RESERVED_STARTS: [&str; 4] = ["LIFTLOCK_", "COPILOT_", "SYSTEM_", "LD_"];
-
-/// Whether the engine or the system gives the variable of this name, so that no step may.
+/// Whether the engine or the system gives the variable of this name, so that no step may. What begins with `SYSTEM_`
+/// is Azure's way to say where a step is; a pipeline may say otherwise, a step in the middle of it may not.
 pub fn is_reserved(name: &VariableName) -> bool {
     let name = environment_name(name);
-    RESERVED.contains(&name.as_str()) || RESERVED_STARTS.iter().any(|start| name.starts_with(start))
-}
-
-/// The variable of the environment in which a dotted name reaches a step: `Infra.Env` is `INFRA_ENV` (row A07).
-pub fn environment_name(name: &VariableName) -> String {
-    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    name.as_str().chars().map(upper).collect()
+    variable::is_reserved(&name) || name.starts_with("SYSTEM_")
 }

@@ -13,6 +13,7 @@ use crate::domain::release::{
 };
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
+use crate::domain::variable;
 
 impl State {
     /// Adds one event.
@@ -163,6 +164,7 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
+            unusable: variable::problems(&created.pipeline),
             build_attempt: 1,
             build,
             built_at: None,
@@ -173,6 +175,10 @@ impl State {
             stages: BTreeMap::new(),
             touched: self.version,
         };
+        for (key, rev) in &created.names.counters {
+            let last = self.counters.entry(key.clone()).or_default();
+            *last = (*last).max(*rev);
+        }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
     }

@@ -17,14 +17,20 @@ pub const LISTED_CHANGES: usize = 20;
 /// Longest comment; hosts refuse more than 65 536 characters.
 const LONGEST: usize = 60_000;
 
-/// Commit, artifact and number of commits, one line each.
+/// The name that the manifest asked for, commit, artifact and number of commits.
 pub fn facts(release: &Release) -> String {
     let digest =
         release.shown_digest().map_or_else(|| "not sealed yet".to_owned(), |d| inline_code(d.short()));
-    let commits = release.created.changes.len();
+    let created = &release.created;
+    let called = created.pipeline.release.name.is_some().then(|| {
+        let names = &created.names;
+        format!("- {}, build {}\n", escape(&names.name), names.build_number)
+    });
+    let commits = created.changes.len();
     let plural = if commits == 1 { "" } else { "s" };
     format!(
-        "- commit {}, artifact {digest}, {commits} commit{plural}\n",
+        "{}- commit {}, artifact {digest}, {commits} commit{plural}\n",
+        called.unwrap_or_default(),
         inline_code(release.created.commit.short())
     )
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
-use crate::domain::pipeline::step::{Action, Script, Shell, environment_name};
+use crate::domain::pipeline::step::{Action, Script, Shell};
 use crate::domain::pipeline::words::{Names, expand, words};
 use crate::domain::time::Span;
+use crate::domain::variable::environment_name;
 use crate::mask::Mask;
 use crate::runner::probe::find_program;
 use crate::runner::{Ended, Job, Limits, Program, Report, Sandbox, Stops};

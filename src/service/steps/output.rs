@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::domain::name::printable;
-use crate::domain::pipeline::step::{Output, environment_name};
+use crate::domain::pipeline::step::Output;
 use crate::domain::progress::Outputs;
+use crate::domain::variable::environment_name;
 use crate::mask::Mask;
 use crate::trouble::{Outcome, Trouble};
 

@@ -12,5 +12,6 @@ mod speech;
 mod steps;
 mod tree;
 mod trust;
+mod variables;
 mod weather;
 mod world;

@@ -73,6 +73,8 @@ scenarios! {
     t44_changed_bytes_never_start "tampered.txt"
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
+    a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
+    a11_names_and_numbers_count_what_they_name "names.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
     a29_what_cannot_start_has_not_happened "cannot-start.txt"
     a21_a23_t57_what_a_lost_run_stopped_is_not_forgotten "hooks.txt"

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
+    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam, Naming,
     Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
+use liftlock::domain::variable::{Scope, Variable};
 use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
 
 /// Reads a pipeline.
@@ -34,8 +35,41 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        release: Naming::default(),
+        variables: BTreeMap::new(),
         stages: out,
     }
+}
+
+/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
+    let stage = |pipeline: &mut Pipeline, name: &str| {
+        pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
+    };
+    if word == "name" {
+        pipeline.release.name = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "version" {
+        pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "step" {
+        let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
+        let at = stage(pipeline, of.strip_prefix("of ").unwrap());
+        pipeline.stages[at].deploy = vec![step(run)];
+        return;
+    }
+    let (name, value) = text.split_once(" = ").expect("variable <name> = <text>");
+    let variable = Variable { value: value.to_owned(), scope: Scope::Release };
+    let variables = match name.split_once(" in ") {
+        Some((_, of)) => {
+            let at = stage(pipeline, of);
+            &mut pipeline.stages[at].variables
+        }
+        None => &mut pipeline.variables,
+    };
+    variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -75,6 +109,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
+        variables: BTreeMap::new(),
         secrets: BTreeSet::new(),
         oauth_token: false,
         retries: 0,
@@ -159,6 +194,13 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
+        _ => set_checks(stage, (word, rest)),
+    }
+}
+
+/// What is asked after the deploy, and sampled around it.
+fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
+    match word {
         "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
         "then" => stage.verify.then = rest.split(' ').map(check).collect(),
         "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),

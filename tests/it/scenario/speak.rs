@@ -53,6 +53,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
+        "variable" | "step" | "name" | "version" => {
+            notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
+            Vec::new()
+        }
         "head" => {
             let (at, text) = rest.split_once(' ').unwrap();
             let pipeline = Box::new(notation::pipeline(text));
@@ -101,7 +105,9 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
             lines(&world.state, &events)
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" => look(world, word, rest),
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+            look(world, word, rest)
+        }
         _ => speech(world, command),
     }
 }
@@ -406,6 +412,14 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             vec![view::why_text(state, release.expect("a release"), &stage, world.now)]
         }
         "statuses" => statuses(world, rest),
+        "names" => state
+            .releases
+            .values()
+            .map(|r| {
+                let names = &r.created.names;
+                format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
+            })
+            .collect(),
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()

@@ -231,6 +231,7 @@ impl World {
             manifest: digest(99),
             epoch_s: self.epoch_s,
             included_in,
+            project: "acme/shop".to_owned(),
             files: Vec::new(),
         }
     }

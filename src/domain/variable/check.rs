@@ -1,0 +1,142 @@
+//! What a stage is told, and whether all of it can be: asked when a manifest is read and before a stage is admitted.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::name::{StageName, VariableName};
+use crate::domain::pipeline::step::{Action, Shell, Terms};
+use crate::domain::pipeline::{Hooks, Pipeline, Stage, Step};
+use crate::domain::variable::{
+    Facts, Level, Problem, Rank, Resolution, Reveal, Scope, ShellText, Value, Variable, hidden,
+};
+
+const SHARED: &str = "`variables` of the pipeline";
+
+fn level(rank: Rank, source: &str, values: BTreeMap<VariableName, Value>) -> Level<'static> {
+    Level { rank, source: source.to_owned(), values: Cow::Owned(values) }
+}
+
+fn own(declared: &BTreeMap<VariableName, Variable>, scope: Option<Scope>) -> BTreeMap<VariableName, Value> {
+    let wanted = declared.iter().filter(|(_, v)| scope.is_none_or(|s| v.scope == s));
+    wanted.map(|(name, v)| (name.clone(), Value::Plain(v.value.clone()))).collect()
+}
+
+/// The levels of a stage.
+pub fn levels(pipeline: &Pipeline, stage: &Stage, facts: &Facts) -> Vec<Level<'static>> {
+    vec![
+        level(Rank::Stage, &format!("`variables` of {}", stage.name), own(&stage.variables, None)),
+        level(Rank::Stage, SHARED, own(&pipeline.variables, Some(Scope::Stage))),
+        level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
+        level(Rank::Predefined, "what liftlock says", facts.variables(pipeline, &stage.name)),
+    ]
+}
+
+/// The levels that a release's name may be made of.
+pub fn of_release(pipeline: &Pipeline, facts: &Facts) -> Vec<Level<'static>> {
+    vec![
+        level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
+        level(Rank::Predefined, "what liftlock says", facts.of_release(pipeline)),
+    ]
+}
+
+/// What the commands of a stage are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The variables, as the environment of every command has them.
+    pub variables: BTreeMap<String, String>,
+    /// The stage, with the values of its variables in its `env` and in the commands of its steps.
+    pub stage: Stage,
+}
+
+impl Resolution<'_> {
+    /// The stage's commands with their variables.
+    pub fn told(&self, stage: &Stage, reveal: Reveal<'_>) -> Result<Told, Problem> {
+        let exported = self.environment(reveal)?;
+        let own = &stage.environment_variables;
+        self.apart(&exported, (own.keys(), "`env` entry"))?;
+        self.apart(&exported, (stage.secrets.iter(), "secret"))?;
+        let written: BTreeSet<VariableName> =
+            stage.all_steps().flat_map(|step| &step.terms.outputs).map(|o| o.name.clone()).collect();
+        let steps = |list: &[Step]| -> Result<Vec<Step>, Problem> {
+            list.iter().map(|step| self.step(step, (&exported, &written), reveal)).collect()
+        };
+        let stage = Stage {
+            hooks: Hooks { before: steps(&stage.hooks.before)?, after: steps(&stage.hooks.after)? },
+            deploy: steps(&stage.deploy)?,
+            test_commands: steps(&stage.test_commands)?,
+            environment_variables: self.entries(own, "the stage", reveal)?,
+            ..stage.clone()
+        };
+        Ok(Told { variables: exported, stage })
+    }
+
+    /// A step with its commands for its shell. Its `with`, its `if` and a script's arguments keep their macros: they
+    /// may name what a step before it wrote, so they are looked up when it starts.
+    fn step(
+        &self,
+        step: &Step,
+        (exported, written): (&BTreeMap<String, String>, &BTreeSet<VariableName>),
+        reveal: Reveal<'_>,
+    ) -> Result<Step, Problem> {
+        self.apart(exported, (step.environment.keys(), "`env` entry"))?;
+        let whose = format!("step \"{}\"", step.name);
+        let given = written.iter().chain(step.terms.with.keys()).cloned().collect();
+        let shell = step.terms.shell.unwrap_or(Shell::Sh);
+        let command =
+            |text: &str, shell| self.expand_shell(&ShellText { text, shell, given: &given }, &whose);
+        let action = match &step.action {
+            Action::Run(text) => Action::Run(command(text, shell)?),
+            Action::Script(script) => Action::Script(script.clone()),
+        };
+        let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
+        Ok(Step {
+            name: step.name.clone(),
+            action,
+            environment: self.entries(&step.environment, &whose, reveal)?,
+            terms: Box::new(Terms { validate, ..(*step.terms).clone() }),
+        })
+    }
+
+    fn entries(
+        &self,
+        given: &BTreeMap<String, String>,
+        whose: &str,
+        reveal: Reveal<'_>,
+    ) -> Result<BTreeMap<String, String>, Problem> {
+        let entry = |(name, text): (&String, &String)| {
+            let used = format!("`env` entry `{name}` of {whose}");
+            Ok((name.clone(), self.expand(text, &used, reveal)?))
+        };
+        given.iter().map(entry).collect()
+    }
+}
+
+/// Whether a stage has anything to resolve; most have not, and this is asked for every release of a log.
+fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
+    let plain = |text: &String| !text.contains("$(");
+    let said = |step: &Step| match &step.action {
+        Action::Run(text) => plain(text),
+        Action::Script(_) => true,
+    };
+    pipeline.variables.is_empty()
+        && stage.variables.is_empty()
+        && stage.environment_variables.values().all(plain)
+        && stage
+            .all_steps()
+            .all(|step| said(step) && step.terms.validate.iter().chain(step.environment.values()).all(plain))
+}
+
+/// Why the variables of a stage cannot be used, if so.
+pub fn problem(pipeline: &Pipeline, stage: &Stage) -> Option<Problem> {
+    if is_plain(pipeline, stage) {
+        return None;
+    }
+    let levels = levels(pipeline, stage, &Facts::unknown());
+    Resolution::of(&levels).and_then(|resolution| resolution.told(stage, &hidden)).err()
+}
+
+/// The stages of a pipeline whose variables cannot be used.
+pub fn problems(pipeline: &Pipeline) -> BTreeMap<StageName, Problem> {
+    let stages = pipeline.stages.iter();
+    stages.filter_map(|stage| Some((stage.name.clone(), problem(pipeline, stage)?))).collect()
+}
