@@ -121,7 +121,7 @@ async fn a28_a_script_that_the_artifact_does_not_have_fails_and_a_link_does_not_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t20_words_reach_a_script_as_they_are() {
     let evil = "- script: tools/words.sh\n  args: ['$(EVIL)', '-x', '--help', '; id', '`id`', '$$(id)', '']\n  \
-                env: {EVIL: '$(PREFIX) && $(touch \"$TARGET/hacked\")'}";
+                env: {EVIL: '$$(PREFIX) && $$(touch \"$TARGET/hacked\")'}";
     let (world, _) = pushed(evil, &[("words.sh", WORDS)]).await;
     assert!(world.hears(1).await.contains("is live in prod"));
     let words = world.wrote("words");
