@@ -17,6 +17,7 @@ use crate::domain::naming::Names;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
+use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
@@ -123,6 +124,17 @@ pub enum Event {
         to: StageState,
         /// What a person wants to know about it.
         detail: Detail,
+    },
+    /// A part of a running stage's work is over.
+    PhaseDone {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which part, and what it left.
+        progress: Box<Progress>,
     },
     /// Somebody approved.
     Approved {
@@ -645,6 +657,7 @@ impl Event {
             | Self::OfferShown { release, .. }
             | Self::StageOpened { release, .. }
             | Self::StageMoved { release, .. }
+            | Self::PhaseDone { release, .. }
             | Self::Approved { release, .. }
             | Self::GroupWritten { release, .. }
             | Self::ApprovalWithdrawn { release, .. }
@@ -682,6 +695,7 @@ impl Event {
             Self::OfferShown { .. } => "offer_shown",
             Self::StageOpened { .. } => "stage_opened",
             Self::StageMoved { .. } => "stage_moved",
+            Self::PhaseDone { .. } => "phase_done",
             Self::Approved { .. } => "approved",
             Self::GroupWritten { .. } => "group_written",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
