@@ -4,6 +4,7 @@
 //! [`keys`]), and what fits is read into pipelines with defaults filled in. All three report into one list.
 //! Pure: the caller reads the files of a commit and hands them over.
 
+mod agent;
 mod approval;
 mod build;
 mod buildspec;

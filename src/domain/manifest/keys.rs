@@ -335,6 +335,7 @@ keys! { STAGE_KEYS {
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
     "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
+    "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage runs no commands.";
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
@@ -360,7 +361,6 @@ static STAGE_OBJECT: Object = Object {
         "branches",
         "interval",
         "max_commits",
-        "agent",
         "agents",
         "pool",
         "image",

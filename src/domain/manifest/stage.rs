@@ -1,5 +1,6 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
+use crate::domain::manifest::agent;
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::check;
@@ -49,7 +50,7 @@ pub(super) fn read(
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
     let mut reading = Reading { teams, findings };
-    let stage = Stage {
+    let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         environment,
         needs: Vec::new(),
@@ -60,6 +61,7 @@ pub(super) fn read(
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
+        agent: agent::of_stage(view),
         deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
         test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
         environment_variables: view.variables("env"),
@@ -76,6 +78,7 @@ pub(super) fn read(
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
+    agent::check(view, &mut stage, findings);
     Some(Draft { stage, at, needs })
 }
 

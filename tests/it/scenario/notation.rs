@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
     Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
@@ -107,6 +107,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
+        agent: Agent::Local,
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
