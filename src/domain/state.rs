@@ -7,10 +7,12 @@ use std::sync::Arc;
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
 use crate::domain::name::{
-    CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    VariableName,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
@@ -18,6 +20,7 @@ use crate::domain::version::Version;
 mod check;
 mod fold;
 mod freeze;
+mod progress;
 
 pub use freeze::Freeze;
 
@@ -52,6 +55,10 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// What steps kept for the next releases, by environment (row A20).
+    pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
+    /// Hooks that a lost run never came to, by environment.
+    pub owing: BTreeMap<EnvironmentName, Owing>,
 }
 
 /// A hold.
@@ -154,6 +161,8 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            owing: BTreeMap::new(),
         }
     }
 

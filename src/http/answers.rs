@@ -538,6 +538,12 @@ fn sentence(event: &Event) -> String {
             format!("{stage}: {}, {why}", to.word())
         }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
+        Event::PhaseDone { stage, progress, .. } => {
+            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
+            let wrote =
+                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
+            format!("{stage}: {}{wrote}", progress.phase.word())
+        }
         Event::Approved { stage, approval, .. } => {
             let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
             let what = match approval.side {

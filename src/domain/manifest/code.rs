@@ -161,6 +161,10 @@ codes! {
     OtherRepository "M0604" Warning
         "`source.properties.repository` names another repository than the one the file was read from. The file's own \
          repository is the source; the address is only compared.";
+    /// The keys of a step contradict each other.
+    BadStep "M0701" Error
+        "The keys of the step do not go together: an argument without a value or with a fallback that may have none \
+         itself, arguments for a command, a script that nothing reads.";
 }
 
 impl std::fmt::Display for Code {
