@@ -5,6 +5,7 @@
 //! Pure: the caller reads the files of a commit and hands them over.
 
 mod adapter;
+mod agent;
 mod approval;
 mod build;
 mod buildspec;

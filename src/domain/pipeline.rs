@@ -193,6 +193,9 @@ pub struct Stage {
     pub hold_during_soak: bool,
     /// What happens to older waiting releases when a newer one arrives.
     pub queue: QueuePolicy,
+    /// Whether it runs commands at all.
+    #[serde(default, skip_serializing_if = "Agent::is_default")]
+    pub agent: Agent,
     /// What runs before and after the deploy.
     #[serde(default, skip_serializing_if = "Hooks::are_none")]
     pub hooks: Hooks,
@@ -258,6 +261,24 @@ pub struct OverrideRule {
 impl Default for OverrideRule {
     fn default() -> Self {
         Self { from: BTreeSet::from([BTreeSet::from([Who::Role(Role::Admin)])]), min: 1 }
+    }
+}
+
+/// Whether a stage runs commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agent {
+    /// Its commands run where the server runs.
+    #[default]
+    Local,
+    /// It has none: people and questions decide alone (row D30).
+    None,
+}
+
+impl Agent {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
-use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -148,6 +148,7 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
         );
     }
     let took = match run.detail {
+        Detail::Took(_) if stage.agent == Agent::None => ", no commands to run".to_owned(),
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
         Detail::None
         | Detail::Fence(_)

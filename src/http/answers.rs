@@ -11,7 +11,7 @@ use crate::domain::name::{
     CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
 };
 use crate::domain::person::Person;
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -265,7 +265,8 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .map(|stage| {
             let run = release.run(&stage.name);
             let word = run.map_or("not reached", |r| r.word(stage));
-            let started = run.filter(|r| r.started_at.is_some());
+            let logs = stage.agent == Agent::Local;
+            let started = run.filter(|r| logs && r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),

@@ -9,7 +9,7 @@ use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Failure, Form, RunKind};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
@@ -168,6 +168,9 @@ impl Service {
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
+        if stage.agent == Agent::None {
+            return Ok(Some(StageEnd::Passed { took_ms: 0 }));
+        }
         // Before the log is opened, so that it hides them.
         let secrets = self.group_secrets(release, stage).await?;
         let place = Workplace::make(self, &lease.folder()).await?;

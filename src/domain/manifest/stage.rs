@@ -1,5 +1,6 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
+use crate::domain::manifest::agent;
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::check;
@@ -58,7 +59,7 @@ pub(super) fn read(
     let own_deploy = steps_of(view, "deploy");
     let test_commands = steps_of(view, "test_commands").unwrap_or_default();
     let mut reading = Reading { teams, findings };
-    let stage = Stage {
+    let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         environment,
         needs: Vec::new(),
@@ -69,6 +70,7 @@ pub(super) fn read(
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
+        agent: agent::of_stage(view),
         hooks,
         deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
         test_commands,
@@ -87,6 +89,7 @@ pub(super) fn read(
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
+    agent::check(view, &mut stage, findings);
     Some(Draft { stage, at, needs })
 }
 

@@ -170,6 +170,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownStage
         | Code::UnknownCheck
         | Code::Cycle
+        | Code::NoAgent
         | Code::Variable
         | Code::Naming
         | Code::NoStages

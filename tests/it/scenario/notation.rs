@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam, Naming,
-    Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
+    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
+    Who,
 };
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
@@ -107,6 +108,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
+        agent: Agent::Local,
         hooks: Hooks::default(),
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
