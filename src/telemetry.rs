@@ -14,8 +14,14 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::domain::event::Event;
 use crate::store::health::Stats;
+use crate::store::stream::StoredEvent;
 use crate::trouble::{Outcome, Trouble};
+
+mod happened;
+
+use happened::Happened;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +93,7 @@ pub struct Metrics {
     github_requests: Family<RouteLabels, Counter>,
     github_remaining: Family<InstallationLabels, Gauge>,
     github_mints: Counter,
+    happened: Happened,
 }
 
 impl fmt::Debug for Metrics {
@@ -127,6 +134,7 @@ impl Metrics {
         r.register("github_ratelimit_remaining", "Requests left until the reset", github_remaining.clone());
         r.register("github_token_mints", "Installation tokens asked for", github_mints.clone());
         r.register("build_info", "The version that runs; always 1", build);
+        let happened = Happened::new(r);
         Self {
             registry,
             deliveries,
@@ -137,6 +145,14 @@ impl Metrics {
             github_requests,
             github_remaining,
             github_mints,
+            happened,
+        }
+    }
+
+    /// An event was stored; what this version does not know is not counted.
+    pub fn stored(&self, stored: &StoredEvent) {
+        if let Ok(event) = serde_json::from_str::<Event>(&stored.data) {
+            self.happened.event(&stored.stream, &event, stored.at);
         }
     }
 

@@ -232,6 +232,10 @@ impl Forge for Watched {
         self.plain.status(repo, commit, status)
     }
 
+    fn web(&self, repository: &RepoName, commit: &CommitSha, file: Option<&str>) -> Option<String> {
+        self.plain.web(repository, commit, file)
+    }
+
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {
         self.plain.translate(event, body)
     }

@@ -63,10 +63,14 @@ pub fn digest_of(from: &mut dyn Read) -> io::Result<(Digest, u64)> {
 
 /// Copies until the end in [`CHUNK_BYTES`] and answers the count.
 pub fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
-    let mut buffer = vec![0; CHUNK_BYTES];
+    copy_through(&mut vec![0; CHUNK_BYTES], from, to)
+}
+
+/// The same through a buffer of the caller's: to make one costs more than to copy a small file.
+pub fn copy_through(buffer: &mut [u8], from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
     let mut total = 0_u64;
     loop {
-        let count = match from.read(&mut buffer) {
+        let count = match from.read(buffer) {
             Ok(0) => return Ok(total),
             Ok(count) => count,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

@@ -26,9 +26,9 @@ const ZSTD_LEVEL: i32 = 3;
 /// Threads that compress beside the one that reads and hashes. The result is the same for any number from 1 on,
 /// memory is not.
 const ZSTD_WORKERS: u32 = 1;
-/// What a thread compresses at once: half of the library's choice, so that sealing stays below 32 MB of memory
+/// What a thread compresses at once: a quarter of the library's choice, so that sealing stays below 32 MB of memory
 /// whatever the size, for 1 % more bytes. Changing it changes every digest.
-const ZSTD_JOB_BYTES: u32 = 4 * 1024 * 1024;
+const ZSTD_JOB_BYTES: u32 = 2 * 1024 * 1024;
 
 /// What an artifact is once it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 
 use tar::Header;
 
+use super::hashing::{CHUNK_BYTES, copy_through};
+
 /// Bytes of a tar block.
 const BLOCK: usize = 512;
 /// Longest name or link target that fits a header; longer ones take an entry of their own before it.
@@ -39,12 +41,14 @@ pub enum Entry<'a> {
 pub struct Tarball<W> {
     out: W,
     mtime_s: u64,
+    /// What contents are copied through, one file after the other.
+    buffer: Vec<u8>,
 }
 
 impl<W: Write> Tarball<W> {
     /// An archive whose entries all have this modification time, in seconds since 1970.
     pub fn new(out: W, mtime_s: u64) -> Self {
-        Self { out, mtime_s }
+        Self { out, mtime_s, buffer: vec![0; CHUNK_BYTES] }
     }
 
     /// Writes the header of an entry; a file's content follows with [`Tarball::content`].
@@ -70,7 +74,7 @@ impl<W: Write> Tarball<W> {
 
     /// Writes exactly `size` bytes of content and fills up the last block; answers how many bytes there were.
     pub fn content(&mut self, from: &mut dyn Read, size: u64) -> io::Result<u64> {
-        let copied = super::hashing::copy(&mut from.take(size), &mut self.out)?;
+        let copied = copy_through(&mut self.buffer, &mut from.take(size), &mut self.out)?;
         self.fill_up(copied)?;
         Ok(copied)
     }

@@ -44,6 +44,14 @@ pub(super) struct Comment {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Apply {
+    /// The repository's name in the server's config, or its id.
+    repository: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Deliveries {
     #[command(subcommand)]
     what: Option<DeliveriesVerb>,
@@ -68,7 +76,7 @@ pub(super) async fn why(asked: &Why) -> Ended {
     if asked.server.json {
         terminal::line(&answer.to_string());
     } else {
-        print_why(&answer, asked);
+        print_why(&answer, &asked.stage);
     }
     let waiting = !list(&answer, "why").is_empty();
     if !waiting && !asked.server.json {
@@ -83,14 +91,14 @@ pub(super) async fn why(asked: &Why) -> Ended {
 }
 
 /// The verdict as lines with a sign each, and what can be typed about it.
-fn print_why(answer: &Value, asked: &Why) {
+pub(super) fn print_why(answer: &Value, stage: &StageName) {
     let version = answer.get("release").map(|r| text(r, "version")).unwrap_or_default();
     let lines: Vec<&Value> = list(answer, "why").iter().flat_map(|why| list(why, "lines")).collect();
     if lines.is_empty() {
         return;
     }
     let open = lines.iter().filter(|l| text(l, "mark") == "pass").count();
-    terminal::line(&format!("{version} -> {}: waiting ({open} of {} passed)", asked.stage, lines.len()));
+    terminal::line(&format!("{version} -> {stage}: waiting ({open} of {} passed)", lines.len()));
     for line in &lines {
         let sign = match text(line, "mark") {
             "pass" => "✔",
@@ -105,7 +113,7 @@ fn print_why(answer: &Value, asked: &Why) {
 }
 
 /// The pipeline asked about, or the only one.
-async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Trouble> {
+pub(super) async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Trouble> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
@@ -121,7 +129,8 @@ async fn pipeline(server: &Server, named: Option<&str>) -> Result<String, Troubl
     }
 }
 
-async fn release(server: &Server, stream: &str, version: &str) -> Result<u64, Trouble> {
+/// The number of the release of this version.
+pub(super) async fn release(server: &Server, stream: &str, version: &str) -> Result<u64, Trouble> {
     let query =
         if version == "latest" { "limit=1".to_owned() } else { format!("version={}", encoded(version)) };
     let answer = client::get(server, &format!("/api/releases?stream={}&{query}", encoded(stream))).await?;
@@ -162,6 +171,12 @@ pub(super) async fn comment(asked: &Comment) -> Ended {
     Ok(Exit::Done)
 }
 
+pub(super) async fn apply(asked: &Apply) -> Ended {
+    let answer = client::post(&asked.server, "/api/apply", &json!({ "repo": asked.repository })).await?;
+    terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
 pub(super) async fn deliveries(asked: &Deliveries) -> Ended {
     if let Some(DeliveriesVerb::Replay { id }) = &asked.what {
         let answer = client::post(&asked.server, &format!("/api/deliveries/{id}/replay"), &json!({})).await?;
@@ -195,10 +210,12 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+/// A list of an answer; empty when it is not there.
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+/// A text of an answer; empty when it is not there.
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

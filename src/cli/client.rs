@@ -78,7 +78,8 @@ async fn exchange(
 }
 
 fn refusal(status: StatusCode, value: &Value, address: &str) -> Trouble {
-    let text = ["message", "error", "text"].iter().find_map(|key| value.get(key).and_then(Value::as_str));
+    let said = ["/error/message", "/text"].iter().find_map(|at| value.pointer(at));
+    let text = said.and_then(Value::as_str);
     let what =
         text.map_or_else(|| format!("{address} answered {status}"), |t| format!("the server says: {t}"));
     let kind = match status {

@@ -7,7 +7,9 @@ use crate::artifact::file::write_synced;
 use crate::cli::{Ended, Exit, terminal};
 use crate::domain::detect::{KINDS, Kind, detect, starter};
 use crate::domain::manifest::NATIVE_PATHS;
+use crate::domain::manifest::source::normalise_repository;
 use crate::domain::name::PipelineName;
+use crate::git::repo::remotes;
 use crate::trouble::Trouble;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +23,9 @@ pub(super) struct Arguments {
     /// The pipeline's name; the repository's when absent.
     #[arg(long)]
     name: Option<PipelineName>,
+    /// The address of the repository it is for, written into the manifest; the folder's remotes are listed when absent.
+    #[arg(long)]
+    url: Option<String>,
     /// List the kinds of projects.
     #[arg(long)]
     list: bool,
@@ -35,6 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
             terminal::line(kind.word());
         }
         return Ok(Exit::Done);
+    }
+    if let Some(url) = &arguments.url {
+        normalise_repository(url).map_err(Trouble::refused)?;
     }
     let kind = if let Some(word) = &arguments.kind {
         Kind::of_word(word).ok_or_else(|| {
@@ -56,10 +64,18 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
         std::fs::create_dir_all(parent)
             .map_err(|e| Trouble::transient(format!("make the folder {}", parent.display())).because(e))?;
     }
-    let text = starter(kind, arguments.name.as_ref());
+    let text = starter(kind, arguments.name.as_ref(), arguments.url.as_deref());
     write_synced(&path, text.as_bytes(), 0o644)?;
     terminal::line(&format!("wrote {} for a {} project:\n", path.display(), kind.word()));
     terminal::line(&text);
+    if arguments.url.is_none() {
+        for (name, url) in remotes(&arguments.folder)? {
+            // What cannot be read as an address, one with a token in it among them, is not shown.
+            if let Ok(repository) = normalise_repository(&url) {
+                terminal::line(&format!("remote {name}: https://{repository}"));
+            }
+        }
+    }
     terminal::line("next:");
     terminal::line("  liftlock check");
     terminal::line(&format!("  git add {} && git commit -m 'Add a release pipeline'", NATIVE_PATHS[0]));

@@ -1,6 +1,8 @@
 //! Reading the log itself, without a server: events, the chain of hashes, read models written again.
 
 use crate::cli::{ConfigFile, Ended, Exit, serve, terminal};
+use crate::domain::event::RunKind;
+use crate::domain::release::StageRun;
 use crate::domain::state::State;
 use crate::service::journal::Journal;
 use crate::store::Store;
@@ -194,7 +196,7 @@ fn rows_of(state: &State) -> Vec<[String; 11]> {
                     release.shown_digest().map(ToString::to_string).unwrap_or_default(),
                     stage.name.to_string(),
                     run.attempt.to_string(),
-                    format!("{:?}", run.kind).to_lowercase(),
+                    kind(run).to_owned(),
                     approved.join("; "),
                     started.rfc3339(),
                     if run.state.is_terminal() { run.moved_at.rfc3339() } else { String::new() },
@@ -204,6 +206,17 @@ fn rows_of(state: &State) -> Vec<[String; 11]> {
         }
     }
     rows
+}
+
+/// The kinds of SEMANTICS §1; a deploy that somebody started is one by hand.
+fn kind(run: &StageRun) -> &'static str {
+    match (run.kind, &run.promoted) {
+        (RunKind::Deploy, Some(_)) => "manual",
+        (RunKind::Deploy, None) => "deploy",
+        (RunKind::Redeploy, _) => "redeploy",
+        (RunKind::Rollback, _) => "rollback",
+        (RunKind::Verify, _) => "verify",
+    }
 }
 
 /// A field of CSV (RFC 4180).

@@ -12,6 +12,7 @@ mod ask;
 mod check;
 mod client;
 mod demo;
+mod deploy;
 mod hook;
 mod init;
 mod inspect;
@@ -73,6 +74,10 @@ enum Command {
         /// The code.
         code: String,
     },
+    /// Put the manifest at the head of a repository's default branch in force, and release it when it is new.
+    Apply(ask::Apply),
+    /// Start a stage by hand and wait for its end; exit 8 when something keeps it.
+    Deploy(deploy::Arguments),
     /// Say why a release waits in a stage; exit 8 while it does.
     Why(ask::Why),
     /// Show the statuses of a commit.
@@ -147,6 +152,8 @@ async fn carry_out(command: Command) -> Ended {
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => check::schema(),
         Command::Explain { code } => check::explain(&code),
+        Command::Apply(arguments) => ask::apply(&arguments).await,
+        Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,

@@ -23,6 +23,7 @@ use crate::http::{self, Limits, State};
 use crate::runner::probe::Runner;
 use crate::secret::Secret;
 use crate::service::{Parts, Service, Settings};
+use crate::store::stream::EventFilter;
 use crate::store::{self, Store};
 use crate::telemetry::{self, LogForm, Metrics};
 use crate::trouble::{Outcome, Trouble};
@@ -31,6 +32,8 @@ use crate::trouble::{Outcome, Trouble};
 const DRAIN: Span = Span::seconds(25);
 /// Scrapers ask every 15 to 60 s; figures as old as this are as good as new.
 const COUNT_EVERY: Span = Span::seconds(5);
+/// Events counted at a time.
+const COUNTED: u32 = 1_000;
 /// What is logged when nothing else is asked for.
 const LOG_FILTER: &str = "info,sqlx=warn,hyper=warn";
 
@@ -176,8 +179,9 @@ impl Server {
         let work = tokio::spawn(self.service.clone().work(stop.clone()));
         let reconcile = tokio::spawn(self.service.clone().reconcile(stop.clone()));
         if let Some(github) = self.github {
-            tokio::spawn(count(github, self.metrics, stop.clone()));
+            tokio::spawn(count(github, Arc::clone(&self.metrics), stop.clone()));
         }
+        tokio::spawn(follow(self.service.store().clone(), Arc::clone(&self.metrics), stop.clone()));
         let drained = http::serve::serve(listener, self.app, Limits::default(), stop.clone()).await;
         if !drained {
             tracing::warn!("some connections did not end in time");
@@ -214,6 +218,34 @@ async fn count(github: Arc<GitHub>, metrics: Arc<Metrics>, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(COUNT_EVERY.as_std()) => {}
+        }
+    }
+}
+
+/// Brings what happens from now on into the metrics until `stop`; a database that is away is asked again.
+async fn follow(store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut after = None;
+    loop {
+        match news(&store, &metrics, after).await {
+            Ok(seq) => after = Some(seq),
+            Err(trouble) => tracing::debug!(error = trouble.chain(), "cannot count what happened"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(COUNT_EVERY.as_std()) => {}
+        }
+    }
+}
+
+/// Counts the events after a number; the answer is the number of the last of them, at first that of the log's head.
+async fn news(store: &Store, metrics: &Metrics, after: Option<i64>) -> Outcome<i64> {
+    let Some(mut after) = after else { return Ok(store.stats().await?.event_seq) };
+    loop {
+        let events = store.events(&EventFilter::default(), after, COUNTED).await?;
+        let Some(last) = events.last() else { return Ok(after) };
+        after = last.seq;
+        for event in &events {
+            metrics.stored(event);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::event::{Approval, RunKind};
 use crate::domain::name::{Login, UserId};
 use crate::domain::person::{Account, Person, Standing};
-use crate::domain::pipeline::{ApprovalRule, Exclusion, Requirement, Role, Stage, Who};
+use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Requirement, Role, Stage, Who};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::{Span, Timestamp};
 
@@ -114,6 +114,8 @@ pub fn default_rule(min: u32) -> ApprovalRule {
         distinct: false,
         valid_for: DEFAULT_VALID_FOR,
         timeout: DEFAULT_VALID_FOR,
+        bind: Bind::Digest,
+        instructions: None,
     }
 }
 
@@ -141,9 +143,8 @@ pub fn entitled(
     run: &StageRun,
     standing: &Standing,
 ) -> Result<(), NotCounted> {
-    let named = |who: &Who| matches!(who, Who::User(_)) && standing.is(who);
     let all = approvers(rule);
-    if standing.kind == Account::Bot && !all.iter().any(named) {
+    if standing.kind == Account::Bot && !all.iter().any(|who| standing.is_named_by(who)) {
         return Err(NotCounted::Bot);
     }
     if !all.iter().any(|who| standing.is(who)) {
@@ -222,13 +223,24 @@ fn counts(
     run: &StageRun,
     (approval, now): (&Approval, Timestamp),
 ) -> Result<(), NotCounted> {
-    if Some(&approval.digest) != release.digest.as_ref() {
+    if !same_thing(rule, approval, release) {
         return Err(NotCounted::OtherDigest);
     }
     if approval.at.plus(rule.valid_for) <= now {
         return Err(NotCounted::Expired);
     }
     entitled(rule, release, run, &approval.standing)
+}
+
+/// Whether the approval was given to what would start now. One that is bound to the version needs the digest, too:
+/// it could outlive a digest only by a derivation that the log links to the old one, and there are none.
+fn same_thing(rule: &ApprovalRule, approval: &Approval, release: &Release) -> bool {
+    let bytes = Some(&approval.digest) == release.digest.as_ref();
+    let version = match rule.bind {
+        Bind::Digest => true,
+        Bind::Version => approval.version.as_ref() == Some(&release.created.version),
+    };
+    bytes && version
 }
 
 /// The groups that still lack people, as `1 of acme/qa`.

@@ -102,6 +102,8 @@ pub struct Start {
     pub epoch_s: i64,
     /// The newest known release whose commit has this one among its ancestors.
     pub included_in: Option<ReleaseNo>,
+    /// Files that say how the artifact is made.
+    pub files: Vec<String>,
 }
 
 /// A pull request's head.

@@ -91,10 +91,14 @@ fn has_build_script(package_json: &str) -> bool {
     parsed.is_some_and(|package| package.pointer("/scripts/build").is_some_and(serde_json::Value::is_string))
 }
 
-/// A first manifest with a `name` when one is given. It loads; the deploy commands in it are to be replaced.
-pub fn starter(kind: Kind, name: Option<&PipelineName>) -> String {
-    let line = name.map(|name| format!("name: \"{name}\"\n")).unwrap_or_default();
-    kind.template().replacen("version: 1\n", &format!("version: 1\n{line}"), 1)
+/// A first manifest with a `name`, and the address of the repository it is for, when they are given. It loads; the
+/// deploy commands in it are to be replaced.
+pub fn starter(kind: Kind, name: Option<&PipelineName>, repository: Option<&str>) -> String {
+    let name = name.map(|name| format!("name: \"{name}\"\n")).unwrap_or_default();
+    let source = repository
+        .map(|url| format!("source:\n  properties:\n    repository: \"{url}\"\n"))
+        .unwrap_or_default();
+    kind.template().replacen("version: 1\n", &format!("version: 1\n{name}{source}"), 1)
 }
 
 #[cfg(test)]
@@ -125,7 +129,7 @@ mod tests {
         for kind in KINDS {
             assert_eq!(Kind::of_word(kind.word()), Some(kind));
             for name in [None, Some("acme.Invictus.Framework".parse::<PipelineName>().unwrap())] {
-                let text = starter(kind, name.as_ref());
+                let text = starter(kind, name.as_ref(), Some("https://github.com/acme/web"));
                 assert!(schema.is_valid(&serde_saphyr::from_str(&text).unwrap()), "{kind:?}");
                 assert!(text.starts_with("# yaml-language-server: $schema="), "{kind:?}");
                 let files = [(manifest::NATIVE_PATHS[0].to_owned(), text)].into();

@@ -277,6 +277,9 @@ pub struct Created {
     pub epoch_s: i64,
     /// A newer release that already contains the commit, when the push came late.
     pub included_in: Option<ReleaseNo>,
+    /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// What started a release.
@@ -406,6 +409,15 @@ pub struct Approval {
     pub digest: Digest,
     /// The release's commit.
     pub commit: CommitSha,
+    /// The release's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Digest of the release's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
+    /// Digest of the rule that was in force (COMMANDS §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
     /// A note.
     pub note: Option<String>,
     /// The host's time of the comment.

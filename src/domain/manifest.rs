@@ -305,11 +305,12 @@ fn read_pipeline(
     let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
+    let teams = approval::teams(view);
     let nodes = view.items("stages");
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
         written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, &deploy, findings));
+        drafts.extend(stage::read(node, (&deploy, &teams), findings));
     }
     let stages = order::link(drafts, &written, findings);
     let pipeline =

@@ -208,6 +208,15 @@ name!(
 );
 
 name!(
+    /// A team's name in the manifest's `teams`, as rules and `/signoff` write it: `^[a-z][a-z0-9-]{0,30}$`.
+    TeamAlias,
+    "name of a team",
+    "it starts with a small letter and has at most 31 small letters, digits and `-`",
+    |t| shaped(t, 31, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase()
+        || b.is_ascii_digit()
+        || b == b'-')
+);
+name!(
     /// An artifact's alias within a release.
     Alias,
     "artifact alias",

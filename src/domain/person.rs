@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::{Login, TeamName, UserId};
-use crate::domain::pipeline::{Role, Who};
+use crate::domain::pipeline::{Members, NamedTeam, Role, Who};
 
 /// Somebody, by the id that outlives a change of login (THREATS T26).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,9 +43,18 @@ impl Standing {
     /// Whether the rule's words mean this person.
     pub fn is(&self, who: &Who) -> bool {
         match who {
-            Who::User(login) => login.as_str().eq_ignore_ascii_case(self.person.login.as_str()),
+            Who::User(_) | Who::Users(_) => self.is_named_by(who),
             Who::Role(role) => self.kind == Account::Human && self.role >= *role,
-            Who::Team(team) => self.kind == Account::Human && self.teams.contains(team),
+            Who::Team(team) | Who::Named(NamedTeam { members: Members::Team(team), .. }) => {
+                self.kind == Account::Human && self.teams.contains(team)
+            }
+            Who::Named(NamedTeam { members: Members::Users(_), .. }) => self.is_named_by(who),
         }
+    }
+
+    /// Whether the rule's words name this person, not only a role or team they have.
+    pub fn is_named_by(&self, who: &Who) -> bool {
+        let login = self.person.login.as_str();
+        who.persons().is_some_and(|all| all.iter().any(|l| l.as_str().eq_ignore_ascii_case(login)))
     }
 }

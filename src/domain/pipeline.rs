@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamName};
+use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
 use crate::domain::time::Span;
+
+/// Most files a release names as those its build is written in.
+const MAX_FILES: usize = 20;
 
 /// One pipeline of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +102,21 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+}
+
+impl Build {
+    /// The files of a source tree that the build is written in: its buildspec, what its commands name, and the
+    /// `Dockerfile` that image builders take unnamed (CHECKLIST B15). In order, at most [`MAX_FILES`].
+    pub fn files(&self, there: &BTreeSet<String>) -> BTreeSet<String> {
+        let words = self.steps.iter().flat_map(|step| step.run.split_whitespace());
+        let named = words.flat_map(|word| {
+            let builder = matches!(word, "docker" | "podman" | "buildah").then_some("Dockerfile");
+            let path = word.trim_matches(['"', '\'', ';']);
+            [Some(path.strip_prefix("./").unwrap_or(path)), builder]
+        });
+        let all = named.flatten().chain(self.buildspec.as_deref());
+        all.filter(|path| there.contains(*path)).map(str::to_owned).take(MAX_FILES).collect()
+    }
 }
 
 /// Whether a sandboxed step may use the network.
@@ -238,6 +256,24 @@ pub struct ApprovalRule {
     pub valid_for: Span,
     /// How long the stage waits before it is rejected by the clock (default 7 days).
     pub timeout: Span,
+    /// What an approval is given to.
+    #[serde(default)]
+    pub bind: Bind,
+    /// What people should do before they answer, shown in the request.
+    #[serde(default)]
+    pub instructions: Option<String>,
+}
+
+/// What an approval is given to (SEMANTICS §3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bind {
+    /// These bytes.
+    #[default]
+    Digest,
+    /// This version, and these bytes: request and record say both. Nothing derives an artifact after it is sealed, so
+    /// there are no other bytes that the version could come to mean.
+    Version,
 }
 
 /// A group of people that must approve.
@@ -259,6 +295,29 @@ pub enum Who {
     Team(TeamName),
     /// One person.
     User(Login),
+    /// Any of these persons.
+    Users(BTreeSet<Login>),
+    /// A team of the manifest's `teams`.
+    Named(NamedTeam),
+}
+
+/// A team of the manifest's `teams`, with its members as they were declared when the rule was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedTeam {
+    /// Its name in rules and in `/signoff`.
+    pub name: TeamAlias,
+    /// Who is in it.
+    pub members: Members,
+}
+
+/// Who is in a team of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Members {
+    /// The members of the host's team.
+    Team(TeamName),
+    /// These persons.
+    Users(BTreeSet<Login>),
 }
 
 /// What a person may do on a repository, weakest first.
@@ -347,12 +406,58 @@ impl Role {
     }
 }
 
+/// Most persons of a team that a sentence names.
+const NAMED_PERSONS: usize = 5;
+
+impl Who {
+    /// The host's team whose members must be asked for.
+    pub fn host_team(&self) -> Option<&TeamName> {
+        match self {
+            Self::Team(team) | Self::Named(NamedTeam { members: Members::Team(team), .. }) => Some(team),
+            Self::Role(_)
+            | Self::User(_)
+            | Self::Users(_)
+            | Self::Named(NamedTeam { members: Members::Users(_), .. }) => None,
+        }
+    }
+
+    /// The persons it names one by one; nothing when only the host knows who they are.
+    pub fn persons(&self) -> Option<Vec<&Login>> {
+        match self {
+            Self::User(login) => Some(vec![login]),
+            Self::Users(users) | Self::Named(NamedTeam { members: Members::Users(users), .. }) => {
+                Some(users.iter().collect())
+            }
+            Self::Role(_) | Self::Team(_) | Self::Named(NamedTeam { members: Members::Team(_), .. }) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Who {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Role(role) => write!(f, "role {} or higher", role.word()),
             Self::Team(team) => write!(f, "{team}"),
             Self::User(login) => write!(f, "{login}"),
+            Self::Users(users) => f.write_str(&some_of(users, " or ")),
+            Self::Named(team) => write!(f, "{team}"),
+        }
+    }
+}
+
+fn some_of(users: &BTreeSet<Login>, joint: &str) -> String {
+    let shown: Vec<&str> = users.iter().take(NAMED_PERSONS).map(Login::as_str).collect();
+    let more = users.len().saturating_sub(NAMED_PERSONS);
+    let more = if more == 0 { String::new() } else { format!("{joint}{more} more") };
+    format!("{}{more}", shown.join(joint))
+}
+
+/// The name, and who that is.
+impl std::fmt::Display for NamedTeam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.members {
+            Members::Team(team) => write!(f, "{} ({team})", self.name),
+            Members::Users(users) => write!(f, "{} ({})", self.name, some_of(users, ", ")),
         }
     }
 }
@@ -364,5 +469,23 @@ impl std::fmt::Display for Exclusion {
             Self::CommitAuthors => "authors of its commits",
             Self::Pusher => "who pushed it",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest;
+
+    #[test]
+    fn b15_a_build_names_the_files_it_is_written_in() {
+        let text = "version: 1\nbuild:\n  - sh ./build.sh --fast\n  - docker build -t shop .\n  - cat \"notes.md\" /etc/passwd\n\
+                    stages: [test]\ndeploy: ./deploy.sh\n";
+        let files = [(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())].into();
+        let loaded = manifest::load(&files, &"acme/web".parse().unwrap()).unwrap();
+        let tree = |paths: &[&str]| paths.iter().map(|p| (*p).to_owned()).collect::<BTreeSet<_>>();
+        let there = tree(&["build.sh", "Dockerfile", "notes.md", "deploy.sh", "src/main.rs"]);
+        assert_eq!(loaded.pipelines[0].build.files(&there), tree(&["Dockerfile", "build.sh", "notes.md"]));
+        assert_eq!(loaded.pipelines[0].build.files(&tree(&["other"])), BTreeSet::new());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::name::Digest;
 use crate::domain::pipeline::{ApprovalRule, Duty, OverrideRule, Pipeline, Requirement, Stage, Start, Who};
 use crate::domain::time::Span;
 
@@ -46,6 +47,11 @@ pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
     Pipeline { stages, ..pipeline.clone() }
 }
 
+/// What tells one rule from another, kept with each approval that was given under it.
+pub fn digest(rule: &ApprovalRule) -> Digest {
+    Digest::of_text(&serde_json::to_string(&normal(rule)).unwrap_or_default())
+}
+
 /// Whoever overrides must satisfy both, and the larger number of people must.
 fn stricter_overriding(a: &OverrideRule, b: &OverrideRule) -> OverrideRule {
     OverrideRule { from: a.from.union(&b.from).cloned().collect(), min: a.min.max(b.min) }
@@ -87,6 +93,9 @@ fn both(a: &ApprovalRule, b: &ApprovalRule) -> ApprovalRule {
         distinct: a.distinct || b.distinct,
         valid_for: shorter(a.valid_for, b.valid_for),
         timeout: shorter(a.timeout, b.timeout),
+        bind: a.bind.min(b.bind),
+        // They ask nothing more of anybody: those beside the steps that run are the ones to read.
+        instructions: a.instructions.clone().or_else(|| b.instructions.clone()),
     }
 }
 
@@ -112,15 +121,21 @@ fn meet(a: &BTreeSet<Who>, b: &BTreeSet<Who>) -> BTreeSet<Who> {
 
 /// True unless the list has too few people for certain.
 fn can_give(from: &BTreeSet<Who>, min: u32) -> bool {
-    let grouped = from.iter().any(|w| !matches!(w, Who::User(_)));
-    grouped || u32::try_from(from.len()).unwrap_or(u32::MAX) >= min.max(1)
+    let persons: Option<Vec<_>> = from.iter().map(Who::persons).collect();
+    persons.is_none_or(|persons| {
+        let different: BTreeSet<_> = persons.into_iter().flatten().collect();
+        u32::try_from(different.len()).unwrap_or(u32::MAX) >= min.max(1)
+    })
 }
 
-/// Requirements that imply "`min` people of this list": `min` of each group and each person once. A list of too few
+/// Requirements that imply "`min` people of this list": `min` of each group, of named persons all that are needed. A list of too few
 /// persons could never give `min`, and asking each for all of them keeps it so.
 fn everyone_of(from: &BTreeSet<Who>, min: u32) -> Vec<Requirement> {
-    let of_person = if can_give(from, min) { 1 } else { min };
-    let min_of = |who: &Who| if matches!(who, Who::User(_)) { of_person } else { min };
+    let possible = can_give(from, min);
+    let min_of = |who: &Who| match who.persons() {
+        Some(persons) if possible => min.min(u32::try_from(persons.len()).unwrap_or(u32::MAX)),
+        Some(_) | None => min,
+    };
     from.iter().map(|who| Requirement { who: who.clone(), min: min_of(who) }).collect()
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::approval::stage_approvers;
 use crate::domain::event::{BuildOutcome, Heard};
-use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, ThreadId};
+use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, ThreadId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
@@ -183,6 +184,17 @@ impl State {
     pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
         let head = self.head.as_ref().map(|(_, pipeline)| Arc::clone(pipeline));
         head.or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
+    }
+
+    /// The host's teams that the rules in force name: those of the head and those that open releases keep.
+    pub fn teams(&self) -> BTreeSet<TeamName> {
+        let head = self.pipeline();
+        let open = self.releases.values().filter(|r| r.is_open()).map(|r| &r.rules);
+        let rules = open.chain(&head).flat_map(|p| &p.stages).flat_map(|stage| {
+            let overriding = stage.overriding.from.iter().flatten().cloned();
+            stage_approvers(stage).into_iter().chain(overriding).collect::<Vec<_>>()
+        });
+        rules.filter_map(|who| who.host_team().cloned()).collect()
     }
 
     /// The hold that stops this stage, if one does.

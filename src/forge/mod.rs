@@ -203,6 +203,9 @@ pub trait Forge: Debug + Send + Sync {
         email: &'a str,
     ) -> Asked<'a, Option<Login>>;
 
+    /// The address a browser shows a commit at, or a file of it; none where the host has no pages.
+    fn web(&self, repository: &RepoName, commit: &CommitSha, file: Option<&str>) -> Option<String>;
+
     /// Where to fetch from, with a credential that is narrow and fresh.
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source>;
 

@@ -1,5 +1,6 @@
 //! A bare mirror and questions about its refs and history.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -242,6 +243,23 @@ impl Mirror {
         let id = Oid::from_str(commit.as_str()).map_err(|e| failed(what(), e))?;
         self.repo.find_commit(id).map_err(|e| failed(what(), e))
     }
+}
+
+/// The remotes of the repository that a folder is in, by name, as a person configured them; none outside of one.
+pub fn remotes(folder: &Path) -> Outcome<BTreeMap<String, String>> {
+    let what = || format!("read the remotes of {}", folder.display());
+    let repo = match Repository::discover(folder) {
+        Ok(repo) => repo,
+        Err(e) if e.code() == ErrorCode::NotFound => return Ok(BTreeMap::new()),
+        Err(e) => return Err(failed(what(), e)),
+    };
+    let names = repo.remotes().map_err(|e| failed(what(), e))?;
+    let mut found = BTreeMap::new();
+    for name in names.iter_bytes().map(text) {
+        let remote = repo.find_remote(&name).map_err(|e| failed(what(), e))?;
+        found.insert(name, text(remote.url_bytes()));
+    }
+    Ok(found)
 }
 
 fn info(commit: &git2::Commit<'_>) -> Outcome<CommitInfo> {

@@ -7,19 +7,20 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName};
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, printable};
 use crate::domain::person::Person;
 use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
+use crate::forge::Forge;
 use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
-use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
+use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Mark, NextLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
+    ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -54,12 +55,15 @@ impl Answers {
         let filter = EventFilter { stream: Some(stream.to_owned()), release: Some(no), kind: None };
         let events = self.service.store().events(&filter, 0, EVENTS).await?;
         let now = clock::now();
+        let commit = &release.created.commit;
+        let web = self.web(&id, stream).await?;
         Ok(ReleasePage {
             head: ReleaseHead::from(row),
-            repo: id.repo.to_string(),
+            repo: web.name.clone(),
             pipeline: id.name.to_string(),
             facts: facts(&state, release),
-            commit_url: None,
+            commit_url: web.link(commit, None),
+            files: files(release, &web),
             build_log: Some(view::log_id(&id, number, "build", release.build_attempt)),
             stages: stages(&state, release, now),
             why: whys(&state, release, now),
@@ -74,11 +78,18 @@ impl Answers {
                     size: a.size,
                 })
                 .collect(),
-            changes: changes(release),
+            changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),
             events: events.into_iter().map(event_line).collect(),
         })
+    }
+
+    async fn web(&self, id: &PipelineId, stream: &str) -> Outcome<Web<'_>> {
+        let row = self.service.store().pipeline(stream).await?;
+        let name = row.map_or_else(|| id.repo.to_string(), |row| row.repo_name);
+        // A page is shown whether or not the host is still in the config.
+        Ok(Web { host: self.service.host(&id.repo).ok().map(AsRef::as_ref), name })
     }
 
     async fn comment(&self, comment: Comment) -> Outcome<Reply> {
@@ -128,6 +139,38 @@ impl Answers {
         }
     }
 
+    async fn apply(&self, apply: Apply, caller: Caller) -> Outcome<Reply> {
+        let id = self.repository(&apply.repo).await?;
+        let applied = self.service.apply(&id, &caller.name).await?;
+        let names: Vec<String> = applied.pipelines.iter().map(|p| p.name.to_string()).collect();
+        let text = format!(
+            "the manifest of {} at {} is in force: {}",
+            applied.branch,
+            applied.commit.short(),
+            names.join(", ")
+        );
+        Ok(Reply { accepted: true, text })
+    }
+
+    /// A repository of the server's config, by its id or its name there.
+    async fn repository(&self, text: &str) -> Outcome<RepoId> {
+        let mut names = Vec::new();
+        for (_, host) in self.service.hosts() {
+            for id in host.configured().await? {
+                let name = host.repository(&id).await?.name;
+                if id.as_str() == text || name.as_str() == text {
+                    return Ok(id);
+                }
+                names.push(name.to_string());
+            }
+        }
+        Err(Trouble::refused(format!(
+            "the server's config has no repository `{}`; it has {}",
+            printable(text),
+            names.join(", ")
+        )))
+    }
+
     async fn ask(&self, ask: Ask) -> Outcome<Reply> {
         let id: PipelineId = named(&ask.pipeline)?;
         let login: Login = named(&ask.by)?;
@@ -150,6 +193,13 @@ impl Reader for Answers {
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(self.page(stream, no))
     }
+
+    fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
+        Box::pin(async move {
+            let Ok(id) = stream.parse::<PipelineId>() else { return Ok(None) };
+            self.service.pending_apply(&id).await
+        })
+    }
 }
 
 impl Acts for Answers {
@@ -159,6 +209,10 @@ impl Acts for Answers {
 
     fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(self.ask(ask))
+    }
+
+    fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(Self::apply(self, apply, caller))
     }
 }
 
@@ -281,7 +335,26 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     lines
 }
 
-fn changes(release: &Release) -> Vec<ChangeLine> {
+/// The repository as its host shows it to browsers.
+struct Web<'a> {
+    host: Option<&'a dyn Forge>,
+    name: String,
+}
+
+impl Web<'_> {
+    fn link(&self, commit: &CommitSha, file: Option<&str>) -> Option<Link> {
+        let name: RepoName = self.name.parse().ok()?;
+        Link::new(self.host?.web(&name, commit, file)?)
+    }
+}
+
+fn files(release: &Release, web: &Web<'_>) -> Vec<FileLine> {
+    let created = &release.created;
+    let line = |path: &String| FileLine { path: path.clone(), url: web.link(&created.commit, Some(path)) };
+    created.files.iter().map(line).collect()
+}
+
+fn changes(release: &Release, web: &Web<'_>) -> Vec<ChangeLine> {
     release
         .created
         .changes
@@ -291,7 +364,7 @@ fn changes(release: &Release) -> Vec<ChangeLine> {
             commit: c.commit.to_string(),
             subject: c.subject.clone(),
             author: c.author.as_ref().map_or_else(|| c.author_email.clone(), ToString::to_string),
-            url: None,
+            url: web.link(&c.commit, None),
         })
         .collect()
 }

@@ -29,6 +29,8 @@ const PREFIX: usize = 7;
 pub trait Reader: Send + Sync {
     /// Everything about a release; `NotFound` when there is none with this number.
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>>;
+    /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.
+    fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
 }
 
 /// What people can make the program do.
@@ -37,6 +39,8 @@ pub trait Acts: Send + Sync {
     fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
     /// Takes one command for a pipeline, as if it stood in a comment.
     fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
+    /// Puts the manifest at the head of a repository's default branch in force.
+    fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
 }
 
 /// A comment on a plain host.
@@ -65,6 +69,14 @@ pub struct Ask {
     /// Who says it.
     #[serde(rename = "as")]
     pub by: String,
+}
+
+/// A repository whose manifest is to be put in force.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Its name in the server's config, or its id.
+    pub repo: String,
 }
 
 /// What became of what was said.
@@ -321,6 +333,16 @@ pub(super) async fn ask(
 ) -> Result<Response, Fault> {
     whole(&[&ask.pipeline, &ask.line, &ask.by])?;
     Ok(replied(state.acts().act(ask, caller).await?))
+}
+
+/// `POST /api/apply`.
+pub(super) async fn apply(
+    extract::State(state): extract::State<State>,
+    Extension(caller): Extension<Caller>,
+    Sent(apply): Sent<Apply>,
+) -> Result<Response, Fault> {
+    whole(&[&apply.repo])?;
+    Ok(replied(state.acts().apply(apply, caller).await?))
 }
 
 /// An empty text is no identity and no command (THREATS T33).

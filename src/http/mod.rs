@@ -259,6 +259,7 @@ fn table() -> Vec<Route> {
         route("GET", "/api/logs/{*id}", READ, get(api::log)),
         route("POST", "/api/comments", ACT, post(api::comment)),
         route("POST", "/api/ask", ACT, post(api::ask)),
+        route("POST", "/api/apply", ACT, post(api::apply)),
     ]
 }
 

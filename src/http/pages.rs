@@ -149,6 +149,8 @@ async fn grid(state: &State, of: PipelineRow, limit: u32, before: Option<u32>) -
 #[template(path = "pages/pipeline.html")]
 struct PipelinePage {
     grid: Grid,
+    /// Why the rules in force are not those of the branch's head.
+    pending: Option<String>,
     after: i64,
     times: Times,
 }
@@ -168,8 +170,9 @@ pub(super) async fn pipeline(
 ) -> Result<Response, Fault> {
     let found = state.store().pipeline(&format!("{repo}/{name}")).await?;
     let found = found.ok_or_else(|| Trouble::not_found("there is no pipeline of this name"))?;
+    let pending = state.reader().pending_apply(&found.stream).await?;
     let grid = grid(&state, found, RELEASES, which.before).await?;
-    shown(&PipelinePage { after: newest(&grid), grid, times: Times(state.now()) })
+    shown(&PipelinePage { after: newest(&grid), grid, pending, times: Times(state.now()) })
 }
 
 #[derive(Template)]

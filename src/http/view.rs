@@ -196,6 +196,8 @@ pub struct ReleasePage {
     pub facts: Vec<(String, String)>,
     /// The commit on its host.
     pub commit_url: Option<Link>,
+    /// The files its build is written in, at its commit.
+    pub files: Vec<FileLine>,
     /// The name of the build's log.
     pub build_log: Option<String>,
     /// The stages, in order.
@@ -214,6 +216,15 @@ pub struct ReleasePage {
     pub changes_left_out: u32,
     /// What happened, newest first.
     pub events: Vec<EventLine>,
+}
+
+/// A file of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileLine {
+    /// Its path.
+    pub path: String,
+    /// On its host.
+    pub url: Option<Link>,
 }
 
 /// Why one stage waits.

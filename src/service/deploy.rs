@@ -10,7 +10,7 @@ use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Approval, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
-use crate::domain::pipeline::{Stage, Who};
+use crate::domain::pipeline::Stage;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
@@ -79,11 +79,8 @@ impl Service {
         let host = self.host(repo)?;
         let mut fresh = Fresh::default();
         let rule = release.rule(&target.stage).and_then(|s| rule_for(s, run.kind));
-        let teams: BTreeSet<TeamName> = rule
-            .iter()
-            .flat_map(approvers)
-            .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
-            .collect();
+        let teams: BTreeSet<TeamName> =
+            rule.iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
         for approval in &run.approvals {
             let person = &approval.standing.person;
             fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);

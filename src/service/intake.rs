@@ -562,17 +562,5 @@ fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) 
 
 /// Teams that any pipeline of the repository names, for one look at a person's standing.
 pub(super) fn teams_of(states: &[Arc<State>]) -> BTreeSet<crate::domain::name::TeamName> {
-    use crate::domain::approval::stage_approvers;
-    use crate::domain::pipeline::{Stage, Who};
-    states
-        .iter()
-        .filter_map(|state| state.pipeline())
-        .flat_map(|pipeline| {
-            let overriding =
-                |stage: &Stage| stage.overriding.from.iter().flatten().cloned().collect::<Vec<_>>();
-            let who = |stage: &Stage| [stage_approvers(stage), overriding(stage)].concat();
-            pipeline.stages.iter().flat_map(who).collect::<Vec<_>>()
-        })
-        .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
-        .collect()
+    states.iter().flat_map(|state| state.teams()).collect()
 }

@@ -16,6 +16,7 @@ use crate::secret::Secret;
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
+pub mod apply;
 pub mod build;
 pub mod deploy;
 pub mod intake;

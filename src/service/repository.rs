@@ -119,7 +119,14 @@ impl Service {
             .take(COMMITS)
             .collect();
         let head = commit.clone();
-        let found = self.mirror(&repo, move |mirror| look(mirror, &head, &known)).await?;
+        let build = pipeline.build.clone();
+        let (found, mut files) = self
+            .mirror(&repo, move |mirror| {
+                let there = mirror.list_files(&head, FILES)?.into_iter().collect();
+                Ok((look(mirror, &head, &known)?, build.files(&there)))
+            })
+            .await?;
+        files.extend(loaded.paths.iter().cloned());
         let host = self.host(&repo)?;
         let mut changes = Vec::with_capacity(found.commits.len());
         for (sha, subject, email) in found.commits {
@@ -140,6 +147,7 @@ impl Service {
             manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,
             included_in: found.included_in,
+            files: files.into_iter().collect(),
         })
     }
 }

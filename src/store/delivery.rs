@@ -1,6 +1,10 @@
 //! The inbox: a delivery is durable before it is acknowledged, and known by its id for ever.
 
+use std::cell::RefCell;
+use std::io;
+
 use sha2::{Digest as _, Sha256};
+use zstd::bulk::Compressor;
 
 use crate::domain::time::Timestamp;
 use crate::store::effect::{AGEING_MS, OwedEffect, owe};
@@ -118,10 +122,25 @@ struct PutDelivery {
     packed: Vec<u8>,
 }
 
+thread_local! {
+    /// Made once: making one costs as much as compressing a usual body.
+    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
+    PACKER.with_borrow_mut(|packer| {
+        let packer = match packer {
+            Some(packer) => packer,
+            None => packer.insert(Compressor::new(LEVEL)?),
+        };
+        packer.compress(body)
+    })
+}
+
 fn pack(mut new: NewDelivery) -> Outcome<PutDelivery> {
     let body = std::mem::take(&mut new.body);
-    let packed = zstd::bulk::compress(&body, LEVEL)
-        .map_err(|e| Trouble::bug("a delivery could not be compressed").because(e))?;
+    let packed =
+        compressed(&body).map_err(|e| Trouble::bug("a delivery could not be compressed").because(e))?;
     let size = i64::try_from(body.len()).map_err(|_| Trouble::bug("a delivery is too large"))?;
     Ok(PutDelivery { new, sha256: Sha256::digest(&body).to_vec(), size, packed })
 }
@@ -129,6 +148,7 @@ fn pack(mut new: NewDelivery) -> Outcome<PutDelivery> {
 impl Change for PutDelivery {
     type Answer = Put;
     const WAKES: bool = true;
+    const MAY_BE_UNDONE: bool = false;
 
     async fn apply(self, session: &mut Session) -> Outcome<Put> {
         let Self { new, sha256, size, packed } = self;
@@ -247,8 +267,7 @@ fn read(mut row: Record) -> Outcome<Delivery> {
 
 fn unpack(packed: &[u8]) -> Outcome<Vec<u8>> {
     use std::io::Read as _;
-    let wrong =
-        |e: std::io::Error| Trouble::bug("the stored body of a delivery cannot be unpacked").because(e);
+    let wrong = |e: io::Error| Trouble::bug("the stored body of a delivery cannot be unpacked").because(e);
     let mut body = Vec::new();
     zstd::Decoder::new(packed).map_err(wrong)?.take(UNPACKED).read_to_end(&mut body).map_err(wrong)?;
     Ok(body)

@@ -111,6 +111,7 @@ struct Claiming {
 impl Change for Claiming {
     type Answer = Vec<Claim>;
     const WAKES: bool = false;
+    const MAY_BE_UNDONE: bool = false;
 
     async fn apply(self, session: &mut Session) -> Outcome<Vec<Claim>> {
         let text = if session.is_sqlite() { sql::CLAIM_SQLITE } else { sql::CLAIM_POSTGRES };

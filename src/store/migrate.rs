@@ -1,8 +1,10 @@
 //! Brings the schema up to date under a lock and refuses one that is newer than this program.
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use rusqlite::TransactionBehavior;
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::store::session::trouble;
+use crate::store::sqlite::link;
 use crate::trouble::{Outcome, Trouble};
 
 /// One step of the schema: the version it makes, and its text for each engine. Steps are never edited, only added.
@@ -37,31 +39,25 @@ fn check_not_newer(found: i64) -> Outcome<()> {
 }
 
 /// Migrates a `SQLite` file; `user_version` holds the schema.
-pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Outcome<()> {
+pub(super) fn sqlite(connection: &mut rusqlite::Connection) -> Outcome<()> {
     // Taking the write lock first makes a second process wait and then find the work done.
-    let mut work =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(|e| trouble("lock the database", e))?;
-    let row = sqlx::query("PRAGMA user_version").fetch_one(&mut *work).await;
-    let row = row.map_err(|e| trouble("read the schema version", e))?;
-    let found: i64 = row.try_get(0).map_err(|e| trouble("read the schema version", e))?;
+    let work = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let work = work.map_err(|e| link::trouble("lock the database", e))?;
+    let number =
+        |text, what| work.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|e| link::trouble(what, e));
+    let found = number("PRAGMA user_version", "read the schema version")?;
     check_not_newer(found)?;
-    if found == 0 {
-        let row = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *work).await;
-        let row = row.map_err(|e| trouble("look into the database", e))?;
-        let tables: i64 = row.try_get(0).map_err(|e| trouble("look into the database", e))?;
-        if tables > 0 {
-            return Err(Trouble::refused(
-                "the database file belongs to another program: name a file of its own for liftlock",
-            ));
-        }
+    if found == 0 && number("SELECT count(*) FROM sqlite_schema", "look into the database")? > 0 {
+        return Err(Trouble::refused(
+            "the database file belongs to another program: name a file of its own for liftlock",
+        ));
     }
     for step in MIGRATIONS.iter().filter(|m| m.version > found) {
-        sqlx::raw_sql(step.sqlite).execute(&mut *work).await.map_err(|e| trouble("migrate the schema", e))?;
-        let mark = format!("PRAGMA user_version = {}", step.version);
-        let done = sqlx::raw_sql(AssertSqlSafe(mark)).execute(&mut *work).await;
-        done.map_err(|e| trouble("note the schema version", e))?;
+        let fail = |e| link::trouble("migrate the schema", e);
+        work.execute_batch(step.sqlite).map_err(fail)?;
+        work.execute_batch(&format!("PRAGMA user_version = {}", step.version)).map_err(fail)?;
     }
-    work.commit().await.map_err(|e| trouble("migrate the schema", e))
+    work.commit().map_err(|e| link::trouble("migrate the schema", e))
 }
 
 /// Migrates a `PostgreSQL` database; the table `schema_versions` holds the schema.

@@ -117,6 +117,9 @@ trait Change: Send + 'static {
     type Answer: Send + 'static;
     /// True when somebody may be waiting for this change.
     const WAKES: bool;
+    /// False when nothing but a failure of the database can undo it once it has written: then it needs no savepoint,
+    /// which would copy every page it touches.
+    const MAY_BE_UNDONE: bool = true;
     /// Runs the statements; an error undoes all of them.
     fn apply(self, session: &mut Session) -> impl Future<Output = Outcome<Self::Answer>> + Send;
 }

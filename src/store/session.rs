@@ -1,14 +1,14 @@
 //! One connection of either engine: runs a statement with plain values, answers plain rows, tells failures by kind.
 
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{
-    Column, Database, Encode, PgConnection, Postgres, Row, Sqlite, SqliteConnection, Transaction, Type,
-    TypeInfo, ValueRef,
-};
+use sqlx::{Column as _, PgConnection, Postgres, Row as _, Transaction, TypeInfo as _, ValueRef as _};
 
 use crate::clock;
 use crate::domain::time::Timestamp;
+use crate::store::sqlite::link;
+use crate::store::sqlite::readers::Reader;
 use crate::store::{Clock, Rules, sql};
 use crate::trouble::{Outcome, Trouble};
 
@@ -101,7 +101,11 @@ pub(super) use args;
 pub(super) struct Record(std::vec::IntoIter<Arg>);
 
 impl Record {
-    fn next(&mut self) -> Outcome<Arg> {
+    pub(super) fn of(cells: Vec<Arg>) -> Self {
+        Self(cells.into_iter())
+    }
+
+    pub(super) fn next(&mut self) -> Outcome<Arg> {
         self.0.next().ok_or_else(|| Trouble::bug("a row has fewer columns than its reader takes"))
     }
 
@@ -168,15 +172,11 @@ fn missing() -> Trouble {
 
 /// The connection, or the transaction that rolls back when it is dropped.
 enum Link {
-    Sqlite(Box<SqliteConnection>),
-    SqliteReader(PoolConnection<Sqlite>),
+    /// Of the writer's thread: statements are calls and never wait.
+    SqliteWriter(rusqlite::Connection),
+    SqliteReader(Reader),
     Postgres(PoolConnection<Postgres>),
     PostgresWork(Transaction<'static, Postgres>),
-}
-
-enum Engine<'a> {
-    Sqlite(&'a mut SqliteConnection),
-    Postgres(&'a mut PgConnection),
 }
 
 /// One connection and the rules that statements go by.
@@ -186,11 +186,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn sqlite(connection: SqliteConnection, rules: Rules) -> Self {
-        Self { link: Link::Sqlite(Box::new(connection)), rules }
+    pub(super) fn sqlite(connection: rusqlite::Connection, rules: Rules) -> Self {
+        Self { link: Link::SqliteWriter(connection), rules }
     }
 
-    pub(super) fn sqlite_reader(connection: PoolConnection<Sqlite>, rules: Rules) -> Self {
+    pub(super) fn sqlite_reader(connection: Reader, rules: Rules) -> Self {
         Self { link: Link::SqliteReader(connection), rules }
     }
 
@@ -206,43 +206,30 @@ impl Session {
     pub(super) async fn commit(self) -> Outcome<()> {
         match self.link {
             Link::PostgresWork(work) => work.commit().await.map_err(|e| trouble("commit", e)),
-            Link::Sqlite(_) | Link::SqliteReader(_) | Link::Postgres(_) => Ok(()),
+            Link::SqliteWriter(_) | Link::SqliteReader(_) | Link::Postgres(_) => Ok(()),
         }
     }
 
-    /// The connection of the `SQLite` writer.
-    pub(super) fn into_sqlite(self) -> Option<SqliteConnection> {
-        match self.link {
-            Link::Sqlite(connection) => Some(*connection),
-            Link::SqliteReader(_) | Link::Postgres(_) | Link::PostgresWork(_) => None,
-        }
-    }
-
-    fn engine(&mut self) -> Engine<'_> {
-        match &mut self.link {
-            Link::Sqlite(c) => Engine::Sqlite(c),
-            Link::SqliteReader(c) => Engine::Sqlite(c),
-            Link::Postgres(c) => Engine::Postgres(c),
-            Link::PostgresWork(c) => Engine::Postgres(c),
+    /// Begins, parts and ends the transactions of the `SQLite` writer.
+    pub(super) fn control(&self, text: &'static str) -> Outcome<()> {
+        match &self.link {
+            Link::SqliteWriter(c) => link::run(c, text, &[]).map(drop),
+            Link::SqliteReader(_) | Link::Postgres(_) | Link::PostgresWork(_) => Err(no_writer()),
         }
     }
 
     /// True when several claims fit in one transaction: with one writer no race for a group can be lost.
-    pub(super) fn is_sqlite(&mut self) -> bool {
-        matches!(self.engine(), Engine::Sqlite(_))
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self.link, Link::SqliteWriter(_) | Link::SqliteReader(_))
     }
 
     /// All rows of a statement.
     pub(super) async fn all(&mut self, text: &'static str, args: Vec<Arg>) -> Outcome<Vec<Record>> {
-        match self.engine() {
-            Engine::Sqlite(c) => {
-                let rows = bound::<Sqlite>(text, args).fetch_all(c).await.map_err(|e| trouble(text, e))?;
-                rows.iter().map(record::<Sqlite>).collect()
-            }
-            Engine::Postgres(c) => {
-                let rows = bound::<Postgres>(text, args).fetch_all(c).await.map_err(|e| trouble(text, e))?;
-                rows.iter().map(record::<Postgres>).collect()
-            }
+        match &mut self.link {
+            Link::SqliteWriter(c) => link::all(c, text, &args),
+            Link::SqliteReader(c) => c.all(text, args).await,
+            Link::Postgres(c) => fetch(c, text, args).await,
+            Link::PostgresWork(c) => fetch(c, text, args).await,
         }
     }
 
@@ -253,17 +240,11 @@ impl Session {
 
     /// Runs a statement; how many rows it changed.
     pub(super) async fn run(&mut self, text: &'static str, args: Vec<Arg>) -> Outcome<u64> {
-        match self.engine() {
-            Engine::Sqlite(c) => bound::<Sqlite>(text, args)
-                .execute(c)
-                .await
-                .map(|done| done.rows_affected())
-                .map_err(|e| trouble(text, e)),
-            Engine::Postgres(c) => bound::<Postgres>(text, args)
-                .execute(c)
-                .await
-                .map(|done| done.rows_affected())
-                .map_err(|e| trouble(text, e)),
+        match &mut self.link {
+            Link::SqliteWriter(c) => link::run(c, text, &args),
+            Link::SqliteReader(_) => Err(no_writer()),
+            Link::Postgres(c) => execute(c, text, args).await,
+            Link::PostgresWork(c) => execute(c, text, args).await,
         }
     }
 
@@ -283,13 +264,21 @@ impl Session {
     }
 }
 
-fn bound<DB>(text: &'static str, args: Vec<Arg>) -> Query<'static, DB, DB::Arguments>
-where
-    DB: Database,
-    Option<i64>: for<'t> Encode<'t, DB> + Type<DB>,
-    Option<String>: for<'t> Encode<'t, DB> + Type<DB>,
-    Option<Vec<u8>>: for<'t> Encode<'t, DB> + Type<DB>,
-{
+fn no_writer() -> Trouble {
+    Trouble::bug("a connection that only reads was asked to write")
+}
+
+async fn fetch(connection: &mut PgConnection, text: &'static str, args: Vec<Arg>) -> Outcome<Vec<Record>> {
+    let rows = bound(text, args).fetch_all(connection).await.map_err(|e| trouble(text, e))?;
+    rows.iter().map(record).collect()
+}
+
+async fn execute(connection: &mut PgConnection, text: &'static str, args: Vec<Arg>) -> Outcome<u64> {
+    let done = bound(text, args).execute(connection).await;
+    done.map(|done| done.rows_affected()).map_err(|e| trouble(text, e))
+}
+
+fn bound(text: &'static str, args: Vec<Arg>) -> Query<'static, Postgres, PgArguments> {
     args.into_iter().fold(sqlx::query(text), |query, arg| match arg {
         Arg::Int(value) => query.bind(value),
         Arg::Text(value) => query.bind(value),
@@ -297,14 +286,7 @@ where
     })
 }
 
-fn record<DB>(row: &DB::Row) -> Outcome<Record>
-where
-    DB: Database,
-    usize: sqlx::ColumnIndex<DB::Row>,
-    i64: for<'r> sqlx::Decode<'r, DB> + Type<DB>,
-    String: for<'r> sqlx::Decode<'r, DB> + Type<DB>,
-    Vec<u8>: for<'r> sqlx::Decode<'r, DB> + Type<DB>,
-{
+fn record(row: &PgRow) -> Outcome<Record> {
     let mut cells = Vec::with_capacity(row.columns().len());
     for column in row.columns() {
         let at = column.ordinal();
@@ -313,17 +295,17 @@ where
         cells.push(match kind.as_str() {
             "NULL" => Arg::Int(None),
             "TEXT" => Arg::Text(Some(row.try_get(at).map_err(|e| trouble("read a text", e))?)),
-            "BLOB" | "BYTEA" => Arg::Blob(Some(row.try_get(at).map_err(|e| trouble("read bytes", e))?)),
+            "BYTEA" => Arg::Blob(Some(row.try_get(at).map_err(|e| trouble("read bytes", e))?)),
             _ => Arg::Int(Some(row.try_get(at).map_err(|e| trouble("read a number", e))?)),
         });
     }
-    Ok(Record(cells.into_iter()))
+    Ok(Record::of(cells))
 }
 
-/// Says what a failure of the database means for the caller: try later, or we are wrong.
-pub(super) fn trouble(what: &str, error: sqlx::Error) -> Trouble {
+/// Says what a failure means for the caller: try later, or we are wrong.
+pub(super) fn explained(what: &str, meaning: Meaning) -> Trouble {
     let verb: String = what.split(" (").next().unwrap_or(what).chars().take(60).collect();
-    match meaning(&error) {
+    match meaning {
         Meaning::Full => {
             Trouble::transient("the disk of the database is full: make room, then it goes on by itself")
         }
@@ -336,10 +318,11 @@ pub(super) fn trouble(what: &str, error: sqlx::Error) -> Trouble {
         Meaning::Taken => Trouble::conflict(format!("another row is already there: {verb}")),
         Meaning::Mistake => Trouble::bug(format!("the database refused `{verb}`")),
     }
-    .because(error)
 }
 
-enum Meaning {
+/// What a failure of either engine comes down to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meaning {
     Full,
     Locked,
     Slow,
@@ -349,17 +332,17 @@ enum Meaning {
     Mistake,
 }
 
+/// Says what a failure of `PostgreSQL` means for the caller.
+pub(super) fn trouble(what: &str, error: sqlx::Error) -> Trouble {
+    explained(what, meaning(&error)).because(error)
+}
+
 fn meaning(error: &sqlx::Error) -> Meaning {
     if let sqlx::Error::Database(e) = error {
         if e.is_unique_violation() {
             return Meaning::Taken;
         }
-        let code = e.code().unwrap_or_default().into_owned();
-        return if e.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-            sqlite_meaning(&code)
-        } else {
-            postgres_meaning(&code)
-        };
+        return postgres_meaning(&e.code().unwrap_or_default());
     }
     let away = matches!(
         error,
@@ -371,18 +354,6 @@ fn meaning(error: &sqlx::Error) -> Meaning {
             | sqlx::Error::WorkerCrashed
     );
     if away { Meaning::Away } else { Meaning::Mistake }
-}
-
-/// The primary code is the low byte of the extended one (sqlite.org/rescode.html).
-fn sqlite_meaning(code: &str) -> Meaning {
-    match code.parse::<i32>().unwrap_or(0) & 0xff {
-        5 | 6 => Meaning::Locked,
-        13 => Meaning::Full,
-        // An error of the disk, a file that cannot be opened, a disk that became read-only, no memory.
-        7 | 8 | 10 | 14 => Meaning::Away,
-        11 | 26 => Meaning::Damaged,
-        _ => Meaning::Mistake,
-    }
 }
 
 /// Classes of SQLSTATE (`PostgreSQL`, appendix A).

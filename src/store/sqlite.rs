@@ -1,20 +1,25 @@
-//! The `SQLite` engine: one writer task that commits what waits as one group, readers on their own connections.
+//! The `SQLite` engine: one writer thread that commits what waits as one group, readers on their own connections.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
+use futures_util::FutureExt as _;
+use rusqlite::Connection;
 use rustix::fs::FlockOperation;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::store::session::{Session, trouble};
+use crate::store::session::Session;
 use crate::store::{Change, Rules, Settings, effect, migrate};
 use crate::trouble::{Kind, Outcome, Trouble};
+
+pub(super) mod link;
+pub(super) mod readers;
+
+use link::{Place, WANTED};
+use readers::Readers;
 
 /// Most changes in one commit: past 256 the gain is small and each waits longer (STORAGE §3b).
 const GROUP: usize = 256;
@@ -23,44 +28,39 @@ const QUEUE: usize = 1024;
 /// Files up to this size are checked whole at every start (about a second); larger ones by `Store::check`.
 const CHECKED_AT_START: u64 = 256 << 20;
 
-/// What §8 of STORAGE asks, as the pragma answers when it is read back.
-const WANTED: &[(&str, &str, &str)] = &[
-    ("journal_mode", "PRAGMA journal_mode", "wal"),
-    ("synchronous", "PRAGMA synchronous", "2"),
-    ("foreign_keys", "PRAGMA foreign_keys", "1"),
-    ("journal_size_limit", "PRAGMA journal_size_limit", "67108864"),
-    ("wal_autocheckpoint", "PRAGMA wal_autocheckpoint", "1000"),
-    ("temp_store", "PRAGMA temp_store", "2"),
-    ("mmap_size", "PRAGMA mmap_size", "0"),
-];
-
-/// The open file: a queue to its writer and a pool of readers.
+/// The open file: a queue to its writer and its readers.
 pub(super) struct Engine {
-    queue: mpsc::Sender<Box<dyn Queued>>,
-    readers: SqlitePool,
-    stop: CancellationToken,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    queue: mpsc::Sender<Asked>,
+    readers: Readers,
+    /// Answers when the writer has ended.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Engine {
     pub(super) async fn open(path: PathBuf, settings: &Settings, rules: Rules) -> Outcome<Self> {
-        let lock = lock(&path)?;
-        let options = options(&path, settings);
-        let connection = connect(&options).await.map_err(|t| named(&path, t))?;
-        let mut session =
-            prepare(connection, &path, settings, rules.clone()).await.map_err(|t| named(&path, t))?;
-        effect::reclaim_all(&mut session).await?;
-
-        let readers = SqlitePoolOptions::new()
-            .max_connections(settings.connections)
-            .acquire_timeout(settings.answer_within.as_std())
-            .connect_lazy_with(options.clone().read_only(true));
+        let place = Place::new(path, settings);
+        let readers = Readers::new(place.clone(), settings.connections, settings.answer_within.as_std());
         let (queue, requests) = mpsc::channel(QUEUE);
-        let stop = CancellationToken::new();
-        let writer =
-            Writer { requests, options, rules, session: Some(session), stop: stop.clone(), _lock: lock };
-        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Ok(Self { queue, readers, stop, writer })
+        let (ready, opened) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        // A thread of its own: a statement is a call there, where it would be two messages and two switches of
+        // tasks between the runtime and a connection's thread, which cost more than the statement.
+        let write = move || {
+            match Writer::open(place, rules, requests) {
+                Ok(writer) => {
+                    drop(ready.send(Ok(())));
+                    writer.run();
+                }
+                Err(trouble) => drop(ready.send(Err(trouble))),
+            }
+            drop(ending);
+        };
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(write)
+            .map_err(|e| Trouble::transient("start the thread that writes the database").because(e))?;
+        opened.await.map_err(|_| Trouble::bug("the writer of the database ended at its start"))??;
+        Ok(Self { queue, readers, ended: Mutex::new(Some(ended)) })
     }
 
     /// Hands a change to the writer and waits for its commit.
@@ -68,22 +68,22 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let request = Request { change: Some(change), answer: None, reply };
         let gone = || Trouble::transient("the store is closed");
-        self.queue.send(Box::new(request)).await.map_err(|_| gone())?;
+        self.queue.send(Asked::Change(Box::new(request))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
     pub(super) async fn session(&self, rules: Rules) -> Outcome<Session> {
-        let connection = self.readers.acquire().await.map_err(|e| trouble("open the database", e))?;
-        Ok(Session::sqlite_reader(connection, rules))
+        Ok(Session::sqlite_reader(self.readers.take().await?, rules))
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
-        self.stop.cancel();
-        let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
-        if let Some(writer) = writer {
-            // A writer that panicked has nothing left to finish.
-            drop(writer.await);
+        // A writer that is gone needs no word.
+        drop(self.queue.send(Asked::Stop).await);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            // It never sends: the error is its end.
+            drop(ended.await);
         }
     }
 }
@@ -108,53 +108,23 @@ fn lock(path: &Path) -> Outcome<File> {
     Ok(file)
 }
 
-fn options(path: &Path, settings: &Settings) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(settings.busy_timeout.as_std())
-        .pragma("journal_size_limit", "67108864")
-        .pragma("wal_autocheckpoint", "1000")
-        .pragma("temp_store", "MEMORY")
-        .pragma("mmap_size", "0");
-    match settings.page_limit {
-        Some(pages) => options.pragma("max_page_count", pages.to_string()),
-        None => options,
-    }
-}
-
-async fn connect(options: &SqliteConnectOptions) -> Outcome<SqliteConnection> {
-    options.connect().await.map_err(|e| trouble("open the database", e))
-}
-
-/// Checks the file, migrates it and reads the settings back: a setting that did not take would lose deliveries.
-async fn prepare(
-    mut connection: SqliteConnection,
-    path: &Path,
-    settings: &Settings,
-    rules: Rules,
-) -> Outcome<Session> {
-    let size = std::fs::metadata(path).map_or(0, |m| m.len());
+/// Opens the file, checks it, migrates it and reads the settings back.
+fn prepare(place: &Place) -> Outcome<Connection> {
+    let mut connection = place.writer()?;
+    let size = std::fs::metadata(&place.path).map_or(0, |m| m.len());
     if size <= CHECKED_AT_START {
-        quick_check(&mut connection).await?;
+        let answer = link::show(&connection, "PRAGMA quick_check(1)")?;
+        if answer != "ok" {
+            return Err(damaged(&answer));
+        }
     }
-    migrate::sqlite(&mut connection).await?;
-    for (name, text, wanted) in WANTED {
-        read_back(&mut connection, name, text, wanted).await?;
+    migrate::sqlite(&mut connection)?;
+    for (name, _, text, wanted) in WANTED {
+        link::read_back(&connection, name, text, wanted)?;
     }
-    let busy = settings.busy_timeout.as_millis().to_string();
-    read_back(&mut connection, "busy_timeout", "PRAGMA busy_timeout", &busy).await?;
-    Ok(Session::sqlite(connection, rules))
-}
-
-async fn quick_check(connection: &mut SqliteConnection) -> Outcome<()> {
-    let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(connection).await;
-    let row = row.map_err(|e| trouble("check the database", e))?;
-    let answer: String = row.try_get(0).map_err(|e| trouble("check the database", e))?;
-    if answer == "ok" { Ok(()) } else { Err(damaged(&answer)) }
+    let busy = place.busy_timeout.as_millis().to_string();
+    link::read_back(&connection, "busy_timeout", "PRAGMA busy_timeout", &busy)?;
+    Ok(connection)
 }
 
 /// What a person reads about a file that does not check.
@@ -162,29 +132,6 @@ pub(super) fn damaged(answer: &str) -> Trouble {
     Trouble::refused(format!(
         "the database file is damaged ({answer}): restore it from a backup, then start again"
     ))
-}
-
-async fn read_back(
-    connection: &mut SqliteConnection,
-    name: &str,
-    text: &'static str,
-    wanted: &str,
-) -> Outcome<()> {
-    let row = sqlx::query(text).fetch_one(connection).await.map_err(|e| trouble(text, e))?;
-    let found = match row.try_get::<String, _>(0) {
-        Ok(text) => text,
-        Err(_) => row.try_get::<i64, _>(0).map_err(|e| trouble(text, e))?.to_string(),
-    };
-    if found.eq_ignore_ascii_case(wanted) {
-        return Ok(());
-    }
-    Err(Trouble::refused(format!(
-        "the database keeps `{name}` at `{found}` instead of `{wanted}`: put it on a local disk, not a network one"
-    )))
-}
-
-fn named(path: &Path, trouble: Trouble) -> Trouble {
-    Trouble::new(trouble.kind(), format!("open `{}`", path.display())).because(trouble)
 }
 
 /// What became of one change inside the group.
@@ -202,9 +149,17 @@ type Applying<'a> = Pin<Box<dyn Future<Output = Applied> + Send + 'a>>;
 /// A change that waits for the writer, whatever its answer is.
 trait Queued: Send {
     fn abandoned(&self) -> bool;
+    fn may_be_undone(&self) -> bool;
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a>;
     /// Answers the caller: what the change said, or why the group was not committed.
     fn settle(self: Box<Self>, failed: Option<Trouble>);
+}
+
+/// What the writer is asked for.
+enum Asked {
+    Change(Box<dyn Queued>),
+    /// Finish what was accepted, then end.
+    Stop,
 }
 
 struct Request<C: Change> {
@@ -218,11 +173,16 @@ impl<C: Change> Queued for Request<C> {
         self.reply.is_closed()
     }
 
+    fn may_be_undone(&self) -> bool {
+        C::MAY_BE_UNDONE
+    }
+
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a> {
         Box::pin(async move {
             let Some(change) = self.change.take() else { return Applied::Undone };
             match change.apply(session).await {
-                Err(trouble) if trouble.is_transient() => Applied::Broken(trouble),
+                // Without a savepoint there is nothing to go back to but the begin of the group.
+                Err(trouble) if trouble.is_transient() || !C::MAY_BE_UNDONE => Applied::Broken(trouble),
                 Err(trouble) => {
                     self.answer = Some(Err(trouble));
                     Applied::Undone
@@ -246,54 +206,52 @@ impl<C: Change> Queued for Request<C> {
     }
 }
 
-/// The task that owns the one writing connection and the lock of the file; it ends only when the store is closed.
+/// The thread that owns the one writing connection and the lock of the file; it ends when the store is closed.
 struct Writer {
-    requests: mpsc::Receiver<Box<dyn Queued>>,
-    options: SqliteConnectOptions,
+    requests: mpsc::Receiver<Asked>,
+    place: Place,
     rules: Rules,
     session: Option<Session>,
-    stop: CancellationToken,
     _lock: File,
 }
 
 impl Writer {
-    async fn run(mut self) {
-        while let Some(first) = self.next().await {
-            let mut group = vec![first];
-            while group.len() < GROUP {
-                match self.requests.try_recv() {
-                    Ok(request) => group.push(request),
-                    Err(_) => break,
-                }
+    fn open(place: Place, rules: Rules, requests: mpsc::Receiver<Asked>) -> Outcome<Self> {
+        let lock = lock(&place.path)?;
+        let connection = prepare(&place).map_err(|t| link::named(&place.path, t))?;
+        let mut session = Session::sqlite(connection, rules.clone());
+        at_once(effect::reclaim_all(&mut session)).unwrap_or_else(|| Err(waited()))?;
+        Ok(Self { requests, place, rules, session: Some(session), _lock: lock })
+    }
+
+    fn run(mut self) {
+        while let Some(asked) = self.requests.blocking_recv() {
+            let mut group = Vec::new();
+            self.join(&mut group, asked);
+            if group.is_empty() {
+                continue;
             }
-            let failed = self.commit(&mut group).await.err();
+            let failed = self.commit(&mut group).err();
             for request in group {
                 request.settle(failed.as_ref().map(copy));
             }
         }
-        if let Some(session) = self.session.take() {
-            session.close().await;
+    }
+
+    /// Takes a change into the group; after the stop no more are accepted.
+    fn join(&mut self, group: &mut Vec<Box<dyn Queued>>, asked: Asked) {
+        match asked {
+            Asked::Change(request) => group.push(request),
+            Asked::Stop => self.requests.close(),
         }
     }
 
-    /// The next change; after the stop, what was already accepted and then none.
-    async fn next(&mut self) -> Option<Box<dyn Queued>> {
-        tokio::select! {
-            biased;
-            request = self.requests.recv() => request,
-            () = self.stop.cancelled() => {
-                self.requests.close();
-                self.requests.recv().await
-            }
-        }
-    }
-
-    async fn commit(&mut self, group: &mut [Box<dyn Queued>]) -> Outcome<()> {
+    fn commit(&mut self, group: &mut Vec<Box<dyn Queued>>) -> Outcome<()> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => Session::sqlite(connect(&self.options).await?, self.rules.clone()),
+            None => Session::sqlite(self.place.writer()?, self.rules.clone()),
         };
-        match attempt(&mut session, group).await {
+        match self.attempt(&mut session, group) {
             Ok(()) => {
                 self.session = Some(session);
                 Ok(())
@@ -301,32 +259,58 @@ impl Writer {
             Err(trouble) => {
                 // After a failure of the disk the connection may have left its transaction by itself: if it cannot
                 // be rolled back cleanly, the next group starts on a new one.
-                if session.run("ROLLBACK", Vec::new()).await.is_ok() {
+                if session.control("ROLLBACK").is_ok() {
                     self.session = Some(session);
-                } else {
-                    session.close().await;
                 }
                 Err(trouble)
             }
         }
     }
+
+    /// Runs the changes one after the other, each undone alone when it fails, and commits them together.
+    ///
+    /// Who comes while others are carried out still joins: the longer the group, the fewer flushes.
+    fn attempt(&mut self, session: &mut Session, group: &mut Vec<Box<dyn Queued>>) -> Outcome<()> {
+        session.control("BEGIN IMMEDIATE")?;
+        let mut done = 0;
+        loop {
+            for request in group.iter_mut().skip(done).filter(|request| !request.abandoned()) {
+                apply(session, request.as_mut())?;
+            }
+            done = group.len();
+            while group.len() < GROUP
+                && let Ok(asked) = self.requests.try_recv()
+            {
+                self.join(group, asked);
+            }
+            if group.len() == done {
+                return session.control("COMMIT");
+            }
+        }
+    }
 }
 
-/// Runs the changes one after the other, each undone alone when it fails, and commits them together.
-///
-/// Two control statements travel as one: each trip to the connection's thread costs as much as a small insert.
-async fn attempt(session: &mut Session, group: &mut [Box<dyn Queued>]) -> Outcome<()> {
-    session.run("BEGIN IMMEDIATE; SAVEPOINT one", Vec::new()).await?;
-    for request in group.iter_mut().filter(|request| !request.abandoned()) {
-        let next = match request.apply(session).await {
-            Applied::Kept => "RELEASE one; SAVEPOINT one",
-            Applied::Undone => "ROLLBACK TO one",
-            Applied::Broken(trouble) => return Err(trouble),
-        };
-        session.run(next, Vec::new()).await?;
+/// Runs one change inside the transaction, in a savepoint when it may have to be undone alone.
+fn apply(session: &mut Session, request: &mut dyn Queued) -> Outcome<()> {
+    let alone = request.may_be_undone();
+    if alone {
+        session.control("SAVEPOINT one")?;
     }
-    session.run("COMMIT", Vec::new()).await?;
-    Ok(())
+    match at_once(request.apply(session)).unwrap_or_else(|| Applied::Broken(waited())) {
+        Applied::Kept => {}
+        Applied::Undone => session.control("ROLLBACK TO one")?,
+        Applied::Broken(trouble) => return Err(trouble),
+    }
+    if alone { session.control("RELEASE one") } else { Ok(()) }
+}
+
+/// Changes are written for both engines and therefore async; over a connection of the thread's own none waits.
+fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    work.now_or_never()
+}
+
+fn waited() -> Trouble {
+    Trouble::bug("a change waited for something beside the database")
 }
 
 /// The same failure for every caller of a group; one that is ours in one change is only bad luck for the others.
@@ -336,32 +320,4 @@ fn copy(trouble: &Trouble) -> Trouble {
         Kind::Refused | Kind::NotFound | Kind::Conflict | Kind::Bug => Kind::Transient { retry_after: None },
     };
     Trouble::new(kind, trouble.chain())
-}
-
-impl Session {
-    /// Closes the connection; the last one of a file also folds the log into it.
-    async fn close(self) {
-        if let Some(connection) = self.into_sqlite() {
-            // The file is whole either way; a failure here only leaves the log for the next start.
-            drop(connection.close().await);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_setting_that_did_not_take_is_refused_by_name() {
-        let loose = SqliteConnectOptions::new().synchronous(SqliteSynchronous::Normal);
-        let mut connection = connect(&loose).await.unwrap();
-        let check = read_back(&mut connection, "synchronous", "PRAGMA synchronous", "2").await;
-        assert_eq!(
-            check.unwrap_err().to_string(),
-            "the database keeps `synchronous` at `1` instead of `2`: put it on a local disk, not a network one"
-        );
-        let in_memory = read_back(&mut connection, "journal_mode", "PRAGMA journal_mode", "wal").await;
-        assert_eq!(in_memory.unwrap_err().kind(), Kind::Refused, "no file, no log");
-    }
 }

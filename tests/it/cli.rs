@@ -1,5 +1,6 @@
 //! The commands as a person types them, against the real program.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -46,7 +47,7 @@ fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut file = std::fs::File::create(&path).unwrap();
-    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 /// A server over one bare repository, stopped when dropped.
@@ -102,6 +103,17 @@ impl Server {
         let mut all = arguments.to_vec();
         all.extend(["--server", &self.url]);
         run(self.at(), &all)
+    }
+
+    /// A page, as a browser would get it.
+    fn get(&self, path: &str) -> String {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
@@ -239,6 +251,79 @@ fn c13_c14_init_writes_one_file_here_and_nothing_else() {
     assert!(err(&again).contains("--force"), "{}", err(&again));
     let unknown = run(folder.path(), &["init", "--kind", "cobol"]);
     assert!(err(&unknown).contains("choose one of"), "{}", err(&unknown));
+}
+
+#[test]
+fn c15_init_lists_the_remotes_and_takes_another_by_url() {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "--quiet"]);
+    git(folder.path(), &["remote", "add", "origin", "git@github.com:acme/shop.git"]);
+    git(folder.path(), &["remote", "add", "deploy", "https://ana:hunter2@github.com/acme/shop"]);
+    let listed = run(folder.path(), &["init"]);
+    assert!(out(&listed).contains("remote origin: https://github.com/acme/shop\n"), "{}", out(&listed));
+    assert!(!out(&listed).contains("hunter2"), "{}", out(&listed));
+    let chosen = run(folder.path(), &["init", "--force", "--url", "https://github.com/acme/other"]);
+    assert_eq!(code(&chosen), 0, "{}", err(&chosen));
+    let text = std::fs::read_to_string(folder.path().join(".github/liftlock.yml")).unwrap();
+    assert!(text.contains("repository: \"https://github.com/acme/other\""), "{text}");
+    assert_eq!(code(&run(folder.path(), &["check"])), 0);
+    let wrong = run(folder.path(), &["init", "--force", "--url", "shop"]);
+    assert!(err(&wrong).contains("write it as `https://host/owner/name`"), "{}", err(&wrong));
+}
+
+#[test]
+fn c10_c29_apply_refuses_what_is_not_pushed_and_a_pending_change_is_shown() {
+    let server = Server::start();
+    let empty = server.ask(&["apply", "shop"]);
+    assert!(err(&empty).contains("trunk has no commit yet"), "{}", err(&empty));
+    server.push(&[("page", "hello\n")], "feat: a page");
+    let missing = server.ask(&["apply", "shop"]);
+    assert_eq!(code(&missing), 1);
+    assert!(err(&missing).contains("neither `.github/liftlock.yml` nor"), "{}", err(&missing));
+    assert!(err(&missing).contains("trunk at"), "{}", err(&missing));
+
+    // The file is committed and the server was not told: applying it also starts the first release.
+    let hook = server.at().join("shop.git/hooks/post-receive");
+    std::fs::rename(&hook, server.at().join("hook")).unwrap();
+    let first = server.push(&[(".github/liftlock.yml", MANIFEST)], "chore: a pipeline");
+    let applied = server.ask(&["apply", "shop"]);
+    assert_eq!(code(&applied), 0, "{}", err(&applied));
+    assert!(out(&applied).contains(&format!("of trunk at {} is in force: shop", &first[..7])));
+    server.until("its release waits at prod", |s| code(&s.ask(&["why", "latest", "prod"])) == 8);
+    let again = server.ask(&["apply", "shop"]);
+    assert_eq!(code(&again), 0, "{}", err(&again));
+    assert!(out(&server.ask(&["why", "latest", "prod"])).starts_with("v0.1.0-rc.1"), "no second release");
+
+    // A broken manifest does not load: the rules of before hold, and the page says so.
+    let page = || server.get("/pipelines/plain:shop/shop");
+    assert!(!page().contains("pending apply"), "{}", page());
+    std::fs::rename(server.at().join("hook"), &hook).unwrap();
+    server.push(&[(".github/liftlock.yml", "version: 1\nstages: [Test]\n")], "chore: break it");
+    server.until("the page says so", |_| page().contains("pending apply"));
+    assert!(page().contains(&format!("the rules of {} are in force", &first[..7])), "{}", page());
+    let refused = server.ask(&["apply", "shop"]);
+    assert!(err(&refused).contains("Nothing was changed"), "{}", err(&refused));
+}
+
+#[test]
+fn c03_a_stage_is_deployed_by_hand_through_the_same_engine() {
+    let server = Server::start();
+    let manual = MANIFEST.replace("{name: test,", "{name: test, trigger: manual,");
+    let commit = server.push(&[(".github/liftlock.yml", &manual), ("page", "hello\n")], "feat: a page");
+    server.until("test waits for a hand", |s| {
+        out(&s.ask(&["why", "latest", "test"])).contains("/promote test v0.1.0-rc.1")
+    });
+    let deployed = server.ask(&["deploy", "--stage", "test", "--as", "bo"]);
+    assert_eq!(code(&deployed), 0, "{} {}", out(&deployed), err(&deployed));
+    assert!(out(&server.ask(&["status", &commit])).contains("test         live"));
+    let kept = server.ask(&["deploy", "--stage", "prod", "--as", "bo"]);
+    assert_eq!(code(&kept), 8, "its rules hold for a deploy by hand, too: {}", err(&kept));
+    assert!(out(&kept).contains("0 of 1 approvals"), "{}", out(&kept));
+    let unknown = server.ask(&["deploy", "--stage", "moon", "--as", "bo"]);
+    assert!(err(&unknown).contains("has no stage moon"), "{}", err(&unknown));
+    let root = server.stop();
+    let rows = out(&run(root.path(), &["audit", "deployments", "--json"]));
+    assert!(rows.contains(r#""kind":"manual""#), "{rows}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
-use liftlock::http::api::{Acts, Ask, Comment, Reader, Reply};
+use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
@@ -51,6 +51,10 @@ impl Reader for NoEngine {
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
+
+    fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 impl Acts for NoEngine {
@@ -59,6 +63,10 @@ impl Acts for NoEngine {
     }
 
     fn act(&self, _: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn apply(&self, _: Apply, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::domain::approval::rule_for;
 use crate::domain::command::{Part, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
-use crate::domain::decide::speak::{Told, by, must_be_approver, needs};
+use crate::domain::decide::speak::{Told, approval, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{Approval, Event, RunKind};
+use crate::domain::event::{Event, RunKind};
 use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
@@ -192,20 +193,15 @@ impl Draft {
         stage: &StageName,
     ) -> Result<(), Refusal> {
         let release = self.release(target.no())?;
-        let Some((run, digest)) = release.run(stage).zip(release.digest.clone()) else { return Ok(()) };
+        let Some((run, rule)) = release.run(stage).zip(release.rule(stage)) else { return Ok(()) };
+        let Some(approval) = approval(spoken, &release, rule_for(rule, run.kind).as_ref(), None) else {
+            return Ok(());
+        };
         self.add(Event::Approved {
             release: release.no(),
             stage: stage.clone(),
             attempt: run.attempt,
-            approval: Box::new(Approval {
-                standing: spoken.standing.clone(),
-                comment: spoken.comment.clone(),
-                body: spoken.body.clone(),
-                digest,
-                commit: release.created.commit.clone(),
-                note: None,
-                at: spoken.at,
-            }),
+            approval: Box::new(approval),
         })
     }
 

@@ -7,7 +7,8 @@ use crate::domain::effect::Reaction;
 use crate::domain::event::{Approval, Detail, Event, Heard, RunKind, Withdrawal};
 use crate::domain::name::StageName;
 use crate::domain::person::Account;
-use crate::domain::pipeline::Role;
+use crate::domain::pipeline::{ApprovalRule, Role};
+use crate::domain::policy;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
 use crate::domain::time::Span;
@@ -142,35 +143,22 @@ impl Draft {
         let Some(run) = release.run(stage).filter(can_start) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
-        let approval = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
-        entitled(&approval, &release, run, &spoken.standing).map_err(|why| Refusal::NotEntitled {
+        let asked = rule_for(rule, run.kind).unwrap_or_else(|| default_rule(0));
+        entitled(&asked, &release, run, &spoken.standing).map_err(|why| Refusal::NotEntitled {
             stage: stage.clone(),
             login: spoken.standing.person.login.to_string(),
             why,
-            who: approvers(&approval).iter().map(ToString::to_string).collect(),
+            who: approvers(&asked).iter().map(ToString::to_string).collect(),
         })?;
-        let digest = release.digest.clone().ok_or(Refusal::Stale)?;
-        if run.approval_of(spoken.standing.person.id).is_some_and(|a| a.digest == digest) {
+        let given = approval(spoken, &release, Some(&asked), note).ok_or(Refusal::Stale)?;
+        if run.approval_of(spoken.standing.person.id).is_some_and(|a| a.digest == given.digest) {
             return Ok(Told::counted());
         }
         let (no, attempt) = (release.no(), run.attempt);
-        self.add(Event::Approved {
-            release: no,
-            stage: stage.clone(),
-            attempt,
-            approval: Box::new(Approval {
-                standing: spoken.standing.clone(),
-                comment: spoken.comment.clone(),
-                body: spoken.body.clone(),
-                digest,
-                commit: release.created.commit.clone(),
-                note,
-                at: spoken.at,
-            }),
-        })?;
+        self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval: Box::new(given) })?;
         let release = self.release(no)?;
         let complete =
-            release.run(stage).is_some_and(|run| tally(&approval, &release, run, self.now).complete());
+            release.run(stage).is_some_and(|run| tally(&asked, &release, run, self.now).complete());
         Ok(if complete { Told::started() } else { Told::counted() })
     }
 
@@ -313,6 +301,27 @@ pub(super) fn must_be_approver(spoken: &Spoken, release: &Release, stage: &Stage
         login: spoken.standing.person.login.to_string(),
         why: crate::domain::approval::NotCounted::NotInRule,
         who: who.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// The record of a yes, with all it is bound to; nothing before the artifact is sealed.
+pub(super) fn approval(
+    spoken: &Spoken,
+    release: &Release,
+    rule: Option<&ApprovalRule>,
+    note: Option<String>,
+) -> Option<Approval> {
+    Some(Approval {
+        standing: spoken.standing.clone(),
+        comment: spoken.comment.clone(),
+        body: spoken.body.clone(),
+        digest: release.digest.clone()?,
+        commit: release.created.commit.clone(),
+        version: Some(release.created.version.clone()),
+        manifest: Some(release.created.manifest.clone()),
+        policy: rule.map(policy::digest),
+        note,
+        at: spoken.at,
     })
 }
 

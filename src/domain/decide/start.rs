@@ -41,6 +41,7 @@ impl Draft {
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
             included_in: start.included_in,
+            files: start.files.clone(),
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {

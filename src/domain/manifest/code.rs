@@ -121,6 +121,10 @@ codes! {
     SelfApproval "M0502" Warning
         "`approval: 1` asks for one maintainer, who may be the one who pushed. That is on purpose, so that a lone \
          maintainer is not locked out. With two or more people, write `approval: {min: 1, exclude: [pusher]}`.";
+    /// A rule names a team that is not declared.
+    UnknownTeam "M0503" Error
+        "The rule names a team that `teams` does not declare. A plain word is a role (`triage`, `write`, `maintain`, \
+         `admin`) or the name of a team in `teams`; a team of the host is written `org/slug`, a person `@login`.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

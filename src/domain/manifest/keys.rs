@@ -3,7 +3,6 @@
 //! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
 
 use crate::domain::glob::Glob;
-use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
@@ -11,8 +10,6 @@ use crate::domain::manifest::source;
 use crate::domain::name::{Alias, EnvironmentName, PipelineName, StageName, printable};
 use crate::domain::time::Span;
 
-/// Most approvals a rule may ask for; more people than ever watch one release.
-pub(super) const MAX_APPROVALS: u32 = 20;
 /// Most automatic attempts after the first.
 pub(super) const MAX_RETRIES: u32 = 10;
 /// Longest text that pages show in one place.
@@ -119,9 +116,6 @@ words! {
     PATH = build::check_path, None;
     FILES = build::check_files, None;
     REPOSITORY = source::check_repository, None;
-    WHO = approval::check_who, None;
-    TEAM = approval::check_team, Some("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$");
-    LOGIN = approval::check_login, None;
 }
 
 /// Declares keys: `name: duty shape, "a sentence";`.
@@ -136,6 +130,7 @@ pub(super) mod probe;
 use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
+mod people;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
@@ -143,9 +138,6 @@ static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
 static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&ARTIFACT_OBJECT)]);
-static WHO_ITEM: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&WHO_OBJECT)]);
-static REQUIREMENT: Shape = Shape::Any(&[Shape::Text(&WHO), Shape::Object(&REQUIREMENT_OBJECT)]);
-static EXCLUSION: Shape = Shape::Choice(approval::EXCLUSIONS);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
 
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
@@ -189,6 +181,7 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
@@ -197,7 +190,6 @@ static PIPELINE_LATER: &[&str] = &[
     "groups",
     "release",
     "channels",
-    "teams",
     "checks",
     "environments",
     "runbooks",
@@ -333,8 +325,9 @@ keys! { STAGE_KEYS {
         "Stages that come first; the stage before by default.";
     "optional" Optional, Shape::Flag, "Whether a release is released without it.";
     "trigger" Optional, Shape::Choice(&["auto", "manual"]), "Whether it starts by itself.";
-    "approval" Optional, Shape::Any(&[Shape::Count { min: 0, max: MAX_APPROVALS }, Shape::Object(&APPROVAL_OBJECT)]),
+    "approval" Optional, people::RULE,
         "How many approvals come first, or a rule.";
+    "approvals" Optional, Shape::Object(&people::APPROVALS_OBJECT), "Who approves before the deploy.";
     "requires_approval" Optional, Shape::Flag, "One approval, as Copilot writes it.";
     "require_approval" Duty::AliasOf("requires_approval"), Shape::Flag, "An old spelling of `requires_approval`.";
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
@@ -358,7 +351,6 @@ static STAGE_OBJECT: Object = Object {
         "channel",
         "channels",
         "branches",
-        "approvals",
         "gates",
         "windows",
         "interval",
@@ -390,56 +382,12 @@ static STAGE_OBJECT: Object = Object {
         message: "a stage does not build: recompiling per environment is not a release",
         hint: "build once, in the pipeline's `build`; every stage receives the same bytes",
     }],
-    exclusive: &[&["approval", "requires_approval", "require_approval"]],
-    ..PLAIN
-};
-
-keys! { APPROVAL_KEYS {
-    "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many different people.";
-    "from" Optional, Shape::Any(&[Shape::Text(&WHO), Shape::List(&WHO_ITEM)]),
-        "Who counts: a role, a team `org/slug`, a person `@login`.";
-    "require" Optional, Shape::List(&REQUIREMENT), "Groups that must each give so many.";
-    "exclude" Optional, Shape::Any(&[Shape::Choice(approval::EXCLUSIONS), Shape::List(&EXCLUSION)]), "Who never counts.";
-    "distinct" Optional, Shape::Flag, "Whether one person serves only one entry of `require`.";
-    "timeout" Optional, Shape::Text(&SPAN), "How long the stage waits before it is rejected.";
-    "valid_for" Optional, Shape::Text(&SPAN), "How long an approval counts.";
-} }
-static APPROVAL_OBJECT: Object = Object {
-    what: "`approval`",
-    keys: &[APPROVAL_KEYS],
-    later: &["bind", "reuse_from", "instructions"],
-    ..PLAIN
-};
-
-keys! { WHO_KEYS {
-    "role" Optional, Shape::Choice(approval::ROLES), "Everyone with at least this role.";
-    "team" Optional, Shape::Text(&TEAM), "The members of a team, `org/slug`.";
-    "user" Optional, Shape::Text(&LOGIN), "One person.";
-    "users" Optional, Shape::List(&Shape::Text(&LOGIN)), "Several persons.";
-} }
-static WHO_OBJECT: Object = Object {
-    what: "an entry of `from`",
-    keys: &[WHO_KEYS],
-    one_of: &["role", "team", "user", "users"],
-    ..PLAIN
-};
-
-keys! { REQUIREMENT_KEYS {
-    "role" Optional, Shape::Choice(approval::ROLES), "Everyone with at least this role.";
-    "team" Optional, Shape::Text(&TEAM), "The members of a team, `org/slug`.";
-    "user" Optional, Shape::Text(&LOGIN), "One person.";
-    "min" Optional, Shape::Count { min: 1, max: MAX_APPROVALS }, "How many of them.";
-} }
-static REQUIREMENT_OBJECT: Object = Object {
-    what: "an entry of `require`",
-    keys: &[REQUIREMENT_KEYS],
-    later: &["users"],
-    one_of: &["role", "team", "user"],
+    exclusive: &[&["approval", "approvals", "requires_approval", "require_approval"]],
     ..PLAIN
 };
 
 keys! { ROLLBACK_KEYS {
-    "approval" Optional, Shape::Count { min: 0, max: MAX_APPROVALS }, "How many approvals a rollback needs.";
+    "approval" Optional, Shape::Count { min: 0, max: people::MAX_APPROVALS }, "How many approvals a rollback needs.";
 } }
 static ROLLBACK_OBJECT: Object = Object {
     what: "`rollback`",

@@ -1,6 +1,6 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
-use crate::domain::manifest::approval;
+use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
@@ -29,7 +29,11 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 }
 
 /// Reads a stage; `None` when it has no usable name, which has been reported.
-pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) -> Option<Draft> {
+pub(super) fn read(
+    node: &Node,
+    (deploy, teams): (&[Step], &Teams),
+    findings: &mut Findings<'_>,
+) -> Option<Draft> {
     let (name, at) = name_of(node)?;
     let name: StageName = name.parse().ok()?;
     let view = View::of(node);
@@ -40,13 +44,14 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
     let needs = view.get("needs").map(|_| {
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
+    let mut reading = Reading { teams, findings };
     let stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         environment,
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
-        approval: approval::of_stage(view, findings),
+        approval: reading.before(view),
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
@@ -57,7 +62,7 @@ pub(super) fn read(node: &Node, deploy: &[Step], findings: &mut Findings<'_>) ->
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
-        overriding: overriding::of_stage(view, findings),
+        overriding: overriding::of_stage(view, &mut reading),
         name,
     };
     Some(Draft { stage, at, needs })

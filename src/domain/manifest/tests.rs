@@ -170,6 +170,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Cycle
         | Code::NoStages
         | Code::Impossible
+        | Code::UnknownTeam
         | Code::SelfApproval
         | Code::TwoFiles
         | Code::NoFile

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::pipeline::{Exclusion, Role};
+use crate::domain::name::Login;
+use crate::domain::pipeline::{Bind, Exclusion, Members, NamedTeam, Role};
 
 /// A world of six people: which roles, teams and exclusions each has.
 struct Person {
@@ -26,7 +27,9 @@ fn is(person: &Person, who: &Who) -> bool {
     match who {
         Who::Role(role) => person.role >= *role,
         Who::Team(team) => team.as_str() == person.team,
-        Who::User(login) => login.as_str() == person.login,
+        who @ (Who::User(_) | Who::Users(_) | Who::Named(_)) => {
+            who.persons().unwrap().iter().any(|login| login.as_str() == person.login)
+        }
     }
 }
 
@@ -59,12 +62,23 @@ fn assign(demands: &[&Who], people: &[&Person]) -> bool {
     })
 }
 
+fn login() -> impl Strategy<Value = Login> {
+    prop_oneof![Just("ana"), Just("bo"), Just("cy"), Just("ed")].prop_map(|l| l.parse().unwrap())
+}
+
 fn who() -> impl Strategy<Value = Who> {
     prop_oneof![
         prop_oneof![Just(Role::Write), Just(Role::Maintain), Just(Role::Admin)].prop_map(Who::Role),
         prop_oneof![Just("acme/a"), Just("acme/b"), Just("acme/c")]
             .prop_map(|t| Who::Team(t.parse().unwrap())),
         prop_oneof![Just("ana"), Just("bo"), Just("ed")].prop_map(|l| Who::User(l.parse().unwrap())),
+        proptest::collection::btree_set(login(), 1..4).prop_map(Who::Users),
+        (prop_oneof![Just("qa"), Just("ops")], proptest::collection::btree_set(login(), 1..4)).prop_map(
+            |(name, users)| Who::Named(NamedTeam {
+                name: name.parse().unwrap(),
+                members: Members::Users(users)
+            })
+        ),
     ]
 }
 
@@ -86,6 +100,8 @@ fn rule() -> impl Strategy<Value = ApprovalRule> {
             distinct,
             valid_for: Span::days(valid),
             timeout: Span::days(timeout),
+            bind: Bind::Digest,
+            instructions: None,
         })
 }
 
@@ -128,6 +144,8 @@ fn simple(from: &str, min: u32) -> ApprovalRule {
         distinct: false,
         valid_for: Span::days(7),
         timeout: Span::days(7),
+        bind: Bind::Digest,
+        instructions: None,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::approval::{approvers, needed, rule_for};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{ApprovalRule, Duty, Exclusion, Stage};
+use crate::domain::pipeline::{ApprovalRule, Bind, Duty, Exclusion, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
@@ -98,6 +98,17 @@ pub fn approval_needed(release: &Release, stage: &Stage, run: &StageRun, ends: O
         let not: Vec<String> = rule.exclude.iter().map(Exclusion::to_string).collect();
         let not = if not.is_empty() { String::new() } else { format!(" (not {})", not.join(", ")) };
         writeln!(out, "- needs: {}{not}", escape(&who.join(" and "))).unwrap_or_default();
+        if rule.bind == Bind::Version {
+            let digest = release.shown_digest().map_or("", |d| d.as_str());
+            let (version, digest) = (inline_code(&version.to_string()), inline_code(digest));
+            writeln!(out, "- you approve version {version}, which is {digest}").unwrap_or_default();
+        }
+        for line in rule.instructions.iter().flat_map(|text| text.lines()) {
+            write!(out, "\n> {}", escape(line)).unwrap_or_default();
+        }
+        if rule.instructions.is_some() {
+            out.push('\n');
+        }
     }
     let expires = ends.map_or_else(String::new, |ends| format!(" Expires {}.", ends.minute()));
     write!(

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::domain::effect::{Place, Reaction, Status};
-use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, TeamName};
+use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName};
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
@@ -24,6 +24,7 @@ use crate::forge::github::answer::Rate;
 use crate::forge::github::app::{Identity, Work};
 use crate::forge::github::dto;
 use crate::forge::github::registry::{Registry, WORD};
+use crate::forge::github::route::segments;
 use crate::forge::github::settings::{Credentials, Settings};
 use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
@@ -220,6 +221,14 @@ impl Forge for GitHub {
 
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {
         translate(event, body).map_err(|e| e.to_string())
+    }
+
+    fn web(&self, repository: &RepoName, commit: &CommitSha, file: Option<&str>) -> Option<String> {
+        let home = format!("{}/{repository}", self.git.as_str());
+        Some(match file {
+            None => format!("{home}/commit/{commit}"),
+            Some(path) => format!("{home}/blob/{commit}/{}", segments(path)),
+        })
     }
 
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {

@@ -208,6 +208,10 @@ impl Forge for Plain {
         Box::pin(std::future::ready(Ok(ids)))
     }
 
+    fn web(&self, _: &RepoName, _: &CommitSha, _: Option<&str>) -> Option<String> {
+        None
+    }
+
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
         let id = repo.clone();
         Box::pin(self.at(repo, move |origin, home| {

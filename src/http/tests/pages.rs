@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::http::view::{Link, ReleasePage, plain_line};
+use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
 use crate::store::step::Step;
 
@@ -146,6 +146,7 @@ impl Reader for Hostile {
             page.pipeline = text();
             page.facts = vec![(text(), text())];
             page.commit_url = Link::new(text());
+            page.files = vec![FileLine { path: text(), url: Link::new(text()) }];
             page.build_log = Some(text());
             for stage in &mut page.stages {
                 (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
@@ -175,6 +176,10 @@ impl Reader for Hostile {
             }
             Ok(page)
         })
+    }
+
+    fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<Option<String>>> {
+        Box::pin(async { Ok(Some(self.0.to_owned())) })
     }
 }
 

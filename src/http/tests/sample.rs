@@ -3,11 +3,11 @@
 use futures_util::future::BoxFuture;
 
 use crate::domain::time::{Span, Timestamp};
-use crate::http::api::{Acts, Ask, Comment, Reader, Reply};
+use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, Light, Link, Mark, NextLine, ReleaseHead, ReleasePage,
-    StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
+    ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -31,6 +31,12 @@ impl Reader for Engine {
             }
         })
     }
+
+    fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
+        Box::pin(async {
+            Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
+        })
+    }
 }
 
 impl Acts for Engine {
@@ -43,6 +49,10 @@ impl Acts for Engine {
 
     fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move { Ok(Reply { accepted: ask.line.starts_with('/'), text: ask.line }) })
+    }
+
+    fn apply(&self, apply: Apply, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move { Ok(Reply { accepted: true, text: apply.repo }) })
     }
 }
 
@@ -282,6 +292,12 @@ pub(crate) fn page() -> ReleasePage {
         commit_url: Link::new(
             "https://github.com/acme/payments/commit/9fceb02d0ae598e95dc970b74767f19372d61af8",
         ),
+        files: vec![FileLine {
+            path: "Dockerfile".to_owned(),
+            url: Link::new(
+                "https://github.com/acme/payments/blob/9fceb02d0ae598e95dc970b74767f19372d61af8/Dockerfile",
+            ),
+        }],
         build_log: Some("github:4211/api/142/build/1".to_owned()),
         stages: page_stages(),
         why: why(),

@@ -1,5 +1,9 @@
 //! The road from a push to prod.
 
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader as _;
+use liftlock::http::view::Link;
+
 use super::tree::{STRAIGHT, TWO_STAGES};
 use super::world::{ANA, REPO, World};
 
@@ -48,6 +52,24 @@ async fn c14_c27_c28_c36_c38_e08_e12_e13_a28_an_approved_release_ships_the_same_
     assert!(prod.contains(&digest), "{prod} names {digest}");
     let version = release.created.version.to_string();
     assert_eq!(world.tree.tags(), [(version, commit)].into());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b15_the_page_links_the_files_the_build_is_written_in_at_its_commit() {
+    let mut world = World::with(STRAIGHT).await;
+    let commit = world.merge_files(1, &[("Dockerfile", "FROM scratch")], "feat: an image").await;
+    world.hears(1).await;
+    let stream = world.state("shop").await.id.to_string();
+    let answers = Answers::new(world.service().clone(), None);
+    let page = answers.release_page(&stream, 1).await.unwrap();
+    assert_eq!(page.repo, "acme/shop");
+    let link = |url: &Option<Link>| url.as_ref().map(ToString::to_string).unwrap();
+    let home = link(&page.commit_url);
+    let home = home.strip_suffix(&format!("/commit/{commit}")).unwrap();
+    let files: Vec<String> = page.files.iter().map(|file| link(&file.url)).collect();
+    assert!(files.contains(&format!("{home}/blob/{commit}/.github/liftlock.yml")), "{files:?}");
+    assert!(!files.iter().any(|file| file.ends_with("/Dockerfile")), "its build makes no image: {files:?}");
     world.finish().await;
 }
 

@@ -116,7 +116,7 @@ async fn t37_a_commit_that_main_lost_is_not_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t44_a_flipped_byte_stops_the_stage_and_says_digest() {
+async fn t44_e10_a_flipped_byte_stops_the_stage_and_says_digest() {
     let (world, commit) = offered().await;
     let blobs = files_below(&world.data().join("artifacts"));
     let state = world.state("shop").await;

@@ -72,6 +72,7 @@ scenarios! {
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 
 fn folder() -> PathBuf {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Build, Contexts, Duty, Exclusion, Network, OverrideRule, Pipeline,
-    QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Network,
+    OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
 
@@ -116,6 +116,8 @@ fn set(stage: &mut Stage, option: &str) {
                 other => panic!("nobody is called {other}"),
             });
         }
+        "bound" => rule(stage).bind = Bind::Version,
+        "says" => rule(stage).instructions = Some(rest.replace("\\n", "\n")),
         "valid" => rule(stage).valid_for = rest.parse().unwrap(),
         "timeout" => rule(stage).timeout = rest.parse().unwrap(),
         "soak" => stage.soak = rest.parse().unwrap(),
@@ -142,9 +144,17 @@ fn rule(stage: &mut Stage) -> &mut ApprovalRule {
     stage.approval.get_or_insert_with(|| liftlock::domain::approval::default_rule(1))
 }
 
-/// A role, a team or `@login`.
+/// A role, a team, `@login`, or a team of the manifest: `qa=acme/qa`, `qa=@ana+@bo`.
 fn who(text: &str) -> Who {
     match text.trim() {
+        named if named.contains('=') => {
+            let (name, members) = named.split_once('=').unwrap();
+            let members = match members.strip_prefix('@') {
+                Some(users) => Members::Users(users.split("+@").map(|l| l.parse().unwrap()).collect()),
+                None => Members::Team(members.parse().unwrap()),
+            };
+            Who::Named(NamedTeam { name: name.parse().unwrap(), members })
+        }
         team if team.contains('/') => Who::Team(team.parse().unwrap()),
         login if login.starts_with('@') => Who::User(login[1..].parse().unwrap()),
         word => Who::Role(role(word).expect("a role, a team or @login")),

@@ -222,6 +222,7 @@ impl World {
             manifest: digest(99),
             epoch_s: self.epoch_s,
             included_in,
+            files: Vec::new(),
         }
     }
 
