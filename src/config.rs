@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::name::RepoName;
+use crate::domain::name::{Login, RepoName};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
@@ -14,6 +14,8 @@ use crate::forge::{github, plain};
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
 use crate::secret::Secret;
+
+pub mod library;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -72,6 +74,10 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Tokens that say who somebody is, by login.
+    pub personal_tokens: BTreeMap<Login, Secret>,
+    /// The library of variable groups.
+    pub library: library::Settings,
     /// GitHub, when it is served.
     pub github: Option<github::Settings>,
     /// The plain host, when it has repositories.
@@ -120,6 +126,8 @@ struct File {
     probe: ProbeFile,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
+    personal_tokens: BTreeMap<Login, Given>,
+    library: library::File,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
 }
@@ -203,6 +211,7 @@ impl Config {
     /// Every text that must never be shown.
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
+        all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -274,6 +283,8 @@ impl Reading<'_> {
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets(file.secrets);
         let probe_allow = self.probe_allow(file.probe.allow);
+        let personal_tokens = self.personal_tokens(file.personal_tokens);
+        let library = self.library(file.library);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
@@ -298,6 +309,8 @@ impl Reading<'_> {
             probe_allow,
             environment: file.environment,
             secrets,
+            personal_tokens,
+            library,
             github,
             plain,
         })

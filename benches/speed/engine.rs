@@ -248,6 +248,10 @@ impl Forge for Watched {
         self.plain.repository(repo)
     }
 
+    fn person_called<'a>(&'a self, repo: &'a RepoId, login: &'a Login) -> Asked<'a, Option<Person>> {
+        self.plain.person_called(repo, login)
+    }
+
     fn standing<'a>(
         &'a self,
         repo: &'a RepoId,

@@ -1,6 +1,6 @@
 //! The real parts put together as `liftlock serve` does it, in a folder of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,13 @@ use liftlock::http::session::Access;
 use liftlock::http::webhook::Verify;
 use liftlock::http::{self, Limits, State};
 use liftlock::runner::probe::{Policy, Runner};
+use liftlock::secret::Secret;
+use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::{self, Store};
 use liftlock::telemetry::Metrics;
+use liftlock::vault::seal::Key;
+use liftlock::vault::{self, Vault};
 use liftlock::{artifact, clock};
 
 use crate::figure::Fallible;
@@ -45,7 +49,10 @@ pub(crate) async fn service(
         reconcile_every: Span::minutes(5),
     };
     let artifacts = artifact::store::Store::open(&folder.join("artifacts"))?;
-    let parts = Parts { store, hosts, artifacts, runner: Runner::probe().await, settings };
+    let key = Key::from_hex(&Secret::new("07".repeat(32)))?;
+    let vault = Vault::new(vault::Settings::default(), key);
+    let library = Library::new(store.clone(), vault, hosts.clone(), BTreeSet::new());
+    let parts = Parts { store, hosts, artifacts, runner: Runner::probe().await, library, settings };
     Ok(Service::new(parts, "bench".to_owned()))
 }
 
@@ -64,7 +71,8 @@ pub(crate) fn app(service: &Service, shutdown: CancellationToken) -> Router {
         verify_plain: verify(),
         reader: Arc::clone(&answers) as _,
         acts: answers as _,
-        access: Access::Loopback,
+        library: service.library().clone(),
+        access: Access::Loopback(Vec::new()),
         limits: Limits::default(),
         metrics: Arc::new(Metrics::new("bench")),
         data_folder: None,

@@ -43,6 +43,14 @@ enum AuditVerb {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// One row for each override: what was passed over, where, by whom and why (SEMANTICS §7).
+    Overrides {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object a line instead of CSV.
+        #[arg(long)]
+        json: bool,
+    },
     /// One row for each deployment: what, where, who approved, how it ended (CHECKLIST E17).
     Deployments {
         #[command(flatten)]
@@ -105,7 +113,8 @@ pub(super) async fn events(asked: &Events) -> Ended {
 pub(super) async fn audit(asked: &Audit) -> Ended {
     match &asked.what {
         AuditVerb::Verify { config } => verify(config).await,
-        AuditVerb::Deployments { config, json } => deployments(config, *json).await,
+        AuditVerb::Overrides { config, json } => table(config, *json, &OVERRIDES, overrides_of).await,
+        AuditVerb::Deployments { config, json } => table(config, *json, &COLUMNS, rows_of).await,
     }
 }
 
@@ -143,11 +152,23 @@ const COLUMNS: [&str; 11] = [
     "outcome",
 ];
 
-async fn deployments(config: &ConfigFile, json: bool) -> Ended {
+/// The columns of an override's row.
+const OVERRIDES: [&str; 12] = [
+    "pipeline", "version", "commit", "digest", "stage", "attempt", "check", "by", "reason", "of", "at",
+    "outcome",
+];
+
+/// What is known of every pipeline as rows, as CSV or as JSON.
+async fn table<const N: usize>(
+    config: &ConfigFile,
+    json: bool,
+    columns: &[&str; N],
+    rows: fn(&State) -> Vec<[String; N]>,
+) -> Ended {
     let store = open(config).await?;
     let journal = Journal::new(store.clone());
     if !json {
-        terminal::line(&COLUMNS.join(","));
+        terminal::line(&columns.join(","));
     }
     let mut after = String::new();
     loop {
@@ -157,9 +178,9 @@ async fn deployments(config: &ConfigFile, json: bool) -> Ended {
         for head in &page {
             let id = head.stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))?;
             let state = journal.load(&id).await?;
-            for row in rows_of(&state) {
+            for row in rows(&state) {
                 let line = if json {
-                    let object: serde_json::Map<_, _> = COLUMNS
+                    let object: serde_json::Map<_, _> = columns
                         .iter()
                         .map(|c| (*c).to_owned())
                         .zip(row.into_iter().map(Into::into))
@@ -174,6 +195,32 @@ async fn deployments(config: &ConfigFile, json: bool) -> Ended {
     }
     store.close().await;
     Ok(Exit::Done)
+}
+
+/// Every override, in the order of releases and stages.
+fn overrides_of(state: &State) -> Vec<[String; 12]> {
+    let mut rows = Vec::new();
+    for release in state.in_order() {
+        for (stage, runs) in &release.stages {
+            for (run, said) in runs.iter().flat_map(|run| run.overrides.iter().map(move |said| (run, said))) {
+                rows.push([
+                    state.id.to_string(),
+                    release.created.version.to_string(),
+                    release.created.commit.to_string(),
+                    release.shown_digest().map(ToString::to_string).unwrap_or_default(),
+                    stage.to_string(),
+                    run.attempt.to_string(),
+                    said.check.word().to_owned(),
+                    said.by.login.to_string(),
+                    said.reason.clone(),
+                    said.of.to_string(),
+                    said.at.rfc3339(),
+                    run.state.word().to_owned(),
+                ]);
+            }
+        }
+    }
+    rows
 }
 
 /// Every attempt that was started, in the order of releases and stages.

@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod demo;
 mod deploy;
+mod group;
 mod hook;
 mod init;
 mod inspect;
@@ -86,6 +87,8 @@ enum Command {
     Comment(ask::Comment),
     /// List webhook deliveries, or replay one.
     Deliveries(ask::Deliveries),
+    /// Variable groups: create, set, show, and who may do what with them.
+    Group(group::Arguments),
     /// Hooks of bare repositories on a plain git host.
     Hook(hook::Arguments),
     /// Print the log of events.
@@ -158,6 +161,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
+        Command::Group(arguments) => group::run(&arguments).await,
         Command::Hook(arguments) => hook::run(&arguments).await,
         Command::Events(arguments) => inspect::events(&arguments).await,
         Command::Audit(arguments) => inspect::audit(&arguments).await,

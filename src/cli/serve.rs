@@ -22,11 +22,14 @@ use crate::http::webhook::Verify;
 use crate::http::{self, Limits, State};
 use crate::runner::probe::Runner;
 use crate::secret::Secret;
+use crate::service::library::Library;
 use crate::service::{Parts, Service, Settings};
 use crate::store::stream::EventFilter;
 use crate::store::{self, Store};
 use crate::telemetry::{self, LogForm, Metrics};
 use crate::trouble::{Outcome, Trouble};
+use crate::vault::Vault;
+use crate::vault::seal::Key;
 
 /// How long running work may go on after the server was asked to stop; then its leases run out by themselves.
 const DRAIN: Span = Span::seconds(25);
@@ -138,12 +141,13 @@ impl Server {
             tracing::warn!(reason = capability.reason, "builds are not sandboxed, or cannot run");
         }
         let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
+        let library = library(config, &store, &hosts)?;
         let settings = Settings {
             data: config.data.clone(),
             sandbox: config.sandbox,
             toolchains: config.toolchains.clone(),
             secrets: config.secrets.clone(),
-            hidden: config.hidden(),
+            hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
             environment: config.environment.clone(),
             probe_allow: config.probe_allow.clone(),
             builds: config.builds,
@@ -152,7 +156,8 @@ impl Server {
             reconcile_every: config.reconcile_every,
         };
         let boot = boot()?;
-        let parts = Parts { store: store.clone(), hosts, artifacts, runner, settings };
+        let parts =
+            Parts { store: store.clone(), hosts, artifacts, runner, library: library.clone(), settings };
         let service = Service::new(parts, boot.clone());
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let answers = Answers::new(service.clone(), plain);
@@ -163,6 +168,7 @@ impl Server {
             verify_plain: verify,
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
+            library,
             access: access(config)?,
             limits: Limits::default(),
             metrics: Arc::clone(&metrics),
@@ -267,16 +273,29 @@ fn verifier(secrets: &[Secret]) -> Verify {
 }
 
 fn access(config: &Config) -> Outcome<Access> {
+    let personal = config.personal_tokens.iter().map(|(login, token)| Token::personal(login, token));
+    let mut tokens = personal.collect::<Outcome<Vec<_>>>()?;
     match config.access {
-        AccessMode::Loopback => Ok(Access::Loopback),
+        AccessMode::Loopback => Ok(Access::Loopback(tokens)),
         AccessMode::Token => {
-            let tokens = config
-                .tokens
-                .iter()
-                .enumerate()
-                .map(|(index, token)| Token::new(format!("token {}", index + 1), token, Right::Act))
-                .collect::<Outcome<Vec<_>>>()?;
+            for (index, token) in config.tokens.iter().enumerate() {
+                tokens.push(Token::new(format!("token {}", index + 1), token, Right::Act)?);
+            }
             Ok(Access::Tokens(tokens))
         }
     }
+}
+
+/// The variable groups, and the key that seals their secrets.
+fn library(
+    config: &Config,
+    store: &Store,
+    hosts: &BTreeMap<&'static str, Arc<dyn Forge>>,
+) -> Outcome<Library> {
+    let key = match &config.library.key {
+        Some(key) => Key::from_hex(key)?,
+        None => Key::of_file(&config.data.join("library.key"))?,
+    };
+    let vault = Vault::new(config.library.vault.clone(), key);
+    Ok(Library::new(store.clone(), vault, hosts.clone(), config.library.admins.clone()))
 }

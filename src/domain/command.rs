@@ -9,6 +9,7 @@ use std::str::FromStr;
 use crate::domain::event::Overridable;
 use crate::domain::markdown;
 use crate::domain::name::{NameError, PipelineName, StageName, printable};
+use crate::domain::window::Day;
 
 mod hint;
 pub mod parse;
@@ -82,6 +83,10 @@ verbs! {
         "write", "let nothing new start there, or anywhere";
     Unhold "unhold" On "/unhold [stage]",
         "who holds, or maintain", "lift a hold";
+    Freeze "freeze" Back "/freeze <stage|*> [until=DATE] -- reason",
+        "maintain", "let nothing but rollbacks start there, or anywhere, until that day begins or it is lifted";
+    Unfreeze "unfreeze" On "/unfreeze <stage|*>",
+        "maintain", "lift a freeze";
     Promote "promote" On "/promote <stage> [release]",
         "write; the stage's rules still apply", "start a stage that waits to be started";
     Retry "retry" On "/retry <stage> [verify]",
@@ -265,6 +270,10 @@ pub enum Ask {
     Hold { stage: Option<StageRef>, reason: Reason },
     /// `/unhold`; no stage (or `*`) is the hold on every stage.
     Unhold { stage: Option<StageRef> },
+    /// `/freeze`; no stage (written `*`) is every stage.
+    Freeze { stage: Option<StageRef>, until: Option<Day>, reason: Reason },
+    /// `/unfreeze`; no stage (written `*`) is the freeze of every stage.
+    Unfreeze { stage: Option<StageRef> },
     /// `/promote`
     Promote { stage: StageRef, release: Option<ReleaseRef> },
     /// `/retry`
@@ -296,6 +305,8 @@ impl Ask {
             Self::Reject { .. } => Verb::Reject,
             Self::Hold { .. } => Verb::Hold,
             Self::Unhold { .. } => Verb::Unhold,
+            Self::Freeze { .. } => Verb::Freeze,
+            Self::Unfreeze { .. } => Verb::Unfreeze,
             Self::Promote { .. } => Verb::Promote,
             Self::Retry { .. } => Verb::Retry,
             Self::Cancel { .. } => Verb::Cancel,
@@ -322,7 +333,11 @@ impl Ask {
             | Self::Override { stage, .. }
             | Self::Preview { stage, .. }
             | Self::Why { stage } => Some(stage),
-            Self::Hold { stage, .. } | Self::Unhold { stage } | Self::Status { stage } => stage.as_ref(),
+            Self::Hold { stage, .. }
+            | Self::Unhold { stage }
+            | Self::Freeze { stage, .. }
+            | Self::Unfreeze { stage }
+            | Self::Status { stage } => stage.as_ref(),
             Self::Recheck | Self::Help => None,
         }
     }
@@ -338,6 +353,8 @@ impl Ask {
             | Self::Preview { release, .. } => release.as_ref(),
             Self::Hold { .. }
             | Self::Unhold { .. }
+            | Self::Freeze { .. }
+            | Self::Unfreeze { .. }
             | Self::Retry { .. }
             | Self::Cancel { .. }
             | Self::Override { .. }
@@ -354,10 +371,12 @@ impl Ask {
             Self::Approve { note, .. } => note.as_ref(),
             Self::Reject { reason, .. }
             | Self::Hold { reason, .. }
+            | Self::Freeze { reason, .. }
             | Self::Rollback { reason, .. }
             | Self::Override { reason, .. } => Some(reason),
             Self::Revoke { .. }
             | Self::Unhold { .. }
+            | Self::Unfreeze { .. }
             | Self::Promote { .. }
             | Self::Retry { .. }
             | Self::Cancel { .. }
@@ -379,6 +398,13 @@ impl Ask {
         if let Some(release) = self.release() {
             line.push(' ');
             line.push_str(&release.to_string());
+        }
+        if let Self::Freeze { stage: None, .. } | Self::Unfreeze { stage: None } = self {
+            line.push_str(" *");
+        }
+        if let Self::Freeze { until: Some(day), .. } = self {
+            line.push_str(" until=");
+            line.push_str(&day.to_string());
         }
         if let Self::Override { check, .. } = self {
             line.push(' ');

@@ -20,6 +20,7 @@ use crate::domain::version::Version;
 
 mod act;
 mod advance;
+mod freeze;
 mod overriding;
 mod resolve;
 mod speak;

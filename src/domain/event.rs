@@ -184,6 +184,24 @@ pub enum Event {
         /// Who; nobody when a deploy of the current candidate did it.
         by: Option<Person>,
     },
+    /// Nothing but rollbacks starts in a stage, or anywhere, until it is lifted or its day has come (SEMANTICS §6).
+    Frozen {
+        /// Which stage; nothing means all.
+        stage: Option<StageName>,
+        /// Who.
+        by: Person,
+        /// Why.
+        reason: String,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+    },
+    /// A freeze is over.
+    Unfrozen {
+        /// Which stage; nothing means the freeze of all.
+        stage: Option<StageName>,
+        /// Who lifted it; nobody when its day has come.
+        by: Option<Person>,
+    },
     /// A release may not start in a stage any more.
     Vetoed {
         /// Which release.
@@ -501,6 +519,8 @@ impl Event {
             Self::PolicySeen { .. }
             | Self::Held { .. }
             | Self::Unheld { .. }
+            | Self::Frozen { .. }
+            | Self::Unfrozen { .. }
             | Self::CheckAsked { .. }
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
@@ -527,6 +547,8 @@ impl Event {
             Self::Promoted { .. } => "promoted",
             Self::Held { .. } => "held",
             Self::Unheld { .. } => "unheld",
+            Self::Frozen { .. } => "frozen",
+            Self::Unfrozen { .. } => "unfrozen",
             Self::Vetoed { .. } => "vetoed",
             Self::VetoLifted { .. } => "veto_lifted",
             Self::CheckAsked { .. } => "check_asked",

@@ -10,6 +10,11 @@ use crate::domain::release::{BuildState, Override, Release, StageRun, StageState
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+mod window;
+
+pub(in crate::domain) use window::zone_of;
+pub use window::{passed_over, window_changes, window_wait_ends};
+
 /// What can stand in the way, in the order in which it is looked at: cheap and certain first (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blocker {
@@ -29,6 +34,10 @@ pub enum Blocker {
     Trigger,
     /// Approvals are missing.
     Approval,
+    /// Nothing starts on these days, or in an emergency.
+    Freeze,
+    /// It is not one of the stage's hours.
+    Window,
     /// Somebody holds the stage.
     Hold,
     /// An automatic retry waits its time.
@@ -47,6 +56,8 @@ impl Blocker {
             Self::Order => "order",
             Self::Trigger => "trigger",
             Self::Approval => "approval",
+            Self::Freeze => "freeze",
+            Self::Window => "window",
             Self::Hold => "hold",
             Self::Retry => "retry",
         }
@@ -136,6 +147,8 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.trigger());
     }
     lines.extend(look.approval());
+    lines.extend(look.freezes());
+    lines.extend(look.window());
     if !rollback {
         lines.extend(look.hold());
     }
@@ -370,7 +383,7 @@ impl Look<'_> {
             return Some(line(Blocker::Approval, Mark::Pass, text));
         }
         text.extend(["; needs ", &tally.missing.join(" and ")]);
-        let ends = approvals_end(self.state, self.release, self.stage, self.run);
+        let ends = approvals_end(self.state, (self.release, self.stage, self.run), self.now);
         let before = ends.map_or_else(String::new, |ends| format!(" before {}", ends.minute()));
         Some(Line {
             next: Some(format!(
@@ -412,16 +425,22 @@ impl Look<'_> {
     }
 }
 
-/// When the wait for approvals ends by the clock; never when nobody is asked, or when that end was overridden.
-pub fn approvals_end(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Option<Timestamp> {
+/// A release that waits in a stage, with the attempt that does.
+pub type Wait<'a> = (&'a Release, &'a Stage, &'a StageRun);
+
+/// When the wait for approvals ends by the clock; never when nobody is asked, that end was overridden, or nobody knows
+/// when a freeze will end.
+pub fn approvals_end(state: &State, wait: Wait<'_>, now: Timestamp) -> Option<Timestamp> {
+    let (_, stage, run) = wait;
     let rule = rule_for(stage, run.kind)?;
     let endless = run.overridden(&Overridable::ApprovalTimeout, stage).is_some();
-    (!endless).then(|| waits_since(state, release, stage, run).plus(rule.timeout))
+    let endless = endless || window::frozen_without_end(state, wait, now);
+    (!endless).then(|| waits_since(state, wait, now).plus(rule.timeout))
 }
 
 /// When the wait for approvals began: when nothing but people kept the stage any more. Stages before it were done and
-/// soaked, older releases had gone first, a hold or veto was lifted, a retry's time had come.
-pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Timestamp {
+/// soaked, older releases had gone first, a hold, a freeze or a veto was lifted, a retry's time had come.
+pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestamp) -> Timestamp {
     let look = Look { state, release, stage, run, now: run.asked_from };
     let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
     let needs = stage
@@ -435,6 +454,7 @@ pub fn waits_since(state: &State, release: &Release, stage: &Stage, run: &StageR
         .values()
         .filter(|older| stage.queue == QueuePolicy::All && release.is_newer_than(older))
         .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
+    let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|(_, _, until)| until);
-    needs.chain(older).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
+    needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

@@ -19,6 +19,7 @@ mod shape;
 pub mod source;
 mod stage;
 mod view;
+mod window;
 
 #[cfg(test)]
 mod tests;

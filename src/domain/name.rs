@@ -241,6 +241,21 @@ name!(
 );
 
 name!(
+    /// Where a secret is kept, never the secret: `vault:kv/sign#key`, `env:NAME`, `file:/run/secrets/x`.
+    SecretAddress,
+    "secret reference",
+    "it is `<store>:<path>` or `<store>:<path>#<key>`, without spaces and without `..`, at most 400",
+    |t| t.split_once(':').is_some_and(|(store, rest)| {
+        shaped(store, 20, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && t.len() <= 400
+            && !rest.starts_with('-')
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/#@+=:".contains(&b))
+            && rest.matches('#').count() <= 1
+            && !rest.split(['/', '#']).any(|part| part == "..")
+    })
+);
+
+name!(
     /// A check's name, as overrides and status contexts write it: `^[a-z][a-z0-9-]{0,30}$`.
     CheckName,
     "check name",
@@ -293,6 +308,24 @@ impl CommitSha {
     /// The first 7 digits, as people read commits.
     pub fn short(&self) -> &str {
         self.0.get(..7).unwrap_or(&self.0)
+    }
+}
+
+impl SecretAddress {
+    /// The word before the colon: which store has it.
+    pub fn store(&self) -> &str {
+        self.0.split_once(':').map_or("", |(store, _)| store)
+    }
+
+    /// What the store is asked for.
+    pub fn path(&self) -> &str {
+        let rest = self.0.split_once(':').map_or("", |(_, rest)| rest);
+        rest.split_once('#').map_or(rest, |(path, _)| path)
+    }
+
+    /// Which part of it, where a path has several.
+    pub fn key(&self) -> Option<&str> {
+        self.0.split_once('#').map(|(_, key)| key)
     }
 }
 
@@ -394,6 +427,16 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_reference_has_a_store_a_path_and_a_key() {
+        let address: SecretAddress = "vault:kv/sign#key".parse().unwrap();
+        assert_eq!((address.store(), address.path(), address.key()), ("vault", "kv/sign", Some("key")));
+        let address: SecretAddress = "file:/run/secrets/x".parse().unwrap();
+        assert_eq!((address.store(), address.path(), address.key()), ("file", "/run/secrets/x", None));
+        let address: SecretAddress = "exec:".parse().unwrap();
+        assert_eq!((address.store(), address.path(), address.key()), ("exec", "", None));
+    }
+
+    #[test]
     fn the_digest_of_a_text_is_that_of_its_bytes() {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of_text("").as_str(), empty);
@@ -408,6 +451,16 @@ mod tests {
         bad::<Alias>(&["a/b", "..", ""]);
         bad::<VariableName>(&["a/b", "..", "", "1a", "a b", "$x"]);
         bad::<GroupName>(&["../x", "a/b", "", "-a"]);
+        bad::<SecretAddress>(&[
+            "",
+            "vault",
+            "Vault:x",
+            "file:../x",
+            "file:/a/../b",
+            "vault:a#b#c",
+            "exec:-x",
+            "vault:a b",
+        ]);
         bad::<CheckName>(&["Smoke", "a.b", "../x", ""]);
         bad::<RunbookName>(&["Clean", "a/b", "-x", ""]);
     }

@@ -3,7 +3,13 @@
 use crate::domain::event::Overridable;
 
 /// The waits of the engine's own that can be overridden; every other word is the name of a check.
-pub const WAITS: &[Overridable] = &[Overridable::Soak, Overridable::Deps, Overridable::ApprovalTimeout];
+pub const WAITS: &[Overridable] = &[
+    Overridable::Soak,
+    Overridable::Deps,
+    Overridable::Window,
+    Overridable::Freeze,
+    Overridable::ApprovalTimeout,
+];
 
 /// What nobody may pass over, with the reason: a check cannot be called so.
 pub const NEVER: &[(&str, &str)] = &[

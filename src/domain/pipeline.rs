@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
 use crate::domain::time::Span;
+use crate::domain::window::Windows;
 
 /// Most files a release names as those its build is written in.
 const MAX_FILES: usize = 20;
@@ -186,9 +187,24 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// The hours in which it may start: those of every source of policy, all of which must be open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Windows>,
+    /// Whether a rollback passes windows and freezes (SEMANTICS §6: it does, unless somebody says otherwise).
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub rollback_ignores_windows: bool,
     /// Who may pass over what stands in the way here.
     #[serde(default, skip_serializing_if = "OverrideRule::is_default")]
     pub overriding: OverrideRule,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// Who may override a check of a stage, and how many must (SEMANTICS §7).

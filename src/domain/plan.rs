@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::approval::rule_for;
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
-use crate::domain::gate::{Blocker, approvals_end, verdict, waits_since};
+use crate::domain::gate::{Blocker, approvals_end, verdict, waits_since, window_changes, window_wait_ends};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{ApprovalRule, Stage};
 use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
@@ -217,7 +217,7 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         let note = match run.state {
             StageState::Pending if wants_approval(state, release, stage, now) => {
-                let ends = approvals_end(state, release, stage, run);
+                let ends = approvals_end(state, (release, stage, run), now);
                 let body = view::comment::approval_needed(release, stage, run, ends);
                 let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
                 Some((format!("offer:{key}"), body, Some(offers)))
@@ -263,8 +263,8 @@ fn reminder(
     (place, now): (&Place, Timestamp),
 ) -> Option<Owed> {
     let rule = rule_for(stage, run.kind)?;
-    let ends = approvals_end(state, release, stage, run)?;
-    let since = waits_since(state, release, stage, run);
+    let ends = approvals_end(state, (release, stage, run), now)?;
+    let since = waits_since(state, (release, stage, run), now);
     let (word, _) = reminders(&rule, since).into_iter().rfind(|(_, at)| *at <= now)?;
     let marker = format!("remind-{word}:{}:{}:{}:{}", state.id, release.no(), stage.name, run.attempt);
     let body = view::comment::reminder(release, stage, &rule, ends);
@@ -291,11 +291,15 @@ fn note_effect(
     owed
 }
 
-/// People are asked once the stage waits for them and for nothing else that time will change first.
+/// What does not keep people from approving in advance (SEMANTICS §2).
+const ADVANCE: &[Blocker] =
+    &[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry, Blocker::Window, Blocker::Freeze];
+
+/// People are asked once the stage waits for them and for nothing else that must come first.
 fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
     let verdict = verdict(state, release, stage, now);
     let missing = verdict.blockers().any(|l| l.blocker == Blocker::Approval);
-    missing && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry])
+    missing && verdict.blocked_only_by(ADVANCE)
 }
 
 /// For each environment: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
@@ -375,7 +379,7 @@ fn plan_answers(state: &State, owed: &mut Vec<Owed>) {
     }
 }
 
-/// The next time a soak, an approval, a wait or a retry ends.
+/// The next time a soak, an approval, a wait, a retry or a freeze ends, or a window opens or closes.
 fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp| {
@@ -383,14 +387,17 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             next = Some(at);
         }
     };
+    state.freezes.values().filter_map(|freeze| freeze.until).for_each(&mut consider);
     for release in state.open() {
         for stage in &release.rules.stages {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.waits()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);
+            window_changes(state, stage, now).into_iter().for_each(&mut consider);
+            window_wait_ends(state, (release, stage, run), now).into_iter().for_each(&mut consider);
             let Some(rule) = rule_for(stage, run.kind) else { continue };
-            if let Some(ends) = approvals_end(state, release, stage, run) {
+            if let Some(ends) = approvals_end(state, (release, stage, run), now) {
                 consider(ends);
-                for (_, at) in reminders(&rule, waits_since(state, release, stage, run)) {
+                for (_, at) in reminders(&rule, waits_since(state, (release, stage, run), now)) {
                     consider(at);
                 }
             }

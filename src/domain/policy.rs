@@ -35,6 +35,13 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        windows: [stage.windows.as_slice(), &other.windows]
+            .concat()
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        rollback_ignores_windows: stage.rollback_ignores_windows && other.rollback_ignores_windows,
         overriding: stricter_overriding(&stage.overriding, &other.overriding),
         ..stage.clone()
     }

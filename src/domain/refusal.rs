@@ -148,6 +148,16 @@ pub enum Refusal {
         /// The stage; nothing means all.
         stage: Option<StageName>,
     },
+    /// Nothing is frozen there.
+    NotFrozen {
+        /// The stage; nothing means all.
+        stage: Option<StageName>,
+    },
+    /// The day a freeze should last until has begun.
+    Past {
+        /// The day.
+        day: String,
+    },
     /// There is no approval of this person to take back.
     NoApproval {
         /// The stage.
@@ -199,6 +209,8 @@ impl Refusal {
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
             Self::NotHeld { .. } => "not_held",
+            Self::NotFrozen { .. } => "not_frozen",
+            Self::Past { .. } => "in_the_past",
             Self::NoApproval { .. } => "no_approval",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
@@ -230,6 +242,8 @@ impl Refusal {
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
             | Self::Stale
@@ -311,6 +325,8 @@ impl fmt::Display for Refusal {
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
             | Self::NotHeld { .. }
+            | Self::NotFrozen { .. }
+            | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
@@ -320,6 +336,23 @@ impl fmt::Display for Refusal {
             | Self::Full => self.fmt_rest(f),
         }
     }
+}
+
+fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
+    write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
+}
+
+fn may_not_override(f: &mut fmt::Formatter<'_>, stage: &StageName, who: &str) -> fmt::Result {
+    write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
+}
+
+fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>) -> fmt::Result {
+    let place = stage.map_or("everything", StageName::as_str);
+    write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
+}
+
+fn past(f: &mut fmt::Formatter<'_>, day: &str) -> fmt::Result {
+    write!(f, "❓ **{day} has begun already.** A freeze lasts until a day begins, in the stage's time zone.")
 }
 
 impl Refusal {
@@ -348,12 +381,8 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => {
-                write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
-            }
-            Self::MayNotOverride { stage, who } => {
-                write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
-            }
+            Self::NoCheck { stage, check } => no_check(f, stage, check),
+            Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
                 "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
@@ -372,6 +401,8 @@ impl Refusal {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
                 write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
             }
+            Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
+            Self::Past { day } => past(f, day),
             Self::NoApproval { stage } => {
                 write!(f, "ℹ️ **There is no approval of yours for {stage} to take back.**")
             }

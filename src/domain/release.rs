@@ -142,6 +142,9 @@ pub fn legal(from: Option<StageState>, by: Transition, to: StageState) -> bool {
     LEGAL.contains(&(from, by, to))
 }
 
+/// What a stage is that succeeded with issues.
+pub const LIVE_WITH_ISSUES: &str = "live with issues";
+
 impl StageState {
     /// Terminal states never change (invariant I4).
     pub fn is_terminal(self) -> bool {
@@ -456,6 +459,17 @@ impl StageRun {
         let given = self.overrides_of(check).count();
         let enough = u32::try_from(given).is_ok_and(|given| given >= stage.overriding.min.max(1));
         self.overrides_of(check).last().filter(|_| enough)
+    }
+
+    /// Whether it is live although something was passed over on the way (SEMANTICS §2, `succeeded_with_issues`).
+    pub fn has_issues(&self, stage: &Stage) -> bool {
+        let passed = |said: &Override| self.overridden(&said.check, stage).is_some();
+        self.state == StageState::Succeeded && self.overrides.iter().any(passed)
+    }
+
+    /// The word people read of it.
+    pub fn word(&self, stage: &Stage) -> &'static str {
+        if self.has_issues(stage) { LIVE_WITH_ISSUES } else { self.state.word() }
     }
 
     /// Everybody who overrode a check, each once, in the order in which they did.

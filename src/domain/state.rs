@@ -14,6 +14,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
 mod fold;
+mod freeze;
+
+pub use freeze::Freeze;
 
 /// One pipeline.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct State {
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
     pub holds: BTreeMap<Option<StageName>, Hold>,
+    /// Freezes; no stage means all of them.
+    pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
     /// What runs where.
@@ -135,6 +140,7 @@ impl State {
             head: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
+            freezes: BTreeMap::new(),
             vetoes: BTreeMap::new(),
             live: BTreeMap::new(),
             history: BTreeMap::new(),

@@ -15,6 +15,7 @@ use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 pub mod comment;
+pub mod freeze;
 pub mod overriding;
 
 /// The page of a release, relative to the server's public address.
@@ -54,7 +55,11 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
         return Some(effect::Detail::Superseded);
     }
     let asks = run.state == StageState::Pending
-        && verdict(state, release, stage, now).blocked_only_by(&[Blocker::Approval]);
+        && verdict(state, release, stage, now).blocked_only_by(&[
+            Blocker::Approval,
+            Blocker::Window,
+            Blocker::Freeze,
+        ]);
     asks.then(|| {
         effect::Detail::Offer(Offering {
             release: release.no(),
@@ -285,7 +290,8 @@ fn why_lines(
 ) -> Vec<(String, &'static str)> {
     let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
     let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
-    verdict(state, release, rule, now).lines.into_iter().map(|l| (l.text, sign(l.mark))).collect()
+    let lines = verdict(state, release, rule, now).lines.into_iter();
+    lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark))).collect()
 }
 
 /// A queued stage waits for its environment or a worker; say for which.
@@ -343,6 +349,9 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
             None => "nothing yet".to_owned(),
         };
         writeln!(out, "- {}: {live}", stage.name).unwrap_or_default();
+        for text in freeze::of_stage(state, stage, now) {
+            writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
+        }
         for release in state.open() {
             let Some(run) = release.run(&stage.name).filter(|run| !run.state.is_terminal()) else { continue };
             let text = run_status(state, release, (stage, run), now).1;
@@ -367,7 +376,7 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
 }
 
 /// `/help`: the verbs, the stages and their rules, and the version of the policy.
-pub fn help(state: &State, standing: &Standing) -> String {
+pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     let mut out =
         format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
     out.push_str("| command | who | what |\n|---|---|---|\n");
@@ -380,6 +389,9 @@ pub fn help(state: &State, standing: &Standing) -> String {
     let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
     out.push_str(&stages.join("; "));
     out.push_str(".\n");
+    for text in freeze::all(state, now) {
+        writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
+    }
     for (stage, hold) in &state.holds {
         let stage = stage.as_ref().map_or("everything", StageName::as_str);
         writeln!(out, "\n⛔ {stage} is on hold: {}", escape(&hold.reason)).unwrap_or_default();
@@ -392,11 +404,11 @@ pub fn help(state: &State, standing: &Standing) -> String {
 
 fn stage_rule(stage: &Stage) -> String {
     match &stage.approval {
-        None => format!("{} (no approval)", stage.name),
+        None => format!("{} (no approval{})", stage.name, freeze::hours(stage)),
         Some(rule) => {
             let who: Vec<String> =
                 crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
-            format!("{} ({} of {})", stage.name, rule.min, who.join(", "))
+            format!("{} ({} of {}{})", stage.name, rule.min, who.join(", "), freeze::hours(stage))
         }
     }
 }

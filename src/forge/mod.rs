@@ -130,6 +130,9 @@ pub trait Forge: Debug + Send + Sync {
         teams: &'a BTreeSet<TeamName>,
     ) -> Asked<'a, Standing>;
 
+    /// The account that has this login now, as far as this repository's host says who it is.
+    fn person_called<'a>(&'a self, repo: &'a RepoId, login: &'a Login) -> Asked<'a, Option<Person>>;
+
     /// A comment as it is now.
     fn comment<'a>(&'a self, repo: &'a RepoId, place: &'a Place, id: &'a CommentId) -> Asked<'a, Comment>;
 

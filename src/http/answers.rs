@@ -5,11 +5,12 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
-use crate::domain::event::{BuildOutcome, Event, RunKind};
+use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, printable};
 use crate::domain::person::Person;
-use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::pipeline::Stage;
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -19,8 +20,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
-    ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
+    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -69,6 +70,7 @@ impl Answers {
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
             approvals: approvals(release, now),
+            overrides: overrides(release),
             artifacts: release
                 .artifacts
                 .iter()
@@ -202,13 +204,29 @@ impl Reader for Answers {
     }
 }
 
+/// A personal token speaks for its owner alone.
+fn own(caller: &Caller, by: &str) -> Outcome<()> {
+    match &caller.login {
+        Some(login) if !login.as_str().eq_ignore_ascii_case(by) => {
+            Err(Trouble::refused(format!("this is the token of {login}, which does not speak for `{by}`")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl Acts for Answers {
-    fn say(&self, comment: Comment, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
-        Box::pin(self.comment(comment))
+    fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &comment.by)?;
+            self.comment(comment).await
+        })
     }
 
-    fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
-        Box::pin(self.ask(ask))
+    fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &ask.by)?;
+            self.ask(ask).await
+        })
     }
 
     fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
@@ -236,13 +254,14 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .iter()
         .map(|stage| {
             let run = release.run(&stage.name);
-            let word = run.map_or("not reached", |r| r.state.word());
+            let word = run.map_or("not reached", |r| r.word(stage));
             let started = run.filter(|r| r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
                 state: word.to_owned(),
                 light: Light::of(word),
+                succeeded_with_issues: run.is_some_and(|r| r.has_issues(stage)),
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
@@ -268,7 +287,7 @@ fn whys(state: &State, release: &Release, now: Timestamp) -> Vec<StageWhy> {
         .collect()
 }
 
-fn waiting(release: &Release) -> impl Iterator<Item = &crate::domain::pipeline::Stage> {
+fn waiting(release: &Release) -> impl Iterator<Item = &Stage> {
     let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
     release.rules.stages.iter().filter(move |stage| match release.state_in(&stage.name) {
         None => building,
@@ -335,6 +354,23 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     lines
 }
 
+fn overrides(release: &Release) -> Vec<OverrideLine> {
+    let of_stage = |stage: &Stage| {
+        let runs = release.stages.get(&stage.name).map(Vec::as_slice).unwrap_or_default();
+        let line = |run: &StageRun, said: &Override| OverrideLine {
+            stage: stage.name.to_string(),
+            attempt: run.attempt,
+            check: said.check.word().to_owned(),
+            who: said.by.login.to_string(),
+            reason: said.reason.clone(),
+            at: said.at,
+            counts: run.overridden(&said.check, stage).is_some(),
+        };
+        runs.iter().flat_map(|run| run.overrides.iter().map(move |said| line(run, said))).collect::<Vec<_>>()
+    };
+    release.rules.stages.iter().flat_map(of_stage).collect()
+}
+
 /// The repository as its host shows it to browsers.
 struct Web<'a> {
     host: Option<&'a dyn Forge>,
@@ -396,6 +432,8 @@ fn sentence(event: &Event) -> String {
         Event::Alarm { text, .. } => text.clone(),
         Event::Held { reason, .. } => format!("put on hold: {reason}"),
         Event::Unheld { .. } => "hold lifted".to_owned(),
+        Event::Frozen { reason, .. } => format!("frozen: {reason}"),
+        Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
@@ -407,6 +445,9 @@ fn sentence(event: &Event) -> String {
             (RunKind::Deploy | RunKind::Redeploy, 1) => format!("{stage}: waiting"),
             (RunKind::Deploy | RunKind::Redeploy, n) => format!("{stage}: waiting, attempt {n}"),
         },
+        Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
+            format!("{stage}: {}, {why}", to.word())
+        }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
         Event::Approved { stage, approval, .. } => {
             format!("{stage}: approved by {}", approval.standing.person.login)

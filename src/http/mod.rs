@@ -19,6 +19,7 @@ use crate::http::body::Budget;
 use crate::http::error::{Fault, Why};
 use crate::http::session::{Access, Needs, Right};
 use crate::http::webhook::Verify;
+use crate::service::library::Library;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -34,8 +35,10 @@ mod assets;
 mod body;
 mod envelope;
 mod extract;
+mod groups;
 mod health;
 mod pages;
+mod shelf;
 mod stream;
 
 #[cfg(test)]
@@ -98,6 +101,8 @@ pub struct Parts {
     pub reader: Arc<dyn Reader>,
     /// What people can make the program do.
     pub acts: Arc<dyn Acts>,
+    /// The variable groups.
+    pub library: Library,
     /// How people prove that they may come in.
     pub access: Access,
     /// The bounds.
@@ -191,6 +196,10 @@ impl State {
         self.0.parts.acts.as_ref()
     }
 
+    fn library(&self) -> &Library {
+        &self.0.parts.library
+    }
+
     fn shutdown(&self) -> &CancellationToken {
         &self.0.parts.shutdown
     }
@@ -245,6 +254,12 @@ fn table() -> Vec<Route> {
         route("GET", "/deliveries/{seq}", READ, get(pages::delivery)),
         route("GET", "/deliveries/{seq}/raw", READ, get(pages::raw)),
         route("POST", "/deliveries/{seq}/replay", ACT, post(pages::replay)),
+        route("GET", "/groups", READ, get(shelf::groups)),
+        route("POST", "/groups", ACT, post(shelf::create)),
+        route("GET", "/groups/{name}", READ, get(shelf::group)),
+        route("POST", "/groups/{name}", ACT, post(shelf::set)),
+        route("GET", "/groups/{name}/security", READ, get(shelf::security)),
+        route("POST", "/groups/{name}/security", ACT, post(shelf::secure)),
         route("GET", "/streams/events", READ, get(stream::events)),
         route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
         route("GET", "/api/pipelines", READ, get(api::pipelines)),
@@ -257,6 +272,12 @@ fn table() -> Vec<Route> {
         route("GET", "/api/deliveries/{seq}", READ, get(api::delivery)),
         route("POST", "/api/deliveries/{seq}/replay", ACT, post(api::replay)),
         route("GET", "/api/logs/{*id}", READ, get(api::log)),
+        route("GET", "/api/groups", READ, get(groups::list)),
+        route("POST", "/api/groups", ACT, post(groups::create)),
+        route("GET", "/api/groups/{name}", READ, get(groups::show)),
+        route("POST", "/api/groups/{name}", ACT, post(groups::edit)),
+        route("GET", "/api/groups/{name}/history", READ, get(groups::history)),
+        route("POST", "/api/pipelines/{repo}/{pipeline}/groups", ACT, post(groups::create_for_stages)),
         route("POST", "/api/comments", ACT, post(api::comment)),
         route("POST", "/api/ask", ACT, post(api::ask)),
         route("POST", "/api/apply", ACT, post(api::apply)),

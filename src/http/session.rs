@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 
 use crate::config::SHORTEST_TOKEN;
+use crate::domain::name::Login;
 use crate::http::State;
 use crate::http::error::{Fault, Why};
 use crate::http::serve::Peer;
@@ -46,6 +47,7 @@ pub enum Needs {
 #[derive(Clone)]
 pub struct Token {
     name: String,
+    login: Option<Login>,
     tag: Vec<u8>,
     right: Right,
 }
@@ -65,7 +67,13 @@ impl Token {
                 "the access token `{name}` is shorter than {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
             ))
         })?;
-        Ok(Self { name, tag: mac.finalize().into_bytes().to_vec(), right })
+        Ok(Self { name, login: None, tag: mac.finalize().into_bytes().to_vec(), right })
+    }
+
+    /// A token that says who somebody is.
+    pub fn personal(login: &Login, token: &Secret) -> Outcome<Self> {
+        let token = Self::new(login.to_string(), token, Right::Act)?;
+        Ok(Self { login: Some(login.clone()), ..token })
     }
 
     fn is(&self, shown: &str) -> bool {
@@ -82,8 +90,8 @@ fn keyed(token: &str) -> Option<Hmac<Sha256>> {
 /// How people prove that they may come in.
 #[derive(Debug, Clone)]
 pub enum Access {
-    /// Whoever is on this machine, by its own name.
-    Loopback,
+    /// Whoever is on this machine, by its own name; a token only says who of them it is.
+    Loopback(Vec<Token>),
     /// Whoever shows one of these.
     Tokens(Vec<Token>),
 }
@@ -93,6 +101,8 @@ pub enum Access {
 pub struct Caller {
     /// The name of their token, or `loopback`.
     pub name: String,
+    /// Who they are, when their token says so.
+    pub login: Option<Login>,
     /// What they may do.
     pub right: Right,
 }
@@ -105,9 +115,10 @@ pub fn authorize(
     needed: Right,
 ) -> Result<Caller, Fault> {
     let known = match access {
-        Access::Loopback => {
-            is_here(peer, headers).then(|| Caller { name: "loopback".to_owned(), right: Right::Act })
-        }
+        Access::Loopback(tokens) => is_here(peer, headers).then(|| {
+            let somebody = shown(headers).and_then(|shown| known(tokens, &shown));
+            somebody.unwrap_or_else(|| Caller { name: "loopback".to_owned(), login: None, right: Right::Act })
+        }),
         Access::Tokens(tokens) => shown(headers).and_then(|shown| known(tokens, &shown)),
     };
     let caller = known.ok_or_else(|| Fault::new(Why::Unauthorized))?;
@@ -116,7 +127,7 @@ pub fn authorize(
 
 fn known(tokens: &[Token], shown: &str) -> Option<Caller> {
     let token = tokens.iter().find(|token| token.is(shown))?;
-    Some(Caller { name: token.name.clone(), right: token.right })
+    Some(Caller { name: token.name.clone(), login: token.login.clone(), right: token.right })
 }
 
 /// True for a connection from this machine that was addressed to this machine. The name guards against a page that
@@ -187,7 +198,10 @@ pub async fn guard(
 /// A page opened with `?token=`: a right one becomes a cookie, and the address is opened again without it, so that
 /// it stays in no history and no log.
 fn exchange(access: &Access, request: &Request) -> Option<Response> {
-    let Access::Tokens(tokens) = access else { return None };
+    let (Access::Loopback(tokens) | Access::Tokens(tokens)) = access;
+    if tokens.is_empty() {
+        return None;
+    }
     if request.method() != Method::GET {
         return None;
     }

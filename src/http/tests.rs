@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::store::Settings;
 
 mod doors;
+mod groups;
 mod pages;
 mod program;
 mod sample;
@@ -87,6 +88,7 @@ impl Site {
             verify_plain: Arc::new(verify),
             reader: Arc::new(sample::Engine),
             acts: Arc::new(sample::Engine),
+            library: groups::library(&store),
             access,
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new("1.2.3")),

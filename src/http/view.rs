@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::release::LIVE_WITH_ISSUES;
 use crate::domain::time::Timestamp;
 use crate::store::delivery::Delivery;
 use crate::store::model::{PipelineRow, ReleaseRow, StageRow};
@@ -30,7 +31,7 @@ impl Light {
     /// The light of a state, by the word the rules have for it.
     pub fn of(state: &str) -> Self {
         match state.replace([' ', '-'], "_").as_str() {
-            "live" | "succeeded" | "released" | "done" => Self::Good,
+            "live" | "live_with_issues" | "succeeded" | "released" | "done" => Self::Good,
             "running" | "building" | "active" | "rolling_back" | "cancelling" | "queued" => Self::Moving,
             "paused" | "awaiting_signoff" | "awaiting_sign_off" => Self::Asking,
             "failed"
@@ -170,6 +171,8 @@ pub struct StageBox {
     pub state: String,
     /// Its state at a glance.
     pub light: Light,
+    /// Whether it is live although something was passed over (SEMANTICS §2).
+    pub succeeded_with_issues: bool,
     /// Why it is so, in one line.
     pub line: String,
     /// When it last changed.
@@ -208,6 +211,8 @@ pub struct ReleasePage {
     pub next: Vec<NextLine>,
     /// Who approved what.
     pub approvals: Vec<ApprovalLine>,
+    /// What was passed over, by whom and why; it stays with the release for ever.
+    pub overrides: Vec<OverrideLine>,
     /// What was built.
     pub artifacts: Vec<ArtifactLine>,
     /// Commits since the release before, newest first.
@@ -307,6 +312,26 @@ pub struct ApprovalLine {
     pub note: String,
     /// The comment.
     pub url: Option<Link>,
+}
+
+/// Something that was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OverrideLine {
+    /// In which stage.
+    pub stage: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What.
+    pub check: String,
+    /// By whom.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Timestamp,
+    /// Whether enough people said so.
+    pub counts: bool,
 }
 
 /// A file or image of the release.
@@ -420,6 +445,7 @@ impl From<StageRow> for StageBox {
         Self {
             light: Light::of(&row.state),
             state: row.state.replace('_', " "),
+            succeeded_with_issues: row.state == LIVE_WITH_ISSUES,
             stage: row.stage,
             attempt: row.attempt,
             line: plain_line(&row.line),

@@ -305,7 +305,7 @@ fn rows(state: &State, name: &str, since: u64, now: Timestamp) -> Vec<Row> {
                 stage: stage.name.to_string(),
                 position: u32::try_from(position).unwrap_or(u32::MAX),
                 attempt: run.map_or(0, |r| r.attempt),
-                state: run.map_or("not reached", |r| r.state.word()).to_owned(),
+                state: run.map_or("not reached", |r| r.word(stage)).to_owned(),
                 digest: release.shown_digest().map(ToString::to_string),
                 line: status.description,
                 next_at: crate::domain::gate::verdict(state, release, stage, now).next_time(),

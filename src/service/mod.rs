@@ -21,6 +21,7 @@ pub mod build;
 pub mod deploy;
 pub mod intake;
 pub mod journal;
+pub mod library;
 pub mod listen;
 pub mod probe;
 pub mod reconcile;
@@ -30,6 +31,7 @@ pub mod tell;
 pub mod worker;
 
 use journal::Journal;
+use library::Library;
 
 /// What the service works with.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Parts {
     pub artifacts: artifact::store::Store,
     /// What can run here.
     pub runner: Runner,
+    /// The variable groups.
+    pub library: Library,
     /// The rest of the server's settings.
     pub settings: Settings,
 }
@@ -115,6 +119,11 @@ impl Service {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.parts.settings
+    }
+
+    /// The variable groups.
+    pub fn library(&self) -> &Library {
+        &self.0.parts.library
     }
 
     /// The mask that everything that leaves goes through.

@@ -14,11 +14,18 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        sqlite: include_str!("../../migrations/sqlite/0002_library.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_library.sql"),
+    },
+];
 
 /// The advisory lock under which replicas that start together migrate one after the other ("liftlock" in ASCII).
 const MIGRATE_LOCK: &str = "SELECT pg_advisory_xact_lock(7811887346893447019)";

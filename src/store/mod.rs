@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod duty;
 pub mod effect;
 pub mod health;
+pub mod library;
 pub mod log;
 pub mod model;
 pub mod step;

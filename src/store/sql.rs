@@ -175,6 +175,22 @@ statements! { SHARED:
     CLEAR_RELEASES = "DELETE FROM releases";
     CLEAR_STAGES = "DELETE FROM stages";
 
+    // The library of variable groups.
+    GROUP_LIST = "SELECT name, version, body, updated_at FROM library_groups WHERE name > $1 ORDER BY name LIMIT $2";
+    GROUP_GET = "SELECT name, version, body, updated_at FROM library_groups WHERE name = $1";
+    GROUP_OPEN = "INSERT INTO library_groups (name, version, body, updated_at) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (name) DO NOTHING";
+    GROUP_MOVE = "UPDATE library_groups SET version = $3, body = $4, updated_at = $5 \
+        WHERE name = $1 AND version = $2";
+    GROUP_HISTORY_PUT = "INSERT INTO library_history (name, version, at, author, changes) \
+        VALUES ($1, $2, $3, $4, $5)";
+    GROUP_HISTORY = "SELECT version, at, author, changes FROM library_history \
+        WHERE name = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+    SEALED_PUT = "INSERT INTO library_secrets (name, variable, version, body) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (name, variable) DO UPDATE SET version = excluded.version, body = excluded.body";
+    SEALED_DROP = "DELETE FROM library_secrets WHERE name = $1 AND variable = $2";
+    SEALED_GET = "SELECT version, body FROM library_secrets WHERE name = $1 AND variable = $2";
+
     // Checkpoints.
     CHECKPOINT_LAST = "SELECT no, chain FROM checkpoints ORDER BY no DESC LIMIT 1";
     CHECKPOINT_PUT = "INSERT INTO checkpoints (no, root, chain, at) VALUES ($1, $2, $3, $4)";

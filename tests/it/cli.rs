@@ -327,6 +327,38 @@ fn c03_a_stage_is_deployed_by_hand_through_the_same_engine() {
 }
 
 #[test]
+fn t31_e21_overrides_and_freezes_are_said_shown_and_listed() {
+    let server = Server::start();
+    let soaked = MANIFEST.replace("approval: 1,", "soak: 24h, override: {from: [maintain], min: 1},");
+    let commit = server.push(&[(".github/liftlock.yml", &soaked), ("page", "hello\n")], "feat: a page");
+    let why = |s: &Server| out(&s.ask(&["why", "latest", "prod"]));
+    server.until("prod soaks", |s| why(s).contains("soaks for 1d"));
+    let say = |text: &str| {
+        let said = server.ask(&["comment", "shop", &commit, text, "--as", "ana"]);
+        assert_eq!(code(&said), 0, "{}", err(&said));
+    };
+    say("/freeze * until=2099-01-01 -- bad certificate");
+    server.until("everything is frozen", |s| why(s).contains("everything is frozen by ana"));
+    assert!(why(&server).contains("until Thu 2099-01-01 00:00 UTC: bad certificate"), "{}", why(&server));
+    assert!(why(&server).contains("a maintainer comments `/unfreeze *`"), "{}", why(&server));
+    say("/override prod soak -- customer is down, see #12");
+    server.until("the soak is passed", |s| why(s).contains("✔ soak overridden by ana"));
+    assert!(why(&server).contains("everything is frozen"), "one override passes one thing");
+    say("/unfreeze *");
+    server.until("prod is live", |s| code(&s.ask(&["why", "latest", "prod"])) == 0);
+    assert!(out(&server.ask(&["status", &commit])).contains("live with issues"));
+    let page = server.get("/releases/plain:shop/shop/1");
+    assert!(page.contains("Overridden") && page.contains("customer is down, see #12"), "{page}");
+    let root = server.stop();
+    let rows = out(&run(root.path(), &["audit", "overrides", "--json"]));
+    let row: serde_json::Value = serde_json::from_str(&rows).unwrap();
+    let told = ["stage", "check", "by", "reason", "attempt", "outcome"].map(|key| row[key].as_str().unwrap());
+    assert_eq!(told, ["prod", "soak", "ana", "customer is down, see #12", "1", "live"]);
+    let csv = out(&run(root.path(), &["audit", "overrides"]));
+    assert!(csv.starts_with("pipeline,version,commit,digest,stage,attempt,check,by,reason,of,at,outcome\n"));
+}
+
+#[test]
 fn check_reports_every_problem_with_its_place_and_explains_codes() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "m.yml", "version: 1\nstagez: [test]\nstages: [test, {name: prod, aproval: 1}]\n");

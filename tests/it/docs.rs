@@ -47,7 +47,11 @@ fn the_readme_lists_every_verb_as_the_parser_knows_it() {
     let table = between(README, "<!-- verbs", "<!-- /verbs -->");
     let written: Vec<&str> = table.lines().filter(|l| l.starts_with("| `/")).collect();
     let known: Vec<String> =
-        VERBS.iter().map(|row| format!("| `{}` | {} | {} |", row.usage, row.who, row.meaning)).collect();
+        // A bar would end the cell, even between backticks.
+        VERBS
+            .iter()
+            .map(|row| format!("| `{}` | {} | {} |", row.usage.replace('|', "\\|"), row.who, row.meaning))
+            .collect();
     assert_eq!(written.join("\n"), known.join("\n"));
 }
 

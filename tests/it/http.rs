@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it goes wrong")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +16,13 @@ use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
+use liftlock::secret::Secret;
+use liftlock::service::library::Library;
 use liftlock::store::{Settings, Store};
 use liftlock::telemetry::Metrics;
 use liftlock::trouble::{Outcome, Trouble};
+use liftlock::vault::seal::Key;
+use liftlock::vault::{self, Vault};
 use sha2::Sha256;
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -42,6 +47,12 @@ fn verify(header: Option<&str>, body: &[u8]) -> bool {
 
 fn noon() -> Timestamp {
     Timestamp::parse("2026-03-06T12:00:00Z").unwrap()
+}
+
+fn library(store: &Store) -> Library {
+    let key = Key::from_hex(&Secret::new("07".repeat(32))).unwrap();
+    let vault = Vault::new(vault::Settings::default(), key);
+    Library::new(store.clone(), vault, BTreeMap::new(), BTreeSet::new())
 }
 
 /// Nothing here asks for a release or says a command.
@@ -103,7 +114,8 @@ impl Running {
             verify_plain: Arc::new(verify),
             reader: Arc::new(NoEngine),
             acts: Arc::new(NoEngine),
-            access: Access::Loopback,
+            library: library(&store),
+            access: Access::Loopback(Vec::new()),
             limits: limits.clone(),
             metrics: Arc::new(Metrics::new("0")),
             data_folder: Some(folder.clone()),

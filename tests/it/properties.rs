@@ -13,6 +13,8 @@ const PIPELINES: &[&str] = &[
     "web: prod (queue all, approval 1 of maintain, not initiator)",
     "web: test, prod (queue manual, rollback 2)",
     "web: a (needs nothing, retries 2), b (needs nothing, environment shared), c (needs a+b, environment shared, by hand, soak 30m)",
+    "web: test, prod (approval 1 of maintain, timeout 2d, window Europe/Oslo mon wed 09:00-11:00, deny 2026-03-04 2026-03-06 fair, finishes, patience 9d)",
+    "web: test (window UTC mon tue wed thu fri 22:00-08:30), prod (override 2 of admin or maintain, window UTC mon tue 08:10-08:20, rollbacks wait)",
     "web: test (by hand), prod (require 1 of acme/qa, require 1 of acme/release, distinct)",
 ];
 
@@ -39,10 +41,10 @@ fn command() -> impl Strategy<Value = String> {
         ]
     };
     let verb = prop::sample::select(
-        &["approve", "revoke", "promote", "retry", "cancel", "why", "unhold", "preview"][..],
+        &["approve", "revoke", "promote", "retry", "cancel", "why", "unhold", "preview", "unfreeze"][..],
     );
-    let blunt = prop::sample::select(&["reject", "hold", "rollback"][..]);
-    let check = prop::sample::select(&["soak", "deps", "approval-timeout", "sdl"][..]);
+    let blunt = prop::sample::select(&["reject", "hold", "rollback", "freeze"][..]);
+    let check = prop::sample::select(&["soak", "deps", "window", "freeze", "approval-timeout", "sdl"][..]);
     let ending = prop::sample::select(
         &[
             "",
@@ -72,7 +74,7 @@ fn command() -> impl Strategy<Value = String> {
         1 => Just("race".to_owned()),
         6 => (person(), place(), verb, stage(), release())
             .prop_map(|(who, at, verb, stage, release)| {
-                let release = if ["retry", "cancel", "why", "unhold"].contains(&verb) { "" } else { &release };
+                let release = if ["retry", "cancel", "why", "unhold", "unfreeze"].contains(&verb) { "" } else { &release };
                 format!("{who} {at}: /{verb} {stage}{release}")
             }),
         6 => (place(), stage(), release()).prop_map(|(at, stage, release)| {
@@ -83,6 +85,10 @@ fn command() -> impl Strategy<Value = String> {
         1 => (place(), stage()).prop_map(|(at, stage)| format!("bo (write) {at}: /retry {stage} verify")),
         1 => (place(), stage(), check)
             .prop_map(|(at, stage, check)| format!("di (admin) {at}: /override {stage} {check} -- customer is down")),
+        1 => (person(), prop::sample::select(&["*", "prod until=2026-03-03", "* until=2026-03-05", "* until=2026-03-01"][..]))
+            .prop_map(|(who, what)| format!("{who} by api: /freeze {what} -- the fair")),
+        1 => person().prop_map(|who| format!("{who} by api: /unfreeze *")),
+        1 => prop::sample::select(&["jump 3h", "jump 2d", "jump 9h silently", "jump back 1h"][..]).prop_map(str::to_owned),
         1 => (1..12u32, prop::bool::ANY)
             .prop_map(|(n, edited)| format!("comment k{n} {}", if edited { "edited" } else { "deleted" })),
         1 => (1..12u32).prop_map(|n| format!("comment k{n} again")),

@@ -8,6 +8,7 @@ use crate::domain::event::Overridable;
 use crate::domain::markdown;
 use crate::domain::name::{NameError, printable};
 use crate::domain::overridable::{self, Never};
+use crate::domain::window::Day;
 
 /// Most commands in one comment; more is a flood.
 pub const MOST_COMMANDS: usize = 5;
@@ -92,6 +93,8 @@ pub enum Problem {
     BadStage(NameError),
     /// The second word is not a release.
     BadRelease(NameError),
+    /// What stands behind `until=` is not a date, or something else stands there.
+    BadUntil(String),
     /// The second word is not a part that can be retried; the word.
     BadPart(String),
     /// `/override` without the check's name.
@@ -120,6 +123,7 @@ impl Problem {
             Self::NoStage => "missing_stage",
             Self::BadStage(_) => "bad_stage",
             Self::BadRelease(_) => "bad_release_or_extra_words",
+            Self::BadUntil(_) => "bad_until",
             Self::BadPart(_) => "bad_part",
             Self::NoCheck => "missing_check",
             Self::NotOverridable(..) => "not_overridable",
@@ -150,6 +154,7 @@ impl fmt::Display for ParseError {
             Problem::NoStage => write!(f, "Which stage? `{verb}` needs its name")?,
             Problem::BadStage(error) => error.fmt(f)?,
             Problem::BadRelease(error) => write!(f, "{error}; a note goes behind ` -- `")?,
+            Problem::BadUntil(why) => write!(f, "{why}; a freeze may end on a day, `until=2026-12-18`")?,
             Problem::BadPart(word) => {
                 write!(f, "`{word}` cannot be retried alone: write `verify` or nothing")?;
             }
@@ -313,6 +318,10 @@ impl Line<'_> {
             }
             Verb::Hold => Ask::Hold { stage: self.stage_or_all()?, reason: self.reason()? },
             Verb::Unhold => Ask::Unhold { stage: self.stage_or_all()? },
+            Verb::Freeze => {
+                Ask::Freeze { stage: self.stage_or_star()?, until: self.until()?, reason: self.reason()? }
+            }
+            Verb::Unfreeze => Ask::Unfreeze { stage: self.stage_or_star()? },
             Verb::Promote => Ask::Promote { stage: self.stage()?, release: self.release()? },
             Verb::Retry => Ask::Retry { stage: self.stage()?, part: self.part()? },
             Verb::Cancel => Ask::Cancel { stage: self.stage()? },
@@ -347,6 +356,23 @@ impl Line<'_> {
             }
             Some(_) => self.stage().map(Some),
         }
+    }
+
+    /// A stage, or `*` for all of them: what stops everything is never said by leaving a word out.
+    fn stage_or_star(&mut self) -> Result<Option<StageRef>, ParseError> {
+        if self.words.clone().next() == Some("*") {
+            self.words.next();
+            return Ok(None);
+        }
+        self.stage().map(Some)
+    }
+
+    fn until(&mut self) -> Result<Option<Day>, ParseError> {
+        let Some(word) = self.words.next() else { return Ok(None) };
+        let Some(day) = word.strip_prefix("until=") else {
+            return Err(self.wrong(Problem::ExtraWord(printable(word))));
+        };
+        day.parse().map(Some).map_err(|why| self.wrong(Problem::BadUntil(why)))
     }
 
     fn release(&mut self) -> Result<Option<ReleaseRef>, ParseError> {

@@ -105,6 +105,8 @@ fn examples(usage: &str) -> [String; 2] {
     }
     let filled = |text: &str| {
         text.replace(['<', '>'], "")
+            .replace(" stage|*", " prod")
+            .replace("until=DATE", "until=2026-12-18")
             .replace(" stage", " prod")
             .replace(" release", " v1.4.2")
             .replace(" check", " soak")
@@ -168,6 +170,14 @@ fn a_verb_without_what_it_needs_is_refused_with_the_line_to_write() {
 fn a_stage_may_name_its_pipeline_and_hold_may_name_none() {
     assert_eq!(ask("/approve Acme.Web/PROD v1").stage().map(ToString::to_string).unwrap(), "Acme.Web/prod");
     assert_eq!(refused("/approve a/b/prod").code(), "bad_stage");
+    let frozen = ask("/freeze * until=2026-12-18 -- year end");
+    let until = "2026-12-18".parse().ok();
+    assert_eq!(frozen, Ask::Freeze { stage: None, until, reason: Reason::of("year end").unwrap() });
+    assert_eq!(ask("/unfreeze PROD"), Ask::Unfreeze { stage: Some(stage("prod")) });
+    assert_eq!(refused("/freeze -- year end").code(), "missing_stage");
+    assert_eq!(refused("/unfreeze").code(), "missing_stage");
+    assert_eq!(refused("/freeze prod until=18.12. -- year end").code(), "bad_until");
+    assert_eq!(refused("/freeze prod 2026-12-18 -- year end").code(), "too_many_arguments");
     let all = ask("/hold * -- db migration");
     assert_eq!(all, Ask::Hold { stage: None, reason: Reason::of("db migration").unwrap() });
     assert_eq!(ask("/hold -- db migration"), all);
@@ -267,7 +277,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
     for unknown in
-        ["/lgtm", "/signoff qa prod", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"]
+        ["/lgtm", "/signoff qa prod", "/thaw prod -- x", "/run db", "/approved prod", "/approve-all"]
     {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
@@ -405,7 +415,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     let release = prop_oneof!["v[0-9]{1,3}\\.[0-9]{1,3}", "[0-9a-f]{7,40}", "sha256:[0-9a-f]{12,64}"]
         .prop_map(|t| Some(t.parse().unwrap()));
     let reason = "[!-~][ -~äé]{0,40}x{10}".prop_map(|t| Reason::of(&t).unwrap());
-    (stage, release, reason, 0..15_usize).prop_map(|(stage, release, reason, row)| {
+    (stage, release, reason, 0..17_usize).prop_map(|(stage, release, reason, row)| {
         let check = Overridable::Check("sdl".parse().unwrap());
         match VERBS[row].verb {
             Verb::Approve => Ask::Approve { stage, release, note: Some(reason) },
@@ -413,6 +423,8 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             Verb::Reject => Ask::Reject { stage, release, reason },
             Verb::Hold => Ask::Hold { stage: Some(stage), reason },
             Verb::Unhold => Ask::Unhold { stage: None },
+            Verb::Freeze => Ask::Freeze { stage: None, until: "2026-12-18".parse().ok(), reason },
+            Verb::Unfreeze => Ask::Unfreeze { stage: Some(stage) },
             Verb::Promote => Ask::Promote { stage, release: None },
             Verb::Retry => Ask::Retry { stage, part: Some(Part::Verify) },
             Verb::Cancel => Ask::Cancel { stage },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::decide::Draft;
 use crate::domain::event::{Detail, Event, Overridable, RunKind, Withdrawal};
-use crate::domain::gate::{Blocker, Verdict, approvals_end, verdict};
+use crate::domain::gate::{Blocker, Verdict, approvals_end, passed_over, verdict, window_wait_ends};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
 use crate::domain::refusal::Refusal;
@@ -17,10 +17,12 @@ const MAX_ROUNDS: usize = 64;
 
 impl Draft {
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
+        self.thaw()?;
         for _ in 0..MAX_ROUNDS {
             let before = self.events.len();
             let waiting = self.waiting();
             self.expire(&waiting)?;
+            self.miss_windows(&waiting)?;
             self.give_back(&waiting)?;
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
@@ -74,8 +76,8 @@ impl Draft {
             }
             let verdict = verdict(&self.state, &release, rule, self.now);
             let waits_for_people = verdict.blockers().any(|l| l.blocker == Blocker::Approval)
-                && verdict.blocked_only_by(&[Blocker::Approval]);
-            let ends = approvals_end(&self.state, &release, rule, run);
+                && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Window]);
+            let ends = approvals_end(&self.state, (&release, rule, run), self.now);
             if waits_for_people && ends.is_some_and(|ends| ends <= self.now) {
                 let reason = format!("nobody approved within {}", approval.timeout);
                 let by = (Transition::Reject, StageState::Rejected);
@@ -85,7 +87,25 @@ impl Draft {
         Ok(())
     }
 
-    /// What is queued and no longer may start waits again: a hold, a veto, an approval taken back (SEMANTICS §2).
+    /// A release that waited too long for its window is rejected (SEMANTICS §6).
+    fn miss_windows(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
+        for (no, stage) in waiting {
+            let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
+            let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
+            let Some(ends) = window_wait_ends(&self.state, (&release, rule, run), self.now) else { continue };
+            let verdict = verdict(&self.state, &release, rule, self.now);
+            let waits = verdict.blockers().next().is_some() && verdict.blocked_only_by(&[Blocker::Window]);
+            if waits && ends <= self.now {
+                let by = (Transition::WindowWaitExpired, StageState::Rejected);
+                let reason = "its window did not open in time".to_owned();
+                self.move_stage(*no, stage, by, Detail::Reason(reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is queued and no longer may start waits again: a hold, a veto, a window that closed, an approval taken
+    /// back (SEMANTICS §2).
     fn give_back(&mut self, waiting: &[(ReleaseNo, StageName)]) -> Result<(), Refusal> {
         for (no, stage) in waiting {
             let Some(release) = self.still(*no, stage, StageState::Queued) else { continue };
@@ -180,7 +200,10 @@ impl Draft {
         for (no, stage) in waiting {
             let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
             if self.verdict(&release, stage).is_some_and(|v| v.open()) {
-                self.move_stage(*no, stage, (Transition::Admit, StageState::Queued), Detail::None)?;
+                let rule = release.rule(stage);
+                let spite = rule.and_then(|rule| passed_over(&self.state, &release, rule, self.now));
+                let detail = spite.map_or(Detail::None, Detail::Reason);
+                self.move_stage(*no, stage, (Transition::Admit, StageState::Queued), detail)?;
             }
         }
         Ok(())

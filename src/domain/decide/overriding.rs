@@ -66,7 +66,9 @@ impl Draft {
             Overridable::Soak => Blocker::Soak,
             Overridable::Deps => Blocker::Deps,
             Overridable::ApprovalTimeout => Blocker::Approval,
-            Overridable::Window | Overridable::Freeze | Overridable::Check(_) => {
+            Overridable::Window => Blocker::Window,
+            Overridable::Freeze => Blocker::Freeze,
+            Overridable::Check(_) => {
                 return Err(Refusal::NoCheck { stage: rule.name.clone(), check: check.word().to_owned() });
             }
         };

@@ -104,6 +104,10 @@ impl Draft {
             }
             Ask::Hold { stage, reason } => self.hold(spoken, stage.as_ref(), reason.as_str()),
             Ask::Unhold { stage } => self.unhold(spoken, stage.as_ref()),
+            Ask::Freeze { stage, until, reason } => {
+                self.freeze(spoken, stage.as_ref(), (*until, reason.as_str()))
+            }
+            Ask::Unfreeze { stage } => self.unfreeze(spoken, stage.as_ref()),
             Ask::Promote { stage, .. } => self.promote(spoken, stage),
             Ask::Retry { stage, part } => self.retry(spoken, stage, *part),
             Ask::Cancel { stage } => self.cancel(spoken, stage),
@@ -124,7 +128,7 @@ impl Draft {
             }
             Ask::Help => {
                 needs(spoken, None, Role::Read)?;
-                Ok(Told::text(view::help(&self.state, &spoken.standing)))
+                Ok(Told::text(view::help(&self.state, &spoken.standing, self.now)))
             }
         }
     }

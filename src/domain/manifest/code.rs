@@ -125,6 +125,10 @@ codes! {
     UnknownTeam "M0503" Error
         "The rule names a team that `teams` does not declare. A plain word is a role (`triage`, `write`, `maintain`, \
          `admin`) or the name of a team in `teams`; a team of the host is written `org/slug`, a person `@login`.";
+    /// A window that never opens on some days.
+    Swallowed "M0504" Warning
+        "The window lies in hours that the clocks jump over in spring, so it does not open on such a day. That may be \
+         meant; a window that must open every week lies elsewhere in the day.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

@@ -3,6 +3,7 @@
 //! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
 
 use crate::domain::glob::Glob;
+use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
@@ -112,6 +113,7 @@ words! {
     PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
     STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
     FILES = build::check_files, None;
@@ -131,6 +133,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
@@ -340,6 +343,7 @@ keys! { STAGE_KEYS {
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "windows" Optional, Shape::Object(&window::WINDOWS_OBJECT), "The hours in which it may start.";
     "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
 static STAGE_OBJECT: Object = Object {
@@ -352,7 +356,6 @@ static STAGE_OBJECT: Object = Object {
         "channels",
         "branches",
         "gates",
-        "windows",
         "interval",
         "max_commits",
         "agent",
@@ -388,13 +391,10 @@ static STAGE_OBJECT: Object = Object {
 
 keys! { ROLLBACK_KEYS {
     "approval" Optional, Shape::Count { min: 0, max: people::MAX_APPROVALS }, "How many approvals a rollback needs.";
+    "ignore_windows" Optional, Shape::Flag, "Whether a rollback passes windows and freezes; it does by default.";
 } }
-static ROLLBACK_OBJECT: Object = Object {
-    what: "`rollback`",
-    keys: &[ROLLBACK_KEYS],
-    later: &["auto", "ignore_windows", "safe"],
-    ..PLAIN
-};
+static ROLLBACK_OBJECT: Object =
+    Object { what: "`rollback`", keys: &[ROLLBACK_KEYS], later: &["auto", "safe"], ..PLAIN };
 
 keys! { BUILDSPEC_KEYS {
     "version" Required, Shape::Version("0.2"), "The version of the buildspec format.";

@@ -6,6 +6,7 @@ use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::window;
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
 use crate::domain::time::Span;
@@ -63,6 +64,8 @@ pub(super) fn read(
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
         overriding: overriding::of_stage(view, &mut reading),
+        windows: window::of_stage(view, reading.findings),
+        rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
     Some(Draft { stage, at, needs })

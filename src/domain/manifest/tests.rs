@@ -172,6 +172,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Impossible
         | Code::UnknownTeam
         | Code::SelfApproval
+        | Code::Swallowed
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec

@@ -33,6 +33,10 @@ impl State {
                 self.ask_again(stage.as_ref(), at);
                 Ok(())
             }
+            Event::Frozen { .. } | Event::Unfrozen { .. } => {
+                self.freeze(event, at);
+                Ok(())
+            }
             Event::Vetoed { release, .. } | Event::VetoLifted { release, .. } => {
                 self.veto(event, *release, at)
             }
@@ -125,7 +129,7 @@ impl State {
     }
 
     /// What kept people from acting is gone: their time counts from now.
-    fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
+    pub(super) fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             Arc::make_mut(release).ask_again(stage, at);
         }

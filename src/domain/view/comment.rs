@@ -42,7 +42,7 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
         let (_, text) = run_status(state, release, (stage, run), now);
-        writeln!(out, "| {} | {} | {} |", stage.name, run.state.word(), escape(&text).replace('|', "\\|"))
+        writeln!(out, "| {} | {} | {} |", stage.name, run.word(stage), escape(&text).replace('|', "\\|"))
             .unwrap_or_default();
     }
     for (stage, text) in overrides(release) {

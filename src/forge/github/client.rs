@@ -248,6 +248,10 @@ impl Forge for GitHub {
         Box::pin(self.standing_of(repo, person, teams))
     }
 
+    fn person_called<'a>(&'a self, repo: &'a RepoId, login: &'a Login) -> Asked<'a, Option<Person>> {
+        Box::pin(self.account_of(repo, login))
+    }
+
     fn author<'a>(
         &'a self,
         repo: &'a RepoId,

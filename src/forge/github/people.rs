@@ -48,6 +48,18 @@ impl GitHub {
         Ok(standing)
     }
 
+    /// The account behind a login, as the repository's permissions tell it.
+    pub(super) async fn account_of(&self, repo: &RepoId, login: &Login) -> Outcome<Option<Person>> {
+        let home = self.home(repo).await?;
+        let path = format!("/repositories/{}/collaborators/{}/permission", home.id, segment(login.as_str()));
+        let found: Outcome<dto::Permission> = self.get(&home.to(Work::Look), &path).await;
+        match found {
+            Ok(permission) => Ok(permission.user.as_ref().and_then(dto::User::person)),
+            Err(trouble) if trouble.kind() == Kind::NotFound => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     /// Pending invitations are no membership; members of child teams are members (COMMANDS §3).
     async fn is_active_member(&self, home: &Home, team: &TeamName, person: &Person) -> Outcome<bool> {
         let (org, slug) = team.as_str().split_once('/').unwrap_or_default();

@@ -228,6 +228,10 @@ impl Forge for Plain {
         Box::pin(async move { self.home(repo).map(|_| self.standing_of(person, teams)) })
     }
 
+    fn person_called<'a>(&'a self, _: &'a RepoId, login: &'a Login) -> Asked<'a, Option<Person>> {
+        Box::pin(std::future::ready(Ok(self.person(login))))
+    }
+
     fn comment<'a>(&'a self, repo: &'a RepoId, place: &'a Place, id: &'a CommentId) -> Asked<'a, Comment> {
         Box::pin(async move {
             let (thread, id) = (talk::commit_of(place)?, id.clone());

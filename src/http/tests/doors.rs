@@ -6,7 +6,7 @@ const BODY: &[u8] = br#"{"ref":"refs/heads/main"}"#;
 
 #[tokio::test]
 async fn a_signed_webhook_is_stored_once_and_known_again() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let first = site.send(hook("g-1", "push", BODY).body(BODY.into()).unwrap()).await;
     assert_eq!(first.status, StatusCode::ACCEPTED);
     assert_eq!(first.json()["result"], "stored");
@@ -19,7 +19,7 @@ async fn a_signed_webhook_is_stored_once_and_known_again() {
 
 #[tokio::test]
 async fn t07_the_same_delivery_again_is_a_duplicate_and_another_body_a_conflict() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     for expected in [StatusCode::ACCEPTED, StatusCode::OK, StatusCode::OK] {
         let answer = site.send(hook("g-1", "push", BODY).body(BODY.into()).unwrap()).await;
         assert_eq!(answer.status, expected);
@@ -33,7 +33,7 @@ async fn t07_the_same_delivery_again_is_a_duplicate_and_another_body_a_conflict(
 
 #[tokio::test]
 async fn t02_only_the_exact_signature_passes() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let right = sign(HOOK_SECRET, BODY);
     let wrong = [
         "sha256=".to_owned(),
@@ -59,7 +59,7 @@ async fn t02_only_the_exact_signature_passes() {
 
 #[tokio::test]
 async fn t03_a_sha1_signature_alone_is_none_and_two_signatures_are_refused() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let old = Request::post("/webhook/github")
         .header("x-github-delivery", "g-1")
         .header("x-github-event", "push")
@@ -72,7 +72,7 @@ async fn t03_a_sha1_signature_alone_is_none_and_two_signatures_are_refused() {
 
 #[tokio::test]
 async fn t04_an_unsigned_delivery_leaves_nothing_behind() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     for path in ["/webhook/github", "/webhook/plain"] {
         let request = Request::post(path).header("x-github-delivery", "g-1").header("x-github-event", "push");
         let answer = site.send(request.body(BODY.into()).unwrap()).await;
@@ -86,7 +86,7 @@ async fn t04_an_unsigned_delivery_leaves_nothing_behind() {
 #[tokio::test]
 async fn t05_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes() {
     let small = |parts: &mut Parts| parts.limits.hook_body = 1000;
-    let site = Site::with(Access::Loopback, small).await;
+    let site = Site::with(Access::Loopback(Vec::new()), small).await;
     let fits = vec![b' '; 1000];
     let answer = site.send(hook("g-1", "push", &fits).body(fits.clone().into()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
@@ -103,7 +103,7 @@ async fn t05_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(
 #[tokio::test]
 async fn t05_bodies_that_together_hold_too_much_are_asked_to_come_back_and_the_budget_returns() {
     let tight = |parts: &mut Parts| parts.limits.bodies = 64 << 10;
-    let site = Site::with(Access::Loopback, tight).await;
+    let site = Site::with(Access::Loopback(Vec::new()), tight).await;
     let big = vec![b' '; 100 << 10];
     let answer = site.send(hook("g-1", "push", &big).body(big.clone().into()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -118,7 +118,7 @@ async fn t05_bodies_that_together_hold_too_much_are_asked_to_come_back_and_the_b
 
 #[tokio::test]
 async fn t06_odd_but_signed_bodies_are_stored_as_they_are() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let deep = "[".repeat(100_000);
     let long = format!("{{\"ref\":\"{}\"}}", "x".repeat(1 << 20));
     let bodies: [&[u8]; 6] = [b"", b"null", b"{", b"\xff\xfe\x00", deep.as_bytes(), long.as_bytes()];
@@ -132,7 +132,7 @@ async fn t06_odd_but_signed_bodies_are_stored_as_they_are() {
 
 #[tokio::test]
 async fn t06_odd_headers_are_refused_after_the_signature() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let long = "g".repeat(129);
     let cases: [(&str, &str); 7] = [
         ("", "push"),
@@ -223,7 +223,7 @@ async fn t32_a_right_to_read_is_no_right_to_act() {
 
 #[tokio::test]
 async fn t32_only_the_machine_itself_is_let_in_without_a_token() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let from = |peer: [u8; 4], host: &str| {
         Request::get("/metrics").extension(Peer(SocketAddr::from((peer, 4000)))).header("host", host)
     };
@@ -249,7 +249,7 @@ async fn t32_only_the_machine_itself_is_let_in_without_a_token() {
 
 #[tokio::test]
 async fn t51_a_post_from_another_site_is_refused_whoever_sends_it() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let post = || local(Request::post("/deliveries/1/replay"));
     let refused = [
         post().header("sec-fetch-site", "cross-site"),
@@ -319,7 +319,7 @@ async fn b38_a_token_on_a_command_line_is_all_a_program_needs() {
 
 #[tokio::test]
 async fn every_answer_has_an_id_and_the_security_headers() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     for path in ["/healthz", "/", "/nowhere", "/api/deliveries", "/assets/style.css"] {
         let answer = site.get(path).await;
         assert!(answer.header("x-request-id").starts_with("t-"));
@@ -333,7 +333,7 @@ async fn every_answer_has_an_id_and_the_security_headers() {
 
 #[tokio::test]
 async fn a_refusal_is_a_page_for_people_and_json_for_programs() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     let page = site.get("/nowhere").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.header("content-type").starts_with("text/html"));
@@ -347,14 +347,14 @@ async fn a_refusal_is_a_page_for_people_and_json_for_programs() {
 
 #[tokio::test]
 async fn readiness_follows_the_store_and_the_disk() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     assert_eq!(site.get("/readyz").await.status, StatusCode::OK);
     site.store.close().await;
     let down = site.get("/readyz").await;
     assert_eq!(down.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(down.text.contains("the database"));
     assert_eq!(site.get("/healthz").await.status, StatusCode::OK);
-    let full = Site::with(Access::Loopback, |parts| parts.limits.free_disk = u64::MAX).await;
+    let full = Site::with(Access::Loopback(Vec::new()), |parts| parts.limits.free_disk = u64::MAX).await;
     let full = full.get("/readyz").await;
     assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(full.text.contains("the disk"));
@@ -362,7 +362,7 @@ async fn readiness_follows_the_store_and_the_disk() {
 
 #[tokio::test]
 async fn metrics_count_webhooks_by_event_and_outcome() {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     site.send(hook("g-1", "push", BODY).body(BODY.into()).unwrap()).await;
     site.send(hook("g-1", "push", BODY).body(BODY.into()).unwrap()).await;
     site.send(hook("g-2", "made_up", BODY).body(BODY.into()).unwrap()).await;

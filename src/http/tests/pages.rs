@@ -22,7 +22,7 @@ const CORPUS: &[&str] = &[
 ];
 
 async fn filled() -> Site {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     sample::fill(&site.store).await;
     site
 }
@@ -212,7 +212,8 @@ fn foreign(page: &str) -> Vec<String> {
 #[tokio::test]
 async fn t49_no_text_from_outside_becomes_part_of_a_page() {
     for text in CORPUS {
-        let site = Site::with(Access::Loopback, |parts| parts.reader = Arc::new(Hostile(text))).await;
+        let site =
+            Site::with(Access::Loopback(Vec::new()), |parts| parts.reader = Arc::new(Hostile(text))).await;
         let mut rows = sample::rows();
         for row in &mut rows {
             spoil(row, text);
@@ -295,7 +296,7 @@ fn t49_only_web_addresses_become_links() {
 #[tokio::test]
 async fn t50_what_moves_a_cursor_or_turns_letters_around_is_left_out() {
     assert_eq!(plain_line("a\u{1b}[2Jb\u{9b}31m\tc\r\n\u{7}\u{202e}d\u{2066}"), "a[2Jb31m\tcd");
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     site.store.append_log("l", 1, &["\u{1b}]0;owned\u{7}done".to_owned()]).await.unwrap();
     let page = site.get("/logs/l").await.text;
     assert!(page.contains("]0;owneddone") && !page.contains('\u{1b}'));

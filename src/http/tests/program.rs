@@ -10,7 +10,7 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn filled() -> Site {
-    let site = Site::new(Access::Loopback).await;
+    let site = Site::new(Access::Loopback(Vec::new())).await;
     sample::fill(&site.store).await;
     site
 }
@@ -162,7 +162,7 @@ async fn a_stream_resumes_where_it_was_cut_and_follows_what_comes() {
 
 #[tokio::test]
 async fn streams_are_bounded_and_end_with_the_program() {
-    let site = Site::with(Access::Loopback, |parts| parts.limits.streams = 2).await;
+    let site = Site::with(Access::Loopback(Vec::new()), |parts| parts.limits.streams = 2).await;
     let first = open(&site, "/streams/logs/a", None).await;
     let second = open(&site, "/streams/logs/b", None).await;
     assert_eq!(open(&site, "/streams/logs/c", None).await.status(), StatusCode::SERVICE_UNAVAILABLE);

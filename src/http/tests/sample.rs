@@ -6,8 +6,8 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, ReleaseHead,
-    ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
+    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -234,13 +234,20 @@ fn page_stages() -> Vec<StageBox> {
         attempt: if name == "staging" { 2 } else { 1 },
         state: state.to_owned(),
         light: Light::of(state),
+        succeeded_with_issues: state == "live with issues",
         line: line.to_owned(),
         updated_at: hours(ago),
         next_at: None,
         log: log.map(str::to_owned),
     };
     vec![
-        stage("dev", "live", "Deployed and tested in 1m12s.", 3, Some("github:4211/api/142/dev/1")),
+        stage(
+            "dev",
+            "live with issues",
+            "Deployed and tested in 1m12s.",
+            3,
+            Some("github:4211/api/142/dev/1"),
+        ),
         stage(
             "staging",
             "live",
@@ -306,6 +313,15 @@ pub(crate) fn page() -> ReleasePage {
             NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
             NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
         ],
+        overrides: vec![OverrideLine {
+            stage: "dev".to_owned(),
+            attempt: 1,
+            check: "soak".to_owned(),
+            who: "ana".to_owned(),
+            reason: "<b>vendor outage</b>, see INC-42".to_owned(),
+            at: hours(3),
+            counts: true,
+        }],
         approvals: vec![
             ApprovalLine {
                 stage: "prod".to_owned(),

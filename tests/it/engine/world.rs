@@ -18,11 +18,14 @@ use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::secret::Secret;
+use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
 use liftlock::store::stream::EventFilter;
 use liftlock::store::{self, Store};
 use liftlock::telemetry::Metrics;
+use liftlock::vault::seal::Key;
+use liftlock::vault::{self, Vault};
 use liftlock::{artifact, clock};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -49,6 +52,13 @@ pub(super) const CANARY: &str = "canary-7f3a9c2e51d04b86";
 const HOOK_SECRET: &str = "a webhook secret of some length";
 /// Longest wait for something that should come: it ends at once when it does.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The variable groups of these tests: `ana` administers them.
+fn library(store: &Store, hosts: &BTreeMap<&'static str, Arc<dyn Forge>>) -> Library {
+    let key = Key::from_hex(&Secret::new("07".repeat(32))).unwrap();
+    let vault = Vault::new(vault::Settings::default(), key);
+    Library::new(store.clone(), vault, hosts.clone(), BTreeSet::from(["ana".parse().unwrap()]))
+}
 
 /// What runs: the engine and its doors.
 struct Engine {
@@ -173,7 +183,10 @@ impl World {
             reconcile_every: Span::hours(1),
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();
-        let parts = Parts { store: store.clone(), hosts, artifacts, runner: runner().await, settings };
+        let library = library(&store, &hosts);
+        let runner = runner().await;
+        let parts =
+            Parts { store: store.clone(), hosts, artifacts, runner, library: library.clone(), settings };
         let boot = format!("boot{}", self.boots);
         let service = Service::new(parts, boot.clone());
         let answers = Answers::new(service.clone(), None);
@@ -188,7 +201,8 @@ impl World {
             verify_plain: verify,
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
-            access: Access::Loopback,
+            library,
+            access: Access::Loopback(Vec::new()),
             limits: Limits::default(),
             metrics: Arc::new(Metrics::new("0.0.0")),
             data_folder: None,

@@ -12,6 +12,7 @@ use liftlock::domain::plan::plan;
 use liftlock::domain::release::{BuildState, Release, StageState, Transition};
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
+use liftlock::domain::window::{self, Half};
 
 /// Holds an event against the state it comes upon.
 pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
@@ -31,6 +32,14 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     let rule = release.rule(stage).unwrap();
     let approved = rule_for(rule, run.kind).is_none_or(|r| tally(&r, release, run, now).complete());
     assert!(approved, "I2: {} starts in {stage} without its approvals", release.created.version);
+    let rolls_back = run.kind == RunKind::Rollback && rule.rollback_ignores_windows;
+    let frozen =
+        state.freezes_on(stage, now).next().is_some() || !window::open(&rule.windows, Half::Deny, now);
+    let frozen = frozen && run.overridden(&Overridable::Freeze, rule).is_none();
+    assert!(rolls_back || !frozen, "{stage} starts while it is frozen");
+    let shut = !window::open(&rule.windows, Half::Allow, now);
+    let shut = shut && run.overridden(&Overridable::Window, rule).is_none();
+    assert!(rolls_back || !shut, "{stage} starts outside of its window");
     assert!(!state.vetoes.contains_key(&(stage.clone(), release.no())), "I6: a vetoed run starts");
     if run.kind == RunKind::Rollback {
         let good = release

@@ -56,6 +56,8 @@ scenarios! {
     c14_e02_queues_all_and_manual "queues.txt"
     t31_e26_soak_and_overrides "soak.txt"
     t31_d11_overrides_on_the_record "overrides.txt"
+    e21_windows_open_and_close "windows.txt"
+    e21_nothing_but_rollbacks_passes_a_freeze "freeze.txt"
     c08_hold_and_unhold "hold.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"

@@ -8,6 +8,7 @@ use liftlock::domain::pipeline::{
     OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::time::Span;
+use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
 
 /// Reads a pipeline.
 pub(crate) fn pipeline(text: &str) -> Pipeline {
@@ -76,6 +77,8 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        windows: Vec::new(),
+        rollback_ignores_windows: true,
         overriding: OverrideRule::default(),
     };
     let options = options.trim().strip_suffix(')').expect("a closing parenthesis");
@@ -135,8 +138,40 @@ fn set(stage: &mut Stage, option: &str) {
             let from = from.split(" or ").map(who).collect();
             stage.overriding = OverrideRule { from: BTreeSet::from([from]), min: min.parse().unwrap() };
         }
+        "window" => windows(stage, rest).allow.push(weekly(rest.split_once(' ').unwrap().1)),
+        "deny" => {
+            let words: Vec<&str> = rest.split(' ').collect();
+            let [from, to] = [words[0], words[1]].map(|day| day.parse().unwrap());
+            windows(stage, "UTC").deny.push(Deny::Days { name: words[2].to_owned(), from, to });
+        }
+        "finishes" => windows(stage, "UTC").must_finish = true,
+        "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
+        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         other => panic!("no option {other}"),
+    }
+}
+
+/// The windows of a stage; the first that is said names the zone.
+fn windows<'s>(stage: &'s mut Stage, tz: &str) -> &'s mut Windows {
+    if stage.windows.is_empty() {
+        let tz = tz.split(' ').next().unwrap().parse().unwrap();
+        let (allow, deny) = (Vec::new(), Vec::new());
+        stage.windows.push(Windows { tz, allow, deny, must_finish: false, timeout: None });
+    }
+    stage.windows.first_mut().unwrap()
+}
+
+/// `mon tue 09:00-17:00`, `weekdays 09:00-17:00`.
+fn weekly(text: &str) -> Weekly {
+    let (days, hours) = text.rsplit_once(' ').unwrap();
+    let days = if days == "weekdays" { "mon tue wed thu fri" } else { days };
+    let (from, to) = hours.split_once('-').unwrap();
+    Weekly {
+        name: None,
+        days: days.split(' ').map(|d| Weekday::of_word(d).unwrap()).collect(),
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
     }
 }
 

@@ -69,13 +69,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Promoted { release, stage, by, .. } => {
             format!("{} {stage}: promoted by {}", name(release), by.login)
         }
-        Event::Held { stage, by, reason } => {
-            let by = by.as_ref().map_or("a rollback", |p| p.login.as_str());
-            format!("{} held by {by}: {reason}", stage.as_ref().map_or("everything", |s| s.as_str()))
-        }
-        Event::Unheld { stage, by } => {
-            let by = by.as_ref().map_or("the deploy that succeeded", |p| p.login.as_str());
-            format!("{} released by {by}", stage.as_ref().map_or("everything", |s| s.as_str()))
+        Event::Held { .. } | Event::Unheld { .. } | Event::Frozen { .. } | Event::Unfrozen { .. } => {
+            return stopped(event);
         }
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
@@ -91,6 +86,31 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::Heard(heard) => answer(heard),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
+    })
+}
+
+/// A hold or a freeze, and how it went.
+fn stopped(event: &Event) -> Option<String> {
+    let place =
+        |stage: &Option<StageName>| stage.as_ref().map_or("everything".to_owned(), ToString::to_string);
+    Some(match event {
+        Event::Held { stage, by, reason } => {
+            let by = by.as_ref().map_or("a rollback", |p| p.login.as_str());
+            format!("{} held by {by}: {reason}", place(stage))
+        }
+        Event::Unheld { stage, by } => {
+            let by = by.as_ref().map_or("the deploy that succeeded", |p| p.login.as_str());
+            format!("{} released by {by}", place(stage))
+        }
+        Event::Frozen { stage, by, reason, until } => {
+            let until = until.map_or_else(String::new, |at| format!(" until {}", at.minute()));
+            format!("{} frozen by {}{until}: {reason}", place(stage), by.login)
+        }
+        Event::Unfrozen { stage, by } => {
+            let by = by.as_ref().map_or("the calendar", |p| p.login.as_str());
+            format!("{} unfrozen by {by}", place(stage))
+        }
+        _ => return None,
     })
 }
 

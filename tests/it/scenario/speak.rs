@@ -85,6 +85,14 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             });
             out
         }
+        "jump" => {
+            let silent = rest.strip_suffix(" silently");
+            let span = silent.unwrap_or(rest);
+            let back = span.strip_prefix("back ");
+            let ms = i64::try_from(back.unwrap_or(span).parse::<Span>().unwrap().as_millis()).unwrap();
+            let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
+            lines(&world.state, &events)
+        }
         "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" => look(world, word, rest),
         _ => speech(world, command),
     }
@@ -118,7 +126,10 @@ fn end(text: &str) -> StageEnd {
     let quoted = || text.split('"').nth(1).expect("a step in quotes");
     let after = || text.split_once(": ").map_or("", |(_, why)| why).to_owned();
     match text.split(' ').next().unwrap_or_default() {
-        "" | "ok" => StageEnd::Passed { took_ms: 3_000 },
+        "" | "ok" => {
+            let took = text.strip_prefix("ok after ").map(|span| span.parse::<Span>().unwrap());
+            StageEnd::Passed { took_ms: took.map_or(3_000, Span::as_millis) }
+        }
         "fails" => StageEnd::Failed(failure(quoted(), &after())),
         "times" => StageEnd::TimedOut(failure(quoted(), "ran longer than 1h")),
         "stops" => StageEnd::Stopped,

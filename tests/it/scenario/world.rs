@@ -330,6 +330,16 @@ impl World {
         self.decide(&Command::Finish { work: work.clone(), fence, ended })
     }
 
+    /// The clock jumps, or the machine slept: timers that came due meanwhile ring once, now, or have not rung yet.
+    pub(crate) fn jump(&mut self, ms: i64, rings: bool) -> Vec<Event> {
+        let due = self.plan().wake_at;
+        self.now = Timestamp(self.now.0 + ms);
+        if rings && due.is_some_and(|at| at <= self.now) {
+            return self.decide(&Command::Tick).expect("a tick is always taken");
+        }
+        Vec::new()
+    }
+
     /// Time passes; timers ring when they are due.
     pub(crate) fn wait_until(&mut self, until: Timestamp, mut rang: impl FnMut(&mut Self, &[Event])) {
         while let Some(at) = self.plan().wake_at.filter(|at| *at <= until) {

@@ -27,6 +27,7 @@ mod deliveries;
 mod effects;
 mod faults;
 mod histories;
+mod library;
 mod models;
 mod schema;
 mod steps;

@@ -1,7 +1,7 @@
 //! The keys that say who approves: `teams`, and the rules of `approval` and `approvals`.
 
 use crate::domain::manifest::approval;
-use crate::domain::manifest::keys::{PLAIN, SPAN};
+use crate::domain::manifest::keys::{LOGIN, PLAIN, SPAN};
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 
@@ -13,7 +13,6 @@ words! {
     ANY_TEAM = approval::check_any_team,
         Some("^(?:[a-z][a-z0-9-]{0,30}|[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)$");
     TEAM_ALIAS = approval::check_alias, Some("^[a-z][a-z0-9-]{0,30}$");
-    LOGIN = approval::check_login, None;
     INSTRUCTIONS = approval::check_instructions, Some("\\S");
 }
 
