@@ -1,9 +1,9 @@
 //! The keys of a check that asks the outside world without running a command.
 
-use crate::domain::manifest::keys::{ADDRESS, LINE, PLAIN};
+use crate::domain::manifest::keys::{ADDRESS, LINE, LOGIN, PLAIN};
+use crate::domain::manifest::probe;
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
-use crate::domain::manifest::{approval, probe};
 
 /// Most issues a check may let pass; with more nobody reads the list.
 const MAX_ISSUES: u32 = 10_000;
@@ -12,7 +12,6 @@ const MAX_ISSUES: u32 = 10_000;
 pub(in crate::domain::manifest) const PROBE_KINDS: &[&str] =
     &["http", "status", "checks", "issues", "metric", "wait_for"];
 
-static LOGIN: Word = Word { pattern: None, check: approval::check_login };
 static CONDITION: Word =
     Word { pattern: Some("^\\s*(?:[<>]=?|[=!]=)\\s*[0-9.eE+-]+\\s*$"), check: probe::check_condition };
 static CODE: Shape = Shape::Count { min: 100, max: 599 };
