@@ -22,6 +22,7 @@ mod act;
 mod advance;
 mod overriding;
 mod resolve;
+mod runbook;
 mod speak;
 mod start;
 mod work;
@@ -146,6 +147,11 @@ pub enum Work {
         attempt: u32,
         /// Which admission.
         admission: u32,
+    },
+    /// A runbook.
+    Runbook {
+        /// Which run.
+        run: u32,
     },
 }
 
@@ -394,6 +400,7 @@ impl Draft {
                 })
             })
             .collect();
-        gone.into_iter().try_for_each(|event| self.add(event))
+        gone.into_iter().try_for_each(|event| self.add(event))?;
+        self.unspeak_of_runs(comment, why)
     }
 }

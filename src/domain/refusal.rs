@@ -10,6 +10,10 @@ use crate::domain::name::{ReleaseNo, StageName, printable};
 use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
+mod runbook;
+
+pub use runbook::NoRun;
+
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
 
@@ -153,6 +157,8 @@ pub enum Refusal {
         /// The stage.
         stage: StageName,
     },
+    /// It is about a runbook.
+    Runbook(NoRun),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -200,6 +206,7 @@ impl Refusal {
             Self::NotHolder { .. } => "not_holder",
             Self::NotHeld { .. } => "not_held",
             Self::NoApproval { .. } => "no_approval",
+            Self::Runbook(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::Stale => "stale",
@@ -212,6 +219,7 @@ impl Refusal {
     /// The reaction a comment gets for it (COMMANDS §2).
     pub fn reaction(&self) -> Reaction {
         match self {
+            Self::Runbook(no) => no.reaction(),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
             | Self::WhichRelease { .. }
@@ -247,6 +255,7 @@ impl Refusal {
                 | Self::NotEntitled { .. }
                 | Self::MayNotOverride { .. }
                 | Self::NotHolder { .. }
+                | Self::Runbook(NoRun::NotYours { .. })
         )
     }
 }
@@ -301,6 +310,7 @@ impl fmt::Display for Refusal {
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
+            Self::Runbook(no) => no.fmt(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -391,6 +401,7 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::Runbook(_)
             | Self::NoReleaseHere => Ok(()),
         }
     }

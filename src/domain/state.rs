@@ -9,6 +9,7 @@ use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::runbook::Runs;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -41,6 +42,8 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// Runs of runbooks, and their clocks.
+    pub runbooks: Arc<Runs>,
 }
 
 /// A hold.
@@ -141,6 +144,7 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            runbooks: Arc::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reads paths, queries and JSON bodies of requests, with one form of refusal for all of them.
 
+use axum::Form;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -17,6 +19,23 @@ pub(super) struct Asked<T>(pub(super) T);
 
 /// A JSON body.
 pub(super) struct Sent<T>(pub(super) T);
+
+/// The fields of a form of ours.
+pub(super) struct Filled<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequest<State> for Filled<T> {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Fault> {
+        let (parts, body) = request.into_parts();
+        let limits = state.limits();
+        let bounds = Bounds { bytes: limits.body, within: limits.request_within };
+        let held = body::read(&parts.headers, body, bounds, state.budget()).await?;
+        let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
+        let read = Form::from_request(request, &()).await;
+        read.map(|Form(read)| Self(read)).map_err(|e| Fault::malformed(format!("The form cannot be read: {}.", e.body_text())))
+    }
+}
 
 impl<T: DeserializeOwned + Send> FromRequestParts<State> for At<T> {
     type Rejection = Fault;

@@ -34,11 +34,16 @@ const LINES: usize = 2000;
 const BODY: usize = 64 << 10;
 
 /// Tells how long ago something was.
-struct Times(Timestamp);
+pub(super) struct Times(Timestamp);
 
 impl Times {
+    /// As seen from then.
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self(now)
+    }
+
     /// A `<time>` with the exact moment behind a few words.
-    fn ago(&self, at: impl std::borrow::Borrow<Timestamp>) -> Safe<String> {
+    pub(super) fn ago(&self, at: impl std::borrow::Borrow<Timestamp>) -> Safe<String> {
         let at = *at.borrow();
         let words = if at > self.0 {
             format!("in {}", rough(at.since(self.0).as_millis()))
@@ -63,7 +68,7 @@ fn rough(millis: u64) -> String {
     }
 }
 
-fn shown(template: &impl Template) -> Result<Response, Fault> {
+pub(super) fn shown(template: &impl Template) -> Result<Response, Fault> {
     let html = template.render().map_err(|e| Trouble::bug("write a page").because(e))?;
     Ok(Html(html).into_response())
 }

@@ -571,7 +571,10 @@ pub(super) fn teams_of(states: &[Arc<State>]) -> BTreeSet<crate::domain::name::T
             let overriding =
                 |stage: &Stage| stage.overriding.from.iter().flatten().cloned().collect::<Vec<_>>();
             let who = |stage: &Stage| [stage_approvers(stage), overriding(stage)].concat();
-            pipeline.stages.iter().flat_map(who).collect::<Vec<_>>()
+            let books = pipeline.runbooks.iter().flat_map(|r| {
+                r.from.iter().cloned().chain(r.approval.iter().flat_map(crate::domain::approval::approvers))
+            });
+            pipeline.stages.iter().flat_map(who).chain(books).collect::<Vec<_>>()
         })
         .filter_map(|who| if let Who::Team(team) = who { Some(team) } else { None })
         .collect()

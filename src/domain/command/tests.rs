@@ -107,6 +107,8 @@ fn examples(usage: &str) -> [String; 2] {
         text.replace(['<', '>'], "")
             .replace(" stage", " prod")
             .replace(" release", " v1.4.2")
+            .replace(" runbook", " clean-images")
+            .replace(" key=value…", " dry-run=no older-than=7d")
             .replace(" check", " soak")
             .replace(" note", " looks good")
             .replace(" reason", " vendor outage INC-42")
@@ -267,7 +269,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
     for unknown in
-        ["/lgtm", "/signoff qa prod", "/freeze prod -- x", "/run db", "/approved prod", "/approve-all"]
+        ["/lgtm", "/signoff qa prod", "/freeze prod -- x", "/running db", "/approved prod", "/approve-all"]
     {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }

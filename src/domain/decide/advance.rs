@@ -19,6 +19,7 @@ impl Draft {
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
         for _ in 0..MAX_ROUNDS {
             let before = self.events.len();
+            self.advance_runbooks()?;
             let waiting = self.waiting();
             self.expire(&waiting)?;
             self.give_back(&waiting)?;

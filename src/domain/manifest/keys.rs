@@ -132,6 +132,7 @@ macro_rules! keys {
 }
 
 pub(super) mod probe;
+mod runbook;
 
 use Duty::{NoEffect, Optional, Required};
 
@@ -190,6 +191,7 @@ keys! { PIPELINE_KEYS {
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
 static PIPELINE_LATER: &[&str] = &[
@@ -200,7 +202,6 @@ static PIPELINE_LATER: &[&str] = &[
     "teams",
     "checks",
     "environments",
-    "runbooks",
     "notify",
     "retention",
     "extends",
