@@ -183,7 +183,8 @@ pub(super) async fn run(asked: &Run) -> Ended {
     let stream = pipeline(&asked.server, asked.pipeline.as_deref()).await?;
     let Some(runbook) = &asked.runbook else { return runs(&asked.server, &stream).await };
     let by = asked.by.as_deref().ok_or_else(|| Trouble::refused("say who asks with `--as <login>`"))?;
-    let words: Vec<&str> = ["/run", runbook.as_str()].into_iter().chain(asked.inputs.iter().map(String::as_str)).collect();
+    let words: Vec<&str> =
+        ["/run", runbook.as_str()].into_iter().chain(asked.inputs.iter().map(String::as_str)).collect();
     let body = json!({ "pipeline": stream, "line": words.join(" "), "as": by });
     let answer = client::post(&asked.server, "/api/ask", &body).await?;
     terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });

@@ -4,7 +4,7 @@
 //! `/help`, the manual and the parser all follow [`VERBS`]; the tests hold them together.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use crate::domain::event::Overridable;
@@ -395,7 +395,7 @@ impl Ask {
         }
         if let Self::Run { inputs, .. } = self {
             for (name, value) in inputs {
-                line.push_str(&format!(" {name}={value}"));
+                write!(line, " {name}={value}").unwrap_or_default();
             }
         }
         if let Self::Retry { part: Some(Part::Verify), .. } = self {

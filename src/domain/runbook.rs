@@ -84,7 +84,11 @@ impl Runbook {
     pub fn take(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
         let known = || {
             let all: Vec<String> = self.inputs.keys().map(|name| format!("`{name}`")).collect();
-            if all.is_empty() { "it takes no inputs".to_owned() } else { format!("it takes {}", all.join(", ")) }
+            if all.is_empty() {
+                "it takes no inputs".to_owned()
+            } else {
+                format!("it takes {}", all.join(", "))
+            }
         };
         if let Some(stranger) = given.keys().find(|name| !self.inputs.contains_key(*name)) {
             return Err(format!("{} has no input `{}`: {}", self.name, printable(stranger), known()));
@@ -551,14 +555,18 @@ mod tests {
     #[test]
     fn e16_inputs_are_checked_and_defaults_filled_in() {
         let days = Input { default: Some("7".to_owned()), ..Input::default() };
-        let dry = Input { choices: vec!["yes".to_owned(), "no".to_owned()], required: true, ..Input::default() };
+        let dry =
+            Input { choices: vec!["yes".to_owned(), "no".to_owned()], required: true, ..Input::default() };
         let book = book(&[("days", days), ("dry-run", dry), ("note", Input::default())]);
         let taken = book.take(&given(&[("dry-run", "no")])).unwrap();
         assert_eq!(taken, given(&[("days", "7"), ("dry-run", "no")]));
         for (pairs, why) in [
             (given(&[]), "clean-images needs `dry-run=…`: one of `yes`, `no`"),
             (given(&[("dry-run", "maybe")]), "`dry-run` is not `maybe`: one of `yes`, `no`"),
-            (given(&[("dry-run", "no"), ("PATH", "/x")]), "has no input `PATH`: it takes `days`, `dry-run`, `note`"),
+            (
+                given(&[("dry-run", "no"), ("PATH", "/x")]),
+                "has no input `PATH`: it takes `days`, `dry-run`, `note`",
+            ),
             (given(&[("dry-run", "no"), ("days", "-rf")]), "`days` is not `-rf`: a word of letters"),
         ] {
             let refused = book.take(&pairs).unwrap_err();
@@ -574,8 +582,26 @@ mod tests {
         }
         let long = "x".repeat(VALUE_BYTES + 1);
         for bad in [
-            "-x", "--help", "$(id)", ";id", "&&", "|", "`id`", "{curl,-sS,x}", "$TOKEN", "a&&id", "'a", "a b",
-            "a\nb", "*", "?", "~root", "a\\b", "<x", "\u{202e}x", long.as_str(),
+            "-x",
+            "--help",
+            "$(id)",
+            ";id",
+            "&&",
+            "|",
+            "`id`",
+            "{curl,-sS,x}",
+            "$TOKEN",
+            "a&&id",
+            "'a",
+            "a b",
+            "a\nb",
+            "*",
+            "?",
+            "~root",
+            "a\\b",
+            "<x",
+            "\u{202e}x",
+            long.as_str(),
         ] {
             assert!(!is_value(bad), "{bad}");
         }

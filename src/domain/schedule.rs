@@ -63,9 +63,9 @@ pub enum ScheduleError {
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fields => {
-                f.write_str("a cron line has five fields: minute, hour, day, month, weekday, as in `0 3 * * *`")
-            }
+            Self::Fields => f.write_str(
+                "a cron line has five fields: minute, hour, day, month, weekday, as in `0 3 * * *`",
+            ),
             Self::Field { kind, text } => {
                 write!(f, "`{text}` is no {kind}: `*`, a number, `1-5`, `*/15`, or a list with commas")
             }
@@ -99,8 +99,7 @@ struct Field {
     words: &'static [&'static str],
 }
 
-const MONTHS: &[&str] =
-    &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 const MINUTE: Field = Field { kind: "minute", low: 0, high: 59, words: &[] };
@@ -116,7 +115,9 @@ impl Field {
         let mut bits = 0_u64;
         for part in text.split(',') {
             let (range, step) = match part.split_once('/') {
-                Some((range, step)) => (range, step.parse::<usize>().ok().filter(|s| *s > 0).ok_or_else(wrong)?),
+                Some((range, step)) => {
+                    (range, step.parse::<usize>().ok().filter(|s| *s > 0).ok_or_else(wrong)?)
+                }
                 None => (part, 1),
             };
             let (first, last) = match range.split_once('-') {
@@ -160,7 +161,9 @@ impl Schedule {
         }
         zone(tz).ok_or_else(|| ScheduleError::Zone(printable(tz)))?;
         let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields.as_slice() else { return Err(ScheduleError::Fields) };
+        let [minute, hour, day, month, weekday] = fields.as_slice() else {
+            return Err(ScheduleError::Fields);
+        };
         let Set(weekdays) = WEEKDAY.read(weekday)?;
         let sunday = (weekdays >> 7) & 1;
         let schedule = Self {

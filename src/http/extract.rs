@@ -33,7 +33,8 @@ impl<T: DeserializeOwned + Send> FromRequest<State> for Filled<T> {
         let held = body::read(&parts.headers, body, bounds, state.budget()).await?;
         let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
         let read = Form::from_request(request, &()).await;
-        read.map(|Form(read)| Self(read)).map_err(|e| Fault::malformed(format!("The form cannot be read: {}.", e.body_text())))
+        read.map(|Form(read)| Self(read))
+            .map_err(|e| Fault::malformed(format!("The form cannot be read: {}.", e.body_text())))
     }
 }
 

@@ -142,7 +142,8 @@ pub(super) async fn run(
         return Err(Fault::malformed("Name who asks, and write the inputs on one line."));
     }
     let stream = format!("{repo}/{pipeline}");
-    let ask = Ask { pipeline: stream.clone(), line: line.trim_end().to_owned(), by: form.by.trim().to_owned() };
+    let ask =
+        Ask { pipeline: stream.clone(), line: line.trim_end().to_owned(), by: form.by.trim().to_owned() };
     let reply = state.acts().act(ask, caller).await?;
     if reply.accepted {
         Ok(Redirect::to(&format!("/runbooks/{stream}")))

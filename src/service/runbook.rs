@@ -55,7 +55,8 @@ impl Service {
         let host = self.host(repo)?;
         let rule = run.runbook().approval.as_ref();
         let team = |who| if let Who::Team(team) = who { Some(team) } else { None };
-        let teams: BTreeSet<TeamName> = rule.map(approvers).unwrap_or_default().into_iter().filter_map(team).collect();
+        let teams: BTreeSet<TeamName> =
+            rule.map(approvers).unwrap_or_default().into_iter().filter_map(team).collect();
         for approval in &run.approvals {
             let person = &approval.standing.person;
             fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);

@@ -375,9 +375,8 @@ impl Line<'_> {
         let mut inputs = BTreeMap::new();
         while let Some(word) = self.words.next() {
             let pair = word.split_once('=').filter(|(name, value)| is_input(name) && is_value(value));
-            let new = pair.is_some_and(|(name, value)| {
-                inputs.insert(name.to_owned(), value.to_owned()).is_none()
-            });
+            let new =
+                pair.is_some_and(|(name, value)| inputs.insert(name.to_owned(), value.to_owned()).is_none());
             if !new {
                 return Err(self.wrong(Problem::BadInput(printable(word))));
             }

@@ -407,7 +407,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     let release = prop_oneof!["v[0-9]{1,3}\\.[0-9]{1,3}", "[0-9a-f]{7,40}", "sha256:[0-9a-f]{12,64}"]
         .prop_map(|t| Some(t.parse().unwrap()));
     let reason = "[!-~][ -~äé]{0,40}x{10}".prop_map(|t| Reason::of(&t).unwrap());
-    (stage, release, reason, 0..15_usize).prop_map(|(stage, release, reason, row)| {
+    (stage, release, reason, 0..VERBS.len()).prop_map(|(stage, release, reason, row)| {
         let check = Overridable::Check("sdl".parse().unwrap());
         match VERBS[row].verb {
             Verb::Approve => Ask::Approve { stage, release, note: Some(reason) },
@@ -420,6 +420,11 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             Verb::Cancel => Ask::Cancel { stage },
             Verb::Rollback => Ask::Rollback { stage, release, reason },
             Verb::Override => Ask::Override { stage, check, reason },
+            Verb::Run => {
+                let inputs = [("dry-run", "no"), ("older-than", "")];
+                let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+                Ask::Run { runbook: stage, inputs }
+            }
             Verb::Preview => Ask::Preview { stage, release },
             Verb::Why => Ask::Why { stage },
             Verb::Status => Ask::Status { stage: Some(stage) },

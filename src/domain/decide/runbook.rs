@@ -32,10 +32,12 @@ impl Draft {
 
     fn book(&self, name: &RunbookName) -> Result<Runbook, Refusal> {
         let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
-        pipeline.runbook(name).cloned().ok_or_else(|| Refusal::Runbook(NoRun::Unknown {
-            wanted: name.to_string(),
-            known: pipeline.runbooks.iter().map(|r| r.name.to_string()).collect(),
-        }))
+        pipeline.runbook(name).cloned().ok_or_else(|| {
+            Refusal::Runbook(NoRun::Unknown {
+                wanted: name.to_string(),
+                known: pipeline.runbooks.iter().map(|r| r.name.to_string()).collect(),
+            })
+        })
     }
 
     /// The runbook that a command about a stage means, when the pipeline has no stage of that name.
@@ -56,13 +58,17 @@ impl Draft {
     ) -> Result<Told, Refusal> {
         let name: RunbookName = wanted.stage.as_str().parse().map_err(|_| Refusal::Stale)?;
         let book = self.book(&name)?;
-        counts(&book.from, &spoken.standing).map_err(|why| Refusal::Runbook(NoRun::NotYours {
-            runbook: name.clone(),
-            login: spoken.standing.person.login.to_string(),
-            why,
-            who: book.from.iter().map(ToString::to_string).collect(),
-        }))?;
-        let inputs = book.take(given).map_err(|why| Refusal::Runbook(NoRun::BadInput { runbook: name.clone(), why }))?;
+        counts(&book.from, &spoken.standing).map_err(|why| {
+            Refusal::Runbook(NoRun::NotYours {
+                runbook: name.clone(),
+                login: spoken.standing.person.login.to_string(),
+                why,
+                who: book.from.iter().map(ToString::to_string).collect(),
+            })
+        })?;
+        let inputs = book
+            .take(given)
+            .map_err(|why| Refusal::Runbook(NoRun::BadInput { runbook: name.clone(), why }))?;
         if let Some(open) = self.state.runbooks.open_of(&name) {
             return Err(Refusal::Runbook(NoRun::Open { runbook: name, run: open.no() }));
         }
@@ -131,7 +137,8 @@ impl Draft {
     fn revoke_of_run(&mut self, spoken: &Spoken, name: &RunbookName) -> Result<Told, Refusal> {
         let run = self.open_run(name)?;
         let person = spoken.standing.person.id;
-        if run.progress != Progress::Waiting || !run.approvals.iter().any(|a| a.standing.person.id == person) {
+        if run.progress != Progress::Waiting || !run.approvals.iter().any(|a| a.standing.person.id == person)
+        {
             return Err(none(name));
         }
         self.fact(Fact::Withdrawn { run: run.no(), person, why: Withdrawal::Revoked })?;
@@ -147,12 +154,11 @@ impl Draft {
         wanted: Option<&ReleaseRef>,
     ) -> Result<Arc<Run>, Refusal> {
         let run = self.open_run(name)?;
-        let seen = match wanted {
-            Some(wanted) => wanted.to_string() == run.no().to_string(),
-            None => {
-                let before = run.asked.at.0 / HOST_CLOCK_MS < spoken.at.0 / HOST_CLOCK_MS;
-                spoken.place.is_some() && spoken.place == run.asked.place && before
-            }
+        let seen = if let Some(wanted) = wanted {
+            wanted.to_string() == run.no().to_string()
+        } else {
+            let before = run.asked.at.0 / HOST_CLOCK_MS < spoken.at.0 / HOST_CLOCK_MS;
+            spoken.place.is_some() && spoken.place == run.asked.place && before
         };
         if !seen {
             let (verb, runbook) = (spoken.ask.verb(), name.clone());
@@ -219,7 +225,8 @@ impl Draft {
     /// What time does to runbooks: waits end, and times come.
     pub(super) fn advance_runbooks(&mut self) -> Result<(), Refusal> {
         let now = self.now;
-        let late = |run: &&Arc<Run>| run.expires().is_some_and(|at| at <= now) && !run.missing(now).is_empty();
+        let late =
+            |run: &&Arc<Run>| run.expires().is_some_and(|at| at <= now) && !run.missing(now).is_empty();
         let expired: Vec<u32> = self.state.runbooks.open().filter(late).map(|run| run.no()).collect();
         for run in expired {
             self.fact(Fact::Ended { run, outcome: Outcome::Expired })?;

@@ -127,7 +127,7 @@ fn full(node: &Node, findings: &mut Findings<'_>) -> ApprovalRule {
 }
 
 /// The people of one entry of `from`.
-pub(super) pub(super) fn everyone(node: &Node) -> Vec<Who> {
+pub(super) fn everyone(node: &Node) -> Vec<Who> {
     if let Some(text) = view::text(node) {
         return who(text).ok().into_iter().collect();
     }

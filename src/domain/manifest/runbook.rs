@@ -30,7 +30,8 @@ pub(super) fn check_value(text: &str) -> Result<(), String> {
 pub(super) fn read(pipeline: View<'_>, stages: &[Stage], findings: &mut Findings<'_>) -> Vec<Runbook> {
     let entries = pipeline.below("runbooks").entries();
     if let Some(first) = entries.get(MAX_RUNBOOKS) {
-        let message = format!("a pipeline has at most {MAX_RUNBOOKS} runbooks, and here are {}", entries.len());
+        let message =
+            format!("a pipeline has at most {MAX_RUNBOOKS} runbooks, and here are {}", entries.len());
         findings.add(Code::TooLarge, first.key_at, message);
     }
     let shown = entries.iter().take(MAX_RUNBOOKS);
@@ -45,7 +46,8 @@ fn runbook(entry: &Entry, stages: &[Stage], findings: &mut Findings<'_>) -> Opti
     }
     let node = &entry.value;
     let view = View::of(node);
-    let commands = if view::text(node).is_some() { Some(node) } else { view.get("run").or(view.get("steps")) };
+    let commands =
+        if view::text(node).is_some() { Some(node) } else { view.get("run").or(view.get("steps")) };
     let steps = commands.map(steps).unwrap_or_default();
     if steps.is_empty() && commands.is_some_and(|node| view::text(node).is_none()) {
         findings.add(Code::WrongShape, view.place("steps"), "a runbook has at least one step".to_owned());

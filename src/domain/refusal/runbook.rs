@@ -99,7 +99,12 @@ impl fmt::Display for NoRun {
                 if known.is_empty() { Ok(()) } else { write!(f, " Runbooks: {}.", known.join(", ")) }
             }
             Self::NotYours { runbook, login, why, who } => {
-                write!(f, "🔒 **Not done: {login} {} for {runbook}.** Ask one of {}.", not(*why), who.join(", "))
+                write!(
+                    f,
+                    "🔒 **Not done: {login} {} for {runbook}.** Ask one of {}.",
+                    not(*why),
+                    who.join(", ")
+                )
             }
             Self::BadInput { runbook, why } => {
                 let line = inline_code(&format!("/run {runbook} key=value"));

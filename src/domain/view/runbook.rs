@@ -66,7 +66,8 @@ pub fn waits(state: &State, run: &Run, now: Timestamp) -> Vec<(String, Option<St
     if let Some(hold) = held(state, run) {
         let stage = run.runbook().stages.iter().find(|stage| state.hold_on(stage).is_some());
         let all = state.holds.contains_key(&None);
-        let line = stage.filter(|_| !all).map_or_else(|| "/unhold".to_owned(), |stage| format!("/unhold {stage}"));
+        let line =
+            stage.filter(|_| !all).map_or_else(|| "/unhold".to_owned(), |stage| format!("/unhold {stage}"));
         lines.push((hold, Some(format!("its holder, or a maintainer, comments {}", inline_code(&line)))));
     }
     if let Some((stage, other)) = occupant(state, run) {
@@ -89,9 +90,12 @@ pub fn asked(state: &State, run: &Run, now: Timestamp) -> String {
     }
     for (line, next) in waits(state, run, now) {
         writeln!(out, "- waits: {}", escape(&line)).unwrap_or_default();
-        next.iter().for_each(|next| writeln!(out, "\nNext: {next}.").unwrap_or_default());
+        if let Some(next) = next {
+            writeln!(out, "\nNext: {next}.").unwrap_or_default();
+        }
     }
-    writeln!(out, "\n{} stops it.", inline_code(&format!("/cancel {}", run.runbook().name))).unwrap_or_default();
+    writeln!(out, "\n{} stops it.", inline_code(&format!("/cancel {}", run.runbook().name)))
+        .unwrap_or_default();
     out
 }
 
@@ -105,7 +109,9 @@ pub fn why(state: &State, name: &RunbookName, now: Timestamp) -> String {
     if let Some(run) = last.filter(|run| run.is_open()) {
         for (line, next) in waits(state, run, now) {
             writeln!(out, "- ⏳ {}", escape(&line)).unwrap_or_default();
-            next.iter().for_each(|next| writeln!(out, "\nNext: {next}.").unwrap_or_default());
+            if let Some(next) = next {
+            writeln!(out, "\nNext: {next}.").unwrap_or_default();
+        }
         }
     }
     if let Some(missed) = state.runbooks.missed.iter().rfind(|missed| missed.runbook == *name) {

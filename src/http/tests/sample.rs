@@ -25,7 +25,11 @@ pub(crate) struct Engine;
 impl Reader for Engine {
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(async move {
-            if stream == STREAM { Ok(runbooks()) } else { Err(Trouble::not_found("there is no such pipeline")) }
+            if stream == STREAM {
+                Ok(runbooks())
+            } else {
+                Err(Trouble::not_found("there is no such pipeline"))
+            }
         })
     }
 
@@ -40,7 +44,7 @@ impl Reader for Engine {
     }
 }
 
-fn runbooks() -> RunbooksPage {
+pub(crate) fn runbooks() -> RunbooksPage {
     let book = BookLine {
         name: "clean-images".to_owned(),
         commands: vec!["./clean.sh <now>".to_owned()],

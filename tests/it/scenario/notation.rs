@@ -71,7 +71,8 @@ pub(crate) fn runbook(text: &str) -> Runbook {
             "at" => book.schedule = Some(Schedule::new(rest, "UTC").unwrap()),
             "takes" => {
                 let (name, value) = rest.split_once(' ').unwrap();
-                let (required, choices) = (value.contains('|'), value.split('|').map(str::to_owned).collect());
+                let (required, choices) =
+                    (value.contains('|'), value.split('|').map(str::to_owned).collect());
                 let input = if required {
                     Input { required, choices, default: None }
                 } else {

@@ -104,7 +104,12 @@ fn runbook(state: &State, fact: &Fact) -> String {
         Fact::Asked(asked) => {
             let inputs: Vec<String> = asked.inputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
             let by = asked.by.as_ref().map_or("its time", |by| by.login.as_str());
-            format!("{}:{} asked for by {by}, at {}", name(&asked.run), inputs.concat(), commit(&asked.commit))
+            format!(
+                "{}:{} asked for by {by}, at {}",
+                name(&asked.run),
+                inputs.concat(),
+                commit(&asked.commit)
+            )
         }
         Fact::Approved { run, approval } => {
             format!("{}: approved by {}", name(run), approval.standing.person.login)

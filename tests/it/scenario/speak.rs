@@ -144,8 +144,7 @@ fn end(text: &str) -> StageEnd {
 
 /// Takes what is owed now, once; or only begins it, ends what was begun, or loses it.
 fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
-    let mine =
-        |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
+    let mine = |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
     let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
     let mut out = Vec::new();
     if let Some(how) = text.strip_prefix("ends ") {

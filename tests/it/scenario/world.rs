@@ -307,7 +307,9 @@ impl World {
         let fresh = self.fresh(work);
         let events = self.decide(&Command::Begin { work: work.clone(), fence, fresh })?;
         let started = events.iter().any(|e| match e {
-            Event::BuildStarted { .. } | Event::CheckStarted { .. } | Event::Runbook(Fact::Started { .. }) => true,
+            Event::BuildStarted { .. }
+            | Event::CheckStarted { .. }
+            | Event::Runbook(Fact::Started { .. }) => true,
             Event::StageMoved { detail, .. } => {
                 matches!(detail, liftlock::domain::event::Detail::Fence(f) if *f == fence)
             }

@@ -1,16 +1,15 @@
 //! The keys of `runbooks`.
 
 use crate::domain::manifest::keys::{
-    APPROVAL_OBJECT, COMMAND, ENVIRONMENT_MAP, LINE, MAX_APPROVALS, PLAIN, SECRETS, SPAN, STAGE_NAME, STEP, WHO,
-    WHO_ITEM, parses,
+    APPROVAL_OBJECT, COMMAND, ENVIRONMENT_MAP, LINE, MAX_APPROVALS, PLAIN, SECRETS, SPAN, STAGE_NAME, STEP,
+    WHO, WHO_ITEM, parses,
 };
 use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::name::RunbookName;
 
-static RUNBOOK_NAME: Word =
-    Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: parses::<RunbookName> };
+static RUNBOOK_NAME: Word = Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: parses::<RunbookName> };
 static INPUT_NAME: Word = Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: runbook::check_input };
 static INPUT_VALUE: Word =
     Word { pattern: Some("^(?:[A-Za-z0-9._:/@+,=][A-Za-z0-9._:/@+,=-]*)?$"), check: runbook::check_value };
