@@ -83,6 +83,8 @@ enum Command {
     Why(ask::Why),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// Start a runbook, or list them and what ran.
+    Run(ask::Run),
     /// Comment on a commit of a plain git host.
     Comment(ask::Comment),
     /// List webhook deliveries, or replay one.
@@ -159,6 +161,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Run(arguments) => ask::run(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
         Command::Group(arguments) => group::run(&arguments).await,

@@ -197,8 +197,14 @@ pub fn tally(rule: &ApprovalRule, release: &Release, run: &StageRun, now: Timest
     }
     let people: Vec<&Standing> = counted.values().map(|a| &a.standing).collect();
     let have = u32::try_from(people.len()).unwrap_or(u32::MAX);
-    let mut missing = missing_groups(rule, &people);
-    let need = needed(rule);
+    let (need, missing) = (needed(rule), missing(rule, &people));
+    let next_expiry = counted.values().map(|a| a.at.plus(rule.valid_for)).min();
+    Tally { have, need, by, missing, not_counted, next_expiry }
+}
+
+/// Who or what the rule still asks for when these people have agreed, for sentences: `1 of acme/qa`.
+pub fn missing(rule: &ApprovalRule, people: &[&Standing]) -> Vec<String> {
+    let mut missing = missing_groups(rule, people);
     // `min` counts people of `from` alone; who only belongs to a required group serves that group.
     let from: Vec<Who> = if rule.from.is_empty() { approvers(rule) } else { rule.from.clone() };
     let given = people.iter().filter(|p| from.iter().any(|who| p.is(who))).count();
@@ -207,8 +213,7 @@ pub fn tally(rule: &ApprovalRule, release: &Release, run: &StageRun, now: Timest
         let who: Vec<String> = from.iter().map(ToString::to_string).collect();
         missing.push(format!("{lacks} of {}", who.join(" or ")));
     }
-    let next_expiry = counted.values().map(|a| a.at.plus(rule.valid_for)).min();
-    Tally { have, need, by, missing, not_counted, next_expiry }
+    missing
 }
 
 /// How many different people the rule asks for at least.

@@ -23,6 +23,7 @@ mod advance;
 mod freeze;
 mod overriding;
 mod resolve;
+mod runbook;
 mod speak;
 mod start;
 mod work;
@@ -149,6 +150,11 @@ pub enum Work {
         attempt: u32,
         /// Which admission.
         admission: u32,
+    },
+    /// A runbook.
+    Runbook {
+        /// Which run.
+        run: u32,
     },
 }
 
@@ -397,6 +403,7 @@ impl Draft {
                 })
             })
             .collect();
-        gone.into_iter().try_for_each(|event| self.add(event))
+        gone.into_iter().try_for_each(|event| self.add(event))?;
+        self.unspeak_of_runs(comment, why)
     }
 }

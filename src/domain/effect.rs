@@ -33,6 +33,11 @@ pub enum Effect {
         /// How often this attempt has been admitted; a new admission is a new effect.
         admission: u32,
     },
+    /// Run a runbook; never silently repeated either.
+    Runbook {
+        /// Which run.
+        run: u32,
+    },
     /// Make the release's tag on the host; existing with the same commit is success.
     Tag {
         /// Which release.

@@ -13,6 +13,7 @@ use crate::domain::name::{
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::runbook::Fact;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -251,6 +252,8 @@ pub enum Event {
     },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
+    /// Something about a runbook.
+    Runbook(Fact),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -524,6 +527,7 @@ impl Event {
             | Self::CheckAsked { .. }
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
+            | Self::Runbook(_)
             | Self::Heard(_) => None,
         }
     }
@@ -555,6 +559,7 @@ impl Event {
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",
             Self::Heard(_) => "heard",
+            Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
         }
     }

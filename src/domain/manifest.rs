@@ -14,6 +14,7 @@ mod order;
 mod overriding;
 pub mod probe;
 pub mod problem;
+mod runbook;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -314,8 +315,17 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams), findings));
     }
     let stages = order::link(drafts, &written, findings);
-    let pipeline =
-        Pipeline { name, contexts, about, triggers, build: made.build, artifacts: made.artifacts, stages };
+    let runbooks = runbook::read(view, (&stages, &teams), findings);
+    let pipeline = Pipeline {
+        name,
+        contexts,
+        about,
+        triggers,
+        build: made.build,
+        artifacts: made.artifacts,
+        stages,
+        runbooks,
+    };
     (pipeline, source)
 }
 

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName};
+use crate::domain::name::{
+    Alias, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
+};
+use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::window::Windows;
 
@@ -32,6 +35,9 @@ pub struct Pipeline {
     pub artifacts: Vec<Artifact>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+    /// Tasks beside deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runbooks: Vec<Runbook>,
 }
 
 /// How a pipeline's status contexts are spelled.
@@ -389,6 +395,11 @@ impl std::fmt::Display for OverrideRule {
 }
 
 impl Pipeline {
+    /// A runbook by name.
+    pub fn runbook(&self, name: &RunbookName) -> Option<&Runbook> {
+        self.runbooks.iter().find(|r| r.name == *name)
+    }
+
     /// The stage of this name.
     pub fn stage(&self, name: &StageName) -> Option<&Stage> {
         self.stages.iter().find(|s| s.name == *name)

@@ -17,6 +17,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
 
 mod overriding;
+mod runbook;
 
 /// How long before the end of a wait people are reminded for the last time.
 const LAST_CALL: Span = Span::hours(24);
@@ -86,6 +87,7 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         }
     }
     plan_deploys(state, &mut owed);
+    runbook::owe(state, now, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
             let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };
@@ -309,6 +311,9 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
     for release in state.open() {
         for (name, runs) in &release.stages {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
+            if state.runbooks.on(name).is_some() {
+                taken.insert(stage.environment.clone());
+            }
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
                 owed.push(deploy(state, release.no(), (name, run), &stage.environment));
@@ -404,5 +409,6 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             run.approvals.iter().map(|a| a.at.plus(rule.valid_for)).for_each(&mut consider);
         }
     }
+    runbook::times(state, now).into_iter().for_each(&mut consider);
     next
 }

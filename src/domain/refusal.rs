@@ -10,6 +10,10 @@ use crate::domain::name::{ReleaseNo, StageName, printable};
 use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
+mod runbook;
+
+pub use runbook::NoRun;
+
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
 
@@ -163,6 +167,8 @@ pub enum Refusal {
         /// The stage.
         stage: StageName,
     },
+    /// It is about a runbook.
+    Runbook(NoRun),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -212,6 +218,7 @@ impl Refusal {
             Self::NotFrozen { .. } => "not_frozen",
             Self::Past { .. } => "in_the_past",
             Self::NoApproval { .. } => "no_approval",
+            Self::Runbook(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::Stale => "stale",
@@ -224,6 +231,7 @@ impl Refusal {
     /// The reaction a comment gets for it (COMMANDS §2).
     pub fn reaction(&self) -> Reaction {
         match self {
+            Self::Runbook(no) => no.reaction(),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
             | Self::WhichRelease { .. }
@@ -261,6 +269,7 @@ impl Refusal {
                 | Self::NotEntitled { .. }
                 | Self::MayNotOverride { .. }
                 | Self::NotHolder { .. }
+                | Self::Runbook(NoRun::NotYours { .. })
         )
     }
 }
@@ -315,6 +324,7 @@ impl fmt::Display for Refusal {
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
+            Self::Runbook(no) => no.fmt(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -422,6 +432,7 @@ impl Refusal {
             | Self::Nothing { .. }
             | Self::Moved { .. }
             | Self::TooClose { .. }
+            | Self::Runbook(_)
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use crate::domain::name::{CommentId, CommitSha, PipelineId, ReleaseNo, StageName
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::runbook::{Runbook, Runs};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -47,6 +48,8 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// Runs of runbooks, and their clocks.
+    pub runbooks: Arc<Runs>,
 }
 
 /// A hold.
@@ -148,6 +151,7 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            runbooks: Arc::default(),
         }
     }
 
@@ -200,7 +204,8 @@ impl State {
             let overriding = stage.overriding.from.iter().flatten().cloned();
             stage_approvers(stage).into_iter().chain(overriding).collect::<Vec<_>>()
         });
-        rules.filter_map(|who| who.host_team().cloned()).collect()
+        let books = head.iter().flat_map(|p| &p.runbooks).flat_map(Runbook::people);
+        rules.chain(books).filter_map(|who| who.host_team().cloned()).collect()
     }
 
     /// The hold that stops this stage, if one does.

@@ -17,6 +17,7 @@ use crate::domain::time::{Span, Timestamp};
 pub mod comment;
 pub mod freeze;
 pub mod overriding;
+pub mod runbook;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {
@@ -306,9 +307,11 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
                 && other.rule(name).map(|s| &s.environment) == environment.as_ref()
         })
     });
-    let text = match other {
-        Some(other) => format!("{} has the environment just now", other.created.version),
-        None => "a worker takes it as soon as one is free".to_owned(),
+    let book = state.runbooks.on(stage);
+    let text = match (other, book) {
+        (Some(other), _) => format!("{} has the environment just now", other.created.version),
+        (None, Some(run)) => format!("{} works on it just now", runbook::title(run)),
+        (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
 }
@@ -389,6 +392,10 @@ pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
     out.push_str(&stages.join("; "));
     out.push_str(".\n");
+    if !pipeline.runbooks.is_empty() {
+        let books: Vec<&str> = pipeline.runbooks.iter().map(|r| r.name.as_str()).collect();
+        writeln!(out, "\nRunbooks: {}.", books.join(", ")).unwrap_or_default();
+    }
     for text in freeze::all(state, now) {
         writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
     }

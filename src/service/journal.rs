@@ -275,6 +275,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Build { .. } => "build",
         Effect::Check { .. } => "check",
         Effect::Deploy { .. } => "deploy",
+        Effect::Runbook { .. } => "runbook",
         Effect::Tag { .. } => "tag",
         Effect::Thread { .. } => "thread",
         Effect::Status { .. } => "status",

@@ -26,6 +26,7 @@ pub mod listen;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
+pub mod runbook;
 pub mod steps;
 pub mod tell;
 pub mod worker;

@@ -34,7 +34,7 @@ impl Service {
                 let id = lease.pipeline()?;
                 self.learn(lease, &id, &Command::Tick).await
             }
-            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } => {
+            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } | Effect::Runbook { .. } => {
                 lease.complete(self, "not a thing to tell").await
             }
         }

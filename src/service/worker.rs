@@ -196,6 +196,7 @@ impl Service {
             Effect::Deploy { release, stage, attempt, admission } => {
                 self.run_stage(lease, &Target { release, stage, attempt, admission }).await
             }
+            Effect::Runbook { run } => self.run_runbook(lease, run).await,
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

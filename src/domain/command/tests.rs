@@ -109,6 +109,8 @@ fn examples(usage: &str) -> [String; 2] {
             .replace("until=DATE", "until=2026-12-18")
             .replace(" stage", " prod")
             .replace(" release", " v1.4.2")
+            .replace(" runbook", " clean-images")
+            .replace(" key=value…", " dry-run=no older-than=7d")
             .replace(" check", " soak")
             .replace(" note", " looks good")
             .replace(" reason", " vendor outage INC-42")
@@ -277,7 +279,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
     for unknown in
-        ["/lgtm", "/signoff qa prod", "/thaw prod -- x", "/run db", "/approved prod", "/approve-all"]
+        ["/lgtm", "/signoff qa prod", "/thaw prod -- x", "/running db", "/approved prod", "/approve-all"]
     {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
@@ -415,7 +417,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     let release = prop_oneof!["v[0-9]{1,3}\\.[0-9]{1,3}", "[0-9a-f]{7,40}", "sha256:[0-9a-f]{12,64}"]
         .prop_map(|t| Some(t.parse().unwrap()));
     let reason = "[!-~][ -~äé]{0,40}x{10}".prop_map(|t| Reason::of(&t).unwrap());
-    (stage, release, reason, 0..17_usize).prop_map(|(stage, release, reason, row)| {
+    (stage, release, reason, 0..VERBS.len()).prop_map(|(stage, release, reason, row)| {
         let check = Overridable::Check("sdl".parse().unwrap());
         match VERBS[row].verb {
             Verb::Approve => Ask::Approve { stage, release, note: Some(reason) },
@@ -430,6 +432,11 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             Verb::Cancel => Ask::Cancel { stage },
             Verb::Rollback => Ask::Rollback { stage, release, reason },
             Verb::Override => Ask::Override { stage, check, reason },
+            Verb::Run => {
+                let inputs = [("dry-run", "no"), ("older-than", "")];
+                let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+                Ask::Run { runbook: stage, inputs }
+            }
             Verb::Preview => Ask::Preview { stage, release },
             Verb::Why => Ask::Why { stage },
             Verb::Status => Ask::Status { stage: Some(stage) },

@@ -21,6 +21,7 @@ impl Draft {
         match work {
             Work::Build { release, attempt } => self.begin_build(*release, *attempt, fence),
             Work::Check { commit, attempt } => self.begin_check(commit, *attempt, fence),
+            Work::Runbook { run } => self.begin_run(*run, fence, fresh),
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
@@ -98,6 +99,9 @@ impl Draft {
         self.take_fresh(no, stage, run, fresh)?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        if let Some(run) = self.runbook_on(&rule.environment) {
+            return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run });
+        }
         if let Some(other) = self.occupant(&release, stage) {
             let environment = rule.environment.to_string();
             return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
@@ -188,8 +192,9 @@ impl Draft {
                 let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
+            (Work::Runbook { run }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
             (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_))
-            | (Work::Deploy { .. }, Ended::Build(_)) => Err(Refusal::Stale),
+            | (Work::Deploy { .. } | Work::Runbook { .. }, Ended::Build(_)) => Err(Refusal::Stale),
         }
     }
 

@@ -127,12 +127,12 @@ macro_rules! keys {
     };
 }
 
-pub(super) mod probe;
-
 use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+pub(super) mod probe;
+mod runbook;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -186,6 +186,7 @@ keys! { PIPELINE_KEYS {
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
 static PIPELINE_LATER: &[&str] = &[
@@ -195,7 +196,6 @@ static PIPELINE_LATER: &[&str] = &[
     "channels",
     "checks",
     "environments",
-    "runbooks",
     "notify",
     "retention",
     "extends",

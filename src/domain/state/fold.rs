@@ -20,6 +20,7 @@ impl State {
         match event {
             Event::PolicySeen { commit, pipeline } => {
                 self.see_policy(commit, pipeline);
+                Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
@@ -43,6 +44,11 @@ impl State {
             Event::Heard(heard) => {
                 self.hear(heard, at);
                 Ok(())
+            }
+            Event::Runbook(fact) => {
+                let version = self.version;
+                let runs = Arc::make_mut(&mut self.runbooks);
+                runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
             }
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };

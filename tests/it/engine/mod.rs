@@ -5,6 +5,7 @@ mod identity;
 mod manifests;
 mod probes;
 mod road;
+mod runbooks;
 mod sources;
 mod speech;
 mod tree;

@@ -4,7 +4,9 @@ use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{BuildOutcome, Detail, Event, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId};
 use liftlock::domain::release::StageState;
+use liftlock::domain::runbook::Fact;
 use liftlock::domain::state::State;
+use liftlock::domain::view::runbook::{line, title};
 
 /// A commit as the transcript calls it: `c12`.
 pub(crate) fn commit(sha: &CommitSha) -> &str {
@@ -85,6 +87,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
         Event::Heard(heard) => answer(heard),
+        Event::Runbook(fact) => runbook(state, fact),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
 }
@@ -112,6 +115,35 @@ fn stopped(event: &Event) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What happened to a runbook, by the name of the run.
+fn runbook(state: &State, fact: &Fact) -> String {
+    let name = |no: &u32| title(&state.runbooks.all[no]);
+    match fact {
+        Fact::Asked(asked) => {
+            let inputs: Vec<String> = asked.inputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+            let by = asked.by.as_ref().map_or("its time", |by| by.login.as_str());
+            format!(
+                "{}:{} asked for by {by}, at {}",
+                name(&asked.run),
+                inputs.concat(),
+                commit(&asked.commit)
+            )
+        }
+        Fact::Approved { run, approval } => {
+            format!("{}: approved by {}", name(run), approval.standing.person.login)
+        }
+        Fact::Withdrawn { run, why, .. } => format!("{}: an approval withdrawn, {why:?}", name(run)),
+        Fact::Started { run, fence } => format!("{}: running (fence {fence})", name(run)),
+        Fact::Stopping { run, by } => format!("{}: to be stopped, by {}", name(run), by.login),
+        Fact::Ended { run, .. } => {
+            let run = &state.runbooks.all[run];
+            format!("{}: {}", title(run), line(state, run, run.moved_at))
+        }
+        Fact::Missed { runbook, due, why, .. } => format!("{runbook}: missed {}: {why}", due.minute()),
+        Fact::Counted { runbook, from } => format!("{runbook}: its times count from {}", from.minute()),
+    }
 }
 
 fn ended(outcome: &BuildOutcome) -> String {

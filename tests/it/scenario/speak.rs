@@ -67,6 +67,21 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "check" => check(world, rest),
+        "runbook" => {
+            let runbook = notation::runbook(rest);
+            world.pipeline.as_mut().expect("a pipeline first").runbooks.push(runbook);
+            Vec::new()
+        }
+        "rules" => {
+            let pipeline = Box::new(world.pipeline.clone().expect("a pipeline first"));
+            let step = world.decide(&Command::SeePolicy { commit: sha(rest), pipeline });
+            told(world, step)
+        }
+        "clock" => {
+            world.now = liftlock::domain::time::Timestamp::parse(rest).expect("a time");
+            let step = world.decide(&Command::Tick);
+            told(world, step)
+        }
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "stale" => stale(world),
@@ -140,7 +155,7 @@ fn end(text: &str) -> StageEnd {
 
 /// Takes what is owed now, once; or only begins it, ends what was begun, or loses it.
 fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
-    let mine = |w: &Work| matches!(w, Work::Deploy { .. }) == (lane == Lane::Deploy);
+    let mine = |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
     let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
     let mut out = Vec::new();
     if let Some(how) = text.strip_prefix("ends ") {

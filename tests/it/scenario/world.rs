@@ -13,6 +13,7 @@ use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
+use liftlock::domain::runbook::Fact;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 
@@ -266,6 +267,7 @@ impl World {
                     attempt: *attempt,
                     admission: *admission,
                 }),
+                Effect::Runbook { run } => Some(Work::Runbook { run: *run }),
                 _ => None,
             })
             .filter(|work| self.running.iter().all(|(running, _)| running != work))
@@ -290,8 +292,10 @@ impl World {
 
     /// What the host says now, asked before a stage starts.
     fn fresh(&self, work: &Work) -> Fresh {
-        let Work::Deploy { release, .. } = work else { return Fresh::default() };
         let standings = self.people.values().map(|s| (s.person.id, s.clone())).collect();
+        let Work::Deploy { release, .. } = work else {
+            return Fresh { standings, comments_changed: self.changed.clone(), ..Fresh::default() };
+        };
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
@@ -304,7 +308,9 @@ impl World {
         let fresh = self.fresh(work);
         let events = self.decide(&Command::Begin { work: work.clone(), fence, fresh })?;
         let started = events.iter().any(|e| match e {
-            Event::BuildStarted { .. } | Event::CheckStarted { .. } => true,
+            Event::BuildStarted { .. }
+            | Event::CheckStarted { .. }
+            | Event::Runbook(Fact::Started { .. }) => true,
             Event::StageMoved { detail, .. } => {
                 matches!(detail, liftlock::domain::event::Detail::Fence(f) if *f == fence)
             }
@@ -319,7 +325,7 @@ impl World {
 
     pub(crate) fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
         let ended = match work {
-            Work::Deploy { .. } => Ended::Stage(end.clone()),
+            Work::Deploy { .. } | Work::Runbook { .. } => Ended::Stage(end.clone()),
             Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
             Work::Check { .. } => Ended::Build(match built(end, 0) {
                 BuildOutcome::Sealed(_) => BuildOutcome::Passed,
