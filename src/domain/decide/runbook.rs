@@ -178,6 +178,9 @@ impl Draft {
             body: spoken.body.clone(),
             digest: run.digest.clone(),
             commit: run.asked.commit.clone(),
+            version: None,
+            manifest: None,
+            policy: Some(crate::domain::policy::digest(rule)),
             note,
             at: spoken.at,
         };
