@@ -148,6 +148,7 @@ fn start(pipeline: &Pipeline) -> Fallible<Command> {
         manifest: digest("a")?,
         epoch_s: 1_700_000_000,
         included_in: None,
+        project: "hello".to_owned(),
         files: Vec::new(),
     })))
 }

@@ -255,7 +255,7 @@ pub(super) async fn deliveries(asked: &Deliveries) -> Ended {
     Ok(Exit::Done)
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 

@@ -19,6 +19,7 @@ mod init;
 mod inspect;
 mod serve;
 mod terminal;
+mod vars;
 
 /// How a command ended, for the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,8 @@ enum Command {
     Deploy(deploy::Arguments),
     /// Say why a release waits in a stage; exit 8 while it does.
     Why(ask::Why),
+    /// Explain where a variable of a stage has its value from.
+    Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
     /// Start a runbook, or list them and what ran.
@@ -160,6 +163,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Apply(arguments) => ask::apply(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Why(arguments) => ask::why(&arguments).await,
+        Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,

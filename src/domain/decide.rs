@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Change, Event, Failure, Withdrawal};
@@ -12,6 +13,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::probe::Reading;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
@@ -21,11 +23,14 @@ use crate::domain::version::Version;
 mod act;
 mod advance;
 mod freeze;
+mod names;
 mod overriding;
+mod overriding_check;
 mod resolve;
 mod runbook;
 mod speak;
 mod start;
+mod verify;
 mod work;
 
 /// Everything that can happen to a pipeline.
@@ -104,6 +109,8 @@ pub struct Start {
     pub epoch_s: i64,
     /// The newest known release whose commit has this one among its ancestors.
     pub included_in: Option<ReleaseNo>,
+    /// The repository, as people write it.
+    pub project: String,
     /// Files that say how the artifact is made.
     pub files: Vec<String>,
 }
@@ -156,6 +163,32 @@ pub enum Work {
         /// Which run.
         run: u32,
     },
+    /// One leg of a stage's verification.
+    Leg {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which leg.
+        leg: LegId,
+        /// How many answers it had.
+        sample: u32,
+    },
+    /// One sample of a stage's gates.
+    Gates {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// How many samples it had.
+        sample: u32,
+    },
 }
 
 /// What was read back from the host right before something irreversible (ARCHITECTURE invariant 8).
@@ -169,6 +202,8 @@ pub struct Fresh {
     pub tag: Option<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
+    /// What the gates before the stage say now, when what they said last is old.
+    pub gates: Option<Vec<(LegId, Reading)>>,
 }
 
 /// A tag, asked just now.
@@ -187,6 +222,15 @@ pub enum Ended {
     Build(BuildOutcome),
     /// A stage.
     Stage(StageEnd),
+    /// A leg.
+    Leg {
+        /// What it answered.
+        reading: Reading,
+        /// The last lines of its log.
+        tail: Vec<String>,
+    },
+    /// The gates of a side.
+    Gates(Vec<(LegId, Reading)>),
 }
 
 /// How a stage's commands ended.

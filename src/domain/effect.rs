@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::{LegId, Side};
 use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
 
 /// One thing to do, as the store keeps it until it is done.
@@ -37,6 +38,32 @@ pub enum Effect {
     Runbook {
         /// Which run.
         run: u32,
+    },
+    /// Ask one leg of a stage's verification; may be repeated.
+    Leg {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which leg.
+        leg: LegId,
+        /// How many answers it had.
+        sample: u32,
+    },
+    /// Sample the gates of one side of a stage, all of them; may be repeated.
+    Gates {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// How many samples it had.
+        sample: u32,
     },
     /// Make the release's tag on the host; existing with the same commit is success.
     Tag {

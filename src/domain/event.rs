@@ -6,12 +6,16 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::leg::{LegState, Reused};
+use crate::domain::check::{LegId, Side};
 use crate::domain::effect::{Place, Reaction};
 use crate::domain::name::{
     Alias, CheckName, CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
+use crate::domain::naming::Names;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::probe::Reading;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::runbook::Fact;
 use crate::domain::time::Timestamp;
@@ -250,6 +254,60 @@ pub enum Event {
         /// How.
         outcome: BuildOutcome,
     },
+    /// A check after the deploy answered, or an answer about the same bytes was taken again.
+    LegAnswered(Box<LegAnswered>),
+    /// The gates of a side are sampled from now on; what was sampled before no longer counts.
+    GatesOpened {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+    },
+    /// Something else keeps the stage, so its gates are not sampled.
+    GatesClosed {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+    },
+    /// The gates of a side were sampled, and something changed by it; a sample like the one before is no event.
+    GatesSampled {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which side.
+        side: Side,
+        /// What each gate answered.
+        readings: Vec<(LegId, Reading)>,
+        /// Good samples in a row.
+        streak: u32,
+        /// Bad samples in a row.
+        reds: u32,
+    },
+    /// A gate found a release that is live to be bad.
+    FoundFaulty {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which gate.
+        gate: LegId,
+        /// What it saw.
+        detail: String,
+    },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
     /// Something about a runbook.
@@ -263,6 +321,31 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+}
+
+/// An answer of one leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegAnswered {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which leg.
+    pub leg: LegId,
+    /// What it answered.
+    pub reading: Reading,
+    /// The last lines of its log, masked, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+    /// Where the leg is by it.
+    pub to: LegState,
+    /// Digest of the question.
+    pub question: Digest,
+    /// Where the answer comes from, when it was not asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
 }
 
 fn one() -> u32 {
@@ -298,6 +381,9 @@ pub struct Created {
     pub epoch_s: i64,
     /// A newer release that already contains the commit, when the push came late.
     pub included_in: Option<ReleaseNo>,
+    /// What it and its build are called.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
@@ -504,6 +590,7 @@ impl Event {
     pub fn release(&self) -> Option<ReleaseNo> {
         match self {
             Self::ReleaseCreated(created) => Some(created.release),
+            Self::LegAnswered(answered) => Some(answered.release),
             Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
@@ -516,6 +603,10 @@ impl Event {
             | Self::ApprovalWithdrawn { release, .. }
             | Self::Overridden { release, .. }
             | Self::Promoted { release, .. }
+            | Self::GatesOpened { release, .. }
+            | Self::GatesClosed { release, .. }
+            | Self::GatesSampled { release, .. }
+            | Self::FoundFaulty { release, .. }
             | Self::Vetoed { release, .. }
             | Self::VetoLifted { release, .. } => Some(*release),
             Self::Alarm { release, .. } => *release,
@@ -558,6 +649,11 @@ impl Event {
             Self::CheckAsked { .. } => "check_asked",
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",
+            Self::LegAnswered(_) => "leg_answered",
+            Self::GatesOpened { .. } => "gates_opened",
+            Self::GatesClosed { .. } => "gates_closed",
+            Self::GatesSampled { .. } => "gates_sampled",
+            Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
             Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
@@ -566,6 +662,14 @@ impl Event {
 }
 
 impl Created {
+    /// The tag that started it, if one did.
+    pub fn tag(&self) -> Option<&RefName> {
+        match &self.started_by {
+            StartedBy::Push => None,
+            StartedBy::Tag(tag) => Some(tag),
+        }
+    }
+
     /// The logins of the authors the host knows, and the addresses of those it does not.
     pub fn authors(&self) -> BTreeSet<String> {
         self.changes

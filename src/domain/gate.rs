@@ -10,6 +10,8 @@ use crate::domain::release::{BuildState, Override, Release, StageRun, StageState
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+mod check;
+mod variables;
 mod window;
 
 pub(in crate::domain) use window::zone_of;
@@ -20,6 +22,8 @@ pub use window::{passed_over, window_changes, window_wait_ends};
 pub enum Blocker {
     /// The artifact is not sealed.
     Build,
+    /// The variables of the stage cannot be used.
+    Variables,
     /// The tag no longer points at the commit.
     Tag,
     /// The release may not start here any more.
@@ -34,6 +38,8 @@ pub enum Blocker {
     Trigger,
     /// Approvals are missing.
     Approval,
+    /// A check before it is not green.
+    Gate,
     /// Nothing starts on these days, or in an emergency.
     Freeze,
     /// It is not one of the stage's hours.
@@ -49,6 +55,7 @@ impl Blocker {
     pub fn word(self) -> &'static str {
         match self {
             Self::Build => "build",
+            Self::Variables => "variables",
             Self::Tag => "tag",
             Self::Veto => "veto",
             Self::Deps => "deps",
@@ -56,6 +63,7 @@ impl Blocker {
             Self::Order => "order",
             Self::Trigger => "trigger",
             Self::Approval => "approval",
+            Self::Gate => "gate",
             Self::Freeze => "freeze",
             Self::Window => "window",
             Self::Hold => "hold",
@@ -138,6 +146,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     let look = Look { state, release, stage, run, now };
     let rollback = run.kind == RunKind::Rollback;
     let mut lines = vec![build_line(release)];
+    lines.extend(look.variables());
     lines.extend(look.tag());
     lines.extend(look.veto());
     if !rollback {
@@ -153,6 +162,10 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.hold());
     }
     lines.extend(look.retry());
+    if !rollback {
+        // Last, because what they say holds for a short time only (SEMANTICS §2).
+        lines.extend(look.gates());
+    }
     Verdict { stage: stage.name.clone(), lines }
 }
 
@@ -229,6 +242,14 @@ impl Look<'_> {
     fn dep(&self, need: &StageName) -> Line {
         let optional = self.release.rule(need).is_some_and(|s| s.duty == Duty::Optional);
         match self.release.state_in(need) {
+            Some(StageState::Succeeded) if self.fault_of(need).is_some() => Line {
+                next: Some(format!("somebody with write comments `/retry {need}`")),
+                ..line(
+                    Blocker::Deps,
+                    Mark::Stop,
+                    format!("{need} was found faulty: {}", self.fault_of(need).unwrap_or_default()),
+                )
+            },
             Some(StageState::Succeeded) => {
                 line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with this artifact"))
             }
@@ -244,6 +265,12 @@ impl Look<'_> {
             }
             None => line(Blocker::Deps, Mark::Wait, format!("{need} must succeed first: not reached")),
         }
+    }
+
+    /// What was found bad about the release in a stage before, once it was live there.
+    fn fault_of(&self, need: &StageName) -> Option<String> {
+        let fault = self.release.run(need)?.fault.as_ref()?;
+        Some(format!("{} says {}", fault.gate, fault.detail))
     }
 
     /// The release must have been live in every stage it comes from for the whole soak (SEMANTICS §4).

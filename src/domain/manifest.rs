@@ -7,6 +7,7 @@
 mod approval;
 mod build;
 mod buildspec;
+mod check;
 pub mod code;
 mod keys;
 pub mod node;
@@ -15,10 +16,12 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod runbook;
+mod release;
 pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod variable;
 mod view;
 mod window;
 
@@ -305,6 +308,7 @@ fn read_pipeline(
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
     let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
     let teams = approval::teams(view);
@@ -312,8 +316,9 @@ fn read_pipeline(
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
         written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, (&deploy, &teams), findings));
+        drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
+    let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);
     let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
@@ -323,9 +328,13 @@ fn read_pipeline(
         triggers,
         build: made.build,
         artifacts: made.artifacts,
+        release: release::read(view),
+        variables,
         stages,
         runbooks,
     };
+    variable::check(view, &pipeline, findings);
+    release::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

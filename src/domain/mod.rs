@@ -1,6 +1,7 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod check;
 pub mod command;
 pub mod decide;
 pub mod detect;
@@ -12,6 +13,7 @@ pub mod group;
 pub mod manifest;
 pub mod markdown;
 pub mod name;
+pub mod naming;
 pub mod overridable;
 pub mod person;
 pub mod pipeline;
@@ -24,6 +26,7 @@ pub mod runbook;
 pub mod schedule;
 pub mod state;
 pub mod time;
+pub mod variable;
 pub mod version;
 pub mod view;
 pub mod window;

@@ -48,11 +48,18 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Declares a checked string: private content, `FromStr` and serde through the same check.
+/// Declares a checked string that is compared byte by byte.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:literal, $check:expr) => {
+        checked!($(#[$doc])* #[derive(PartialEq, Eq, PartialOrd, Ord)] $type, $kind, $rule, $check);
+    };
+}
+
+/// Declares a checked string: private content, `FromStr` and serde through the same check.
+macro_rules! checked {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $type(String);
 
@@ -224,7 +231,7 @@ name!(
     |t| shaped(t, 40, |b| b.is_ascii_alphabetic(), |b| word(b) && b != b'.')
 );
 
-name!(
+checked!(
     /// A variable's name; dots are legal (`Invictus.Secrets.ApiKey1.Name`), and case does not tell two apart.
     VariableName,
     "variable name",
@@ -303,6 +310,33 @@ name!(
     "it has letters and digits, at most 64",
     |t| shaped(t, 64, |b| b.is_ascii_alphanumeric(), |b| b.is_ascii_alphanumeric() || b == b'-')
 );
+
+impl VariableName {
+    /// The bytes that tell it from others.
+    fn folded(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|b| b.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for VariableName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for VariableName {}
+
+impl Ord for VariableName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.folded().cmp(other.folded())
+    }
+}
+
+impl PartialOrd for VariableName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl CommitSha {
     /// The first 7 digits, as people read commits.
@@ -424,6 +458,14 @@ mod tests {
         assert_eq!("github:12/web".parse::<PipelineId>().unwrap().to_string(), "github:12/web");
         assert!("Invictus.Secrets.ApiKey1.Name".parse::<VariableName>().is_ok());
         assert!("acme.Invictus.test".parse::<GroupName>().is_ok());
+    }
+
+    #[test]
+    fn variables_are_told_apart_without_their_case() {
+        let name = |text: &str| text.parse::<VariableName>().unwrap();
+        assert_eq!(name("ArtifactsPath"), name("artifactspath"));
+        assert!(name("a.B") < name("A.c") && name("A.c") > name("a.b"));
+        assert_eq!(name("ArtifactsPath").as_str(), "ArtifactsPath");
     }
 
     #[test]

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{
-    Alias, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
+    Alias, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName, VariableName,
 };
+use crate::domain::naming::Template;
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
+use crate::domain::variable::Variable;
 use crate::domain::window::Windows;
 
 /// Most files a release names as those its build is written in.
@@ -33,11 +36,26 @@ pub struct Pipeline {
     pub build: Build,
     /// What is packed and sealed after the build, at least one.
     pub artifacts: Vec<Artifact>,
+    /// What its releases are called.
+    #[serde(default, skip_serializing_if = "Naming::is_default")]
+    pub release: Naming,
+    /// Variables of every stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
     /// Tasks beside deployments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runbooks: Vec<Runbook>,
+}
+
+/// What releases are called (SEMANTICS §10).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The name for people; `Release-$(Rev:r)` by default.
+    pub name: Option<Template>,
+    /// The version of a release that no tag names; by default it follows from the commits.
+    pub version: Option<Template>,
 }
 
 /// How a pipeline's status contexts are spelled.
@@ -185,6 +203,9 @@ pub struct Stage {
     pub test_commands: Vec<Step>,
     /// Variables for every command of the stage.
     pub environment_variables: BTreeMap<String, String>,
+    /// Variables of this stage alone; macros name them, and every command has them in its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<VariableName, Variable>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.
@@ -193,6 +214,12 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// What is asked after the deploy.
+    #[serde(default, skip_serializing_if = "Verify::is_empty")]
+    pub verify: Verify,
+    /// What is sampled before and after.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
     /// The hours in which it may start: those of every source of policy, all of which must be open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Windows>,
@@ -391,6 +418,12 @@ impl std::fmt::Display for OverrideRule {
             f.write_str(&any)?;
         }
         Ok(())
+    }
+}
+
+impl Naming {
+    fn is_default(&self) -> bool {
+        self.name.is_none() && self.version.is_none()
     }
 }
 

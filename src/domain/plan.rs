@@ -16,6 +16,7 @@ use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view;
 
+pub mod check;
 mod overriding;
 mod runbook;
 
@@ -50,6 +51,10 @@ pub enum Lane {
     Deploy,
     /// Calls to the host.
     Host,
+    /// Checks that run commands.
+    Check,
+    /// Checks that ask the outside world.
+    Probe,
     /// Timers.
     Timer,
 }
@@ -61,6 +66,8 @@ impl Lane {
             Self::Build => "build",
             Self::Deploy => "deploy",
             Self::Host => "host",
+            Self::Check => "check",
+            Self::Probe => "probe",
             Self::Timer => "timer",
         }
     }
@@ -84,10 +91,12 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         let shipping = release.state() == ReleaseState::Superseded && recent_success(state);
         if release.is_open() || recent(release.touched) || shipping {
             plan_release(state, release, now, &mut owed);
+            check::plan_release(state, release, now, &mut owed);
         }
     }
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
+    check::plan_watches(state, now, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
             let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };
@@ -191,6 +200,8 @@ fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Ve
     }
     let mut statuses = vec![view::build_status(state, release)];
     statuses.extend(release.rules.stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
+    statuses
+        .extend(release.rules.stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
     for status in statuses {
         let commit = release.created.commit.clone();
         let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
@@ -223,6 +234,11 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
                 let body = view::comment::approval_needed(release, stage, run, ends);
                 let offers = Offering { release: no, stage: stage.name.clone(), attempt: run.attempt };
                 Some((format!("offer:{key}"), body, Some(offers)))
+            }
+            StageState::Paused if run.worked_at.is_some() => {
+                // A run may stop for a person more than once, each time with another question.
+                let marker = format!("paused:{key}:{}", run.moved_at.0);
+                Some((marker, view::comment::verification_paused(release, stage, run), None))
             }
             StageState::Failed | StageState::Errored | StageState::TimedOut | StageState::Rejected => {
                 Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run), None))
@@ -294,8 +310,15 @@ fn note_effect(
 }
 
 /// What does not keep people from approving in advance (SEMANTICS §2).
-const ADVANCE: &[Blocker] =
-    &[Blocker::Approval, Blocker::Hold, Blocker::Soak, Blocker::Retry, Blocker::Window, Blocker::Freeze];
+const ADVANCE: &[Blocker] = &[
+    Blocker::Approval,
+    Blocker::Hold,
+    Blocker::Soak,
+    Blocker::Retry,
+    Blocker::Window,
+    Blocker::Freeze,
+    Blocker::Gate,
+];
 
 /// People are asked once the stage waits for them and for nothing else that must come first.
 fn wants_approval(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> bool {
@@ -316,7 +339,9 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
             }
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
-                owed.push(deploy(state, release.no(), (name, run), &stage.environment));
+                // Once its commands have passed there is nothing left to deploy, only to ask.
+                let works = run.worked_at.is_none();
+                owed.extend(works.then(|| deploy(state, release.no(), (name, run), &stage.environment)));
             } else if run.state == StageState::Queued {
                 let better =
                     first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
@@ -410,5 +435,6 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         }
     }
     runbook::times(state, now).into_iter().for_each(&mut consider);
+    check::wake_times(state, now, &mut consider);
     next
 }

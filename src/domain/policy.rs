@@ -1,5 +1,7 @@
 //! The stricter of two policies: a commit being released can only tighten what the default branch asks (SEMANTICS §3).
 
+mod check;
+
 use std::collections::BTreeSet;
 
 use crate::domain::name::Digest;
@@ -17,8 +19,8 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 }
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
-/// and the order of stages stay those of the commit; approval, soak, manual start, duty, rollback and
-/// overrides tighten.
+/// and the order of stages stay those of the commit; approval, checks, gates, soak, manual start, duty,
+/// rollback and overrides tighten.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     let Some(other) = other else { return stage.clone() };
@@ -35,6 +37,8 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        verify: check::stricter_verify(&stage.verify, &other.verify),
+        gates: check::stricter_gates(&stage.gates, &other.gates),
         windows: [stage.windows.as_slice(), &other.windows]
             .concat()
             .into_iter()

@@ -119,6 +119,13 @@ pub enum Refusal {
         /// The check.
         check: String,
     },
+    /// The manifest says that nobody passes over the check.
+    FixedCheck {
+        /// The stage.
+        stage: StageName,
+        /// The check.
+        check: String,
+    },
     /// Others may override here.
     MayNotOverride {
         /// The stage.
@@ -178,6 +185,8 @@ pub enum Refusal {
         /// The release that has it.
         release: String,
     },
+    /// The answer says what was known already: it is asked again in time, and nothing is stored.
+    NothingNew,
     /// The work was decided away, or an older lease reports late (ARCHITECTURE invariant 7).
     Stale,
     /// The log and the rules disagree: a mistake of ours.
@@ -210,6 +219,7 @@ impl Refusal {
             Self::OlderThanLive { .. } => "older_than_live",
             Self::NotInTheWay { .. } => "not_in_the_way",
             Self::NoCheck { .. } => "no_check",
+            Self::FixedCheck { .. } => "fixed_check",
             Self::MayNotOverride { .. } => "may_not_override",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
@@ -221,6 +231,7 @@ impl Refusal {
             Self::Runbook(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
+            Self::NothingNew => "nothing_new",
             Self::Stale => "stale",
             Self::Illegal(_) => "illegal",
             Self::Missing(_) => "missing",
@@ -245,6 +256,7 @@ impl Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -254,6 +266,7 @@ impl Refusal {
             | Self::Past { .. }
             | Self::NoApproval { .. }
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -321,6 +334,10 @@ impl fmt::Display for Refusal {
                 release.1,
                 inline_code(&format!("/{verb} {stage} {}", release.0))
             ),
+            Self::NoCheck { stage, check } => no_check(f, stage, check),
+            Self::FixedCheck { stage, check } => {
+                write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
+            }
             Self::NoReleaseHere => f.write_str(
                 "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
             ),
@@ -329,7 +346,6 @@ impl fmt::Display for Refusal {
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
-            | Self::NoCheck { .. }
             | Self::MayNotOverride { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
@@ -340,6 +356,7 @@ impl fmt::Display for Refusal {
             | Self::NoApproval { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
+            | Self::NothingNew
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
@@ -391,7 +408,6 @@ impl Refusal {
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
-            Self::NoCheck { stage, check } => no_check(f, stage, check),
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
@@ -422,6 +438,7 @@ impl Refusal {
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
+            Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
             Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
@@ -433,6 +450,8 @@ impl Refusal {
             | Self::Moved { .. }
             | Self::TooClose { .. }
             | Self::Runbook(_)
+            | Self::NoCheck { .. }
+            | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),
         }
     }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::leg::Leg;
+use crate::domain::check::ticks::Ticks;
+use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Problem;
 
 /// Where a stage run is (SEMANTICS §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -218,6 +222,8 @@ pub struct Release {
     pub at: Timestamp,
     /// The strictest rules seen while it was open: those of its own manifest and of every head since (SEMANTICS §3).
     pub rules: Arc<Pipeline>,
+    /// Stages whose variables cannot be used, with the reason; they never start.
+    pub unusable: BTreeMap<StageName, Problem>,
     /// Which try of the build.
     pub build_attempt: u32,
     /// How far it is.
@@ -288,6 +294,27 @@ pub struct StageRun {
     pub promoted_at: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
+    /// When its commands had passed: what follows are checks and people.
+    pub worked_at: Option<Timestamp>,
+    /// How long its commands took, in milliseconds.
+    pub took_ms: u64,
+    /// What its legs answered.
+    pub legs: BTreeMap<LegId, Leg>,
+    /// What was sampled on each side.
+    pub gates: BTreeMap<Side, Ticks>,
+    /// What was found bad about it once it was live.
+    pub fault: Option<Fault>,
+}
+
+/// What a gate found bad about a release that is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The gate.
+    pub gate: LegId,
+    /// What it saw.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A check passed over.

@@ -14,6 +14,7 @@ use crate::domain::runbook::{Runbook, Runs};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod check;
 mod fold;
 mod freeze;
 
@@ -36,6 +37,8 @@ pub struct State {
     pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
+    /// Counters of names, with the value that was last taken.
+    pub counters: BTreeMap<String, u32>,
     /// What runs where.
     pub live: BTreeMap<StageName, Live>,
     /// Successes per stage, oldest first: where a rollback may go.
@@ -145,6 +148,7 @@ impl State {
             holds: BTreeMap::new(),
             freezes: BTreeMap::new(),
             vetoes: BTreeMap::new(),
+            counters: BTreeMap::new(),
             live: BTreeMap::new(),
             history: BTreeMap::new(),
             checks: BTreeMap::new(),

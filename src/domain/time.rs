@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 /// A length of time in milliseconds, never negative.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(u64);
 
@@ -182,7 +182,8 @@ impl Timestamp {
         self.format("%Y-%m-%dT%H:%M:%SZ")
     }
 
-    fn format(self, pattern: &str) -> String {
+    /// By a pattern of `strftime`, in UTC.
+    pub(super) fn format(self, pattern: &str) -> String {
         jiff::Timestamp::from_millisecond(self.0)
             .map_or_else(|_| format!("{} ms", self.0), |t| t.strftime(pattern).to_string())
     }

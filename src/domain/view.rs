@@ -14,10 +14,12 @@ use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
+pub mod check;
 pub mod comment;
 pub mod freeze;
 pub mod overriding;
 pub mod runbook;
+pub mod variables;
 
 /// The page of a release, relative to the server's public address.
 pub fn release_path(id: &PipelineId, no: ReleaseNo) -> String {
@@ -60,6 +62,7 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
             Blocker::Approval,
             Blocker::Window,
             Blocker::Freeze,
+            Blocker::Gate,
         ]);
     asks.then(|| {
         effect::Detail::Offer(Offering {
@@ -94,10 +97,13 @@ fn run_status(
             (StatusState::Pending, format!("{version} is queued for {}", stage.environment))
         }
         StageState::Running => {
-            (StatusState::Pending, format!("{version} is being deployed, attempt {}", run.attempt))
+            let deploying = || format!("{version} is being deployed, attempt {}", run.attempt);
+            let text = check::verifying(state, release, stage, run).unwrap_or_else(deploying);
+            (StatusState::Pending, text)
         }
         StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
-        StageState::Paused | StageState::AwaitingSignoff | StageState::RollingBack => {
+        StageState::Paused => (StatusState::Pending, sentence(&format!("{version} is paused"), &run.detail)),
+        StageState::AwaitingSignoff | StageState::RollingBack => {
             (StatusState::Pending, format!("{version} is {}", run.state.word()))
         }
         StageState::Succeeded => succeeded(state, release, (stage, run)),
@@ -130,6 +136,13 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
             format!("{} was live, then rolled back{back}", release.created.version),
         );
     }
+    if let Some(fault) = &run.fault {
+        let version = &release.created.version;
+        return (
+            StatusState::Failure,
+            format!("{version} is live and faulty: {} says {}", fault.gate, fault.detail),
+        );
+    }
     let took = match run.detail {
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
         Detail::None
@@ -143,7 +156,9 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
     let overridden = counted.map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     // Not "is live": the words stay true, and need not be sent again, when a newer release takes its place.
     let back = if run.kind == RunKind::Rollback { " again, by a rollback," } else { "" };
-    let text = format!("{} went live{back}{took}{}", release.created.version, overridden.collect::<String>());
+    let issues = check::issues(state, release, stage, run);
+    let overridden = overridden.collect::<String>();
+    let text = format!("{} went live{back}{took}{overridden}{issues}", release.created.version);
     (StatusState::Success, text)
 }
 
@@ -289,10 +304,21 @@ fn why_lines(
     stage: &StageName,
     now: Timestamp,
 ) -> Vec<(String, &'static str)> {
+    if let Some((rule, run)) = asked_after(release, stage) {
+        return check::why(state, (release, rule, run), now).0;
+    }
     let waits = release.run(stage).is_none_or(|run| run.state == StageState::Pending);
     let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
     let lines = verdict(state, release, rule, now).lines.into_iter();
-    lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark))).collect()
+    let lines = lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark)));
+    let again = check::asked_again(state, (release, rule), now).map(|text| (text, sign(Mark::Wait)));
+    lines.chain(again).collect()
+}
+
+/// A run whose commands have passed and that is not live.
+fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage, &'a StageRun)> {
+    let (rule, run) = release.rule(stage).zip(release.run(stage))?;
+    (run.worked_at.is_some() && run.state != StageState::Succeeded).then_some((rule, run))
 }
 
 /// A queued stage waits for its environment or a worker; say for which.
@@ -329,9 +355,15 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             return failed.map(retry_line).collect();
         }
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
-            return vec![retry_line(stage)];
+            let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
+            let acts = asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
+            return acts.into_iter().chain([retry_line(stage)]).collect();
         }
-        _ => return Vec::new(),
+        Some(_) => {
+            let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
+            return asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
+        }
+        None => return Vec::new(),
     }
     let Some(rule) = release.rule(stage) else { return Vec::new() };
     verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()

@@ -9,7 +9,7 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::effect::Place;
 use crate::domain::event::{BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, printable};
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
@@ -23,8 +23,9 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
-    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
+    OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy, VariableLine,
+    WhyLine,
 };
 use crate::service::Service;
 use crate::store::delivery::NewDelivery;
@@ -72,6 +73,7 @@ impl Answers {
             stages: stages(&state, release, now),
             why: whys(&state, release, now),
             next: nexts(&state, release, now),
+            checks: checks(&state, release),
             approvals: approvals(release, now),
             overrides: overrides(release),
             artifacts: release
@@ -87,6 +89,7 @@ impl Answers {
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),
             events: events.into_iter().map(event_line).collect(),
+            variables: release.created.pipeline.stage_names().map(|s| stage_variables(release, s)).collect(),
         })
     }
 
@@ -251,11 +254,15 @@ impl Acts for Answers {
 
 fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     let created = &release.created;
-    let mut facts = vec![
+    let names = &created.names;
+    let known = |name: &str, text: &str| (!text.is_empty()).then(|| (name.to_owned(), text.to_owned()));
+    let mut facts: Vec<_> =
+        known("name", &names.name).into_iter().chain(known("build number", &names.build_number)).collect();
+    facts.extend([
         ("branch".to_owned(), created.branch.to_string()),
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
-    ];
+    ]);
     facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
     facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));
@@ -284,6 +291,24 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
             }
         })
         .collect()
+}
+
+fn stage_variables(release: &Release, stage: &StageName) -> StageVariables {
+    let shown = view::variables::variables(release, stage);
+    let problem = release.unusable.get(stage).or(shown.as_ref().err()).map(ToString::to_string);
+    let said = |said: view::variables::Said| SaidLine {
+        level: said.rank.word().to_owned(),
+        source: said.source,
+        value: said.value,
+    };
+    let line = |shown: view::variables::Shown| VariableLine {
+        name: shown.name,
+        environment: shown.environment,
+        value: shown.value,
+        said: shown.said.into_iter().map(said).collect(),
+    };
+    let variables = shown.unwrap_or_default().into_iter().map(line).collect();
+    StageVariables { stage: stage.to_string(), problem, variables }
 }
 
 /// The stages that wait, with the verdict that decides about them.
@@ -338,6 +363,21 @@ fn command_in(sentence: &str) -> Option<String> {
     let start = sentence.split_once('`')?.1;
     let command = start.split_once('`')?.0;
     command.starts_with('/').then(|| command.to_owned())
+}
+
+fn checks(state: &State, release: &Release) -> Vec<CheckRow> {
+    let lines = view::check::lines(state, release).into_iter();
+    lines
+        .map(|line| CheckRow {
+            stage: line.stage.to_string(),
+            check: line.leg.to_string(),
+            light: Light::of(line.state),
+            state: line.state.to_owned(),
+            text: line.text,
+            at: line.at,
+            log: line.log,
+        })
+        .collect()
 }
 
 fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
@@ -473,6 +513,19 @@ fn sentence(event: &Event) -> String {
         }
         Event::Overridden { stage, check, by, reason, .. } => {
             format!("{stage}: {} overridden by {}: {reason}", check.word(), by.login)
+        }
+        Event::LegAnswered(answered) => {
+            format!("{}: check {} answered: {}", answered.stage, answered.leg, answered.reading.detail)
+        }
+        Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
+        Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
+        Event::GatesSampled { stage, readings, .. } => {
+            let said: Vec<String> =
+                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
+            format!("{stage}: gates answered: {}", said.join("; "))
+        }
+        Event::FoundFaulty { stage, gate, detail, .. } => {
+            format!("{stage}: found faulty by {gate}: {detail}")
         }
         Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),

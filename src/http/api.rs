@@ -12,7 +12,7 @@ use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
-use crate::http::view::{ReleaseHead, ReleasePage, StageBox};
+use crate::http::view::{ReleaseHead, ReleasePage, StageBox, VariableLine};
 use crate::store::delivery::Delivery;
 use crate::store::stream::{EventFilter, StoredEvent};
 use crate::trouble::Outcome;
@@ -167,6 +167,31 @@ pub(super) async fn why(
         page.why.retain(|why| why.stage == *stage);
     }
     Ok(Json(json!({ "release": page.head, "why": page.why, "next": page.next })))
+}
+
+/// Which variable of which stage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhichVariable {
+    stage: Option<String>,
+    name: Option<String>,
+}
+
+/// `GET /api/releases/{repo}/{pipeline}/{no}/variables`.
+pub(super) async fn variables(
+    extract::State(state): extract::State<State>,
+    At((repo, pipeline, no)): At<ReleaseAt>,
+    Asked(which): Asked<WhichVariable>,
+) -> Result<Json<Value>, Fault> {
+    let mut page = state.reader().release_page(&format!("{repo}/{pipeline}"), no).await?;
+    if let Some(stage) = &which.stage {
+        page.variables.retain(|found| found.stage == *stage);
+    }
+    if let Some(name) = &which.name {
+        let wanted = |found: &VariableLine| found.name.eq_ignore_ascii_case(name);
+        page.variables.iter_mut().for_each(|stage| stage.variables.retain(wanted));
+    }
+    Ok(Json(json!({ "release": page.head, "stages": page.variables })))
 }
 
 /// Which commit.

@@ -270,6 +270,7 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/status", READ, get(api::status)),
         route("GET", "/api/events", READ, get(api::events)),
         route("GET", "/api/deliveries", READ, get(api::deliveries)),

@@ -9,6 +9,48 @@ use crate::domain::time::Timestamp;
 use crate::store::delivery::Delivery;
 use crate::store::model::{PipelineRow, ReleaseRow, StageRow};
 
+/// The variables of a stage; secrets as `***`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StageVariables {
+    /// The stage.
+    pub stage: String,
+    /// Why they cannot be used, if so.
+    pub problem: Option<String>,
+    /// One per name.
+    pub variables: Vec<VariableLine>,
+}
+
+impl StageVariables {
+    /// Those that somebody declared: what the engine says is the same for everybody.
+    pub fn declared(&self) -> impl Iterator<Item = &VariableLine> {
+        self.variables.iter().filter(|v| v.said.first().is_some_and(|s| s.level != "predefined"))
+    }
+}
+
+/// A variable of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VariableLine {
+    /// Its name.
+    pub name: String,
+    /// What a command sees it as.
+    pub environment: String,
+    /// What it stands for.
+    pub value: String,
+    /// Who says something about it, the winner first.
+    pub said: Vec<SaidLine>,
+}
+
+/// What one source says about a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaidLine {
+    /// The level: `stage`, `release`, `predefined`.
+    pub level: String,
+    /// Who.
+    pub source: String,
+    /// What, macros as written.
+    pub value: String,
+}
+
 /// How something stands, as far as a glance tells: an icon, a colour and a word each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,10 +73,13 @@ impl Light {
     /// The light of a state, by the word the rules have for it.
     pub fn of(state: &str) -> Self {
         match state.replace([' ', '-'], "_").as_str() {
-            "live" | "live_with_issues" | "succeeded" | "released" | "done" => Self::Good,
+            "live" | "live_with_issues" | "succeeded" | "released" | "done" | "passed" | "overridden" => {
+                Self::Good
+            }
             "running" | "building" | "active" | "rolling_back" | "cancelling" | "queued" => Self::Moving,
-            "paused" | "awaiting_signoff" | "awaiting_sign_off" => Self::Asking,
+            "paused" | "awaiting_signoff" | "awaiting_sign_off" | "inconclusive" => Self::Asking,
             "failed"
+            | "error"
             | "errored"
             | "timed_out"
             | "rejected"
@@ -209,6 +254,8 @@ pub struct ReleasePage {
     pub why: Vec<StageWhy>,
     /// What a person could write now.
     pub next: Vec<NextLine>,
+    /// What checks say, by stage.
+    pub checks: Vec<CheckRow>,
     /// Who approved what.
     pub approvals: Vec<ApprovalLine>,
     /// What was passed over, by whom and why; it stays with the release for ever.
@@ -221,6 +268,8 @@ pub struct ReleasePage {
     pub changes_left_out: u32,
     /// What happened, newest first.
     pub events: Vec<EventLine>,
+    /// What the commands of each stage are told.
+    pub variables: Vec<StageVariables>,
 }
 
 /// A file of a commit.
@@ -294,6 +343,26 @@ pub struct NextLine {
     pub what: String,
     /// The line, such as `/approve prod v1.4.2`.
     pub line: String,
+}
+
+/// A leg or gate of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckRow {
+    /// The stage.
+    pub stage: String,
+    /// The check, with its component when it is asked for each.
+    pub check: String,
+    /// How it stands, in a word.
+    pub state: String,
+    /// The same at a glance.
+    pub light: Light,
+    /// What it answered.
+    pub text: String,
+    /// When it last changed.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub at: Option<Timestamp>,
+    /// The name of its log, if it has one.
+    pub log: Option<String>,
 }
 
 /// An approval.

@@ -1,19 +1,20 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::approval::{approvers, rule_for};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Approval, Form, RunKind};
+use crate::domain::event::{Approval, Failure, Form, RunKind};
 use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName, TeamName};
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Stage, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
+use crate::domain::variable::{self, Facts, Resolution, Told};
 use crate::domain::view;
 use crate::runner::Sandbox;
 use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
@@ -34,6 +35,28 @@ pub struct Target {
     pub admission: u32,
 }
 
+/// What the commands of a stage and its checks find.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The variables of every command.
+    pub(super) environment: BTreeMap<String, String>,
+    /// The source tree of the released commit.
+    pub(super) source: PathBuf,
+    /// Where commands that deploy start.
+    pub(super) deploy_in: PathBuf,
+    /// The commands that deploy and those that test, with the values of their variables.
+    pub(super) commands: (Vec<Step>, Vec<Step>),
+}
+
+/// Why no command of a stage can be run.
+#[derive(Debug)]
+pub(super) enum Unready {
+    /// The stored bytes are not what was sealed.
+    Tampered(String),
+    /// A variable has no value, or none that can be.
+    Untold(String),
+}
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
@@ -45,7 +68,13 @@ impl Service {
             admission: target.admission,
         };
         let state = self.journal().load(&id).await?;
-        let fresh = self.fresh(&state, target).await?;
+        let mut fresh = self.fresh(&state, target).await?;
+        if let Some((release, run)) =
+            state.release(target.release).and_then(|r| Some((r, r.run(&target.stage)?)))
+            && let Some(rule) = release.rule(&target.stage).filter(|_| run.state == StageState::Queued)
+        {
+            fresh.gates = self.fresh_gates(&state, release, (rule, lease)).await;
+        }
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
@@ -164,13 +193,42 @@ impl Service {
         (place, lease, fence): (&Workplace, &Lease, i64),
         kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
+        let ground = match self.prepare(id, (release, stage), (place, fence), kept).await? {
+            Ok(ground) => ground,
+            Err(Unready::Tampered(mismatch)) => return Ok(Err(mismatch)),
+            Err(Unready::Untold(how)) => {
+                let failure = Failure { step: "variables".to_owned(), how, tail: Vec::new() };
+                return Ok(Ok(StepsEnd::Failed(failure)));
+            }
+        };
+        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
+        let parts = [(&ground.commands.0, &ground.deploy_in), (&ground.commands.1, &ground.source)];
+        let environment = &ground.environment;
+        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
+            let run = Run { steps, tree, environment, sandbox: Sandbox::Plain, wall: stage.timeout };
+            let end = self.run_steps(&run, kept, lease.stops()).await?;
+            if end != StepsEnd::Passed {
+                return Ok(Ok(end));
+            }
+        }
+        Ok(Ok(StepsEnd::Passed))
+    }
+
+    /// Hands out the checked artifacts and the source, and says what commands are told about them.
+    pub(super) async fn prepare(
+        &self,
+        id: &PipelineId,
+        (release, stage): (&Release, &Stage),
+        (place, fence): (&Workplace, i64),
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<Ground, Unready>> {
         let mut environment = self.base_environment(&place.path("home"));
         let mut first = None;
         for artifact in &release.artifacts {
             let to = place.path("artifacts").join(artifact.alias.as_str());
             match self.hand_out(release, artifact, to.clone()).await? {
                 Ok(()) => {}
-                Err(mismatch) => return Ok(Err(mismatch)),
+                Err(mismatch) => return Ok(Err(Unready::Tampered(mismatch))),
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
             let key =
@@ -181,23 +239,51 @@ impl Service {
         let source = place.path("src");
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let artifact = first.unwrap_or_else(|| source.clone());
+        let told = match self.told(release, stage, &place.path("artifacts")).await? {
+            Ok(told) => told,
+            Err(how) => return Ok(Err(Unready::Untold(how))),
+        };
+        environment.extend(told.variables);
         environment.extend(stage_environment(id, (release, stage), fence));
         environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
-        environment.extend(stage.environment_variables.clone());
+        environment.extend(told.entries);
         environment.extend(self.secrets(&stage.secrets)?);
         let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
-        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&stage.deploy, &deploy_in), (&stage.test_commands, &source)];
-        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run =
-                Run { steps, tree, environment: &environment, sandbox: Sandbox::Plain, wall: stage.timeout };
-            let end = self.run_steps(&run, kept, lease.stops()).await?;
-            if end != StepsEnd::Passed {
-                return Ok(Ok(end));
+        let commands = (told.deploy, told.test_commands);
+        Ok(Ok(Ground { environment, source, deploy_in, commands }))
+    }
+
+    /// The stage's commands with their variables; the inner error says why that cannot be.
+    async fn told(
+        &self,
+        release: &Release,
+        stage: &Stage,
+        artifacts: &Path,
+    ) -> Outcome<Result<Told, String>> {
+        let facts = Facts::of(release, Some(artifacts.display().to_string()));
+        let levels = variable::levels(&release.created.pipeline, stage, &facts);
+        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &variable::hidden)?, all)));
+        let (told, all) = match told {
+            Ok(told) => told,
+            Err(problem) => return Ok(Err(problem.to_string())),
+        };
+        let paths: Vec<(String, PathBuf)> = all
+            .all()
+            .iter()
+            .filter_map(|entry| {
+                let value = told.variables.get(&variable::environment_name(entry.name))?;
+                Some((entry.name.to_string(), path_of_artifact(value, release, artifacts)?))
+            })
+            .collect();
+        let missing = blocking(move || Ok(paths.into_iter().find(|(_, path)| !path.exists()))).await?;
+        Ok(match missing {
+            Some((name, path)) => {
+                let path = path.strip_prefix(artifacts).unwrap_or(&path).display().to_string();
+                Err(format!("`{name}` is `{path}`, and the artifact has no such path"))
             }
-        }
-        Ok(Ok(StepsEnd::Passed))
+            None => Ok(told),
+        })
     }
 
     async fn hand_out(
@@ -231,6 +317,16 @@ impl Service {
         })
         .await
     }
+}
+
+/// The path within an artifact that a variable's value is, if it is one (row A14): such a path was sealed, so it is
+/// there or the variable is wrong. A list of paths, a pattern or an option with a path in it is left alone.
+fn path_of_artifact(value: &str, release: &Release, artifacts: &Path) -> Option<PathBuf> {
+    let inside = Path::new(value).strip_prefix(artifacts).ok()?;
+    let alias = inside.components().next()?.as_os_str();
+    let one = !value.contains([':', ';', ',', '*', '?', ' ', '\n']);
+    let ours = release.artifacts.iter().any(|a| alias == a.alias.as_str());
+    (one && ours).then(|| PathBuf::from(value))
 }
 
 /// What a stage's commands are told about the release, by name.

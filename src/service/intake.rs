@@ -317,6 +317,7 @@ impl Service {
         let Some(pipeline) = super::repository::named(loaded, &id.name) else { return Ok(()) };
         let mut start = self.gather(&state, at, (pipeline, loaded)).await?;
         start.tag = tag.cloned();
+        start.project = repository.name.to_string();
         start.initiator = push.sender.as_ref().map(|p| Person { id: p.id, login: p.login.clone() });
         start.pusher.clone_from(&push.pusher);
         self.tell_pipeline(&id, &Command::Start(Box::new(start)), heard).await

@@ -144,7 +144,7 @@ impl Journal {
     }
 
     /// The name last noted, now or by an earlier start; its id when nobody ever asked the host.
-    async fn name_of(&self, repo: &RepoId) -> Outcome<String> {
+    pub(super) async fn name_of(&self, repo: &RepoId) -> Outcome<String> {
         let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(repo).cloned();
         if let Some(name) = known {
             return Ok(name);
@@ -276,6 +276,8 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Check { .. } => "check",
         Effect::Deploy { .. } => "deploy",
         Effect::Runbook { .. } => "runbook",
+        Effect::Leg { .. } => "leg",
+        Effect::Gates { .. } => "gates",
         Effect::Tag { .. } => "tag",
         Effect::Thread { .. } => "thread",
         Effect::Status { .. } => "status",

@@ -29,6 +29,7 @@ pub mod repository;
 pub mod runbook;
 pub mod steps;
 pub mod tell;
+pub mod verify;
 pub mod worker;
 
 use journal::Journal;

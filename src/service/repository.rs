@@ -147,6 +147,7 @@ impl Service {
             manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,
             included_in: found.included_in,
+            project: String::new(),
             files: files.into_iter().collect(),
         })
     }

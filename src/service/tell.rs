@@ -34,9 +34,12 @@ impl Service {
                 let id = lease.pipeline()?;
                 self.learn(lease, &id, &Command::Tick).await
             }
-            Effect::Build { .. } | Effect::Check { .. } | Effect::Deploy { .. } | Effect::Runbook { .. } => {
-                lease.complete(self, "not a thing to tell").await
-            }
+            Effect::Build { .. }
+            | Effect::Check { .. }
+            | Effect::Deploy { .. }
+            | Effect::Runbook { .. }
+            | Effect::Leg { .. }
+            | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,
         }
     }
 

@@ -10,11 +10,12 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::domain::effect::Effect;
 use crate::domain::name::PipelineId;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 use crate::runner::Stops;
 use crate::service::Service;
 use crate::service::deploy::Target;
 use crate::service::journal::Around;
+use crate::service::verify::Questioned;
 use crate::store::effect::{Beat, Claim, Claimant, Retry};
 use crate::store::step::{Done, Race};
 use crate::trouble::{Kind, Trouble};
@@ -32,6 +33,10 @@ const LONGEST_WAIT: Span = Span::minutes(5);
 const HOST_CALLS: usize = 8;
 /// Deliveries translated at a time.
 const INTAKES: usize = 4;
+/// Commands of checks at a time, for every stage that may run at a time: seven legs of one stage run together.
+const CHECKS_PER_DEPLOY: usize = 4;
+/// Questions to the outside world at a time; they wait far more than they work.
+const PROBES: usize = 32;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
@@ -81,6 +86,18 @@ impl Lease {
         Around { done: Some(done), ..self.around() }
     }
 
+    /// Leaves the effect owed, not before that time, because it said nothing new. It never dies of that.
+    pub async fn put_off(&self, service: &Service, run_after: Timestamp, why: &str) -> Result {
+        let retry = Retry {
+            key: self.claim.key.clone(),
+            token: self.claim.token,
+            run_after,
+            error: why.to_owned(),
+            counts: false,
+        };
+        service.store().retry(retry).await.map(|_| ())
+    }
+
     /// Completes the effect although there was nothing to do.
     pub async fn complete(&self, service: &Service, result: &str) -> Result {
         service.journal().close(self.done(result), Vec::new()).await
@@ -95,6 +112,8 @@ impl Service {
             ("build", self.settings().builds),
             ("deploy", self.settings().deploys),
             ("host", HOST_CALLS),
+            ("check", self.settings().deploys.saturating_mul(CHECKS_PER_DEPLOY)),
+            ("probe", PROBES),
             ("timer", TIMERS),
         ];
         let tasks = TaskTracker::new();
@@ -197,6 +216,12 @@ impl Service {
                 self.run_stage(lease, &Target { release, stage, attempt, admission }).await
             }
             Effect::Runbook { run } => self.run_runbook(lease, run).await,
+            Effect::Leg { release, stage, attempt, leg, sample } => {
+                self.ask_leg(lease, Questioned { release, stage, attempt, sample }, leg).await
+            }
+            Effect::Gates { release, stage, attempt, side, sample } => {
+                self.sample_gates(lease, Questioned { release, stage, attempt, sample }, side).await
+            }
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

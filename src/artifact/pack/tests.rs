@@ -157,7 +157,7 @@ fn the_sealed_bytes_are_the_same_on_every_machine_and_with_every_version_of_the_
     );
     assert_eq!(
         sealed.blob.as_str(),
-        "sha256:368c81e1f4a7af877d06801ab8310fd80dac276b99b6ab430d84e5f70218b709"
+        "sha256:f2e66e7ed469c548e4166e6038fc5fbd768eb1bc85ed00a94f8438af4b72f32a"
     );
 }
 

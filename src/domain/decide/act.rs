@@ -54,7 +54,7 @@ impl Draft {
         }
         let stage = self.stage(Verb::Retry, wanted)?;
         needs(spoken, Some(&stage), Role::Write)?;
-        let release = self.for_action(spoken, &stage, |run| run.state.is_bad_end())?;
+        let release = self.for_action(spoken, &stage, |run| run.state.is_bad_end() || run.fault.is_some())?;
         let Some(run) = release.run(&stage).filter(|run| run.state.is_terminal()) else {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         };
@@ -68,7 +68,7 @@ impl Draft {
             let instead = format!("{} is vetoed there: {}. {lift}", release.created.version, escape(reason));
             return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
         }
-        let again = run.state.is_bad_end()
+        let again = (run.state.is_bad_end() || run.fault.is_some())
             && !matches!(run.state, StageState::Superseded | StageState::SkippedUpstream);
         if outrun || !again {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
@@ -90,7 +90,7 @@ impl Draft {
     }
 
     /// Whether the last commands that ran in the stage were this attempt's.
-    fn is_there(&self, release: &Release, stage: &StageName, run: &StageRun) -> bool {
+    pub(super) fn is_there(&self, release: &Release, stage: &StageName, run: &StageRun) -> bool {
         let last = match self.state.live.get(stage) {
             Some(Live::Release(no, _) | Live::Unknown(no)) => Some(*no),
             None => None,
@@ -99,7 +99,7 @@ impl Draft {
     }
 
     /// Stages that were skipped because this one failed wait for it again.
-    fn reopen_below(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn reopen_below(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         for below in self.downstream(no, stage)? {
             let last = self.run(no, &below)?;
             if last.state == StageState::SkippedUpstream {

@@ -27,6 +27,7 @@ impl Draft {
             self.give_back(&waiting)?;
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
+            self.settle()?;
             self.admit(&waiting)?;
             if self.events.len() == before {
                 return Ok(());
@@ -77,7 +78,7 @@ impl Draft {
             }
             let verdict = verdict(&self.state, &release, rule, self.now);
             let waits_for_people = verdict.blockers().any(|l| l.blocker == Blocker::Approval)
-                && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Window]);
+                && verdict.blocked_only_by(&[Blocker::Approval, Blocker::Window, Blocker::Gate]);
             let ends = approvals_end(&self.state, (&release, rule, run), self.now);
             if waits_for_people && ends.is_some_and(|ends| ends <= self.now) {
                 let reason = format!("nobody approved within {}", approval.timeout);
@@ -181,7 +182,7 @@ impl Draft {
     /// The newest release whose stages before are done and soaked, or that has been let in already.
     fn newest_eligible_after(&self, older: &Release, stage: &StageName) -> Option<ReleaseNo> {
         const NOT_YET: &[Blocker] =
-            &[Blocker::Build, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
+            &[Blocker::Build, Blocker::Variables, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
         self.state
             .releases
             .values()

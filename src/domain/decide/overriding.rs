@@ -22,6 +22,9 @@ impl Draft {
         check: &Overridable,
         reason: &str,
     ) -> Result<Told, Refusal> {
+        if let Overridable::Check(name) = check {
+            return self.pass_over_check(spoken, stage, name, reason);
+        }
         let mut release = match self.for_action(spoken, stage, |run| run.state == StageState::Pending) {
             Err(Refusal::Nothing { .. }) if *check == Overridable::Deps => {
                 self.for_action(spoken, stage, |run| run.state == StageState::SkippedUpstream)?
@@ -37,6 +40,18 @@ impl Draft {
             }
             _ => return Err(self.cannot_start(spoken.ask.verb(), &release, stage)),
         }
+        self.record(spoken, &release, (&rule, check), reason)
+    }
+
+    /// Stores an override, once per person, and says so.
+    pub(super) fn record(
+        &mut self,
+        spoken: &Spoken,
+        release: &Release,
+        (rule, check): (&Stage, &Overridable),
+        reason: &str,
+    ) -> Result<Told, Refusal> {
+        let stage = &rule.name;
         let Some(run) = release.run(stage) else { return Err(Refusal::Stale) };
         let person = &spoken.standing.person;
         if !run.overrides_of(check).any(|given| given.by.id == person.id) {
@@ -50,13 +65,13 @@ impl Draft {
                 of: rule.overriding.min.max(1),
             })?;
         }
-        if spoken_here(&release, spoken) {
+        if spoken_here(release, spoken) {
             // The release's thread gets a comment of its own about every override.
             return Ok(Told::started());
         }
         let run = self.run(release.no(), stage)?;
         let told = run.overrides_of(check).enumerate().last();
-        let text = told.map(|(before, last)| view::overriding::told(&release, stage, last, before));
+        let text = told.map(|(before, last)| view::overriding::told(release, stage, last, before));
         Ok(text.map_or_else(Told::started, Told::text))
     }
 
@@ -95,7 +110,7 @@ impl Draft {
 }
 
 /// The speaker is in every list of the rule; bots never are.
-fn may_override(spoken: &Spoken, stage: &Stage) -> Result<(), Refusal> {
+pub(super) fn may_override(spoken: &Spoken, stage: &Stage) -> Result<(), Refusal> {
     let lists = &stage.overriding.from;
     let listed = lists.iter().all(|list| list.iter().any(|who| spoken.standing.is(who)));
     if listed && spoken.standing.kind == Account::Human {

@@ -6,16 +6,16 @@ use crate::domain::name::ReleaseNo;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::state::CheckProgress;
-use crate::domain::version::{Version, next_candidate};
+use crate::domain::version::Version;
 
 /// Most commits a release lists; older ones are counted by the compare link.
 const MAX_CHANGES: usize = 200;
 
 impl Draft {
     pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
-        let version = match &start.tag {
+        let tagged = match &start.tag {
             None if self.has_release_of_push(start) => return Ok(()),
-            None => next_candidate(start.taken.iter().chain(self.state.versions()), &start.messages),
+            None => None,
             Some(tag) => {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
                 if let Some(no) = self.release_of_version(&version) {
@@ -23,10 +23,11 @@ impl Draft {
                     let commit = Some(start.commit.clone());
                     return self.learn(&Learned::Tag { release: no, tag: tag.clone(), commit });
                 }
-                version
+                Some(version)
             }
         };
         let no = self.state.next_no().ok_or(Refusal::Full)?;
+        let (names, version) = self.names(start, no, tagged);
         let created = Created {
             release: no,
             seq: start.seq,
@@ -41,6 +42,7 @@ impl Draft {
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
             included_in: start.included_in,
+            names,
             files: start.files.clone(),
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;

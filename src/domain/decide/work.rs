@@ -1,5 +1,6 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
+use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
 use crate::domain::event::{BuildOutcome, Detail, Event, RunKind, Withdrawal};
 use crate::domain::gate::verdict;
@@ -25,6 +26,10 @@ impl Draft {
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
+                    return Err(Refusal::Stale);
+                }
+                // Its commands are done: whoever comes late for them has nothing to do.
+                if run.worked_at.is_some() {
                     return Err(Refusal::Stale);
                 }
                 match run.state {
@@ -63,6 +68,8 @@ impl Draft {
                     | StageState::RolledBack => Err(Refusal::Stale),
                 }
             }
+            // Answers may be asked for twice, so nobody has to say that they begin.
+            Work::Leg { .. } | Work::Gates { .. } => Err(Refusal::Stale),
         }
     }
 
@@ -97,6 +104,7 @@ impl Draft {
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
         self.take_fresh(no, stage, run, fresh)?;
+        self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
         if let Some(run) = self.runbook_on(&rule.environment) {
@@ -189,12 +197,30 @@ impl Draft {
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
-                let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
+                let mine = run.attempt == *attempt
+                    && run.fence == Some(fence)
+                    && run.state.occupies()
+                    && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
             (Work::Runbook { run }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
-            (Work::Build { .. } | Work::Check { .. }, Ended::Stage(_))
-            | (Work::Deploy { .. } | Work::Runbook { .. }, Ended::Build(_)) => Err(Refusal::Stale),
+            (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {
+                let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
+                self.finish_leg(asked, leg, (reading, tail))
+            }
+            (Work::Gates { release, stage, attempt, side, sample }, Ended::Gates(readings)) => {
+                let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
+                self.finish_gates(asked, *side, readings)
+            }
+            (
+                Work::Build { .. }
+                | Work::Check { .. }
+                | Work::Deploy { .. }
+                | Work::Runbook { .. }
+                | Work::Leg { .. }
+                | Work::Gates { .. },
+                _,
+            ) => Err(Refusal::Stale),
         }
     }
 
@@ -228,9 +254,7 @@ impl Draft {
     ) -> Result<(), Refusal> {
         let cancelling = run.state == StageState::Cancelling;
         let (by, detail) = match (end, cancelling) {
-            (StageEnd::Passed { took_ms }, false) => {
-                ((Transition::AllPhasesOk, StageState::Succeeded), Detail::Took(*took_ms))
-            }
+            (StageEnd::Passed { took_ms }, false) => return self.after_commands(no, stage, *took_ms),
             (StageEnd::Passed { took_ms }, true) => {
                 ((Transition::AgentFinished, StageState::Succeeded), Detail::Took(*took_ms))
             }
@@ -267,16 +291,17 @@ impl Draft {
             })?;
         }
         let again = matches!(by.1, StageState::Errored | StageState::TimedOut);
-        match (by.1 == StageState::Succeeded, run.kind) {
-            (true, RunKind::Rollback) => self.after_rollback(no, stage),
-            (true, RunKind::Deploy | RunKind::Redeploy | RunKind::Verify) => self.after_promotion(stage),
-            (false, _) if again && !self.state.tampered(no) => self.retry_by_itself(no, stage, run),
-            (false, _) => Ok(()),
+        if by.1 == StageState::Succeeded {
+            self.after_success(no, stage)
+        } else if again && !self.state.tampered(no) {
+            self.retry_by_itself(no, stage, run)
+        } else {
+            Ok(())
         }
     }
 
     /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
-    fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
         let stage = Some(stage.clone());
         match self.state.holds.get(&stage) {
             Some(hold) if hold.by.is_none() => self.add(Event::Unheld { stage, by: None }),
@@ -285,7 +310,7 @@ impl Draft {
     }
 
     /// SEMANTICS §8: what was rolled away from may not come back here or further down, and the stage is held.
-    fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+    pub(super) fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let back = self.release(no)?;
         let version = back.created.version.to_string();
         let newer: Vec<ReleaseNo> = self
@@ -324,7 +349,13 @@ impl Draft {
         Ok(found)
     }
 
-    fn retry_by_itself(&mut self, no: ReleaseNo, stage: &StageName, run: &StageRun) -> Result<(), Refusal> {
+    /// What could not be done for reasons of ours is tried again; what could not be asked about, without a deploy.
+    pub(super) fn retry_by_itself(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        run: &StageRun,
+    ) -> Result<(), Refusal> {
         let release = self.release(no)?;
         let retries = release.rule(stage).map_or(0, |s| s.retries);
         if run.attempt > retries {
@@ -332,7 +363,11 @@ impl Draft {
         }
         let doubled = 1_u64.checked_shl(run.attempt.saturating_sub(1)).unwrap_or(u64::MAX);
         let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
-        self.open_again(no, stage, run.kind, (None, not_before))?;
+        let kind = match run.kind {
+            RunKind::Deploy | RunKind::Redeploy if run.worked_at.is_some() => RunKind::Verify,
+            RunKind::Deploy | RunKind::Redeploy | RunKind::Rollback | RunKind::Verify => run.kind,
+        };
+        self.open_again(no, stage, kind, (None, not_before))?;
         self.carry_on(no, stage, run)
     }
 

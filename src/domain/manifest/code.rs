@@ -98,11 +98,14 @@ codes! {
          A buildspec has `version: 0.2`.";
     /// A name is used twice.
     DuplicateName "M0401" Error
-        "Two stages, artifacts, pipelines or entries of a list have the same name; commands and statuses could not \
+        "Two stages, artifacts, pipelines, variables or entries of a list have the same name; commands and statuses could not \
          tell them apart.";
     /// `needs` names no stage.
     UnknownStage "M0402" Error
         "`needs` names a stage that the pipeline does not have.";
+    /// A stage names no check.
+    UnknownCheck "M0421" Error
+        "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";
     /// Stages wait for each other.
     Cycle "M0403" Error
         "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \
@@ -114,6 +117,15 @@ codes! {
     BuildInStage "M0405" Error
         "The build happens once, before the first stage, and its artifact is sealed with a digest. Every stage \
          receives those bytes. Recompiling per environment is not a release: what was tested is not what is shipped.";
+    /// A variable that cannot be used.
+    Variable "M0406" Error
+        "A variable cannot be used in a stage: a macro `$(Name)` names nothing or leads to itself, or two names are \
+         one variable of the environment. Names are told apart without their case, and a command sees \
+         `Invictus.ApiKey.Name` as `INVICTUS_APIKEY_NAME`. `$$(x)` is the text `$(x)`, for a shell's own command.";
+    /// A name that cannot be made.
+    Naming "M0407" Error
+        "The name or version of a release cannot be made of its template: a token names no variable of the release, \
+         the result is too long or no version, or it has no counter `$(Rev:r)` where two releases must differ.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

@@ -8,7 +8,7 @@ use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
 use crate::domain::manifest::source;
-use crate::domain::name::{Alias, EnvironmentName, PipelineName, StageName, printable};
+use crate::domain::name::{Alias, CheckName, EnvironmentName, PipelineName, StageName, printable};
 use crate::domain::time::Span;
 
 /// Most automatic attempts after the first.
@@ -113,6 +113,7 @@ words! {
     PIPELINE_NAME = parses::<PipelineName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$");
     STAGE_NAME = parses::<StageName>, Some("^[a-z][a-z0-9-]{0,30}$");
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    CHECK_NAME = parses::<CheckName>, Some("^[a-z][a-z0-9-]{0,30}$");
     LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
@@ -126,6 +127,12 @@ macro_rules! keys {
         $vis static $list: &[Key] = &[$(Key { name: $name, about: $about, shape: $shape, duty: $duty }),+];
     };
 }
+
+// Files of one area each; they stand below the macro they are written with.
+pub(super) mod check;
+pub(super) mod probe;
+mod release;
+mod variable;
 
 use Duty::{NoEffect, Optional, Required};
 
@@ -184,22 +191,16 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
+    "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
+    "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &[
-    "variables",
-    "groups",
-    "release",
-    "channels",
-    "checks",
-    "environments",
-    "notify",
-    "retention",
-    "extends",
-];
+static PIPELINE_LATER: &[&str] =
+    &["groups", "channels", "environments", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -339,7 +340,10 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
+    "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
     "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
@@ -355,7 +359,6 @@ static STAGE_OBJECT: Object = Object {
         "channel",
         "channels",
         "branches",
-        "gates",
         "interval",
         "max_commits",
         "agent",
@@ -364,12 +367,10 @@ static STAGE_OBJECT: Object = Object {
         "image",
         "oauth_token",
         "permissions",
-        "variables",
         "groups",
         "targets",
         "strategy",
         "hooks",
-        "verify",
         "pre_deployments",
         "deployments",
         "post_deployments",

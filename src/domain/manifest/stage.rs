@@ -2,9 +2,11 @@
 
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::check;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
@@ -32,7 +34,7 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 /// Reads a stage; `None` when it has no usable name, which has been reported.
 pub(super) fn read(
     node: &Node,
-    (deploy, teams): (&[Step], &Teams),
+    (deploy, teams, checks): (&[Step], &Teams, &check::Declared),
     findings: &mut Findings<'_>,
 ) -> Option<Draft> {
     let (name, at) = name_of(node)?;
@@ -59,11 +61,14 @@ pub(super) fn read(
         deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
         test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
         environment_variables: view.variables("env"),
+        variables: variable::of_stage(view, reading.findings),
         secrets: view.names("secrets"),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
         overriding: overriding::of_stage(view, &mut reading),
+        verify: check::verify(view, checks, reading.findings),
+        gates: check::gates(view, checks, reading.findings),
         windows: window::of_stage(view, reading.findings),
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,

@@ -154,6 +154,7 @@ fn verdict(problem: &Problem) -> Verdict {
         "`build` has no steps",
         "`pipelines` has no",
         "`triggers.push.branches` and",
+        "`watch` needs",
     ];
     if distant.iter().any(|start| problem.message.starts_with(start)) {
         return Verdict::Silent;
@@ -167,7 +168,10 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::BadText
         | Code::DuplicateName
         | Code::UnknownStage
+        | Code::UnknownCheck
         | Code::Cycle
+        | Code::Variable
+        | Code::Naming
         | Code::NoStages
         | Code::Impossible
         | Code::UnknownTeam

@@ -12,6 +12,7 @@ use crate::domain::release::{
 };
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
+use crate::domain::variable;
 
 impl State {
     /// Adds one event.
@@ -69,6 +70,17 @@ impl State {
                 self.note_live(*release, stage, *to, at);
                 Ok(())
             }
+            Event::LegAnswered(answered) => self.with(answered.release, |r| {
+                r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
+                Ok(())
+            }),
+            Event::GatesOpened { release, stage, attempt, .. }
+            | Event::GatesClosed { release, stage, attempt, .. }
+            | Event::GatesSampled { release, stage, attempt, .. }
+            | Event::FoundFaulty { release, stage, attempt, .. } => self.with(*release, |r| {
+                r.run_mut(stage, *attempt)?.take_sample(event, at);
+                Ok(())
+            }),
             Event::OfferShown { release, stage, attempt, .. }
             | Event::Approved { release, stage, attempt, .. }
             | Event::ApprovalWithdrawn { release, stage, attempt, .. }
@@ -155,6 +167,7 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
+            unusable: variable::problems(&created.pipeline),
             build_attempt: 1,
             build,
             built_at: None,
@@ -165,6 +178,10 @@ impl State {
             stages: BTreeMap::new(),
             touched: self.version,
         };
+        for (key, rev) in &created.names.counters {
+            let last = self.counters.entry(key.clone()).or_default();
+            *last = (*last).max(*rev);
+        }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
     }
@@ -338,6 +355,9 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+        } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
+            run.worked_at = Some(at);
+            run.took_ms = *ms;
         }
         Ok(())
     }
@@ -365,6 +385,11 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            worked_at: None,
+            took_ms: 0,
+            legs: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            fault: None,
         })
     }
 

@@ -17,14 +17,20 @@ pub const LISTED_CHANGES: usize = 20;
 /// Longest comment; hosts refuse more than 65 536 characters.
 const LONGEST: usize = 60_000;
 
-/// Commit, artifact and number of commits, one line each.
+/// The name that the manifest asked for, commit, artifact and number of commits.
 pub fn facts(release: &Release) -> String {
     let digest =
         release.shown_digest().map_or_else(|| "not sealed yet".to_owned(), |d| inline_code(d.short()));
-    let commits = release.created.changes.len();
+    let created = &release.created;
+    let called = created.pipeline.release.name.is_some().then(|| {
+        let names = &created.names;
+        format!("- {}, build {}\n", escape(&names.name), names.build_number)
+    });
+    let commits = created.changes.len();
     let plural = if commits == 1 { "" } else { "s" };
     format!(
-        "- commit {}, artifact {digest}, {commits} commit{plural}\n",
+        "{}- commit {}, artifact {digest}, {commits} commit{plural}\n",
+        called.unwrap_or_default(),
         inline_code(release.created.commit.short())
     )
 }
@@ -45,6 +51,7 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
         writeln!(out, "| {} | {} | {} |", stage.name, run.word(stage), escape(&text).replace('|', "\\|"))
             .unwrap_or_default();
     }
+    out.push_str(&crate::domain::view::check::table(state, release));
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
@@ -181,6 +188,18 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
     }
     out.push('.');
     truncate_balanced(&out, LONGEST)
+}
+
+/// The comment that asks a person to decide what a check could not tell.
+pub fn verification_paused(release: &Release, stage: &Stage, run: &StageRun) -> String {
+    let (version, name) = (&release.created.version, &stage.name);
+    format!(
+        "⏸ **{version} is paused in {name}**: {}\n\nComment {}, {} or {}.",
+        detail_text(&run.detail),
+        inline_code(&format!("/why {name}")),
+        inline_code(&format!("/override {name} <check> -- reason")),
+        inline_code(&format!("/cancel {name}"))
+    )
 }
 
 /// The comment about a release that is live everywhere; of what came later (a rollback to it) it says nothing.

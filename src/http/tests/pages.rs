@@ -102,6 +102,21 @@ async fn a_log_is_read_without_a_script() {
 }
 
 #[tokio::test]
+async fn a_release_shows_the_variables_that_somebody_declared_and_the_api_all_of_them() {
+    let site = filled().await;
+    let page = site.get("/releases/github:4211/api/142").await.text;
+    assert!(
+        page.contains("Variables of prod") && page.contains("<code>&#60;b&#62;acme&#60;/b&#62;</code>"),
+        "{page}"
+    );
+    assert!(!page.contains("Build.BuildNumber"));
+    let all = site.get("/api/releases/github:4211/api/142/variables?stage=prod").await.text;
+    assert!(all.contains("Build.BuildNumber") && all.contains("\"level\":\"release\""), "{all}");
+    let one = site.get("/api/releases/github:4211/api/142/variables?name=PREFIX").await.text;
+    assert!(one.contains("\"name\":\"Prefix\"") && !one.contains("Build.BuildNumber"), "{one}");
+}
+
+#[tokio::test]
 async fn a_delivery_is_shown_and_made_new_again() {
     let site = filled().await;
     let list = site.get("/deliveries").await;
@@ -218,6 +233,13 @@ impl Reader for Hostile {
             for change in &mut page.changes {
                 (change.commit, change.subject, change.author) = (text(), text(), text());
                 change.url = Link::new(text());
+            }
+            for stage in &mut page.variables {
+                stage.stage = text();
+                for variable in &mut stage.variables {
+                    (variable.name, variable.value) = (text(), text());
+                    variable.said.iter_mut().for_each(|said| said.source = text());
+                }
             }
             for event in &mut page.events {
                 (event.kind, event.who, event.text) = (text(), text(), text());

@@ -7,8 +7,9 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, ChangeLine, EventLine, FileLine, Light, Link, Mark, NextLine, OverrideLine,
-    ReleaseHead, ReleasePage, StageBox, StageWhy, WhyLine,
+    ApprovalLine, ArtifactLine, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark, NextLine,
+    OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy, VariableLine,
+    WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -360,6 +361,15 @@ pub(crate) fn page() -> ReleasePage {
             NextLine { what: "stop it there".to_owned(), line: "/reject prod v1.24.0 -- reason".to_owned() },
             NextLine { what: "see what would happen".to_owned(), line: "/preview prod v1.24.0".to_owned() },
         ],
+        checks: vec![CheckRow {
+            stage: "test".to_owned(),
+            check: "sdl".to_owned(),
+            state: "passed".to_owned(),
+            light: Light::Good,
+            text: "Passed: no findings".to_owned(),
+            at: Some(hours(1)),
+            log: Some("github:1/web/1/test.sdl/1".to_owned()),
+        }],
         overrides: vec![OverrideLine {
             stage: "dev".to_owned(),
             attempt: 1,
@@ -409,6 +419,14 @@ pub(crate) fn page() -> ReleasePage {
             change("c0ffee0123456789abcdef0123456789abcdef01", "Document the refund states", "cy"),
         ],
         changes_left_out: 11,
+        variables: vec![StageVariables {
+            stage: "prod".to_owned(),
+            problem: None,
+            variables: vec![
+                variable("Build.BuildNumber", "predefined", "20260306.1"),
+                variable("Prefix", "release", "<b>acme</b>"),
+            ],
+        }],
         events: vec![
             event(2210, 50, "approved", "ana", "approved prod"),
             event(2204, 60, "stage_moved", "liftlock", "staging is live"),
@@ -463,4 +481,17 @@ pub(crate) async fn fill(store: &Store) {
     ];
     let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     store.append_log("github:4211/api/142/staging/2", 1, &lines).await.unwrap();
+}
+
+fn variable(name: &str, level: &str, value: &str) -> VariableLine {
+    VariableLine {
+        name: name.to_owned(),
+        environment: name.to_uppercase(),
+        value: value.to_owned(),
+        said: vec![SaidLine {
+            level: level.to_owned(),
+            source: "`variables`".to_owned(),
+            value: value.to_owned(),
+        }],
+    }
 }

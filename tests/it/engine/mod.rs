@@ -1,6 +1,7 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
 mod calendar;
+mod checks;
 mod identity;
 mod manifests;
 mod probes;
@@ -10,5 +11,6 @@ mod sources;
 mod speech;
 mod tree;
 mod trust;
+mod variables;
 mod weather;
 mod world;

@@ -73,7 +73,12 @@ scenarios! {
     t44_changed_bytes_never_start "tampered.txt"
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
+    a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
+    a11_names_and_numbers_count_what_they_name "names.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    d04_d07_d10_d11_d12_d14_d15_d16_d17_d18_d19_d20_d21_d25_d38_e03_legs "legs.txt"
+    d04_d23_d27_e21_gates "gates.txt"
+    e04_monitoring "monitoring.txt"
     d09_d24_d29_d40_teams_of_the_manifest "teams.txt"
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Network,
-    OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
+    Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::runbook::{Input, Runbook};
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
+use liftlock::domain::variable::{Scope, Variable};
 use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
 
 /// Reads a pipeline.
@@ -35,6 +37,8 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        release: Naming::default(),
+        variables: BTreeMap::new(),
         stages: out,
         runbooks: Vec::new(),
     }
@@ -87,6 +91,37 @@ pub(crate) fn runbook(text: &str) -> Runbook {
     book
 }
 
+/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
+    let stage = |pipeline: &mut Pipeline, name: &str| {
+        pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
+    };
+    if word == "name" {
+        pipeline.release.name = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "version" {
+        pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "step" {
+        let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
+        let at = stage(pipeline, of.strip_prefix("of ").unwrap());
+        pipeline.stages[at].deploy = vec![step(run)];
+        return;
+    }
+    let (name, value) = text.split_once(" = ").expect("variable <name> = <text>");
+    let variable = Variable { value: value.to_owned(), scope: Scope::Release };
+    let variables = match name.split_once(" in ") {
+        Some((_, of)) => {
+            let at = stage(pipeline, of);
+            &mut pipeline.stages[at].variables
+        }
+        None => &mut pipeline.variables,
+    };
+    variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
 /// Splits at commas that stand outside of parentheses.
 fn split_outside(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
@@ -123,10 +158,13 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
+        variables: BTreeMap::new(),
         secrets: BTreeSet::new(),
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        verify: Verify::default(),
+        gates: Gates::default(),
         windows: Vec::new(),
         rollback_ignores_windows: true,
         overriding: OverrideRule::default(),
@@ -198,8 +236,67 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
         "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
+        _ => set_checks(stage, (word, rest)),
+    }
+}
+
+/// What is asked after the deploy, and sampled around it.
+fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
+    match word {
+        "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
+        "then" => stage.verify.then = rest.split(' ').map(check).collect(),
+        "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),
+        "post" => stage.gates.post = rest.split(' ').map(check).collect(),
+        "delay" => stage.gates.delay = rest.parse().unwrap(),
+        "every" => stage.gates.every = Some(rest.parse().unwrap()),
+        "for" => stage.gates.timeout = Some(rest.parse().unwrap()),
+        "consecutive" => stage.gates.consecutive = Some(rest.parse().unwrap()),
+        "over" => stage.gates.on_timeout = Some(on_timeout(rest)),
+        "beside" => stage.gates.order = Order::Parallel,
+        "watch" => stage.gates.watch = rest.parse().unwrap(),
         other => panic!("no option {other}"),
     }
+}
+
+fn on_timeout(word: &str) -> OnTimeout {
+    let words = [OnTimeout::Continue, OnTimeout::Pause, OnTimeout::Reject];
+    words.into_iter().find(|w| w.word() == word).unwrap()
+}
+
+/// `sdl`, or with its traits: `sdl:cached:each:soft:fixed`, `perf:every=5m:consecutive=3:timeout=1h:forgives=2`.
+fn check(text: &str) -> Check {
+    let mut parts = text.split(':');
+    let name = parts.next().unwrap();
+    let mut check = Check {
+        name: name.parse().unwrap(),
+        kind: CheckKind::Run(format!("./{name}.sh")),
+        blocking: true,
+        overridable: true,
+        each: Each::Release,
+        reuse: Reuse::Never,
+        every: None,
+        consecutive: 1,
+        delay: Span::ZERO,
+        timeout: None,
+        on_timeout: OnTimeout::Reject,
+        failure_limit: 0,
+    };
+    for part in parts {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("soft", _) => check.blocking = false,
+            ("fixed", _) => check.overridable = false,
+            ("each", _) => check.each = Each::Component,
+            ("cached", _) => check.reuse = Reuse::Digest,
+            ("every", span) => check.every = Some(span.parse().unwrap()),
+            ("consecutive", n) => check.consecutive = n.parse().unwrap(),
+            ("delay", span) => check.delay = span.parse().unwrap(),
+            ("timeout", span) => check.timeout = Some(span.parse().unwrap()),
+            ("over", word) => check.on_timeout = on_timeout(word),
+            ("forgives", n) => check.failure_limit = n.parse().unwrap(),
+            (other, _) => panic!("a check has no trait {other}"),
+        }
+    }
+    check
 }
 
 /// The windows of a stage; the first that is said names the zone.

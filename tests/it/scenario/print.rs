@@ -31,14 +31,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
             format!("{} made from {}{late}", c.version, commit(&c.commit))
         }
-        Event::BuildStarted { release, attempt, .. } => {
-            format!("{} build {attempt}: started", name(release))
-        }
-        Event::BuildFinished { release, attempt, outcome } => {
-            format!("{} build {attempt}: {}", name(release), ended(outcome))
-        }
-        Event::BuildRetried { release, attempt, .. } => {
-            format!("{} build {attempt}: waits for a worker", name(release))
+        Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {
+            about_build(state, event)
         }
         Event::TagSeen { commit: Some(at), tag, .. } => format!("tag {tag} is at {}", commit(at)),
         Event::TagSeen { commit: None, tag, .. } => format!("tag {tag} is gone"),
@@ -68,6 +62,14 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Overridden { release, stage, check, by, reason, .. } => {
             format!("{} {stage}: {} overridden by {}: {reason}", name(release), check.word(), by.login)
         }
+        Event::CheckAsked { .. }
+        | Event::CheckStarted { .. }
+        | Event::CheckFinished { .. }
+        | Event::LegAnswered(_)
+        | Event::GatesOpened { .. }
+        | Event::GatesClosed { .. }
+        | Event::GatesSampled { .. }
+        | Event::FoundFaulty { .. } => about_checks(state, event),
         Event::Promoted { release, stage, by, .. } => {
             format!("{} {stage}: promoted by {}", name(release), by.login)
         }
@@ -76,6 +78,52 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
+        Event::Heard(heard) => answer(heard),
+        Event::Runbook(fact) => runbook(state, fact),
+        Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
+    })
+}
+
+fn about_build(state: &State, event: &Event) -> String {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    match event {
+        Event::BuildStarted { release, attempt, .. } => {
+            format!("{} build {attempt}: started", name(release))
+        }
+        Event::BuildFinished { release, attempt, outcome } => {
+            format!("{} build {attempt}: {}", name(release), ended(outcome))
+        }
+        Event::BuildRetried { release, attempt, .. } => {
+            format!("{} build {attempt}: waits for a worker", name(release))
+        }
+        _ => String::new(),
+    }
+}
+
+fn about_checks(state: &State, event: &Event) -> String {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    match event {
+        Event::LegAnswered(a) => {
+            let reused = if a.reused.is_some() { ", cached" } else { "" };
+            let to = serde_json::to_value(a.to).unwrap().as_str().unwrap().to_owned();
+            format!("{} {} {}: {to}{reused}, {}", name(&a.release), a.stage, a.leg, a.reading.detail)
+        }
+        Event::GatesOpened { release, stage, side, .. } => {
+            format!("{} {stage}: gates {} asked from now on", name(release), side.word())
+        }
+        Event::GatesClosed { release, stage, side, .. } => {
+            format!("{} {stage}: gates {} not asked for now", name(release), side.word())
+        }
+        Event::GatesSampled { release, stage, side, readings, streak, .. } => {
+            let said: Vec<String> = readings
+                .iter()
+                .map(|(gate, r)| format!("{gate} {:?} ({})", r.answer, r.detail).to_lowercase())
+                .collect();
+            format!("{} {stage}: {} {}, green {streak} in a row", name(release), side.word(), said.join(", "))
+        }
+        Event::FoundFaulty { release, stage, gate, detail, .. } => {
+            format!("{} {stage}: faulty, {gate} says {detail}", name(release))
+        }
         Event::CheckAsked { commit: at, attempt, refused, .. } => {
             let refused = refused.as_ref().map_or_else(String::new, |r| format!(", refused: {r}"));
             format!("check {attempt} of {} asked for{refused}", commit(at))
@@ -86,10 +134,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::CheckFinished { commit: at, attempt, outcome } => {
             format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
-        Event::Heard(heard) => answer(heard),
-        Event::Runbook(fact) => runbook(state, fact),
-        Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
-    })
+        _ => String::new(),
+    }
 }
 
 /// A hold or a freeze, and how it went.

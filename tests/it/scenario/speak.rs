@@ -1,12 +1,15 @@
 //! The commands of a transcript.
 
+use liftlock::domain::check::course::Course;
 use liftlock::domain::command::parse::{Parsed, parse};
-use liftlock::domain::decide::{Command, Spoken, StageEnd, Work};
+use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};
 use liftlock::domain::name::Digest;
 use liftlock::domain::person::Account;
 use liftlock::domain::plan::Lane;
+use liftlock::domain::probe::{Answer, Reading};
+use liftlock::domain::refusal::Refusal;
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::Span;
 use liftlock::domain::view;
@@ -49,6 +52,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
+        "variable" | "step" | "name" | "version" => {
+            notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
+            Vec::new()
+        }
         "head" => {
             let (at, text) = rest.split_once(' ').unwrap();
             let pipeline = Box::new(notation::pipeline(text));
@@ -84,6 +91,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         }
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
+        "leg" => leg(world, rest),
+        "legs" => legs(world, rest),
+        "gate" => gate(world, rest),
+        "sample" => sample(world),
         "stale" => stale(world),
         "race" => race(world),
         "host" => host(world, rest),
@@ -108,7 +119,9 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
             lines(&world.state, &events)
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" => look(world, word, rest),
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+            look(world, word, rest)
+        }
         _ => speech(world, command),
     }
 }
@@ -182,6 +195,78 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
             let step = world.finish((&work, fence), &end(text));
             out.extend(told(world, step));
         }
+    }
+    or_nothing(out)
+}
+
+/// `passes`, `fails: 3 findings`, `cannot tell: no data`, `errors: no route`.
+fn reading(text: &str) -> Reading {
+    let (how, detail) = text.split_once(": ").unwrap_or((text, ""));
+    let (answer, usual) = match how {
+        "passes" => (Answer::Pass, "fine"),
+        "fails" => (Answer::Fail, "exit 1"),
+        "cannot tell" => (Answer::Inconclusive, "no data"),
+        "errors" => (Answer::Error, "no route to host"),
+        other => panic!("a check does not {other}"),
+    };
+    Reading::new(answer, if detail.is_empty() { usual } else { detail })
+}
+
+/// `smoke passes`: the leg of that name answers, in whatever stage it is asked.
+fn leg(world: &mut World, text: &str) -> Vec<String> {
+    let (name, how) = text.split_once(' ').unwrap();
+    let mut out = Vec::new();
+    for work in world.owed_answers() {
+        if !matches!(&work, Work::Leg { leg, .. } if leg.check.as_str() == name) {
+            continue;
+        }
+        let reading = reading(how);
+        let tail = if reading.answer == Answer::Fail { vec![format!("{name}: bad")] } else { Vec::new() };
+        let step = world.answer(&work, Ended::Leg { reading, tail });
+        out.extend(told(world, step));
+    }
+    or_nothing(out)
+}
+
+/// `pass`: every leg that is owed now answers so, round after round.
+fn legs(world: &mut World, how: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for _ in 0..9 {
+        let owed = world.owed_answers();
+        let owed: Vec<Work> = owed.into_iter().filter(|w| matches!(w, Work::Leg { .. })).collect();
+        for work in &owed {
+            let step = world.answer(work, Ended::Leg { reading: reading(how), tail: Vec::new() });
+            out.extend(told(world, step));
+        }
+        if owed.is_empty() {
+            break;
+        }
+    }
+    or_nothing(out)
+}
+
+/// `health fails: 502`: what the gate of that name says from now on.
+fn gate(world: &mut World, text: &str) -> Vec<String> {
+    let (name, how) = text.split_once(' ').unwrap();
+    world.gates.insert(name.to_owned(), reading(how));
+    Vec::new()
+}
+
+/// Every sample that is owed now is taken once.
+fn sample(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    for work in world.owed_answers() {
+        let Work::Gates { release, stage, side, .. } = &work else { continue };
+        let found = world.state.release(*release).unwrap();
+        let (rule, run) = found.rule(stage).zip(found.run(stage)).unwrap();
+        let course = Course { repo: &world.state.id.repo, release: found, stage: rule, run };
+        let gates = course.gates(*side);
+        let readings = gates.into_iter().map(|(gate, _)| (gate.clone(), world.says(&gate))).collect();
+        let step = match world.answer(&work, Ended::Gates(readings)) {
+            Err(Refusal::NothingNew) => Ok(Vec::new()),
+            step => step,
+        };
+        out.extend(told(world, step));
     }
     or_nothing(out)
 }
@@ -322,6 +407,14 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             vec![view::why_text(state, release.expect("a release"), &stage, world.now)]
         }
         "statuses" => statuses(world, rest),
+        "names" => state
+            .releases
+            .values()
+            .map(|r| {
+                let names = &r.created.names;
+                format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
+            })
+            .collect(),
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()

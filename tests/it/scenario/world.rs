@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::check::course::Course;
+use liftlock::domain::check::{LegId, Side};
 use liftlock::domain::decide::{
     CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, TagNow, Work, decide,
 };
@@ -11,6 +13,7 @@ use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
 use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
+use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::Fact;
@@ -49,6 +52,8 @@ pub(crate) struct World {
     /// Comments of ours by marker, with their text.
     pub(crate) notes: BTreeMap<String, String>,
     issues: u32,
+    /// What gates say, by name, when it is not that all is fine.
+    pub(crate) gates: BTreeMap<String, Reading>,
 }
 
 /// `c12` as a whole commit id; digits that cannot run together with the next name's.
@@ -81,6 +86,7 @@ impl World {
             host: true,
             notes: BTreeMap::new(),
             issues: 100,
+            gates: BTreeMap::new(),
         }
     }
 
@@ -223,6 +229,7 @@ impl World {
             manifest: digest(99),
             epoch_s: self.epoch_s,
             included_in,
+            project: "acme/shop".to_owned(),
             files: Vec::new(),
         }
     }
@@ -299,7 +306,52 @@ impl World {
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
-        Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten }
+        let gates = self.gates_now(work);
+        Fresh { standings, comments_changed: self.changed.clone(), tag, off_branch: self.rewritten, gates }
+    }
+
+    /// What gates say when their last sample is old: green, unless the transcript said otherwise.
+    fn gates_now(&self, work: &Work) -> Option<Vec<(LegId, Reading)>> {
+        let Work::Deploy { release, stage, .. } = work else { return None };
+        let release = self.state.release(*release)?;
+        let (rule, run) = release.rule(stage).zip(release.run(stage))?;
+        let course = Course { repo: &self.state.id.repo, release, stage: rule, run };
+        course.is_stale(Side::Pre, self.now).then(|| {
+            let gates = course.gates(Side::Pre);
+            gates.into_iter().map(|(gate, _)| (gate.clone(), self.says(&gate))).collect()
+        })
+    }
+
+    /// What a gate says now.
+    pub(crate) fn says(&self, gate: &LegId) -> Reading {
+        let said = self.gates.get(gate.check.as_str()).cloned();
+        said.unwrap_or_else(|| Reading::new(Answer::Pass, "fine"))
+    }
+
+    /// Every answer and sample that is owed now.
+    pub(crate) fn owed_answers(&self) -> Vec<Work> {
+        let now = self.now;
+        self.plan()
+            .owed
+            .iter()
+            .filter(|o| !o.cancel && o.not_before.is_none_or(|at| at <= now))
+            .filter_map(|o| match o.effect.clone() {
+                Effect::Leg { release, stage, attempt, leg, sample } => {
+                    Some(Work::Leg { release, stage, attempt, leg, sample })
+                }
+                Effect::Gates { release, stage, attempt, side, sample } => {
+                    Some(Work::Gates { release, stage, attempt, side, sample })
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// An answer or a sample comes in.
+    pub(crate) fn answer(&mut self, work: &Work, ended: Ended) -> Step {
+        self.fence += 1;
+        let fence = self.fence;
+        self.decide(&Command::Finish { work: work.clone(), fence, ended })
     }
 
     pub(crate) fn begin(&mut self, work: &Work) -> Step {
@@ -325,7 +377,7 @@ impl World {
 
     pub(crate) fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
         let ended = match work {
-            Work::Deploy { .. } | Work::Runbook { .. } => Ended::Stage(end.clone()),
+            Work::Deploy { .. } | Work::Runbook { .. } | Work::Leg { .. } | Work::Gates { .. } => Ended::Stage(end.clone()),
             Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
             Work::Check { .. } => Ended::Build(match built(end, 0) {
                 BuildOutcome::Sealed(_) => BuildOutcome::Passed,

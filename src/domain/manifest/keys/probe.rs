@@ -1,9 +1,9 @@
 //! The keys of a check that asks the outside world without running a command.
 
-use crate::domain::manifest::keys::{ADDRESS, LINE, LOGIN, PLAIN};
-use crate::domain::manifest::probe;
+use crate::domain::manifest::keys::{ADDRESS, LINE, PLAIN};
 use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
+use crate::domain::manifest::{approval, probe};
 
 /// Most issues a check may let pass; with more nobody reads the list.
 const MAX_ISSUES: u32 = 10_000;
@@ -14,6 +14,7 @@ pub(in crate::domain::manifest) const PROBE_KINDS: &[&str] =
 
 static CONDITION: Word =
     Word { pattern: Some("^\\s*(?:[<>]=?|[=!]=)\\s*[0-9.eE+-]+\\s*$"), check: probe::check_condition };
+static LOGIN: Word = Word { pattern: None, check: approval::check_login };
 static CODE: Shape = Shape::Count { min: 100, max: 599 };
 const APP: Shape = Shape::Count { min: 1, max: u32::MAX };
 

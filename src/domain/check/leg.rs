@@ -1,0 +1,246 @@
+//! One leg: what its answers so far come to, and when it is asked again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::check::{Check, OnTimeout, TIMEOUT};
+use crate::domain::name::{Digest, ReleaseNo, StageName};
+use crate::domain::probe::{Answer, Reading};
+use crate::domain::time::{Span, Timestamp};
+
+/// First wait after a question that could not be asked; it doubles (SEMANTICS §5: error is not fail).
+const BACKOFF: Span = Span::seconds(30);
+/// Longest such wait.
+const LONGEST_BACKOFF: Span = Span::minutes(5);
+/// So many times a question is tried to ask; by then about seven minutes have passed.
+const TRIES: u32 = 5;
+
+/// Where a leg is once it has been asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// It is asked again.
+    Running,
+    /// It is good.
+    Passed,
+    /// It is bad.
+    Failed,
+    /// Nobody can tell; a person decides.
+    Inconclusive,
+    /// It could not be asked.
+    Error,
+    /// Its time was up, and its manifest says to go on.
+    Skipped,
+}
+
+/// The answers of one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// Where it is.
+    pub state: LegState,
+    /// The last answer that changed anything.
+    pub reading: Reading,
+    /// The last lines of its log, when it ran a command.
+    pub tail: Vec<String>,
+    /// Digest of the question.
+    pub question: Digest,
+    /// Where the answer was taken from, when it was not asked for again.
+    pub reused: Option<Reused>,
+    /// When the first answer came.
+    pub began: Timestamp,
+    /// When the last one that changed anything came.
+    pub at: Timestamp,
+    /// How many answers changed anything.
+    pub samples: u32,
+    /// Good answers in a row.
+    pub streak: u32,
+    /// Bad ones.
+    pub fails: u32,
+    /// Questions that could not be asked, in a row.
+    pub errors: u32,
+}
+
+/// Where an answer comes from that was not asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    /// The release.
+    pub release: ReleaseNo,
+    /// The stage.
+    pub stage: StageName,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl LegState {
+    /// Whether it is asked no more.
+    pub fn is_over(self) -> bool {
+        self != Self::Running
+    }
+}
+
+impl Leg {
+    /// A leg with its next answer.
+    #[must_use]
+    pub fn with(
+        before: Option<&Self>,
+        (reading, state): (&Reading, LegState),
+        question: &Digest,
+        at: Timestamp,
+    ) -> Self {
+        let so_far = |count: fn(&Self) -> u32| before.map_or(0, count);
+        let is = |answer: Answer| u32::from(reading.answer == answer);
+        let in_a_row = |answer, count: fn(&Self) -> u32| is(answer) * so_far(count).saturating_add(1);
+        Self {
+            state,
+            reading: reading.clone(),
+            tail: Vec::new(),
+            question: question.clone(),
+            reused: None,
+            began: before.map_or(at, |leg| leg.began),
+            at,
+            samples: so_far(|leg| leg.samples).saturating_add(1),
+            streak: in_a_row(Answer::Pass, |leg| leg.streak),
+            fails: so_far(|leg| leg.fails).saturating_add(is(Answer::Fail)),
+            errors: in_a_row(Answer::Error, |leg| leg.errors),
+        }
+    }
+
+    /// When it is asked again: by its pace, and after an error with growing patience.
+    pub fn next(&self, check: &Check) -> Timestamp {
+        let wait = match self.errors.checked_sub(1) {
+            None => check.pace(),
+            Some(doublings) => {
+                BACKOFF.times(1_u64.checked_shl(doublings).unwrap_or(u64::MAX)).min(LONGEST_BACKOFF)
+            }
+        };
+        self.at.plus(wait)
+    }
+
+    /// When it is given up, if it is asked again and again.
+    pub fn deadline(&self, check: &Check) -> Option<Timestamp> {
+        let open = self.state == LegState::Running && check.polls();
+        open.then(|| self.began.plus(check.timeout.unwrap_or(TIMEOUT)))
+    }
+}
+
+/// What an answer makes of a leg; nothing when it changes nothing, and is not worth an event.
+pub fn answered(check: &Check, before: Option<&Leg>, reading: &Reading, now: Timestamp) -> Option<LegState> {
+    let next = Leg::with(before, (reading, LegState::Running), &check.question(), now);
+    let state = match reading.answer {
+        Answer::Pass if next.streak >= check.consecutive => LegState::Passed,
+        Answer::Fail if next.fails > check.failure_limit => LegState::Failed,
+        Answer::Error if next.errors >= TRIES => LegState::Error,
+        Answer::Inconclusive if !check.polls() => LegState::Inconclusive,
+        Answer::Pass | Answer::Fail | Answer::Inconclusive | Answer::Error => LegState::Running,
+    };
+    let same = before.is_some_and(|leg| leg.reading.answer == reading.answer);
+    let news = state.is_over() || !same || reading.answer != Answer::Inconclusive;
+    news.then_some(state)
+}
+
+/// What becomes of a leg whose time is up: nobody can tell what a person has to decide.
+pub fn timed_out(check: &Check, leg: &Leg) -> LegState {
+    match (check.on_timeout, leg.reading.answer) {
+        (OnTimeout::Continue, _) => LegState::Skipped,
+        (OnTimeout::Pause, _) => LegState::Inconclusive,
+        (OnTimeout::Reject, _) => LegState::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::check::{CheckKind, Each, Reuse};
+
+    fn check() -> Check {
+        Check {
+            name: "smoke".parse().unwrap(),
+            kind: CheckKind::Run("./smoke.sh".to_owned()),
+            blocking: true,
+            overridable: true,
+            each: Each::Release,
+            reuse: Reuse::Never,
+            every: None,
+            consecutive: 1,
+            delay: Span::ZERO,
+            timeout: None,
+            on_timeout: OnTimeout::Reject,
+            failure_limit: 0,
+        }
+    }
+
+    /// Plays answers, a minute apart: `p`, `f`, `i`, `e`; gives the state after each, `.` for no news.
+    fn play(check: &Check, answers: &str) -> String {
+        let mut leg: Option<Leg> = None;
+        let mut now = Timestamp(0);
+        let mut out = String::new();
+        for letter in answers.chars() {
+            now = now.plus(Span::minutes(1));
+            let answer = match letter {
+                'p' => Answer::Pass,
+                'f' => Answer::Fail,
+                'i' => Answer::Inconclusive,
+                _ => Answer::Error,
+            };
+            let reading = Reading::new(answer, "seen");
+            let Some(state) = answered(check, leg.as_ref(), &reading, now) else {
+                out.push('.');
+                continue;
+            };
+            out.push(match state {
+                LegState::Running => 'r',
+                LegState::Passed => 'P',
+                LegState::Failed => 'F',
+                LegState::Inconclusive => 'I',
+                LegState::Error => 'E',
+                LegState::Skipped => 'S',
+            });
+            leg = Some(Leg::with(leg.as_ref(), (&reading, state), &check.question(), now));
+        }
+        out
+    }
+
+    #[test]
+    fn a_check_that_is_asked_once_ends_with_its_answer() {
+        assert_eq!(play(&check(), "p"), "P");
+        assert_eq!(play(&check(), "f"), "F");
+        assert_eq!(play(&check(), "i"), "I");
+    }
+
+    #[test]
+    fn an_error_is_no_failure_and_is_tried_a_few_times() {
+        assert_eq!(play(&check(), "ep"), "rP");
+        assert_eq!(play(&check(), "ef"), "rF");
+        assert_eq!(play(&check(), "eeeee"), "rrrrE");
+        let polled = Check { every: Some(Span::minutes(1)), failure_limit: 1, ..check() };
+        assert_eq!(play(&polled, "efep"), "rrrP");
+    }
+
+    #[test]
+    fn answers_in_a_row_and_answers_forgiven_are_counted() {
+        let three = Check { consecutive: 3, failure_limit: 1, ..check() };
+        assert_eq!(play(&three, "ppp"), "rrP");
+        assert_eq!(play(&three, "ppfppp"), "rrrrrP");
+        assert_eq!(play(&three, "pfpf"), "rrrF");
+    }
+
+    #[test]
+    fn what_says_nothing_new_is_no_event() {
+        let waits = Check { every: Some(Span::minutes(5)), ..check() };
+        assert_eq!(play(&waits, "iiiiip"), "r....P");
+        assert_eq!(play(&waits, "iieeip"), "r.rrrP");
+    }
+
+    #[test]
+    fn waits_grow_after_errors_and_end() {
+        let one = check();
+        let error = Reading::new(Answer::Error, "no route to host");
+        let mut leg: Option<Leg> = None;
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let next = Leg::with(leg.as_ref(), (&error, LegState::Running), &one.question(), Timestamp(0));
+            waits.push(next.next(&one).since(Timestamp(0)).to_string());
+            leg = Some(next);
+        }
+        assert_eq!(waits, ["30s", "1m", "2m", "4m", "5m"]);
+    }
+}

@@ -1,0 +1,26 @@
+//! The line about variables: what a stage's commands name must be there before the stage is admitted (SEMANTICS §9).
+
+use crate::domain::gate::{Blocker, Line, Look, Mark, line};
+use crate::domain::variable::Problem;
+
+impl Look<'_> {
+    pub(super) fn variables(&self) -> Option<Line> {
+        let problem = self.release.unusable.get(&self.stage.name)?;
+        let next = match problem {
+            Problem::Missing { name, .. } => {
+                format!(
+                    "somebody with write sets `{name}`, or writes `$$({name})` for the text itself, and pushes"
+                )
+            }
+            Problem::Twice { .. }
+            | Problem::Deep { .. }
+            | Problem::Long { .. }
+            | Problem::Quoted { .. }
+            | Problem::Clash { .. }
+            | Problem::Reserved { .. }
+            | Problem::Many { .. } => "somebody with write mends the variables and pushes".to_owned(),
+        };
+        let text = format!("variables of {}: {problem}", self.stage.name);
+        Some(Line { next: Some(next), ..line(Blocker::Variables, Mark::Stop, text) })
+    }
+}

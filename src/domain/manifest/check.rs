@@ -1,0 +1,132 @@
+//! `checks`, and the `verify` and `gates` of stages that name them → what is asked around a deploy (SEMANTICS §5).
+
+use std::collections::BTreeMap;
+
+use crate::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::probe;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::shape::nearest;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::CheckName;
+use crate::domain::overridable::{NEVER, WAITS};
+use crate::domain::time::Span;
+
+/// The one name that is never overridden and still a check's: what people call the check of a release's contract.
+const CONTRACT: &str = "contract";
+
+/// The checks of a pipeline by name; nothing for one that has been reported.
+pub(super) type Declared = BTreeMap<String, Option<Check>>;
+
+/// Reads `checks`.
+pub(super) fn declared(pipeline: View<'_>, findings: &mut Findings<'_>) -> Declared {
+    let mut out = Declared::new();
+    for entry in pipeline.below("checks").entries() {
+        let taken = WAITS.iter().any(|wait| wait.word() == entry.key)
+            || NEVER.iter().any(|(word, _)| *word == entry.key && *word != CONTRACT);
+        if taken {
+            let message = format!(
+                "a check cannot be called `{0}`: `/override` means something else by `{0}`",
+                entry.key
+            );
+            findings.add(Code::BadText, entry.key_at, message);
+        }
+        let check =
+            entry.key.parse().ok().filter(|_| !taken).and_then(|name| check(name, &entry.value, findings));
+        out.insert(entry.key.clone(), check);
+    }
+    out
+}
+
+fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Check> {
+    let view = View::of(node);
+    // Also for a command, so that a key of a question beside it is told of.
+    let probe = probe::read(view, findings);
+    let command = view.get("run").and_then(view::text).map(str::to_owned);
+    Some(Check {
+        kind: command.map(CheckKind::Run).or(probe.map(CheckKind::Probe))?,
+        blocking: view.flag("blocking").unwrap_or(true),
+        overridable: view.flag("overridable").unwrap_or(true) && name.as_str() != CONTRACT,
+        each: if view.get("each").is_some() { Each::Component } else { Each::Release },
+        reuse: if view.get("cache").is_some() { Reuse::Digest } else { Reuse::Never },
+        every: view.parsed("every"),
+        consecutive: view.count("consecutive").unwrap_or(1),
+        delay: view.parsed("delay").unwrap_or(Span::ZERO),
+        timeout: view.parsed("timeout"),
+        on_timeout: on_timeout(view).unwrap_or_default(),
+        failure_limit: view.count("failure_limit").unwrap_or(0),
+        name,
+    })
+}
+
+fn on_timeout(view: View<'_>) -> Option<OnTimeout> {
+    let words = [OnTimeout::Continue, OnTimeout::Pause, OnTimeout::Reject];
+    let text = view.line("on_timeout")?;
+    words.into_iter().find(|w| w.word() == text)
+}
+
+/// Reads `verify` of a stage.
+pub(super) fn verify(stage: View<'_>, declared: &Declared, findings: &mut Findings<'_>) -> Verify {
+    let Some(node) = stage.get("verify") else { return Verify::default() };
+    let object = View::of(node);
+    let written = !object.entries().is_empty();
+    let (parallel, then) =
+        if written { (object.items("parallel"), object.items("then")) } else { (view::items(node), &[][..]) };
+    let mut seen = Vec::new();
+    let mut named = |nodes| named(nodes, declared, &mut seen, findings);
+    Verify { parallel: named(parallel), then: named(then) }
+}
+
+/// Reads `gates` of a stage.
+pub(super) fn gates(stage: View<'_>, declared: &Declared, findings: &mut Findings<'_>) -> Gates {
+    let view = stage.below("gates");
+    let gates = Gates {
+        pre: named(view.items("pre"), declared, &mut Vec::new(), findings),
+        post: named(view.items("post"), declared, &mut Vec::new(), findings),
+        delay: view.parsed("delay").unwrap_or(Span::ZERO),
+        every: view.parsed("every"),
+        timeout: view.parsed("timeout"),
+        consecutive: view.count("consecutive"),
+        on_timeout: on_timeout(view),
+        order: match view.line("order").as_deref() {
+            Some("parallel") => Order::Parallel,
+            Some(_) | None => Order::Sequential,
+        },
+        watch: view.parsed("watch").unwrap_or(Span::ZERO),
+    };
+    if view.get("watch").is_some() && view.items("post").is_empty() {
+        let hint = "name the checks to be asked in `post`".to_owned();
+        findings.add_hinted(Code::MissingKey, view.place("watch"), "`watch` needs `post`".to_owned(), hint);
+    }
+    gates
+}
+
+/// The checks a list names, each once.
+fn named<'n>(
+    nodes: &'n [Node],
+    declared: &Declared,
+    seen: &mut Vec<&'n str>,
+    findings: &mut Findings<'_>,
+) -> Vec<Check> {
+    let mut out = Vec::new();
+    for node in nodes {
+        let Some(name) = view::text(node) else { continue };
+        if seen.contains(&name) {
+            findings.add(Code::DuplicateName, node.at, format!("`{name}` is named twice"));
+            continue;
+        }
+        seen.push(name);
+        match declared.get(name) {
+            Some(check) => out.extend(check.clone()),
+            None if name.parse::<CheckName>().is_ok() => {
+                let message = format!("there is no check `{name}`");
+                findings.add_near(Code::UnknownCheck, node.at, message, || {
+                    nearest(name, declared.keys().map(String::as_str))
+                });
+            }
+            None => {}
+        }
+    }
+    out
+}

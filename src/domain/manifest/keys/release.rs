@@ -1,0 +1,17 @@
+//! The keys of a release's name and version.
+
+use super::{Optional, PLAIN};
+use crate::domain::manifest::release;
+use crate::domain::manifest::shape::{Key, Object, Shape, Word};
+
+static TEMPLATE: Word = Word { pattern: Some("."), check: release::check_template };
+
+keys! { RELEASE_KEYS {
+    "name" Optional, Shape::Text(&TEMPLATE),
+        "What people call it, for example `$(prefix).Framework $(Build.BuildNumber)_$(Rev:r)`.";
+    "version" Optional, Shape::Text(&TEMPLATE), "Its version and tag, for example `8.0.$(Rev:r)`.";
+} }
+
+/// What releases are called.
+pub(super) static RELEASE: Object =
+    Object { what: "`release`", keys: &[RELEASE_KEYS], later: &["notes", "tz"], ..PLAIN };

@@ -1,0 +1,24 @@
+//! The keys of variables.
+
+use super::{PLAIN, VALUE, parses};
+use crate::domain::manifest::shape::Duty::{Optional, Required};
+use crate::domain::manifest::shape::{Key, Object, Shape, Word};
+use crate::domain::name::VariableName;
+
+static NAME: Word = Word { pattern: Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$"), check: parses::<VariableName> };
+
+keys! { VARIABLE_KEYS {
+    "value" Required, Shape::Text(&VALUE), "The text; `$(Name)` in it is another variable.";
+    "scope" Optional, Shape::Choice(&["release", "stage"]),
+        "`release` by default; `stage` is stronger than the groups linked to a stage.";
+} }
+static VARIABLE: Object =
+    Object { what: "a variable", keys: &[VARIABLE_KEYS], later: &["settable"], ..PLAIN };
+
+static SHAPE: Shape = Shape::Any(&[Shape::Text(&VALUE), Shape::Object(&VARIABLE)]);
+static OWN: Shape = Shape::Text(&VALUE);
+
+/// Variables of the pipeline.
+pub(super) const OF_PIPELINE: Shape = Shape::Map { key: &NAME, value: &SHAPE };
+/// Variables of a stage.
+pub(super) const OF_STAGE: Shape = Shape::Map { key: &NAME, value: &OWN };

@@ -1,0 +1,259 @@
+//! Asking checks: legs after a deploy and gates around it, by a command or by a question, and reporting the answer.
+
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+
+use crate::clock;
+use crate::domain::check::course::Course;
+use crate::domain::check::{Check, CheckKind, LegId, Side};
+use crate::domain::decide::{Command, Ended, Work};
+use crate::domain::name::{PipelineId, ReleaseNo, StageName};
+use crate::domain::pipeline::Stage;
+use crate::domain::plan::check::samples_owed;
+use crate::domain::probe::{Answer, Reading};
+use crate::domain::refusal::Refusal;
+use crate::domain::release::Release;
+use crate::domain::state::State;
+use crate::domain::time::Span;
+use crate::domain::view;
+use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
+use crate::service::Service;
+use crate::service::deploy::Unready;
+use crate::service::steps::{KeptLog, Workplace};
+use crate::service::worker::{Lease, Result as Worked};
+use crate::trouble::Outcome;
+
+/// The exit code by which a command says that it cannot tell (SEMANTICS §5; `EX_TEMPFAIL`).
+const CANNOT_TELL: i32 = 75;
+
+/// Which run of which stage is asked about.
+#[derive(Debug, Clone)]
+pub struct Questioned {
+    /// The release.
+    pub release: ReleaseNo,
+    /// The stage.
+    pub stage: StageName,
+    /// The attempt.
+    pub attempt: u32,
+    /// How many answers or samples there were.
+    pub sample: u32,
+}
+
+/// What a leg or gate is asked in.
+struct Asking<'a> {
+    id: &'a PipelineId,
+    release: &'a Release,
+    stage: &'a Stage,
+    lease: &'a Lease,
+}
+
+/// An answer; nothing when somebody stopped it or the lease is another's.
+type Answered = Option<(Reading, Vec<String>)>;
+
+impl Service {
+    /// Asks one leg once.
+    pub async fn ask_leg(&self, lease: &Lease, about: Questioned, leg: LegId) -> Worked {
+        let id = lease.pipeline()?;
+        let asked_at = clock::now();
+        let state = self.journal().load(&id).await?;
+        let Some((release, rule, run)) = questioned(&state, &about) else {
+            return lease.complete(self, "decided already").await;
+        };
+        let course = Course { repo: &id.repo, release, stage: rule, run };
+        let due = course.due().into_iter().find(|due| due.leg == leg && due.samples == about.sample);
+        let Some(due) = due else { return lease.complete(self, "decided already").await };
+        let asking = Asking { id: &id, release, stage: rule, lease };
+        let Some((reading, tail)) = self.ask_check(&asking, &leg, due.check).await else {
+            return if lease.stops().lost.is_cancelled() {
+                Ok(())
+            } else {
+                lease.complete(self, "stopped").await
+            };
+        };
+        let work = Work::Leg {
+            release: about.release,
+            stage: about.stage,
+            attempt: about.attempt,
+            leg,
+            sample: about.sample,
+        };
+        let again = asked_at.plus(due.check.pace());
+        self.report_answer(lease, &id, (work, Ended::Leg { reading, tail }), again).await
+    }
+
+    /// Samples the gates of one side once.
+    pub async fn sample_gates(&self, lease: &Lease, about: Questioned, side: Side) -> Worked {
+        let id = lease.pipeline()?;
+        let asked_at = clock::now();
+        let state = self.journal().load(&id).await?;
+        let Some((release, rule, _)) = questioned(&state, &about) else {
+            return lease.complete(self, "decided already").await;
+        };
+        if samples_owed(&state, release, &about.stage, asked_at) != Some((side, about.sample)) {
+            return lease.complete(self, "decided already").await;
+        }
+        let asking = Asking { id: &id, release, stage: rule, lease };
+        let Some(readings) = self.ask_side(&asking, side).await else { return Ok(()) };
+        let again = asked_at.plus(rule.gates.pace(side));
+        let work = Work::Gates {
+            release: about.release,
+            stage: about.stage,
+            attempt: about.attempt,
+            side,
+            sample: about.sample,
+        };
+        self.report_answer(lease, &id, (work, Ended::Gates(readings)), again).await
+    }
+
+    /// Stores what changed; an answer that changes nothing only puts the next question off.
+    async fn report_answer(
+        &self,
+        lease: &Lease,
+        id: &PipelineId,
+        (work, ended): (Work, Ended),
+        again: crate::domain::time::Timestamp,
+    ) -> Worked {
+        let finish = Command::Finish { work, fence: lease.fence(), ended };
+        match self.journal().report(id, &finish, lease.done("answered")).await? {
+            Ok(_) => Ok(()),
+            Err(Refusal::NothingNew) => lease.put_off(self, again, "asked; nothing changed").await,
+            Err(refusal) => lease.complete(self, refusal.code()).await,
+        }
+    }
+
+    /// What the gates before a stage say now, when what they said last is old.
+    pub(super) async fn fresh_gates(
+        &self,
+        state: &State,
+        release: &Release,
+        (stage, lease): (&Stage, &Lease),
+    ) -> Option<Vec<(LegId, Reading)>> {
+        let run = release.run(&stage.name)?;
+        let course = Course { repo: &state.id.repo, release, stage, run };
+        if !course.is_stale(Side::Pre, clock::now()) {
+            return None;
+        }
+        self.ask_side(&Asking { id: &state.id, release, stage, lease }, Side::Pre).await
+    }
+
+    /// All gates of a side, at once; nothing when the lease is another's.
+    async fn ask_side(&self, asking: &Asking<'_>, side: Side) -> Option<Vec<(LegId, Reading)>> {
+        let run = asking.release.run(&asking.stage.name)?;
+        let (release, stage) = (asking.release, asking.stage);
+        let course = Course { repo: &asking.id.repo, release, stage, run };
+        let gates = course.gates(side);
+        let answers = gates.iter().map(|(leg, check)| self.ask_check(asking, leg, check));
+        let answers = join_all(answers).await;
+        gates
+            .iter()
+            .zip(answers)
+            .map(|((leg, _), answer)| answer.map(|(reading, _)| (leg.clone(), reading)))
+            .collect()
+    }
+
+    /// Asks one check about one leg. What could not be asked is an answer, too: it is counted, and it ends.
+    async fn ask_check(&self, asking: &Asking<'_>, leg: &LegId, check: &Check) -> Answered {
+        match &check.kind {
+            CheckKind::Run(text) => match self.ask_command(asking, (leg, check), text).await {
+                Ok(answered) => answered,
+                Err(trouble) => {
+                    let detail = self.mask().apply(&trouble.chain());
+                    Some((Reading::new(Answer::Error, detail), Vec::new()))
+                }
+            },
+            CheckKind::Probe(probe) => {
+                let about = leg.component.as_ref();
+                let repo = about.map_or(&asking.id.repo, |component| &component.repo);
+                let commit = about.map_or(&asking.release.created.commit, |component| &component.commit);
+                Some((self.probe(repo, commit, probe).await, Vec::new()))
+            }
+        }
+    }
+
+    async fn ask_command(
+        &self,
+        asking: &Asking<'_>,
+        (leg, check): (&LegId, &Check),
+        text: &str,
+    ) -> Outcome<Answered> {
+        let (release, stage) = (asking.release, asking.stage);
+        let attempt = release.run(&stage.name).map_or(1, |run| run.attempt);
+        let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.check)).await?;
+        let mut kept =
+            KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));
+        let ran = self.run_check(asking, (leg, check, text), &place, &mut kept).await;
+        kept.close().await?;
+        place.remove().await;
+        Ok(match ran? {
+            Ok(report) => answer_of(&report),
+            Err(mismatch) => Some((Reading::new(Answer::Fail, mismatch), Vec::new())),
+        })
+    }
+
+    /// The inner error says why there is nothing to run it on.
+    async fn run_check(
+        &self,
+        asking: &Asking<'_>,
+        (leg, check, text): (&LegId, &Check, &str),
+        place: &Workplace,
+        kept: &mut KeptLog,
+    ) -> Outcome<Result<Report, String>> {
+        let (release, stage) = (asking.release, asking.stage);
+        let prepared = self.prepare(asking.id, (release, stage), (place, 0), kept).await?;
+        let ground = match prepared {
+            Ok(ground) => ground,
+            Err(Unready::Tampered(why) | Unready::Untold(why)) => return Ok(Err(why)),
+        };
+        let mut environment = ground.environment;
+        // A check changes nothing, so there is nothing that a number could fence off.
+        environment.remove("FENCE_TOKEN");
+        environment.insert("LIFTLOCK_CHECK".to_owned(), leg.check.to_string());
+        if let Some(component) = &leg.component {
+            environment.insert("REPO".to_owned(), self.journal().name_of(&component.repo).await?);
+            environment.insert("SHA".to_owned(), component.commit.to_string());
+        }
+        let wall = check.timeout.filter(|_| !check.polls()).unwrap_or(stage.timeout);
+        let job = Job {
+            program: Program::Shell(text.to_owned()),
+            tree: ground.source,
+            folder: PathBuf::new(),
+            environment,
+            limits: Limits { wall, ..Limits::default() },
+            sandbox: Sandbox::Plain,
+        };
+        kept.log.note(&format!("$ {}", text.trim_end())).await;
+        self.runner().run(&job, &mut kept.log, asking.lease.stops()).await.map(Ok)
+    }
+}
+
+fn questioned<'s>(
+    state: &'s State,
+    about: &Questioned,
+) -> Option<(&'s Release, &'s Stage, &'s crate::domain::release::StageRun)> {
+    let release = state.release(about.release)?;
+    let (rule, run) = release.rule(&about.stage).zip(release.run(&about.stage))?;
+    (run.attempt == about.attempt && !run.state.is_bad_end()).then_some((&**release, rule, run))
+}
+
+fn answer_of(report: &Report) -> Answered {
+    let answer = match report.ended {
+        Exit::Exited(0) => Answer::Pass,
+        Exit::Exited(CANNOT_TELL) => Answer::Inconclusive,
+        Exit::Exited(_) | Exit::Killed { .. } | Exit::TimedOut { .. } | Exit::OutputLimit { .. } => {
+            Answer::Fail
+        }
+        Exit::Cancelled | Exit::Lost => return None,
+    };
+    let took = Span::seconds(report.took.as_millis().div_ceil(1_000));
+    let detail = match report.ended {
+        Exit::Exited(0) => format!("took {took}"),
+        Exit::Exited(_)
+        | Exit::Killed { .. }
+        | Exit::TimedOut { .. }
+        | Exit::OutputLimit { .. }
+        | Exit::Cancelled
+        | Exit::Lost => report.ended.to_string(),
+    };
+    Some((Reading::new(answer, detail), report.tail.clone()))
+}

@@ -1,0 +1,87 @@
+//! Checks after the deploy: commands that answer by their exit code, each with a status and a log of its own.
+
+use super::tree::sample;
+use super::world::{ANA, World, repo_id};
+
+/// Each check writes down that it was asked; a planted file makes `smoke` say no, and another that it cannot tell.
+const CHECKED: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+checks:
+  smoke:
+    run: |
+      echo "smoke with token ${SHOP_TOKEN:-none}"
+      echo "check smoke $LIFTLOCK_CHECK $LIFTLOCK_VERSION" >> "$TARGET/checks"
+      if [ -e "$TARGET/unsure" ]; then exit 75; fi
+      test ! -e "$TARGET/red"
+  sdl: {run: 'echo "check sdl $REPO $SHA" >> "$TARGET/checks"', each: component, cache: digest}
+  perf: {run: 'echo slower; exit 1', blocking: false}
+  last: {run: 'echo "check last $STAGE" >> "$TARGET/checks"'}
+stages:
+  - name: test
+    secrets: [SHOP_TOKEN]
+    verify: {parallel: [smoke, sdl, perf], then: [last]}
+  - name: prod
+    verify: [sdl]
+    gates: {pre: [smoke]}
+"#;
+
+fn asked(world: &World) -> Vec<String> {
+    let text = std::fs::read_to_string(world.target().join("checks")).unwrap_or_default();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d04_d10_d12_d14_d21_e03_checks_have_statuses_logs_and_a_barrier() {
+    let mut world = World::of(sample(CHECKED)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.status(&commit, "liftlock/test/smoke", "success").await;
+    world.status(&commit, "liftlock/test/sdl", "success").await;
+    world.status(&commit, "liftlock/test/last", "success").await;
+    assert!(world.status(&commit, "liftlock/test/perf", "failure").await.contains("does not block"));
+    assert!(world.status(&commit, "liftlock/test", "success").await.contains("with issues: perf failed"));
+    assert!(world.status(&commit, "liftlock/prod/sdl", "success").await.contains("cached from test"));
+    world.settled().await;
+    let version = "v0.1.0-rc.1";
+    let expected = [
+        "check last test".to_owned(),
+        format!("check sdl acme/shop {commit}"),
+        format!("check smoke smoke {version}"),
+        format!("check smoke smoke {version}"),
+    ];
+    assert_eq!(asked(&world), expected, "once per stage, and what is cached not again");
+    let log = world.log(&format!("{}/shop/1/test.smoke/1", repo_id())).await;
+    assert!(log.contains("smoke with token ***"), "{log}");
+    assert!(world.sticky().contains("| test | perf | failed |"), "{}", world.sticky());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d04_d11_e21_a_red_check_blocks_and_is_asked_again_without_a_deploy() {
+    let mut world = World::of(sample(CHECKED)).await;
+    world.plant("red");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let failed = world.hears(1).await;
+    assert!(failed.contains("failed in test at \"smoke\""), "{failed}");
+    world.status(&commit, "liftlock/test/smoke", "failure").await;
+    world.settled().await;
+    assert!(!asked(&world).iter().any(|line| line.contains("last")), "nothing passes the barrier");
+    assert_eq!(world.deployed().len(), 1);
+    world.unplant("red");
+    world.plant("unsure");
+    world.say(1, ANA, "/retry test verify").await;
+    assert!(world.hears(1).await.contains("is paused in test"));
+    assert_eq!(world.deployed().len(), 1, "verification alone");
+    world.unplant("unsure");
+    world.say(1, ANA, "/cancel test").await;
+    world.status(&commit, "liftlock/test", "error").await;
+    world.say(1, ANA, "/retry test verify").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(world.deployed().len(), 2, "test once and prod once");
+    world.finish().await;
+}
