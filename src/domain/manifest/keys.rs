@@ -138,7 +138,6 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
-pub(super) mod probe;
 mod runbook;
 mod window;
 
@@ -199,8 +198,7 @@ keys! { PIPELINE_KEYS {
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] =
-    &["groups", "channels", "environments", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["groups", "channels", "environments", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

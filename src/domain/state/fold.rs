@@ -8,6 +8,7 @@ use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::release::{
+use crate::domain::runbook::Fact;
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
@@ -46,11 +47,7 @@ impl State {
                 self.hear(heard, at);
                 Ok(())
             }
-            Event::Runbook(fact) => {
-                let version = self.version;
-                let runs = Arc::make_mut(&mut self.runbooks);
-                runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
-            }
+            Event::Runbook(fact) => self.apply_runbook(fact, at),
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);
@@ -90,6 +87,12 @@ impl State {
                 Ok(())
             }),
         }
+    }
+
+    fn apply_runbook(&mut self, fact: &Fact, at: Timestamp) -> Result<(), Illegal> {
+        let version = self.version;
+        let runs = Arc::make_mut(&mut self.runbooks);
+        runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
     }
 
     fn illegal(&self, what: impl Into<String>) -> Illegal {

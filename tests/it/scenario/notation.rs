@@ -45,7 +45,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
 }
 
 /// `clean (from maintain, approval 1 of write, not initiator, on prod, at 0 3 * * *, takes dry-run yes|no)`.
-pub(crate) fn runbook(text: &str) -> Runbook {
+fn runbook(text: &str) -> Runbook {
     let (name, options) = text.split_once(" (").expect("`name (option, …)`");
     let mut book = Runbook {
         name: name.parse().unwrap(),
@@ -96,6 +96,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     let stage = |pipeline: &mut Pipeline, name: &str| {
         pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
     };
+    if word == "runbook" {
+        pipeline.runbooks.push(runbook(text));
+        return;
+    }
     if word == "name" {
         pipeline.release.name = Some(text.parse().unwrap());
         return;

@@ -52,7 +52,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" => {
+        "variable" | "step" | "name" | "version" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -74,21 +74,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "check" => check(world, rest),
-        "runbook" => {
-            let runbook = notation::runbook(rest);
-            world.pipeline.as_mut().expect("a pipeline first").runbooks.push(runbook);
-            Vec::new()
-        }
-        "rules" => {
-            let pipeline = Box::new(world.pipeline.clone().expect("a pipeline first"));
-            let step = world.decide(&Command::SeePolicy { commit: sha(rest), pipeline });
-            told(world, step)
-        }
-        "clock" => {
-            world.now = liftlock::domain::time::Timestamp::parse(rest).expect("a time");
-            let step = world.decide(&Command::Tick);
-            told(world, step)
-        }
+        "rules" => rules(world, rest),
+        "clock" => clock(world, rest),
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "leg" => leg(world, rest),
@@ -124,6 +111,20 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         }
         _ => speech(world, command),
     }
+}
+
+/// The declared pipeline is now what the default branch's head says.
+fn rules(world: &mut World, at: &str) -> Vec<String> {
+    let pipeline = Box::new(world.pipeline.clone().expect("a pipeline first"));
+    let step = world.decide(&Command::SeePolicy { commit: sha(at), pipeline });
+    told(world, step)
+}
+
+/// The clock shows this, whatever it showed before.
+fn clock(world: &mut World, time: &str) -> Vec<String> {
+    world.now = liftlock::domain::time::Timestamp::parse(time).expect("a time");
+    let step = world.decide(&Command::Tick);
+    told(world, step)
 }
 
 /// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`.

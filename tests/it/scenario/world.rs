@@ -377,7 +377,9 @@ impl World {
 
     pub(crate) fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
         let ended = match work {
-            Work::Deploy { .. } | Work::Runbook { .. } | Work::Leg { .. } | Work::Gates { .. } => Ended::Stage(end.clone()),
+            Work::Deploy { .. } | Work::Runbook { .. } | Work::Leg { .. } | Work::Gates { .. } => {
+                Ended::Stage(end.clone())
+            }
             Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
             Work::Check { .. } => Ended::Build(match built(end, 0) {
                 BuildOutcome::Sealed(_) => BuildOutcome::Passed,
