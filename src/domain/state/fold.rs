@@ -8,9 +8,9 @@ use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::release::{
-use crate::domain::runbook::Fact;
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
+use crate::domain::runbook::Fact;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
