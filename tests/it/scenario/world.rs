@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) log: Vec<(Timestamp, Event)>,
     pub(crate) now: Timestamp,
+    /// Whether the clock jumped and timers that came due have not rung yet.
+    pub(crate) unrung: bool,
     pub(crate) pipeline: Option<Pipeline>,
     /// Place of each commit on the branch.
     pub(crate) seqs: BTreeMap<String, u64>,
@@ -71,6 +73,7 @@ impl World {
             state: State::new("github:1/web".parse().unwrap()),
             log: Vec::new(),
             now: Timestamp::parse("2026-03-02T08:00:00Z").unwrap(),
+            unrung: false,
             pipeline: None,
             seqs: BTreeMap::new(),
             people: BTreeMap::new(),
@@ -93,6 +96,8 @@ impl World {
     /// Decides and keeps what was decided; every step is held against the invariants.
     pub(crate) fn decide(&mut self, command: &Command) -> Step {
         let events = decide(&self.state, command, self.now)?;
+        // Whatever is decided looks at everything: what was due is done.
+        self.unrung = false;
         let before = self.state.clone();
         for event in &events {
             invariants::before_event(&self.state, event, self.now);
@@ -397,11 +402,16 @@ impl World {
         if rings && due.is_some_and(|at| at <= self.now) {
             return self.decide(&Command::Tick).expect("a tick is always taken");
         }
+        self.unrung |= !rings;
         Vec::new()
     }
 
     /// Time passes; timers ring when they are due.
     pub(crate) fn wait_until(&mut self, until: Timestamp, mut rang: impl FnMut(&mut Self, &[Event])) {
+        if self.unrung {
+            let events = self.decide(&Command::Tick).expect("a tick is always taken");
+            rang(self, &events);
+        }
         while let Some(at) = self.plan().wake_at.filter(|at| *at <= until) {
             let ring = Timestamp(at.0 - 1).max(self.now);
             invariants::nothing_changes_before(&self.state, self.now, ring);
