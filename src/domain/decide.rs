@@ -30,6 +30,7 @@ mod overriding;
 mod overriding_check;
 mod resolve;
 mod reuse;
+mod runbook;
 mod signoff;
 mod speak;
 mod start;
@@ -173,6 +174,11 @@ pub enum Work {
         attempt: u32,
         /// Which admission.
         admission: u32,
+    },
+    /// A runbook.
+    Runbook {
+        /// Which run.
+        run: u32,
     },
     /// One leg of a stage's verification.
     Leg {
@@ -488,7 +494,8 @@ impl Draft {
                     .collect::<Vec<_>>()
             })
             .collect();
-        gone.into_iter().try_for_each(|event| self.add(event))
+        gone.into_iter().try_for_each(|event| self.add(event))?;
+        self.unspeak_of_runs(comment, why)
     }
 }
 

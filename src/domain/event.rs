@@ -18,6 +18,7 @@ use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::runbook::Fact;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
 use crate::domain::version::Version;
@@ -335,6 +336,8 @@ pub enum Event {
     },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
+    /// Something about a runbook.
+    Runbook(Fact),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -665,6 +668,7 @@ impl Event {
             | Self::CheckAsked { .. }
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
+            | Self::Runbook(_)
             | Self::Heard(_) => None,
         }
     }
@@ -702,6 +706,7 @@ impl Event {
             Self::GatesSampled { .. } => "gates_sampled",
             Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
+            Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
         }
     }

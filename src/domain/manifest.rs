@@ -17,6 +17,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod runbook;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -320,6 +321,7 @@ fn read_pipeline(
     }
     let variables = variable::of_pipeline(view, findings);
     let stages = order::link(drafts, &written, findings);
+    let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -331,6 +333,7 @@ fn read_pipeline(
         variables,
         groups: group::of(view),
         stages,
+        runbooks,
     };
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);

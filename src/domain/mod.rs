@@ -22,6 +22,8 @@ pub mod policy;
 pub mod probe;
 pub mod refusal;
 pub mod release;
+pub mod runbook;
+pub mod schedule;
 pub mod state;
 pub mod time;
 pub mod variable;

@@ -10,6 +10,10 @@ use crate::domain::name::{ReleaseNo, StageName, printable};
 use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
+mod runbook;
+
+pub use runbook::NoRun;
+
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
 
@@ -193,6 +197,8 @@ pub enum Refusal {
         /// The stages.
         stages: Vec<StageName>,
     },
+    /// It is about a runbook.
+    Runbook(NoRun),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -248,6 +254,7 @@ impl Refusal {
             Self::BeforeDeploy { .. } => "before_deploy",
             Self::NotThisTeam { .. } => "not_this_team",
             Self::WhichStage { .. } => "which_stage",
+            Self::Runbook(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::NothingNew => "nothing_new",
@@ -261,6 +268,7 @@ impl Refusal {
     /// The reaction a comment gets for it (COMMANDS §2).
     pub fn reaction(&self) -> Reaction {
         match self {
+            Self::Runbook(no) => no.reaction(),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
             | Self::WhichRelease { .. }
@@ -303,6 +311,7 @@ impl Refusal {
                 | Self::NotEntitled { .. }
                 | Self::MayNotOverride { .. }
                 | Self::NotHolder { .. }
+                | Self::Runbook(NoRun::NotYours { .. })
         )
     }
 }
@@ -371,6 +380,7 @@ impl fmt::Display for Refusal {
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. } => self.fmt_asked(f),
+            Self::Runbook(no) => no.fmt(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -507,6 +517,7 @@ impl Refusal {
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
+            | Self::Runbook(_)
             | Self::NoCheck { .. }
             | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),

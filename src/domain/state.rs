@@ -12,6 +12,7 @@ use crate::domain::name::{
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::runbook::{Runbook, Runs};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -52,6 +53,8 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// Runs of runbooks, and their clocks.
+    pub runbooks: Arc<Runs>,
 }
 
 /// A hold.
@@ -154,6 +157,7 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            runbooks: Arc::default(),
         }
     }
 
@@ -207,7 +211,8 @@ impl State {
             let signing = stage.signoff.iter().flat_map(approvers);
             stage_approvers(stage).into_iter().chain(signing).chain(overriding).collect::<Vec<_>>()
         });
-        rules.filter_map(|who| who.host_team().cloned()).collect()
+        let books = head.iter().flat_map(|p| &p.runbooks).flat_map(Runbook::people);
+        rules.chain(books).filter_map(|who| who.host_team().cloned()).collect()
     }
 
     /// Whether a stage of an open release asks for this team now.

@@ -27,6 +27,7 @@ pub mod listen;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
+pub mod runbook;
 pub mod signoff;
 pub mod steps;
 pub mod tell;

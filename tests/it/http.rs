@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
@@ -59,6 +60,10 @@ fn library(store: &Store) -> Library {
 struct NoEngine;
 
 impl Reader for NoEngine {
+    fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }

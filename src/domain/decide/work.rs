@@ -22,6 +22,7 @@ impl Draft {
         match work {
             Work::Build { release, attempt } => self.begin_build(*release, *attempt, fence),
             Work::Check { commit, attempt } => self.begin_check(commit, *attempt, fence),
+            Work::Runbook { run } => self.begin_run(*run, fence, fresh),
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
@@ -106,6 +107,9 @@ impl Draft {
         self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        if let Some(run) = self.runbook_on(&rule.environment) {
+            return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run });
+        }
         if let Some(other) = self.occupant(&release, stage) {
             let environment = rule.environment.to_string();
             return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
@@ -179,6 +183,7 @@ impl Draft {
                     && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
+            (Work::Runbook { run }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
             (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {
                 let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
                 self.finish_leg(asked, leg, (reading, tail))
@@ -191,6 +196,7 @@ impl Draft {
                 Work::Build { .. }
                 | Work::Check { .. }
                 | Work::Deploy { .. }
+                | Work::Runbook { .. }
                 | Work::Leg { .. }
                 | Work::Gates { .. },
                 _,

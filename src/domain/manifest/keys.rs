@@ -139,6 +139,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod runbook;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -196,9 +197,10 @@ keys! { PIPELINE_KEYS {
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["channels", "environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["channels", "environments", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
