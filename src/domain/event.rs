@@ -18,7 +18,7 @@ use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::release::{StageState, Transition};
-use crate::domain::runbook::Fact;
+use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
 use crate::domain::version::Version;

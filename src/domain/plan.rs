@@ -278,16 +278,14 @@ fn note_effect(
     owed
 }
 
-/// For each environment: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
+/// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
 fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
     let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun)> = BTreeMap::new();
-    let mut taken: BTreeSet<EnvironmentName> = BTreeSet::new();
+    let mut taken: BTreeSet<EnvironmentName> =
+        state.runbooks.at_work().flat_map(|run| run.asked.environments.clone()).collect();
     for release in state.open() {
         for (name, runs) in &release.stages {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
-            if state.runbooks.on(name).is_some() {
-                taken.insert(stage.environment.clone());
-            }
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
                 // Once its commands have passed there is nothing left to deploy, only to ask.

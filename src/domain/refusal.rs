@@ -373,9 +373,7 @@ impl fmt::Display for Refusal {
             Self::FixedCheck { stage, check } => {
                 write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
             }
-            Self::NoReleaseHere => f.write_str(
-                "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
-            ),
+            Self::NoReleaseHere => f.write_str(NO_RELEASE),
             Self::NoApproval { .. }
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
@@ -402,6 +400,11 @@ impl fmt::Display for Refusal {
         }
     }
 }
+
+const NO_PIPELINE: &str =
+    "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.";
+const NO_RELEASE: &str =
+    "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.";
 
 fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
     write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
@@ -482,13 +485,20 @@ impl Refusal {
                 inline_code(&printable(wanted))
             ),
             Self::NoRollback { stage, wanted: None } => {
-                write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
+                write!(
+                    f,
+                    "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**"
+                )
             }
             Self::OnHold { place, lift, hold } => {
                 write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
             }
             Self::NotHolder { holder } => {
-                write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))
+                write!(
+                    f,
+                    "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**",
+                    escape(holder)
+                )
             }
             Self::NotHeld { stage } => {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
@@ -496,16 +506,16 @@ impl Refusal {
             }
             Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
             Self::Past { day } => past(f, day),
-            Self::NoPipeline => f.write_str(
-                "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",
-            ),
+            Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
             Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
-            Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
+            Self::Missing(no) => {
+                write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed.")
+            }
             Self::Full => f.write_str("⚠️ **Stopped: this pipeline has no release numbers left.**"),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }

@@ -1,22 +1,24 @@
 //! Times that come again, as cron writes them, on the local clock of a zone.
 //!
-//! A time that a clock skips in spring comes as much later as the clock jumps; one that it shows twice in autumn
-//! comes once, the first time.
+//! A time that a clock skips in spring comes as much later as the clock jumps. One that it shows twice in autumn comes
+//! the first time only, so that what is meant daily stays daily; with an hour of `*` it comes both times, so that what
+//! is meant every few minutes does not pause for an hour.
 
 use std::fmt;
 
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::printable;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::window::{Zone, ZoneError};
 
 /// A time that is missed by more than this is left out, and the next one is waited for (SEMANTICS §4).
 pub const GRACE: Span = Span::hours(1);
 
-/// Days that are looked through for the next time: 29 February comes within eight years.
-const MOST_DAYS: usize = 8 * 366 + 1;
+/// Days that are looked through for the next time: every day of a month is every day of the week within forty years,
+/// whatever century ends between them.
+const MOST_DAYS: usize = 40 * 366;
 
 /// Longest texts that are read; five lists of a few numbers are much shorter.
 const MOST_BYTES: usize = 200;
@@ -31,6 +33,8 @@ pub struct Schedule {
     days: Set,
     months: Set,
     weekdays: Set,
+    /// The hour is `*`.
+    every_hour: bool,
     /// Both kinds of days are named, and either will do, as in every cron.
     either_day: bool,
 }
@@ -39,7 +43,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Written {
     cron: String,
-    tz: String,
+    tz: Zone,
 }
 
 /// Why a text is not a schedule.
@@ -54,10 +58,10 @@ pub enum ScheduleError {
         /// What is written.
         text: String,
     },
-    /// No day of eight years fits.
+    /// No day fits.
     Never,
     /// The zone is not known.
-    Zone(String),
+    Zone(ZoneError),
 }
 
 impl fmt::Display for ScheduleError {
@@ -70,7 +74,7 @@ impl fmt::Display for ScheduleError {
                 write!(f, "`{text}` is no {kind}: `*`, a number, `1-5`, `*/15`, or a list with commas")
             }
             Self::Never => f.write_str("no day of the calendar fits"),
-            Self::Zone(name) => write!(f, "`{name}` is no time zone such as `Europe/Oslo` or `UTC`"),
+            Self::Zone(error) => error.fmt(f),
         }
     }
 }
@@ -148,18 +152,16 @@ impl Field {
     }
 }
 
-/// The zone of this name, from the data that is compiled in.
-fn zone(name: &str) -> Option<TimeZone> {
-    (name.len() <= MOST_BYTES).then(|| jiff::tz::db().get(name).ok()).flatten()
-}
-
 impl Schedule {
     /// Reads a cron line of five fields and the name of a zone.
     pub fn new(cron: &str, tz: &str) -> Result<Self, ScheduleError> {
+        Self::of(cron, tz.parse().map_err(ScheduleError::Zone)?)
+    }
+
+    fn of(cron: &str, tz: Zone) -> Result<Self, ScheduleError> {
         if cron.len() > MOST_BYTES {
             return Err(ScheduleError::Fields);
         }
-        zone(tz).ok_or_else(|| ScheduleError::Zone(printable(tz)))?;
         let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
             return Err(ScheduleError::Fields);
@@ -167,57 +169,64 @@ impl Schedule {
         let Set(weekdays) = WEEKDAY.read(weekday)?;
         let sunday = (weekdays >> 7) & 1;
         let schedule = Self {
-            written: Written { cron: fields.join(" "), tz: tz.to_owned() },
+            written: Written { cron: fields.join(" "), tz },
             minutes: MINUTE.read(minute)?,
             hours: HOUR.read(hour)?,
             days: DAY.read(day)?,
             months: MONTH.read(month)?,
             weekdays: Set((weekdays & 0x7f) | sunday),
+            every_hour: *hour == "*",
             either_day: !day.starts_with('*') && !weekday.starts_with('*'),
         };
-        // Years differ in their leap day alone, so what never comes after one instant never comes.
+        // What does not come within the days that are looked through never comes.
         if schedule.next_after(Timestamp(0)).is_some() { Ok(schedule) } else { Err(ScheduleError::Never) }
     }
 
     /// The first time after this one; nothing when the calendar ends before.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let zone = zone(&self.written.tz)?;
+        let zone = self.written.tz.found();
         let local = jiff::Timestamp::from_millisecond(after.0).ok()?.to_zoned(zone.clone());
         let days = local.date().series(jiff::Span::new().days(1)).take(MOST_DAYS);
         days.filter(|day| self.is_day(*day)).find_map(|day| {
             let times = self.hours.numbers().flat_map(|h| self.minutes.numbers().map(move |m| (h, m)));
-            let instants = times.filter_map(|(hour, minute)| {
+            let shown = times.filter_map(|(hour, minute)| {
                 let time = Time::new(hour, minute, 0, 0).ok()?;
-                let at = zone.to_ambiguous_zoned(day.to_datetime(time)).compatible().ok()?;
-                Some(Timestamp(at.timestamp().as_millisecond()))
+                Some(zone.to_ambiguous_zoned(day.to_datetime(time)))
             });
-            instants.filter(|at| *at > after).min()
+            // `later` differs from `compatible` only where the clock shows a time twice.
+            let instants = shown.flat_map(|time| {
+                let again = self.every_hour.then(|| time.clone().later().ok()).flatten();
+                time.compatible().ok().into_iter().chain(again)
+            });
+            instants.map(|at| Timestamp(at.timestamp().as_millisecond())).filter(|at| *at > after).min()
         })
     }
 
-    /// The newest time after `since` up to `now`, when there is one within the grace; else the first of those that
-    /// were missed.
+    /// The times after `since` up to `now`, when there are any.
     pub fn due(&self, since: Timestamp, now: Timestamp) -> Option<Due> {
         let first = self.next_after(since).filter(|at| *at <= now)?;
         let early = Timestamp(now.0.saturating_sub_unsigned(GRACE.as_millis()));
-        let mut newest = None;
+        let mut due = Due { missed: (first <= early).then_some((first, early)), late: None, newest: None };
         let mut next = self.next_after(since.max(early));
         // At most one a minute of the grace.
         while let Some(at) = next.filter(|at| *at <= now) {
-            newest = Some(at);
+            due.late = due.late.or(due.newest);
+            due.newest = Some(at);
             next = self.next_after(at);
         }
-        Some(newest.map_or(Due::Missed(first), Due::Now))
+        Some(due)
     }
 }
 
-/// What became of the times since the last look.
+/// What became of the times since the last look: one run makes up for all that are not too long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// This one is to be acted on.
-    Now(Timestamp),
-    /// This one, and maybe others after it, came too long ago.
-    Missed(Timestamp),
+pub struct Due {
+    /// The first of those that are too long ago, and since when they are not.
+    pub missed: Option<(Timestamp, Timestamp)>,
+    /// The first of those that are not, when it is not the newest.
+    pub late: Option<Timestamp>,
+    /// The newest, which is to be acted on.
+    pub newest: Option<Timestamp>,
 }
 
 impl Schedule {
@@ -239,7 +248,7 @@ impl fmt::Display for Schedule {
 impl TryFrom<Written> for Schedule {
     type Error = ScheduleError;
     fn try_from(written: Written) -> Result<Self, ScheduleError> {
-        Self::new(&written.cron, &written.tz)
+        Self::of(&written.cron, written.tz)
     }
 }
 
@@ -285,6 +294,19 @@ mod tests {
         assert_eq!(spring, ["2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]);
         let autumn = times("30 2 * * *", "Europe/Oslo", "2026-10-24T12:00:00Z", 2);
         assert_eq!(autumn, ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+        // What comes every few minutes goes on through both hours, and through the gap.
+        let often = |after| times("*/30 * * * *", "Europe/Oslo", after, 4);
+        assert_eq!(
+            often("2026-10-25T00:10:00Z"),
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:00:00Z"]
+        );
+        assert_eq!(
+            often("2026-03-29T00:10:00Z"),
+            ["2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z", "2026-03-29T02:00:00Z"]
+        );
+        // Lord Howe's clocks jump by half an hour.
+        let lord_howe = times("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2);
+        assert_eq!(lord_howe, ["2026-10-03T15:45:00Z", "2026-10-04T15:15:00Z"]);
         // From within the hour that comes twice.
         assert_eq!(times("30 2 * * *", "Europe/Oslo", "2026-10-25T01:10:00Z", 1), ["2026-10-26T01:30:00Z"]);
     }
@@ -295,12 +317,25 @@ mod tests {
         let since = at("2026-03-02T08:00:00Z");
         assert_eq!(nightly.due(since, at("2026-03-03T02:59:59Z")), None);
         let three = at("2026-03-03T03:00:00Z");
-        assert_eq!(nightly.due(since, three), Some(Due::Now(three)));
-        assert_eq!(nightly.due(since, at("2026-03-03T03:59:59Z")), Some(Due::Now(three)));
-        assert_eq!(nightly.due(since, at("2026-03-03T04:00:00Z")), Some(Due::Missed(three)));
+        let only = |at| Some(Due { missed: None, late: None, newest: Some(at) });
+        assert_eq!(nightly.due(since, three), only(three));
+        assert_eq!(nightly.due(since, at("2026-03-03T03:59:59Z")), only(three));
+        let four = at("2026-03-03T04:00:00Z");
+        let missed = |first, until| Some((first, until));
+        assert_eq!(
+            nightly.due(since, four),
+            Some(Due { missed: missed(three, three), late: None, newest: None })
+        );
         assert_eq!(nightly.due(three, at("2026-03-03T04:00:00Z")), None, "each once");
         let often = Schedule::new("*/15 * * * *", "UTC").unwrap();
-        assert_eq!(often.due(since, at("2026-03-09T08:07:00Z")), Some(Due::Now(at("2026-03-09T08:00:00Z"))));
+        assert_eq!(
+            often.due(since, at("2026-03-09T08:07:00Z")),
+            Some(Due {
+                missed: missed(at("2026-03-02T08:15:00Z"), at("2026-03-09T07:07:00Z")),
+                late: Some(at("2026-03-09T07:15:00Z")),
+                newest: Some(at("2026-03-09T08:00:00Z")),
+            })
+        );
         assert_eq!(often.due(at("2027-01-01T00:00:00Z"), three), None, "a clock that went back owes nothing");
     }
 
@@ -318,8 +353,8 @@ mod tests {
             ("*/0 3 * * *", "UTC", "`*/0` is no minute"),
             ("+1 3 * * *", "UTC", "`+1` is no minute"),
             ("0 3 30 2 *", "UTC", "no day of the calendar fits"),
-            ("0 3 * * *", "Oslo", "`Oslo` is no time zone"),
-            ("0 3 * * *", "", "is no time zone"),
+            ("0 3 * * *", "Oslo", "`Oslo` is not a time zone of the IANA database, such as `Europe/Oslo`"),
+            ("0 3 * * *", "", "is not a time zone"),
         ] {
             let error = Schedule::new(cron, tz).unwrap_err().to_string();
             assert!(error.contains(why), "{cron} {tz}: {error}");

@@ -12,7 +12,8 @@ use crate::domain::name::{
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::release::{Release, StageRun};
-use crate::domain::runbook::{Runbook, Runs};
+use crate::domain::runbook::Runbook;
+use crate::domain::runbook::run::Runs;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 

@@ -11,6 +11,7 @@ use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::runbook::run::Run;
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
@@ -338,15 +339,20 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
     if release.state_in(stage) != Some(StageState::Queued) {
         return Vec::new();
     }
-    let text = match (occupant(state, release, stage), state.runbooks.on(stage)) {
+    let text = match (occupant(state, release, stage), runbook_on(state, release, stage)) {
         (Some((other, at)), _) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
             format!("{} has the environment until it is signed off", other.created.version)
         }
         (Some((other, _)), _) => format!("{} has the environment just now", other.created.version),
-        (None, Some(run)) => format!("{} works on it just now", runbook::title(run)),
+        (None, Some(run)) => format!("{} works on it just now", run.title()),
         (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
+}
+
+/// The run of a runbook that has the environment of a stage.
+fn runbook_on<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<&'a Run> {
+    state.runbooks.on(&release.rule(stage)?.environment).map(|run| &**run)
 }
 
 /// The release that has the environment of a stage, and the stage it is there for.

@@ -1,11 +1,12 @@
 //! What is decided about runbooks: asking, agreeing, stopping, their times, and how their work begins and ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::approval::{NotCounted, approvers};
 use crate::domain::command::{Ask, ReleaseRef, StageRef};
 use crate::domain::decide::speak::{Told, needs};
+use crate::domain::decide::work::LOST;
 use crate::domain::decide::{Draft, Fresh, Spoken, StageEnd};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Event, Withdrawal};
@@ -14,15 +15,16 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::{Role, Who};
 use crate::domain::policy;
 use crate::domain::refusal::{NoRun, Refusal};
-use crate::domain::runbook::{Asked, Fact, Outcome, Progress, Run, Runbook, Timer, counts};
-use crate::domain::schedule::{Due, GRACE};
+use crate::domain::runbook::fact::{Asked, Fact, Outcome};
+use crate::domain::runbook::run::{Progress, Run, Timer};
+use crate::domain::runbook::wait::{Wait, waits};
+use crate::domain::runbook::{Runbook, counts};
+use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
 
 /// Host times have this resolution; two things in the same second have no order (COMMANDS §4).
 const HOST_CLOCK_MS: i64 = 1_000;
-/// The word for work whose end nobody knows.
-const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
 
 impl Draft {
     fn fact(&mut self, fact: Fact) -> Result<(), Refusal> {
@@ -61,17 +63,11 @@ impl Draft {
     ) -> Result<Told, Refusal> {
         let name: RunbookName = wanted.stage.as_str().parse().map_err(|_| Refusal::Stale)?;
         let book = self.book(&name)?;
-        counts(&book.from, &spoken.standing).map_err(|why| {
-            Refusal::Runbook(NoRun::NotYours {
-                runbook: name.clone(),
-                login: spoken.standing.person.login.to_string(),
-                why,
-                who: book.from.iter().map(ToString::to_string).collect(),
-            })
+        counts(&book.from, &spoken.standing).map_err(|why| not_yours(spoken, &name, why, &book.from))?;
+        let inputs = book.take(given).map_err(|why| {
+            let line = book.example();
+            Refusal::Runbook(NoRun::BadInput { why, line })
         })?;
-        let inputs = book
-            .take(given)
-            .map_err(|why| Refusal::Runbook(NoRun::BadInput { runbook: name.clone(), why }))?;
         if let Some(open) = self.state.runbooks.open_of(&name) {
             return Err(Refusal::Runbook(NoRun::Open { runbook: name, run: open.no() }));
         }
@@ -92,9 +88,16 @@ impl Draft {
         let head = self.state.head.as_ref().map(|(commit, _)| commit.clone());
         let newest = || self.state.releases.values().next_back().map(|r| r.created.commit.clone());
         let commit = head.or_else(newest).ok_or(Refusal::NoPipeline)?;
-        let asked = Asked { run, runbook, commit, inputs, by, due, place, at };
+        let environments = self.environments(&runbook);
+        let asked = Asked { run, runbook, commit, inputs, environments, by, due, place, at };
         self.fact(Fact::Asked(Box::new(asked)))?;
         Ok(run)
+    }
+
+    fn environments(&self, runbook: &Runbook) -> BTreeSet<EnvironmentName> {
+        let pipeline = self.state.pipeline();
+        let stages = runbook.stages.iter().filter_map(|name| pipeline.as_ref()?.stage(name));
+        stages.map(|stage| stage.environment.clone()).collect()
     }
 
     /// Approve, revoke, reject, cancel, why: what may be said about an open run by its runbook's name.
@@ -174,8 +177,9 @@ impl Draft {
     }
 
     fn approve_run(&mut self, spoken: &Spoken, run: &Run, note: Option<String>) -> Result<Told, Refusal> {
-        let Some(rule) = &run.runbook().approval else { return Err(none(&run.runbook().name)) };
-        run.entitled(&spoken.standing).map_err(|why| not_yours(spoken, run, why, &approvers(rule)))?;
+        let name = &run.runbook().name;
+        let Some(rule) = &run.runbook().approval else { return Err(none(name)) };
+        run.entitled(&spoken.standing).map_err(|why| not_yours(spoken, name, why, &approvers(rule)))?;
         let approval = Approval {
             standing: spoken.standing.clone(),
             comment: spoken.comment.clone(),
@@ -203,7 +207,7 @@ impl Draft {
         let mine = run.asked.by.as_ref().is_some_and(|by| by.id == person.id);
         if !mine {
             let from = &run.runbook().from;
-            counts(from, &spoken.standing).map_err(|why| not_yours(spoken, &run, why, from))?;
+            counts(from, &spoken.standing).map_err(|why| not_yours(spoken, name, why, from))?;
         }
         match run.progress {
             Progress::Waiting => {
@@ -251,22 +255,25 @@ impl Draft {
             return self.fact(Fact::Counted { runbook: name.clone(), from: now });
         }
         let Some(due) = timer.schedule.due(timer.since, now) else { return Ok(()) };
-        let missed = |due, why: String| Fact::Missed { runbook: name.clone(), due, until: now, why };
-        let at = match due {
-            Due::Missed(at) => {
-                let why = format!("nobody was there to start it within {GRACE}");
-                return self.fact(missed(at, why));
-            }
-            Due::Now(at) => at,
-        };
+        let missed = |due, until, why: String| Fact::Missed { runbook: name.clone(), due, until, why };
+        if let Some((first, until)) = due.missed {
+            let several = timer.schedule.next_after(first).is_some_and(|next| next <= until);
+            let more =
+                if several { format!(", nor for those until {}", until.minute()) } else { String::new() };
+            self.fact(missed(first, until, format!("no server was there to start it within {GRACE}{more}")))?;
+        }
+        let Some(at) = due.newest else { return Ok(()) };
+        if let Some(first) = due.late {
+            self.fact(missed(first, first, format!("one run makes up for it, at {}", at.minute())))?;
+        }
         if let Some(open) = self.state.runbooks.open_of(name) {
             let why = format!("run {} was not over", open.no());
-            return self.fact(missed(at, why));
+            return self.fact(missed(at, at, why));
         }
         let Some(book) = self.state.pipeline().and_then(|p| p.runbook(name).cloned()) else { return Ok(()) };
         match book.take(&BTreeMap::new()) {
             Ok(inputs) => self.ask_for_run(book, inputs, (None, Some(at)), (None, at)).map(|_| ()),
-            Err(why) => self.fact(missed(at, why)),
+            Err(why) => self.fact(missed(at, at, why)),
         }
     }
 
@@ -276,7 +283,7 @@ impl Draft {
         match &run.progress {
             Progress::Waiting => {}
             Progress::Running(other) if *other != fence => {
-                return self.fact(Fact::Ended { run: no, outcome: Outcome::Errored(LOST.to_owned()) });
+                return self.end_run(&run, Outcome::Errored(LOST.to_owned()));
             }
             Progress::Stopping(other, by) if *other != fence => {
                 let outcome = Outcome::Cancelled { by: Some(by.clone()) };
@@ -296,21 +303,11 @@ impl Draft {
             self.fact(Fact::Withdrawn { run: no, person, why })?;
         }
         let run = self.run_of_book(no)?;
-        if let Some((stage, other)) = view::runbook::occupant(&self.state, &run) {
-            return Err(Refusal::Busy { environment: stage.to_string(), release: other });
+        let waits = waits(&self.state, &run, self.now);
+        if let Some(Wait::Work { environment, by }) = waits.last() {
+            return Err(Refusal::Busy { environment: environment.to_string(), release: by.clone() });
         }
-        if run.missing(self.now).is_empty() && view::runbook::held(&self.state, &run).is_none() {
-            self.fact(Fact::Started { run: no, fence })
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The run that works on a stage of this environment now.
-    pub(super) fn runbook_on(&self, environment: &EnvironmentName) -> Option<String> {
-        let pipeline = self.state.pipeline()?;
-        let mut stages = pipeline.stages.iter().filter(|stage| stage.environment == *environment);
-        stages.find_map(|stage| self.state.runbooks.on(&stage.name)).map(|run| view::runbook::title(run))
+        if waits.is_empty() { self.fact(Fact::Started { run: no, fence }) } else { Ok(()) }
     }
 
     pub(super) fn finish_run(&mut self, no: u32, fence: u64, end: &StageEnd) -> Result<(), Refusal> {
@@ -330,7 +327,18 @@ impl Draft {
             (StageEnd::Stopped, None) => Outcome::Errored("stopped, and nobody had asked for it".to_owned()),
             (StageEnd::Errored(why) | StageEnd::Tampered(why), None) => Outcome::Errored(why.clone()),
         };
-        self.fact(Fact::Ended { run: no, outcome })
+        self.end_run(&run, outcome)
+    }
+
+    /// Whoever asked reads how it ended; nobody waits for a run that started by itself, so its failure is an alarm.
+    fn end_run(&mut self, run: &Run, outcome: Outcome) -> Result<(), Refusal> {
+        let alone = run.asked.by.is_none() && outcome.is_bad();
+        let text = format!("{} {}", run.title(), view::runbook::ended(&outcome));
+        self.fact(Fact::Ended { run: run.no(), outcome })?;
+        if !alone {
+            return Ok(());
+        }
+        self.add(Event::Alarm { release: None, code: "runbook_failed".to_owned(), text })
     }
 }
 
@@ -338,9 +346,10 @@ fn none(name: &RunbookName) -> Refusal {
     Refusal::Runbook(NoRun::None { runbook: name.clone() })
 }
 
-fn not_yours(spoken: &Spoken, run: &Run, why: NotCounted, who: &[Who]) -> Refusal {
+fn not_yours(spoken: &Spoken, runbook: &RunbookName, why: NotCounted, who: &[Who]) -> Refusal {
     Refusal::Runbook(NoRun::NotYours {
-        runbook: run.runbook().name.clone(),
+        verb: spoken.ask.verb(),
+        runbook: runbook.clone(),
         login: spoken.standing.person.login.to_string(),
         why,
         who: who.iter().map(ToString::to_string).collect(),
@@ -350,5 +359,5 @@ fn not_yours(spoken: &Spoken, run: &Run, why: NotCounted, who: &[Who]) -> Refusa
 /// The people who may agree may also say no.
 fn may_decide(spoken: &Spoken, run: &Run) -> Result<(), Refusal> {
     let who = run.runbook().approval.as_ref().map_or_else(|| run.runbook().from.clone(), approvers);
-    counts(&who, &spoken.standing).map_err(|why| not_yours(spoken, run, why, &who))
+    counts(&who, &spoken.standing).map_err(|why| not_yours(spoken, &run.runbook().name, why, &who))
 }

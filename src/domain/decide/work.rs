@@ -15,7 +15,7 @@ const RETRY_BACKOFF: Span = Span::seconds(30);
 /// Automatic tries of a build that could not be done for reasons of ours; builds may be repeated (invariant 11).
 const BUILD_TRIES: u32 = 3;
 /// The word for work whose end nobody knows.
-const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
+pub(super) const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
 
 impl Draft {
     pub(super) fn begin(&mut self, work: &Work, fence: u64, fresh: &Fresh) -> Result<(), Refusal> {
@@ -107,8 +107,8 @@ impl Draft {
         self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        if let Some(run) = self.runbook_on(&rule.environment) {
-            return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run });
+        if let Some(run) = self.state.runbooks.on(&rule.environment) {
+            return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run.title() });
         }
         if let Some(other) = self.occupant(&release, stage) {
             let environment = rule.environment.to_string();

@@ -2,18 +2,17 @@
 
 use crate::domain::effect::Effect;
 use crate::domain::plan::{Lane, Owed, note_effect};
-use crate::domain::runbook::{Progress, Run};
+use crate::domain::runbook::run::{Progress, Run};
+use crate::domain::runbook::wait::waits;
 use crate::domain::state::{State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
-use crate::domain::view::runbook::{held, occupant, over};
+use crate::domain::view::runbook::over;
 
 /// Work of runs that may run now, and comments on runs that are over.
 pub(super) fn owe(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
     for run in state.runbooks.all.values() {
         let may_run = match &run.progress {
-            Progress::Waiting => {
-                run.missing(now).is_empty() && held(state, run).is_none() && occupant(state, run).is_none()
-            }
+            Progress::Waiting => waits(state, run, now).is_empty(),
             Progress::Running(_) | Progress::Stopping(..) => true,
             Progress::Over(_) => false,
         };
@@ -29,10 +28,9 @@ pub(super) fn owe(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
 }
 
 fn work(state: &State, run: &Run) -> Owed {
-    let pipeline = state.pipeline();
-    let stage = run.runbook().stages.first().and_then(|name| pipeline.as_ref()?.stage(name));
-    let group = match stage {
-        Some(stage) => format!("environment:{}:{}", state.id.repo, stage.environment),
+    // Pipelines that share an environment share its group; a run of several has that of the first.
+    let group = match run.asked.environments.first() {
+        Some(environment) => format!("environment:{}:{environment}", state.id.repo),
         None => format!("runbook:{}:{}", state.id, run.runbook().name),
     };
     Owed {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::domain::approval::NotCounted;
 use crate::domain::command::Verb;
 use crate::domain::effect::Reaction;
-use crate::domain::markdown::inline_code;
+use crate::domain::markdown::{escape, inline_code};
 use crate::domain::name::{RunbookName, printable};
 
 /// Why not.
@@ -18,8 +18,10 @@ pub enum NoRun {
         /// What there is.
         known: Vec<String>,
     },
-    /// Others may start, stop or agree to it.
+    /// Others may do that.
     NotYours {
+        /// The verb.
+        verb: Verb,
         /// The runbook.
         runbook: RunbookName,
         /// Who asked.
@@ -31,10 +33,10 @@ pub enum NoRun {
     },
     /// What was given to it will not do.
     BadInput {
-        /// The runbook.
-        runbook: RunbookName,
         /// Why.
         why: String,
+        /// A line that would do.
+        line: String,
     },
     /// A run of it is not over yet.
     Open {
@@ -98,17 +100,13 @@ impl fmt::Display for NoRun {
                 write!(f, "❓ **No runbook {}.**", inline_code(&printable(wanted)))?;
                 if known.is_empty() { Ok(()) } else { write!(f, " Runbooks: {}.", known.join(", ")) }
             }
-            Self::NotYours { runbook, login, why, who } => {
-                write!(
-                    f,
-                    "🔒 **Not done: {login} {} for {runbook}.** Ask one of {}.",
-                    not(*why),
-                    who.join(", ")
-                )
+            Self::NotYours { verb, runbook, login, why, who } => {
+                let line = inline_code(&format!("/{verb} {runbook}"));
+                let who = escape(&who.join(" or "));
+                write!(f, "🔒 **Not done: {}.** {line} is for {who}.", not(*why, login))
             }
-            Self::BadInput { runbook, why } => {
-                let line = inline_code(&format!("/run {runbook} key=value"));
-                write!(f, "❓ **Not started: {why}.** Comment {line}.")
+            Self::BadInput { why, line } => {
+                write!(f, "❓ **Not started: {why}.** Comment {}.", inline_code(line))
             }
             Self::Open { runbook, run } => write!(
                 f,
@@ -132,14 +130,13 @@ impl fmt::Display for NoRun {
     }
 }
 
-/// Why somebody does not count, in words about a run.
-fn not(why: NotCounted) -> String {
+/// Why somebody's word does not do.
+fn not(why: NotCounted, login: &str) -> String {
     match why {
-        NotCounted::Excluded(_) => "started this run, and somebody else must agree".to_owned(),
-        NotCounted::UnknownAuthor
-        | NotCounted::NotInRule
-        | NotCounted::OtherDigest
-        | NotCounted::Expired
-        | NotCounted::Bot => why.to_string(),
+        NotCounted::Excluded(_) => format!("{login} started this run, and somebody else must agree"),
+        NotCounted::Bot => format!("{login} is an app, and is not named by its login"),
+        NotCounted::UnknownAuthor | NotCounted::NotInRule | NotCounted::OtherDigest | NotCounted::Expired => {
+            format!("{login} may not")
+        }
     }
 }

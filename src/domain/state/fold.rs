@@ -10,7 +10,7 @@ use crate::domain::policy;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
-use crate::domain::runbook::Fact;
+use crate::domain::runbook::fact::Fact;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;

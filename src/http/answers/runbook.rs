@@ -1,6 +1,7 @@
 //! A pipeline's runbooks and their runs, as people read them.
 
-use crate::domain::runbook::{Input, Run, Runbook};
+use crate::domain::runbook::run::Run;
+use crate::domain::runbook::{Input, Runbook};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::runbook::{line, log_id, next_time, word};

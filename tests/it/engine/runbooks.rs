@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use liftlock::domain::runbook::{Outcome, Progress};
+use liftlock::domain::runbook::fact::Outcome;
+use liftlock::domain::runbook::run::Progress;
 
 use super::tree::sample;
 use super::world::{ANA, DEV, World};
@@ -28,7 +29,7 @@ deploy: sh deploy.sh
 stages: [test]
 runbooks:
   clean-images:
-    run: sh clean-images.sh
+    run: chmod +x az && sh clean-images.sh
     from: [maintain]
     inputs:
       older-than: {default: "7"}
@@ -36,7 +37,7 @@ runbooks:
     env: {AZ: "./az"}
     secrets: [SHOP_TOKEN]
   careful:
-    run: sh clean-images.sh
+    run: chmod +x az && sh clean-images.sh
     approval: {min: 1, exclude: [initiator]}
     env: {AZ: "./az", INPUT_OLDER_THAN: "1", INPUT_DRY_RUN: "no"}
     stages: [test]
@@ -70,7 +71,8 @@ async fn e16_b36_kept_resource_groups_are_listed_and_then_deleted() {
     let comment = world.say(1, ANA, "/run clean-images dry-run=yes older-than=30").await;
     let told = world.hears(1).await;
     assert!(told.contains("**clean-images run 1**") && told.contains("older-than: `30`"), "{told}");
-    assert!(world.hears(1).await.contains("**clean-images run 1 passed in"));
+    let told = world.hears(1).await;
+    assert!(told.contains("**clean-images run 1 passed in"), "{told}");
     world.settled().await;
     assert_eq!(world.reactions(comment), ["rocket"]);
     let [list] = asked(&world).try_into().unwrap();
@@ -100,7 +102,7 @@ async fn e16_b36_kept_resource_groups_are_listed_and_then_deleted() {
 async fn t20_e16_a_strangers_words_reach_no_shell() {
     let world = released().await;
     world.say(1, DEV, "/run clean-images").await;
-    assert!(world.hears(1).await.contains("Not done: dev is not among"), "the right is asked of the host");
+    assert!(world.hears(1).await.contains("Not done: dev may not"), "the right is asked of the host");
     for words in ["older-than=$(touch${IFS}x)", "older-than=;id", "older-than=--all", "PATH=/tmp", "--help"] {
         world.say(1, ANA, &format!("/run clean-images {words}")).await;
         let told = world.hears(1).await;
@@ -123,9 +125,9 @@ async fn e16_t57_a_run_whose_server_died_is_lost_and_not_repeated() {
     );
     world.say(1, ANA, "/run careful").await;
     let told = world.hears(1).await;
-    assert!(told.contains("waits: approval: 1 of maintain"), "{told}");
+    assert!(told.contains("- approval: 1 of role maintain"), "{told}");
     world.say(1, ANA, "/approve careful").await;
-    assert!(world.hears(1).await.contains("started this run, and somebody else must agree"));
+    assert!(world.hears(1).await.contains("ana started this run, and somebody else must agree"));
     world.settled().await;
     assert_eq!(asked(&world), Vec::<String>::new());
     world.say(1, super::world::BO, "/approve careful 1").await;

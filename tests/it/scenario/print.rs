@@ -4,9 +4,9 @@ use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::release::StageState;
-use liftlock::domain::runbook::Fact;
+use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
-use liftlock::domain::view::runbook::{line, title};
+use liftlock::domain::view::runbook::line;
 
 /// A commit as the transcript calls it: `c12`.
 pub(crate) fn commit(sha: &CommitSha) -> &str {
@@ -181,7 +181,7 @@ fn stopped(event: &Event) -> Option<String> {
 
 /// What happened to a runbook, by the name of the run.
 fn runbook(state: &State, fact: &Fact) -> String {
-    let name = |no: &u32| title(&state.runbooks.all[no]);
+    let name = |no: &u32| state.runbooks.all[no].title();
     match fact {
         Fact::Asked(asked) => {
             let inputs: Vec<String> = asked.inputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
@@ -201,7 +201,7 @@ fn runbook(state: &State, fact: &Fact) -> String {
         Fact::Stopping { run, by } => format!("{}: to be stopped, by {}", name(run), by.login),
         Fact::Ended { run, .. } => {
             let run = &state.runbooks.all[run];
-            format!("{}: {}", title(run), line(state, run, run.moved_at))
+            format!("{}: {}", run.title(), line(state, run, run.moved_at))
         }
         Fact::Missed { runbook, due, why, .. } => format!("{runbook}: missed {}: {why}", due.minute()),
         Fact::Counted { runbook, from } => format!("{runbook}: its times count from {}", from.minute()),

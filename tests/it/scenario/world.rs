@@ -16,7 +16,7 @@ use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
-use liftlock::domain::runbook::Fact;
+use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 use liftlock::domain::variable::Taken;
