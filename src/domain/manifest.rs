@@ -4,6 +4,8 @@
 //! [`keys`]), and what fits is read into pipelines with defaults filled in. All three report into one list.
 //! Pure: the caller reads the files of a commit and hands them over.
 
+mod adapter;
+mod agent;
 mod approval;
 mod build;
 mod buildspec;
@@ -22,6 +24,7 @@ pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod step;
 mod variable;
 mod view;
 mod window;
@@ -308,7 +311,7 @@ fn read_pipeline(
     };
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
-    let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
     let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();

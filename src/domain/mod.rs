@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod progress;
 pub mod refusal;
 pub mod release;
 pub mod runbook;

@@ -406,6 +406,28 @@ const NO_PIPELINE: &str =
 const NO_RELEASE: &str =
     "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.";
 
+fn needs_role(
+    f: &mut fmt::Formatter<'_>,
+    (verb, stage): (Verb, Option<&StageName>),
+    (needs, has): (Role, Role),
+) -> fmt::Result {
+    let about = stage.map_or_else(String::new, |s| format!(" for {s}"));
+    let (needs, has) = (needs.word(), has.word());
+    write!(f, "🔒 **Not done: `/{verb}`{about} needs the {needs} role; yours is {has}.**")
+}
+
+fn older_than_live(
+    f: &mut fmt::Formatter<'_>,
+    (release, live): (&str, &str),
+    stage: &StageName,
+) -> fmt::Result {
+    let line = inline_code(&format!("/rollback {stage} {release} -- reason"));
+    write!(
+        f,
+        "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {line}."
+    )
+}
+
 fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
     write!(f, "❓ **{stage} has no check called {}.**", inline_code(&printable(check)))
 }
@@ -456,13 +478,7 @@ impl Refusal {
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeedsRole { verb, stage, needs, has } => {
-                let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
-                write!(
-                    f,
-                    "🔒 **Not done: `/{verb}`{about} needs the {} role; yours is {}.**",
-                    needs.word(),
-                    has.word()
-                )
+                needs_role(f, (*verb, stage.as_ref()), (*needs, *has))
             }
             Self::NotEntitled { stage, login, why, who } => write!(
                 f,
@@ -470,11 +486,7 @@ impl Refusal {
                 escape(login),
                 escape(&who.join(" or "))
             ),
-            Self::OlderThanLive { release, live, stage } => write!(
-                f,
-                "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {}.",
-                inline_code(&format!("/rollback {stage} {release} -- reason"))
-            ),
+            Self::OlderThanLive { release, live, stage } => older_than_live(f, (release, live), stage),
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }

@@ -13,6 +13,7 @@ use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable,
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
+use crate::domain::progress::Walked;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Problem, Taken};
 
@@ -313,6 +314,8 @@ pub struct StageRun {
     pub gates: BTreeMap<Side, Ticks>,
     /// What was found bad about it once it was live.
     pub fault: Option<Fault>,
+    /// How far its steps are, and what they left.
+    pub walked: Walked,
 }
 
 /// What a gate found bad about a release that is live.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
 use crate::domain::name::{
-    CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    VariableName,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Runs;
@@ -20,6 +22,7 @@ use crate::domain::version::Version;
 mod check;
 mod fold;
 mod freeze;
+mod progress;
 
 pub use freeze::Freeze;
 
@@ -56,6 +59,10 @@ pub struct State {
     pub alarms: BTreeMap<u64, Alarm>,
     /// Runs of runbooks, and their clocks.
     pub runbooks: Arc<Runs>,
+    /// What steps kept for the next releases, by environment (row A20).
+    pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
+    /// Hooks that a lost run never came to, by environment.
+    pub owing: BTreeMap<EnvironmentName, Owing>,
 }
 
 /// A hold.
@@ -159,6 +166,8 @@ impl State {
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
             runbooks: Arc::default(),
+            kept: BTreeMap::new(),
+            owing: BTreeMap::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::domain::name::{
     CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
 };
 use crate::domain::person::Person;
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -280,7 +280,8 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .map(|stage| {
             let run = release.run(&stage.name);
             let word = run.map_or("not reached", |r| r.word(stage));
-            let started = run.filter(|r| r.started_at.is_some());
+            let logs = stage.agent == Agent::Local;
+            let started = run.filter(|r| logs && r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
@@ -553,6 +554,12 @@ fn sentence(event: &Event) -> String {
             format!("{stage}: {}, {why}", to.word())
         }
         Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
+        Event::PhaseDone { stage, progress, .. } => {
+            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
+            let wrote =
+                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
+            format!("{stage}: {}{wrote}", progress.phase.word())
+        }
         Event::Approved { stage, approval, .. } => {
             let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
             let what = match approval.side {

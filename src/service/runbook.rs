@@ -12,7 +12,7 @@ use crate::domain::state::State;
 use crate::domain::view;
 use crate::runner::Sandbox;
 use crate::service::Service;
-use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::trouble::{Kind, Outcome, Trouble};
 
@@ -125,6 +125,8 @@ impl Service {
             environment: &environment,
             sandbox: Sandbox::Plain,
             wall: book.timeout,
+            artifacts: None,
+            connections: &Connections::new(),
         };
         self.run_steps(&steps, kept, lease.stops()).await
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::approval::default_rule;
 use crate::domain::manifest::approval::{Reading, Teams};
-use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Entry, Node};
 use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::step;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{StageName, printable};
 use crate::domain::pipeline::{ApprovalRule, Exclusion, Role, Stage, Who};
@@ -57,7 +58,7 @@ fn runbook(
     let view = View::of(node);
     let commands =
         if view::text(node).is_some() { Some(node) } else { view.get("run").or(view.get("steps")) };
-    let steps = commands.map(steps).unwrap_or_default();
+    let steps = commands.map(|node| step::read(node, findings)).unwrap_or_default();
     if steps.is_empty() && commands.is_some_and(|node| view::text(node).is_none()) {
         findings.add(Code::WrongShape, view.place("steps"), "a runbook has at least one step".to_owned());
     }

@@ -7,6 +7,7 @@ use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Created, Detail
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
+use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
@@ -65,6 +66,7 @@ impl State {
             Event::StageMoved { release, stage, to, .. } => {
                 self.move_stage(event, (*release, stage, *to), at)
             }
+            Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten { release, .. } => self.write_group(event, *release),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
@@ -100,6 +102,7 @@ impl State {
         if !(from == Some(StageState::AwaitingSignoff) && to == StageState::Cancelled) {
             self.note_live(release, stage, to, at);
         }
+        self.note_owing(release, stage);
         Ok(())
     }
 
@@ -109,7 +112,7 @@ impl State {
         runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
     }
 
-    fn illegal(&self, what: impl Into<String>) -> Illegal {
+    pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
     }
 
@@ -146,7 +149,7 @@ impl State {
     }
 
     /// Changes one release and notes that it changed.
-    fn with(
+    pub(super) fn with(
         &mut self,
         no: ReleaseNo,
         change: impl FnOnce(&mut Release) -> Result<(), String>,
@@ -361,7 +364,7 @@ impl Release {
         }
     }
 
-    fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
+    pub(super) fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
         self.stages
             .get_mut(stage)
             .and_then(|runs| runs.last_mut())
@@ -416,6 +419,7 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            walked: Walked::default(),
             worked_at: None,
             took_ms: 0,
             legs: BTreeMap::new(),

@@ -3,6 +3,7 @@
 mod calendar;
 mod checks;
 mod groups;
+mod hooks;
 mod identity;
 mod manifests;
 mod probes;
@@ -11,6 +12,7 @@ mod runbooks;
 mod signoff;
 mod sources;
 mod speech;
+mod steps;
 mod tree;
 mod trust;
 mod variables;

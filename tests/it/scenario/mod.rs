@@ -76,6 +76,8 @@ scenarios! {
     a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
     a11_names_and_numbers_count_what_they_name "names.txt"
     a15_c08_d12_e02_stages_of_every_shape "stages.txt"
+    a29_what_cannot_start_has_not_happened "cannot-start.txt"
+    a21_a23_t57_what_a_lost_run_stopped_is_not_forgotten "hooks.txt"
     d04_d07_d10_d11_d12_d14_d15_d16_d17_d18_d19_d20_d21_d25_d38_e03_legs "legs.txt"
     d04_d23_d27_e21_gates "gates.txt"
     e04_monitoring "monitoring.txt"

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
-    Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
+    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
+    Who,
 };
 use liftlock::domain::runbook::{Input, Runbook};
 use liftlock::domain::schedule::Schedule;
@@ -161,12 +162,15 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
+        agent: Agent::Local,
+        hooks: Hooks::default(),
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
         secrets: BTreeSet::new(),
+        oauth_token: false,
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
@@ -255,9 +259,15 @@ fn set(stage: &mut Stage, option: &str) {
     }
 }
 
-/// What is asked after the deploy, and sampled around it.
+/// What is done and asked around the deploy.
 fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
     match word {
+        "hooked" => {
+            stage.hooks.before = vec![step("stop")];
+            let mut start = step("start");
+            start.terms.always = true;
+            stage.hooks.after = vec![start];
+        }
         "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
         "then" => stage.verify.then = rest.split(' ').map(check).collect(),
         "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),
@@ -366,5 +376,5 @@ pub(crate) fn role(word: &str) -> Option<Role> {
 }
 
 fn step(run: &str) -> Step {
-    Step { name: run.to_owned(), run: run.to_owned(), environment: BTreeMap::new() }
+    Step::command(run, run)
 }

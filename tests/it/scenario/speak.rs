@@ -9,6 +9,7 @@ use liftlock::domain::name::Digest;
 use liftlock::domain::person::Account;
 use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
+use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::{Span, Timestamp};
@@ -182,6 +183,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         }
         return or_nothing(out);
     }
+    if let Some(written) = text.strip_prefix("writes ") {
+        let (name, value) = written.split_once('=').expect("`writes name=value`");
+        for (work, fence) in running {
+            let progress = Progress {
+                phase: Phase::Before,
+                steps: 1,
+                outputs: [(name.parse().unwrap(), value.to_owned())].into(),
+                kept: std::collections::BTreeSet::new(),
+                issues: Vec::new(),
+                conditional: Vec::new(),
+            };
+            let progress = Box::new(progress);
+            let step = world.decide(&Command::Progress { work, fence, progress });
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
     if text == "is lost" {
         for (work, fence) in running {
             world.lost.push((work.clone(), fence));
@@ -303,6 +321,8 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
     match words.as_slice() {
         ["takes", "no", "comments"] => world.host = false,
         ["takes", "comments"] => world.host = true,
+        ["can", "run", "again"] => world.cannot_start = None,
+        ["cannot", "run", ..] => world.cannot_start = text.strip_prefix("cannot run ").map(str::to_owned),
         ["branch", how] => world.rewritten = *how == "rewritten",
         ["comment", id, "changed"] => {
             world.changed.insert(id.parse().unwrap());

@@ -1,8 +1,9 @@
 //! The keys of `runbooks`.
 
 use crate::domain::manifest::keys::people::{RULE, WHO, WHO_ITEM};
+use crate::domain::manifest::keys::steps::RUNBOOK_STEP;
 use crate::domain::manifest::keys::{
-    COMMAND, ENVIRONMENT_MAP, LINE, PLAIN, SECRETS, SPAN, STAGE_NAME, STEP, parses,
+    COMMAND, ENVIRONMENT_MAP, LINE, PLAIN, SECRETS, SPAN, STAGE_NAME, parses,
 };
 use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::Duty::{Optional, Required};
@@ -21,7 +22,7 @@ pub(in crate::domain::manifest) const RUNBOOKS: Shape = Shape::Map { key: &RUNBO
 
 keys! { RUNBOOK_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command, in the source tree.";
-    "steps" Optional, Shape::List(&STEP), "Commands in order.";
+    "steps" Optional, Shape::List(&RUNBOOK_STEP), "Commands in order.";
     "schedule" Optional, Shape::Object(&SCHEDULE_OBJECT), "When it starts by itself.";
     "from" Optional, Shape::Any(&[Shape::Text(&WHO), Shape::List(&WHO_ITEM)]),
         "Who may start it: a role, a team `org/slug`, a person `@login`; maintainers by default.";
