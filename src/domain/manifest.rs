@@ -9,6 +9,7 @@ mod agent;
 mod approval;
 mod build;
 mod buildspec;
+mod channel;
 mod check;
 pub mod code;
 mod group;
@@ -322,6 +323,7 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let pipeline = Pipeline {
         name,
@@ -333,6 +335,7 @@ fn read_pipeline(
         release: release::read(view),
         variables,
         groups: group::of(view),
+        channels,
         stages,
     };
     variable::check(view, &pipeline, findings);
