@@ -26,7 +26,7 @@ const LINES_AHEAD: usize = 1_024;
 /// Most lines written to the store at once.
 const LINES_AT_ONCE: usize = 500;
 /// Where steps find programs when the server's config says nothing else.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A folder for one piece of work, removed when it is dropped.
 #[derive(Debug)]

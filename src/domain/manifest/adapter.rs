@@ -77,3 +77,32 @@ fn check_version(view: View<'_>, adapter: &Adapter, findings: &mut Findings<'_>)
         findings.add_hinted(Code::BadStep, node.at, message, hint);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::{self, NATIVE_PATHS, Sources};
+
+    fn check(version: &str) -> manifest::Report {
+        let text = format!(
+            "version: 1\nbuild: make\nstages:\n  - name: test\n    deploy:\n      - uses: azure-powershell\n        \
+             version: {version}\n        with: {{script: Deploy.ps1, subscription: azure-test}}\n"
+        );
+        let files = Sources::from([(NATIVE_PATHS[0].to_owned(), text)]);
+        manifest::check(&files, &"shop".parse().unwrap())
+    }
+
+    #[test]
+    fn a25_a_pinned_version_is_known_or_it_is_an_error() {
+        let report = check("4");
+        assert!(report.passes(), "{:?}", report.problems);
+        let step = &report.pipelines[0].stages[0].deploy[0];
+        assert_eq!(step.terms.connection.as_deref(), Some("azure-test"));
+        assert!(
+            matches!(&step.action, Action::Script(s) if s.path == "Deploy.ps1" && s.shell == Shell::Pwsh)
+        );
+        let report = check("5");
+        assert!(!report.passes());
+        assert_eq!(report.problems[0].message, "`azure-powershell` has no version `5`");
+    }
+}

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::tree::{Tree, sample};
-use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Webhook};
+use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Status, Webhook};
 
 /// The repository of these tests.
 pub(super) const REPO: u64 = 12;
@@ -274,6 +274,20 @@ impl World {
 
     pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// A status that somebody else put on a commit.
+    pub(crate) fn put_status(&self, sha: &str, (context, state): (&str, &str), by: u64) {
+        let status = Status {
+            sha: sha.to_owned(),
+            context: context.to_owned(),
+            state: state.to_owned(),
+            description: String::new(),
+            target_url: String::new(),
+            by,
+            unread: false,
+        };
+        self.github.state().repos.get_mut(&REPO).unwrap().statuses.push(status);
     }
 
     /// Makes a step of the sample fail or wait: `fail-prod`, `hold-test`, `fail-build`.
