@@ -9,6 +9,7 @@ mod agent;
 mod approval;
 mod build;
 mod buildspec;
+mod channel;
 mod check;
 pub mod code;
 mod group;
@@ -323,6 +324,7 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
@@ -335,6 +337,7 @@ fn read_pipeline(
         release: release::read(view),
         variables,
         groups: group::of(view),
+        channels,
         stages,
         runbooks,
     };

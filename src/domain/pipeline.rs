@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{
-    Alias, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName, TeamWord,
-    VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
+    TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::runbook::Runbook;
@@ -51,6 +52,9 @@ pub struct Pipeline {
     /// Variable groups of every stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupLink>,
+    /// The kinds of releases it tells apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
     /// Tasks beside deployments.
@@ -179,6 +183,9 @@ pub struct Stage {
     pub name: StageName,
     /// Free text for pages.
     pub about: About,
+    /// Where releases that start here are listed (row D13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
     /// Stages that must have succeeded with the same digest; the stage before by default.

@@ -19,6 +19,7 @@ use crate::domain::runbook::run::Runs;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod channel;
 mod check;
 mod fold;
 mod freeze;
@@ -248,10 +249,10 @@ impl State {
         }
     }
 
-    /// The newest release of the same branch that has ever succeeded in the stage, when it is newer than this one:
-    /// an older one never starts over it, except as a rollback (invariant I7).
+    /// The newest release of the same branch and channel that has ever succeeded in the stage, when it is newer than
+    /// this one: an older one never starts over it, except as a rollback (invariant I7).
     pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
-        self.done(stage).filter(|done| done.is_newer_than(release)).max_by_key(|done| done.order())
+        self.done(stage).filter(|done| done.follows(release)).max_by_key(|done| done.order())
     }
 
     /// Whether stored bytes of the release were found changed: it stays vetoed for ever (THREATS T44).

@@ -21,6 +21,7 @@ use crate::domain::view;
 use crate::forge::Forge;
 use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
+use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
@@ -68,6 +69,9 @@ impl Answers {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),
             pipeline: id.name.to_string(),
+            channel: release.created.channel.as_ref().map(ToString::to_string),
+            channels: channels(&state, release),
+            docs_url: release.created.pipeline.about.docs_url.as_ref().and_then(Link::new),
             facts: facts(&state, release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
@@ -217,6 +221,13 @@ impl Reader for Answers {
         Box::pin(self.page(stream, no))
     }
 
+    fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async move {
+            let Ok(id) = stream.parse::<PipelineId>() else { return Ok(About::default()) };
+            Ok(About::of(&*self.service.journal().load(&id).await?))
+        })
+    }
+
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
         Box::pin(async move {
             let Ok(id) = stream.parse::<PipelineId>() else { return Ok(None) };
@@ -272,6 +283,11 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     facts
 }
 
+fn channels(state: &State, release: &Release) -> Vec<ChannelLine> {
+    let listed = release.listed.iter();
+    listed.map(|(label, since)| ChannelLine::of(state, label.as_str(), (release, *since))).collect()
+}
+
 fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
     release
         .rules
@@ -291,6 +307,7 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
+                about: StageAbout::of(stage),
                 log: started.map(|r| view::log_id(&state.id, release.no(), stage.name.as_str(), r.attempt)),
             }
         })

@@ -205,6 +205,7 @@ impl State {
             digest: None,
             tag: TagState::Unknown,
             place: None,
+            listed: BTreeMap::new(),
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -388,6 +389,7 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+            self.enter(stage, at);
         } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
             run.worked_at = Some(at);
             run.took_ms = *ms;

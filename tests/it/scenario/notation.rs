@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
@@ -41,6 +42,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
+        channels: Vec::new(),
         stages: out,
         runbooks: Vec::new(),
     }
@@ -110,6 +112,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if word == "channel" {
+        pipeline.channels.push(channel(text));
+        return;
+    }
     if word == "step" {
         let (of, run) = text.split_once(": ").expect("step of <stage>: <command>");
         let at = stage(pipeline, of.strip_prefix("of ").unwrap());
@@ -126,6 +132,26 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `servicing default, branch release/*, version prerelease:^preview, stage prep`.
+fn channel(text: &str) -> Channel {
+    let mut parts = text.split([' ', ',']).filter(|p| !p.is_empty());
+    let name = parts.next().unwrap().parse().unwrap();
+    let mut channel =
+        Channel { name, default: false, branches: Vec::new(), version: None, stages: BTreeSet::new() };
+    while let Some(word) = parts.next() {
+        match word {
+            "default" => channel.default = true,
+            "branch" => channel.branches.push(parts.next().unwrap().parse().unwrap()),
+            "version" => channel.version = parts.next().unwrap().parse().ok(),
+            "stage" => {
+                channel.stages.insert(parts.next().unwrap().parse().unwrap());
+            }
+            other => panic!("a channel has no {other}"),
+        }
+    }
+    channel
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -153,6 +179,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
     let mut stage = Stage {
         name: name.parse().unwrap(),
         about: About::default(),
+        channel: None,
         environment: name.parse().unwrap(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
@@ -239,6 +266,7 @@ fn set(stage: &mut Stage, option: &str) {
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
+        "channel" => stage.channel = Some(rest.parse().unwrap()),
         "environment" => stage.environment = rest.parse().unwrap(),
         "override" => {
             let (min, from) = rest.split_once(" of ").unwrap();

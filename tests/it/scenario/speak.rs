@@ -56,7 +56,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "runbook" => {
+        "variable" | "step" | "name" | "version" | "channel" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -110,7 +110,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
             lines(&world.state, &events)
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" | "channels" => {
             look(world, word, rest)
         }
         _ => speech(world, command),
@@ -445,6 +445,19 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
                 format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
             })
             .collect(),
+        "channels" => {
+            let of = state.releases.values().map(|r| {
+                let name = r.created.channel.as_ref().map_or("none", |name| name.as_str());
+                format!(
+                    "{} is of {name}: {:?}",
+                    r.created.version,
+                    r.created.pipeline.stage_names().collect::<Vec<_>>()
+                )
+            });
+            let listed = state.listed();
+            let listed = listed.iter().map(|(label, (r, _))| format!("{label} has {}", r.created.version));
+            of.chain(listed).collect()
+        }
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()
