@@ -9,6 +9,7 @@ mod agent;
 mod approval;
 mod build;
 mod buildspec;
+mod channel;
 mod check;
 pub mod code;
 mod group;
@@ -19,6 +20,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod runbook;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -322,7 +324,9 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
+    let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -333,7 +337,9 @@ fn read_pipeline(
         release: release::read(view),
         variables,
         groups: group::of(view),
+        channels,
         stages,
+        runbooks,
     };
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);

@@ -1,6 +1,7 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod channel;
 pub mod check;
 pub mod command;
 pub mod decide;
@@ -23,6 +24,8 @@ pub mod probe;
 pub mod progress;
 pub mod refusal;
 pub mod release;
+pub mod runbook;
+pub mod schedule;
 pub mod state;
 pub mod time;
 pub mod variable;

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{
-    Alias, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
+    TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
+use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
@@ -49,8 +52,14 @@ pub struct Pipeline {
     /// Variable groups of every stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupLink>,
+    /// The kinds of releases it tells apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+    /// Tasks beside deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runbooks: Vec<Runbook>,
 }
 
 /// What releases are called (SEMANTICS §10).
@@ -174,6 +183,9 @@ pub struct Stage {
     pub name: StageName,
     /// Free text for pages.
     pub about: About,
+    /// Where releases that start here are listed (row D13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
     /// Stages that must have succeeded with the same digest; the stage before by default.
@@ -479,6 +491,11 @@ impl Naming {
 }
 
 impl Pipeline {
+    /// A runbook by name.
+    pub fn runbook(&self, name: &RunbookName) -> Option<&Runbook> {
+        self.runbooks.iter().find(|r| r.name == *name)
+    }
+
     /// The stage of this name.
     pub fn stage(&self, name: &StageName) -> Option<&Stage> {
         self.stages.iter().find(|s| s.name == *name)

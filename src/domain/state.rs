@@ -14,9 +14,12 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::runbook::Runbook;
+use crate::domain::runbook::run::Runs;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod channel;
 mod check;
 mod fold;
 mod freeze;
@@ -55,6 +58,8 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// Runs of runbooks, and their clocks.
+    pub runbooks: Arc<Runs>,
     /// What steps kept for the next releases, by environment (row A20).
     pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
     /// Hooks that a lost run never came to, by environment.
@@ -161,6 +166,7 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            runbooks: Arc::default(),
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
         }
@@ -216,7 +222,8 @@ impl State {
             let signing = stage.signoff.iter().flat_map(approvers);
             stage_approvers(stage).into_iter().chain(signing).chain(overriding).collect::<Vec<_>>()
         });
-        rules.filter_map(|who| who.host_team().cloned()).collect()
+        let books = head.iter().flat_map(|p| &p.runbooks).flat_map(Runbook::people);
+        rules.chain(books).filter_map(|who| who.host_team().cloned()).collect()
     }
 
     /// Whether a stage of an open release asks for this team now.
@@ -242,10 +249,10 @@ impl State {
         }
     }
 
-    /// The newest release of the same branch that has ever succeeded in the stage, when it is newer than this one:
-    /// an older one never starts over it, except as a rollback (invariant I7).
+    /// The newest release of the same branch and channel that has ever succeeded in the stage, when it is newer than
+    /// this one: an older one never starts over it, except as a rollback (invariant I7).
     pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
-        self.done(stage).filter(|done| done.is_newer_than(release)).max_by_key(|done| done.order())
+        self.done(stage).filter(|done| done.follows(release)).max_by_key(|done| done.order())
     }
 
     /// Whether stored bytes of the release were found changed: it stays vetoed for ever (THREATS T44).

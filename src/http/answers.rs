@@ -1,5 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod runbook;
+
 use futures_util::future::BoxFuture;
 
 use crate::clock;
@@ -19,7 +21,9 @@ use crate::domain::view;
 use crate::forge::Forge;
 use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
+use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
@@ -65,6 +69,9 @@ impl Answers {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),
             pipeline: id.name.to_string(),
+            channel: release.created.channel.as_ref().map(ToString::to_string),
+            channels: channels(&state, release),
+            docs_url: release.created.pipeline.about.docs_url.as_ref().and_then(Link::new),
             facts: facts(&state, release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
@@ -98,6 +105,14 @@ impl Answers {
         let name = row.map_or_else(|| id.repo.to_string(), |row| row.repo_name);
         // A page is shown whether or not the host is still in the config.
         Ok(Web { host: self.service.host(&id.repo).ok().map(AsRef::as_ref), name })
+    }
+
+    async fn runbooks(&self, stream: &str) -> Outcome<RunbooksPage> {
+        let missing = || Trouble::not_found(format!("there is no pipeline {stream}"));
+        let id: PipelineId = stream.parse().map_err(|_| missing())?;
+        self.service.store().pipeline(stream).await?.ok_or_else(missing)?;
+        let state = self.service.journal().load(&id).await?;
+        Ok(runbook::page(&state, clock::now()))
     }
 
     async fn comment(&self, comment: Comment) -> Outcome<Reply> {
@@ -198,8 +213,19 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
+    fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(self.runbooks(stream))
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(self.page(stream, no))
+    }
+
+    fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async move {
+            let Ok(id) = stream.parse::<PipelineId>() else { return Ok(About::default()) };
+            Ok(About::of(&*self.service.journal().load(&id).await?))
+        })
     }
 
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
@@ -257,6 +283,11 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     facts
 }
 
+fn channels(state: &State, release: &Release) -> Vec<ChannelLine> {
+    let listed = release.listed.iter();
+    listed.map(|(label, since)| ChannelLine::of(state, label.as_str(), (release, *since))).collect()
+}
+
 fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
     release
         .rules
@@ -276,6 +307,7 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
+                about: StageAbout::of(stage),
                 log: started.map(|r| view::log_id(&state.id, release.no(), stage.name.as_str(), r.attempt)),
             }
         })
@@ -529,6 +561,7 @@ fn sentence(event: &Event) -> String {
         Event::Frozen { reason, .. } => format!("frozen: {reason}"),
         Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
+        Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),

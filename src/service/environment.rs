@@ -220,6 +220,7 @@ fn about_release(
         ("LIFTLOCK_STAGE", stage.name.to_string()),
         ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
         ("LIFTLOCK_PIPELINE", id.name.to_string()),
+        ("LIFTLOCK_CHANNEL", created.channel.as_ref().map_or_else(String::new, ToString::to_string)),
         ("LIFTLOCK_VERSION", created.version.to_string()),
         ("LIFTLOCK_COMMIT", created.commit.to_string()),
         ("LIFTLOCK_DIGEST", digest.clone()),

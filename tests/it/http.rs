@@ -12,7 +12,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
+use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
@@ -59,8 +61,16 @@ fn library(store: &Store) -> Library {
 struct NoEngine;
 
 impl Reader for NoEngine {
+    fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async { Ok(About::default()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {

@@ -20,6 +20,7 @@ impl Draft {
         self.thaw()?;
         for _ in 0..MAX_ROUNDS {
             let before = self.events.len();
+            self.advance_runbooks()?;
             let waiting = self.waiting();
             self.expire(&waiting)?;
             self.expire_signoffs()?;
@@ -181,7 +182,7 @@ impl Draft {
         self.state
             .releases
             .values()
-            .filter(|r| r.is_newer_than(older))
+            .filter(|r| r.follows(older))
             .filter(|r| match r.run(stage).map(|run| run.state) {
                 Some(StageState::Pending) => self
                     .verdict(r, stage)

@@ -93,6 +93,16 @@ impl Draft {
     }
 
     fn carry_out(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {
+        if let Ask::Run { runbook, inputs } = &spoken.ask {
+            return self.run_book(spoken, runbook, inputs);
+        }
+        match self.means_runbook(&spoken.ask) {
+            Some(runbook) => self.speak_of_runbook(spoken, &runbook),
+            None => self.speak_of_stages(spoken),
+        }
+    }
+
+    fn speak_of_stages(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {
         match &spoken.ask {
             Ask::Approve { stage, release, note } => {
                 let stage = self.stage(Verb::Approve, stage)?;
@@ -131,6 +141,7 @@ impl Draft {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::started())
             }
+            Ask::Run { .. } => Err(Refusal::Stale),
             Ask::Help => {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::text(view::help(&self.state, &spoken.standing, self.now)))
@@ -239,8 +250,13 @@ impl Draft {
         {
             return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
-        let state = release.state_in(stage).map_or("not built yet", StageState::word);
-        let instead = format!("{version} is {state} there.");
+        let instead = match (release.state_in(stage), &release.created.channel) {
+            (Some(state), _) => format!("{version} is {} there.", state.word()),
+            (None, Some(channel)) if release.rule(stage).is_none() => {
+                format!("{version} is of the channel {channel}, which passes no {stage}.")
+            }
+            (None, _) => format!("{version} is not built yet there."),
+        };
         Refusal::Nothing { verb, stage: stage.clone(), instead }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::{CommitSha, Digest, Login, RefName, ReleaseNo};
+use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
 use crate::domain::naming::Names;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
@@ -24,6 +24,9 @@ pub struct Created {
     pub commit: CommitSha,
     /// The branch it came from.
     pub branch: RefName,
+    /// The channel it belongs to, of the pipeline's `channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
     /// What started it.
     pub started_by: StartedBy,
     /// Who started it, as far as the host said.

@@ -126,6 +126,11 @@ codes! {
     Naming "M0407" Error
         "The name or version of a release cannot be made of its template: a token names no variable of the release, \
          the result is too long or no version, or it has no counter `$(Rev:r)` where two releases must differ.";
+    /// A channel that cannot be.
+    Channel "M0442" Error
+        "A release belongs to the first of `channels` whose `branches` and `version` it fits, or else to the one that \
+         is the `default`. So there is at most one default, every other channel says which releases belong to it, \
+         and each has at least one stage.";
     /// Commands in a stage without an agent.
     NoAgent "M0441" Error
         "`agent: none` says that the stage runs no commands: approvals, sign-offs, windows, soak and checks that ask \

@@ -129,6 +129,7 @@ macro_rules! keys {
 }
 
 // Files of one area each; they stand below the macro they are written with.
+mod channel;
 pub(super) mod check;
 mod group;
 pub(super) mod probe;
@@ -139,6 +140,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod runbook;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -198,10 +200,12 @@ keys! { PIPELINE_KEYS {
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
+    "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["channels", "environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -292,6 +296,7 @@ keys! { STAGE_KEYS {
     "name" Required, Shape::Text(&STAGE_NAME), "Its name in commands.";
     "title" Optional, Shape::Text(&LINE), "A name for people.";
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
+    "channel" Optional, channel::OF_STAGE, "The channel that a release is added to when it starts here.";
     "environment" Optional, Shape::Text(&ENVIRONMENT), "What it deploys to; the stage's name by default.";
     "needs" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
         "Stages that come first; the stage before by default.";
@@ -328,7 +333,6 @@ static STAGE_OBJECT: Object = Object {
     later: &[
         "needs_any",
         "schedule",
-        "channel",
         "channels",
         "branches",
         "interval",

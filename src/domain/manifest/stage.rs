@@ -3,6 +3,7 @@
 use crate::domain::manifest::agent;
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::TIMEOUT;
+use crate::domain::manifest::channel;
 use crate::domain::manifest::check;
 use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
@@ -61,6 +62,7 @@ pub(super) fn read(
     let mut reading = Reading { teams, findings };
     let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
+        channel: channel::of_stage(view),
         environment,
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },

@@ -11,6 +11,7 @@ use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
+use crate::domain::runbook::fact::Fact;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
@@ -22,6 +23,7 @@ impl State {
         match event {
             Event::PolicySeen { commit, pipeline } => {
                 self.see_policy(commit, pipeline);
+                Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
@@ -46,6 +48,7 @@ impl State {
                 self.hear(heard, at);
                 Ok(())
             }
+            Event::Runbook(fact) => self.apply_runbook(fact, at),
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);
@@ -101,6 +104,12 @@ impl State {
         }
         self.note_owing(release, stage);
         Ok(())
+    }
+
+    fn apply_runbook(&mut self, fact: &Fact, at: Timestamp) -> Result<(), Illegal> {
+        let version = self.version;
+        let runs = Arc::make_mut(&mut self.runbooks);
+        runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
     }
 
     pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {
@@ -196,6 +205,7 @@ impl State {
             digest: None,
             tag: TagState::Unknown,
             place: None,
+            listed: BTreeMap::new(),
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -379,6 +389,7 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+            self.enter(stage, at);
         } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
             run.worked_at = Some(at);
             run.took_ms = *ms;

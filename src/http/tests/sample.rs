@@ -3,7 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use crate::domain::time::{Span, Timestamp};
+use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
@@ -23,6 +25,16 @@ pub(crate) const STREAM: &str = "github:4211/api";
 pub(crate) struct Engine;
 
 impl Reader for Engine {
+    fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(async move {
+            if stream == STREAM {
+                Ok(runbooks())
+            } else {
+                Err(Trouble::not_found("there is no such pipeline"))
+            }
+        })
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async move {
             if stream == STREAM && no == 142 {
@@ -33,10 +45,50 @@ impl Reader for Engine {
         })
     }
 
+    fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async { Ok(about()) })
+    }
+
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
         Box::pin(async {
             Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
         })
+    }
+}
+
+pub(crate) fn runbooks() -> RunbooksPage {
+    let book = BookLine {
+        name: "clean-images".to_owned(),
+        commands: vec!["./clean.sh <now>".to_owned()],
+        from: vec!["maintain".to_owned()],
+        approvals: 1,
+        inputs: vec!["dry-run=yes".to_owned()],
+        stages: vec!["prod".to_owned()],
+        schedule: Some("0 3 * * * (UTC)".to_owned()),
+        next_at: Some(noon().plus(Span::hours(15))),
+    };
+    let run = RunLine {
+        run: 3,
+        runbook: "clean-images".to_owned(),
+        state: "failed".to_owned(),
+        light: Light::Bad,
+        line: "failed at \"`list`\": exit 1 <b>".to_owned(),
+        by: Some("ana".to_owned()),
+        approved_by: vec!["bo".to_owned()],
+        inputs: vec!["dry-run=no".to_owned()],
+        commit: "a".repeat(40),
+        asked_at: before(Span::hours(2)),
+        moved_at: before(Span::hours(1)),
+        log: format!("{STREAM}/runbook-3/1"),
+    };
+    let why = "nobody was there".to_owned();
+    let missed = MissedLine { runbook: "clean-images".to_owned(), due: before(Span::days(1)), why };
+    RunbooksPage {
+        stream: STREAM.to_owned(),
+        pipeline: "web".to_owned(),
+        runbooks: vec![book],
+        runs: vec![run],
+        missed: vec![missed],
     }
 }
 
@@ -229,6 +281,38 @@ fn why() -> Vec<StageWhy> {
     }]
 }
 
+/// What the pipeline says about itself.
+pub(crate) fn about() -> About {
+    let stage =
+        |name: &str| StageAbout { stage: name.to_owned(), runs_commands: true, ..StageAbout::default() };
+    About {
+        title: Some("Payments API".to_owned()),
+        description: Some("Takes money.".to_owned()),
+        docs_url: Link::new("https://example.com/release-validation.md"),
+        stages: vec![
+            stage("dev"),
+            StageAbout {
+                title: Some("Staging Ring".to_owned()),
+                docs_url: Link::new("https://example.com/staging.md"),
+                channel: Some("Candidate Validation".to_owned()),
+                runs_commands: false,
+                ..stage("staging")
+            },
+            stage("prod"),
+        ],
+        channels: vec![channel_line()],
+    }
+}
+
+fn channel_line() -> ChannelLine {
+    ChannelLine {
+        channel: "Candidate Validation".to_owned(),
+        version: "v2.14.0".to_owned(),
+        path: format!("/releases/{STREAM}/142"),
+        since: hours(2),
+    }
+}
+
 fn page_stages() -> Vec<StageBox> {
     let stage = |name: &str, state: &str, line: &str, ago, log: Option<&str>| StageBox {
         stage: name.to_owned(),
@@ -240,6 +324,7 @@ fn page_stages() -> Vec<StageBox> {
         updated_at: hours(ago),
         next_at: None,
         log: log.map(str::to_owned),
+        about: about().stages.into_iter().find(|about| about.stage == name).unwrap(),
     };
     vec![
         stage(
@@ -292,6 +377,9 @@ pub(crate) fn page() -> ReleasePage {
         },
         repo: "acme/payments".to_owned(),
         pipeline: "api".to_owned(),
+        channel: Some("servicing".to_owned()),
+        channels: vec![channel_line()],
+        docs_url: Link::new("https://example.com/release-validation.md"),
         facts: vec![
             ("branch".to_owned(), "main".to_owned()),
             ("started by".to_owned(), "push by bo".to_owned()),

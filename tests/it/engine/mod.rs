@@ -9,6 +9,7 @@ mod invictus;
 mod manifests;
 mod probes;
 mod road;
+mod runbooks;
 mod signoff;
 mod sources;
 mod speech;

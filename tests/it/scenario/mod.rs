@@ -59,6 +59,7 @@ scenarios! {
     e21_windows_open_and_close "windows.txt"
     e21_nothing_but_rollbacks_passes_a_freeze "freeze.txt"
     c08_hold_and_unhold "hold.txt"
+    d13_releases_and_stages_have_channels "channels.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
     t16_t18_t21_offers_are_never_guessed "offers.txt"
@@ -86,6 +87,8 @@ scenarios! {
     d19_d23_d26_d29_t28_legs_then_gates_then_sign_offs "signoff-checks.txt"
     d28_t16_t27_t33_a_sign_off_names_its_team "signoff.txt"
     d04_t24_t28_approvals_of_earlier_stages_are_taken_over "reuse.txt"
+    e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
+    e16_runbooks_start_at_their_times "runbook-times.txt"
 }
 
 fn folder() -> PathBuf {

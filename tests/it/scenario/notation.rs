@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
@@ -9,6 +10,8 @@ use liftlock::domain::pipeline::{
     Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
     Who,
 };
+use liftlock::domain::runbook::{Input, Runbook};
+use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
 use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
@@ -39,8 +42,57 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
+        channels: Vec::new(),
         stages: out,
+        runbooks: Vec::new(),
     }
+}
+
+/// `clean (from maintain, approval 1 of write, not initiator, on prod, at 0 3 * * *, takes dry-run yes|no)`.
+fn runbook(text: &str) -> Runbook {
+    let (name, options) = text.split_once(" (").expect("`name (option, …)`");
+    let mut book = Runbook {
+        name: name.parse().unwrap(),
+        steps: vec![step("./runbook.sh")],
+        schedule: None,
+        from: vec![Who::Role(Role::Maintain)],
+        approval: None,
+        inputs: BTreeMap::new(),
+        stages: Vec::new(),
+        environment_variables: BTreeMap::new(),
+        secrets: BTreeSet::new(),
+        timeout: Span::hours(1),
+    };
+    for option in options.trim_end_matches(')').split(", ") {
+        let (word, rest) = option.split_once(' ').unwrap_or((option, ""));
+        match word {
+            "from" => book.from = rest.split(" or ").map(who).collect(),
+            "approval" => {
+                let (min, from) = rest.split_once(" of ").unwrap();
+                let mut rule = liftlock::domain::approval::default_rule(min.parse().unwrap());
+                rule.from = from.split(" or ").map(who).collect();
+                book.approval = Some(rule);
+            }
+            "not" => {
+                book.approval.as_mut().unwrap().exclude.insert(Exclusion::Initiator);
+            }
+            "on" => book.stages.push(rest.parse().unwrap()),
+            "at" => book.schedule = Some(Schedule::new(rest, "UTC").unwrap()),
+            "takes" => {
+                let (name, value) = rest.split_once(' ').unwrap();
+                let (required, choices) =
+                    (value.contains('|'), value.split('|').map(str::to_owned).collect());
+                let input = if required {
+                    Input { required, choices, default: None }
+                } else {
+                    Input { default: Some(value.to_owned()), ..Input::default() }
+                };
+                book.inputs.insert(name.to_owned(), input);
+            }
+            other => panic!("no option {other}"),
+        }
+    }
+    book
 }
 
 /// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
@@ -48,12 +100,20 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     let stage = |pipeline: &mut Pipeline, name: &str| {
         pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
     };
+    if word == "runbook" {
+        pipeline.runbooks.push(runbook(text));
+        return;
+    }
     if word == "name" {
         pipeline.release.name = Some(text.parse().unwrap());
         return;
     }
     if word == "version" {
         pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "channel" {
+        pipeline.channels.push(channel(text));
         return;
     }
     if word == "step" {
@@ -72,6 +132,26 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `servicing default, branch release/*, version prerelease:^preview, stage prep`.
+fn channel(text: &str) -> Channel {
+    let mut parts = text.split([' ', ',']).filter(|p| !p.is_empty());
+    let name = parts.next().unwrap().parse().unwrap();
+    let mut channel =
+        Channel { name, default: false, branches: Vec::new(), version: None, stages: BTreeSet::new() };
+    while let Some(word) = parts.next() {
+        match word {
+            "default" => channel.default = true,
+            "branch" => channel.branches.push(parts.next().unwrap().parse().unwrap()),
+            "version" => channel.version = parts.next().unwrap().parse().ok(),
+            "stage" => {
+                channel.stages.insert(parts.next().unwrap().parse().unwrap());
+            }
+            other => panic!("a channel has no {other}"),
+        }
+    }
+    channel
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -99,6 +179,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
     let mut stage = Stage {
         name: name.parse().unwrap(),
         about: About::default(),
+        channel: None,
         environment: name.parse().unwrap(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
@@ -185,6 +266,7 @@ fn set(stage: &mut Stage, option: &str) {
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
+        "channel" => stage.channel = Some(rest.parse().unwrap()),
         "environment" => stage.environment = rest.parse().unwrap(),
         "override" => {
             let (min, from) = rest.split_once(" of ").unwrap();

@@ -56,7 +56,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" => {
+        "variable" | "step" | "name" | "version" | "channel" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -78,6 +78,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "check" => check(world, rest),
+        "rules" => rules(world, rest),
+        "clock" => clock(world, rest),
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "leg" => leg(world, rest),
@@ -108,11 +110,25 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
             lines(&world.state, &events)
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" | "channels" => {
             look(world, word, rest)
         }
         _ => speech(world, command),
     }
+}
+
+/// The declared pipeline is now what the default branch's head says.
+fn rules(world: &mut World, at: &str) -> Vec<String> {
+    let pipeline = Box::new(world.pipeline.clone().expect("a pipeline first"));
+    let step = world.decide(&Command::SeePolicy { commit: sha(at), pipeline });
+    told(world, step)
+}
+
+/// The clock shows this, whatever it showed before.
+fn clock(world: &mut World, time: &str) -> Vec<String> {
+    world.now = Timestamp::parse(time).expect("a time");
+    let step = world.decide(&Command::Tick);
+    told(world, step)
 }
 
 /// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`.
@@ -157,7 +173,7 @@ fn end(text: &str) -> StageEnd {
 
 /// Takes what is owed now, once; or only begins it, ends what was begun, or loses it.
 fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
-    let mine = |w: &Work| matches!(w, Work::Deploy { .. }) == (lane == Lane::Deploy);
+    let mine = |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
     let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
     let mut out = Vec::new();
     if let Some(how) = text.strip_prefix("ends ") {
@@ -429,6 +445,19 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
                 format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
             })
             .collect(),
+        "channels" => {
+            let of = state.releases.values().map(|r| {
+                let name = r.created.channel.as_ref().map_or("none", |name| name.as_str());
+                format!(
+                    "{} is of {name}: {:?}",
+                    r.created.version,
+                    r.created.pipeline.stage_names().collect::<Vec<_>>()
+                )
+            });
+            let listed = state.listed();
+            let listed = listed.iter().map(|(label, (r, _))| format!("{label} has {}", r.created.version));
+            of.chain(listed).collect()
+        }
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()
