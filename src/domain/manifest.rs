@@ -324,6 +324,7 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let runbooks = runbook::read(view, (&stages, &teams), findings);
@@ -336,7 +337,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
-        groups: group::of(view),
+        groups,
         channels,
         stages,
         runbooks,
