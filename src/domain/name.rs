@@ -338,11 +338,9 @@ name!(
     |t| shaped(t, 64, |b| b.is_ascii_alphanumeric(), |b| b.is_ascii_alphanumeric() || b == b'-')
 );
 
-impl VariableName {
-    /// The bytes that tell it from others.
-    fn folded(&self) -> impl Iterator<Item = u8> {
-        self.0.bytes().map(|b| b.to_ascii_lowercase())
-    }
+/// Bytes that tell a variable's name from others.
+fn folded(bytes: Option<&[u8]>) -> impl Iterator<Item = u8> {
+    bytes.unwrap_or_default().iter().map(u8::to_ascii_lowercase)
 }
 
 impl PartialEq for VariableName {
@@ -355,7 +353,12 @@ impl Eq for VariableName {}
 
 impl Ord for VariableName {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.folded().cmp(other.folded())
+        // Names of one group begin alike, equal bytes fold alike, and a group may have thousands.
+        let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
+        let (words, _) = ours.as_chunks::<8>();
+        let (others, _) = theirs.as_chunks::<8>();
+        let same = words.iter().zip(others).take_while(|(word, other)| word == other).count().saturating_mul(8);
+        folded(ours.get(same..)).cmp(folded(theirs.get(same..)))
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::name::VariableName;
 
+mod asked;
 mod check;
 mod environment;
 mod expand;
@@ -17,6 +18,7 @@ mod predefined;
 #[cfg(test)]
 mod tests;
 
+pub use asked::question;
 pub use check::{Told, levels, of_release, problem, problems};
 pub use environment::{environment_name, is_reserved};
 pub use expand::{Reveal, ShellText, hidden};
@@ -163,6 +165,11 @@ pub enum Problem {
         /// Why not.
         why: String,
     },
+    /// A secret would stand where everybody can read it.
+    Open {
+        /// Where.
+        used: String,
+    },
     /// All of them together are more than a process takes.
     Many {
         /// How many bytes they are.
@@ -198,6 +205,9 @@ impl fmt::Display for Problem {
             }
             Self::Reserved { name, becomes } => {
                 write!(f, "variable `{name}` becomes `{becomes}` in the environment, which every step has")
+            }
+            Self::Open { used } => {
+                write!(f, "a secret in {used} would be sent and shown as text; ask it with a command")
             }
             Self::Group { group, why } => write!(f, "the group `{group}` cannot be linked: {why}"),
             Self::Many { bytes } => {
@@ -247,14 +257,19 @@ impl<'l> Resolution<'l> {
             .collect();
         // Every level comes in order, which this sort makes use of.
         all.sort_by(|a, b| a.name.cmp(b.name).then(a.rank.cmp(&b.rank)));
-        for (one, other) in all.iter().zip(all.iter().skip(1)) {
-            if one.rank == other.rank && one.name == other.name {
-                let (first, second) = (one.source.to_owned(), other.source.to_owned());
-                return Err(Problem::Twice { name: one.name.clone(), first, second });
+        let mut winners: Vec<Entry<'l>> = Vec::with_capacity(all.len());
+        let mut before: Option<Entry<'l>> = None;
+        for entry in all {
+            match before.replace(entry).filter(|before| before.name == entry.name) {
+                Some(before) if before.rank == entry.rank => {
+                    let (first, second) = (before.source.to_owned(), entry.source.to_owned());
+                    return Err(Problem::Twice { name: before.name.clone(), first, second });
+                }
+                Some(_) => {}
+                None => winners.push(entry),
             }
         }
-        all.dedup_by(|later, earlier| later.name == earlier.name);
-        Ok(Self { levels, winners: all })
+        Ok(Self { levels, winners })
     }
 
     /// What a name stands for.

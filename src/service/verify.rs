@@ -16,6 +16,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::time::Span;
+use crate::domain::variable;
 use crate::domain::view;
 use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
@@ -155,7 +156,13 @@ impl Service {
 
     /// Asks one check about one leg. What could not be asked is an answer, too: it is counted, and it ends.
     async fn ask_check(&self, asking: &Asking<'_>, leg: &LegId, check: &Check) -> Answered {
-        match &check.kind {
+        // The values are those of the release's own commit and groups, the question may be a newer one's.
+        let steps = asking.release.steps(&asking.stage.name).unwrap_or(asking.stage);
+        let question = match variable::question(asking.release, steps, check) {
+            Ok(question) => question,
+            Err(problem) => return Some((Reading::new(Answer::Error, problem.to_string()), Vec::new())),
+        };
+        match &question {
             CheckKind::Run(text) => match self.ask_command(asking, (leg, check), text).await {
                 Ok(answered) => answered,
                 Err(trouble) => {

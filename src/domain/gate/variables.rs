@@ -23,6 +23,7 @@ impl Look<'_> {
             | Problem::Foreign { .. }
             | Problem::Clash { .. }
             | Problem::Reserved { .. }
+            | Problem::Open { .. }
             | Problem::Many { .. } => "somebody with write mends the variables and pushes".to_owned(),
         };
         let text = format!("variables of {}: {problem}", self.stage.name);

@@ -56,6 +56,7 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
                 findings.add_hinted(Code::Variable, node.unwrap_or_default(), message, hint);
             }
             Problem::Group { .. }
+            | Problem::Open { .. }
             | Problem::Twice { .. }
             | Problem::Deep { .. }
             | Problem::Long { .. }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::name::{StageName, VariableName};
 use crate::domain::pipeline::step::{Action, Shell, Terms};
 use crate::domain::pipeline::{Hooks, Pipeline, Stage, Step};
+use crate::domain::variable::asked;
 use crate::domain::variable::group::{self, Taken, linked};
 use crate::domain::variable::{
     Facts, Level, Problem, Rank, Resolution, Reveal, Scope, ShellText, Value, Variable, hidden,
@@ -67,6 +68,9 @@ impl Resolution<'_> {
         let own = &stage.environment_variables;
         self.apart(&exported, (own.keys(), "`env` entry"))?;
         self.apart(&exported, (stage.secrets.iter(), "secret"))?;
+        for check in asked::checks(stage) {
+            self.asked(check)?;
+        }
         let written: BTreeSet<VariableName> =
             stage.all_steps().flat_map(|step| &step.terms.outputs).map(|o| o.name.clone()).collect();
         let steps = |list: &[Step]| -> Result<Vec<Step>, Problem> {
@@ -135,6 +139,7 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
         && stage.groups.is_empty()
         && stage.variables.is_empty()
         && stage.environment_variables.values().all(plain)
+        && asked::checks(stage).flat_map(asked::texts).all(plain)
         && stage
             .all_steps()
             .all(|step| said(step) && step.terms.validate.iter().chain(step.environment.values()).all(plain))

@@ -228,3 +228,37 @@ fn t20_every_shell_reads_the_value_from_its_environment() {
         "! `$(infra.env)` in a step means nothing to Python; os.environ[\"INFRA_ENV\"] is its value"
     );
 }
+
+#[test]
+fn a31_t47_what_checks_ask_is_resolved_and_shows_no_secret() {
+    use crate::domain::check::CheckKind;
+    use crate::domain::probe::Probe;
+    let manifest = "version: 1\nchecks: {ask: {run: curl $(Host) $(Key)}}\n\
+                    stages: [{name: prod, deploy: ./d, verify: [ask], variables: {Host: h, Key: k}}]\n";
+    let files = [(manifest::NATIVE_PATHS[0].to_owned(), manifest.to_owned())].into();
+    let loaded = manifest::load(&files, &"acme/shop".parse().unwrap()).unwrap();
+    let check = loaded.pipelines[0].stages[0].verify.parallel[0].clone();
+    let asked = |probe: &str, levels: &[Level<'_>]| {
+        let kind = match probe {
+            "run" => check.kind.clone(),
+            _ => CheckKind::Probe(manifest::probe::parse(probe, "probe.yml").unwrap()),
+        };
+        let check = crate::domain::check::Check { kind, ..check.clone() };
+        Resolution::of(levels).unwrap().asked(&check).map_err(|problem| problem.to_string())
+    };
+    let levels = levels(&[(Rank::Stage, "s", &[("Host", "h.example"), ("Key", "secret:vault:kv/x#y")])]);
+    let Ok(CheckKind::Probe(Probe::Http(http))) = asked("{http: 'https://$(host)/up'}", &levels) else {
+        panic!("it is a question")
+    };
+    assert_eq!(http.url, "https://h.example/up");
+    let run = asked("run", &levels).unwrap();
+    assert_eq!(run, CheckKind::Run("curl ${HOST} ${KEY}".to_owned()));
+    assert_eq!(
+        asked("{http: 'https://h.example/?$(Key)'}", &levels).unwrap_err(),
+        "a secret in check `ask` would be sent and shown as text; ask it with a command"
+    );
+    assert_eq!(
+        asked("{issues: 'label:$(Label)'}", &levels).unwrap_err(),
+        "`$(Label)` in check `ask` names no variable"
+    );
+}

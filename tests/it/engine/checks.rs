@@ -86,6 +86,35 @@ async fn d04_d11_e21_a_red_check_blocks_and_is_asked_again_without_a_deploy() {
     world.finish().await;
 }
 
+/// Each stage asks its own host; the value comes from a group, and a command has it as a variable.
+const ASKING: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+checks:
+  smoke: {run: 'echo "asked $(Shop.Host) in $(git rev-parse --is-bare-repository || echo none)" >> "$TARGET/checks"'}
+  val-build: {wait_for: {status: "ci/$(Shop.Host)", by: ana}, every: 1m}
+stages:
+  - {name: test, verify: [smoke], variables: {Shop.Host: test.example}}
+  - {name: prod, verify: [smoke, val-build], variables: {Shop.Host: prod.example}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a31_d04_e14_checks_are_told_the_variables_of_their_stage() {
+    let mut world = World::of(sample(ASKING)).await;
+    world.plant("wait-prod");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-prod").await;
+    world.put_status(&commit, ("ci/prod.example", "success"), ANA);
+    world.unplant("wait-prod");
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(asked(&world), ["asked prod.example in none", "asked test.example in none"]);
+    let val = world.status(&commit, "liftlock/prod/val-build", "success").await;
+    assert!(val.contains("`ci/prod.example`"), "{val}");
+    world.finish().await;
+}
+
 /// The insertion is a job of another system: a command opens it, and a build over there says how it went.
 const INSERTED: &str = r#"version: 1
 name: shop
