@@ -132,6 +132,7 @@ macro_rules! keys {
 mod channel;
 pub(super) mod check;
 mod group;
+mod notify;
 pub(super) mod probe;
 mod release;
 mod variable;
@@ -200,10 +201,11 @@ keys! { PIPELINE_KEYS {
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
+    "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "runbooks", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
