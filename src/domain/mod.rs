@@ -25,6 +25,8 @@ pub mod probe;
 pub mod progress;
 pub mod refusal;
 pub mod release;
+pub mod runbook;
+pub mod schedule;
 pub mod state;
 pub mod time;
 pub mod variable;

@@ -11,11 +11,12 @@ use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::Glob;
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, StageName, TeamAlias, TeamName, TeamWord,
-    VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
+    TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
+use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
@@ -60,6 +61,9 @@ pub struct Pipeline {
     pub notify: Vec<Notify>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+    /// Tasks beside deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runbooks: Vec<Runbook>,
 }
 
 /// What releases are called (SEMANTICS §10).
@@ -491,6 +495,11 @@ impl Naming {
 }
 
 impl Pipeline {
+    /// A runbook by name.
+    pub fn runbook(&self, name: &RunbookName) -> Option<&Runbook> {
+        self.runbooks.iter().find(|r| r.name == *name)
+    }
+
     /// The stage of this name.
     pub fn stage(&self, name: &StageName) -> Option<&Stage> {
         self.stages.iter().find(|s| s.name == *name)

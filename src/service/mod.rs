@@ -30,6 +30,7 @@ pub mod notify;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
+pub mod runbook;
 pub mod signoff;
 pub mod stage;
 pub mod steps;

@@ -39,6 +39,7 @@ impl Service {
             | Effect::Deploy { .. }
             | Effect::Confirm { .. }
             | Effect::Notify(_)
+            | Effect::Runbook { .. }
             | Effect::Leg { .. }
             | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,
         }

@@ -141,6 +141,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod runbook;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -203,9 +204,10 @@ keys! { PIPELINE_KEYS {
     "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
     "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "runbooks", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

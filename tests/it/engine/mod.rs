@@ -9,6 +9,7 @@ mod manifests;
 mod notices;
 mod probes;
 mod road;
+mod runbooks;
 mod signoff;
 mod sources;
 mod speech;
