@@ -18,6 +18,7 @@ use crate::domain::time::{Span, Timestamp};
 pub mod check;
 pub mod comment;
 pub mod freeze;
+pub mod notice;
 pub mod overriding;
 pub mod request;
 pub mod runbook;
