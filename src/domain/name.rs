@@ -367,7 +367,8 @@ impl Ord for VariableName {
         let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
         let (words, _) = ours.as_chunks::<8>();
         let (others, _) = theirs.as_chunks::<8>();
-        let same = words.iter().zip(others).take_while(|(word, other)| word == other).count().saturating_mul(8);
+        let same =
+            words.iter().zip(others).take_while(|(word, other)| word == other).count().saturating_mul(8);
         folded(ours.get(same..)).cmp(folded(theirs.get(same..)))
     }
 }
