@@ -45,7 +45,7 @@ impl Resolution<'_> {
             Probe::WaitFor(Awaited::Checks(of)) => Probe::WaitFor(Awaited::Checks(checks(of)?)),
             Probe::Issues { query, max } => Probe::Issues { query: text(query)?, max: *max },
             Probe::Metric { server, query, pass } => {
-                Probe::Metric { server: text(server)?, query: text(query)?, pass: pass.clone() }
+                Probe::Metric { server: text(server)?, query: text(query)?, pass: *pass }
             }
         };
         if secret.get() { Err(Problem::Open { used: used.to_owned() }) } else { Ok(probe) }
