@@ -22,6 +22,7 @@ pub mod policy;
 pub mod probe;
 pub mod refusal;
 pub mod release;
+pub mod simulate;
 pub mod state;
 pub mod time;
 pub mod variable;

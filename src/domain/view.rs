@@ -16,6 +16,7 @@ use crate::domain::time::{Span, Timestamp};
 
 pub mod check;
 pub mod comment;
+pub mod event;
 pub mod freeze;
 pub mod overriding;
 pub mod request;
