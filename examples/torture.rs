@@ -60,6 +60,7 @@ async fn rounds(line: &Line) -> bool {
         let url = if seed > line.seed { postgres.take() } else { None };
         let (engine, servers) = if url.is_some() { ("PostgreSQL", 3) } else { ("SQLite", 1) };
         let plan = rig::Plan {
+            rules: &rig::PLAIN,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("liftlock")),
             repositories: ["hello", "kudos", "lift", "lock"].map(str::to_owned).to_vec(),
             lease: "2s",

@@ -13,7 +13,7 @@ use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
-use crate::secret::Secret;
+use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 
@@ -74,6 +74,8 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Services that steps may work with, by name.
+    pub connections: BTreeMap<String, Connection>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -126,6 +128,7 @@ struct File {
     probe: ProbeFile,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
+    connections: BTreeMap<String, ConnectionFile>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     github: Option<GitHubFile>,
@@ -156,6 +159,14 @@ struct GitHubFile {
     repositories: Vec<RepoName>,
     #[serde(default)]
     checks: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConnectionFile {
+    environment: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Given>,
+    allow: Vec<secret::Allowed>,
 }
 
 /// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, or the text itself.
@@ -281,7 +292,8 @@ impl Reading<'_> {
         self.check_access(file.access, &tokens, listen.as_ref());
         self.check_webhook_secrets(&webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
-        let secrets = self.step_secrets(file.secrets);
+        let secrets = self.step_secrets("secrets", file.secrets);
+        let connections = self.connections(file.connections);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
@@ -309,6 +321,7 @@ impl Reading<'_> {
             probe_allow,
             environment: file.environment,
             secrets,
+            connections,
             personal_tokens,
             library,
             github,
@@ -355,16 +368,31 @@ impl Reading<'_> {
     }
 
     /// A secret shorter than the mask can hide would be printed by the first step that echoes it.
-    fn step_secrets(&mut self, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
+    fn step_secrets(&mut self, what: &str, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for (name, given) in given {
-            let Some(secret) = self.secret(&format!("secrets.{name}"), given) else { continue };
+            let Some(secret) = self.secret(&format!("{what}.{name}"), given) else { continue };
             if secret.expose().len() < crate::mask::SHORTEST_BYTES {
-                self.problem(format!("secrets.{name} is too short to be hidden in logs: at least 4 bytes"));
+                self.problem(format!("{what}.{name} is too short to be hidden in logs: at least 4 bytes"));
             }
             secrets.insert(name, secret);
         }
         secrets
+    }
+
+    fn connections(&mut self, given: BTreeMap<String, ConnectionFile>) -> BTreeMap<String, Connection> {
+        let mut connections = BTreeMap::new();
+        for (name, file) in given {
+            let secrets = self.step_secrets(&format!("connections.{name}.secrets"), file.secrets);
+            if file.allow.is_empty() {
+                self.problem(format!(
+                    "connections.{name} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
+                ));
+            }
+            let connection = Connection { environment: file.environment, secrets, allow: file.allow };
+            connections.insert(name, connection);
+        }
+        connections
     }
 
     fn check_access(&mut self, access: AccessMode, tokens: &[Secret], listen: Option<&std::net::SocketAddr>) {

@@ -49,6 +49,13 @@ impl Learning {
         self.0.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
+    /// The mask as it is now, which hides one more secret that only one piece of work has.
+    pub fn mask_with(&self, secret: &Secret) -> Mask {
+        let mut all = self.0.read().unwrap_or_else(PoisonError::into_inner).0.clone();
+        all.push(secret.clone());
+        Mask::new(&all)
+    }
+
     /// Hides these from now on, for as long as the process runs.
     pub fn learn<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);

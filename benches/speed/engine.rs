@@ -23,6 +23,7 @@ use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
 use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use liftlock::secret::Secret;
 use liftlock::service::Service;
 
 use crate::figure::{Fallible, Figure, Spread, flush_ms, ms};
@@ -234,6 +235,18 @@ impl Forge for Watched {
 
     fn web(&self, repository: &RepoName, commit: &CommitSha, file: Option<&str>) -> Option<String> {
         self.plain.web(repository, commit, file)
+    }
+
+    fn gives_tokens(&self) -> Result<(), String> {
+        self.plain.gives_tokens()
+    }
+
+    fn step_token<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Secret> {
+        self.plain.step_token(repo)
+    }
+
+    fn revoke<'a>(&'a self, token: &'a Secret) -> Asked<'a, ()> {
+        self.plain.revoke(token)
     }
 
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {

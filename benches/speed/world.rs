@@ -40,6 +40,7 @@ pub(crate) async fn service(
         sandbox: Policy::Auto,
         toolchains: Vec::new(),
         secrets: BTreeMap::new(),
+        connections: BTreeMap::new(),
         hidden: Vec::new(),
         environment: BTreeMap::new(),
         builds: 1,

@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod demo;
 mod deploy;
+mod doctor;
 mod group;
 mod hook;
 mod init;
@@ -66,6 +67,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Show the main job on this machine: push, build, test, approve, prod.
     Demo(demo::Arguments),
+    /// Look at this machine and the config: what is there, what is missing, what it means.
+    Doctor(doctor::Arguments),
     /// Write a starter manifest for the project in this folder.
     Init(init::Arguments),
     /// Check a manifest and report all its problems.
@@ -157,6 +160,7 @@ async fn carry_out(command: Command) -> Ended {
     match command {
         Command::Serve(arguments) => serve::run(&arguments).await,
         Command::Demo(arguments) => demo::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => check::schema(),

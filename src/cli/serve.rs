@@ -147,6 +147,7 @@ impl Server {
             sandbox: config.sandbox,
             toolchains: config.toolchains.clone(),
             secrets: config.secrets.clone(),
+            connections: config.connections.clone(),
             hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
             environment: config.environment.clone(),
             probe_allow: config.probe_allow.clone(),

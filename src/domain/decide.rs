@@ -15,6 +15,7 @@ use crate::domain::name::{
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
+use crate::domain::progress::Progress;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
@@ -78,6 +79,15 @@ pub enum Command {
         attempt: u32,
         /// What it said.
         fresh: Fresh,
+    },
+    /// A worker is over with a part of a stage.
+    Progress {
+        /// Which.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// Which part, and what it left.
+        progress: Box<Progress>,
     },
     /// The host told us something about a release.
     Learn(Learned),
@@ -213,6 +223,8 @@ pub struct Fresh {
     pub tag: Option<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
+    /// Why the stage's steps cannot run on this machine, if so: a program, secret or argument that is missing.
+    pub cannot_start: Option<String>,
     /// What the gates before the stage say now, when what they said last is old.
     pub gates: Option<Vec<(LegId, Reading)>>,
 }
@@ -355,6 +367,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Confirm { release, stage, attempt, fresh } => {
             draft.confirm(*release, stage, *attempt, fresh)?;
         }
+        Command::Progress { work, fence, progress } => draft.progress(work, *fence, progress)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,

@@ -2,25 +2,30 @@
 //!
 //! A field may be added with a default and never renamed or removed: old logs must fold for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
-use crate::domain::effect::{Place, Reaction};
+use crate::domain::effect::Place;
 use crate::domain::name::{
-    Alias, CheckName, CommentId, CommitSha, Digest, GroupName, Login, RefName, ReleaseNo, StageName,
-    TeamWord, ThreadId, UserId, VariableName,
+    CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
 };
-use crate::domain::naming::Names;
-use crate::domain::person::{Person, Standing};
+use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
+use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::time::Timestamp;
-use crate::domain::variable::Taken;
-use crate::domain::version::Version;
+
+mod built;
+mod created;
+mod said;
+
+pub use built::{BuildOutcome, Failure, Form, Sealed};
+pub use created::{Change, Created, StartedBy};
+pub use said::{Approval, ApprovalSide, Heard, Overridable, Withdrawal};
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +128,17 @@ pub enum Event {
         to: StageState,
         /// What a person wants to know about it.
         detail: Detail,
+    },
+    /// A part of a running stage's work is over.
+    PhaseDone {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// Which part, and what it left.
+        progress: Box<Progress>,
     },
     /// Somebody approved.
     Approved {
@@ -375,121 +391,6 @@ fn one() -> u32 {
     1
 }
 
-/// The facts a release begins with; never edited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
-    /// Its number.
-    pub release: ReleaseNo,
-    /// Position of its commit on the branch's first-parent line: the order of releases (SEMANTICS §1).
-    pub seq: u64,
-    /// Its version.
-    pub version: Version,
-    /// Its commit.
-    pub commit: CommitSha,
-    /// The branch it came from.
-    pub branch: RefName,
-    /// What started it.
-    pub started_by: StartedBy,
-    /// Who started it, as far as the host said.
-    pub initiator: Option<Person>,
-    /// Who pushed it.
-    pub pusher: Option<Login>,
-    /// Commits since the release before, newest first, bounded.
-    pub changes: Vec<Change>,
-    /// The pipeline of exactly this commit: its steps.
-    pub pipeline: Box<Pipeline>,
-    /// Digest of the manifest's text at this commit.
-    pub manifest: Digest,
-    /// Seconds since 1970 of the commit, the one mtime of everything packed.
-    pub epoch_s: i64,
-    /// A newer release that already contains the commit, when the push came late.
-    pub included_in: Option<ReleaseNo>,
-    /// What it and its build are called.
-    #[serde(default, skip_serializing_if = "Names::is_empty")]
-    pub names: Names,
-    /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
-    /// What it took of variable groups.
-    #[serde(default, skip_serializing_if = "Taken::is_empty")]
-    pub groups: Taken,
-}
-
-/// What started a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StartedBy {
-    /// A push to a branch.
-    Push,
-    /// A pushed tag.
-    Tag(RefName),
-}
-
-/// One commit of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// The commit.
-    pub commit: CommitSha,
-    /// First line of its message.
-    pub subject: String,
-    /// Its author's mail address: names and dates are the author's to choose, so neither is trusted (THREATS T19).
-    pub author_email: String,
-    /// The host's account of the author, when the host knows one.
-    pub author: Option<Login>,
-}
-
-/// How a build ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildOutcome {
-    /// Everything declared was packed and sealed.
-    Sealed(Vec<Sealed>),
-    /// A quality build passed; nothing is kept of it.
-    Passed,
-    /// A command said no.
-    Failed(Failure),
-    /// It could not be done; the reason is ours, not the code's.
-    Errored(String),
-}
-
-/// A sealed artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sealed {
-    /// Its name in the release.
-    pub alias: Alias,
-    /// Digest of the stored bytes.
-    pub digest: Digest,
-    /// Digest of the tar inside; equal to `digest` for a single file kept as it is.
-    pub content: Digest,
-    /// Stored bytes.
-    pub size: u64,
-    /// What it is once it is handed out.
-    pub form: Form,
-}
-
-/// What an artifact is once it is handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// A folder; the stored bytes are its `tar.zst`.
-    Folder,
-    /// A file; the stored bytes are the file.
-    File,
-    /// A file that is a program.
-    Program,
-}
-
-/// A command that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Which step.
-    pub step: String,
-    /// How it ended: `exit 1`, `killed by signal 9`, `ran longer than 10m`.
-    pub how: String,
-    /// The last lines, masked, at most ten.
-    pub tail: Vec<String>,
-}
-
 /// Why a stage has an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -529,108 +430,6 @@ pub enum Detail {
     Took(u64),
 }
 
-/// An approval, with all it is bound to (SEMANTICS §3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Who, with role and teams at the time.
-    pub standing: Standing,
-    /// The comment, unless it came by the API.
-    pub comment: Option<CommentId>,
-    /// Digest of the comment's text.
-    pub body: Digest,
-    /// The release's digest.
-    pub digest: Digest,
-    /// The release's commit.
-    pub commit: CommitSha,
-    /// The release's version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
-    /// Digest of the release's manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<Digest>,
-    /// Digest of the rule that was in force (COMMANDS §4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<Digest>,
-    /// Before or after the deploy.
-    #[serde(default)]
-    pub side: ApprovalSide,
-    /// The one team it was given for (`/signoff`); nothing when it counts wherever its giver does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<TeamWord>,
-    /// The stage it was given for, when this one takes it over (`reuse_from`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reused_from: Option<StageName>,
-    /// A note.
-    pub note: Option<String>,
-    /// The host's time of the comment.
-    pub at: Timestamp,
-}
-
-/// On which side of the deploy people are asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalSide {
-    /// An approval: may it start.
-    #[default]
-    Before,
-    /// A sign-off: is it good.
-    After,
-}
-
-/// Why an approval no longer counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Withdrawal {
-    /// `/revoke`.
-    Revoked,
-    /// The comment was edited.
-    Edited,
-    /// The comment was deleted.
-    Deleted,
-    /// The person may not approve any more.
-    NoLongerEntitled,
-    /// It was too old.
-    Expired,
-}
-
-/// What may be overridden (SEMANTICS §7); what never is has its reasons in [`crate::domain::overridable`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overridable {
-    /// The time in the stage before.
-    Soak,
-    /// The stages that must have succeeded first.
-    Deps,
-    /// The hours in which a stage may start.
-    Window,
-    /// Days, or an emergency, in which nothing starts.
-    Freeze,
-    /// The end of the wait for approvals; the approvals themselves are never passed over.
-    ApprovalTimeout,
-    /// A gate or a leg of the stage's checks, by its name in the manifest. The check says itself whether it may be
-    /// overridden: an override of one that does not say so is refused and never stored.
-    Check(CheckName),
-}
-
-/// A command and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
-    /// The comment, unless it came by the API.
-    pub comment: Option<CommentId>,
-    /// Where.
-    pub place: Option<Place>,
-    /// Who.
-    pub by: Option<Person>,
-    /// The command line, made printable.
-    pub line: String,
-    /// `ok`, or the stable code of the refusal.
-    pub code: String,
-    /// The reaction the comment gets.
-    pub reaction: Reaction,
-    /// The answer in words, when one is given.
-    pub reply: Option<String>,
-}
-
 impl Event {
     /// The release it is about, for filtering.
     pub fn release(&self) -> Option<ReleaseNo> {
@@ -645,6 +444,7 @@ impl Event {
             | Self::OfferShown { release, .. }
             | Self::StageOpened { release, .. }
             | Self::StageMoved { release, .. }
+            | Self::PhaseDone { release, .. }
             | Self::Approved { release, .. }
             | Self::GroupWritten { release, .. }
             | Self::ApprovalWithdrawn { release, .. }
@@ -682,6 +482,7 @@ impl Event {
             Self::OfferShown { .. } => "offer_shown",
             Self::StageOpened { .. } => "stage_opened",
             Self::StageMoved { .. } => "stage_moved",
+            Self::PhaseDone { .. } => "phase_done",
             Self::Approved { .. } => "approved",
             Self::GroupWritten { .. } => "group_written",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
@@ -704,27 +505,5 @@ impl Event {
             Self::Heard(_) => "heard",
             Self::Alarm { .. } => "alarm",
         }
-    }
-}
-
-impl Created {
-    /// The tag that started it, if one did.
-    pub fn tag(&self) -> Option<&RefName> {
-        match &self.started_by {
-            StartedBy::Push => None,
-            StartedBy::Tag(tag) => Some(tag),
-        }
-    }
-
-    /// The logins of the authors the host knows, and the addresses of those it does not.
-    pub fn authors(&self) -> BTreeSet<String> {
-        self.changes
-            .iter()
-            .map(|c| {
-                c.author
-                    .as_ref()
-                    .map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase())
-            })
-            .collect()
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 mod approval;
+mod channel;
 mod check;
 mod variables;
 mod window;
@@ -27,6 +28,8 @@ pub enum Blocker {
     Variables,
     /// The tag no longer points at the commit.
     Tag,
+    /// The channels of the release and its stage, which stop nothing.
+    Channel,
     /// The release may not start here any more.
     Veto,
     /// A stage before it has not succeeded.
@@ -60,6 +63,7 @@ impl Blocker {
             Self::Build => "build",
             Self::Variables => "variables",
             Self::Tag => "tag",
+            Self::Channel => "channel",
             Self::Veto => "veto",
             Self::Deps => "deps",
             Self::Soak => "soak",
@@ -155,6 +159,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     let mut lines = vec![build_line(release)];
     lines.extend(look.variables());
     lines.extend(look.tag());
+    lines.extend(look.channels());
     lines.extend(look.veto());
     if !rollback {
         lines.extend(look.deps());
@@ -351,7 +356,7 @@ impl Look<'_> {
         if self.stage.queue == QueuePolicy::All {
             let first = self.state.releases.values().find(|older| {
                 let waits = |run: &StageRun| !run.state.is_terminal() && run.kind == RunKind::Deploy;
-                self.release.is_newer_than(older) && older.run(name).is_some_and(waits)
+                self.release.follows(older) && older.run(name).is_some_and(waits)
             });
             if let Some(older) = first {
                 return Some(line(
@@ -373,7 +378,7 @@ impl Look<'_> {
     /// The older release that soaks here for a stage that asked for the starvation guard, and until when.
     fn soaks_here(&self) -> Option<(&Release, &Stage, Timestamp)> {
         let Some(Live::Release(no, since)) = self.state.live.get(&self.stage.name) else { return None };
-        let older = self.state.release(*no).filter(|older| self.release.is_newer_than(older))?;
+        let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
         let guards = |next: &&Stage| {
             next.hold_during_soak
                 && next.needs.contains(&self.stage.name)
@@ -454,7 +459,7 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
     let older = state
         .releases
         .values()
-        .filter(|older| stage.queue == QueuePolicy::All && release.is_newer_than(older))
+        .filter(|older| stage.queue == QueuePolicy::All && release.follows(older))
         .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
     let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|(_, _, until)| until);

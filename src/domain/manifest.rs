@@ -4,9 +4,12 @@
 //! [`keys`]), and what fits is read into pipelines with defaults filled in. All three report into one list.
 //! Pure: the caller reads the files of a commit and hands them over.
 
+mod adapter;
+mod agent;
 mod approval;
 mod build;
 mod buildspec;
+mod channel;
 mod check;
 pub mod code;
 mod group;
@@ -21,6 +24,7 @@ pub mod schema;
 mod shape;
 pub mod source;
 mod stage;
+mod step;
 mod variable;
 mod view;
 mod window;
@@ -307,7 +311,7 @@ fn read_pipeline(
     };
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
-    let deploy = view.get("deploy").map(build::steps).unwrap_or_default();
+    let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
     let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
     let mut written = BTreeSet::new();
@@ -319,6 +323,7 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let pipeline = Pipeline {
         name,
@@ -330,6 +335,7 @@ fn read_pipeline(
         release: release::read(view),
         variables,
         groups: group::of(view),
+        channels,
         stages,
     };
     variable::check(view, &pipeline, findings);

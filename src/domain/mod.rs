@@ -1,6 +1,7 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod channel;
 pub mod check;
 pub mod command;
 pub mod decide;
@@ -20,6 +21,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod progress;
 pub mod refusal;
 pub mod release;
 pub mod simulate;

@@ -224,6 +224,23 @@ name!(
         || b == b'-')
 );
 name!(
+    /// A channel of releases, one of the pipeline's `channels`.
+    ChannelName,
+    "name of a channel",
+    "it starts with a small letter and has at most 31 small letters, digits and `-`",
+    |t| shaped(t, 31, |b| b.is_ascii_lowercase(), |b| b.is_ascii_lowercase()
+        || b.is_ascii_digit()
+        || b == b'-')
+);
+name!(
+    /// A channel that a stage adds releases to, as people call it: `Candidate Validation`.
+    ChannelLabel,
+    "channel",
+    "it is one line of letters, digits, spaces and `._/-`, at most 60, with no space at its ends",
+    |t| shaped(t, 60, |b| b.is_ascii_alphanumeric(), |b| word(b) || matches!(b, b' ' | b'/'))
+        && !t.ends_with(' ')
+);
+name!(
     /// A team as `/signoff` names it: by its name in `teams`, as `org/slug` or by the slug alone.
     TeamWord,
     "team",

@@ -7,16 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::{Glob, selects};
 use crate::domain::name::{
-    Alias, EnvironmentName, Login, PipelineName, RefName, StageName, TeamAlias, TeamName, TeamWord,
-    VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, StageName, TeamAlias, TeamName,
+    TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
+
+pub mod step;
+pub mod words;
+
+pub use step::Step;
 
 /// Most files a release names as those its build is written in.
 const MAX_FILES: usize = 20;
@@ -45,6 +51,9 @@ pub struct Pipeline {
     /// Variable groups of every stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupLink>,
+    /// The kinds of releases it tells apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
 }
@@ -151,7 +160,7 @@ impl Build {
     /// The files of a source tree that the build is written in: its buildspec, what its commands name, and the
     /// `Dockerfile` that image builders take unnamed (CHECKLIST B15). In order, at most [`MAX_FILES`].
     pub fn files(&self, there: &BTreeSet<String>) -> BTreeSet<String> {
-        let words = self.steps.iter().flat_map(|step| step.run.split_whitespace());
+        let words = self.steps.iter().flat_map(|step| step.text().split_whitespace());
         let named = words.flat_map(|word| {
             let builder = matches!(word, "docker" | "podman" | "buildah").then_some("Dockerfile");
             let path = word.trim_matches(['"', '\'', ';']);
@@ -181,17 +190,6 @@ pub struct Artifact {
     pub path: String,
 }
 
-/// One command of a build or a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// What people call it: given, or the command's first line shortened.
-    pub name: String,
-    /// A text for `/bin/sh -e`.
-    pub run: String,
-    /// Variables for this step alone.
-    pub environment: BTreeMap<String, String>,
-}
-
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
@@ -199,6 +197,9 @@ pub struct Stage {
     pub name: StageName,
     /// Free text for pages.
     pub about: About,
+    /// Where releases that start here are listed (row D13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
     /// Stages that must have succeeded with the same digest; the stage before by default.
@@ -218,6 +219,12 @@ pub struct Stage {
     pub hold_during_soak: bool,
     /// What happens to older waiting releases when a newer one arrives.
     pub queue: QueuePolicy,
+    /// Whether it runs commands at all.
+    #[serde(default, skip_serializing_if = "Agent::is_default")]
+    pub agent: Agent,
+    /// What runs before and after the deploy.
+    #[serde(default, skip_serializing_if = "Hooks::are_none")]
+    pub hooks: Hooks,
     /// Commands that deploy, in order.
     pub deploy: Vec<Step>,
     /// Commands that test after the deploy, in the source tree of the released commit.
@@ -232,6 +239,9 @@ pub struct Stage {
     pub groups: Vec<GroupLink>,
     /// Names of the server's secrets the stage's commands are given.
     pub secrets: BTreeSet<String>,
+    /// Whether its commands get a token for the repository on its host, for as long as they run (row A18).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oauth_token: bool,
     /// Automatic further attempts after `errored` and `timed_out`, never after `failed`.
     pub retries: u32,
     /// Wall-clock limit of one attempt.
@@ -278,6 +288,33 @@ impl Default for OverrideRule {
     fn default() -> Self {
         Self { from: BTreeSet::from([BTreeSet::from([Who::Role(Role::Admin)])]), min: 1 }
     }
+}
+
+/// Whether a stage runs commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agent {
+    /// Its commands run where the server runs.
+    #[default]
+    Local,
+    /// It has none: people and questions decide alone (row D30).
+    None,
+}
+
+impl Agent {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Steps around the deploy of a stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before the deploy: capture what is there, stop what must stand still.
+    pub before: Vec<Step>,
+    /// After it, before the tests; those that are `always` run after a failure, too.
+    pub after: Vec<Step>,
 }
 
 /// Whether a stage belongs to every release.
@@ -445,6 +482,19 @@ impl std::fmt::Display for OverrideRule {
             f.write_str(&any)?;
         }
         Ok(())
+    }
+}
+
+impl Hooks {
+    fn are_none(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+}
+
+impl Stage {
+    /// Every step of the stage, in the order in which they run.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)
     }
 }
 

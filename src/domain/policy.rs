@@ -37,6 +37,8 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Optional, Duty::Optional) => Duty::Optional,
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
+        // A token of the host is given when every source of policy gives it.
+        oauth_token: stage.oauth_token && other.oauth_token,
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
         verify: check::stricter_verify(&stage.verify, &other.verify),
         gates: check::stricter_gates(&stage.gates, &other.gates),

@@ -10,9 +10,10 @@ use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
-use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
+use crate::domain::progress::Walked;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Problem, Taken};
 
@@ -245,6 +246,8 @@ pub struct Release {
     pub tag: TagState,
     /// Where it is spoken about.
     pub place: Option<Place>,
+    /// The channels of stages it was added to, and when (row D13).
+    pub listed: BTreeMap<ChannelLabel, Timestamp>,
     /// Attempts per stage, oldest first; the last one counts.
     pub stages: BTreeMap<StageName, Vec<StageRun>>,
     /// The pipeline's version when it last changed; plans leave out what has long been told.
@@ -313,6 +316,8 @@ pub struct StageRun {
     pub gates: BTreeMap<Side, Ticks>,
     /// What was found bad about it once it was live.
     pub fault: Option<Fault>,
+    /// How far its steps are, and what they left.
+    pub walked: Walked,
 }
 
 /// What a gate found bad about a release that is live.
@@ -411,6 +416,11 @@ impl Release {
     /// Whether it contains the other's commit: later on the same branch, or made later of the same commit.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.created.branch == other.created.branch && self.order() > other.order()
+    }
+
+    /// Whether it takes the other's turn in a queue: newer, and of the same channel (SEMANTICS §4).
+    pub fn follows(&self, other: &Self) -> bool {
+        self.created.channel == other.created.channel && self.is_newer_than(other)
     }
 
     /// Whether it has the other's commit in it.

@@ -7,17 +7,21 @@ use std::sync::Arc;
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
 use crate::domain::name::{
-    CommentId, CommitSha, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
+    VariableName,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
+mod channel;
 mod check;
 mod fold;
 mod freeze;
+mod progress;
 
 pub use freeze::Freeze;
 
@@ -52,6 +56,10 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// What steps kept for the next releases, by environment (row A20).
+    pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
+    /// Hooks that a lost run never came to, by environment.
+    pub owing: BTreeMap<EnvironmentName, Owing>,
 }
 
 /// A hold.
@@ -154,6 +162,8 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            owing: BTreeMap::new(),
         }
     }
 
@@ -233,10 +243,10 @@ impl State {
         }
     }
 
-    /// The newest release of the same branch that has ever succeeded in the stage, when it is newer than this one:
-    /// an older one never starts over it, except as a rollback (invariant I7).
+    /// The newest release of the same branch and channel that has ever succeeded in the stage, when it is newer than
+    /// this one: an older one never starts over it, except as a rollback (invariant I7).
     pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
-        self.done(stage).filter(|done| done.is_newer_than(release)).max_by_key(|done| done.order())
+        self.done(stage).filter(|done| done.follows(release)).max_by_key(|done| done.order())
     }
 
     /// Whether stored bytes of the release were found changed: it stays vetoed for ever (THREATS T44).

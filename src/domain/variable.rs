@@ -18,8 +18,8 @@ mod predefined;
 mod tests;
 
 pub use check::{Told, levels, of_release, problem, problems};
-pub use environment::environment_name;
-pub use expand::{Reveal, hidden};
+pub use environment::{environment_name, is_reserved};
+pub use expand::{Reveal, ShellText, hidden};
 pub use group::{GroupLink, Linked, Taken, all_linked, linked};
 pub use predefined::{Facts, source_branch};
 
@@ -131,6 +131,13 @@ pub enum Problem {
         /// Where it stands.
         used: String,
     },
+    /// A macro stands where only Python reads.
+    Foreign {
+        /// The macro.
+        name: VariableName,
+        /// Where it stands.
+        used: String,
+    },
     /// Two names become one variable of the environment.
     Clash {
         /// One.
@@ -176,6 +183,13 @@ impl fmt::Display for Problem {
             }
             Self::Quoted { name, used } => {
                 write!(f, "`$({name})` in {used} stands in single quotes; double quotes let the shell see it")
+            }
+            Self::Foreign { name, used } => {
+                let becomes = environment_name(name);
+                write!(
+                    f,
+                    "`$({name})` in {used} means nothing to Python; os.environ[\"{becomes}\"] is its value"
+                )
             }
             Self::Clash { first, second, becomes } => {
                 write!(f, "{first} and {second} both become `{becomes}` in the environment")

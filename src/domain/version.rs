@@ -82,6 +82,13 @@ impl fmt::Display for Version {
     }
 }
 
+impl Version {
+    /// What stands behind the `-`.
+    pub fn pre_release(&self) -> Option<&str> {
+        self.pre.as_deref()
+    }
+}
+
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

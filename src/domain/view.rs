@@ -9,7 +9,7 @@ use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
-use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -149,6 +149,7 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
         );
     }
     let took = match run.detail {
+        Detail::Took(_) if stage.agent == Agent::None => ", no commands to run".to_owned(),
         Detail::Took(ms) => format!(" in {}", Span::seconds(ms.div_ceil(1_000))),
         Detail::None
         | Detail::Fence(_)
@@ -160,8 +161,11 @@ fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)
     let counted = run.overrides.iter().filter(|o| run.overridden(&o.check, stage).is_some());
     let overridden = counted.map(|o| format!(", {} overridden by {}", o.check.word(), o.by.login));
     // Not "is live": the words stay true, and need not be sent again, when a newer release takes its place.
+    let issues: Vec<&str> = run.walked.issues.iter().map(|failure| failure.step.as_str()).collect();
+    let issues =
+        if issues.is_empty() { String::new() } else { format!(", with issues: {}", issues.join(", ")) };
     let back = if run.kind == RunKind::Rollback { " again, by a rollback," } else { "" };
-    let issues = check::issues(state, release, stage, run);
+    let issues = format!("{issues}{}", check::issues(state, release, stage, run));
     let overridden = overridden.collect::<String>();
     let text = format!("{} went live{back}{took}{overridden}{issues}", release.created.version);
     (StatusState::Success, text)
@@ -320,7 +324,11 @@ fn why_lines(
     let waits = release
         .run(stage)
         .is_none_or(|run| matches!(run.state, StageState::Pending | StageState::AwaitingSignoff));
-    let Some(rule) = release.rule(stage).filter(|_| waits) else { return queued_line(state, release, stage) };
+    let Some(rule) = release.rule(stage).filter(|_| waits) else {
+        let mut lines = queued_line(state, release, stage);
+        lines.extend(release.run(stage).into_iter().flat_map(step_lines));
+        return lines;
+    };
     let lines = verdict(state, release, rule, now).lines.into_iter();
     let lines = lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark)));
     let again = check::asked_again(state, (release, rule), now).map(|text| (text, sign(Mark::Wait)));
@@ -331,6 +339,15 @@ fn why_lines(
 fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage, &'a StageRun)> {
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     (run.worked_at.is_some() && run.state != StageState::Succeeded).then_some((rule, run))
+}
+
+/// What the steps of a run left for people: what failed and blocks nothing, what was left out and why it may be.
+fn step_lines(run: &StageRun) -> Vec<(String, &'static str)> {
+    let issues = run.walked.issues.iter();
+    let issues = issues.map(|f| (format!("issue: \"{}\" {}; it blocks nothing", f.step, f.how), "⚠"));
+    let conditional = run.walked.conditional.iter();
+    let conditional = conditional.map(|step| (format!("\"{step}\" was left out: conditional"), "○"));
+    issues.chain(conditional).collect()
 }
 
 /// A queued stage waits for its environment or a worker; say for which.

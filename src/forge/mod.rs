@@ -212,6 +212,15 @@ pub trait Forge: Debug + Send + Sync {
     /// Where to fetch from, with a credential that is narrow and fresh.
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source>;
 
+    /// Whether steps can be given a token of this host; the error says why not, before a stage starts.
+    fn gives_tokens(&self) -> Result<(), String>;
+
+    /// A new token that lives an hour at most and reads this repository alone, for the steps of one stage (row A18).
+    fn step_token<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Secret>;
+
+    /// Makes such a token worthless; one that is so already is success.
+    fn revoke<'a>(&'a self, token: &'a Secret) -> Asked<'a, ()>;
+
     /// What the host sent since then, newest first, as it saw it answered.
     fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>>;
 

@@ -9,7 +9,7 @@ use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::gate;
 use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
 use crate::domain::person::Person;
-use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -17,6 +17,7 @@ use crate::domain::view;
 use crate::forge::Forge;
 use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
+use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -63,6 +64,9 @@ impl Answers {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),
             pipeline: id.name.to_string(),
+            channel: release.created.channel.as_ref().map(ToString::to_string),
+            channels: channels(&state, release),
+            docs_url: release.created.pipeline.about.docs_url.as_ref().and_then(Link::new),
             facts: facts(&state, release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
@@ -200,6 +204,13 @@ impl Reader for Answers {
         Box::pin(self.page(stream, no))
     }
 
+    fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async move {
+            let Ok(id) = stream.parse::<PipelineId>() else { return Ok(About::default()) };
+            Ok(About::of(&*self.service.journal().load(&id).await?))
+        })
+    }
+
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
         Box::pin(async move {
             let Ok(id) = stream.parse::<PipelineId>() else { return Ok(None) };
@@ -255,6 +266,11 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
     facts
 }
 
+fn channels(state: &State, release: &Release) -> Vec<ChannelLine> {
+    let listed = release.listed.iter();
+    listed.map(|(label, since)| ChannelLine::of(state, label.as_str(), (release, *since))).collect()
+}
+
 fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
     release
         .rules
@@ -263,7 +279,8 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
         .map(|stage| {
             let run = release.run(&stage.name);
             let word = run.map_or("not reached", |r| r.word(stage));
-            let started = run.filter(|r| r.started_at.is_some());
+            let logs = stage.agent == Agent::Local;
+            let started = run.filter(|r| logs && r.started_at.is_some());
             StageBox {
                 stage: stage.name.to_string(),
                 attempt: run.map_or(0, |r| r.attempt),
@@ -273,6 +290,7 @@ fn stages(state: &State, release: &Release, now: Timestamp) -> Vec<StageBox> {
                 line: view::stage_status(state, release, stage, now).description,
                 updated_at: run.map_or(release.at, |r| r.moved_at),
                 next_at: gate::verdict(state, release, stage, now).next_time(),
+                about: StageAbout::of(stage),
                 log: started.map(|r| view::log_id(&state.id, release.no(), stage.name.as_str(), r.attempt)),
             }
         })

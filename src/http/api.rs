@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::State;
+use crate::http::about::About;
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::session::Caller;
@@ -29,6 +30,8 @@ const PREFIX: usize = 7;
 pub trait Reader: Send + Sync {
     /// Everything about a release; `NotFound` when there is none with this number.
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>>;
+    /// What a pipeline says about itself; nothing when it does not exist.
+    fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>>;
     /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
 }

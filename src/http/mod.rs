@@ -23,6 +23,7 @@ use crate::service::library::Library;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub mod about;
 pub mod answers;
 pub mod api;
 pub mod error;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::domain::time::Timestamp;
 use crate::http::State;
+use crate::http::about::About;
 use crate::http::api::{Older, ReleaseAt};
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At};
@@ -155,6 +156,7 @@ async fn grid(state: &State, of: PipelineRow, limit: u32, before: Option<u32>) -
 #[template(path = "pages/pipeline.html")]
 struct PipelinePage {
     grid: Grid,
+    about: About,
     /// Why the rules in force are not those of the branch's head.
     pending: Option<String>,
     after: i64,
@@ -177,8 +179,9 @@ pub(super) async fn pipeline(
     let found = state.store().pipeline(&format!("{repo}/{name}")).await?;
     let found = found.ok_or_else(|| Trouble::not_found("there is no pipeline of this name"))?;
     let pending = state.reader().pending_apply(&found.stream).await?;
+    let about = state.reader().about(&found.stream).await?;
     let grid = grid(&state, found, RELEASES, which.before).await?;
-    shown(&PipelinePage { after: newest(&grid), grid, pending, times: Times(state.now()) })
+    shown(&PipelinePage { after: newest(&grid), grid, about, pending, times: Times(state.now()) })
 }
 
 #[derive(Template)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::domain::release::LIVE_WITH_ISSUES;
 use crate::domain::time::Timestamp;
+use crate::http::about::{ChannelLine, StageAbout};
 use crate::store::delivery::Delivery;
 use crate::store::model::{PipelineRow, ReleaseRow, StageRow};
 
@@ -228,6 +229,8 @@ pub struct StageBox {
     pub next_at: Option<Timestamp>,
     /// The name of its log, if it has one.
     pub log: Option<String>,
+    /// What it says about itself.
+    pub about: StageAbout,
 }
 
 /// Everything about one release; the engine fills it.
@@ -240,6 +243,12 @@ pub struct ReleasePage {
     pub repo: String,
     /// The pipeline's name.
     pub pipeline: String,
+    /// The channel it is a release of, of the pipeline's `channels`.
+    pub channel: Option<String>,
+    /// The channels of stages it is in.
+    pub channels: Vec<ChannelLine>,
+    /// A page to read about the pipeline.
+    pub docs_url: Option<Link>,
     /// Further facts in order: a name and a text, such as `branch` and `main`.
     pub facts: Vec<(String, String)>,
     /// The commit on its host.
@@ -486,7 +495,7 @@ pub struct EventLine {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
-fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.rfc3339())
 }
 
@@ -563,6 +572,7 @@ impl From<StageRow> for StageBox {
             updated_at: row.updated_at,
             next_at: row.next_at,
             log: None,
+            about: StageAbout { runs_commands: true, ..StageAbout::default() },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -156,6 +157,18 @@ pub fn choose(
         (Network::Host, Origin::ProtectedBranch) => {}
     }
     Ok(Choice { sandboxed, warnings })
+}
+
+/// The program of this name that a job with this `PATH` would find.
+pub fn find_program(name: &str, path: &str) -> Option<PathBuf> {
+    let runs = |file: &PathBuf| {
+        let mode = file.metadata().ok().filter(std::fs::Metadata::is_file)?.permissions().mode();
+        (mode & 0o111 != 0).then_some(())
+    };
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| runs(file).is_some())
 }
 
 impl Runner {

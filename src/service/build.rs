@@ -11,7 +11,7 @@ use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::view;
 use crate::runner::probe::{Origin, choose};
 use crate::runner::{Network, Sandbox, SandboxSpec};
-use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Outcome, Trouble};
@@ -182,7 +182,17 @@ impl Service {
         if subject.origin == Origin::ProtectedBranch {
             environment.extend(self.secrets(&build.secrets)?);
         }
-        let run = Run { steps: &build.steps, tree, environment: &environment, sandbox, wall: build.timeout };
+        let (steps, wall) = (&build.steps, build.timeout);
+        let connections = Connections::new();
+        let run = Run {
+            steps,
+            tree,
+            environment: &environment,
+            sandbox,
+            wall,
+            artifacts: None,
+            connections: &connections,
+        };
         Ok(Ok(self.run_steps(&run, kept, lease.stops()).await?))
     }
 

@@ -1,7 +1,7 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
@@ -9,15 +9,18 @@ use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
 use crate::domain::event::{Failure, Form, RunKind};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
-use crate::domain::pipeline::{Stage, Step};
+use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
-use crate::domain::variable::{self, Facts, Resolution, Told};
+use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
-use crate::runner::Sandbox;
+use crate::secret::Secret;
+use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
-use crate::service::steps::{KeptLog, Run, StepsEnd, Workplace};
+use crate::service::journal::Decided;
+use crate::service::stage::Course;
+use crate::service::steps::{KeptLog, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Outcome, Trouble};
@@ -35,6 +38,31 @@ pub struct Target {
     pub admission: u32,
 }
 
+impl Target {
+    /// The same for the rules.
+    fn work(&self) -> Work {
+        Work::Deploy {
+            release: self.release,
+            stage: self.stage.clone(),
+            attempt: self.attempt,
+            admission: self.admission,
+        }
+    }
+}
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+struct Running<'a> {
+    id: &'a PipelineId,
+    release: &'a Release,
+    stage: &'a Stage,
+    target: &'a Target,
+    lease: &'a Lease,
+    decided: &'a Decided,
+    secrets: &'a Secrets,
+    token: Option<&'a Secret>,
+}
+
 /// What the commands of a stage and its checks find.
 #[derive(Debug)]
 pub(super) struct Ground {
@@ -44,8 +72,8 @@ pub(super) struct Ground {
     pub(super) source: PathBuf,
     /// Where commands that deploy start.
     pub(super) deploy_in: PathBuf,
-    /// The commands that deploy and those that test, with the values of their variables.
-    pub(super) commands: (Vec<Step>, Vec<Step>),
+    /// The stage, with the values of its variables.
+    pub(super) stage: Stage,
 }
 
 /// Why no command of a stage can be run.
@@ -61,12 +89,7 @@ impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
         let id = lease.pipeline()?;
-        let work = Work::Deploy {
-            release: target.release,
-            stage: target.stage.clone(),
-            attempt: target.attempt,
-            admission: target.admission,
-        };
+        let work = target.work();
         let state = self.journal().load(&id).await?;
         let mut fresh = self.fresh(&state, target).await?;
         if let Some((release, run)) =
@@ -86,7 +109,7 @@ impl Service {
         if release.state_in(&target.stage) != Some(StageState::Running) {
             return lease.complete(self, "not admitted").await;
         }
-        let end = match self.stage_end(&id, &release, target, (lease, decided.seq)).await {
+        let end = match self.stage_end(&id, &release, target, (lease, &decided)).await {
             Ok(Some(end)) => end,
             Ok(None) => return Ok(()),
             Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
@@ -107,6 +130,8 @@ impl Service {
         let repo = &state.id.repo;
         let host = self.host(repo)?;
         let mut fresh = self.approvers_now(state, release, (&target.stage, run)).await?;
+        let steps = release.steps(&target.stage);
+        fresh.cannot_start = steps.and_then(|stage| self.not_ready(&state.id, release, stage, run.kind));
         let repository = host.repository(repo).await?;
         self.fetch(&repository, Some(&release.created.branch), None).await?;
         let (tag, commit, branch) = (
@@ -139,16 +164,33 @@ impl Service {
         id: &PipelineId,
         release: &Release,
         target: &Target,
-        (lease, fence): (&Lease, i64),
+        (lease, decided): (&Lease, &Decided),
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
+        if stage.agent == Agent::None {
+            return Ok(Some(StageEnd::Passed { took_ms: 0 }));
+        }
         // Before the log is opened, so that it hides them.
         let secrets = self.group_secrets(release, stage).await?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
-        let mut kept = KeptLog::open(self, name);
-        let end = self.stage_steps(id, (release, stage), (&place, lease, fence), (&mut kept, &secrets)).await;
+        let host = self.host(&id.repo)?;
+        let token = if wants_token(release, stage) { Some(host.step_token(&id.repo).await?) } else { None };
+        let mask = token.as_ref().map_or_else(|| self.mask(), |token| self.mask_also(token));
+        let mut kept = KeptLog::hiding(self, name, mask);
+        let running =
+            Running { id, release, stage, target, lease, decided, secrets: &secrets, token: token.as_ref() };
+        // Boxed: what a stage is told and how far it is would make every piece of work as large.
+        let end = Box::pin(self.stage_steps(&running, &place, &mut kept)).await;
+        if let Some(Err(trouble)) = match &token {
+            Some(token) => Some(host.revoke(token).await),
+            None => None,
+        } {
+            // It ends by itself within the hour.
+            kept.log.note(&format!("warning: the token could not be revoked: {}", trouble.chain())).await;
+            tracing::warn!(error = self.mask().apply(&trouble.chain()), "a token of a stage was not revoked");
+        }
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
@@ -167,12 +209,14 @@ impl Service {
     /// The inner error says that the stored bytes are not what was sealed.
     async fn stage_steps(
         &self,
-        id: &PipelineId,
-        (release, stage): (&Release, &Stage),
-        (place, lease, fence): (&Workplace, &Lease, i64),
-        (kept, secrets): (&mut KeptLog, &Secrets),
+        running: &Running<'_>,
+        place: &Workplace,
+        kept: &mut KeptLog,
     ) -> Outcome<Result<StepsEnd, String>> {
-        let mut ground = match self.prepare(id, (release, stage, secrets), (place, fence), kept).await? {
+        let Running { id, release, stage, target, lease, decided, secrets, token } = *running;
+        let grounds = place.grounds();
+        let fence = decided.seq;
+        let ground = match self.prepare(id, (release, stage, secrets), (place, fence), kept).await? {
             Ok(ground) => ground,
             Err(Unready::Tampered(mismatch)) => return Ok(Err(mismatch)),
             Err(Unready::Untold(how)) => {
@@ -180,27 +224,49 @@ impl Service {
                 return Ok(Ok(StepsEnd::Failed(failure)));
             }
         };
+        let Ground { mut environment, source, deploy_in, stage } = ground;
+        let stage = &stage;
+        if let Some(token) = token {
+            environment.insert("SYSTEM_ACCESSTOKEN".to_owned(), token.expose().to_owned());
+        }
         let writable = self.writable(release, stage, &place.path("")).await?;
         if let Some((_, file)) = &writable {
-            ground.environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
+            environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
         }
-        let verify = release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Verify);
-        let parts = [(&ground.commands.0, &ground.deploy_in), (&ground.commands.1, &ground.source)];
-        let environment = &ground.environment;
-        for (steps, tree) in parts.into_iter().skip(usize::from(verify)) {
-            let run = Run { steps, tree, environment, sandbox: Sandbox::Plain, wall: stage.timeout };
-            let end = self.run_steps(&run, kept, lease.stops()).await?;
-            if end != StepsEnd::Passed {
-                return Ok(Ok(end));
-            }
+        let here = release.rule(&stage.name).map(|rule| &rule.environment);
+        let known = here.and_then(|here| decided.state.kept.get(here));
+        for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
+            let before = known.and_then(|known| known.get(&output.name)).filter(|_| output.keep);
+            let name = environment_name(&output.name);
+            match before {
+                Some(before) => environment.insert(name, before.value.clone()),
+                // A step that does not come to write it leaves nothing, which is not the same as no such name.
+                None => Some(environment.entry(name).or_default().clone()),
+            };
         }
-        if let Some(writable) = &writable
+        let course = Course {
+            id,
+            work: target.work(),
+            lease,
+            stage,
+            kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
+            artifacts: grounds.artifacts(),
+            first: grounds.first(release),
+            deploy_in,
+            source,
+            notes: grounds.notes(),
+            connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
+        };
+        let end = self.walk(&course, environment, kept).await?;
+        if end == StepsEnd::Passed
+            && let Some(writable) = &writable
             && let Some(failure) = self.write_groups((id, lease), (release, stage), writable).await?
         {
             kept.log.note(&format!("write groups: {}", failure.how)).await;
             return Ok(Ok(StepsEnd::Failed(failure)));
         }
-        Ok(Ok(StepsEnd::Passed))
+        Ok(Ok(end))
     }
 
     /// Hands out the checked artifacts and the source, and says what commands are told about them.
@@ -214,73 +280,24 @@ impl Service {
         for (at, fetched) in secrets {
             kept.log.note(&format!("secret {at}, {}", fetched.version)).await;
         }
-        let mut environment = self.base_environment(&place.path("home"));
-        let mut first = None;
+        let grounds = place.grounds();
         for artifact in &release.artifacts {
-            let to = place.path("artifacts").join(artifact.alias.as_str());
-            match self.hand_out(release, artifact, to.clone()).await? {
+            let to = grounds.artifact(&artifact.alias);
+            match self.hand_out(release, artifact, to).await? {
                 Ok(()) => {}
                 Err(mismatch) => return Ok(Err(Unready::Tampered(mismatch))),
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
-            let key =
-                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
-            environment.insert(key, to.display().to_string());
-            first.get_or_insert(to);
         }
-        let source = place.path("src");
+        let (source, first) = (grounds.source(), grounds.first(release));
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
-        let artifact = first.unwrap_or_else(|| source.clone());
-        let told = match self.told((release, stage), &place.path("artifacts"), secrets).await? {
+        let told = match told_of((release, stage), grounds.artifacts(), secrets).await? {
             Ok(told) => told,
             Err(how) => return Ok(Err(Unready::Untold(how))),
         };
-        environment.extend(told.variables);
-        environment.extend(stage_environment(id, (release, stage), fence));
-        environment.insert("LIFTLOCK_ARTIFACT".to_owned(), artifact.display().to_string());
-        environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
-        environment.extend(told.entries);
-        environment.extend(self.secrets(&stage.secrets)?);
-        let deploy_in = if artifact.is_dir() { artifact } else { source.clone() };
-        let commands = (told.deploy, told.test_commands);
-        Ok(Ok(Ground { environment, source, deploy_in, commands }))
-    }
-
-    /// The stage's commands with their variables; the inner error says why that cannot be.
-    async fn told(
-        &self,
-        (release, stage): (&Release, &Stage),
-        artifacts: &Path,
-        secrets: &Secrets,
-    ) -> Outcome<Result<Told, String>> {
-        let facts = Facts::of(release, Some(artifacts.display().to_string()));
-        let levels = match variable::levels(&release.created.pipeline, stage, (&facts, &release.groups)) {
-            Ok(levels) => levels,
-            Err(problem) => return Ok(Err(problem.to_string())),
-        };
-        let reveal =
-            |at: &str| secrets.get(at).map_or_else(String::new, |fetched| fetched.value.expose().to_owned());
-        let told = Resolution::of(&levels).and_then(|all| Ok((all.told(stage, &reveal)?, all)));
-        let (told, all) = match told {
-            Ok(told) => told,
-            Err(problem) => return Ok(Err(problem.to_string())),
-        };
-        let paths: Vec<(String, PathBuf)> = all
-            .all()
-            .iter()
-            .filter_map(|entry| {
-                let value = told.variables.get(&variable::environment_name(entry.name))?;
-                Some((entry.name.to_string(), path_of_artifact(value, release, artifacts)?))
-            })
-            .collect();
-        let missing = blocking(move || Ok(paths.into_iter().find(|(_, path)| !path.exists()))).await?;
-        Ok(match missing {
-            Some((name, path)) => {
-                let path = path.strip_prefix(artifacts).unwrap_or(&path).display().to_string();
-                Err(format!("`{name}` is `{path}`, and the artifact has no such path"))
-            }
-            None => Ok(told),
-        })
+        let environment = self.stage_environment(id, (release, &told), (&grounds, fence))?;
+        let deploy_in = if first.is_dir() { first } else { source.clone() };
+        Ok(Ok(Ground { environment, source, deploy_in, stage: told.stage }))
     }
 
     async fn hand_out(
@@ -316,41 +333,24 @@ impl Service {
     }
 }
 
-/// The path within an artifact that a variable's value is, if it is one (row A14): such a path was sealed, so it is
-/// there or the variable is wrong. A list of paths, a pattern or an option with a path in it is left alone.
-fn path_of_artifact(value: &str, release: &Release, artifacts: &Path) -> Option<PathBuf> {
-    let inside = Path::new(value).strip_prefix(artifacts).ok()?;
-    let alias = inside.components().next()?.as_os_str();
-    let one = !value.contains([':', ';', ',', '*', '?', ' ', '\n']);
-    let ours = release.artifacts.iter().any(|a| alias == a.alias.as_str());
-    (one && ours).then(|| PathBuf::from(value))
-}
-
-/// What a stage's commands are told about the release, by name.
-fn stage_environment(
-    id: &PipelineId,
+/// The stage's commands with their variables, once its artifacts are there; the inner error says why that cannot be.
+async fn told_of(
     (release, stage): (&Release, &Stage),
-    fence: i64,
-) -> BTreeMap<String, String> {
-    let created = &release.created;
-    let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
-    [
-        ("STAGE", stage.name.to_string()),
-        ("LIFTLOCK_STAGE", stage.name.to_string()),
-        ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
-        ("LIFTLOCK_PIPELINE", id.name.to_string()),
-        ("LIFTLOCK_VERSION", created.version.to_string()),
-        ("LIFTLOCK_COMMIT", created.commit.to_string()),
-        ("LIFTLOCK_DIGEST", digest.clone()),
-        ("RELEASE_DIGEST", digest),
-        // The number of the event that admitted this run. It rises over all runs of an environment, so a target that
-        // remembers the highest it has seen can refuse what a dead server left behind (STORAGE §2).
-        ("FENCE_TOKEN", fence.to_string()),
-        // Copilot's own names (CHECKLIST C43).
-        ("COPILOT_APPLICATION_NAME", id.name.to_string()),
-        ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    artifacts: PathBuf,
+    secrets: &Secrets,
+) -> Outcome<Result<Told, String>> {
+    let reveal =
+        |at: &str| secrets.get(at).map_or_else(String::new, |fetched| fetched.value.expose().to_owned());
+    let (told, paths) = match told(release, stage, &artifacts, &reveal) {
+        Ok(told) => told,
+        Err(problem) => return Ok(Err(problem.to_string())),
+    };
+    let missing = blocking(move || Ok(paths.into_iter().find(|(_, path)| !path.exists()))).await?;
+    Ok(match missing {
+        Some((name, path)) => {
+            let path = path.strip_prefix(&artifacts).unwrap_or(&path).display().to_string();
+            Err(format!("`{name}` is `{path}`, and the artifact has no such path"))
+        }
+        None => Ok(told),
+    })
 }

@@ -12,13 +12,14 @@ use crate::forge::Forge;
 use crate::mask::{Learning, Mask};
 use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
-use crate::secret::Secret;
+use crate::secret::{Connection, Secret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 
 pub mod apply;
 pub mod build;
 pub mod deploy;
+pub mod environment;
 pub mod groups;
 pub mod intake;
 pub mod journal;
@@ -28,6 +29,7 @@ pub mod probe;
 pub mod reconcile;
 pub mod repository;
 pub mod signoff;
+pub mod stage;
 pub mod steps;
 pub mod tell;
 pub mod verify;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub toolchains: Vec<PathBuf>,
     /// The server's secrets by name, for steps that are given them.
     pub secrets: BTreeMap<String, Secret>,
+    /// Services that steps may work with, by name.
+    pub connections: BTreeMap<String, Connection>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
@@ -78,6 +82,14 @@ pub struct Settings {
     pub lease: Span,
     /// Time between two looks at the hosts for what was missed.
     pub reconcile_every: Span,
+}
+
+impl Settings {
+    /// Every text that must not be shown, wherever it is.
+    fn all_secrets(&self) -> Vec<Secret> {
+        let of_connections = self.connections.values().flat_map(|c| c.secrets.values());
+        self.secrets.values().chain(of_connections).chain(&self.hidden).cloned().collect()
+    }
 }
 
 /// Bounds of every tree that is exported, packed or handed out: a large monorepo fits, a bomb does not.
@@ -102,8 +114,7 @@ struct Inner {
 impl Service {
     /// Puts the parts together; `boot` tells this start from every other.
     pub fn new(parts: Parts, boot: String) -> Self {
-        let secrets: Vec<Secret> =
-            parts.settings.secrets.values().chain(parts.settings.hidden.iter()).cloned().collect();
+        let secrets = parts.settings.all_secrets();
         let journal = Journal::new(parts.store.clone());
         let worker = format!("worker-{boot}");
         Self(Arc::new(Inner { mask: Learning::new(secrets), journal, worker, boot, parts }))
@@ -137,6 +148,11 @@ impl Service {
     /// Hides these from now on, in everything that leaves.
     pub fn hide<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
         self.0.mask.learn(secrets);
+    }
+
+    /// The mask that hides one more secret, which only one piece of work has.
+    pub fn mask_also(&self, secret: &Secret) -> Mask {
+        self.0.mask.mask_with(secret)
     }
 
     /// The hosts.

@@ -10,18 +10,23 @@ use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
 use crate::domain::time::Span;
 use crate::folder;
+use crate::mask::Mask;
 use crate::runner::log::{Log, LogLine};
-use crate::runner::{Ended, Job, Limits, Program, Sandbox, Stops};
+use crate::runner::{Sandbox, Stops};
+use crate::service::environment::Grounds;
 use crate::service::{Service, blocking};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
+
+pub(crate) mod one;
+pub mod output;
 
 /// How far a step's output may run ahead of the store; then the step waits.
 const LINES_AHEAD: usize = 1_024;
 /// Most lines written to the store at once.
 const LINES_AT_ONCE: usize = 500;
 /// Where steps find programs when the server's config says nothing else.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A folder for one piece of work, removed when it is dropped.
 #[derive(Debug)]
@@ -50,6 +55,11 @@ impl Workplace {
         self.root.join(name)
     }
 
+    /// Where everything of a stage is in it.
+    pub fn grounds(&self) -> Grounds {
+        Grounds::new(self.root.clone())
+    }
+
     /// Removes it now, off the async threads.
     pub async fn remove(self) {
         let root = self.root;
@@ -64,16 +74,23 @@ impl Workplace {
 pub struct KeptLog {
     /// What steps write to.
     pub log: Log,
+    /// What hides in it.
+    pub mask: Mask,
     keeper: JoinHandle<Outcome<()>>,
 }
 
 impl KeptLog {
     /// Opens the log of this name.
     pub fn open(service: &Service, name: String) -> Self {
+        Self::hiding(service, name, service.mask())
+    }
+
+    /// Opens a log that hides what this mask knows.
+    pub fn hiding(service: &Service, name: String, mask: Mask) -> Self {
         let (sink, lines) = mpsc::channel(LINES_AHEAD);
-        let log = Log::new(&service.mask(), sink);
+        let log = Log::new(&mask, sink);
         let keeper = tokio::spawn(keep(service.store().clone(), name, lines));
-        Self { log, keeper }
+        Self { log, mask, keeper }
     }
 
     /// Ends the log and waits until all of it is stored.
@@ -117,6 +134,24 @@ pub struct Run<'a> {
     pub sandbox: Sandbox,
     /// Wall-clock time for all of them together.
     pub wall: Span,
+    /// Where scripts are taken from; a build has nothing yet.
+    pub artifacts: Option<Artifacts<'a>>,
+    /// What the connections of its steps give, by name; a build has none.
+    pub connections: &'a Connections,
+}
+
+/// Variables of connections, by the connection's name.
+pub type Connections = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The artifacts of a stage, as its scripts find them.
+#[derive(Debug, Clone, Copy)]
+pub struct Artifacts<'a> {
+    /// The folder that all of them are in.
+    pub all: &'a Path,
+    /// The first of them, which a script's path is relative to.
+    pub first: &'a Path,
+    /// Whether they are there already, so that files can be looked for.
+    pub unpacked: bool,
 }
 
 /// How the commands ended.
@@ -138,34 +173,14 @@ impl Service {
     /// Runs the commands one after the other; the first that fails ends it.
     pub async fn run_steps(&self, run: &Run<'_>, kept: &mut KeptLog, stops: &Stops) -> Outcome<StepsEnd> {
         let begun = crate::clock::monotonic();
-        for step in run.steps {
+        let left = || {
             let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-            let left = Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1));
-            let mut environment = run.environment.clone();
-            environment.extend(step.environment.clone());
-            let job = Job {
-                program: Program::Shell(step.run.clone()),
-                tree: run.tree.to_owned(),
-                folder: PathBuf::new(),
-                environment,
-                limits: Limits { wall: left, ..Limits::default() },
-                sandbox: run.sandbox.clone(),
-            };
-            kept.log.note(&format!("$ {}", step.run.trim_end())).await;
-            let report = self.runner().run(&job, &mut kept.log, stops).await?;
-            let failure = || Failure {
-                step: self.mask().apply(&step.name),
-                how: report.ended.to_string(),
-                tail: report.tail.clone(),
-            };
-            match report.ended {
-                Ended::Exited(0) => {}
-                Ended::Cancelled => return Ok(StepsEnd::Stopped),
-                Ended::Lost => return Ok(StepsEnd::Lost),
-                Ended::TimedOut { .. } => return Ok(StepsEnd::TimedOut(failure())),
-                Ended::Exited(_) | Ended::Killed { .. } | Ended::OutputLimit { .. } => {
-                    return Ok(StepsEnd::Failed(failure()));
-                }
+            Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1))
+        };
+        for step in run.steps {
+            let end = self.run_step((step, run), &left, kept, stops).await?;
+            if end != StepsEnd::Passed {
+                return Ok(end);
             }
         }
         Ok(StepsEnd::Passed)

@@ -1,6 +1,7 @@
 //! The commands as a person types them, against the real program.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -434,4 +435,43 @@ fn a06_a08_b28_groups_are_made_for_every_stage_and_keep_their_secrets() {
     );
     let list: serde_json::Value = serde_json::from_str(&out(&group(&["list", "--json"]))).unwrap();
     assert_eq!(list["groups"][0]["name"], "acme.prod");
+}
+
+#[test]
+fn c37_the_doctor_says_what_there_is_for_the_commands_of_stages() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = folder.path().join("tools");
+    for name in ["make", "git"] {
+        let tool = format!("tools/{name}");
+        write(folder.path(), &tool, "#!/bin/sh\n");
+        std::fs::set_permissions(folder.path().join(tool), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let config = |repository: &str| {
+        format!(
+            "data = \"data\"\nwebhook_secrets = [\"5f1c0b7f6f8e4d0aa5c8d0b1e2f3a4b5\"]\n\
+             [environment]\nPATH = \"{}\"\n[plain.repositories.shop]\npath = \"{repository}\"\n",
+            tools.display()
+        )
+    };
+    git(folder.path(), &["init", "--quiet", "--bare", "shop.git"]);
+    write(folder.path(), "liftlock.toml", &config("shop.git"));
+    let looked = run(folder.path(), &["doctor"]);
+    assert_eq!(code(&looked), 0, "{}{}", out(&looked), err(&looked));
+    let said = out(&looked);
+    assert!(said.contains("✔ config: liftlock.toml can be read"), "{said}");
+    assert!(said.contains("✔ repository: shop is shop.git"), "{said}");
+    assert!(said.contains(&format!("✔ make: {}/make", tools.display())), "{said}");
+    assert!(said.contains("– docker: is not in the PATH of steps: no builds of images"), "{said}");
+
+    write(folder.path(), "liftlock.toml", &config("gone.git"));
+    let looked = run(folder.path(), &["doctor", "--json"]);
+    assert_eq!(code(&looked), 1);
+    let findings: serde_json::Value = serde_json::from_str(&out(&looked)).unwrap();
+    let bad: Vec<_> = findings.as_array().unwrap().iter().filter(|f| f["mark"] == "bad").collect();
+    assert_eq!(bad.len(), 1, "{findings}");
+    assert!(bad[0]["text"].as_str().unwrap().contains("`git init --bare gone.git` makes one"));
+
+    let alone = run(folder.path(), &["doctor", "--config", "none.toml"]);
+    assert_eq!(code(&alone), 0);
+    assert!(out(&alone).contains("– config: there is no none.toml"), "{}", out(&alone));
 }

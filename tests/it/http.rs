@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
+use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
@@ -61,6 +62,10 @@ struct NoEngine;
 impl Reader for NoEngine {
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async { Ok(About::default()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {

@@ -181,7 +181,7 @@ impl Draft {
         self.state
             .releases
             .values()
-            .filter(|r| r.is_newer_than(older))
+            .filter(|r| r.follows(older))
             .filter(|r| match r.run(stage).map(|run| run.state) {
                 Some(StageState::Pending) => self
                     .verdict(r, stage)

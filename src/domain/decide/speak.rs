@@ -239,8 +239,13 @@ impl Draft {
         {
             return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
-        let state = release.state_in(stage).map_or("not built yet", StageState::word);
-        let instead = format!("{version} is {state} there.");
+        let instead = match (release.state_in(stage), &release.created.channel) {
+            (Some(state), _) => format!("{version} is {} there.", state.word()),
+            (None, Some(channel)) if release.rule(stage).is_none() => {
+                format!("{version} is of the channel {channel}, which passes no {stage}.")
+            }
+            (None, _) => format!("{version} is not built yet there."),
+        };
         Refusal::Nothing { verb, stage: stage.clone(), instead }
     }
 

@@ -1,5 +1,6 @@
 //! How a release begins: from a push, from a tag, or as a quality build of a pull request.
 
+use crate::domain::channel;
 use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
 use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
 use crate::domain::name::ReleaseNo;
@@ -28,6 +29,8 @@ impl Draft {
         };
         let no = self.state.next_no().ok_or(Refusal::Full)?;
         let (names, version) = self.names(start, no, tagged);
+        let channel = channel::of_release(&start.pipeline.channels, &start.branch, &version);
+        let pipeline = channel.map(|of| Box::new(channel::pipeline_of(&start.pipeline, of)));
         let created = Created {
             release: no,
             seq: start.seq,
@@ -38,7 +41,8 @@ impl Draft {
             initiator: start.initiator.clone(),
             pusher: start.pusher.clone(),
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
-            pipeline: start.pipeline.clone(),
+            channel: channel.map(|of| of.name.clone()),
+            pipeline: pipeline.unwrap_or_else(|| start.pipeline.clone()),
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
             included_in: start.included_in,

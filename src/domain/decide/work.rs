@@ -5,6 +5,7 @@ use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
+use crate::domain::progress::{Progress, always_after};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
@@ -34,7 +35,7 @@ impl Draft {
                 match run.state {
                     StageState::Queued => self.begin_stage(*release, &run, (stage, fence), fresh),
                     StageState::Running if run.fence != Some(fence) => {
-                        let detail = Detail::Reason(LOST.to_owned());
+                        let detail = Detail::Reason(self.lost(*release, stage)?);
                         self.move_stage(
                             *release,
                             stage,
@@ -46,7 +47,7 @@ impl Draft {
                         *release,
                         stage,
                         (Transition::GraceExpired, StageState::Cancelled),
-                        Detail::Reason(LOST.to_owned()),
+                        Detail::Reason(self.lost(*release, stage)?),
                     ),
                     StageState::Pending
                     | StageState::Running
@@ -70,6 +71,34 @@ impl Draft {
             // Answers may be asked for twice, so nobody has to say that they begin.
             Work::Leg { .. } | Work::Gates { .. } => Err(Refusal::Stale),
         }
+    }
+
+    /// What is said of a run whose worker vanished. Hooks that it owes are not run by themselves: nobody knows whether
+    /// a command of it is still at work there. Whoever lets something run there again has looked.
+    fn lost(&self, no: ReleaseNo, stage: &StageName) -> Result<String, Refusal> {
+        let (release, run) = (self.release(no)?, self.run(no, stage)?);
+        let owed = release.steps(stage).filter(|steps| run.walked.owes(steps));
+        let names: Vec<String> =
+            owed.into_iter().flat_map(always_after).map(|step| format!("\"{}\"", step.name)).collect();
+        if names.is_empty() {
+            return Ok(LOST.to_owned());
+        }
+        Ok(format!("{LOST}; {} did not run, and the next run here begins with it", names.join(" and ")))
+    }
+
+    /// A part of a running stage's work is over; a report of a worker that lost its lease is refused.
+    pub(super) fn progress(&mut self, work: &Work, fence: u64, progress: &Progress) -> Result<(), Refusal> {
+        let Work::Deploy { release, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
+        let run = self.run(*release, stage)?;
+        if run.attempt != *attempt || run.fence != Some(fence) || !run.state.occupies() {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::PhaseDone {
+            release: *release,
+            stage: stage.clone(),
+            attempt: *attempt,
+            progress: Box::new(progress.clone()),
+        })
     }
 
     fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {
@@ -110,12 +139,21 @@ impl Draft {
             let environment = rule.environment.to_string();
             return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
         }
-        if verdict(&self.state, &release, rule, self.now).open() {
-            let by = (Transition::LockAcquired, StageState::Running);
-            self.move_stage(no, stage, by, Detail::Fence(fence))
-        } else {
-            self.move_stage(no, stage, (Transition::BlockersReturned, StageState::Pending), Detail::None)
+        if !verdict(&self.state, &release, rule, self.now).open() {
+            return self.move_stage(
+                no,
+                stage,
+                (Transition::BlockersReturned, StageState::Pending),
+                Detail::None,
+            );
         }
+        // Nothing has happened yet, so what runs there stays known; whoever puts it right asks for another try.
+        if let Some(why) = &fresh.cannot_start {
+            let by = (Transition::AgentWaitExpired, StageState::Errored);
+            return self.move_stage(no, stage, by, Detail::Reason(format!("did not start: {why}")));
+        }
+        let by = (Transition::LockAcquired, StageState::Running);
+        self.move_stage(no, stage, by, Detail::Fence(fence))
     }
 
     /// The release that has this stage's environment now, in whatever stage (invariant I1).

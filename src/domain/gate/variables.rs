@@ -20,6 +20,7 @@ impl Look<'_> {
             | Problem::Deep { .. }
             | Problem::Long { .. }
             | Problem::Quoted { .. }
+            | Problem::Foreign { .. }
             | Problem::Clash { .. }
             | Problem::Reserved { .. }
             | Problem::Many { .. } => "somebody with write mends the variables and pushes".to_owned(),

@@ -1,12 +1,11 @@
 //! `build`, `artifacts`, steps and paths → how the artifact is made and what is packed.
 
-use std::collections::BTreeMap;
-
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::shape::quoted_list;
+use crate::domain::manifest::step;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
@@ -17,8 +16,6 @@ use crate::domain::time::Span;
 pub(super) const TIMEOUT: Span = Span::hours(1);
 /// What is packed after a build that does not say (MANIFEST §1).
 const DEFAULT_PATH: &str = "dist";
-/// Longest name of a step made from its command.
-const STEP_NAME_CHARS: usize = 60;
 /// Longest path.
 const MAX_PATH_BYTES: usize = 300;
 
@@ -33,7 +30,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     let node = pipeline.get("build");
     let view = node.map_or_else(|| pipeline.below("build"), View::of);
     let mut build = Build {
-        steps: own_steps(node),
+        steps: own_steps(node, findings),
         environment: view.variables("env"),
         buildspec: None,
         image: view.line("image"),
@@ -105,43 +102,17 @@ fn check_not_empty(node: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-fn own_steps(build: Option<&Node>) -> Vec<Step> {
+fn own_steps(build: Option<&Node>, findings: &mut Findings<'_>) -> Vec<Step> {
     let Some(node) = build else { return Vec::new() };
     match &node.value {
-        Value::Scalar { .. } | Value::Sequence(_) => steps(node),
+        Value::Scalar { .. } | Value::Sequence(_) => step::read(node, findings),
         Value::Mapping(_) => {
             let view = View::of(node);
-            let run = view.get("run").map(steps).unwrap_or_default();
-            if run.is_empty() { view.get("steps").map(steps).unwrap_or_default() } else { run }
+            let commands = view.get("run").or_else(|| view.get("steps"));
+            commands.map(|node| step::read(node, findings)).unwrap_or_default()
         }
         Value::Null => Vec::new(),
     }
-}
-
-/// One command, or a list of commands and named steps.
-pub(super) fn steps(node: &Node) -> Vec<Step> {
-    view::items(node).iter().filter_map(step).collect()
-}
-
-fn step(node: &Node) -> Option<Step> {
-    if let Some(run) = view::text(node) {
-        return Some(Step { name: step_name(run), run: run.to_owned(), environment: BTreeMap::new() });
-    }
-    let view = View::of(node);
-    let run = view.get("run").and_then(view::text)?;
-    let name = view.line("name").unwrap_or_else(|| step_name(run));
-    Some(Step { name, run: run.to_owned(), environment: view.variables("env") })
-}
-
-/// The first line of a command, shortened.
-fn step_name(run: &str) -> String {
-    let first = run.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    if first.chars().count() <= STEP_NAME_CHARS {
-        return first.to_owned();
-    }
-    let mut name: String = first.chars().take(STEP_NAME_CHARS - 1).collect();
-    name.push('…');
-    name
 }
 
 fn artifacts(

@@ -59,7 +59,7 @@ pub(super) fn missing(path: &str) -> Spec {
 }
 
 fn one_step(path: &str, run: String) -> Step {
-    Step { name: path.to_owned(), run, environment: BTreeMap::new() }
+    Step::command(path, run)
 }
 
 fn artifacts(spec: View<'_>) -> Vec<String> {

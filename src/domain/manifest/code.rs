@@ -126,6 +126,16 @@ codes! {
     Naming "M0407" Error
         "The name or version of a release cannot be made of its template: a token names no variable of the release, \
          the result is too long or no version, or it has no counter `$(Rev:r)` where two releases must differ.";
+    /// A channel that cannot be.
+    Channel "M0442" Error
+        "A release belongs to the first of `channels` whose `branches` and `version` it fits, or else to the one that \
+         is the `default`. So there is at most one default, every other channel says which releases belong to it, \
+         and each has at least one stage.";
+    /// Commands in a stage without an agent.
+    NoAgent "M0441" Error
+        "`agent: none` says that the stage runs no commands: approvals, sign-offs, windows, soak and checks that ask \
+         an address, the host or another system decide alone. What would need a command is refused beside it, \
+         because it would never run.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";
@@ -156,6 +166,10 @@ codes! {
     OtherRepository "M0604" Warning
         "`source.properties.repository` names another repository than the one the file was read from. The file's own \
          repository is the source; the address is only compared.";
+    /// The keys of a step contradict each other.
+    BadStep "M0701" Error
+        "The keys of the step do not go together: an argument without a value or with a fallback that may have none \
+         itself, arguments for a command, a script that nothing reads.";
 }
 
 impl std::fmt::Display for Code {

@@ -129,6 +129,7 @@ macro_rules! keys {
 }
 
 // Files of one area each; they stand below the macro they are written with.
+mod channel;
 pub(super) mod check;
 mod group;
 pub(super) mod probe;
@@ -142,12 +143,15 @@ mod people;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
-static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
 static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&ARTIFACT_OBJECT)]);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
+
+mod steps;
+
+use steps::{BUILD_STEP, STEP};
 
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
 const ENVIRONMENT_MAP: Shape = Shape::Map { key: &VARIABLE, value: &ENV_VALUE };
@@ -185,7 +189,7 @@ keys! { PIPELINE_KEYS {
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
     "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
-        Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP), Shape::Object(&BUILD_OBJECT)]),
+        Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
@@ -195,10 +199,11 @@ keys! { PIPELINE_KEYS {
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
+    "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["channels", "environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "runbooks", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {
@@ -258,7 +263,7 @@ static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PU
 
 keys! { BUILD_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command.";
-    "steps" Optional, Shape::List(&STEP), "Commands in order.";
+    "steps" Optional, Shape::List(&BUILD_STEP), "Commands in order.";
     "buildspec" Optional, Shape::Text(&PATH), "A buildspec file with the commands.";
     "image" Optional, Shape::Text(&LINE), "The image a hosted service would use; shown on pages.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
@@ -271,39 +276,6 @@ static BUILD_OBJECT: Object = Object {
     keys: &[BUILD_KEYS],
     later: &["additional_policy", "cache", "pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
-    ..PLAIN
-};
-
-keys! { STEP_KEYS {
-    "name" Optional, Shape::Text(&LINE), "What people call it.";
-    "run" Required, Shape::Text(&COMMAND), "A text for `/bin/sh -e`.";
-    "env" Optional, ENVIRONMENT_MAP, "Variables for this command.";
-} }
-static STEP_OBJECT: Object = Object {
-    what: "a step",
-    keys: &[STEP_KEYS],
-    later: &[
-        "uses",
-        "script",
-        "shell",
-        "with",
-        "args",
-        "version",
-        "connection",
-        "outputs",
-        "artifacts",
-        "derives",
-        "validate",
-        "if",
-        "always",
-        "blocking",
-        "timeout",
-        "retries",
-        "depends_on",
-        "working_directory",
-        "pause",
-        "on_timeout",
-    ],
     ..PLAIN
 };
 
@@ -322,6 +294,7 @@ keys! { STAGE_KEYS {
     "name" Required, Shape::Text(&STAGE_NAME), "Its name in commands.";
     "title" Optional, Shape::Text(&LINE), "A name for people.";
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
+    "channel" Optional, channel::OF_STAGE, "The channel that a release is added to when it starts here.";
     "environment" Optional, Shape::Text(&ENVIRONMENT), "What it deploys to; the stage's name by default.";
     "needs" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
         "Stages that come first; the stage before by default.";
@@ -335,12 +308,15 @@ keys! { STAGE_KEYS {
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
     "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
+    "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage runs no commands.";
+    "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "groups" Optional, group::GROUPS, "Variable groups of this stage; stronger than the pipeline's.";
     "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
+    "oauth_token" Optional, Shape::Flag, "Whether its commands get a short-lived token of the host.";
     "verify" Optional, check::VERIFY, "Checks after the deploy and its tests, each with a status of its own.";
     "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
@@ -355,20 +331,16 @@ static STAGE_OBJECT: Object = Object {
     later: &[
         "needs_any",
         "schedule",
-        "channel",
         "channels",
         "branches",
         "interval",
         "max_commits",
-        "agent",
         "agents",
         "pool",
         "image",
-        "oauth_token",
         "permissions",
         "targets",
         "strategy",
-        "hooks",
         "pre_deployments",
         "deployments",
         "post_deployments",

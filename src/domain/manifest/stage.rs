@@ -1,17 +1,20 @@
 //! One entry of `stages` → a stage with its defaults filled in (SEMANTICS §3, §4, §8).
 
+use crate::domain::manifest::agent;
 use crate::domain::manifest::approval::{Reading, Teams};
-use crate::domain::manifest::build::{TIMEOUT, steps};
+use crate::domain::manifest::build::TIMEOUT;
+use crate::domain::manifest::channel;
 use crate::domain::manifest::check;
 use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::step;
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Duty, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{About, Duty, Hooks, QueuePolicy, Stage, Start, Step};
 use crate::domain::time::Span;
 
 /// How many approvals a rollback needs by default (SEMANTICS §8).
@@ -48,9 +51,18 @@ pub(super) fn read(
     let needs = view.get("needs").map(|_| {
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
+    let hooks = view.below("hooks");
+    let mut steps_of = |view: View<'_>, key: &str| view.get(key).map(|node| step::read(node, findings));
+    let hooks = Hooks {
+        before: steps_of(hooks, "before").unwrap_or_default(),
+        after: steps_of(hooks, "after").unwrap_or_default(),
+    };
+    let own_deploy = steps_of(view, "deploy");
+    let test_commands = steps_of(view, "test_commands").unwrap_or_default();
     let mut reading = Reading { teams, findings };
-    let stage = Stage {
+    let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
+        channel: channel::of_stage(view),
         environment,
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
@@ -60,12 +72,15 @@ pub(super) fn read(
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
-        deploy: view.get("deploy").map_or_else(|| deploy.to_vec(), steps),
-        test_commands: view.get("test_commands").map(steps).unwrap_or_default(),
+        agent: agent::of_stage(view),
+        hooks,
+        deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
+        test_commands,
         environment_variables: view.variables("env"),
         variables: variable::of_stage(view, reading.findings),
         groups: group::of(view),
         secrets: view.names("secrets"),
+        oauth_token: view.flag("oauth_token").unwrap_or(false),
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
@@ -76,6 +91,7 @@ pub(super) fn read(
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
+    agent::check(view, &mut stage, findings);
     Some(Draft { stage, at, needs })
 }
 

@@ -170,6 +170,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownStage
         | Code::UnknownCheck
         | Code::Cycle
+        | Code::NoAgent
+        | Code::Channel
         | Code::Variable
         | Code::Naming
         | Code::NoStages
@@ -180,7 +182,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec
-        | Code::OtherRepository => Verdict::Silent,
+        | Code::OtherRepository
+        | Code::BadStep => Verdict::Silent,
         Code::UnknownKey
         | Code::NotYet
         | Code::MissingKey
@@ -270,7 +273,7 @@ fn c19_c20_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
 }
 
 fn runs(stage: &Stage) -> Vec<&str> {
-    stage.test_commands.iter().map(|s| s.run.as_str()).collect()
+    stage.test_commands.iter().map(crate::domain::pipeline::Step::text).collect()
 }
 
 #[test]
@@ -281,14 +284,16 @@ fn c19_c31_c33_the_buildspec_is_read_or_its_absence_fails_the_build() {
     let missing = one(&files);
     assert_eq!(codes(&files), [Code::NoBuildspec]);
     let step = &missing.build.steps[0];
-    assert!(step.run.contains("copilot/buildspec.yml is not in this commit") && step.run.contains("exit 1"));
+    assert!(
+        step.text().contains("copilot/buildspec.yml is not in this commit") && step.text().contains("exit 1")
+    );
 
     let spec = "version: 0.2\nphases:\n  post_build: {commands: [three]}\n  install: {commands: [one]}\n  build: {commands: [two]}\n";
     files.insert(COPILOT_BUILDSPEC.to_owned(), spec.to_owned());
     assert!(also_needed(&files).is_empty());
     let pipeline = one(&files);
     assert_eq!(
-        pipeline.build.steps[0].run,
+        pipeline.build.steps[0].text(),
         "echo \"phase install\"\none\necho \"phase build\"\ntwo\necho \"phase post_build\"\nthree\n"
     );
     assert_eq!(pipeline.build.buildspec.as_deref(), Some(COPILOT_BUILDSPEC));
@@ -332,7 +337,7 @@ fn c31_variables_and_artifacts_of_the_buildspec_are_taken_over() {
 #[test]
 fn c33_a_missing_buildspec_cannot_inject_a_command() {
     let files = native("version: 1\nbuild: {buildspec: \"a';touch x;'\"}\nstages: [test]\n");
-    let run = &one(&files).build.steps[0].run;
+    let run = one(&files).build.steps[0].text().to_owned();
     assert!(run.contains("a'\\'';touch x;'\\''"), "{run}");
 }
 
@@ -401,7 +406,7 @@ fn c27_tests_stay_in_order_behind_the_deploy() {
     let files =
         native("version: 1\ndeploy: ./d.sh\nstages: [{name: test, test_commands: [b, a, c]}, prod]\n");
     let pipeline = one(&files);
-    assert_eq!(pipeline.stages[0].deploy[0].run, "./d.sh");
+    assert_eq!(pipeline.stages[0].deploy[0].text(), "./d.sh");
     assert_eq!(runs(&pipeline.stages[0]), ["b", "a", "c"]);
     assert_eq!(pipeline.stages[1].needs, [pipeline.stages[0].name.clone()]);
 }

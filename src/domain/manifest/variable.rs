@@ -60,6 +60,7 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             | Problem::Deep { .. }
             | Problem::Long { .. }
             | Problem::Quoted { .. }
+            | Problem::Foreign { .. }
             | Problem::Clash { .. }
             | Problem::Reserved { .. }
             | Problem::Many { .. } => findings.add(Code::Variable, node.unwrap_or_default(), message),

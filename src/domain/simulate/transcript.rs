@@ -216,6 +216,7 @@ impl Transcript {
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
             | Event::GroupWritten { .. }
+            | Event::PhaseDone { .. }
             | Event::Approved { .. }
             | Event::ApprovalWithdrawn { .. }
             | Event::Overridden { .. }

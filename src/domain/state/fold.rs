@@ -7,6 +7,7 @@ use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Created, Detail
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
+use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
@@ -62,6 +63,7 @@ impl State {
             Event::StageMoved { release, stage, to, .. } => {
                 self.move_stage(event, (*release, stage, *to), at)
             }
+            Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten { release, .. } => self.write_group(event, *release),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
@@ -97,10 +99,11 @@ impl State {
         if !(from == Some(StageState::AwaitingSignoff) && to == StageState::Cancelled) {
             self.note_live(release, stage, to, at);
         }
+        self.note_owing(release, stage);
         Ok(())
     }
 
-    fn illegal(&self, what: impl Into<String>) -> Illegal {
+    pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
     }
 
@@ -137,7 +140,7 @@ impl State {
     }
 
     /// Changes one release and notes that it changed.
-    fn with(
+    pub(super) fn with(
         &mut self,
         no: ReleaseNo,
         change: impl FnOnce(&mut Release) -> Result<(), String>,
@@ -193,6 +196,7 @@ impl State {
             digest: None,
             tag: TagState::Unknown,
             place: None,
+            listed: BTreeMap::new(),
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -352,7 +356,7 @@ impl Release {
         }
     }
 
-    fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
+    pub(super) fn run_mut(&mut self, stage: &StageName, attempt: u32) -> Result<&mut StageRun, String> {
         self.stages
             .get_mut(stage)
             .and_then(|runs| runs.last_mut())
@@ -376,6 +380,7 @@ impl Release {
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.started_at = Some(at);
             run.fence = Some(*fence);
+            self.enter(stage, at);
         } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
             run.worked_at = Some(at);
             run.took_ms = *ms;
@@ -407,6 +412,7 @@ impl StageRun {
             promoted: None,
             promoted_at: None,
             offers: Vec::new(),
+            walked: Walked::default(),
             worked_at: None,
             took_ms: 0,
             legs: BTreeMap::new(),

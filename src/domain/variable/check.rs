@@ -1,13 +1,14 @@
 //! What a stage is told, and whether all of it can be: asked when a manifest is read and before a stage is admitted.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::name::{StageName, VariableName};
-use crate::domain::pipeline::{Pipeline, Stage, Step};
+use crate::domain::pipeline::step::{Action, Shell, Terms};
+use crate::domain::pipeline::{Hooks, Pipeline, Stage, Step};
 use crate::domain::variable::group::{self, Taken, linked};
 use crate::domain::variable::{
-    Facts, Level, Problem, Rank, Resolution, Reveal, Scope, Value, Variable, hidden,
+    Facts, Level, Problem, Rank, Resolution, Reveal, Scope, ShellText, Value, Variable, hidden,
 };
 
 const SHARED: &str = "`variables` of the pipeline";
@@ -55,12 +56,8 @@ pub fn of_release(pipeline: &Pipeline, facts: &Facts) -> Vec<Level<'static>> {
 pub struct Told {
     /// The variables, as the environment of every command has them.
     pub variables: BTreeMap<String, String>,
-    /// What the stage's `env` says besides.
-    pub entries: BTreeMap<String, String>,
-    /// The commands that deploy.
-    pub deploy: Vec<Step>,
-    /// The commands that test.
-    pub test_commands: Vec<Step>,
+    /// The stage, with the values of its variables in its `env` and in the commands of its steps.
+    pub stage: Stage,
 }
 
 impl Resolution<'_> {
@@ -70,29 +67,45 @@ impl Resolution<'_> {
         let own = &stage.environment_variables;
         self.apart(&exported, (own.keys(), "`env` entry"))?;
         self.apart(&exported, (stage.secrets.iter(), "secret"))?;
-        let mut steps = Vec::new();
-        for list in [&stage.deploy, &stage.test_commands] {
-            let told = list.iter().map(|step| self.step(step, &exported, reveal));
-            steps.push(told.collect::<Result<Vec<_>, _>>()?);
-        }
-        let mut steps = steps.into_iter();
-        let (deploy, test_commands) = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
-        let entries = self.entries(own, "the stage", reveal)?;
-        Ok(Told { variables: exported, entries, deploy, test_commands })
+        let written: BTreeSet<VariableName> =
+            stage.all_steps().flat_map(|step| &step.terms.outputs).map(|o| o.name.clone()).collect();
+        let steps = |list: &[Step]| -> Result<Vec<Step>, Problem> {
+            list.iter().map(|step| self.step(step, (&exported, &written), reveal)).collect()
+        };
+        let stage = Stage {
+            hooks: Hooks { before: steps(&stage.hooks.before)?, after: steps(&stage.hooks.after)? },
+            deploy: steps(&stage.deploy)?,
+            test_commands: steps(&stage.test_commands)?,
+            environment_variables: self.entries(own, "the stage", reveal)?,
+            ..stage.clone()
+        };
+        Ok(Told { variables: exported, stage })
     }
 
+    /// A step with its commands for its shell. Its `with`, its `if` and a script's arguments keep their macros: they
+    /// may name what a step before it wrote, so they are looked up when it starts.
     fn step(
         &self,
         step: &Step,
-        exported: &BTreeMap<String, String>,
+        (exported, written): (&BTreeMap<String, String>, &BTreeSet<VariableName>),
         reveal: Reveal<'_>,
     ) -> Result<Step, Problem> {
         self.apart(exported, (step.environment.keys(), "`env` entry"))?;
         let whose = format!("step \"{}\"", step.name);
+        let given = written.iter().chain(step.terms.with.keys()).cloned().collect();
+        let shell = step.terms.shell.unwrap_or(Shell::Sh);
+        let command =
+            |text: &str, shell| self.expand_shell(&ShellText { text, shell, given: &given }, &whose);
+        let action = match &step.action {
+            Action::Run(text) => Action::Run(command(text, shell)?),
+            Action::Script(script) => Action::Script(script.clone()),
+        };
+        let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
             name: step.name.clone(),
-            run: self.expand_shell(&step.run, &whose)?,
+            action,
             environment: self.entries(&step.environment, &whose, reveal)?,
+            terms: Box::new(Terms { validate, ..(*step.terms).clone() }),
         })
     }
 
@@ -112,14 +125,19 @@ impl Resolution<'_> {
 
 /// Whether a stage has anything to resolve; most have not, and this is asked for every release of a log.
 fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
-    let mut steps = stage.deploy.iter().chain(&stage.test_commands);
     let plain = |text: &String| !text.contains("$(");
+    let said = |step: &Step| match &step.action {
+        Action::Run(text) => plain(text),
+        Action::Script(_) => true,
+    };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()
         && stage.groups.is_empty()
         && stage.variables.is_empty()
         && stage.environment_variables.values().all(plain)
-        && steps.all(|step| plain(&step.run) && step.environment.values().all(plain))
+        && stage
+            .all_steps()
+            .all(|step| said(step) && step.terms.validate.iter().chain(step.environment.values()).all(plain))
 }
 
 /// Why the variables of a stage cannot be used, if so: all that can be said without its groups.

@@ -19,6 +19,10 @@ const RESERVED: &[&str] = &[
     "IFS",
     "ENV",
     "BASH_ENV",
+    "SHELLOPTS",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PSMODULEPATH",
     "PWD",
     "SHELL",
     "USER",
@@ -34,7 +38,8 @@ pub fn environment_name(name: &VariableName) -> String {
     name.as_str().chars().map(|c| if matches!(c, '.' | '-') { '_' } else { c.to_ascii_uppercase() }).collect()
 }
 
-fn is_reserved(name: &str) -> bool {
+/// Whether a variable of the environment is not a manifest's to give.
+pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name) || RESERVED_BEGINNINGS.iter().any(|start| name.starts_with(start))
 }
 

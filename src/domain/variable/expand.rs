@@ -1,6 +1,9 @@
 //! Macros: `$(Name)` in a text gives the value, in a shell's text a reference to the environment.
 
+use std::collections::BTreeSet;
+
 use crate::domain::name::{VariableName, printable};
+use crate::domain::pipeline::step::Shell;
 use crate::domain::variable::{Problem, Resolution, Value, environment_name};
 
 /// How far macros may lead to macros (SEMANTICS §9).
@@ -16,6 +19,17 @@ pub type Reveal<'a> = &'a dyn Fn(&str) -> String;
 /// `***`, for everything that is not a step.
 pub fn hidden(_: &str) -> String {
     "***".to_owned()
+}
+
+/// A text that a shell reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ShellText<'t> {
+    /// The text.
+    pub text: &'t str,
+    /// What reads it.
+    pub shell: Shell,
+    /// What is in its environment besides variables: values that steps write, and the step's own.
+    pub given: &'t BTreeSet<VariableName>,
 }
 
 /// A part of a text.
@@ -66,13 +80,19 @@ impl Resolution<'_> {
 
     /// A text for the shell, in which every macro is a reference to the variable of the environment: a value never
     /// becomes code (THREATS T20). `$(command …)` stays the shell's, and so does `$(word)` while nobody declares
-    /// variables for the stage.
-    pub fn expand_shell(&self, text: &str, used: &str) -> Result<String, Problem> {
+    /// variables for the stage. Python has no such reference, so a macro in its text is an error.
+    pub fn expand_shell(&self, script: &ShellText<'_>, used: &str) -> Result<String, Problem> {
+        let text = script.text;
         if !text.contains("$(") {
             return Ok(text.to_owned());
         }
+        let (open, escape) = match script.shell {
+            Shell::Sh | Shell::Bash => ("${", '\\'),
+            Shell::Pwsh => ("${env:", '`'),
+            Shell::Python => return self.without_macros(script, used),
+        };
         let mut out = String::with_capacity(text.len());
-        let mut shell = Shell { between: true, ..Shell::default() };
+        let mut shell = Quoting { between: true, escape, ..Quoting::default() };
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             let after = rest.get(c.len_utf8()..).unwrap_or_default();
@@ -83,11 +103,11 @@ impl Resolution<'_> {
                 continue;
             }
             if let Some(inside) = rest.strip_prefix("$(").filter(|_| shell.looks()) {
-                if let Some((name, behind)) = self.shell_macro(inside, used)? {
+                if let Some((name, behind)) = self.shell_macro(inside, script.given, used)? {
                     if shell.quote == Quote::Single {
                         return Err(Problem::Quoted { name: name.to_string(), used: used.to_owned() });
                     }
-                    out.extend(["${", &environment_name(&name), "}"]);
+                    out.extend([open, &environment_name(&name), "}"]);
                     rest = behind;
                 } else {
                     out.push_str("$(");
@@ -107,17 +127,31 @@ impl Resolution<'_> {
     fn shell_macro<'t>(
         &self,
         inside: &'t str,
+        given: &BTreeSet<VariableName>,
         used: &str,
     ) -> Result<Option<(VariableName, &'t str)>, Problem> {
         let Some((word, behind)) = inside.split_once(')') else { return Ok(None) };
         let Ok(name) = word.parse::<VariableName>() else { return Ok(None) };
-        if self.get(&name).is_some() {
+        if self.get(&name).is_some() || given.contains(&name) {
             return Ok(Some((name, behind)));
         }
         if self.is_spoken() || word.contains('.') {
             return Err(Problem::Missing { name: printable(word), used: used.to_owned() });
         }
         Ok(None)
+    }
+
+    /// The text as it is, if it names no variable.
+    fn without_macros(&self, script: &ShellText<'_>, used: &str) -> Result<String, Problem> {
+        for piece in pieces(script.text) {
+            if let Piece::Macro(Some(word)) = piece
+                && let Ok(name) = word.parse::<VariableName>()
+                && (self.get(&name).is_some() || script.given.contains(&name))
+            {
+                return Err(Problem::Foreign { name, used: used.to_owned() });
+            }
+        }
+        Ok(script.text.to_owned())
     }
 }
 
@@ -166,9 +200,11 @@ impl Work<'_, '_> {
 
 /// Where in a shell's text we are: quotes within commands within quotes, the innermost last.
 #[derive(Debug, Default)]
-struct Shell {
+struct Quoting {
     open: Vec<Quote>,
     quote: Quote,
+    /// What takes the meaning from the next character.
+    escape: char,
     escaped: bool,
     /// The last character began or separated words, so that `#` begins a comment.
     between: bool,
@@ -184,7 +220,7 @@ enum Quote {
     Double,
 }
 
-impl Shell {
+impl Quoting {
     /// Whether a macro may stand here.
     fn looks(&self) -> bool {
         !self.escaped && !self.comment
@@ -211,7 +247,7 @@ impl Shell {
             return;
         }
         match (self.quote, c) {
-            (Quote::None | Quote::Double, '\\') => self.escaped = true,
+            (Quote::None | Quote::Double, c) if c == self.escape => self.escaped = true,
             (Quote::None, '\'') => self.quote = Quote::Single,
             (Quote::Single, '\'') | (Quote::Double, '"') => self.quote = Quote::None,
             (Quote::None, '"') => self.quote = Quote::Double,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::manifest;
+use crate::domain::pipeline::step::Shell;
 
 type Sources<'t> = &'t [(Rank, &'t str, &'t [(&'t str, &'t str)])];
 
@@ -29,11 +30,17 @@ fn expand(values: &[(&str, &str)], text: &str) -> String {
 }
 
 fn shell(values: &[(&str, &str)], text: &str) -> String {
+    read_by(Shell::Sh, values, text)
+}
+
+fn read_by(shell: Shell, values: &[(&str, &str)], text: &str) -> String {
     let levels = levels(&[
         (Rank::Release, "release", values),
         (Rank::Predefined, "predefined", &[("Build.SourceVersion", "c1")]),
     ]);
-    let expanded = Resolution::of(&levels).unwrap().expand_shell(text, "a step");
+    let given = ["Step.Output".parse().unwrap()].into();
+    let script = ShellText { text, shell, given: &given };
+    let expanded = Resolution::of(&levels).unwrap().expand_shell(&script, "a step");
     expanded.unwrap_or_else(|problem| format!("! {problem}"))
 }
 
@@ -200,5 +207,24 @@ fn a05_a07_a16_a17_groups_of_a_stage_by_template_and_what_keeps_it_from_starting
             "none: the group `acme.Web.none` cannot be linked: it is empty",
             "prod: `$(Key)` in step \"./deploy.sh \"$(Key)\"\" names no variable",
         ]
+    );
+}
+
+#[test]
+fn t20_every_shell_reads_the_value_from_its_environment() {
+    let values = [("Infra.Env", "dev")];
+    let text = "echo $(Infra.Env) \"$(step.output)\"";
+    assert_eq!(read_by(Shell::Bash, &values, text), "echo ${INFRA_ENV} \"${STEP_OUTPUT}\"");
+    assert_eq!(read_by(Shell::Pwsh, &values, text), "echo ${env:INFRA_ENV} \"${env:STEP_OUTPUT}\"");
+    assert_eq!(
+        read_by(Shell::Pwsh, &values, r"C:\$(Infra.Env) `$(Infra.Env)"),
+        r"C:\${env:INFRA_ENV} `$(Infra.Env)"
+    );
+    assert_eq!(read_by(Shell::Pwsh, &values, "$$(Get-Date) $($x.Name)"), "$(Get-Date) $($x.Name)");
+    assert!(read_by(Shell::Pwsh, &values, "'$(Infra.Env)'").contains("stands in single quotes"));
+    assert_eq!(read_by(Shell::Python, &values, "print('$(date)')"), "print('$(date)')");
+    assert_eq!(
+        read_by(Shell::Python, &values, "print('$(infra.env)')"),
+        "! `$(infra.env)` in a step means nothing to Python; os.environ[\"INFRA_ENV\"] is its value"
     );
 }

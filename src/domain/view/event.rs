@@ -21,6 +21,14 @@ fn opened(kind: RunKind, attempt: u32) -> String {
     }
 }
 
+fn moved(start: &str, detail: &Detail) -> String {
+    match detail {
+        Detail::Reason(why) => format!("{start}, {why}"),
+        Detail::Failed(_) | Detail::By { .. } => super::sentence(start, detail),
+        Detail::None | Detail::Fence(_) | Detail::Took(_) | Detail::Newer(_) => start.to_owned(),
+    }
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
@@ -45,13 +53,12 @@ pub fn sentence(event: &Event) -> String {
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
         Event::StageOpened { stage, attempt, kind, .. } => format!("{stage}: {}", opened(*kind, *attempt)),
-        Event::StageMoved { stage, to, detail, .. } => {
-            let start = format!("{stage}: {}", to.word());
-            match detail {
-                Detail::Reason(why) => format!("{start}, {why}"),
-                Detail::Failed(_) | Detail::By { .. } => super::sentence(&start, detail),
-                Detail::None | Detail::Fence(_) | Detail::Took(_) | Detail::Newer(_) => start,
-            }
+        Event::StageMoved { stage, to, detail, .. } => moved(&format!("{stage}: {}", to.word()), detail),
+        Event::PhaseDone { stage, progress, .. } => {
+            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
+            let wrote =
+                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
+            format!("{stage}: {}{wrote}", progress.phase.word())
         }
         Event::Approved { stage, approval, .. } => {
             let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));

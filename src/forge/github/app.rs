@@ -66,6 +66,8 @@ pub(super) enum Work {
     Fetch,
     /// Make tags.
     Tag,
+    /// What a stage's own steps do with it: read the repository.
+    Step,
     /// Read memberships in teams.
     Members,
     /// Read what others say about a commit in statuses.
@@ -147,7 +149,7 @@ impl Work {
                     light: "write",
                 })
             }
-            Self::Fetch => json!({"contents": "read", "metadata": "read"}),
+            Self::Fetch | Self::Step => json!({"contents": "read", "metadata": "read"}),
             Self::Tag => json!({"contents": "write", "metadata": "read"}),
             Self::Members => json!({"members": "read", "metadata": "read"}),
             Self::Statuses => json!({"metadata": "read", "statuses": "read"}),
@@ -231,6 +233,20 @@ impl Keys {
         let token = fresh.token.clone();
         *held = Some(fresh);
         Ok(Grant { token, installation })
+    }
+
+    /// A token that was never given to anybody else and is not remembered, so that it can be revoked.
+    pub(super) async fn fresh(
+        &self,
+        identity: &Identity,
+        transport: &Transport,
+        seen: &Seen,
+    ) -> Outcome<Secret> {
+        let (true, Identity::Installation { id, scope, work }) = (self.is_app(), identity) else {
+            return Err(Trouble::bug("only an app makes tokens for others"));
+        };
+        let jwt = self.grant(&Identity::App, transport, seen).await?.token;
+        Ok(self.mint(*id, scope, *work, &Minting { jwt: &jwt, transport, seen }).await?.token)
     }
 
     /// Forgets a token that GitHub did not take; false when there is no other to be had.
@@ -324,7 +340,7 @@ fn explained(trouble: Trouble, work: Work) -> Trouble {
         Work::Speak => {
             "contents: read, issues: write, pull requests: write, commit statuses (or checks): write"
         }
-        Work::Fetch => "contents: read",
+        Work::Fetch | Work::Step => "contents: read",
         Work::Tag => "contents: write",
         Work::Members => "organization members: read",
         Work::Statuses => "commit statuses: read",
@@ -346,7 +362,15 @@ mod tests {
     #[test]
     fn t53_no_work_asks_for_administration_workflows_or_secrets() {
         for checks in [false, true] {
-            let reads = [Work::Look, Work::Fetch, Work::Members, Work::Statuses, Work::Checks, Work::Issues];
+            let reads = [
+                Work::Look,
+                Work::Fetch,
+                Work::Step,
+                Work::Members,
+                Work::Statuses,
+                Work::Checks,
+                Work::Issues,
+            ];
             for work in reads {
                 let asked = work.permissions(checks).to_string();
                 assert!(!asked.contains("write"), "{work:?}: {asked}");

@@ -30,6 +30,7 @@ use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::Base;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
 /// Items asked for per page: the most that GitHub gives.
@@ -342,6 +343,24 @@ impl Forge for GitHub {
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
         Box::pin(self.source_of(repo))
+    }
+
+    fn gives_tokens(&self) -> Result<(), String> {
+        if self.stack.keys().is_app() {
+            return Ok(());
+        }
+        Err("a token for steps needs the GitHub App; a personal access token is not handed on".to_owned())
+    }
+
+    fn step_token<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Secret> {
+        Box::pin(async move {
+            let home = self.home(repo).await?;
+            self.stack.fresh_token(&home.to(Work::Step)).await
+        })
+    }
+
+    fn revoke<'a>(&'a self, token: &'a Secret) -> Asked<'a, ()> {
+        Box::pin(self.stack.revoke(token))
     }
 
     fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>> {

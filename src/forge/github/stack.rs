@@ -94,6 +94,25 @@ impl Stack {
         Ok(self.keys.grant(identity, &self.transport, &self.seen).await?.token)
     }
 
+    /// A token of its own, which nobody else is given.
+    pub(super) async fn fresh_token(&self, identity: &Identity) -> Outcome<crate::secret::Secret> {
+        self.keys.fresh(identity, &self.transport, &self.seen).await
+    }
+
+    /// Ends the life of a token.
+    pub(super) async fn revoke(&self, token: &crate::secret::Secret) -> Outcome<()> {
+        let target = "/installation/token".to_owned();
+        let what = format!("DELETE {target}");
+        let ask = Ask { method: hyper::Method::DELETE, target, body: Bytes::new(), bearer: token };
+        let answer = self.transport.exchange(&ask).await?;
+        match answer.judge(&what, token, clock::now()) {
+            // It had run out, or somebody else was first.
+            Verdict::Fine | Verdict::Unauthorized(_) => Ok(()),
+            Verdict::Limited(_, text) => Err(Trouble::transient(text)),
+            Verdict::Failed(trouble) => Err(trouble),
+        }
+    }
+
     /// The last rate-limit figures.
     pub(super) fn mints(&self) -> u64 {
         self.seen.mints()

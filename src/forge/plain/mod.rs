@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use crate::git::write::{Created, NewTag, Origin};
+use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
 pub mod hook;
@@ -323,6 +324,18 @@ impl Forge for Plain {
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
         Box::pin(async move { self.home(repo).map(|home| Source::Local(home.path.clone())) })
+    }
+
+    fn gives_tokens(&self) -> Result<(), String> {
+        Err("a plain git host has no tokens; take `oauth_token` out of the stage".to_owned())
+    }
+
+    fn step_token<'a>(&'a self, _repo: &'a RepoId) -> Asked<'a, Secret> {
+        Box::pin(async { Err(Trouble::refused("a plain git host has no tokens")) })
+    }
+
+    fn revoke<'a>(&'a self, _token: &'a Secret) -> Asked<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn deliveries_since(&self, _since: Timestamp) -> Asked<'_, Vec<Missed>> {

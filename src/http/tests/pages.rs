@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::*;
+use crate::http::about::About;
 use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
 use crate::store::step::Step;
@@ -161,10 +162,14 @@ impl Reader for Hostile {
             page.pipeline = text();
             page.facts = vec![(text(), text())];
             page.commit_url = Link::new(text());
+            page.channel = Some(text());
+            page.docs_url = Link::new(text());
             page.files = vec![FileLine { path: text(), url: Link::new(text()) }];
             page.build_log = Some(text());
             for stage in &mut page.stages {
                 (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
+                (stage.about.title, stage.about.channel) = (Some(text()), Some(text()));
+                stage.about.docs_url = Link::new(text());
             }
             for why in &mut page.why {
                 why.stage = text();
@@ -197,6 +202,21 @@ impl Reader for Hostile {
                 (event.kind, event.who, event.text) = (text(), text(), text());
             }
             Ok(page)
+        })
+    }
+
+    fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<About>> {
+        let text = || self.0.to_owned();
+        Box::pin(async move {
+            let mut about = sample::about();
+            (about.title, about.description) = (Some(text()), Some(text()));
+            for stage in &mut about.stages {
+                (stage.title, stage.channel, stage.stage) = (Some(text()), Some(text()), text());
+            }
+            for line in &mut about.channels {
+                (line.channel, line.version) = (text(), text());
+            }
+            Ok(about)
         })
     }
 

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::domain::time::{Span, Timestamp};
+use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -31,6 +32,10 @@ impl Reader for Engine {
                 Err(Trouble::not_found("there is no such release"))
             }
         })
+    }
+
+    fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
+        Box::pin(async { Ok(about()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
@@ -229,6 +234,38 @@ fn why() -> Vec<StageWhy> {
     }]
 }
 
+/// What the pipeline says about itself.
+pub(crate) fn about() -> About {
+    let stage =
+        |name: &str| StageAbout { stage: name.to_owned(), runs_commands: true, ..StageAbout::default() };
+    About {
+        title: Some("Payments API".to_owned()),
+        description: Some("Takes money.".to_owned()),
+        docs_url: Link::new("https://example.com/release-validation.md"),
+        stages: vec![
+            stage("dev"),
+            StageAbout {
+                title: Some("Staging Ring".to_owned()),
+                docs_url: Link::new("https://example.com/staging.md"),
+                channel: Some("Candidate Validation".to_owned()),
+                runs_commands: false,
+                ..stage("staging")
+            },
+            stage("prod"),
+        ],
+        channels: vec![channel_line()],
+    }
+}
+
+fn channel_line() -> ChannelLine {
+    ChannelLine {
+        channel: "Candidate Validation".to_owned(),
+        version: "v2.14.0".to_owned(),
+        path: format!("/releases/{STREAM}/142"),
+        since: hours(2),
+    }
+}
+
 fn page_stages() -> Vec<StageBox> {
     let stage = |name: &str, state: &str, line: &str, ago, log: Option<&str>| StageBox {
         stage: name.to_owned(),
@@ -240,6 +277,7 @@ fn page_stages() -> Vec<StageBox> {
         updated_at: hours(ago),
         next_at: None,
         log: log.map(str::to_owned),
+        about: about().stages.into_iter().find(|about| about.stage == name).unwrap(),
     };
     vec![
         stage(
@@ -292,6 +330,9 @@ pub(crate) fn page() -> ReleasePage {
         },
         repo: "acme/payments".to_owned(),
         pipeline: "api".to_owned(),
+        channel: Some("servicing".to_owned()),
+        channels: vec![channel_line()],
+        docs_url: Link::new("https://example.com/release-validation.md"),
         facts: vec![
             ("branch".to_owned(), "main".to_owned()),
             ("started by".to_owned(), "push by bo".to_owned()),

@@ -85,3 +85,38 @@ async fn d04_d11_e21_a_red_check_blocks_and_is_asked_again_without_a_deploy() {
     assert_eq!(world.deployed().len(), 2, "test once and prod once");
     world.finish().await;
 }
+
+/// The insertion is a job of another system: a command opens it, and a build over there says how it went.
+const INSERTED: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+checks:
+  insertion: {run: 'touch "$TARGET/opened"; while [ -e "$TARGET/wait" ]; do sleep 0.02; done'}
+  val-build: {wait_for: {status: ci/val-build, by: ana}, every: 1m, timeout: 24h}
+stages:
+  - name: test
+    verify: {parallel: [insertion], then: [val-build]}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d22_d23_an_insertion_is_opened_and_the_build_of_the_other_system_is_waited_for() {
+    let mut world = World::of(sample(INSERTED)).await;
+    world.plant("wait");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("opened").await;
+    assert!(
+        world
+            .status(&commit, "liftlock/test/val-build", "pending")
+            .await
+            .contains("Waits for what comes first")
+    );
+    world.put_status(&commit, ("ci/val-build", "success"), ANA);
+    world.unplant("wait");
+    assert!(world.hears(1).await.contains("is live in test"));
+    world.status(&commit, "liftlock/test/insertion", "success").await;
+    let val = world.status(&commit, "liftlock/test/val-build", "success").await;
+    assert!(val.contains("`ci/val-build`"), "{val}");
+    world.finish().await;
+}

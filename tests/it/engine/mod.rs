@@ -3,6 +3,7 @@
 mod calendar;
 mod checks;
 mod groups;
+mod hooks;
 mod identity;
 mod manifests;
 mod probes;
@@ -10,6 +11,7 @@ mod road;
 mod signoff;
 mod sources;
 mod speech;
+mod steps;
 mod tree;
 mod trust;
 mod variables;

@@ -6,7 +6,7 @@ use liftlock::domain::probe::{Answer, Probe, Reading};
 use serde_json::json;
 
 use super::world::{ANA, CANARY, EVE, REPO, World};
-use crate::github::{APP_ID, Check, Status};
+use crate::github::{APP_ID, Check};
 
 const MANIFEST: &str = "version: 1\nbuild: ./build.sh\ndeploy: ./deploy.sh\nstages: [test]\n";
 
@@ -21,16 +21,7 @@ async fn ask(world: &World, text: &str) -> Reading {
 }
 
 fn put_status(world: &World, state: &str, by: u64) {
-    let status = Status {
-        sha: "a".repeat(40),
-        context: "ci/val-build".to_owned(),
-        state: state.to_owned(),
-        description: String::new(),
-        target_url: String::new(),
-        by,
-        unread: false,
-    };
-    world.github.state().repos.get_mut(&REPO).unwrap().statuses.push(status);
+    world.put_status(&"a".repeat(40), ("ci/val-build", state), by);
 }
 
 fn put_check(world: &World, id: u64, app: u64, conclusion: Option<&str>) {

@@ -71,3 +71,42 @@ async fn a14_a_path_that_the_artifact_has_not_fails_before_anything_is_deployed(
     assert_eq!(world.deployed(), [""; 0]);
     world.finish().await;
 }
+
+/// The same with a script of the artifact, an output and a hook.
+const SCRIPTED: &str = r#"deploy:
+  - name: Count
+    run: echo "Step.Count=3" > "$LIFTLOCK_OUTPUT"
+    outputs: [Step.Count]
+  - name: Deploy
+    script: $(ArtifactsPath)/Words.sh
+    args:
+      ArtifactsPath: $(ArtifactsPath)
+      ArtifactsPathScripts: {fallback: ArtifactsPath}
+      ResourcePrefix: $(ResourcePrefix)-$(Step.Count)
+stages:
+  - name: test
+    hooks: {after: [{run: "echo after $(ResourcePrefix) $(Step.Count) >> \"$TARGET/journal\"", always: true}]}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a14_a30_a31_scripts_and_hooks_are_told_the_variables_too() {
+    let (head, rest) = INVICTUS.split_once("deploy:\n").unwrap();
+    let (_, stages) = rest.split_once("stages:\n  - name: test\n").unwrap();
+    let mut files = invictus(&format!("{head}{SCRIPTED}{stages}"));
+    let words = "test \"$1\" = \"--ArtifactsPath=$ARTIFACTSPATH\"\n\
+                 test \"$2\" = \"--ArtifactsPathScripts=$ARTIFACTSPATH\"\necho \"$STAGE $3\" >> \"$TARGET/journal\"\n";
+    files.insert("words.sh".to_owned(), words.to_owned());
+    files.insert("build.sh".to_owned(), format!("{BUILD}cp words.sh dist/Framework/Words.sh\n"));
+    let mut world = World::of(files).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(
+        world.deployed(),
+        [
+            "test --ResourcePrefix=dev-weu-acme-3",
+            "after dev-weu-acme 3",
+            "prod --ResourcePrefix=it's $(mine)-3"
+        ]
+    );
+    world.finish().await;
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::runner::probe::{Policy, Runner};
-use liftlock::secret::Secret;
+use liftlock::secret::{Connection, Secret};
 use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::tree::{Tree, sample};
-use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Webhook};
+use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Status, Webhook};
 
 /// The repository of these tests.
 pub(super) const REPO: u64 = 12;
@@ -100,6 +101,8 @@ pub(super) struct World {
     pub(super) may_give_up: bool,
     /// Whether the engine shows check runs beside statuses; asked at its next start.
     pub(super) checks: bool,
+    /// Services that steps may work with; asked at the engine's next start.
+    pub(super) connections: BTreeMap<String, Connection>,
     /// Comments that the test has looked at: an edit in place is no news.
     read: Mutex<BTreeSet<u64>>,
 }
@@ -163,6 +166,7 @@ impl World {
             boots: 0,
             may_give_up: false,
             checks: false,
+            connections: BTreeMap::new(),
             read: Mutex::default(),
         };
         world.boot().await;
@@ -183,8 +187,12 @@ impl World {
             sandbox: Policy::Auto,
             toolchains: Vec::new(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
+            connections: self.connections.clone(),
             hidden: vec![Secret::new(HOOK_SECRET)],
-            environment: BTreeMap::from([("TARGET".to_owned(), self.target().display().to_string())]),
+            environment: BTreeMap::from([
+                ("TARGET".to_owned(), self.target().display().to_string()),
+                ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.target().join("bin").display())),
+            ]),
             builds: 2,
             deploys: 2,
             lease: Span::seconds(20),
@@ -268,9 +276,37 @@ impl World {
         self.folder.path().join("data")
     }
 
+    /// A status that somebody else put on a commit.
+    pub(crate) fn put_status(&self, sha: &str, (context, state): (&str, &str), by: u64) {
+        let status = Status {
+            sha: sha.to_owned(),
+            context: context.to_owned(),
+            state: state.to_owned(),
+            description: String::new(),
+            target_url: String::new(),
+            by,
+            unread: false,
+        };
+        self.github.state().repos.get_mut(&REPO).unwrap().statuses.push(status);
+    }
+
     /// Makes a step of the sample fail or wait: `fail-prod`, `hold-test`, `fail-build`.
     pub(super) fn plant(&self, name: &str) {
         std::fs::File::create(self.target().join(name)).unwrap();
+    }
+
+    /// Puts a program of our own in front of all others that steps find.
+    pub(super) fn install(&self, name: &str, text: &str) {
+        let folder = self.target().join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut file = std::fs::File::create(folder.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// What a step wrote into a file of the target.
+    pub(super) fn wrote(&self, name: &str) -> String {
+        std::fs::read_to_string(self.target().join(name)).unwrap_or_default()
     }
 
     pub(super) fn unplant(&self, name: &str) {

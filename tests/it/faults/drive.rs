@@ -42,11 +42,12 @@ impl Keeper {
                     {
                         format!("/approve {stage}")
                     }
+                    "awaiting_signoff" => format!("/approve {stage}"),
                     "errored" => format!("/retry {stage}"),
                     "failed" if detail.contains("refused") => format!("/retry {stage}"),
                     _ => continue,
                 };
-                let key = (push.after.clone(), format!("{line} {attempt}"));
+                let key = (push.after.clone(), format!("{line} {attempt} {state}"));
                 if !self.said.contains(&key) && matches!(comment(door, push, &line), Ok(200)) {
                     self.retries += usize::from(line.starts_with("/retry"));
                     self.said.insert(key);
@@ -161,22 +162,31 @@ fn wrong_events(seen: &Seen, wrong: &mut Vec<String>) {
         }
         let what = match e.kind.as_str() {
             "release_created" => e.text("commit").to_owned(),
-            "stage_opened" | "offer_shown" => format!("{} {}", e.text("stage"), e.number("attempt")),
-            "stage_moved" if !matches!(e.text("to"), "queued" | "pending") => {
-                let ended = if e.text("to") == "running" { "began" } else { "ended" };
-                format!("{} {} {ended}", e.text("stage"), e.number("attempt"))
+            "stage_opened" | "offer_shown" => {
+                format!("{} {} {}", e.text("stage"), e.number("attempt"), e.text("side"))
             }
+            "stage_moved" => match moved(e) {
+                Some(way) => format!("{} {} {way}", e.text("stage"), e.number("attempt")),
+                None => continue,
+            },
             "build_finished" => e.number("attempt").to_string(),
             "tag_seen" => e.text("commit").to_owned(),
             "heard" => e.text("comment").to_owned() + e.text("line"),
             _ => continue,
         };
-        if e.kind == "stage_moved" && e.text("to") == "cancelling" {
-            continue;
-        }
         if !once.insert((e.stream.clone(), e.kind.clone(), e.release, what.clone())) {
             wrong.push(format!("twice: {} {} of release {}: {what}", e.stream, e.kind, e.release));
         }
+    }
+}
+
+/// Which way a stage went that it goes only once in an attempt.
+pub(crate) fn moved(e: &Event) -> Option<&str> {
+    match (e.text("to"), e.text("transition")) {
+        // It is asked about; its commands are over.
+        ("queued" | "pending" | "cancelling", _) | ("running", "phase_done") => None,
+        (to @ ("running" | "awaiting_signoff"), _) => Some(to),
+        _ => Some("ended"),
     }
 }
 
@@ -198,7 +208,7 @@ fn wrong_runs(yard: &Yard, seen: &Seen, wrong: &mut Vec<String>) {
             wrong.push(format!("a deploy ran with other bytes than its release's: {run:?}"));
         }
     }
-    let admitted = |e: &&Event| e.kind == "stage_moved" && e.text("to") == "running";
+    let admitted = |e: &&Event| e.kind == "stage_moved" && moved(e) == Some("running");
     for admission in seen.events.iter().filter(admitted) {
         let same = |e: &&Event| {
             (&e.stream, e.release, e.text("stage"), e.number("attempt"))
@@ -249,7 +259,8 @@ fn wrong_end(yard: &Yard, seen: &Seen, push: &Push, wrong: &mut Vec<String>) {
         }
     }
     let statuses = yard.statuses(push);
-    if statuses != ["liftlock/build success", "liftlock/prod success", "liftlock/test success"] {
+    let wanted = yard.plan.rules.statuses.iter().map(|context| format!("{context} success"));
+    if !wanted.eq(statuses.iter().cloned()) {
         wrong.push(format!("the host shows {statuses:?} for {}", push.repository));
     }
     let sealed: BTreeSet<i64> = seen

@@ -18,6 +18,7 @@ fn plan(repositories: &[&str], lease: &'static str) -> Plan {
     Plan {
         program: PathBuf::from(env!("CARGO_BIN_EXE_liftlock")),
         repositories: repositories.iter().map(|&name| name.to_owned()).collect(),
+        rules: &rig::PLAIN,
         lease,
         postgres: None,
         data: None,

@@ -69,6 +69,52 @@ set -eu
 [ "$(cat "$LIFTLOCK_DEMO_TARGET/$LIFTLOCK_PIPELINE/$STAGE/digest")" = "$LIFTLOCK_DIGEST" ]
 "#;
 
+/// What the manifests of a yard say beside name, build and deploy.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The rest of the manifest.
+    manifest: &'static str,
+    /// The statuses of a commit that is live everywhere, in their order.
+    pub(crate) statuses: &'static [&'static str],
+}
+
+/// Two stages with tests; the second one is approved.
+pub(crate) static PLAIN: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - {name: prod, approval: 1, test_commands: sh ./smoke.sh}
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+};
+
+/// The same with everything around them: legs, gates before and after, hooks with outputs, a sign-off.
+pub(crate) static RINGS: Rules = Rules {
+    manifest: "checks:
+  smoke: {run: sh ./smoke.sh}
+  scan: {run: 'true'}
+  calm: {run: 'true', every: 1m}
+  health: {run: sh ./smoke.sh, every: 1m}
+stages:
+  - name: test
+    verify: {parallel: [smoke], then: [scan]}
+  - name: prod
+    hooks:
+      before: [{name: stop, run: 'echo stopped=orders >> \"$LIFTLOCK_OUTPUT\"', outputs: [stopped]}]
+      after: [{name: start, run: '[ \"$STOPPED\" = orders ]', always: true}]
+    gates: {pre: [calm], post: [health]}
+    verify: [smoke]
+    approvals: {pre: 1, post: 1}
+",
+    statuses: &[
+        "liftlock/build",
+        "liftlock/prod",
+        "liftlock/prod/smoke",
+        "liftlock/test",
+        "liftlock/test/scan",
+        "liftlock/test/smoke",
+    ],
+};
+
 /// What a yard is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -76,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) program: PathBuf,
     /// Names of the repositories, each with a pipeline of the same name.
     pub(crate) repositories: Vec<String>,
+    /// Stages and what is asked around them.
+    pub(crate) rules: &'static Rules,
     /// Length of a lease.
     pub(crate) lease: &'static str,
     /// A `postgres://` URL; `SQLite` in the data folder when absent.
@@ -241,8 +289,12 @@ impl Yard {
         git(self.root.path(), &["init", "--quiet", "--initial-branch=main", &shown(&work)]);
         std::fs::create_dir_all(work.join(".github")).unwrap();
         let manifest = format!(
-            "version: 1\nname: {name}\nbuild: sh ./build.sh\ndeploy: sh ./deploy.sh\nstages:\n  - name: test\n    \
-             test_commands: sh ./smoke.sh\n  - name: prod\n    approval: 1\n    test_commands: sh ./smoke.sh\n"
+            "version: 1
+name: {name}
+build: sh ./build.sh
+deploy: sh ./deploy.sh
+{}",
+            self.plan.rules.manifest
         );
         let files = [
             (".github/liftlock.yml", manifest.as_str()),

@@ -22,6 +22,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Option<Reply> {
         ("GET", ["app"]) => app(call),
         ("GET", ["user"]) => user(state, call),
         ("POST", ["app", "installations", id, "access_tokens"]) => mint(state, call, id),
+        ("DELETE", ["installation", "token"]) => revoke(state, call),
         ("GET", ["app", "hook", "deliveries"]) => Ok(deliveries(state, call)),
         ("POST", ["app", "hook", "deliveries", id, "attempts"]) => redeliver(state, call, id),
         ("GET", ["search", "issues"]) => search(state, call),
@@ -180,6 +181,18 @@ fn mint(state: &mut State, call: &Call, id: &str) -> Answered {
     }
     let (token, expires) = state.mint(repos, wanted.clone());
     Ok(Reply::json(201, &json!({"token": token, "expires_at": expires.rfc3339(), "permissions": wanted})))
+}
+
+/// The token that the call is made with ends.
+fn revoke(state: &mut State, call: &Call) -> Answered {
+    let Auth::Token(Token::Installation { .. }) = &call.auth else {
+        return Err(Reply::message(403, "Resource not accessible by integration"));
+    };
+    let header = call.headers.get(hyper::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let bearer = header.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+    state.tokens.remove(&bearer).expect("the token was just known");
+    state.revoked.push(bearer);
+    Ok(Reply { status: 204, headers: Vec::new(), body: hyper::body::Bytes::new() })
 }
 
 fn permission(state: &State, call: &Call, repo: u64, login: &str) -> Answered {

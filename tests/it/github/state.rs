@@ -17,6 +17,8 @@ pub(crate) struct State {
     /// `org/slug` → members with `active` or `pending`.
     pub(crate) teams: BTreeMap<String, BTreeMap<u64, &'static str>>,
     pub(crate) tokens: BTreeMap<String, Token>,
+    /// Tokens that were ended before their time.
+    pub(crate) revoked: Vec<String>,
     pub(crate) deliveries: Vec<Delivery>,
     next: u64,
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::{
-    About, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Members, NamedTeam, Naming,
-    Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers, Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
+    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
+    Who,
 };
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
@@ -38,6 +40,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
+        channels: Vec::new(),
         stages: out,
     }
 }
@@ -53,6 +56,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     }
     if word == "version" {
         pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "channel" {
+        pipeline.channels.push(channel(text));
         return;
     }
     if word == "step" {
@@ -71,6 +78,26 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `servicing default, branch release/*, version prerelease:^preview, stage prep`.
+fn channel(text: &str) -> Channel {
+    let mut parts = text.split([' ', ',']).filter(|p| !p.is_empty());
+    let name = parts.next().unwrap().parse().unwrap();
+    let mut channel =
+        Channel { name, default: false, branches: Vec::new(), version: None, stages: BTreeSet::new() };
+    while let Some(word) = parts.next() {
+        match word {
+            "default" => channel.default = true,
+            "branch" => channel.branches.push(parts.next().unwrap().parse().unwrap()),
+            "version" => channel.version = parts.next().unwrap().parse().ok(),
+            "stage" => {
+                channel.stages.insert(parts.next().unwrap().parse().unwrap());
+            }
+            other => panic!("a channel has no {other}"),
+        }
+    }
+    channel
 }
 
 /// Splits at commas that stand outside of parentheses.
@@ -98,6 +125,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
     let mut stage = Stage {
         name: name.parse().unwrap(),
         about: About::default(),
+        channel: None,
         environment: name.parse().unwrap(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
@@ -107,12 +135,15 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         soak: Span::ZERO,
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
+        agent: Agent::Local,
+        hooks: Hooks::default(),
         deploy: vec![step("./deploy.sh")],
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
         secrets: BTreeSet::new(),
+        oauth_token: false,
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
@@ -181,6 +212,7 @@ fn set(stage: &mut Stage, option: &str) {
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
+        "channel" => stage.channel = Some(rest.parse().unwrap()),
         "environment" => stage.environment = rest.parse().unwrap(),
         "override" => {
             let (min, from) = rest.split_once(" of ").unwrap();
@@ -201,9 +233,15 @@ fn set(stage: &mut Stage, option: &str) {
     }
 }
 
-/// What is asked after the deploy, and sampled around it.
+/// What is done and asked around the deploy.
 fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
     match word {
+        "hooked" => {
+            stage.hooks.before = vec![step("stop")];
+            let mut start = step("start");
+            start.terms.always = true;
+            stage.hooks.after = vec![start];
+        }
         "verify" => stage.verify.parallel = rest.split(' ').map(check).collect(),
         "then" => stage.verify.then = rest.split(' ').map(check).collect(),
         "pre" => stage.gates.pre = rest.split(' ').map(check).collect(),
@@ -312,5 +350,5 @@ pub(crate) fn role(word: &str) -> Option<Role> {
 }
 
 fn step(run: &str) -> Step {
-    Step { name: run.to_owned(), run: run.to_owned(), environment: BTreeMap::new() }
+    Step::command(run, run)
 }

@@ -56,10 +56,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
                 why(state, detail, &format!("{transition:?}"))
             )
         }
-        Event::GroupWritten { release, stage, group, version, values, .. } => {
-            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
-            format!("{} {stage}: wrote {} into {group}, version {version}", name(release), names.join(", "))
-        }
+        Event::GroupWritten { .. } | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
@@ -89,6 +86,22 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Heard(heard) => answer(heard),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
+}
+
+/// What the steps of a stage left.
+fn about_steps(state: &State, event: &Event) -> String {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    match event {
+        Event::GroupWritten { release, stage, group, version, values, .. } => {
+            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
+            format!("{} {stage}: wrote {} into {group}, version {version}", name(release), names.join(", "))
+        }
+        Event::PhaseDone { release, stage, progress, .. } => {
+            let outputs: Vec<String> = progress.outputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+            format!("{} {stage}: {:?} {}{}", name(release), progress.phase, progress.steps, outputs.concat())
+        }
+        other => panic!("not about steps: {other:?}"),
+    }
 }
 
 fn about_checks(state: &State, event: &Event) -> String {

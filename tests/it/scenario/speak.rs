@@ -9,6 +9,7 @@ use liftlock::domain::name::Digest;
 use liftlock::domain::person::Account;
 use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
+use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::{Span, Timestamp};
@@ -55,7 +56,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" => {
+        "variable" | "step" | "name" | "version" | "channel" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -107,7 +108,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             let events = world.jump(if back.is_some() { -ms } else { ms }, silent.is_none());
             lines(&world.state, &events)
         }
-        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" => {
+        "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" | "channels" => {
             look(world, word, rest)
         }
         _ => speech(world, command),
@@ -162,6 +163,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     if let Some(how) = text.strip_prefix("ends ") {
         for (work, fence) in running {
             let step = world.finish((&work, fence), &end(how));
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
+    if let Some(written) = text.strip_prefix("writes ") {
+        let (name, value) = written.split_once('=').expect("`writes name=value`");
+        for (work, fence) in running {
+            let progress = Progress {
+                phase: Phase::Before,
+                steps: 1,
+                outputs: [(name.parse().unwrap(), value.to_owned())].into(),
+                kept: std::collections::BTreeSet::new(),
+                issues: Vec::new(),
+                conditional: Vec::new(),
+            };
+            let progress = Box::new(progress);
+            let step = world.decide(&Command::Progress { work, fence, progress });
             out.extend(told(world, step));
         }
         return or_nothing(out);
@@ -287,6 +305,8 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
     match words.as_slice() {
         ["takes", "no", "comments"] => world.host = false,
         ["takes", "comments"] => world.host = true,
+        ["can", "run", "again"] => world.cannot_start = None,
+        ["cannot", "run", ..] => world.cannot_start = text.strip_prefix("cannot run ").map(str::to_owned),
         ["branch", how] => world.rewritten = *how == "rewritten",
         ["comment", id, "changed"] => {
             world.changed.insert(id.parse().unwrap());
@@ -409,6 +429,19 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
                 format!("{}: {}, build {}", r.created.version, names.name, names.build_number)
             })
             .collect(),
+        "channels" => {
+            let of = state.releases.values().map(|r| {
+                let name = r.created.channel.as_ref().map_or("none", |name| name.as_str());
+                format!(
+                    "{} is of {name}: {:?}",
+                    r.created.version,
+                    r.created.pipeline.stage_names().collect::<Vec<_>>()
+                )
+            });
+            let listed = state.listed();
+            let listed = listed.iter().map(|(label, (r, _))| format!("{label} has {}", r.created.version));
+            of.chain(listed).collect()
+        }
         "status" => vec![view::status_markdown(state, None, world.now)],
         "owed" => world
             .plan()

@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) comments: Vec<(CommentId, Spoken)>,
     pub(crate) changed: BTreeSet<CommentId>,
     pub(crate) rewritten: bool,
+    /// Why nothing can be run on this machine, if so.
+    pub(crate) cannot_start: Option<String>,
     /// What commits say about their date.
     pub(crate) epoch_s: i64,
     pub(crate) tags: BTreeMap<String, Option<CommitSha>>,
@@ -82,6 +84,7 @@ impl World {
             comments: Vec::new(),
             changed: BTreeSet::new(),
             rewritten: false,
+            cannot_start: None,
             epoch_s: 1_772_000_000,
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
@@ -321,7 +324,8 @@ impl World {
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
         let gates = self.gates_now(work);
-        self.host_now(&Fresh { tag, off_branch: self.rewritten, gates, ..Fresh::default() })
+        let cannot_start = self.cannot_start.clone();
+        self.host_now(&Fresh { tag, off_branch: self.rewritten, cannot_start, gates, ..Fresh::default() })
     }
 
     /// With what the host says now about people and their comments.

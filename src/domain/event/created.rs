@@ -1,0 +1,100 @@
+//! A release as it was made: where from, by whom, with which rules.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
+use crate::domain::naming::Names;
+use crate::domain::person::Person;
+use crate::domain::pipeline::Pipeline;
+use crate::domain::variable::Taken;
+use crate::domain::version::Version;
+
+/// The facts a release begins with; never edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// Its number.
+    pub release: ReleaseNo,
+    /// Position of its commit on the branch's first-parent line: the order of releases (SEMANTICS §1).
+    pub seq: u64,
+    /// Its version.
+    pub version: Version,
+    /// Its commit.
+    pub commit: CommitSha,
+    /// The branch it came from.
+    pub branch: RefName,
+    /// The channel it belongs to, of the pipeline's `channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
+    /// What started it.
+    pub started_by: StartedBy,
+    /// Who started it, as far as the host said.
+    pub initiator: Option<Person>,
+    /// Who pushed it.
+    pub pusher: Option<Login>,
+    /// Commits since the release before, newest first, bounded.
+    pub changes: Vec<Change>,
+    /// The pipeline of exactly this commit: its steps.
+    pub pipeline: Box<Pipeline>,
+    /// Digest of the manifest's text at this commit.
+    pub manifest: Digest,
+    /// Seconds since 1970 of the commit, the one mtime of everything packed.
+    pub epoch_s: i64,
+    /// A newer release that already contains the commit, when the push came late.
+    pub included_in: Option<ReleaseNo>,
+    /// What it and its build are called.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
+    /// Files of the commit that say how the artifact is made: manifest, buildspec, scripts, Dockerfile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// What it took of variable groups.
+    #[serde(default, skip_serializing_if = "Taken::is_empty")]
+    pub groups: Taken,
+}
+
+/// What started a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedBy {
+    /// A push to a branch.
+    Push,
+    /// A pushed tag.
+    Tag(RefName),
+}
+
+/// One commit of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The commit.
+    pub commit: CommitSha,
+    /// First line of its message.
+    pub subject: String,
+    /// Its author's mail address: names and dates are the author's to choose, so neither is trusted (THREATS T19).
+    pub author_email: String,
+    /// The host's account of the author, when the host knows one.
+    pub author: Option<Login>,
+}
+
+impl Created {
+    /// The tag that started it, if one did.
+    pub fn tag(&self) -> Option<&RefName> {
+        match &self.started_by {
+            StartedBy::Push => None,
+            StartedBy::Tag(tag) => Some(tag),
+        }
+    }
+
+    /// The logins of the authors the host knows, and the addresses of those it does not.
+    pub fn authors(&self) -> BTreeSet<String> {
+        self.changes
+            .iter()
+            .map(|c| {
+                c.author
+                    .as_ref()
+                    .map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase())
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! Steps that are known by name: `uses`, with a `version` and inputs of their own, put into a step's own terms.
+
+use std::collections::BTreeMap;
+
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::shape::{nearest, quoted_list};
+use crate::domain::manifest::step::{arguments, check_script};
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::printable;
+use crate::domain::pipeline::step::{Action, Script, Shell};
+
+/// A kind of step.
+struct Adapter {
+    name: &'static str,
+    /// Those that are known, the newest last.
+    versions: &'static [&'static str],
+    /// Its inputs, and whether it needs them.
+    inputs: &'static [(&'static str, bool)],
+}
+
+/// What is known. Azure DevOps' task of this name is a script of the artifact that `pwsh` runs, with a connection.
+static ADAPTERS: &[Adapter] = &[Adapter {
+    name: "azure-powershell",
+    versions: &["4"],
+    inputs: &[("script", true), ("subscription", true)],
+}];
+
+/// What belongs to the format and comes with a later version.
+static LATER: &[&str] =
+    &["publish", "git-tags", "github-release", "release-notes", "checksums", "release-metadata"];
+
+/// Reads a step that uses an adapter; its inputs are taken out of `with`, and a connection may come of them.
+pub(super) fn read(
+    view: View<'_>,
+    uses: &Node,
+    (with, connection): (&mut BTreeMap<String, String>, &mut Option<String>),
+    findings: &mut Findings<'_>,
+) -> Option<Action> {
+    let name = view::text(uses)?.trim();
+    let Some(adapter) = ADAPTERS.iter().find(|a| a.name == name) else {
+        if LATER.contains(&name) {
+            let message = format!("`uses: {name}` is not supported yet by this version");
+            findings.add(Code::BadStep, uses.at, message);
+        } else {
+            let message = format!("no step is known as `{}`", printable(name));
+            let known = ADAPTERS.iter().map(|a| a.name).chain(LATER.iter().copied());
+            findings.add_near(Code::BadStep, uses.at, message, || nearest(name, known));
+        }
+        return None;
+    };
+    check_version(view, adapter, findings);
+    for (input, needed) in adapter.inputs {
+        if *needed && !with.contains_key(*input) {
+            let message = format!("`{name}` needs `{input}` in `with`");
+            findings.add(Code::BadStep, uses.at, message);
+        }
+    }
+    let path = with.remove("script");
+    *connection = with.remove("subscription").or_else(|| connection.take());
+    let path = path?;
+    if let Err(reason) = check_script(&path) {
+        findings.add(Code::BadText, view.place("with"), format!("`script`: {reason}"));
+        return None;
+    }
+    Some(Action::Script(Script { path, shell: Shell::Pwsh, arguments: arguments(view, findings) }))
+}
+
+/// A version is pinned so that a newer program cannot give the step another meaning.
+fn check_version(view: View<'_>, adapter: &Adapter, findings: &mut Findings<'_>) {
+    let Some(node) = view.get("version") else { return };
+    let Some(version) = view::text(node) else { return };
+    if !adapter.versions.contains(&version) {
+        let message = format!("`{}` has no version `{}`", adapter.name, printable(version));
+        let hint = format!("write {}", quoted_list(adapter.versions));
+        findings.add_hinted(Code::BadStep, node.at, message, hint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::{self, NATIVE_PATHS, Sources};
+
+    fn check(version: &str) -> manifest::Report {
+        let text = format!(
+            "version: 1\nbuild: make\nstages:\n  - name: test\n    deploy:\n      - uses: azure-powershell\n        \
+             version: {version}\n        with: {{script: Deploy.ps1, subscription: azure-test}}\n"
+        );
+        let files = Sources::from([(NATIVE_PATHS[0].to_owned(), text)]);
+        manifest::check(&files, &"shop".parse().unwrap())
+    }
+
+    #[test]
+    fn a25_a_pinned_version_is_known_or_it_is_an_error() {
+        let report = check("4");
+        assert!(report.passes(), "{:?}", report.problems);
+        let step = &report.pipelines[0].stages[0].deploy[0];
+        assert_eq!(step.terms.connection.as_deref(), Some("azure-test"));
+        assert!(
+            matches!(&step.action, Action::Script(s) if s.path == "Deploy.ps1" && s.shell == Shell::Pwsh)
+        );
+        let report = check("5");
+        assert!(!report.passes());
+        assert_eq!(report.problems[0].message, "`azure-powershell` has no version `5`");
+    }
+}

@@ -1,0 +1,220 @@
+//! One entry of `deploy`, `test_commands` or `build.steps` → a step.
+
+use std::collections::BTreeMap;
+
+use crate::domain::manifest::adapter;
+use crate::domain::manifest::build::clean_path;
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::{Node, Value};
+use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::{NameError, VariableName, printable};
+use crate::domain::pipeline::Step;
+use crate::domain::pipeline::step::{Action, Argument, Lack, Output, Script, Shell, Terms, is_reserved};
+use crate::domain::variable::environment_name;
+
+/// Longest name of a step made from its command.
+const NAME_CHARS: usize = 60;
+/// Longest path of a script, macros included.
+const MAX_SCRIPT_BYTES: usize = 300;
+
+/// One command, or a list of commands and steps.
+pub(super) fn read(node: &Node, findings: &mut Findings<'_>) -> Vec<Step> {
+    view::items(node).iter().filter_map(|node| step(node, findings)).collect()
+}
+
+fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
+    if let Some(run) = view::text(node) {
+        return Some(Step::command(shortened(run), run));
+    }
+    let view = View::of(node);
+    let mut with = given(view, findings);
+    let mut connection = view.line("connection");
+    let action = match view.get("uses") {
+        Some(uses) => adapter::read(view, uses, (&mut with, &mut connection), findings)?,
+        None => action(view, findings)?,
+    };
+    let shell = view.line("shell").and_then(|word| Shell::of_word(&word));
+    let terms = Terms {
+        shell: if matches!(action, Action::Run(_)) { shell } else { None },
+        with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
+        connection,
+        outputs: outputs(view),
+        validate: view.get("validate").and_then(view::text).map(str::to_owned),
+        condition: view.line("if"),
+        always: view.flag("always").unwrap_or(false),
+        advisory: view.flag("blocking") == Some(false),
+        folder: view.get("working_directory").and_then(view::text).and_then(|text| clean_path(text).ok()),
+        timeout: view.parsed("timeout"),
+        retries: view.count("retries").unwrap_or(0),
+    };
+    let unnamed =
+        Step { name: String::new(), action, environment: view.variables("env"), terms: Box::new(terms) };
+    let name = view.line("name").unwrap_or_else(|| shortened(unnamed.text()));
+    Some(Step { name, ..unnamed })
+}
+
+/// What stands under `with`, by name as written.
+fn given(view: View<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
+    if let (Some(entry), None) = (view.entry("version"), view.get("uses")) {
+        let message = "`version` belongs to `uses`".to_owned();
+        findings.add(Code::BadStep, entry.key_at, message);
+    }
+    view.variables("with")
+}
+
+fn outputs(view: View<'_>) -> Vec<Output> {
+    let one = |node: &Node| {
+        let inner = View::of(node);
+        let name = view::text(node).or_else(|| inner.get("name").and_then(view::text))?;
+        Some(Output { name: name.parse().ok()?, keep: inner.flag("keep").unwrap_or(false) })
+    };
+    view.items("outputs").iter().filter_map(one).collect()
+}
+
+fn action(view: View<'_>, findings: &mut Findings<'_>) -> Option<Action> {
+    if let Some(run) = view.get("run").and_then(view::text) {
+        if let Some(entry) = view.entry("args") {
+            let message = "`args` belongs to `script`; a command is given values by `env`".to_owned();
+            let hint = "put the command into a script, or write `env` and `\"$NAME\"`".to_owned();
+            findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
+        }
+        return Some(Action::Run(run.to_owned()));
+    }
+    let node = view.get("script")?;
+    let path = view::text(node)?;
+    let shell = view.line("shell").and_then(|word| Shell::of_word(&word)).or_else(|| Shell::of_path(path));
+    if shell.is_none() && view.get("shell").is_none() {
+        let message = format!("nothing says what reads the script `{}`", printable(path));
+        let hint = "write `shell: pwsh`, `bash`, `sh` or `python`".to_owned();
+        findings.add_hinted(Code::BadStep, node.at, message, hint);
+    }
+    Some(Action::Script(Script {
+        path: path.to_owned(),
+        shell: shell?,
+        arguments: arguments(view, findings),
+    }))
+}
+
+pub(super) fn arguments(view: View<'_>, findings: &mut Findings<'_>) -> Vec<Argument> {
+    let Some(node) = view.get("args") else { return Vec::new() };
+    if matches!(node.value, Value::Sequence(_)) {
+        let words = view::items(node).iter().filter_map(view::text);
+        return words.map(|word| argument(None, Some(word), Lack::Refuse)).collect();
+    }
+    let entries = View::of(node).entries();
+    let list: Vec<(Argument, Place)> = entries
+        .iter()
+        .map(|entry| {
+            let inner = View::of(&entry.value);
+            let value = view::text(&entry.value).or_else(|| inner.get("value").and_then(view::text));
+            let lack = match (inner.line("fallback"), inner.flag("optional")) {
+                (Some(other), _) => Lack::Same(other),
+                (None, Some(true)) => Lack::LeaveOut,
+                (None, Some(false) | None) => Lack::Refuse,
+            };
+            (argument(Some(&entry.key), value, lack), entry.key_at)
+        })
+        .collect();
+    for (argument, at) in &list {
+        check_lack(argument, *at, &list, findings);
+    }
+    list.into_iter().map(|(argument, _)| argument).collect()
+}
+
+fn argument(name: Option<&str>, value: Option<&str>, lack: Lack) -> Argument {
+    Argument { name: name.map(str::to_owned), value: value.map(str::to_owned), lack }
+}
+
+/// An argument has a value, does without one, or takes that of an argument that stands for itself.
+fn check_lack(argument: &Argument, at: Place, all: &[(Argument, Place)], findings: &mut Findings<'_>) {
+    let name = argument.name.as_deref().map(printable).unwrap_or_default();
+    match &argument.lack {
+        Lack::Refuse if argument.value.is_none() => {
+            let message = format!("the argument `{name}` has no value");
+            let hint =
+                "give it a `value`, or say `optional: true` or `fallback: <another argument>`".to_owned();
+            findings.add_hinted(Code::BadStep, at, message, hint);
+        }
+        Lack::Refuse | Lack::LeaveOut => {}
+        Lack::Same(other) => {
+            let target = all.iter().map(|(a, _)| a).find(|a| a.name.as_deref() == Some(other));
+            let shown = printable(other);
+            match target.map(|t| &t.lack) {
+                Some(Lack::Refuse) if argument.name.as_ref() != Some(other) => {}
+                Some(_) => {
+                    let message = format!("`{name}` falls back to `{shown}`, which may have no value itself");
+                    findings.add(Code::BadStep, at, message);
+                }
+                None => {
+                    let message =
+                        format!("`{name}` falls back to `{shown}`, which is not an argument of the step");
+                    findings.add(Code::BadStep, at, message);
+                }
+            }
+        }
+    }
+}
+
+/// The first line of a command, shortened.
+fn shortened(run: &str) -> String {
+    let first = run.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    if first.chars().count() <= NAME_CHARS {
+        return first.to_owned();
+    }
+    let mut name: String = first.chars().take(NAME_CHARS - 1).collect();
+    name.push('…');
+    name
+}
+
+/// A name that a step's environment may have.
+pub(super) fn check_given(text: &str) -> Result<(), String> {
+    let name: VariableName = text.parse().map_err(|e: NameError| e.to_string())?;
+    if is_reserved(&name) {
+        let becomes = environment_name(&name);
+        return Err(format!(
+            "`{name}` becomes `{becomes}` in the environment, which is not the step's to give"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_connection(text: &str) -> Result<(), String> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(word) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{}` is not the name of a connection: letters, digits, `.`, `_` and `-`",
+            printable(text)
+        ))
+    }
+}
+
+/// A path below an artifact, which may begin with a macro.
+pub(super) fn check_script(text: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("`{}` is not a file of the artifact: {why}", printable(text)));
+    if text.trim().is_empty() || text.len() > MAX_SCRIPT_BYTES {
+        return refuse("it has 1 to 300 bytes");
+    }
+    if text.chars().any(|c| c.is_control() || c == '\\') {
+        return refuse("it has no control characters and no `\\`");
+    }
+    if text.starts_with(['/', '~', '-']) {
+        return refuse("it starts at the artifact's root, without `/`");
+    }
+    if text.split('/').any(|part| part == "..") {
+        return refuse("it does not leave the artifact");
+    }
+    Ok(())
+}
+
+pub(super) fn check_argument(text: &str) -> Result<(), String> {
+    let mut bytes = text.bytes();
+    let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+    if starts && text.len() <= 100 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        Ok(())
+    } else {
+        Err(format!("`{}` is not an argument's name: letters, digits, `_` and `-`", printable(text)))
+    }
+}

@@ -1,0 +1,46 @@
+//! What steps left behind: outputs of the run, values kept per environment, hooks that a lost run still owes.
+
+use crate::domain::event::Event;
+use crate::domain::name::{EnvironmentName, ReleaseNo, StageName};
+use crate::domain::progress::{Kept, Owing, Phase};
+use crate::domain::state::{Illegal, State};
+
+impl State {
+    /// A part of a stage's work is over.
+    pub(super) fn phase_done(&mut self, event: &Event) -> Result<(), Illegal> {
+        let Event::PhaseDone { release, stage, attempt, progress } = event else {
+            return Err(self.illegal("not a part of a stage's work"));
+        };
+        self.with(*release, |r| {
+            r.run_mut(stage, *attempt)?.walked.add(progress);
+            Ok(())
+        })?;
+        let Some(environment) = self.environment_of(*release, stage) else { return Ok(()) };
+        if progress.phase == Phase::Owed {
+            self.owing.remove(&environment);
+        }
+        let kept = progress.outputs.iter().filter(|(name, _)| progress.kept.contains(name));
+        let kept = kept.map(|(name, value)| (name.clone(), Kept { value: value.clone(), release: *release }));
+        let kept: Vec<_> = kept.collect();
+        if !kept.is_empty() {
+            self.kept.entry(environment).or_default().extend(kept);
+        }
+        Ok(())
+    }
+
+    /// A run that is over without its hooks after the deploy leaves them to the next one there.
+    pub(super) fn note_owing(&mut self, no: ReleaseNo, stage: &StageName) {
+        let found = self.release(no).and_then(|release| {
+            let (run, steps) = release.run(stage).zip(release.steps(stage))?;
+            let owes = run.state.is_terminal() && run.walked.owes(steps);
+            owes.then(|| Owing { release: no, outputs: run.walked.outputs.clone() })
+        });
+        if let Some((owing, environment)) = found.zip(self.environment_of(no, stage)) {
+            self.owing.insert(environment, owing);
+        }
+    }
+
+    fn environment_of(&self, no: ReleaseNo, stage: &StageName) -> Option<EnvironmentName> {
+        self.release(no)?.rule(stage).map(|rule| rule.environment.clone())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a pipeline says about itself, for its page: texts, documents to read, stages and channels.
+
+use serde::Serialize;
+
+use crate::domain::pipeline::{Agent, Stage};
+use crate::domain::release::Release;
+use crate::domain::state::State;
+use crate::domain::time::Timestamp;
+use crate::http::view::{Link, rfc3339};
+
+/// A pipeline in its own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// A name for people.
+    pub title: Option<String>,
+    /// A sentence.
+    pub description: Option<String>,
+    /// A page to read.
+    pub docs_url: Option<Link>,
+    /// Its stages, in order.
+    pub stages: Vec<StageAbout>,
+    /// What is in the channels of its stages.
+    pub channels: Vec<ChannelLine>,
+}
+
+/// A stage in its own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StageAbout {
+    /// Its name in commands.
+    pub stage: String,
+    /// A name for people.
+    pub title: Option<String>,
+    /// A page to read.
+    pub docs_url: Option<Link>,
+    /// The channel it adds releases to.
+    pub channel: Option<String>,
+    /// Whether it runs commands.
+    pub runs_commands: bool,
+}
+
+/// A release in a channel of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelLine {
+    /// The channel.
+    pub channel: String,
+    /// The release's version.
+    pub version: String,
+    /// Its page.
+    pub path: String,
+    /// Since when.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Timestamp,
+}
+
+impl About {
+    /// Of a pipeline as its rules in force say.
+    pub fn of(state: &State) -> Self {
+        let Some(pipeline) = state.pipeline() else { return Self::default() };
+        let listed = state.listed().into_iter();
+        Self {
+            title: pipeline.about.title.clone(),
+            description: pipeline.about.description.clone(),
+            docs_url: pipeline.about.docs_url.as_ref().and_then(Link::new),
+            stages: pipeline.stages.iter().map(StageAbout::of).collect(),
+            channels: listed
+                .map(|(label, (release, since))| ChannelLine::of(state, label.as_str(), (release, since)))
+                .collect(),
+        }
+    }
+
+    /// Whether the page has anything to say.
+    pub fn says_something(&self) -> bool {
+        let stages = || self.stages.iter().any(StageAbout::says_something);
+        self.title.is_some()
+            || self.description.is_some()
+            || self.docs_url.is_some()
+            || !self.channels.is_empty()
+            || stages()
+    }
+}
+
+impl StageAbout {
+    /// Of a stage.
+    pub fn of(stage: &Stage) -> Self {
+        Self {
+            stage: stage.name.to_string(),
+            title: stage.about.title.clone(),
+            docs_url: stage.about.docs_url.as_ref().and_then(Link::new),
+            channel: stage.channel.as_ref().map(ToString::to_string),
+            runs_commands: stage.agent == Agent::Local,
+        }
+    }
+
+    /// Whether there is more to it than its name.
+    pub fn says_something(&self) -> bool {
+        self.title.is_some() || self.docs_url.is_some() || self.channel.is_some() || !self.runs_commands
+    }
+}
+
+impl ChannelLine {
+    /// A release that was added then.
+    pub fn of(state: &State, channel: &str, (release, since): (&Release, Timestamp)) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            version: release.created.version.to_string(),
+            path: crate::domain::view::release_path(&state.id, release.no()),
+            since,
+        }
+    }
+}

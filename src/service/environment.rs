@@ -1,0 +1,238 @@
+//! What a stage's commands find in their environment, and what is missing before they may start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::domain::event::RunKind;
+use crate::domain::name::{Alias, PipelineId, VariableName};
+use crate::domain::pipeline::Stage;
+use crate::domain::progress::phases;
+use crate::domain::release::Release;
+use crate::domain::time::Span;
+use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, Told, environment_name};
+use crate::runner::Sandbox;
+use crate::service::Service;
+use crate::service::steps::one::{holds, program, surroundings};
+use crate::service::steps::{Artifacts, Connections, Run};
+use crate::trouble::Outcome;
+
+/// Where the parts of a stage's work are, below one folder.
+#[derive(Debug, Clone)]
+pub struct Grounds {
+    /// The folder of this piece of work.
+    root: PathBuf,
+}
+
+impl Grounds {
+    /// Below this folder.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The home of the commands.
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// The files of the released commit.
+    pub fn source(&self) -> PathBuf {
+        self.root.join("src")
+    }
+
+    /// The folder with all artifacts.
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// One artifact: a folder or a file.
+    pub fn artifact(&self, alias: &Alias) -> PathBuf {
+        self.artifacts().join(alias.as_str())
+    }
+
+    /// Where steps write down their outputs.
+    pub fn notes(&self) -> PathBuf {
+        self.root.join("outputs")
+    }
+
+    /// The first artifact of a release, where deploy steps start.
+    pub fn first(&self, release: &Release) -> PathBuf {
+        release.artifacts.first().map_or_else(|| self.source(), |first| self.artifact(&first.alias))
+    }
+}
+
+impl Service {
+    /// All variables of a stage's commands; what the stage's `env` says wins over what they are told of the release.
+    pub fn stage_environment(
+        &self,
+        id: &PipelineId,
+        (release, told): (&Release, &Told),
+        (grounds, fence): (&Grounds, i64),
+    ) -> Outcome<BTreeMap<String, String>> {
+        let stage = &told.stage;
+        let mut environment = self.base_environment(&grounds.home());
+        for artifact in &release.artifacts {
+            let key =
+                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
+            environment.insert(key, shown(&grounds.artifact(&artifact.alias)));
+        }
+        environment.extend(told.variables.clone());
+        environment.extend(about_release(id, (release, stage), fence));
+        let places = [("LIFTLOCK_ARTIFACT", grounds.first(release)), ("LIFTLOCK_SOURCE", grounds.source())];
+        environment.extend(places.map(|(name, path)| (name.to_owned(), shown(&path))));
+        environment.extend(stage.environment_variables.clone());
+        environment.extend(self.secrets(&stage.secrets)?);
+        Ok(environment)
+    }
+
+    /// What the connections give that the stage's steps name; the error is why one of them does not.
+    pub fn connections(&self, id: &PipelineId, stage: &Stage) -> Result<Connections, String> {
+        let named: BTreeSet<&String> =
+            stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
+        let one = |name: &String| {
+            let Some(connection) = self.settings().connections.get(name) else {
+                return Err(format!(
+                    "the server has no connection `{name}`; add [connections.{name}] to its config"
+                ));
+            };
+            if !connection.allows(&id.name, &stage.name) {
+                return Err(format!(
+                    "the connection `{name}` is not for {}/{}; its `allow` in the server's config says for whom",
+                    id.name, stage.name
+                ));
+            }
+            let secrets =
+                connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
+            Ok((name.clone(), connection.environment.clone().into_iter().chain(secrets).collect()))
+        };
+        named.into_iter().map(one).collect()
+    }
+
+    /// Why the stage's steps get no token, if they ask for one in vain.
+    fn no_token(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Option<String> {
+        if !wants_token(release, stage) {
+            return None;
+        }
+        match self.host(&id.repo) {
+            Ok(host) => host.gives_tokens().err(),
+            Err(trouble) => Some(trouble.to_string()),
+        }
+    }
+
+    /// Why the stage could not run here, found before anything of it has happened: a program that is not on this
+    /// machine, a secret the server does not have, an argument without a value.
+    pub fn not_ready(
+        &self,
+        id: &PipelineId,
+        release: &Release,
+        stage: &Stage,
+        kind: RunKind,
+    ) -> Option<String> {
+        // The folder is another one when it runs; no argument depends on that.
+        let grounds = Grounds::new(self.settings().data.join("work"));
+        let told = match told(release, stage, &grounds.artifacts(), &variable::hidden) {
+            Ok((told, _)) => told,
+            Err(problem) => return Some(problem.to_string()),
+        };
+        let stage = &told.stage;
+        let mut environment = match self.stage_environment(id, (release, &told), (&grounds, 0)) {
+            Ok(environment) => environment,
+            Err(trouble) => return Some(trouble.to_string()),
+        };
+        if let Some(why) = self.no_token(id, release, stage) {
+            return Some(why);
+        }
+        let connections = match self.connections(id, stage) {
+            Ok(connections) => connections,
+            Err(why) => return Some(why),
+        };
+        for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
+            environment
+                .entry(environment_name(&output.name))
+                .or_insert_with(|| "(written by a step)".to_owned());
+        }
+        let (all, first) = (grounds.artifacts(), grounds.first(release));
+        let run = Run {
+            steps: &[],
+            tree: &all,
+            environment: &environment,
+            sandbox: Sandbox::Plain,
+            wall: Span::ZERO,
+            artifacts: Some(Artifacts { all: &all, first: &first, unpacked: false }),
+            connections: &connections,
+        };
+        phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {
+            let ready = surroundings(step, &run)
+                .and_then(|own| holds(step, &own))
+                .and_then(|_| program(step, &run, &self.mask()));
+            Some(format!("\"{}\": {}", step.name, ready.err()?))
+        })
+    }
+}
+
+/// Whether the steps of this stage get a token: the commit and every source of policy since say so.
+pub fn wants_token(release: &Release, stage: &Stage) -> bool {
+    stage.oauth_token && release.rule(&stage.name).is_some_and(|rule| rule.oauth_token)
+}
+
+/// The stage's commands with their variables, and which of these is a path within an artifact.
+pub fn told(
+    release: &Release,
+    stage: &Stage,
+    artifacts: &Path,
+    reveal: Reveal<'_>,
+) -> Result<(Told, Vec<(VariableName, PathBuf)>), Problem> {
+    let facts = Facts::of(release, Some(shown(artifacts)));
+    let levels = variable::levels(&release.created.pipeline, stage, (&facts, &release.groups))?;
+    let all = Resolution::of(&levels)?;
+    let told = all.told(stage, reveal)?;
+    let path = |entry: &Entry<'_>| {
+        let value = told.variables.get(&environment_name(entry.name))?;
+        Some((entry.name.clone(), path_of_artifact(value, release, artifacts)?))
+    };
+    let paths = all.all().iter().filter_map(path).collect();
+    Ok((told, paths))
+}
+
+/// The path within an artifact that a variable's value is, if it is one (row A14): such a path was sealed, so it is
+/// there or the variable is wrong. A list of paths, a pattern or an option with a path in it is left alone.
+fn path_of_artifact(value: &str, release: &Release, artifacts: &Path) -> Option<PathBuf> {
+    let inside = Path::new(value).strip_prefix(artifacts).ok()?;
+    let alias = inside.components().next()?.as_os_str();
+    let one = !value.contains([':', ';', ',', '*', '?', ' ', '\n']);
+    let ours = release.artifacts.iter().any(|a| alias == a.alias.as_str());
+    (one && ours).then(|| PathBuf::from(value))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What a stage's commands are told about the release, by name.
+fn about_release(
+    id: &PipelineId,
+    (release, stage): (&Release, &Stage),
+    fence: i64,
+) -> BTreeMap<String, String> {
+    let created = &release.created;
+    let digest = release.shown_digest().map_or_else(String::new, ToString::to_string);
+    [
+        ("STAGE", stage.name.to_string()),
+        ("LIFTLOCK_STAGE", stage.name.to_string()),
+        ("LIFTLOCK_ENVIRONMENT", stage.environment.to_string()),
+        ("LIFTLOCK_PIPELINE", id.name.to_string()),
+        ("LIFTLOCK_CHANNEL", created.channel.as_ref().map_or_else(String::new, ToString::to_string)),
+        ("LIFTLOCK_VERSION", created.version.to_string()),
+        ("LIFTLOCK_COMMIT", created.commit.to_string()),
+        ("LIFTLOCK_DIGEST", digest.clone()),
+        ("RELEASE_DIGEST", digest),
+        // The number of the event that admitted this run. It rises over all runs of an environment, so a target that
+        // remembers the highest it has seen can refuse what a dead server left behind (STORAGE §2).
+        ("FENCE_TOKEN", fence.to_string()),
+        // Copilot's own names (CHECKLIST C43).
+        ("COPILOT_APPLICATION_NAME", id.name.to_string()),
+        ("COPILOT_ENVIRONMENT_NAME", stage.environment.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}

@@ -1,0 +1,310 @@
+//! The steps of a stage in order: what fails, what runs all the same, what is written down for later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::domain::decide::{Command, Work};
+use crate::domain::event::{Failure, RunKind};
+use crate::domain::name::PipelineId;
+use crate::domain::pipeline::{Stage, Step};
+use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
+use crate::domain::time::Span;
+use crate::domain::variable::environment_name;
+use crate::runner::{Sandbox, Stops};
+use crate::service::steps::one::holds;
+use crate::service::steps::{Artifacts, Connections, KeptLog, Run, StepsEnd, output};
+use crate::service::worker::Lease;
+use crate::service::{Service, blocking};
+use crate::trouble::{Outcome, Trouble};
+
+/// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
+const ALWAYS: Span = Span::minutes(10);
+
+/// What a run of a stage goes by.
+#[derive(Debug)]
+pub struct Course<'a> {
+    /// The pipeline.
+    pub id: &'a PipelineId,
+    /// Which run.
+    pub work: Work,
+    /// The lease it runs under.
+    pub lease: &'a Lease,
+    /// The stage, with the steps of the release's commit.
+    pub stage: &'a Stage,
+    /// Why it runs.
+    pub kind: RunKind,
+    /// The folder with all artifacts.
+    pub artifacts: PathBuf,
+    /// The first artifact.
+    pub first: PathBuf,
+    /// Where deploy steps and hooks start.
+    pub deploy_in: PathBuf,
+    /// Where tests start.
+    pub source: PathBuf,
+    /// Where steps write down their outputs.
+    pub notes: PathBuf,
+    /// What the stage's connections give.
+    pub connections: Connections,
+    /// What a run that was lost here wrote down, when its hooks are still owed.
+    pub owed: Option<Outputs>,
+}
+
+/// What a run is at.
+struct Walk<'a> {
+    service: &'a Service,
+    course: &'a Course<'a>,
+    environment: BTreeMap<String, String>,
+    /// How it ends, as far as that is known.
+    end: StepsEnd,
+    /// What has not been reported yet.
+    news: Progress,
+}
+
+impl Service {
+    /// Runs all steps of a stage.
+    pub(super) async fn walk(
+        &self,
+        course: &Course<'_>,
+        environment: BTreeMap<String, String>,
+        kept: &mut KeptLog,
+    ) -> Outcome<StepsEnd> {
+        let mut walk = Walk { service: self, course, environment, end: StepsEnd::Passed, news: nothing() };
+        let begun = clock::monotonic();
+        let wall = course.stage.timeout;
+        let left = || {
+            let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+            Span::millis(wall.as_millis().saturating_sub(spent.as_millis()).max(1))
+        };
+        if course.kind != RunKind::Verify && course.owed.is_some() {
+            walk.make_good(&left, kept).await?;
+            if walk.end != StepsEnd::Passed {
+                return Ok(walk.end);
+            }
+        }
+        for (phase, steps) in phases(course.stage, course.kind) {
+            for (index, step) in (0_u32..).zip(steps) {
+                if walk.end == StepsEnd::Lost {
+                    return Ok(walk.end);
+                }
+                walk.step((phase, index, step), &left, kept).await?;
+            }
+            // Whoever comes next must know that nothing is owed; and what was found out must not be lost.
+            if (phase == Phase::After && !steps.is_empty()) || !walk.news.is_empty() {
+                walk.report((phase, steps.len()), kept).await?;
+            }
+        }
+        Ok(walk.end)
+    }
+}
+
+impl Walk<'_> {
+    /// Hooks that a lost run never came to, with what it had written down. When they fail, nothing else begins.
+    async fn make_good(
+        &mut self,
+        left: &(dyn Fn() -> Span + Send + Sync),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        let owed = self.course.owed.clone().unwrap_or_default();
+        let before = self.environment.clone();
+        self.take(&owed);
+        kept.log
+            .note("the run before this one was lost before its hooks after the deploy; they come first")
+            .await;
+        let steps: Vec<&Step> = always_after(self.course.stage).collect();
+        for (index, step) in (0_u32..).zip(steps.iter().copied()) {
+            self.step((Phase::Owed, index, step), left, kept).await?;
+        }
+        self.environment = before;
+        if self.end == StepsEnd::Passed {
+            self.report((Phase::Owed, steps.len()), kept).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &mut self,
+        (phase, index, step): (Phase, u32, &Step),
+        left: &(dyn Fn() -> Span + Send + Sync),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        let cancel = &self.course.lease.stops().cancel;
+        if self.end == StepsEnd::Passed && cancel.is_cancelled() {
+            self.end = StepsEnd::Stopped;
+        }
+        if self.end != StepsEnd::Passed && !step.terms.always {
+            return Ok(());
+        }
+        let tree = if phase == Phase::Test { &self.course.source } else { &self.course.deploy_in };
+        let notes = self.notes(phase, index).await?;
+        let mut environment = self.environment.clone();
+        environment.insert("LIFTLOCK_OUTPUT".to_owned(), notes.display().to_string());
+        if !self.wanted(step, &environment, kept).await {
+            return Ok(());
+        }
+        let run = self.run(tree, &environment);
+        // Nobody but its own limit stops a step that puts things right.
+        let stops = Stops { cancel: CancellationToken::new(), lost: self.course.lease.stops().lost.clone() };
+        let own = || step.terms.timeout.unwrap_or(ALWAYS);
+        let ran = if step.terms.always {
+            self.service.run_step((step, &run), &own, kept, &stops).await
+        } else {
+            self.service.run_step((step, &run), left, kept, self.course.lease.stops()).await
+        };
+        // Trouble of ours is a failure of the step, too: what is to run whatever happens still does.
+        let end = ran.unwrap_or_else(|trouble| {
+            let how = kept.mask.apply(&format!("could not be run: {}", trouble.chain()));
+            StepsEnd::Failed(Failure { step: kept.mask.apply(&step.name), how, tail: Vec::new() })
+        });
+        // What a step wrote down before it failed counts: it may be what has been stopped so far.
+        let end = self.read_notes(step, (&notes, end), kept).await?;
+        self.settle(step, end);
+        // That hooks are no longer owed is known once all of them have run.
+        if !self.news.outputs.is_empty() && phase != Phase::Owed {
+            self.report((phase, usize::try_from(index).unwrap_or(0).saturating_add(1)), kept).await?;
+        }
+        Ok(())
+    }
+
+    fn run<'r>(&'r self, tree: &'r Path, environment: &'r BTreeMap<String, String>) -> Run<'r> {
+        let course = self.course;
+        Run {
+            steps: &[],
+            tree,
+            environment,
+            sandbox: Sandbox::Plain,
+            wall: course.stage.timeout,
+            artifacts: Some(Artifacts { all: &course.artifacts, first: &course.first, unpacked: true }),
+            connections: &course.connections,
+        }
+    }
+
+    /// An empty file for a step's outputs.
+    async fn notes(&self, phase: Phase, index: u32) -> Outcome<PathBuf> {
+        let path = self.course.notes.join(format!("{phase:?}-{index}"));
+        let file = path.clone();
+        blocking(move || {
+            let made = file
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::File::create(&file));
+            made.map_err(|e| Trouble::transient(format!("make the file {}", file.display())).because(e))
+        })
+        .await?;
+        Ok(path)
+    }
+
+    /// Row D49: a step whose condition does not hold is left out, and everybody can see why.
+    async fn wanted(
+        &mut self,
+        step: &Step,
+        environment: &BTreeMap<String, String>,
+        kept: &mut KeptLog,
+    ) -> bool {
+        let mut environment = environment.clone();
+        environment.extend(step.environment.clone());
+        let name = kept.mask.apply(&step.name);
+        let why = match holds(step, &environment) {
+            Ok(true) => return true,
+            Ok(false) => step.terms.condition.clone().unwrap_or_default(),
+            Err(why) => why,
+        };
+        kept.log.note(&format!("{name} is left out: conditional, {why}")).await;
+        self.news.conditional.push(name);
+        false
+    }
+
+    async fn read_notes(
+        &mut self,
+        step: &Step,
+        (notes, end): (&Path, StepsEnd),
+        kept: &mut KeptLog,
+    ) -> Outcome<StepsEnd> {
+        if step.terms.outputs.is_empty() || end == StepsEnd::Lost {
+            return Ok(end);
+        }
+        let path = notes.to_owned();
+        let text = blocking(move || output::take(&path)).await?;
+        let written = text.and_then(|text| output::read(&text, &step.terms.outputs, &kept.mask));
+        let written = match written {
+            Ok(written) => written,
+            Err(how) => {
+                let failure = Failure { step: kept.mask.apply(&step.name), how, tail: Vec::new() };
+                return Ok(if end == StepsEnd::Passed { StepsEnd::Failed(failure) } else { end });
+            }
+        };
+        for line in written.ignored {
+            kept.log.note(&format!("warning: {line}; it is ignored")).await;
+        }
+        let kept_names =
+            step.terms.outputs.iter().filter(|output| output.keep).map(|output| output.name.clone());
+        let kept_names: BTreeSet<_> = kept_names.filter(|name| written.outputs.contains_key(name)).collect();
+        self.take(&written.outputs);
+        self.news.outputs.extend(written.outputs);
+        self.news.kept.extend(kept_names);
+        Ok(end)
+    }
+
+    /// Later steps find the values in their environment.
+    fn take(&mut self, outputs: &Outputs) {
+        let values = outputs.iter().map(|(name, value)| (environment_name(name), value.clone()));
+        self.environment.extend(values);
+    }
+
+    /// What a step's end makes of the run's.
+    fn settle(&mut self, step: &Step, end: StepsEnd) {
+        match (end, step.terms.advisory) {
+            (StepsEnd::Passed, _) => {}
+            (StepsEnd::Lost, _) => self.end = StepsEnd::Lost,
+            (StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure), true) => self.news.issues.push(failure),
+            (end, _) => self.end = worse(&self.end, end),
+        }
+    }
+
+    /// Stores how far the run is, before anything else begins.
+    async fn report(&mut self, (phase, steps): (Phase, usize), kept: &mut KeptLog) -> Outcome<()> {
+        if self.end == StepsEnd::Lost {
+            return Ok(());
+        }
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        let progress = Box::new(Progress { phase, steps, ..std::mem::replace(&mut self.news, nothing()) });
+        let course = self.course;
+        let command = Command::Progress { work: course.work.clone(), fence: course.lease.fence(), progress };
+        let decided = self.service.journal().report(course.id, &command, course.lease.around()).await?;
+        if let Err(refusal) = decided {
+            kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;
+            self.end = StepsEnd::Lost;
+        }
+        Ok(())
+    }
+}
+
+fn nothing() -> Progress {
+    Progress {
+        phase: Phase::Before,
+        steps: 0,
+        outputs: Outputs::new(),
+        kept: BTreeSet::new(),
+        issues: Vec::new(),
+        conditional: Vec::new(),
+    }
+}
+
+/// The first failure is what people read first; what failed after it is added to it.
+fn worse(before: &StepsEnd, end: StepsEnd) -> StepsEnd {
+    let (StepsEnd::Failed(also) | StepsEnd::TimedOut(also)) = &end else {
+        return if *before == StepsEnd::Passed { end } else { before.clone() };
+    };
+    let add = |first: &Failure| Failure {
+        how: format!("{}; then \"{}\" {}, too", first.how, also.step, also.how),
+        ..first.clone()
+    };
+    match before {
+        StepsEnd::Failed(first) => StepsEnd::Failed(add(first)),
+        StepsEnd::TimedOut(first) => StepsEnd::TimedOut(add(first)),
+        StepsEnd::Passed | StepsEnd::Stopped => end,
+        StepsEnd::Lost => StepsEnd::Lost,
+    }
+}
