@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::cli::{Ended, Exit, Server, client, terminal};
-use crate::domain::name::StageName;
+use crate::domain::name::{RunbookName, StageName};
 use crate::trouble::Trouble;
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,23 @@ pub(super) struct Comment {
 pub(super) struct Apply {
     /// The repository's name in the server's config, or its id.
     repository: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    /// The runbook; without it, all of them are listed with what ran.
+    runbook: Option<RunbookName>,
+    /// What is given to it, such as `dry-run=no`.
+    #[arg(requires = "by")]
+    inputs: Vec<String>,
+    /// Who asks.
+    #[arg(long = "as")]
+    by: Option<String>,
+    /// The pipeline as `<repository id>/<name>`, where the server has several.
+    #[arg(long)]
+    pipeline: Option<String>,
     #[command(flatten)]
     server: Server,
 }
@@ -174,6 +191,38 @@ pub(super) async fn comment(asked: &Comment) -> Ended {
 pub(super) async fn apply(asked: &Apply) -> Ended {
     let answer = client::post(&asked.server, "/api/apply", &json!({ "repo": asked.repository })).await?;
     terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
+pub(super) async fn run(asked: &Run) -> Ended {
+    let stream = pipeline(&asked.server, asked.pipeline.as_deref()).await?;
+    let Some(runbook) = &asked.runbook else { return runs(&asked.server, &stream).await };
+    let by = asked.by.as_deref().ok_or_else(|| Trouble::refused("say who asks with `--as <login>`"))?;
+    let words: Vec<&str> =
+        ["/run", runbook.as_str()].into_iter().chain(asked.inputs.iter().map(String::as_str)).collect();
+    let body = json!({ "pipeline": stream, "line": words.join(" "), "as": by });
+    let answer = client::post(&asked.server, "/api/ask", &body).await?;
+    terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
+async fn runs(server: &Server, stream: &str) -> Ended {
+    let answer = client::get(server, &format!("/api/runbooks/{stream}")).await?;
+    if server.json {
+        terminal::line(&answer.to_string());
+        return Ok(Exit::Done);
+    }
+    for book in list(&answer, "runbooks") {
+        let next = text(book, "next_at");
+        let next = if next.is_empty() { String::new() } else { format!("next at {next}") };
+        terminal::line(format!("{:<31} {next}", text(book, "name")).trim_end());
+    }
+    for run in list(&answer, "runs") {
+        let number = run.get("run").map_or_else(String::new, ToString::to_string);
+        let by = run.get("by").and_then(Value::as_str).unwrap_or("schedule");
+        let (at, book, line) = (text(run, "asked_at"), text(run, "runbook"), text(run, "line"));
+        terminal::line(&format!("{number:>5}  {at}  {book:<31} {by:<16} {line}"));
+    }
     Ok(Exit::Done)
 }
 

@@ -92,6 +92,8 @@ enum Command {
     Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// Start a runbook, or list them and what ran.
+    Run(ask::Run),
     /// Comment on a commit of a plain git host.
     Comment(ask::Comment),
     /// List webhook deliveries, or replay one.
@@ -171,6 +173,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Run(arguments) => ask::run(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
         Command::Group(arguments) => group::run(&arguments).await,

@@ -272,16 +272,25 @@ pub fn count(
     }
     let votes: Vec<Vote<'_>> = votes.into_values().collect();
     let seats = seats(rule, &votes);
-    let missing = seats.iter().filter(|s| s.lacks() > 0).map(|s| format!("{} of {}", s.lacks(), s.who));
     Tally {
         have: u32::try_from(votes.len()).unwrap_or(u32::MAX),
         need: needed(rule),
         by,
-        missing: missing.collect(),
+        missing: lacking(&seats),
         not_counted,
         next_expiry,
         seats,
     }
+}
+
+/// Who or what the rule still asks for when only these have been given, one of a person, for sentences.
+pub fn missing<'a>(rule: &ApprovalRule, given: impl Iterator<Item = &'a Approval>) -> Vec<String> {
+    lacking(&seats(rule, &given.map(Vote::given).collect::<Vec<_>>()))
+}
+
+/// `1 of acme/qa`
+fn lacking(seats: &[Seat]) -> Vec<String> {
+    seats.iter().filter(|s| s.lacks() > 0).map(|s| format!("{} of {}", s.lacks(), s.who)).collect()
 }
 
 /// What one person gave: for the teams they named, or wherever they count.
@@ -293,6 +302,10 @@ struct Vote<'a> {
 impl<'a> Vote<'a> {
     fn of(approval: &'a Approval) -> Self {
         Self { standing: &approval.standing, teams: BTreeSet::new() }
+    }
+
+    fn given(approval: &'a Approval) -> Self {
+        Self { teams: BTreeSet::from([approval.team.as_ref()]), ..Self::of(approval) }
     }
 
     /// A sign-off for a team is that team's and nobody else's, whatever other teams its giver is in.

@@ -3,7 +3,8 @@
 //! [`parse`](parse::parse) turns a comment into commands, a refusal or nothing.
 //! `/help`, the manual and the parser all follow [`VERBS`]; the tests hold them together.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use crate::domain::event::Overridable;
@@ -99,6 +100,8 @@ verbs! {
         "the stage's approvers", "promote an older release that succeeded there";
     Override "override" On "/override <stage> <check> -- reason",
         "admin, or whom the stage names", "pass one thing that stands in the way, once and on the record";
+    Run "run" On "/run <runbook> [key=value…]",
+        "the runbook's `from`", "start a runbook";
     Preview "preview" Look "/preview <stage> [release]",
         "read; write on a public repository", "show what would ship and what is missing";
     Why "why" Look "/why <stage>",
@@ -288,6 +291,8 @@ pub enum Ask {
     Rollback { stage: StageRef, release: Option<ReleaseRef>, reason: Reason },
     /// `/override`
     Override { stage: StageRef, check: Overridable, reason: Reason },
+    /// `/run`; the stage stands for the runbook's name, which is written alike.
+    Run { runbook: StageRef, inputs: BTreeMap<String, String> },
     /// `/preview`
     Preview { stage: StageRef, release: Option<ReleaseRef> },
     /// `/why`
@@ -317,6 +322,7 @@ impl Ask {
             Self::Cancel { .. } => Verb::Cancel,
             Self::Rollback { .. } => Verb::Rollback,
             Self::Override { .. } => Verb::Override,
+            Self::Run { .. } => Verb::Run,
             Self::Preview { .. } => Verb::Preview,
             Self::Why { .. } => Verb::Why,
             Self::Status { .. } => Verb::Status,
@@ -336,6 +342,7 @@ impl Ask {
             | Self::Cancel { stage }
             | Self::Rollback { stage, .. }
             | Self::Override { stage, .. }
+            | Self::Run { runbook: stage, .. }
             | Self::Preview { stage, .. }
             | Self::Why { stage } => Some(stage),
             Self::Signoff { stage, .. }
@@ -365,6 +372,7 @@ impl Ask {
             | Self::Retry { .. }
             | Self::Cancel { .. }
             | Self::Override { .. }
+            | Self::Run { .. }
             | Self::Why { .. }
             | Self::Status { .. }
             | Self::Recheck
@@ -387,6 +395,7 @@ impl Ask {
             | Self::Promote { .. }
             | Self::Retry { .. }
             | Self::Cancel { .. }
+            | Self::Run { .. }
             | Self::Preview { .. }
             | Self::Why { .. }
             | Self::Status { .. }
@@ -420,6 +429,11 @@ impl Ask {
         if let Self::Override { check, .. } = self {
             line.push(' ');
             line.push_str(check.word());
+        }
+        if let Self::Run { inputs, .. } = self {
+            for (name, value) in inputs {
+                write!(line, " {name}={value}").unwrap_or_default();
+            }
         }
         if let Self::Retry { part: Some(Part::Verify), .. } = self {
             line.push_str(" verify");

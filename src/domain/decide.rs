@@ -31,6 +31,7 @@ mod overriding;
 mod overriding_check;
 mod resolve;
 mod reuse;
+mod runbook;
 mod signoff;
 mod speak;
 mod start;
@@ -183,6 +184,11 @@ pub enum Work {
         attempt: u32,
         /// Which admission.
         admission: u32,
+    },
+    /// A runbook.
+    Runbook {
+        /// Which run.
+        run: u32,
     },
     /// One leg of a stage's verification.
     Leg {
@@ -501,7 +507,8 @@ impl Draft {
                     .collect::<Vec<_>>()
             })
             .collect();
-        gone.into_iter().try_for_each(|event| self.add(event))
+        gone.into_iter().try_for_each(|event| self.add(event))?;
+        self.unspeak_of_runs(comment, why)
     }
 }
 

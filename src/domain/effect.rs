@@ -35,6 +35,11 @@ pub enum Effect {
         /// How often this attempt has been admitted; a new admission is a new effect.
         admission: u32,
     },
+    /// Run a runbook; never silently repeated either.
+    Runbook {
+        /// Which run.
+        run: u32,
+    },
     /// Ask one leg of a stage's verification; may be repeated.
     Leg {
         /// Which release.

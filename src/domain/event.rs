@@ -17,6 +17,7 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
 
 mod built;
@@ -351,6 +352,8 @@ pub enum Event {
     },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
+    /// Something about a runbook.
+    Runbook(Fact),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -465,6 +468,7 @@ impl Event {
             | Self::CheckAsked { .. }
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
+            | Self::Runbook(_)
             | Self::Heard(_) => None,
         }
     }
@@ -503,6 +507,7 @@ impl Event {
             Self::GatesSampled { .. } => "gates_sampled",
             Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
+            Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
         }
     }

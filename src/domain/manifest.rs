@@ -20,6 +20,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod runbook;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -325,6 +326,7 @@ fn read_pipeline(
     let variables = variable::of_pipeline(view, findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
+    let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -337,6 +339,7 @@ fn read_pipeline(
         groups: group::of(view),
         channels,
         stages,
+        runbooks,
     };
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);

@@ -24,6 +24,8 @@ pub mod probe;
 pub mod progress;
 pub mod refusal;
 pub mod release;
+pub mod runbook;
+pub mod schedule;
 pub mod simulate;
 pub mod state;
 pub mod time;

@@ -11,10 +11,11 @@ use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::glob::{Glob, selects};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, StageName, TeamAlias, TeamName,
-    TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RunbookName, StageName, TeamAlias,
+    TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
+use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
@@ -56,6 +57,9 @@ pub struct Pipeline {
     pub channels: Vec<Channel>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
+    /// Tasks beside deployments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runbooks: Vec<Runbook>,
 }
 
 /// What releases are called (SEMANTICS §10).
@@ -505,6 +509,11 @@ impl Naming {
 }
 
 impl Pipeline {
+    /// A runbook by name.
+    pub fn runbook(&self, name: &RunbookName) -> Option<&Runbook> {
+        self.runbooks.iter().find(|r| r.name == *name)
+    }
+
     /// The stage of this name.
     pub fn stage(&self, name: &StageName) -> Option<&Stage> {
         self.stages.iter().find(|s| s.name == *name)

@@ -17,6 +17,7 @@ use crate::domain::view;
 mod approval;
 pub mod check;
 mod overriding;
+mod runbook;
 
 /// An effect and how it is to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,7 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         }
     }
     plan_deploys(state, &mut owed);
+    runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
@@ -276,10 +278,11 @@ fn note_effect(
     owed
 }
 
-/// For each environment: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
+/// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
 fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
     let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun)> = BTreeMap::new();
-    let mut taken: BTreeSet<EnvironmentName> = BTreeSet::new();
+    let mut taken: BTreeSet<EnvironmentName> =
+        state.runbooks.at_work().flat_map(|run| run.asked.environments.clone()).collect();
     for release in state.open() {
         for (name, runs) in &release.stages {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
@@ -373,6 +376,7 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
         }
     }
+    runbook::times(state, now).into_iter().for_each(&mut consider);
     check::wake_times(state, now, &mut consider);
     next
 }

@@ -10,6 +10,10 @@ use crate::domain::name::{ReleaseNo, StageName, printable};
 use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
+mod runbook;
+
+pub use runbook::NoRun;
+
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
 
@@ -193,6 +197,8 @@ pub enum Refusal {
         /// The stages.
         stages: Vec<StageName>,
     },
+    /// It is about a runbook.
+    Runbook(NoRun),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -248,6 +254,7 @@ impl Refusal {
             Self::BeforeDeploy { .. } => "before_deploy",
             Self::NotThisTeam { .. } => "not_this_team",
             Self::WhichStage { .. } => "which_stage",
+            Self::Runbook(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::NothingNew => "nothing_new",
@@ -261,6 +268,7 @@ impl Refusal {
     /// The reaction a comment gets for it (COMMANDS §2).
     pub fn reaction(&self) -> Reaction {
         match self {
+            Self::Runbook(no) => no.reaction(),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
             | Self::WhichRelease { .. }
@@ -303,6 +311,7 @@ impl Refusal {
                 | Self::NotEntitled { .. }
                 | Self::MayNotOverride { .. }
                 | Self::NotHolder { .. }
+                | Self::Runbook(NoRun::NotYours { .. })
         )
     }
 }
@@ -364,13 +373,12 @@ impl fmt::Display for Refusal {
             Self::FixedCheck { stage, check } => {
                 write!(f, "🔒 **Not done: {check} of {stage} is declared `overridable: false`.**")
             }
-            Self::NoReleaseHere => f.write_str(
-                "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.",
-            ),
+            Self::NoReleaseHere => f.write_str(NO_RELEASE),
             Self::NoApproval { .. }
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. } => self.fmt_asked(f),
+            Self::Runbook(no) => no.fmt(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -391,6 +399,33 @@ impl fmt::Display for Refusal {
             | Self::Full => self.fmt_rest(f),
         }
     }
+}
+
+const NO_PIPELINE: &str =
+    "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.";
+const NO_RELEASE: &str =
+    "ℹ️ **There is no release to speak about here yet.** A release is made when this is merged.";
+
+fn needs_role(
+    f: &mut fmt::Formatter<'_>,
+    (verb, stage): (Verb, Option<&StageName>),
+    (needs, has): (Role, Role),
+) -> fmt::Result {
+    let about = stage.map_or_else(String::new, |s| format!(" for {s}"));
+    let (needs, has) = (needs.word(), has.word());
+    write!(f, "🔒 **Not done: `/{verb}`{about} needs the {needs} role; yours is {has}.**")
+}
+
+fn older_than_live(
+    f: &mut fmt::Formatter<'_>,
+    (release, live): (&str, &str),
+    stage: &StageName,
+) -> fmt::Result {
+    let line = inline_code(&format!("/rollback {stage} {release} -- reason"));
+    write!(
+        f,
+        "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {line}."
+    )
 }
 
 fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::Result {
@@ -443,13 +478,7 @@ impl Refusal {
     fn fmt_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeedsRole { verb, stage, needs, has } => {
-                let about = stage.as_ref().map_or_else(String::new, |s| format!(" for {s}"));
-                write!(
-                    f,
-                    "🔒 **Not done: `/{verb}`{about} needs the {} role; yours is {}.**",
-                    needs.word(),
-                    has.word()
-                )
+                needs_role(f, (*verb, stage.as_ref()), (*needs, *has))
             }
             Self::NotEntitled { stage, login, why, who } => write!(
                 f,
@@ -457,11 +486,7 @@ impl Refusal {
                 escape(login),
                 escape(&who.join(" or "))
             ),
-            Self::OlderThanLive { release, live, stage } => write!(
-                f,
-                "🔒 **Not done: {live} is newer than {release} and was live in {stage}.** To put the old one back: {}.",
-                inline_code(&format!("/rollback {stage} {release} -- reason"))
-            ),
+            Self::OlderThanLive { release, live, stage } => older_than_live(f, (release, live), stage),
             Self::NotInTheWay { stage, check } => {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
@@ -472,13 +497,20 @@ impl Refusal {
                 inline_code(&printable(wanted))
             ),
             Self::NoRollback { stage, wanted: None } => {
-                write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
+                write!(
+                    f,
+                    "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**"
+                )
             }
             Self::OnHold { place, lift, hold } => {
                 write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
             }
             Self::NotHolder { holder } => {
-                write!(f, "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**", escape(holder))
+                write!(
+                    f,
+                    "🔒 **Not done: {} holds it; the holder or a maintainer lifts it.**",
+                    escape(holder)
+                )
             }
             Self::NotHeld { stage } => {
                 let place = stage.as_ref().map_or("any stage", StageName::as_str);
@@ -486,16 +518,16 @@ impl Refusal {
             }
             Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
             Self::Past { day } => past(f, day),
-            Self::NoPipeline => f.write_str(
-                "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.",
-            ),
+            Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
             }
             Self::NothingNew => f.write_str("ℹ️ **Nothing changed by that.**"),
             Self::Stale => f.write_str("ℹ️ **That was decided already.**"),
             Self::Illegal(illegal) => write!(f, "⚠️ **Stopped: {illegal}.** Nothing changed."),
-            Self::Missing(no) => write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed."),
+            Self::Missing(no) => {
+                write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed.")
+            }
             Self::Full => f.write_str("⚠️ **Stopped: this pipeline has no release numbers left.**"),
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
@@ -507,6 +539,7 @@ impl Refusal {
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
+            | Self::Runbook(_)
             | Self::NoCheck { .. }
             | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),

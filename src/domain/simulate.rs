@@ -165,6 +165,7 @@ impl<'p> Session<'p> {
             Said::Comment(comment) => self.comment(comment)?,
             Said::Build(habit) => self.player.builds(habit),
             Said::Stage(stage, habit) => self.player.deploys(stage, habit),
+            Said::Runbook(runbook, habit) => self.player.runs(runbook, habit),
             Said::Check(check, answers) => self.player.answers(check, answers),
             Said::Expect(expect) => self.expect(line, expect),
         }

@@ -14,6 +14,8 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::runbook::Runbook;
+use crate::domain::runbook::run::Runs;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -56,6 +58,8 @@ pub struct State {
     pub heard: Arc<BTreeSet<(CommentId, String)>>,
     /// Alarms raised, by version.
     pub alarms: BTreeMap<u64, Alarm>,
+    /// Runs of runbooks, and their clocks.
+    pub runbooks: Arc<Runs>,
     /// What steps kept for the next releases, by environment (row A20).
     pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
     /// Hooks that a lost run never came to, by environment.
@@ -162,6 +166,7 @@ impl State {
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
+            runbooks: Arc::default(),
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
         }
@@ -217,7 +222,8 @@ impl State {
             let signing = stage.signoff.iter().flat_map(approvers);
             stage_approvers(stage).into_iter().chain(signing).chain(overriding).collect::<Vec<_>>()
         });
-        rules.filter_map(|who| who.host_team().cloned()).collect()
+        let books = head.iter().flat_map(|p| &p.runbooks).flat_map(Runbook::people);
+        rules.chain(books).filter_map(|who| who.host_team().cloned()).collect()
     }
 
     /// Whether a stage of an open release asks for this team now.

@@ -11,6 +11,7 @@ use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::runbook::run::Run;
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
 
@@ -20,6 +21,7 @@ pub mod event;
 pub mod freeze;
 pub mod overriding;
 pub mod request;
+pub mod runbook;
 pub mod variables;
 
 /// The page of a release, relative to the server's public address.
@@ -355,14 +357,20 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
     if release.state_in(stage) != Some(StageState::Queued) {
         return Vec::new();
     }
-    let text = match occupant(state, release, stage) {
-        Some((other, at)) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
+    let text = match (occupant(state, release, stage), runbook_on(state, release, stage)) {
+        (Some((other, at)), _) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
             format!("{} has the environment until it is signed off", other.created.version)
         }
-        Some((other, _)) => format!("{} has the environment just now", other.created.version),
-        None => "a worker takes it as soon as one is free".to_owned(),
+        (Some((other, _)), _) => format!("{} has the environment just now", other.created.version),
+        (None, Some(run)) => format!("{} has the environment just now", run.title()),
+        (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
+}
+
+/// The run of a runbook that has the environment of a stage.
+fn runbook_on<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<&'a Run> {
+    state.runbooks.on(&release.rule(stage)?.environment).map(|run| &**run)
 }
 
 /// The release that has the environment of a stage, and the stage it is there for.
@@ -464,6 +472,10 @@ pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
     out.push_str(&stages.join("; "));
     out.push_str(".\n");
+    if !pipeline.runbooks.is_empty() {
+        let books: Vec<&str> = pipeline.runbooks.iter().map(|r| r.name.as_str()).collect();
+        writeln!(out, "\nRunbooks: {}.", books.join(", ")).unwrap_or_default();
+    }
     for text in freeze::all(state, now) {
         writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
     }

@@ -1,5 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod runbook;
+
 use futures_util::future::BoxFuture;
 
 use crate::clock;
@@ -19,6 +21,7 @@ use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
@@ -100,6 +103,14 @@ impl Answers {
         let name = row.map_or_else(|| id.repo.to_string(), |row| row.repo_name);
         // A page is shown whether or not the host is still in the config.
         Ok(Web { host: self.service.host(&id.repo).ok().map(AsRef::as_ref), name })
+    }
+
+    async fn runbooks(&self, stream: &str) -> Outcome<RunbooksPage> {
+        let missing = || Trouble::not_found(format!("there is no pipeline {stream}"));
+        let id: PipelineId = stream.parse().map_err(|_| missing())?;
+        self.service.store().pipeline(stream).await?.ok_or_else(missing)?;
+        let state = self.service.journal().load(&id).await?;
+        Ok(runbook::page(&state, clock::now()))
     }
 
     async fn comment(&self, comment: Comment) -> Outcome<Reply> {
@@ -200,6 +211,10 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
+    fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(self.runbooks(stream))
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(self.page(stream, no))
     }

@@ -11,6 +11,7 @@ use crate::http::State;
 use crate::http::about::About;
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At, Sent};
+use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{ReleaseHead, ReleasePage, StageBox, VariableLine};
 use crate::store::delivery::Delivery;
@@ -34,6 +35,8 @@ pub trait Reader: Send + Sync {
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>>;
     /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
+    /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.
+    fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>>;
 }
 
 /// What people can make the program do.

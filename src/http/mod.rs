@@ -27,6 +27,7 @@ pub mod about;
 pub mod answers;
 pub mod api;
 pub mod error;
+pub mod runbooks;
 pub mod serve;
 pub mod session;
 pub mod view;
@@ -249,6 +250,8 @@ fn table() -> Vec<Route> {
         route("GET", "/", READ, get(pages::overview)),
         route("GET", "/pipelines/{repo}/{pipeline}", READ, get(pages::pipeline)),
         route("GET", "/releases/{repo}/{pipeline}/{no}", READ, get(pages::release)),
+        route("GET", "/runbooks/{repo}/{pipeline}", READ, get(runbooks::page)),
+        route("POST", "/runbooks/{repo}/{pipeline}", ACT, post(runbooks::run)),
         route("GET", "/logs/{*id}", READ, get(pages::log)),
         route("GET", "/events", READ, get(pages::events)),
         route("GET", "/deliveries", READ, get(pages::deliveries)),
@@ -267,6 +270,7 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
+        route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/status", READ, get(api::status)),
         route("GET", "/api/events", READ, get(api::events)),

@@ -110,6 +110,15 @@ impl Site {
         self.send(local(Request::get(path)).header("accept", "text/html").body(Body::empty()).unwrap()).await
     }
 
+    /// Sends a form, as a browser does from our own page.
+    async fn form(&self, path: &str, body: &'static str) -> Answer {
+        let request = local(Request::post(path))
+            .header("accept", "text/html")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin");
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
     async fn deliveries(&self) -> usize {
         self.store.deliveries(1000, None).await.unwrap().len()
     }

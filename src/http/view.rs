@@ -500,7 +500,10 @@ pub(super) fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Re
 }
 
 #[expect(clippy::ref_option, reason = "the shape serde calls")]
-fn rfc3339_or_null<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339_or_null<S: serde::Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     at.map(Timestamp::rfc3339).serialize(serializer)
 }
 

@@ -275,6 +275,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Build { .. } => "build",
         Effect::Check { .. } => "check",
         Effect::Deploy { .. } => "deploy",
+        Effect::Runbook { .. } => "runbook",
         Effect::Leg { .. } => "leg",
         Effect::Gates { .. } => "gates",
         Effect::Tag { .. } => "tag",

@@ -11,6 +11,7 @@ use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, StageName};
 use crate::domain::person::{Person, Standing};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -309,7 +310,12 @@ fn has(state: &State, wanted: &StageRef) -> bool {
     let named = wanted.pipeline.as_ref().is_none_or(|name| *name == state.id.name);
     // `build` is what `/retry` calls the build.
     let build = wanted.stage.as_str() == "build";
-    named && state.pipeline().is_some_and(|p| build || p.stage(&wanted.stage).is_some())
+    let runbook = |name: &StageName| name.as_str().parse().ok();
+    let known = |p: &Pipeline| {
+        p.stage(&wanted.stage).is_some()
+            || runbook(&wanted.stage).is_some_and(|name| p.runbook(&name).is_some())
+    };
+    named && state.pipeline().is_some_and(|p| build || known(&p))
 }
 
 /// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4), with `/signoff` behind

@@ -28,6 +28,7 @@ pub mod listen;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
+pub mod runbook;
 pub mod signoff;
 pub mod stage;
 pub mod steps;

@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
 use liftlock::http::{Limits, Parts, State, app, serve};
@@ -60,6 +61,10 @@ fn library(store: &Store) -> Library {
 struct NoEngine;
 
 impl Reader for NoEngine {
+    fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }

@@ -1,6 +1,6 @@
 //! From the text of a comment to commands, a refusal or nothing (COMMANDS §1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
@@ -8,6 +8,7 @@ use crate::domain::event::Overridable;
 use crate::domain::markdown;
 use crate::domain::name::{NameError, TeamWord, printable};
 use crate::domain::overridable::{self, Never};
+use crate::domain::runbook::{is_input, is_value};
 use crate::domain::window::Day;
 
 /// Most commands in one comment; more is a flood.
@@ -101,6 +102,8 @@ pub enum Problem {
     BadUntil(String),
     /// The second word is not a part that can be retried; the word.
     BadPart(String),
+    /// A word that is no input of a runbook, or one that is given twice; the word.
+    BadInput(String),
     /// `/override` without the check's name.
     NoCheck,
     /// The check cannot be overridden; the word, and why when it is known.
@@ -131,6 +134,7 @@ impl Problem {
             Self::BadRelease(_) => "bad_release_or_extra_words",
             Self::BadUntil(_) => "bad_until",
             Self::BadPart(_) => "bad_part",
+            Self::BadInput(_) => "bad_input",
             Self::NoCheck => "missing_check",
             Self::NotOverridable(..) => "not_overridable",
             Self::ExtraWord(_) => "too_many_arguments",
@@ -159,7 +163,12 @@ impl fmt::Display for ParseError {
             }
             Problem::NoTeam => write!(f, "Which team? `{verb}` needs its name")?,
             Problem::BadTeam(error) => error.fmt(f)?,
+            Problem::NoStage if verb == Verb::Run => f.write_str("Which runbook? `run` needs its name")?,
             Problem::NoStage => write!(f, "Which stage? `{verb}` needs its name")?,
+            Problem::BadInput(word) => write!(
+                f,
+                "`{word}` is no input: write each once as `key=value`, the value a word of letters, digits and `._:/@+,=-`"
+            )?,
             Problem::BadStage(error) => error.fmt(f)?,
             Problem::BadRelease(error) => write!(f, "{error}; a note goes behind ` -- `")?,
             Problem::BadUntil(why) => write!(f, "{why}; a freeze may end on a day, `until=2026-12-18`")?,
@@ -346,6 +355,7 @@ impl Line<'_> {
             Verb::Override => {
                 Ask::Override { stage: self.stage()?, check: self.check()?, reason: self.reason()? }
             }
+            Verb::Run => Ask::Run { runbook: self.stage()?, inputs: self.inputs()? },
             Verb::Preview => Ask::Preview { stage: self.stage()?, release: self.release()? },
             Verb::Why => Ask::Why { stage: self.stage()? },
             Verb::Status => Ask::Status { stage: self.stage_or_all()? },
@@ -413,6 +423,20 @@ impl Line<'_> {
         }
     }
 
+    /// The rest of the line, each word once: `region=westeurope`.
+    fn inputs(&mut self) -> Result<BTreeMap<String, String>, ParseError> {
+        let mut inputs = BTreeMap::new();
+        while let Some(word) = self.words.next() {
+            let pair = word.split_once('=').filter(|(name, value)| is_input(name) && is_value(value));
+            let new =
+                pair.is_some_and(|(name, value)| inputs.insert(name.to_owned(), value.to_owned()).is_none());
+            if !new {
+                return Err(self.wrong(Problem::BadInput(printable(word))));
+            }
+        }
+        Ok(inputs)
+    }
+
     fn part(&mut self) -> Result<Option<Part>, ParseError> {
         match self.words.next() {
             None => Ok(None),
@@ -468,6 +492,7 @@ impl Line<'_> {
             None if self.verb.row().usage.contains("stage") && self.verb != Verb::Signoff => {
                 paste.push_str(" <stage>");
             }
+            None if self.verb == Verb::Run => paste.push_str(" <runbook>"),
             None => {}
         }
         if self.verb == Verb::Override {

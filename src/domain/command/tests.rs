@@ -109,6 +109,8 @@ fn examples(usage: &str) -> [String; 2] {
             .replace("until=DATE", "until=2026-12-18")
             .replace(" stage", " prod")
             .replace(" release", " v1.4.2")
+            .replace(" runbook", " clean-images")
+            .replace(" key=value…", " dry-run=no older-than=7d")
             .replace(" check", " soak")
             .replace(" note", " looks good")
             .replace(" reason", " vendor outage INC-42")
@@ -282,7 +284,7 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     assert_eq!(found[1].line, "/liftlock hold qa -- x");
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
     assert_eq!(error.paste, "/liftlock approve <stage>");
-    for unknown in ["/lgtm", "/thaw prod -- x", "/run db", "/approved prod", "/approve-all"] {
+    for unknown in ["/lgtm", "/thaw prod -- x", "/running db", "/approved prod", "/approve-all"] {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
 }
@@ -442,6 +444,11 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             Verb::Cancel => Ask::Cancel { stage },
             Verb::Rollback => Ask::Rollback { stage, release, reason },
             Verb::Override => Ask::Override { stage, check, reason },
+            Verb::Run => {
+                let inputs = [("dry-run", "no"), ("older-than", "")];
+                let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+                Ask::Run { runbook: stage, inputs }
+            }
             Verb::Preview => Ask::Preview { stage, release },
             Verb::Why => Ask::Why { stage },
             Verb::Status => Ask::Status { stage: Some(stage) },

@@ -20,6 +20,7 @@ impl Draft {
         self.thaw()?;
         for _ in 0..MAX_ROUNDS {
             let before = self.events.len();
+            self.advance_runbooks()?;
             let waiting = self.waiting();
             self.expire(&waiting)?;
             self.expire_signoffs()?;

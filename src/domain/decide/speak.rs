@@ -93,6 +93,16 @@ impl Draft {
     }
 
     fn carry_out(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {
+        if let Ask::Run { runbook, inputs } = &spoken.ask {
+            return self.run_book(spoken, runbook, inputs);
+        }
+        match self.means_runbook(&spoken.ask) {
+            Some(runbook) => self.speak_of_runbook(spoken, &runbook),
+            None => self.speak_of_stages(spoken),
+        }
+    }
+
+    fn speak_of_stages(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {
         match &spoken.ask {
             Ask::Approve { stage, release, note } => {
                 let stage = self.stage(Verb::Approve, stage)?;
@@ -131,6 +141,7 @@ impl Draft {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::started())
             }
+            Ask::Run { .. } => Err(Refusal::Stale),
             Ask::Help => {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::text(view::help(&self.state, &spoken.standing, self.now)))

@@ -16,13 +16,14 @@ const RETRY_BACKOFF: Span = Span::seconds(30);
 /// Automatic tries of a build that could not be done for reasons of ours; builds may be repeated (invariant 11).
 const BUILD_TRIES: u32 = 3;
 /// The word for work whose end nobody knows.
-const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
+pub(super) const LOST: &str = "lost: its worker vanished and nobody knows how far it came";
 
 impl Draft {
     pub(super) fn begin(&mut self, work: &Work, fence: u64, fresh: &Fresh) -> Result<(), Refusal> {
         match work {
             Work::Build { release, attempt } => self.begin_build(*release, *attempt, fence),
             Work::Check { commit, attempt } => self.begin_check(commit, *attempt, fence),
+            Work::Runbook { run } => self.begin_run(*run, fence, fresh),
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
@@ -135,6 +136,9 @@ impl Draft {
         self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
+        if let Some(run) = self.state.runbooks.on(&rule.environment) {
+            return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run.title() });
+        }
         if let Some(other) = self.occupant(&release, stage) {
             let environment = rule.environment.to_string();
             return Err(Refusal::Busy { environment, release: self.state.version_of(other) });
@@ -217,6 +221,7 @@ impl Draft {
                     && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
+            (Work::Runbook { run }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
             (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {
                 let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
                 self.finish_leg(asked, leg, (reading, tail))
@@ -229,6 +234,7 @@ impl Draft {
                 Work::Build { .. }
                 | Work::Check { .. }
                 | Work::Deploy { .. }
+                | Work::Runbook { .. }
                 | Work::Leg { .. }
                 | Work::Gates { .. },
                 _,

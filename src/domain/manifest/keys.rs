@@ -140,6 +140,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod runbook;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -201,9 +202,10 @@ keys! { PIPELINE_KEYS {
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
+    "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "runbooks", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "notify", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

@@ -7,7 +7,7 @@ use crate::domain::check::{Check, EVERY, LegId, Side};
 use crate::domain::decide::{Command, Ended, StageEnd, Work};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
-use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, StageName};
+use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
 use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::simulate::scenario::{Answers, Habit, How};
@@ -17,7 +17,7 @@ use crate::domain::time::{Span, Timestamp};
 
 /// What a build takes when nobody says.
 const BUILD_TAKES: Span = Span::minutes(5);
-/// What the commands of a stage take when nobody says.
+/// What the commands of a stage or a runbook take when nobody says.
 const STAGE_TAKES: Span = Span::minutes(5);
 /// What a check takes that is asked after a deploy, when nobody says; gates answer at once.
 const CHECK_TAKES: Span = Span::minutes(1);
@@ -56,6 +56,7 @@ struct Ending {
 struct Habits {
     build: Going,
     stages: BTreeMap<StageName, Going>,
+    runbooks: BTreeMap<RunbookName, Going>,
     checks: BTreeMap<CheckName, Span>,
 }
 
@@ -92,6 +93,10 @@ impl Player {
 
     pub(super) fn deploys(&mut self, stage: &StageName, habit: &Habit) {
         self.habits.stages.entry(stage.clone()).or_default().take_up(habit);
+    }
+
+    pub(super) fn runs(&mut self, runbook: &RunbookName, habit: &Habit) {
+        self.habits.runbooks.entry(runbook.clone()).or_default().take_up(habit);
     }
 
     pub(super) fn answers(&mut self, check: &CheckName, answers: &Answers) {
@@ -195,7 +200,9 @@ impl Player {
             return Ok(());
         }
         match &work {
-            Work::Build { .. } | Work::Check { .. } | Work::Deploy { .. } => self.begin(owed, work),
+            Work::Build { .. } | Work::Check { .. } | Work::Deploy { .. } | Work::Runbook { .. } => {
+                self.begin(owed, work)
+            }
             Work::Leg { release, stage, leg, .. } => {
                 self.ask(owed, &work, (*release, stage, leg));
                 Ok(())
@@ -223,24 +230,29 @@ impl Player {
             Ok(None) | Err(Refusal::Stale | Refusal::Busy { .. }) => return Ok(()),
             Err(refusal) => return Err(unexpected(&refusal)),
         };
-        let (takes, ended) = match &work {
-            Work::Deploy { release, stage, .. } => {
-                let going = self.habits.stages.get(stage).cloned().unwrap_or_default();
-                let limit = self.world.state.release(*release).and_then(|r| Some(r.rule(stage)?.timeout));
-                let takes = going.takes.unwrap_or(STAGE_TAKES);
-                match limit {
-                    Some(limit) if takes > limit => (limit, Ended::Stage(too_long(stage, limit))),
-                    _ => (takes, Ended::Stage(stage_end(stage, going.how, takes))),
-                }
-            }
-            Work::Build { release, .. } => {
-                (self.habits.build.takes.unwrap_or(BUILD_TAKES), self.built(Some(*release)))
-            }
-            Work::Check { .. } => (self.habits.build.takes.unwrap_or(BUILD_TAKES), self.built(None)),
-            Work::Leg { .. } | Work::Gates { .. } => return Ok(()),
-        };
+        let Some((takes, ended)) = self.goes(&work) else { return Ok(()) };
         self.schedule((self.world.now.plus(takes), fence), owed, (work, ended, Span::ZERO));
         Ok(())
+    }
+
+    /// How long work takes that begins now, and how it ends.
+    fn goes(&self, work: &Work) -> Option<(Span, Ended)> {
+        let state = &self.world.state;
+        let build = self.habits.build.takes.unwrap_or(BUILD_TAKES);
+        match work {
+            Work::Deploy { release, stage, .. } => {
+                let limit = state.release(*release).and_then(|r| r.rule(stage)).map(|rule| rule.timeout);
+                Some(commands((stage.as_str(), limit), self.habits.stages.get(stage)))
+            }
+            Work::Runbook { run } => {
+                let book = state.runbooks.all.get(run)?.runbook();
+                let going = self.habits.runbooks.get(&book.name);
+                Some(commands((book.name.as_str(), Some(book.timeout)), going))
+            }
+            Work::Build { release, .. } => Some((build, self.built(Some(*release)))),
+            Work::Check { .. } => Some((build, self.built(None))),
+            Work::Leg { .. } | Work::Gates { .. } => None,
+        }
     }
 
     fn schedule(&mut self, when: (Timestamp, u64), owed: &Owed, (work, ended, pace): (Work, Ended, Span)) {
@@ -277,7 +289,7 @@ impl Player {
         let found: Vec<_> = self.ends.iter().filter(|(_, e)| e.key == key).map(|(when, _)| *when).collect();
         for when in found {
             let Some(mut ending) = self.ends.remove(&when) else { continue };
-            if matches!(ending.work, Work::Deploy { .. }) {
+            if matches!(ending.work, Work::Deploy { .. } | Work::Runbook { .. }) {
                 ending.ended = Ended::Stage(StageEnd::Stopped);
                 self.end(when.1, &ending)?;
             }
@@ -312,22 +324,20 @@ fn sealed(no: ReleaseNo, alias: &Alias) -> Sealed {
     }
 }
 
-fn stage_end(stage: &StageName, how: Option<How>, takes: Span) -> StageEnd {
-    let failure = |how: String| Failure { step: stage.to_string(), how, tail: Vec::new() };
-    match how.unwrap_or(How::Passes) {
+/// Commands of a stage or a runbook: how long they take, and how they end.
+fn commands((name, limit): (&str, Option<Span>), going: Option<&Going>) -> (Span, Ended) {
+    let failure = |how: String| Failure { step: name.to_owned(), how, tail: Vec::new() };
+    let takes = going.and_then(|g| g.takes).unwrap_or(STAGE_TAKES);
+    if let Some(limit) = limit.filter(|limit| takes > *limit) {
+        return (limit, Ended::Stage(StageEnd::TimedOut(failure(format!("ran longer than {limit}")))));
+    }
+    let end = match going.and_then(|g| g.how.clone()).unwrap_or(How::Passes) {
         How::Passes => StageEnd::Passed { took_ms: takes.as_millis() },
         How::Fails(how) => StageEnd::Failed(failure(how)),
         How::Errors(why) => StageEnd::Errored(why),
         How::TimesOut => StageEnd::TimedOut(failure("ran longer than it may".to_owned())),
-    }
-}
-
-fn too_long(stage: &StageName, limit: Span) -> StageEnd {
-    StageEnd::TimedOut(Failure {
-        step: stage.to_string(),
-        how: format!("ran longer than {limit}"),
-        tail: Vec::new(),
-    })
+    };
+    (takes, Ended::Stage(end))
 }
 
 fn work_of(effect: &Effect) -> Option<Work> {
@@ -337,6 +347,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
         Effect::Deploy { release, stage, attempt, admission } => {
             Work::Deploy { release, stage, attempt, admission }
         }
+        Effect::Runbook { run } => Work::Runbook { run },
         Effect::Leg { release, stage, attempt, leg, sample } => {
             Work::Leg { release, stage, attempt, leg, sample }
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::domain::command::parse::Command;
 use crate::domain::gate::Blocker;
 use crate::domain::name::{
-    CheckName, GroupName, Login, RefName, StageName, TeamName, ThreadId, VariableName, printable,
+    CheckName, GroupName, Login, RefName, RunbookName, StageName, TeamName, ThreadId, VariableName, printable,
 };
 use crate::domain::person::Account;
 use crate::domain::pipeline::{Pipeline, Role};
@@ -68,6 +68,8 @@ pub enum Said {
     Build(Habit),
     /// How the commands of a stage go from now on.
     Stage(StageName, Habit),
+    /// How the commands of a runbook go from now on.
+    Runbook(RunbookName, Habit),
     /// What a check answers from now on.
     Check(CheckName, Answers),
     /// Something must be so now.

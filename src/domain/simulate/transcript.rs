@@ -9,6 +9,7 @@ use crate::domain::event::{Detail, Event};
 use crate::domain::gate::{Blocker, Mark, Verdict, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::runbook::fact::Fact;
 use crate::domain::simulate::world::World;
 use crate::domain::state::{Live, State};
 use crate::domain::time::Timestamp;
@@ -183,6 +184,9 @@ impl Transcript {
             return;
         }
         let mut text = view::event::sentence(event);
+        if let Event::Runbook(fact) = event {
+            text = runbook(state, fact, at);
+        }
         if let Event::StageMoved { detail: Detail::Newer(newer), .. } = event {
             write!(text, " by {}", state.version_of(*newer)).unwrap_or_default();
         }
@@ -212,6 +216,7 @@ impl Transcript {
                 let key = (*release, stage.clone(), side.word());
                 self.samples.insert(key, said.clone()).as_ref() != Some(&said)
             }
+            Event::Runbook(fact) => !matches!(fact, Fact::Counted { .. }),
             Event::ReleaseCreated(_)
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
@@ -259,6 +264,26 @@ impl Transcript {
             coming: coming.collect(),
         }
     }
+}
+
+/// How a run of a runbook is since something happened to it.
+fn runbook(state: &State, fact: &Fact, now: Timestamp) -> String {
+    let no = match fact {
+        Fact::Asked(asked) => asked.run,
+        Fact::Approved { run, .. }
+        | Fact::Withdrawn { run, .. }
+        | Fact::Started { run, .. }
+        | Fact::Stopping { run, .. }
+        | Fact::Ended { run, .. } => *run,
+        Fact::Missed { runbook, due, why, .. } => {
+            return format!("runbook {runbook}: missed {}: {why}", due.minute());
+        }
+        Fact::Counted { runbook, from } => {
+            return format!("runbook {runbook}: its times count from {}", from.minute());
+        }
+    };
+    let Some(run) = state.runbooks.all.get(&no) else { return fact.kind().to_owned() };
+    format!("{}: {}", run.title(), view::runbook::line(state, run, now))
 }
 
 /// Why something waits, and a text that changes when that does.

@@ -14,6 +14,7 @@ use crate::domain::pipeline::Role;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::refusal::Refusal;
+use crate::domain::runbook::fact::Fact;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 
@@ -138,6 +139,7 @@ impl World {
             Effect::Build { .. }
             | Effect::Check { .. }
             | Effect::Deploy { .. }
+            | Effect::Runbook { .. }
             | Effect::Leg { .. }
             | Effect::Gates { .. }
             | Effect::Status { .. }
@@ -218,6 +220,8 @@ impl World {
 }
 
 fn starts(event: &Event, fence: u64) -> bool {
-    matches!(event, Event::BuildStarted { .. } | Event::CheckStarted { .. })
-        || matches!(event, Event::StageMoved { detail: Detail::Fence(f), .. } if *f == fence)
+    matches!(
+        event,
+        Event::BuildStarted { .. } | Event::CheckStarted { .. } | Event::Runbook(Fact::Started { .. })
+    ) || matches!(event, Event::StageMoved { detail: Detail::Fence(f), .. } if *f == fence)
 }

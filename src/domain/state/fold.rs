@@ -11,6 +11,7 @@ use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
+use crate::domain::runbook::fact::Fact;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
@@ -22,6 +23,7 @@ impl State {
         match event {
             Event::PolicySeen { commit, pipeline } => {
                 self.see_policy(commit, pipeline);
+                Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
@@ -46,6 +48,7 @@ impl State {
                 self.hear(heard, at);
                 Ok(())
             }
+            Event::Runbook(fact) => self.apply_runbook(fact, at),
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);
@@ -101,6 +104,12 @@ impl State {
         }
         self.note_owing(release, stage);
         Ok(())
+    }
+
+    fn apply_runbook(&mut self, fact: &Fact, at: Timestamp) -> Result<(), Illegal> {
+        let version = self.version;
+        let runs = Arc::make_mut(&mut self.runbooks);
+        runs.apply(fact, at, version).map_err(|what| Illegal { version, what })
     }
 
     pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {

@@ -76,7 +76,8 @@ impl Zone {
         Self("UTC".to_owned())
     }
 
-    pub(super) fn found(&self) -> TimeZone {
+    /// Its rules.
+    pub(in crate::domain) fn found(&self) -> TimeZone {
         // A stored zone was in the database when it was stored; the database never drops a name.
         jiff::tz::db().get(&self.0).unwrap_or(TimeZone::UTC)
     }

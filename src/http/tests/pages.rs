@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
+use crate::http::runbooks::RunbooksPage;
 use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
 use crate::store::step::Step;
@@ -144,10 +145,57 @@ async fn events_are_listed_newest_first() {
     assert!(page.contains("href=\"/releases/github:4211/api/142\">release 142</a>"));
 }
 
+#[tokio::test]
+async fn e16_runbooks_are_listed_with_their_runs_and_started_by_a_form() {
+    let site = filled().await;
+    let page = site.get("/runbooks/github:4211/api").await.text;
+    for text in ["clean-images", "0 3 * * * (UTC)", "dry-run=yes", "ana, approved by bo", "nobody was there"]
+    {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    assert!(page.contains("href=\"/logs/github:4211/api/runbook-3/1\""));
+    assert!(page.contains("action=\"/runbooks/github:4211/api\""));
+    assert_eq!(site.get("/runbooks/github:4211/other").await.status, StatusCode::NOT_FOUND);
+    let list = site.json("/api/runbooks/github:4211/api").await;
+    assert_eq!(
+        (list["runs"][0]["run"].as_u64(), list["runbooks"][0]["name"].as_str()),
+        (Some(3), Some("clean-images"))
+    );
+    let send = |body: &'static str| site.form("/runbooks/github:4211/api", body);
+    assert_eq!(send("runbook=clean-images&inputs=dry-run%3Dno&as=ana").await.status, StatusCode::SEE_OTHER);
+    for bad in
+        ["runbook=clean-images&inputs=a%0A/approve%20prod&as=ana", "runbook=clean-images&as=", "as=ana", "x"]
+    {
+        assert_eq!(send(bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
 /// An engine whose every text is `self.0`.
 struct Hostile(&'static str);
 
 impl Reader for Hostile {
+    fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<RunbooksPage>> {
+        Box::pin(async move {
+            let text = || self.0.to_owned();
+            let mut page = sample::runbooks();
+            (page.stream, page.pipeline) = (text(), text());
+            for book in &mut page.runbooks {
+                (book.name, book.schedule) = (text(), Some(text()));
+                for list in [&mut book.commands, &mut book.from, &mut book.inputs, &mut book.stages] {
+                    *list = vec![text()];
+                }
+            }
+            for run in &mut page.runs {
+                (run.runbook, run.state, run.line, run.by) = (text(), text(), text(), Some(text()));
+                (run.approved_by, run.inputs, run.log) = (vec![text()], vec![text()], text());
+            }
+            for missed in &mut page.missed {
+                (missed.runbook, missed.why) = (text(), text());
+            }
+            Ok(page)
+        })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<ReleasePage>> {
         Box::pin(async move {
             let text = || self.0.to_owned();
@@ -231,7 +279,7 @@ fn foreign(page: &str) -> Vec<String> {
         "!doctype", "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path",
         "nav", "p", "main", "h1", "h2", "h3", "section", "div", "span", "ul", "ol", "li", "dl", "dt", "dd",
         "code", "strong", "em", "time", "table", "caption", "thead", "tbody", "tr", "th", "td", "form",
-        "button", "pre",
+        "button", "pre", "label", "input",
     ];
     let names = page.split('<').skip(1).map(|tag| {
         let tag = tag.strip_prefix("/script>").unwrap_or(tag).trim_start_matches('/');
@@ -285,6 +333,7 @@ async fn t49_no_text_from_outside_becomes_part_of_a_page() {
             "/deliveries",
             "/deliveries/1",
             "/events",
+            "/runbooks/github:4211/api",
         ] {
             let page = site.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{path} with {text}");

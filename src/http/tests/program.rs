@@ -16,7 +16,7 @@ async fn filled() -> Site {
 }
 
 impl Site {
-    async fn json(&self, path: &str) -> Value {
+    pub(super) async fn json(&self, path: &str) -> Value {
         let answer = self.send(local(Request::get(path)).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
         answer.json()

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
@@ -24,6 +25,16 @@ pub(crate) const STREAM: &str = "github:4211/api";
 pub(crate) struct Engine;
 
 impl Reader for Engine {
+    fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
+        Box::pin(async move {
+            if stream == STREAM {
+                Ok(runbooks())
+            } else {
+                Err(Trouble::not_found("there is no such pipeline"))
+            }
+        })
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async move {
             if stream == STREAM && no == 142 {
@@ -42,6 +53,42 @@ impl Reader for Engine {
         Box::pin(async {
             Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
         })
+    }
+}
+
+pub(crate) fn runbooks() -> RunbooksPage {
+    let book = BookLine {
+        name: "clean-images".to_owned(),
+        commands: vec!["./clean.sh <now>".to_owned()],
+        from: vec!["maintain".to_owned()],
+        approvals: 1,
+        inputs: vec!["dry-run=yes".to_owned()],
+        stages: vec!["prod".to_owned()],
+        schedule: Some("0 3 * * * (UTC)".to_owned()),
+        next_at: Some(noon().plus(Span::hours(15))),
+    };
+    let run = RunLine {
+        run: 3,
+        runbook: "clean-images".to_owned(),
+        state: "failed".to_owned(),
+        light: Light::Bad,
+        line: "failed at \"`list`\": exit 1 <b>".to_owned(),
+        by: Some("ana".to_owned()),
+        approved_by: vec!["bo".to_owned()],
+        inputs: vec!["dry-run=no".to_owned()],
+        commit: "a".repeat(40),
+        asked_at: before(Span::hours(2)),
+        moved_at: before(Span::hours(1)),
+        log: format!("{STREAM}/runbook-3/1"),
+    };
+    let why = "nobody was there".to_owned();
+    let missed = MissedLine { runbook: "clean-images".to_owned(), due: before(Span::days(1)), why };
+    RunbooksPage {
+        stream: STREAM.to_owned(),
+        pipeline: "web".to_owned(),
+        runbooks: vec![book],
+        runs: vec![run],
+        missed: vec![missed],
     }
 }
 

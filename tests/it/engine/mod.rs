@@ -8,6 +8,7 @@ mod identity;
 mod manifests;
 mod probes;
 mod road;
+mod runbooks;
 mod signoff;
 mod sources;
 mod speech;

@@ -10,6 +10,8 @@ use liftlock::domain::pipeline::{
     Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
     Who,
 };
+use liftlock::domain::runbook::{Input, Runbook};
+use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
 use liftlock::domain::window::{Deny, Weekday, Weekly, Windows};
@@ -42,7 +44,55 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         groups: Vec::new(),
         channels: Vec::new(),
         stages: out,
+        runbooks: Vec::new(),
     }
+}
+
+/// `clean (from maintain, approval 1 of write, not initiator, on prod, at 0 3 * * *, takes dry-run yes|no)`.
+fn runbook(text: &str) -> Runbook {
+    let (name, options) = text.split_once(" (").expect("`name (option, …)`");
+    let mut book = Runbook {
+        name: name.parse().unwrap(),
+        steps: vec![step("./runbook.sh")],
+        schedule: None,
+        from: vec![Who::Role(Role::Maintain)],
+        approval: None,
+        inputs: BTreeMap::new(),
+        stages: Vec::new(),
+        environment_variables: BTreeMap::new(),
+        secrets: BTreeSet::new(),
+        timeout: Span::hours(1),
+    };
+    for option in options.trim_end_matches(')').split(", ") {
+        let (word, rest) = option.split_once(' ').unwrap_or((option, ""));
+        match word {
+            "from" => book.from = rest.split(" or ").map(who).collect(),
+            "approval" => {
+                let (min, from) = rest.split_once(" of ").unwrap();
+                let mut rule = liftlock::domain::approval::default_rule(min.parse().unwrap());
+                rule.from = from.split(" or ").map(who).collect();
+                book.approval = Some(rule);
+            }
+            "not" => {
+                book.approval.as_mut().unwrap().exclude.insert(Exclusion::Initiator);
+            }
+            "on" => book.stages.push(rest.parse().unwrap()),
+            "at" => book.schedule = Some(Schedule::new(rest, "UTC").unwrap()),
+            "takes" => {
+                let (name, value) = rest.split_once(' ').unwrap();
+                let (required, choices) =
+                    (value.contains('|'), value.split('|').map(str::to_owned).collect());
+                let input = if required {
+                    Input { required, choices, default: None }
+                } else {
+                    Input { default: Some(value.to_owned()), ..Input::default() }
+                };
+                book.inputs.insert(name.to_owned(), input);
+            }
+            other => panic!("no option {other}"),
+        }
+    }
+    book
 }
 
 /// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
@@ -50,6 +100,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     let stage = |pipeline: &mut Pipeline, name: &str| {
         pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")
     };
+    if word == "runbook" {
+        pipeline.runbooks.push(runbook(text));
+        return;
+    }
     if word == "name" {
         pipeline.release.name = Some(text.parse().unwrap());
         return;

@@ -4,7 +4,9 @@ use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::release::StageState;
+use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
+use liftlock::domain::view::runbook::line;
 
 /// A commit as the transcript calls it: `c12`.
 pub(crate) fn commit(sha: &CommitSha) -> &str {
@@ -29,14 +31,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
             format!("{} made from {}{late}", c.version, commit(&c.commit))
         }
-        Event::BuildStarted { release, attempt, .. } => {
-            format!("{} build {attempt}: started", name(release))
-        }
-        Event::BuildFinished { release, attempt, outcome } => {
-            format!("{} build {attempt}: {}", name(release), ended(outcome))
-        }
-        Event::BuildRetried { release, attempt, .. } => {
-            format!("{} build {attempt}: waits for a worker", name(release))
+        Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {
+            about_build(state, event)
         }
         Event::TagSeen { commit: Some(at), tag, .. } => format!("tag {tag} is at {}", commit(at)),
         Event::TagSeen { commit: None, tag, .. } => format!("tag {tag} is gone"),
@@ -84,8 +80,25 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
         Event::Heard(heard) => answer(heard),
+        Event::Runbook(fact) => runbook(state, fact),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
+}
+
+fn about_build(state: &State, event: &Event) -> String {
+    let name = |no: &ReleaseNo| state.version_of(*no);
+    match event {
+        Event::BuildStarted { release, attempt, .. } => {
+            format!("{} build {attempt}: started", name(release))
+        }
+        Event::BuildFinished { release, attempt, outcome } => {
+            format!("{} build {attempt}: {}", name(release), ended(outcome))
+        }
+        Event::BuildRetried { release, attempt, .. } => {
+            format!("{} build {attempt}: waits for a worker", name(release))
+        }
+        other => panic!("not about a build: {other:?}"),
+    }
 }
 
 /// What the steps of a stage left.
@@ -177,6 +190,35 @@ fn stopped(event: &Event) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What happened to a runbook, by the name of the run.
+fn runbook(state: &State, fact: &Fact) -> String {
+    let name = |no: &u32| state.runbooks.all[no].title();
+    match fact {
+        Fact::Asked(asked) => {
+            let inputs: Vec<String> = asked.inputs.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+            let by = asked.by.as_ref().map_or("its time", |by| by.login.as_str());
+            format!(
+                "{}:{} asked for by {by}, at {}",
+                name(&asked.run),
+                inputs.concat(),
+                commit(&asked.commit)
+            )
+        }
+        Fact::Approved { run, approval } => {
+            format!("{}: approved by {}", name(run), approval.standing.person.login)
+        }
+        Fact::Withdrawn { run, why, .. } => format!("{}: an approval withdrawn, {why:?}", name(run)),
+        Fact::Started { run, fence } => format!("{}: running (fence {fence})", name(run)),
+        Fact::Stopping { run, by } => format!("{}: to be stopped, by {}", name(run), by.login),
+        Fact::Ended { run, .. } => {
+            let run = &state.runbooks.all[run];
+            format!("{}: {}", run.title(), line(state, run, run.moved_at))
+        }
+        Fact::Missed { runbook, due, why, .. } => format!("{runbook}: missed {}: {why}", due.minute()),
+        Fact::Counted { runbook, from } => format!("{runbook}: its times count from {}", from.minute()),
+    }
 }
 
 fn ended(outcome: &BuildOutcome) -> String {

@@ -56,7 +56,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "channel" => {
+        "variable" | "step" | "name" | "version" | "channel" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -78,6 +78,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "check" => check(world, rest),
+        "rules" => rules(world, rest),
+        "clock" => clock(world, rest),
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),
         "leg" => leg(world, rest),
@@ -113,6 +115,20 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         }
         _ => speech(world, command),
     }
+}
+
+/// The declared pipeline is now what the default branch's head says.
+fn rules(world: &mut World, at: &str) -> Vec<String> {
+    let pipeline = Box::new(world.pipeline.clone().expect("a pipeline first"));
+    let step = world.decide(&Command::SeePolicy { commit: sha(at), pipeline });
+    told(world, step)
+}
+
+/// The clock shows this, whatever it showed before.
+fn clock(world: &mut World, time: &str) -> Vec<String> {
+    world.now = Timestamp::parse(time).expect("a time");
+    let step = world.decide(&Command::Tick);
+    told(world, step)
 }
 
 /// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`.
@@ -157,7 +173,7 @@ fn end(text: &str) -> StageEnd {
 
 /// Takes what is owed now, once; or only begins it, ends what was begun, or loses it.
 fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
-    let mine = |w: &Work| matches!(w, Work::Deploy { .. }) == (lane == Lane::Deploy);
+    let mine = |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
     let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
     let mut out = Vec::new();
     if let Some(how) = text.strip_prefix("ends ") {

@@ -16,6 +16,7 @@ use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
+use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 use liftlock::domain::variable::Taken;
@@ -295,6 +296,7 @@ impl World {
                     attempt: *attempt,
                     admission: *admission,
                 }),
+                Effect::Runbook { run } => Some(Work::Runbook { run: *run }),
                 _ => None,
             })
             .filter(|work| self.running.iter().all(|(running, _)| running != work))
@@ -319,7 +321,7 @@ impl World {
 
     /// What the host says now, asked before a stage starts.
     fn fresh(&self, work: &Work) -> Fresh {
-        let Work::Deploy { release, .. } = work else { return Fresh::default() };
+        let Work::Deploy { release, .. } = work else { return self.host_now(&Fresh::default()) };
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
@@ -384,7 +386,9 @@ impl World {
         let fresh = self.fresh(work);
         let events = self.decide(&Command::Begin { work: work.clone(), fence, fresh })?;
         let started = events.iter().any(|e| match e {
-            Event::BuildStarted { .. } | Event::CheckStarted { .. } => true,
+            Event::BuildStarted { .. }
+            | Event::CheckStarted { .. }
+            | Event::Runbook(Fact::Started { .. }) => true,
             Event::StageMoved { detail, .. } => {
                 matches!(detail, liftlock::domain::event::Detail::Fence(f) if *f == fence)
             }
@@ -399,7 +403,9 @@ impl World {
 
     pub(crate) fn finish(&mut self, (work, fence): (&Work, u64), end: &StageEnd) -> Step {
         let ended = match work {
-            Work::Deploy { .. } | Work::Leg { .. } | Work::Gates { .. } => Ended::Stage(end.clone()),
+            Work::Deploy { .. } | Work::Runbook { .. } | Work::Leg { .. } | Work::Gates { .. } => {
+                Ended::Stage(end.clone())
+            }
             Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
             Work::Check { .. } => Ended::Build(match built(end, 0) {
                 BuildOutcome::Sealed(_) => BuildOutcome::Passed,

@@ -41,6 +41,11 @@ static BUILD_STEP_OBJECT: Object = Object {
     ..PLAIN
 };
 
+pub(super) static RUNBOOK_STEP: Shape =
+    Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&RUNBOOK_STEP_OBJECT)]);
+static RUNBOOK_STEP_OBJECT: Object =
+    Object { what: "a step of a runbook", keys: &[BUILD_STEP_KEYS, COMMON_KEYS], ..PLAIN };
+
 keys! { STEP_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "A text for its shell.";
     "script" Optional, Shape::Text(&SCRIPT), "A file of the artifact, run with `args`.";

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::domain::command::parse::{Parsed, parse};
-use crate::domain::name::{CheckName, GroupName, Login, StageName, VariableName, printable};
+use crate::domain::name::{CheckName, GroupName, Login, RunbookName, StageName, VariableName, printable};
 use crate::domain::person::Account;
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{Answer, Reading};
@@ -21,8 +21,8 @@ const HABIT: &str = "write `takes 10m`, `passes`, `fails: <how>`, `errors: <why>
 /// How a check is told to answer.
 const ANSWER: &str = "write `takes 2m`, `passes`, `fails: <what>`, `cannot tell: <why>` or `errors: <why>`";
 /// Every way a line can begin.
-const LINES: &str = "a line is `zone`, `released`, `group`, `person`, `push`, `tag`, `build`, `stage`, `check`, \
-                     `expect` or a comment, `ana: /approve prod`";
+const LINES: &str = "a line is `zone`, `released`, `group`, `person`, `push`, `tag`, `build`, `stage`, `runbook`, \
+                     `check`, `expect` or a comment, `ana: /approve prod`";
 
 impl Reader<'_> {
     /// What a line says; nothing when it is about the scenario as a whole.
@@ -51,6 +51,10 @@ impl Reader<'_> {
                 let (name, rest) = word(rest);
                 Said::Stage(self.stage(name)?, habit(rest)?)
             }
+            "runbook" => {
+                let (name, rest) = word(rest);
+                Said::Runbook(self.runbook(name)?, habit(rest)?)
+            }
             "check" => {
                 let (name, rest) = word(rest);
                 Said::Check(self.check(name)?, answers(rest)?)
@@ -70,6 +74,18 @@ impl Reader<'_> {
         })
     }
 
+    fn runbook(&self, name: &str) -> Result<RunbookName, String> {
+        let found = self.pipeline.runbooks.iter().map(|book| &book.name).find(|book| book.as_str() == name);
+        found.cloned().ok_or_else(|| {
+            let known = self.pipeline.runbooks.iter().map(|book| format!("`{}`", book.name));
+            format!(
+                "there is no runbook `{}`; there is {}",
+                printable(name),
+                listed(&known.collect::<Vec<_>>())
+            )
+        })
+    }
+
     fn check(&self, name: &str) -> Result<CheckName, String> {
         let mut known: Vec<String> = Vec::new();
         for stage in &self.pipeline.stages {
@@ -83,8 +99,7 @@ impl Reader<'_> {
         }
         known.sort();
         known.dedup();
-        let known = if known.is_empty() { "no check at all".to_owned() } else { known.join(", ") };
-        Err(format!("there is no check `{}`; there is {known}", printable(name)))
+        Err(format!("there is no check `{}`; there is {}", printable(name), listed(&known)))
     }
 
     /// `Infra: App.Host=example.org, Tier=gold`.
@@ -153,6 +168,10 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn listed(known: &[String]) -> String {
+    if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }
 }
 
 /// A value that checks itself.
