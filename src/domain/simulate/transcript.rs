@@ -283,7 +283,8 @@ fn runbook(state: &State, fact: &Fact, now: Timestamp) -> String {
         }
     };
     let Some(run) = state.runbooks.all.get(&no) else { return fact.kind().to_owned() };
-    format!("{}: {}", run.title(), view::runbook::line(state, run, now))
+    let asked = matches!(fact, Fact::Asked(_)).then(|| "asked for".to_owned());
+    format!("{}: {}", run.title(), asked.unwrap_or_else(|| view::runbook::line(state, run, now)))
 }
 
 /// Why something waits, and a text that changes when that does.
