@@ -39,6 +39,9 @@ pub enum Effect {
     Runbook {
         /// Which run.
         run: u32,
+        /// How often it was put back before; a new turn is a new effect.
+        #[serde(default)]
+        turn: u32,
     },
     /// Ask one leg of a stage's verification; may be repeated.
     Leg {

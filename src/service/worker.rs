@@ -218,7 +218,7 @@ impl Service {
             Effect::Confirm { release, stage, attempt } => {
                 self.confirm_signoff(lease, release, &stage, attempt).await
             }
-            Effect::Runbook { run } => self.run_runbook(lease, run).await,
+            Effect::Runbook { run, turn } => self.run_runbook(lease, (run, turn)).await,
             Effect::Leg { release, stage, attempt, leg, sample } => {
                 self.ask_leg(lease, Questioned { release, stage, attempt, sample }, leg).await
             }

@@ -88,6 +88,7 @@ scenarios! {
     d28_t16_t27_t33_a_sign_off_names_its_team "signoff.txt"
     d04_t24_t28_approvals_of_earlier_stages_are_taken_over "reuse.txt"
     e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
+    e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
     e16_runbooks_start_at_their_times "runbook-times.txt"
 }
 

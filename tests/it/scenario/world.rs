@@ -296,7 +296,7 @@ impl World {
                     attempt: *attempt,
                     admission: *admission,
                 }),
-                Effect::Runbook { run } => Some(Work::Runbook { run: *run }),
+                Effect::Runbook { run, turn } => Some(Work::Runbook { run: *run, turn: *turn }),
                 _ => None,
             })
             .filter(|work| self.running.iter().all(|(running, _)| running != work))
