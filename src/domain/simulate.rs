@@ -1,10 +1,9 @@
 //! Trying a release process without doing it: a manifest is played against a scenario with the server's own rules.
 //!
-//! There is one set of rules and one loop around it. [`world`] answers what the server would ask of its host, its
-//! people and its workers; it holds no rule, and the transcripts of the tests play in the same one. What this module
-//! adds is time ([`player`]: work takes a while, timers ring when they are due) and a notation of its own
-//! ([`scenario`]): that of the tests is made to reach into races and lost workers, this one is made to be written
-//! by a release manager and to be read by the next.
+//! There is one set of rules. [`world`] answers what the server would ask of its host, its people and its workers, and
+//! holds no rule; [`player`] gives it time: work takes a while, timers ring when they are due. The notation is one of
+//! its own ([`scenario`]): that of the tests' transcripts is made to reach into races and lost workers, this one to
+//! be written by a release manager and to be read by the next.
 
 use serde::Serialize;
 

@@ -244,7 +244,7 @@ impl Player {
                 let limit = state.release(*release).and_then(|r| r.rule(stage)).map(|rule| rule.timeout);
                 Some(commands((stage.as_str(), limit), self.habits.stages.get(stage)))
             }
-            Work::Runbook { run } => {
+            Work::Runbook { run, .. } => {
                 let book = state.runbooks.all.get(run)?.runbook();
                 let going = self.habits.runbooks.get(&book.name);
                 Some(commands((book.name.as_str(), Some(book.timeout)), going))
@@ -347,7 +347,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
         Effect::Deploy { release, stage, attempt, admission } => {
             Work::Deploy { release, stage, attempt, admission }
         }
-        Effect::Runbook { run } => Work::Runbook { run },
+        Effect::Runbook { run, turn } => Work::Runbook { run, turn },
         Effect::Leg { release, stage, attempt, leg, sample } => {
             Work::Leg { release, stage, attempt, leg, sample }
         }

@@ -273,6 +273,7 @@ fn runbook(state: &State, fact: &Fact, now: Timestamp) -> String {
         Fact::Approved { run, .. }
         | Fact::Withdrawn { run, .. }
         | Fact::Started { run, .. }
+        | Fact::PutBack { run, .. }
         | Fact::Stopping { run, .. }
         | Fact::Ended { run, .. } => *run,
         Fact::Missed { runbook, due, why, .. } => {
