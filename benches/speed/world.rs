@@ -46,6 +46,7 @@ pub(crate) async fn service(
         builds: 1,
         deploys: 4,
         lease: Span::seconds(30),
+        notify: liftlock::notify::Routes::default(),
         probe_allow: liftlock::probe::guard::Allowed::default(),
         reconcile_every: Span::minutes(5),
     };

@@ -15,6 +15,7 @@ pub mod code;
 mod group;
 mod keys;
 pub mod node;
+mod notify;
 mod order;
 mod overriding;
 pub mod probe;
@@ -338,6 +339,7 @@ fn read_pipeline(
         variables,
         groups: group::of(view),
         channels,
+        notify: notify::of(view, findings),
         stages,
         runbooks,
     };

@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod markdown;
 pub mod name;
 pub mod naming;
+pub mod notice;
 pub mod overridable;
 pub mod person;
 pub mod pipeline;

@@ -15,6 +15,7 @@ use crate::domain::name::{
     TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
+use crate::domain::notice::Notify;
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
@@ -55,6 +56,9 @@ pub struct Pipeline {
     /// The kinds of releases it tells apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<Channel>,
+    /// Who is told of what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notify>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
     /// Tasks beside deployments.

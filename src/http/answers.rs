@@ -222,7 +222,7 @@ impl Reader for Answers {
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {
         Box::pin(async move {
             let Ok(id) = stream.parse::<PipelineId>() else { return Ok(About::default()) };
-            Ok(About::of(&*self.service.journal().load(&id).await?))
+            Ok(About::of(&*self.service.journal().load(&id).await?, &self.service.settings().notify))
         })
     }
 

@@ -132,6 +132,7 @@ macro_rules! keys {
 mod channel;
 pub(super) mod check;
 mod group;
+mod notify;
 pub(super) mod probe;
 mod release;
 mod variable;
@@ -201,11 +202,12 @@ keys! { PIPELINE_KEYS {
     "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
+    "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "notify", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "retention", "extends"];
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

@@ -6,6 +6,7 @@ mod groups;
 mod hooks;
 mod identity;
 mod manifests;
+mod notices;
 mod probes;
 mod road;
 mod runbooks;

@@ -17,6 +17,7 @@ use liftlock::forge::github::{self, GitHub};
 use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
+use liftlock::notify::Routes;
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::secret::{Connection, Secret};
 use liftlock::service::library::Library;
@@ -103,6 +104,8 @@ pub(super) struct World {
     pub(super) checks: bool,
     /// Services that steps may work with; asked at the engine's next start.
     pub(super) connections: BTreeMap<String, Connection>,
+    /// Where notices may go; asked at the engine's next start.
+    pub(super) notify: Routes,
     /// Comments that the test has looked at: an edit in place is no news.
     read: Mutex<BTreeSet<u64>>,
 }
@@ -167,6 +170,7 @@ impl World {
             may_give_up: false,
             checks: false,
             connections: BTreeMap::new(),
+            notify: Routes::default(),
             read: Mutex::default(),
         };
         world.boot().await;
@@ -196,6 +200,7 @@ impl World {
             builds: 2,
             deploys: 2,
             lease: Span::seconds(20),
+            notify: self.notify.clone(),
             probe_allow: liftlock::probe::guard::Allowed::default(),
             reconcile_every: Span::hours(1),
         };

@@ -59,6 +59,7 @@ scenarios! {
     e21_windows_open_and_close "windows.txt"
     e21_nothing_but_rollbacks_passes_a_freeze "freeze.txt"
     c08_hold_and_unhold "hold.txt"
+    e06_who_is_told_of_what "notices.txt"
     d13_releases_and_stages_have_channels "channels.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
