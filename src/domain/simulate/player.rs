@@ -127,7 +127,7 @@ impl Player {
     pub(super) fn next(&self, plan: &Plan) -> Option<Timestamp> {
         let now = self.world.now;
         let ends = self.ends.keys().next().map(|(at, _)| *at);
-        let asked = plan.owed.iter().filter(|o| o.lane != Lane::Timer && !self.is_taken(o));
+        let asked = plan.owed.iter().filter(|o| works(o.lane) && !self.is_taken(o));
         let asked = asked.filter_map(|o| self.not_before(o)).filter(|at| *at > now).min();
         [ends, plan.wake_at, asked].into_iter().flatten().min()
     }
@@ -183,7 +183,7 @@ impl Player {
 
     fn take(&mut self, owed: &Owed) -> Result<(), String> {
         match owed.lane {
-            Lane::Timer => return Ok(()),
+            Lane::Timer | Lane::Notify => return Ok(()),
             Lane::Host => {
                 return match self.world.carry_out(&owed.effect) {
                     Ok(_) | Err(Refusal::Stale) => Ok(()),
@@ -340,6 +340,11 @@ fn commands((name, limit): (&str, Option<Span>), going: Option<&Going>) -> (Span
     (takes, Ended::Stage(end))
 }
 
+/// Whether workers of the lane do what ends and is told of.
+fn works(lane: Lane) -> bool {
+    matches!(lane, Lane::Build | Lane::Deploy | Lane::Check | Lane::Probe)
+}
+
 fn work_of(effect: &Effect) -> Option<Work> {
     Some(match effect.clone() {
         Effect::Build { release, attempt } => Work::Build { release, attempt },
@@ -361,6 +366,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
         | Effect::Note { .. }
         | Effect::Reply { .. }
         | Effect::Confirm { .. }
+        | Effect::Notify(_)
         | Effect::Wake => return None,
     })
 }

@@ -145,6 +145,7 @@ impl World {
             | Effect::Status { .. }
             | Effect::Sticky { .. }
             | Effect::Reply { .. }
+            | Effect::Notify(_)
             | Effect::Wake => None,
         };
         learned.into_iter().try_for_each(|learned| self.decide(&Command::Learn(learned)).map(drop))?;
