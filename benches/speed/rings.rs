@@ -25,6 +25,8 @@ use crate::world;
 /// Pipelines and the releases of each that wait in a stage.
 const PIPELINES: usize = 1_000;
 const RELEASES: usize = 10;
+/// Releases that wait where one pipeline has all of them: far more than people let wait.
+const LONE: usize = 100;
 /// Decisions of which the median is told, on each side.
 const DECISIONS: usize = 200;
 /// Gates, each of a pipeline of its own.
@@ -51,7 +53,7 @@ async fn all() -> Fallible<Vec<Figure>> {
     let memory = tempfile::tempdir_in(Path::new(MEMORY)).or_else(|_| tempfile::tempdir())?;
     let few = waiting(&memory.path().join("few"), 1, RELEASES).await?;
     let many = waiting(&memory.path().join("many"), PIPELINES, RELEASES).await?;
-    let lone = waiting(&memory.path().join("lone"), 1, PIPELINES).await?;
+    let lone = waiting(&memory.path().join("lone"), 1, LONE).await?;
     let (few, (many, _), (lone, planned)) = (few.0, many, lone);
     let gates = gates(&memory.path().join("gates")).await?;
     let resolved = resolve()?;
@@ -68,7 +70,7 @@ async fn all() -> Fallible<Vec<Figure>> {
             ),
         },
         Figure {
-            what: "  the same, 1 000 of them in one pipeline",
+            what: "  the same, 100 of them in one pipeline",
             measured: lone.show(1, "ms"),
             target: "",
             met: None,
