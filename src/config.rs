@@ -11,11 +11,13 @@ use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
+use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
 use crate::secret::{self, Connection, Secret};
 
 pub mod library;
+mod notify;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -68,6 +70,8 @@ pub struct Config {
     pub lease: Span,
     /// Time between two looks for what was missed.
     pub reconcile_every: Span,
+    /// Where notices may go.
+    pub notify: Routes,
     /// Hosts that probes may ask though they are not public.
     pub probe_allow: Allowed,
     /// Variables for every step.
@@ -125,6 +129,7 @@ struct File {
     deploys: Option<usize>,
     lease: Option<Span>,
     reconcile_every: Option<Span>,
+    notify: notify::File,
     probe: ProbeFile,
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
@@ -223,6 +228,7 @@ impl Config {
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
+        all.extend(self.notify.hidden().cloned());
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -298,6 +304,7 @@ impl Reading<'_> {
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
         let public_url = self.public_url(file.public_url, listen.as_ref());
+        let notify = self.notify(file.notify, &public_url);
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
         if github.is_none() && plain.is_none() && self.problems.is_empty() {
@@ -318,6 +325,7 @@ impl Reading<'_> {
             deploys: file.deploys.unwrap_or(4).max(1),
             lease: file.lease.unwrap_or(Span::seconds(30)),
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
+            notify,
             probe_allow,
             environment: file.environment,
             secrets,

@@ -14,6 +14,7 @@ pub mod git;
 pub mod http;
 pub mod https;
 pub mod mask;
+pub mod notify;
 pub mod probe;
 pub mod runner;
 pub mod secret;

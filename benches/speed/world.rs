@@ -48,6 +48,7 @@ pub(crate) async fn service(
         builds: 1,
         deploys: 4,
         lease: Span::seconds(30),
+        notify: liftlock::notify::Routes::default(),
         probe_allow,
         reconcile_every: Span::minutes(5),
     };

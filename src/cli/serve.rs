@@ -150,6 +150,7 @@ impl Server {
             connections: config.connections.clone(),
             hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
             environment: config.environment.clone(),
+            notify: config.notify.clone(),
             probe_allow: config.probe_allow.clone(),
             builds: config.builds,
             deploys: config.deploys,

@@ -189,6 +189,8 @@ pub enum Work {
     Runbook {
         /// Which run.
         run: u32,
+        /// How often it was put back before.
+        turn: u32,
     },
     /// One leg of a stage's verification.
     Leg {

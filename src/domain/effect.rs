@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::check::{LegId, Side};
 use crate::domain::event::ApprovalSide;
 use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
+use crate::domain::notice::Notice;
 
 /// One thing to do, as the store keeps it until it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub enum Effect {
     Runbook {
         /// Which run.
         run: u32,
+        /// How often it was put back before; a new turn is a new effect.
+        #[serde(default)]
+        turn: u32,
     },
     /// Ask one leg of a stage's verification; may be repeated.
     Leg {
@@ -133,6 +137,8 @@ pub enum Effect {
         /// The attempt.
         attempt: u32,
     },
+    /// Tell a place of the server's config; may come twice, and says what is so when it is sent.
+    Notify(Notice),
     /// Wake the pipeline: a timer came due.
     Wake,
 }

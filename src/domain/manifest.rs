@@ -15,6 +15,7 @@ pub mod code;
 mod group;
 mod keys;
 pub mod node;
+mod notify;
 mod order;
 mod overriding;
 pub mod probe;
@@ -312,21 +313,22 @@ fn read_pipeline(
     };
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
-    let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
+    let nodes = view.items("stages");
+    let written: BTreeSet<&str> =
+        nodes.iter().take(MAX_STAGES).filter_map(|node| Some(stage::name_of(node)?.0)).collect();
+    let teams = approval::teams(view);
+    let runbooks = runbook::read(view, (&written, &teams), findings);
+    let deploy = view.get("deploy").map(|node| step::read(node, &runbooks, findings)).unwrap_or_default();
     let checks = check::declared(view, findings);
     let mut drafts = Vec::new();
-    let mut written = BTreeSet::new();
-    let teams = approval::teams(view);
-    let nodes = view.items("stages");
     check_stage_count(view.get("stages"), nodes, findings);
     for node in nodes.iter().take(MAX_STAGES) {
-        written.extend(stage::name_of(node).map(|(name, _)| name));
-        drafts.extend(stage::read(node, (&deploy, &teams, &checks), findings));
+        drafts.extend(stage::read(node, (&deploy, &runbooks, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
-    let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -336,13 +338,15 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
-        groups: group::of(view),
+        groups,
         channels,
+        notify: notify::of(view, findings),
         stages,
         runbooks,
     };
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
+    runbook::check(view, &pipeline, findings);
     (pipeline, source)
 }
 

@@ -224,6 +224,16 @@ name!(
         || b == b'-')
 );
 name!(
+    /// A place of the server's config where notices go: `slack:#release`, `webhook:stakeholders`.
+    RouteName,
+    "route",
+    "it is `slack:<name>` or `webhook:<name>` with letters, digits, `.`, `_` and `-`, or `issue`",
+    |t| t.split_once(':').is_some_and(|(kind, name)| {
+        let name = name.strip_prefix('#').unwrap_or(name);
+        matches!(kind, "slack" | "webhook") && shaped(name, 80, |b| b.is_ascii_alphanumeric(), word)
+    })
+);
+name!(
     /// A channel of releases, one of the pipeline's `channels`.
     ChannelName,
     "name of a channel",

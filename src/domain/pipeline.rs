@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
-use crate::domain::glob::Glob;
+use crate::domain::glob::{Glob, selects};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
-    TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RunbookName, StageName, TeamAlias,
+    TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
+use crate::domain::notice::Notify;
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
@@ -55,6 +56,9 @@ pub struct Pipeline {
     /// The kinds of releases it tells apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<Channel>,
+    /// Who is told of what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notify>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
     /// Tasks beside deployments.
@@ -114,6 +118,24 @@ pub struct PushTrigger {
     pub branches: Vec<Glob>,
     /// Path patterns, `!` excludes, the last match wins; empty means every path.
     pub paths: Vec<Glob>,
+}
+
+impl PushTrigger {
+    /// Whether a push to this branch starts the pipeline, as far as branches go.
+    pub fn takes(&self, branch: &RefName, default_branch: &RefName) -> bool {
+        if self.branches.is_empty() {
+            branch == default_branch
+        } else {
+            selects(&self.branches, branch.as_str())
+        }
+    }
+}
+
+impl Triggers {
+    /// Whether a pushed tag makes a release.
+    pub fn takes_tag(&self, tag: &RefName) -> bool {
+        !self.tags.is_empty() && selects(&self.tags, tag.as_str())
+    }
 }
 
 /// Which pull requests get a quality build.

@@ -16,6 +16,7 @@ use crate::domain::view;
 
 mod approval;
 pub mod check;
+mod notice;
 mod overriding;
 mod runbook;
 
@@ -51,6 +52,8 @@ pub enum Lane {
     Check,
     /// Checks that ask the outside world.
     Probe,
+    /// Notices to places outside.
+    Notify,
     /// Timers.
     Timer,
 }
@@ -64,6 +67,7 @@ impl Lane {
             Self::Host => "host",
             Self::Check => "check",
             Self::Probe => "probe",
+            Self::Notify => "notify",
             Self::Timer => "timer",
         }
     }
@@ -88,11 +92,13 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         if release.is_open() || recent(release.touched) || shipping {
             plan_release(state, release, now, &mut owed);
             check::plan_release(state, release, now, &mut owed);
+            notice::plan_release(state, release, now, &mut owed);
         }
     }
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);
+    notice::plan_pipeline(state, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
             let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };

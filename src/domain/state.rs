@@ -22,7 +22,7 @@ use crate::domain::version::Version;
 mod channel;
 mod check;
 mod fold;
-mod freeze;
+pub(in crate::domain) mod freeze;
 mod progress;
 
 pub use freeze::Freeze;

@@ -1,12 +1,16 @@
 //! What a pipeline says about itself, for its page: texts, documents to read, stages and channels.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
+use crate::domain::notice::Route;
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::http::view::{Link, rfc3339};
+use crate::notify::Routes;
 
 /// A pipeline in its own words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -21,6 +25,8 @@ pub struct About {
     pub stages: Vec<StageAbout>,
     /// What is in the channels of its stages.
     pub channels: Vec<ChannelLine>,
+    /// Routes of its notices that the server does not have: nobody is told there.
+    pub unrouted: Vec<String>,
 }
 
 /// A stage in its own words.
@@ -54,10 +60,16 @@ pub struct ChannelLine {
 
 impl About {
     /// Of a pipeline as its rules in force say.
-    pub fn of(state: &State) -> Self {
+    pub fn of(state: &State, routes: &Routes) -> Self {
         let Some(pipeline) = state.pipeline() else { return Self::default() };
         let listed = state.listed().into_iter();
+        let missing = pipeline.notify.iter().filter_map(|notify| match &notify.to {
+            Route::Server(name) if !routes.routes.contains_key(name) => Some(name.to_string()),
+            Route::Server(_) | Route::Issue => None,
+        });
+        let missing: BTreeSet<String> = missing.collect();
         Self {
+            unrouted: missing.into_iter().collect(),
             title: pipeline.about.title.clone(),
             description: pipeline.about.description.clone(),
             docs_url: pipeline.about.docs_url.as_ref().and_then(Link::new),
@@ -75,6 +87,7 @@ impl About {
             || self.description.is_some()
             || self.docs_url.is_some()
             || !self.channels.is_empty()
+            || !self.unrouted.is_empty()
             || stages()
     }
 }

@@ -285,6 +285,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Note { .. } => "note",
         Effect::Confirm { .. } => "confirm",
         Effect::Reply { .. } => "reply",
+        Effect::Notify(_) => "notify",
         Effect::Wake => "wake",
     }
 }

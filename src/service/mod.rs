@@ -10,6 +10,7 @@ use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
 use crate::mask::{Learning, Mask};
+use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
 use crate::secret::{Connection, Secret};
@@ -25,6 +26,7 @@ pub mod intake;
 pub mod journal;
 pub mod library;
 pub mod listen;
+pub mod notify;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.
     pub environment: BTreeMap<String, String>,
+    /// Where notices may go.
+    pub notify: Routes,
     /// Hosts that probes may ask though they are not public.
     pub probe_allow: Allowed,
     /// Builds at a time.
@@ -89,7 +93,13 @@ impl Settings {
     /// Every text that must not be shown, wherever it is.
     fn all_secrets(&self) -> Vec<Secret> {
         let of_connections = self.connections.values().flat_map(|c| c.secrets.values());
-        self.secrets.values().chain(of_connections).chain(&self.hidden).cloned().collect()
+        self.secrets
+            .values()
+            .chain(of_connections)
+            .chain(&self.hidden)
+            .chain(self.notify.hidden())
+            .cloned()
+            .collect()
     }
 }
 

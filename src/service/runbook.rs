@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::approval::approvers;
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
 use crate::domain::name::{Digest, PipelineId, TeamName};
-use crate::domain::refusal::Refusal;
 use crate::domain::runbook::run::{Progress, Run as Booked};
 use crate::domain::runbook::variable;
 use crate::domain::state::State;
@@ -18,21 +17,20 @@ use crate::trouble::{Kind, Outcome, Trouble};
 
 impl Service {
     /// Runs it once; a run that was begun by a lost worker is reported as lost, never repeated.
-    pub async fn run_runbook(&self, lease: &Lease, run: u32) -> Worked {
+    pub async fn run_runbook(&self, lease: &Lease, (run, turn): (u32, u32)) -> Worked {
         let id = lease.pipeline()?;
-        let work = Work::Runbook { run };
+        let work = Work::Runbook { run, turn };
         let state = self.journal().load(&id).await?;
         let fresh = self.fresh_of_run(&state, run).await?;
         let begin = Command::Begin { work: work.clone(), fence: lease.fence(), fresh };
         let decided = match self.journal().decide(&id, &begin, lease.around()).await? {
             Ok(decided) => decided,
-            Err(Refusal::Busy { .. }) => return Err(Trouble::transient("somebody else works on its stage")),
             Err(refusal) => return lease.complete(self, refusal.code()).await,
         };
         let begun = decided.state.runbooks.all.get(&run).cloned();
         let begun = begun.ok_or_else(|| Trouble::bug("the run is gone"))?;
         if begun.progress != Progress::Running(lease.fence()) {
-            return lease.complete(self, "not begun").await;
+            return lease.complete(self, "put back").await;
         }
         let end = match self.run_end(&decided.state, &begun, (lease, decided.seq)).await {
             Ok(Some(end)) => end,

@@ -38,6 +38,7 @@ impl Service {
             | Effect::Check { .. }
             | Effect::Deploy { .. }
             | Effect::Confirm { .. }
+            | Effect::Notify(_)
             | Effect::Runbook { .. }
             | Effect::Leg { .. }
             | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,

@@ -37,6 +37,8 @@ const INTAKES: usize = 4;
 const CHECKS_PER_DEPLOY: usize = 4;
 /// Questions to the outside world at a time; they wait far more than they work.
 const PROBES: usize = 32;
+/// Notices sent at a time; each route takes one after another.
+const NOTICES: usize = 8;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
@@ -51,6 +53,11 @@ impl Lease {
     /// The number that rises with every lease of this effect.
     pub fn fence(&self) -> u64 {
         u64::try_from(self.claim.token).unwrap_or(0)
+    }
+
+    /// What makes the effect one, however often it is owed.
+    pub fn key(&self) -> &str {
+        &self.claim.key
     }
 
     /// The pipeline the effect belongs to.
@@ -114,6 +121,7 @@ impl Service {
             ("host", HOST_CALLS),
             ("check", self.settings().deploys.saturating_mul(CHECKS_PER_DEPLOY)),
             ("probe", PROBES),
+            ("notify", NOTICES),
             ("timer", TIMERS),
         ];
         let tasks = TaskTracker::new();
@@ -218,13 +226,14 @@ impl Service {
             Effect::Confirm { release, stage, attempt } => {
                 self.confirm_signoff(lease, release, &stage, attempt).await
             }
-            Effect::Runbook { run } => self.run_runbook(lease, run).await,
+            Effect::Runbook { run, turn } => self.run_runbook(lease, (run, turn)).await,
             Effect::Leg { release, stage, attempt, leg, sample } => {
                 self.ask_leg(lease, Questioned { release, stage, attempt, sample }, leg).await
             }
             Effect::Gates { release, stage, attempt, side, sample } => {
                 self.sample_gates(lease, Questioned { release, stage, attempt, sample }, side).await
             }
+            Effect::Notify(notice) => self.notify(lease, notice).await,
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

@@ -17,7 +17,7 @@ use crate::domain::policy;
 use crate::domain::refusal::{NoRun, Refusal};
 use crate::domain::runbook::fact::{Asked, Fact, Outcome};
 use crate::domain::runbook::run::{Progress, Run, Timer};
-use crate::domain::runbook::wait::{Wait, waits};
+use crate::domain::runbook::wait::waits;
 use crate::domain::runbook::{Runbook, counts};
 use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
@@ -278,8 +278,16 @@ impl Draft {
     }
 
     /// Everything is looked at once more right before the first command.
-    pub(super) fn begin_run(&mut self, no: u32, fence: u64, fresh: &Fresh) -> Result<(), Refusal> {
+    pub(super) fn begin_run(
+        &mut self,
+        (no, turn): (u32, u32),
+        fence: u64,
+        fresh: &Fresh,
+    ) -> Result<(), Refusal> {
         let run = self.run_of_book(no)?;
+        if run.turn != turn {
+            return Err(Refusal::Stale);
+        }
         match &run.progress {
             Progress::Waiting => {}
             Progress::Running(other) if *other != fence => {
@@ -304,10 +312,11 @@ impl Draft {
         }
         let run = self.run_of_book(no)?;
         let waits = waits(&self.state, &run, self.now);
-        if let Some(Wait::Work { environment, by }) = waits.last() {
-            return Err(Refusal::Busy { environment: environment.to_string(), release: by.clone() });
+        if waits.is_empty() {
+            return self.fact(Fact::Started { run: no, fence });
         }
-        if waits.is_empty() { self.fact(Fact::Started { run: no, fence }) } else { Ok(()) }
+        let why = view::runbook::line(&self.state, &run, self.now);
+        self.fact(Fact::PutBack { run: no, why })
     }
 
     pub(super) fn finish_run(&mut self, no: u32, fence: u64, end: &StageEnd) -> Result<(), Refusal> {

@@ -23,7 +23,7 @@ impl Draft {
         match work {
             Work::Build { release, attempt } => self.begin_build(*release, *attempt, fence),
             Work::Check { commit, attempt } => self.begin_check(commit, *attempt, fence),
-            Work::Runbook { run } => self.begin_run(*run, fence, fresh),
+            Work::Runbook { run, turn } => self.begin_run((*run, *turn), fence, fresh),
             Work::Deploy { release, stage, attempt, admission } => {
                 let run = self.run(*release, stage)?;
                 if run.attempt != *attempt || run.admissions != *admission {
@@ -221,7 +221,7 @@ impl Draft {
                     && run.worked_at.is_none();
                 if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
             }
-            (Work::Runbook { run }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
+            (Work::Runbook { run, .. }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
             (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {
                 let asked = Asked { release: *release, stage, attempt: *attempt, sample: *sample };
                 self.finish_leg(asked, leg, (reading, tail))

@@ -131,6 +131,10 @@ codes! {
         "A release belongs to the first of `channels` whose `branches` and `version` it fits, or else to the one that \
          is the `default`. So there is at most one default, every other channel says which releases belong to it, \
          and each has at least one stage.";
+    /// An entry of `notify` that tells nobody.
+    Notify "M0443" Error
+        "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
+         issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
     /// Commands in a stage without an agent.
     NoAgent "M0441" Error
         "`agent: none` says that the stage runs no commands: approvals, sign-offs, windows, soak and checks that ask \

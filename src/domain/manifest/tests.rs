@@ -171,6 +171,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownCheck
         | Code::Cycle
         | Code::NoAgent
+        | Code::Notify
         | Code::Channel
         | Code::Variable
         | Code::Naming

@@ -14,13 +14,13 @@ use crate::domain::view::request;
 /// How long before the end of a wait people are reminded for the last time.
 const LAST_CALL: Span = Span::hours(24);
 
-/// The request for what a run waits for now, and its reminder when one is due.
-pub(super) fn asked(
+/// Whether people are asked for something now.
+pub(super) fn is_asked(
     state: &State,
     release: &Release,
     (stage, run): (&Stage, &StageRun),
-    (place, now): (&Place, Timestamp),
-) -> Vec<Owed> {
+    now: Timestamp,
+) -> bool {
     let wanted = match run.state {
         StageState::AwaitingSignoff => true,
         StageState::Pending => wants_approval(state, release, stage, now),
@@ -41,7 +41,18 @@ pub(super) fn asked(
         | StageState::RollingBack
         | StageState::RolledBack => false,
     };
-    let Some(rule) = rule_of(stage, run).filter(|_| wanted) else { return Vec::new() };
+    wanted && rule_of(stage, run).is_some()
+}
+
+/// The request for what a run waits for now, and its reminder when one is due.
+pub(super) fn asked(
+    state: &State,
+    release: &Release,
+    (stage, run): (&Stage, &StageRun),
+    (place, now): (&Place, Timestamp),
+) -> Vec<Owed> {
+    let asks = is_asked(state, release, (stage, run), now);
+    let Some(rule) = rule_of(stage, run).filter(|_| asks) else { return Vec::new() };
     let key = key(state, release, (stage, run));
     let ends = approvals_end(state, (release, stage, run), now);
     let offers =

@@ -3,7 +3,7 @@
 use crate::domain::effect::Effect;
 use crate::domain::plan::{Lane, Owed, note_effect};
 use crate::domain::runbook::run::{Progress, Run};
-use crate::domain::runbook::wait::waits;
+use crate::domain::runbook::wait;
 use crate::domain::state::{State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::view::runbook::over;
@@ -12,7 +12,7 @@ use crate::domain::view::runbook::over;
 pub(super) fn owe(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
     for run in state.runbooks.all.values() {
         let may_run = match &run.progress {
-            Progress::Waiting => waits(state, run, now).is_empty(),
+            Progress::Waiting => wait::waits(state, run, now).is_empty(),
             Progress::Running(_) | Progress::Stopping(..) => true,
             Progress::Over(_) => false,
         };
@@ -34,8 +34,8 @@ fn work(state: &State, run: &Run) -> Owed {
         None => format!("runbook:{}:{}", state.id, run.runbook().name),
     };
     Owed {
-        key: format!("runbook-work:{}:{}", state.id, run.no()),
-        effect: Effect::Runbook { run: run.no() },
+        key: format!("runbook-work:{}:{}:{}", state.id, run.no(), run.turn),
+        effect: Effect::Runbook { run: run.no(), turn: run.turn },
         lane: Lane::Deploy,
         group: Some(group),
         priority: 0,
@@ -50,6 +50,7 @@ pub(super) fn times(state: &State, now: Timestamp) -> Vec<Timestamp> {
     let mut times: Vec<Timestamp> =
         timers.filter_map(|timer| timer.schedule.next_after(timer.since.max(now))).collect();
     for run in state.runbooks.open() {
+        times.extend(wait::times(state, run, now));
         times.extend(run.expires().filter(|_| !run.missing(now).is_empty()));
         let valid_for = run.runbook().approval.as_ref().map(|rule| rule.valid_for);
         times.extend(valid_for.iter().flat_map(|span| run.approvals.iter().map(|a| a.at.plus(*span))));

@@ -33,6 +33,13 @@ pub enum Fact {
         /// Why.
         why: Withdrawal,
     },
+    /// A worker took it, and found that it has to wait.
+    PutBack {
+        /// Which run.
+        run: u32,
+        /// What for.
+        why: String,
+    },
     /// A worker took it.
     Started {
         /// Which run.
@@ -157,6 +164,7 @@ impl Fact {
             Self::Asked(_) => "runbook_asked",
             Self::Approved { .. } => "runbook_approved",
             Self::Withdrawn { .. } => "runbook_approval_withdrawn",
+            Self::PutBack { .. } => "runbook_put_back",
             Self::Started { .. } => "runbook_started",
             Self::Stopping { .. } => "runbook_stopping",
             Self::Ended { .. } => "runbook_ended",

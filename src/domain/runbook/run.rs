@@ -11,7 +11,8 @@ use crate::domain::pipeline::Exclusion;
 use crate::domain::runbook::fact::{Asked, Fact, Outcome};
 use crate::domain::runbook::{Runbook, counts};
 use crate::domain::schedule::Schedule;
-use crate::domain::time::Timestamp;
+use crate::domain::state::freeze::nine_of_ten;
+use crate::domain::time::{Span, Timestamp};
 
 /// Runs of a pipeline that are kept at hand once they are over; the log keeps all.
 const KEPT: usize = 100;
@@ -43,6 +44,8 @@ pub struct Run {
     pub since: Timestamp,
     /// Who agreed.
     pub approvals: Vec<Approval>,
+    /// How often a worker put it back; what is owed next is another effect than what was.
+    pub turn: u32,
     /// How far it is.
     pub progress: Progress,
     /// When it last moved.
@@ -163,6 +166,20 @@ impl Runs {
         self.at_work().find(|run| run.asked.environments.contains(environment))
     }
 
+    /// How long nine of ten runs of a runbook took that passed; nothing when none did yet.
+    pub fn usual(&self, name: &RunbookName) -> Option<Span> {
+        let mut took: Vec<u64> = self
+            .all
+            .values()
+            .filter(|run| run.runbook().name == *name)
+            .filter_map(|run| match run.progress {
+                Progress::Over(Outcome::Passed { took_ms }) => Some(took_ms),
+                Progress::Over(_) | Progress::Waiting | Progress::Running(_) | Progress::Stopping(..) => None,
+            })
+            .collect();
+        nine_of_ten(&mut took)
+    }
+
     /// What the protected branch's head declares: new times, and changed ones, count from now.
     pub fn declare(&mut self, runbooks: &[Runbook], at: Timestamp) {
         let declared = |name: &RunbookName| runbooks.iter().any(|r| r.name == *name && r.schedule.is_some());
@@ -186,6 +203,9 @@ impl Runs {
             }),
             Fact::Withdrawn { run, person, .. } => {
                 self.with(*run, version, |run| run.approvals.retain(|a| a.standing.person.id != *person))
+            }
+            Fact::PutBack { run, .. } => {
+                self.with(*run, version, |run| run.turn = run.turn.saturating_add(1))
             }
             Fact::Started { run, fence } => self.move_to(*run, Progress::Running(*fence), at, version),
             Fact::Stopping { run, by } => {
@@ -226,6 +246,7 @@ impl Runs {
             asked: Arc::new(asked.clone()),
             since: at,
             approvals: Vec::new(),
+            turn: 0,
             progress: Progress::Waiting,
             moved_at: at,
             touched: version,

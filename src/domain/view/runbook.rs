@@ -6,7 +6,7 @@ use crate::domain::markdown::{escape, inline_code};
 use crate::domain::name::{PipelineId, RunbookName, StageName};
 use crate::domain::runbook::fact::Outcome;
 use crate::domain::runbook::run::{Missed, Progress, Run};
-use crate::domain::runbook::wait::{Wait, waits};
+use crate::domain::runbook::wait::{Shut, Wait, waits};
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view::failure_block;
@@ -28,6 +28,14 @@ fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<(String, Option<String
     lines
 }
 
+/// What a run waits for as a list, and below it what people can do.
+fn list(state: &State, run: &Run, (sign, now): (&str, Timestamp)) -> String {
+    let lines = lines(state, run, now);
+    let waits = lines.iter().map(|(line, _)| format!("- {sign}{}\n", escape(line)));
+    let acts = lines.iter().filter_map(|(_, next)| next.as_ref()).map(|next| format!("\nNext: {next}.\n"));
+    waits.chain(acts).collect()
+}
+
 fn wait_line(run: &Run, wait: &Wait<'_>) -> (String, Option<String>) {
     match wait {
         Wait::People { missing, who } => {
@@ -47,25 +55,40 @@ fn wait_line(run: &Run, wait: &Wait<'_>) -> (String, Option<String>) {
             let text = format!("{what} is on hold by {said} since {}: {}", hold.since.minute(), hold.reason);
             (text, Some(format!("{who} comments {}", inline_code(&line))))
         }
+        Wait::Freeze { stage, freeze, zone } => {
+            let what = stage.as_ref().map_or("everything", StageName::as_str);
+            let name = stage.as_ref().map_or("*", StageName::as_str);
+            let until = freeze.until.map_or_else(String::new, |at| format!(", until {}", zone.shown(at)));
+            let (login, since) = (&freeze.by.login, freeze.since.minute());
+            let text = format!("{what} is frozen by {login} since {since}{until}: {}", freeze.reason);
+            (text, Some(format!("a maintainer comments {}", inline_code(&format!("/unfreeze {name}")))))
+        }
+        Wait::Window { stage, why, opens, zone } => {
+            let why = match why {
+                Shut::Closed => format!("the window of {stage} is closed"),
+                Shut::Denied(name) => format!("{stage} is frozen: {name}"),
+                Shut::Short(closes, takes) => format!(
+                    "the window of {stage} is open until {}, and nine of ten runs take up to {takes}",
+                    zone.shown(*closes)
+                ),
+            };
+            let when = opens.map_or_else(|| "no opening is known".to_owned(), |at| zone.shown(at));
+            let next = opens.is_none().then(|| format!("change `windows` of {stage} in the manifest"));
+            (format!("{why}, it may start {when}"), next)
+        }
         Wait::Work { environment, by } => (format!("{by} works on {environment} now"), None),
     }
 }
 
 /// The answer to `/run`.
 pub fn asked(state: &State, run: &Run, now: Timestamp) -> String {
-    let waiting = run.missing(now);
-    let sign = if waiting.is_empty() { "🚀" } else { "⏳" };
+    let sign = if waits(state, run, now).is_empty() { "🚀" } else { "⏳" };
     let mut out = format!("{sign} **{}**\n", run.title());
     writeln!(out, "- commit {}", inline_code(run.asked.commit.short())).unwrap_or_default();
     for (name, value) in &run.asked.inputs {
         writeln!(out, "- {name}: {}", inline_code(value)).unwrap_or_default();
     }
-    for (line, next) in lines(state, run, now) {
-        writeln!(out, "- {}", escape(&line)).unwrap_or_default();
-        if let Some(next) = next {
-            writeln!(out, "\nNext: {next}.").unwrap_or_default();
-        }
-    }
+    out.push_str(&list(state, run, ("", now)));
     writeln!(out, "\n{} stops it.", inline_code(&format!("/cancel {}", run.runbook().name)))
         .unwrap_or_default();
     out
@@ -78,14 +101,6 @@ pub fn why(state: &State, name: &RunbookName, now: Timestamp) -> String {
         None => format!("ℹ️ **{name} has not run yet.**\n"),
         Some(run) => format!("ℹ️ **{}: {}**\n", run.title(), word(run)),
     };
-    if let Some(run) = last.filter(|run| run.is_open()) {
-        for (line, next) in lines(state, run, now) {
-            writeln!(out, "- ⏳ {}", escape(&line)).unwrap_or_default();
-            if let Some(next) = next {
-                writeln!(out, "\nNext: {next}.").unwrap_or_default();
-            }
-        }
-    }
     if let Some(due) = last.and_then(|run| run.asked.due) {
         writeln!(out, "- it started by itself, for {}", due.minute()).unwrap_or_default();
     }
@@ -96,6 +111,9 @@ pub fn why(state: &State, name: &RunbookName, now: Timestamp) -> String {
     }
     if let Some(next) = next_time(state, name, now) {
         writeln!(out, "- it starts by itself at {}", next.minute()).unwrap_or_default();
+    }
+    if let Some(run) = last.filter(|run| run.is_open()) {
+        out.push_str(&list(state, run, ("⏳ ", now)));
     }
     out
 }

@@ -261,6 +261,7 @@ impl Reader for Hostile {
             for stage in &mut about.stages {
                 (stage.title, stage.channel, stage.stage) = (Some(text()), Some(text()), text());
             }
+            about.unrouted = vec![text()];
             for line in &mut about.channels {
                 (line.channel, line.version) = (text(), text());
             }

@@ -301,6 +301,7 @@ pub(crate) fn about() -> About {
             stage("prod"),
         ],
         channels: vec![channel_line()],
+        unrouted: vec!["slack:#release".to_owned()],
     }
 }
 

@@ -7,6 +7,7 @@ mod hooks;
 mod identity;
 mod invictus;
 mod manifests;
+mod notices;
 mod probes;
 mod road;
 mod runbooks;

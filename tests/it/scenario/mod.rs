@@ -59,6 +59,7 @@ scenarios! {
     e21_windows_open_and_close "windows.txt"
     e21_nothing_but_rollbacks_passes_a_freeze "freeze.txt"
     c08_hold_and_unhold "hold.txt"
+    e06_who_is_told_of_what "notices.txt"
     d13_releases_and_stages_have_channels "channels.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
@@ -88,6 +89,7 @@ scenarios! {
     d28_t16_t27_t33_a_sign_off_names_its_team "signoff.txt"
     d04_t24_t28_approvals_of_earlier_stages_are_taken_over "reuse.txt"
     e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
+    e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
     e16_runbooks_start_at_their_times "runbook-times.txt"
 }
 

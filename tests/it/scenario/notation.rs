@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
+use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::{
     About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
     Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
@@ -43,6 +44,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         variables: BTreeMap::new(),
         groups: Vec::new(),
         channels: Vec::new(),
+        notify: Vec::new(),
         stages: out,
         runbooks: Vec::new(),
     }
@@ -114,6 +116,18 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     }
     if word == "channel" {
         pipeline.channels.push(channel(text));
+        return;
+    }
+    if word == "notify" {
+        let mut words = text.split(' ');
+        let to = words.next().unwrap().parse().unwrap();
+        let (audience, events) = match text.split_once(" as ") {
+            Some((_, word)) => (Audience::of_word(word).unwrap(), text.split(" as ").next().unwrap()),
+            None => (Audience::default(), text),
+        };
+        let topic = |word: &&str| *Topic::ALL.iter().find(|t| t.word() == *word).unwrap();
+        let events = events.split(' ').skip(1).collect::<Vec<_>>().iter().map(topic).collect();
+        pipeline.notify.push(Notify { to, events, audience });
         return;
     }
     if word == "step" {

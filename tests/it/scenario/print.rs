@@ -210,6 +210,7 @@ fn runbook(state: &State, fact: &Fact) -> String {
             format!("{}: approved by {}", name(run), approval.standing.person.login)
         }
         Fact::Withdrawn { run, why, .. } => format!("{}: an approval withdrawn, {why:?}", name(run)),
+        Fact::PutBack { run, why } => format!("{}: put back, {why}", name(run)),
         Fact::Started { run, fence } => format!("{}: running (fence {fence})", name(run)),
         Fact::Stopping { run, by } => format!("{}: to be stopped, by {}", name(run), by.login),
         Fact::Ended { run, .. } => {

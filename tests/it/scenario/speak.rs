@@ -56,7 +56,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "channel" | "runbook" => {
+        "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -113,8 +113,24 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "why" | "statuses" | "status" | "owed" | "sticky" | "said" | "releases" | "names" | "channels" => {
             look(world, word, rest)
         }
+        "notices" => notices(world),
         _ => speech(world, command),
     }
+}
+
+/// Notices that were not owed when they were last looked at.
+fn notices(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    for owed in world.plan().owed {
+        let Effect::Notify(notice) = &owed.effect else { continue };
+        if world.noticed.insert(owed.key) {
+            let said =
+                view::notice::message(&world.state, notice.topic, &notice.fact, notice.audience).unwrap();
+            out.push(format!("{}, {}: {}", notice.to, notice.audience.word(), said.title));
+            out.extend(said.lines.iter().map(|line| format!("  - {line}")));
+        }
+    }
+    or_nothing(out)
 }
 
 /// The declared pipeline is now what the default branch's head says.
@@ -466,7 +482,7 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             .filter(|o| {
                 !matches!(o.effect, Effect::Status { .. } | Effect::Sticky { .. } | Effect::Note { .. })
             })
-            .filter(|o| !matches!(o.effect, Effect::Reply { .. }))
+            .filter(|o| !matches!(o.effect, Effect::Reply { .. } | Effect::Notify(_)))
             .map(|o| format!("{}{}", o.key, if o.cancel { " (stop it)" } else { "" }))
             .collect(),
         "sticky" => bodies(world, |e| match e {

@@ -28,6 +28,8 @@ pub(crate) type Step = Result<Vec<Event>, Refusal>;
 
 /// Everything a transcript speaks about.
 pub(crate) struct World {
+    /// Notices that a transcript has looked at, by key.
+    pub(crate) noticed: BTreeSet<String>,
     pub(crate) state: State,
     pub(crate) log: Vec<(Timestamp, Event)>,
     pub(crate) now: Timestamp,
@@ -75,6 +77,7 @@ fn digest(no: u64) -> Digest {
 impl World {
     pub(crate) fn new() -> Self {
         Self {
+            noticed: BTreeSet::new(),
             state: State::new("github:1/web".parse().unwrap()),
             log: Vec::new(),
             now: Timestamp::parse("2026-03-02T08:00:00Z").unwrap(),
@@ -296,7 +299,7 @@ impl World {
                     attempt: *attempt,
                     admission: *admission,
                 }),
-                Effect::Runbook { run } => Some(Work::Runbook { run: *run }),
+                Effect::Runbook { run, turn } => Some(Work::Runbook { run: *run, turn: *turn }),
                 _ => None,
             })
             .filter(|work| self.running.iter().all(|(running, _)| running != work))

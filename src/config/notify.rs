@@ -1,0 +1,103 @@
+//! The routes of notices: names that manifests use, addresses and keys that only the server knows.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Given, Reading};
+use crate::domain::name::RouteName;
+use crate::notify::{Routes, Target};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    slack: BTreeMap<String, Given>,
+    webhook: BTreeMap<String, WebhookFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookFile {
+    url: Given,
+    key: Option<Given>,
+}
+
+impl Reading<'_> {
+    pub(super) fn notify(&mut self, file: File, public_url: &str) -> Routes {
+        let mut routes = BTreeMap::new();
+        for (name, url) in file.slack {
+            let what = format!("notify.slack.{name:?}");
+            let Some(url) = self.address(&what, url) else { continue };
+            self.route(&mut routes, ("slack", &name), Target::Slack { url });
+        }
+        for (name, webhook) in file.webhook {
+            let what = format!("notify.webhook.{name}");
+            let url = self.address(&what, webhook.url);
+            let key = webhook.key.map(|key| self.secret(&format!("{what}.key"), key));
+            let Some(url) = url else { continue };
+            self.route(&mut routes, ("webhook", &name), Target::Webhook { url, key: key.flatten() });
+        }
+        Routes { public_url: public_url.to_owned(), routes }
+    }
+
+    fn route(
+        &mut self,
+        routes: &mut BTreeMap<RouteName, Target>,
+        (kind, name): (&str, &str),
+        target: Target,
+    ) {
+        match format!("{kind}:{name}").parse() {
+            Ok(route) => {
+                routes.insert(route, target);
+            }
+            Err(error) => self.problem(format!("notify.{kind}: {error}")),
+        }
+    }
+
+    fn address(&mut self, what: &str, given: Given) -> Option<crate::secret::Secret> {
+        let url = self.secret(what, given)?;
+        let web = url.expose().starts_with("https://") || url.expose().starts_with("http://");
+        if !web || url.expose().bytes().any(|b| !b.is_ascii_graphic()) {
+            self.problem(format!("{what} is not an `https://` address"));
+            return None;
+        }
+        Some(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Environment};
+
+    fn read(text: &str) -> Result<Config, Vec<String>> {
+        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
+        Config::read(&format!("{base}{text}"), &Environment::new(), &|_| {
+            Ok("https://hooks.example/secret\n".to_owned())
+        })
+        .map_err(|problems| problems.0)
+    }
+
+    #[test]
+    fn e06_routes_are_named_and_their_addresses_are_secrets() {
+        let config = read(
+            "[notify.slack]\n\"#release\" = { file = \"/f\" }\n\
+             [notify.webhook.customers]\nurl = \"https://c.example/in\"\nkey = \"whsec_c2VjcmV0\"\n",
+        )
+        .unwrap();
+        let names: Vec<String> = config.notify.routes.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["slack:#release", "webhook:customers"]);
+        assert!(!format!("{:?}", config.notify).contains("example/"), "{:?}", config.notify);
+        let hidden: Vec<String> = config.hidden().iter().map(|s| s.expose().to_owned()).collect();
+        assert!(hidden.contains(&"https://hooks.example/secret".to_owned()), "{hidden:?}");
+        assert!(hidden.contains(&"whsec_c2VjcmV0".to_owned()), "{hidden:?}");
+        for (wrong, why) in [
+            ("[notify.slack]\n\"a b\" = \"https://x.example\"\n", "is not a route"),
+            ("[notify.slack]\na = \"hooks.example\"\n", "is not an `https://` address"),
+            ("[notify.webhook.a]\nurl = \"ftp://x\"\n", "is not an `https://` address"),
+            ("[notify.mail.a]\nurl = \"x\"\n", "unknown field"),
+        ] {
+            let problems = read(wrong).unwrap_err().join("\n");
+            assert!(problems.contains(why), "{wrong}: {problems}");
+        }
+    }
+}
