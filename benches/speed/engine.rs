@@ -23,6 +23,7 @@ use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
 use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use liftlock::probe::guard::Allowed;
 use liftlock::secret::Secret;
 use liftlock::service::Service;
 
@@ -55,7 +56,8 @@ async fn all(folder: &Path) -> Fallible<Vec<Figure>> {
         BTreeMap::from([(name.clone(), RepositorySettings { path: origin.bare(), default_branch: None })]);
     let plain = Plain::open(Settings { repositories, people: BTreeMap::new() }, clock::now)?;
     let host: Arc<dyn Forge> = Arc::new(Watched { plain, seen });
-    let service = world::service(&folder.join("data"), BTreeMap::from([("plain", host)])).await?;
+    let service =
+        world::service(&folder.join("data"), BTreeMap::from([("plain", host)]), Allowed::default()).await?;
     let stop = CancellationToken::new();
     let work = tokio::spawn(service.clone().work(stop.clone()));
     let address = world::listen(world::app(&service, stop.clone()), stop.clone()).await?;

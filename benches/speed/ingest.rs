@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use liftlock::clock;
 use liftlock::forge::signature;
+use liftlock::probe::guard::Allowed;
 
 use crate::figure::{Fallible, Figure, Spread, cpu, flush_ms};
 use crate::wire::{Hook, Wire};
@@ -181,7 +182,7 @@ pub(crate) fn serve(kind: &str, folder: &Path) -> Fallible<()> {
     let address = runtime.block_on(async {
         let stop = CancellationToken::new();
         let app = if kind == "store" {
-            let service = world::service(folder, BTreeMap::new()).await?;
+            let service = world::service(folder, BTreeMap::new(), Allowed::default()).await?;
             world::app(&service, stop.clone())
         } else {
             Router::new().route("/webhook/github", post(verify_only))

@@ -14,6 +14,7 @@ mod engine;
 mod figure;
 mod ingest;
 mod queue;
+mod rings;
 mod rules;
 mod seal;
 mod server;
@@ -35,6 +36,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "queue", run: queue::figures },
     Section { name: "engine", run: engine::figures },
     Section { name: "rules", run: rules::figures },
+    Section { name: "rings", run: rings::figures },
     Section { name: "server", run: server::figures },
     Section { name: "seal", run: seal::figures },
 ];

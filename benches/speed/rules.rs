@@ -71,18 +71,18 @@ struct Played {
 impl Played {
     fn a_long_release() -> Fallible<Self> {
         let (test, prod): (StageName, StageName) = ("test".parse()?, "prod".parse()?);
-        let pipeline = pipeline()?;
+        let pipeline = pipeline(MANIFEST)?;
         let state = State::new("plain:hello/hello".parse()?);
         let mut played = Self { state, spoken: Command::Tick, now: Timestamp(1_700_000_000_000) };
-        played.take(&start(&pipeline)?)?;
+        played.take(&start(&pipeline, 1)?)?;
         let no = ReleaseNo(NonZeroU32::MIN);
         let build = Work::Build { release: no, attempt: 1 };
         let fresh = Fresh::default();
         played.take(&Command::Begin { work: build.clone(), fence: 1, fresh })?;
         let sealed = Ended::Build(BuildOutcome::Sealed(vec![Sealed {
             alias: "default".parse()?,
-            digest: digest("b")?,
-            content: digest("c")?,
+            digest: digest(&"b".repeat(64))?,
+            content: digest(&"c".repeat(64))?,
             size: 1_000,
             form: Form::Folder,
         }]));
@@ -128,25 +128,27 @@ impl Played {
     }
 }
 
-fn pipeline() -> Fallible<Pipeline> {
-    let files = BTreeMap::from([(".github/liftlock.yml".to_owned(), MANIFEST.to_owned())]);
+/// What a manifest declares.
+pub(crate) fn pipeline(manifest: &str) -> Fallible<Pipeline> {
+    let files = BTreeMap::from([(".github/liftlock.yml".to_owned(), manifest.to_owned())]);
     let loaded = load(&files, &"hello".parse()?).map_err(|problems| problems.to_string())?;
     Ok(loaded.pipelines.into_iter().next().ok_or("no pipeline")?)
 }
 
-fn start(pipeline: &Pipeline) -> Fallible<Command> {
+/// A push to main, by its number.
+pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
     Ok(Command::Start(Box::new(Start {
-        commit: "1".repeat(40).parse()?,
+        commit: format!("{number:040x}").parse()?,
         branch: "main".parse()?,
         tag: None,
-        seq: 1,
+        seq: u64::from(number),
         initiator: None,
         pusher: None,
         changes: Vec::new(),
         messages: vec!["feat: begin".to_owned()],
         taken: Vec::new(),
         pipeline: Box::new(pipeline.clone()),
-        manifest: digest("a")?,
+        manifest: digest(&"a".repeat(64))?,
         epoch_s: 1_700_000_000,
         included_in: None,
         project: "hello".to_owned(),
@@ -156,7 +158,7 @@ fn start(pipeline: &Pipeline) -> Fallible<Command> {
 }
 
 /// What a maintainer says.
-fn say(line: &str) -> Fallible<Command> {
+pub(crate) fn say(line: &str) -> Fallible<Command> {
     let Parsed::Commands(commands) = parse(Some(line), None) else { return Err("not a command".into()) };
     let command = commands.into_iter().next().ok_or("no command")?;
     let person = Person { id: UserId(NonZeroU64::MIN), login: "ana".parse()? };
@@ -167,11 +169,11 @@ fn say(line: &str) -> Fallible<Command> {
         comment: None,
         place: None,
         at: Timestamp(1_700_000_000_000),
-        body: digest("d")?,
+        body: digest(&"d".repeat(64))?,
         standing,
     })))
 }
 
-fn digest(digit: &str) -> Fallible<Digest> {
-    Ok(Digest::of_hex(&digit.repeat(64))?)
+pub(crate) fn digest(hex: &str) -> Fallible<Digest> {
+    Ok(Digest::of_hex(hex)?)
 }
