@@ -3,6 +3,7 @@
 //! `plan` reads state only, never the event that woke it, so that losing a wake-up loses nothing (invariant 5).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::effect::{Effect, Offering, Place};
@@ -199,9 +200,8 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
 
 /// Only the newest release of a commit speaks for it.
 fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Vec<Owed>) {
-    let later =
-        state.releases.values().any(|r| r.created.commit == release.created.commit && r.no() > release.no());
-    if later {
+    let mut later = state.releases.range((Bound::Excluded(release.no()), Bound::Unbounded));
+    if later.any(|(_, r)| r.created.commit == release.created.commit) {
         return;
     }
     let mut statuses = vec![view::build_status(state, release)];

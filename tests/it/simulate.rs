@@ -11,12 +11,30 @@ use liftlock::domain::simulate::scenario::{self, Scenario};
 use liftlock::domain::simulate::transcript::What;
 use liftlock::domain::simulate::{Played, simulate};
 
+fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/simulate")
+    fixture("simulate")
 }
 
 fn text(file: &str) -> String {
     std::fs::read_to_string(folder().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+/// Plays a scenario whose expectations hold, and compares what it tells with the transcript beside it.
+#[track_caller]
+fn plays(manifest: &str, scenario: &str) {
+    let read = |path: &str| std::fs::read_to_string(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let played = play(&read(manifest), &read(scenario));
+    holds(&played);
+    let (told, out) = (played.text(), scenario.replace(".txt", ".out"));
+    if std::env::var_os("UPDATE").is_some() {
+        let mut file = std::fs::File::create(fixture(&out)).unwrap();
+        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
+    }
+    assert_eq!(told, read(&out), "UPDATE=1 rewrites it");
 }
 
 fn pipeline(yaml: &str) -> Pipeline {
@@ -50,14 +68,19 @@ fn problems(lines: &str) -> Vec<String> {
 
 #[test]
 fn e07_would_v1_4_reach_prod_on_24_december() {
-    let played = play(&text("christmas.yml"), &text("christmas.txt"));
-    holds(&played);
-    let told = played.text();
-    if std::env::var_os("UPDATE").is_some() {
-        let mut file = std::fs::File::create(folder().join("christmas.out")).unwrap();
-        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
-    }
-    assert_eq!(told, text("christmas.out"), "UPDATE=1 rewrites it");
+    plays("simulate/christmas.yml", "simulate/christmas.txt");
+}
+
+/// A release pipeline of Azure DevOps: the framework's sample project, from its library of variables to prod.
+#[test]
+fn a01_a05_a11_a15_a17_an_azure_release_from_its_build_to_prod() {
+    plays("samples/invictus/.github/liftlock.yml", "scenarios/processes/azure-release.txt");
+}
+
+/// .NET's rings: validations, a recorded override, sign-offs by team, and a window to publish in.
+#[test]
+fn d01_d09_d11_d24_d26_d28_d32_d38_d40_the_rings_of_dotnet_from_the_drop_to_the_day_it_is_published() {
+    plays("scenarios/processes/dotnet-rings.yml", "scenarios/processes/dotnet-rings.txt");
 }
 
 #[test]

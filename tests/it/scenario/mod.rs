@@ -34,7 +34,9 @@ macro_rules! scenarios {
         fn every_transcript_is_run() {
             let mut files: Vec<String> = std::fs::read_dir(folder())
                 .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .map(Result::unwrap)
+                .filter(|entry| entry.path().is_file())
+                .map(|entry| entry.file_name().into_string().unwrap())
                 .collect();
             files.sort();
             let mut named: Vec<String> = vec![$($file.to_owned()),*];
