@@ -8,6 +8,7 @@ use crate::cli::{Ended, Exit, terminal};
 use crate::domain::manifest::problem::{render_github, render_json, render_text};
 use crate::domain::manifest::{self, Sources, schema as manifest_schema};
 use crate::domain::name::RepoName;
+use crate::domain::pipeline::Pipeline;
 use crate::trouble::Trouble;
 
 /// Deepest folder looked through for manifests; they all lie within four.
@@ -33,9 +34,31 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Ended {
+    let files = gather(arguments.file.as_deref())?;
+    let report = manifest::check(&files, &repository());
+    match arguments.format {
+        Format::Text if report.problems.is_empty() => {}
+        Format::Text => terminal::line(render_text(&report.problems, &files).trim_end()),
+        Format::Json => terminal::line(&render_json(&report.problems)),
+        Format::Github => terminal::line(render_github(&report.problems).trim_end()),
+    }
+    if !report.passes() {
+        return Ok(Exit::Failed);
+    }
+    if arguments.format == Format::Text {
+        for pipeline in &report.pipelines {
+            let stages: Vec<String> = pipeline.stage_names().map(ToString::to_string).collect();
+            terminal::line(&format!("ok: pipeline {} with stages {}", pipeline.name, stages.join(", ")));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The files of a manifest: a lone one, or all of this folder's repository; with those that they name.
+pub(super) fn gather(file: Option<&Path>) -> Result<Sources, Trouble> {
     let root = PathBuf::from(".");
     let mut files = Sources::new();
-    match &arguments.file {
+    match file {
         Some(path) => {
             let text = read(path)?;
             // A lone file is checked as the native manifest, whatever it is called, unless it is Copilot's.
@@ -51,22 +74,29 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
             files.insert(needed, text);
         }
     }
+    Ok(files)
+}
+
+/// The one pipeline of a manifest that somebody means; the problems are told when it does not load.
+pub(super) fn pipeline(file: Option<&Path>, named: Option<&str>) -> Result<Pipeline, Trouble> {
+    let files = gather(file)?;
     let report = manifest::check(&files, &repository());
-    match arguments.format {
-        Format::Text => terminal::line(render_text(&report.problems, &files).trim_end()),
-        Format::Json => terminal::line(&render_json(&report.problems)),
-        Format::Github => terminal::line(render_github(&report.problems).trim_end()),
-    }
     if !report.passes() {
-        return Ok(Exit::Failed);
+        terminal::note(render_text(&report.problems, &files).trim_end());
+        return Err(Trouble::refused("the manifest does not load"));
     }
-    if arguments.format == Format::Text {
-        for pipeline in &report.pipelines {
-            let stages: Vec<String> = pipeline.stage_names().map(ToString::to_string).collect();
-            terminal::line(&format!("ok: pipeline {} with stages {}", pipeline.name, stages.join(", ")));
+    let names: Vec<String> = report.pipelines.iter().map(|p| p.name.to_string()).collect();
+    let mut wanted = report.pipelines.into_iter().filter(|p| named.is_none_or(|n| p.name.as_str() == n));
+    match (wanted.next(), wanted.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(Trouble::refused(format!(
+            "the manifest has several pipelines; add --pipeline with one of {}",
+            names.join(", ")
+        ))),
+        (None, _) => {
+            Err(Trouble::not_found(format!("there is no such pipeline; there is {}", names.join(", "))))
         }
     }
-    Ok(Exit::Done)
 }
 
 pub(super) fn schema() -> Ended {
@@ -86,7 +116,7 @@ pub(super) fn explain(code: &str) -> Ended {
     }
 }
 
-fn read(path: &Path) -> Result<String, Trouble> {
+pub(super) fn read(path: &Path) -> Result<String, Trouble> {
     std::fs::read_to_string(path)
         .map_err(|e| Trouble::not_found(format!("read {}", path.display())).because(e))
 }

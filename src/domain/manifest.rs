@@ -326,6 +326,7 @@ fn read_pipeline(
         drafts.extend(stage::read(node, (&deploy, &runbooks, &teams, &checks), findings));
     }
     let variables = variable::of_pipeline(view, findings);
+    let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let pipeline = Pipeline {
@@ -337,7 +338,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
-        groups: group::of(view),
+        groups,
         channels,
         notify: notify::of(view, findings),
         stages,

@@ -1,5 +1,10 @@
 //! `groups` → links to variable groups of the server's library.
 
+use std::collections::BTreeSet;
+
+use crate::domain::manifest::node::Entry;
+use crate::domain::manifest::order;
+use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::GroupName;
 use crate::domain::variable::GroupLink;
@@ -20,12 +25,24 @@ pub(super) fn check_name(text: &str) -> Result<(), String> {
     plain.parse::<GroupName>().map(|_| ()).map_err(|e| e.rule.to_owned())
 }
 
-/// `groups` of a pipeline or stage.
-pub(super) fn of(view: View<'_>) -> Vec<GroupLink> {
-    let link = |node| {
+/// `groups` of a pipeline or stage; `written` are all stages in the file, of which only a pipeline's groups name some.
+pub(super) fn of(
+    view: View<'_>,
+    written: Option<&BTreeSet<&str>>,
+    findings: &mut Findings<'_>,
+) -> Vec<GroupLink> {
+    let mut links = Vec::new();
+    for node in view.items("groups") {
         let inner = View::of(node);
-        let name = view::text(node).map(str::to_owned).or_else(|| inner.line("name"))?;
-        Some(GroupLink { name, write: inner.flag("write").unwrap_or(false) })
-    };
-    view.items("groups").iter().filter_map(link).collect()
+        let Some(name) = view::text(node).map(str::to_owned).or_else(|| inner.line("name")) else { continue };
+        let secrets = inner.below("secrets");
+        let address = |entry: &Entry| Some((entry.key.parse().ok()?, view::parsed(&entry.value)?));
+        links.push(GroupLink {
+            name,
+            write: inner.flag("write").unwrap_or(false),
+            secrets: secrets.entries().iter().filter_map(address).collect(),
+            stages: written.map(|all| order::named(inner, all, findings)).unwrap_or_default(),
+        });
+    }
+    links
 }
