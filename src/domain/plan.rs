@@ -10,7 +10,7 @@ use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
 use crate::domain::gate::{verdict, window_changes, window_wait_ends};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
-use crate::domain::release::{BuildState, Release, ReleaseState, StageRun, StageState, TagState};
+use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -235,32 +235,17 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         owed.extend(approval::asked(state, release, (stage, run), (place, now)));
-        let note = match run.state {
-            StageState::Paused if run.worked_at.is_some() => {
+        let asks = run.state == StageState::Paused && run.worked_at.is_some();
+        let note = match run.state.ending() {
+            None if asks => {
                 // A run may stop for a person more than once, each time with another question.
                 let marker = format!("paused:{key}:{}", run.moved_at.0);
                 Some((marker, view::comment::verification_paused(release, stage, run)))
             }
-            StageState::Failed
-            | StageState::Errored
-            | StageState::TimedOut
-            | StageState::Rejected
-            | StageState::RejectedAfterDeploy => {
+            Some(Ending::Failed | Ending::Rejected) => {
                 Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run)))
             }
-            StageState::Pending
-            | StageState::Queued
-            | StageState::Running
-            | StageState::Paused
-            | StageState::AwaitingSignoff
-            | StageState::Succeeded
-            | StageState::Superseded
-            | StageState::Cancelled
-            | StageState::Cancelling
-            | StageState::Skipped
-            | StageState::SkippedUpstream
-            | StageState::RollingBack
-            | StageState::RolledBack => None,
+            Some(Ending::Live | Ending::Dropped) | None => None,
         };
         owed.extend(note.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
     }

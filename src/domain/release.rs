@@ -150,7 +150,39 @@ pub fn legal(from: Option<StageState>, by: Transition, to: StageState) -> bool {
 /// What a stage is that succeeded with issues.
 pub const LIVE_WITH_ISSUES: &str = "live with issues";
 
+/// What the end of a run means for whoever asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The release is live there.
+    Live,
+    /// Its commands or checks did not come to a good end.
+    Failed,
+    /// People said no, or nobody said yes in time.
+    Rejected,
+    /// It was not to be any more.
+    Dropped,
+}
+
 impl StageState {
+    /// How the run ended; nothing while it has not.
+    pub fn ending(self) -> Option<Ending> {
+        match self {
+            S::Succeeded => Some(Ending::Live),
+            S::Failed | S::Errored | S::TimedOut => Some(Ending::Failed),
+            S::Rejected | S::RejectedAfterDeploy => Some(Ending::Rejected),
+            S::Superseded | S::Cancelled | S::Skipped | S::SkippedUpstream | S::RolledBack => {
+                Some(Ending::Dropped)
+            }
+            S::Pending
+            | S::Queued
+            | S::Running
+            | S::Paused
+            | S::AwaitingSignoff
+            | S::RollingBack
+            | S::Cancelling => None,
+        }
+    }
+
     /// Terminal states never change (invariant I4).
     pub fn is_terminal(self) -> bool {
         !LEGAL.iter().any(|(from, _, _)| *from == Some(self))

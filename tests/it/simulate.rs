@@ -12,11 +12,11 @@ use liftlock::domain::simulate::transcript::What;
 use liftlock::domain::simulate::{Played, simulate};
 
 fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 fn folder() -> PathBuf {
-    fixture("simulate")
+    fixture("fixtures/simulate")
 }
 
 fn text(file: &str) -> String {
@@ -68,19 +68,19 @@ fn problems(lines: &str) -> Vec<String> {
 
 #[test]
 fn e07_would_v1_4_reach_prod_on_24_december() {
-    plays("simulate/christmas.yml", "simulate/christmas.txt");
+    plays("fixtures/simulate/christmas.yml", "fixtures/simulate/christmas.txt");
 }
 
 /// A release pipeline of Azure DevOps: the framework's sample project, from its library of variables to prod.
 #[test]
 fn a01_a05_a11_a15_a17_an_azure_release_from_its_build_to_prod() {
-    plays("samples/invictus/.github/liftlock.yml", "scenarios/processes/azure-release.txt");
+    plays("fixtures/samples/invictus/.github/liftlock.yml", "fixtures/scenarios/processes/azure-release.txt");
 }
 
 /// .NET's rings: validations, a recorded override, sign-offs by team, and a window to publish in.
 #[test]
 fn d01_d09_d11_d24_d26_d28_d32_d38_d40_the_rings_of_dotnet_from_the_drop_to_the_day_it_is_published() {
-    plays("scenarios/processes/dotnet-rings.yml", "scenarios/processes/dotnet-rings.txt");
+    plays("fixtures/scenarios/processes/dotnet-rings.yml", "fixtures/scenarios/processes/dotnet-rings.txt");
 }
 
 #[test]

@@ -51,35 +51,17 @@ impl Draft {
             .collect();
         for (no, stage) in open {
             let run = self.run(no, &stage)?;
-            match run.state {
+            let over = run.worked_at.is_some();
+            if over && run.state == StageState::Cancelling {
                 // Nobody is at work who could be stopped.
-                StageState::Cancelling if run.worked_at.is_some() => {
-                    let by = (Transition::AgentStopped, StageState::Cancelled);
-                    self.move_stage(no, &stage, by, run.detail)?;
-                }
-                StageState::Running | StageState::Paused if run.worked_at.is_some() => {
-                    self.time_out_legs(no, &stage)?;
-                    self.reuse_answers(no, &stage)?;
-                    self.settle_legs(no, &stage)?;
-                }
-                StageState::Pending => self.settle_before(no, &stage)?,
-                StageState::Running
-                | StageState::Paused
-                | StageState::Cancelling
-                | StageState::Queued
-                | StageState::AwaitingSignoff
-                | StageState::Succeeded
-                | StageState::Failed
-                | StageState::Errored
-                | StageState::TimedOut
-                | StageState::Rejected
-                | StageState::RejectedAfterDeploy
-                | StageState::Superseded
-                | StageState::Cancelled
-                | StageState::Skipped
-                | StageState::SkippedUpstream
-                | StageState::RollingBack
-                | StageState::RolledBack => {}
+                let by = (Transition::AgentStopped, StageState::Cancelled);
+                self.move_stage(no, &stage, by, run.detail)?;
+            } else if over && matches!(run.state, StageState::Running | StageState::Paused) {
+                self.time_out_legs(no, &stage)?;
+                self.reuse_answers(no, &stage)?;
+                self.settle_legs(no, &stage)?;
+            } else if run.state == StageState::Pending {
+                self.settle_before(no, &stage)?;
             }
         }
         Ok(())

@@ -33,41 +33,21 @@ impl Draft {
                 if run.worked_at.is_some() {
                     return Err(Refusal::Stale);
                 }
-                match run.state {
-                    StageState::Queued => self.begin_stage(*release, &run, (stage, fence), fresh),
-                    StageState::Running if run.fence != Some(fence) => {
-                        let detail = Detail::Reason(self.lost(*release, stage)?);
-                        self.move_stage(
-                            *release,
-                            stage,
-                            (Transition::InfraError, StageState::Errored),
-                            detail,
-                        )
-                    }
-                    StageState::Cancelling if run.fence != Some(fence) => self.move_stage(
-                        *release,
-                        stage,
-                        (Transition::GraceExpired, StageState::Cancelled),
-                        Detail::Reason(self.lost(*release, stage)?),
-                    ),
-                    StageState::Pending
-                    | StageState::Running
-                    | StageState::Paused
-                    | StageState::AwaitingSignoff
-                    | StageState::Succeeded
-                    | StageState::Failed
-                    | StageState::Errored
-                    | StageState::TimedOut
-                    | StageState::Rejected
-                    | StageState::RejectedAfterDeploy
-                    | StageState::Superseded
-                    | StageState::Cancelled
-                    | StageState::Cancelling
-                    | StageState::Skipped
-                    | StageState::SkippedUpstream
-                    | StageState::RollingBack
-                    | StageState::RolledBack => Err(Refusal::Stale),
+                if run.state == StageState::Queued {
+                    return self.begin_stage(*release, &run, (stage, fence), fresh);
                 }
+                // Whoever has begun it is gone; nobody begins it again.
+                let by = if run.fence == Some(fence) {
+                    return Err(Refusal::Stale);
+                } else if run.state == StageState::Running {
+                    (Transition::InfraError, StageState::Errored)
+                } else if run.state == StageState::Cancelling {
+                    (Transition::GraceExpired, StageState::Cancelled)
+                } else {
+                    return Err(Refusal::Stale);
+                };
+                let detail = Detail::Reason(self.lost(*release, stage)?);
+                self.move_stage(*release, stage, by, detail)
             }
             // Answers may be asked for twice, so nobody has to say that they begin.
             Work::Leg { .. } | Work::Gates { .. } => Err(Refusal::Stale),

@@ -21,26 +21,8 @@ pub(super) fn is_asked(
     (stage, run): (&Stage, &StageRun),
     now: Timestamp,
 ) -> bool {
-    let wanted = match run.state {
-        StageState::AwaitingSignoff => true,
-        StageState::Pending => wants_approval(state, release, stage, now),
-        StageState::Queued
-        | StageState::Running
-        | StageState::Paused
-        | StageState::Succeeded
-        | StageState::Failed
-        | StageState::Errored
-        | StageState::TimedOut
-        | StageState::Rejected
-        | StageState::RejectedAfterDeploy
-        | StageState::Superseded
-        | StageState::Cancelled
-        | StageState::Cancelling
-        | StageState::Skipped
-        | StageState::SkippedUpstream
-        | StageState::RollingBack
-        | StageState::RolledBack => false,
-    };
+    let wanted = run.state == StageState::AwaitingSignoff
+        || (run.state == StageState::Pending && wants_approval(state, release, stage, now));
     wanted && rule_of(stage, run).is_some()
 }
 

@@ -22,25 +22,14 @@ pub fn samples_owed(
 ) -> Option<(Side, u32)> {
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     let course = Course { repo: &state.id.repo, release, stage: rule, run };
-    let side = match run.state {
-        StageState::Pending if run.kind != RunKind::Rollback => Side::Pre,
-        StageState::Running | StageState::Paused => Side::Post,
-        StageState::Succeeded => Side::Watch,
-        StageState::Pending
-        | StageState::Queued
-        | StageState::AwaitingSignoff
-        | StageState::Failed
-        | StageState::Errored
-        | StageState::TimedOut
-        | StageState::Rejected
-        | StageState::RejectedAfterDeploy
-        | StageState::Superseded
-        | StageState::Cancelled
-        | StageState::Cancelling
-        | StageState::Skipped
-        | StageState::SkippedUpstream
-        | StageState::RollingBack
-        | StageState::RolledBack => return None,
+    let side = if run.state == StageState::Pending && run.kind != RunKind::Rollback {
+        Side::Pre
+    } else if matches!(run.state, StageState::Running | StageState::Paused) {
+        Side::Post
+    } else if run.state == StageState::Succeeded {
+        Side::Watch
+    } else {
+        return None;
     };
     let wanted = match side {
         Side::Watch => {

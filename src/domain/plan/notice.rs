@@ -4,7 +4,7 @@ use crate::domain::effect::{Effect, Place};
 use crate::domain::event::RunKind;
 use crate::domain::notice::{Fact, Notice, Notify, Route, Topic};
 use crate::domain::plan::{Lane, Owed, approval, note_effect};
-use crate::domain::release::{BuildState, Release, ReleaseState, StageState};
+use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageState};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::{notice, overriding};
@@ -84,24 +84,13 @@ fn facts(state: &State, release: &Release, now: Timestamp) -> Vec<(Topic, Fact)>
             let nth = usize::from(run.state == StageState::AwaitingSignoff);
             facts.push((Topic::ApprovalRequested, about(nth)));
         }
-        let ended = match run.state {
-            StageState::Succeeded if run.kind == RunKind::Rollback => Some(Topic::RolledBack),
-            StageState::Succeeded => Some(Topic::Deployed),
-            StageState::Rejected | StageState::RejectedAfterDeploy => Some(Topic::Rejected),
-            StageState::Failed | StageState::Errored | StageState::TimedOut => Some(Topic::Failed),
-            StageState::Pending
-            | StageState::Queued
-            | StageState::Running
-            | StageState::Paused
-            | StageState::AwaitingSignoff
-            | StageState::Superseded
-            | StageState::Cancelled
-            | StageState::Cancelling
-            | StageState::Skipped
-            | StageState::SkippedUpstream
-            | StageState::RollingBack
-            | StageState::RolledBack => None,
-        };
+        let ended = run.state.ending().and_then(|ending| match ending {
+            Ending::Live if run.kind == RunKind::Rollback => Some(Topic::RolledBack),
+            Ending::Live => Some(Topic::Deployed),
+            Ending::Rejected => Some(Topic::Rejected),
+            Ending::Failed => Some(Topic::Failed),
+            Ending::Dropped => None,
+        });
         facts.extend(ended.map(|topic| (topic, about(0))));
         if run.fault.is_some() {
             facts.push((Topic::Faulty, about(0)));

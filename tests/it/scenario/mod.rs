@@ -89,6 +89,7 @@ scenarios! {
     d09_d26_d28_d29_d32_e03_e21_t27_t28_sign_off_after_the_deploy "post-approval.txt"
     d19_d23_d26_d29_t28_legs_then_gates_then_sign_offs "signoff-checks.txt"
     d28_t16_t27_t33_a_sign_off_names_its_team "signoff.txt"
+    t25_t27_t28_t29_t30_t33_d28_signoffs_are_judged_like_approvals "signoff-trust.txt"
     d04_t24_t28_approvals_of_earlier_stages_are_taken_over "reuse.txt"
     e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
     e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
