@@ -46,9 +46,11 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
         }
         None => collect(&root, "", 0, &mut files)?,
     }
-    for needed in manifest::also_needed(&files) {
-        if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
-            files.insert(needed, text);
+    for _ in 0..manifest::READS {
+        for needed in manifest::also_needed(&files) {
+            if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
+                files.insert(needed, text);
+            }
         }
     }
     let report = manifest::check(&files, &repository());
