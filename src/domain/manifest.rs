@@ -348,7 +348,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
-        groups: group::of(view),
+        groups: group::of_pipeline(view, &written, findings),
         channels,
         notify: notify::of(view, findings),
         stages,

@@ -203,7 +203,7 @@ keys! { PIPELINE_KEYS {
     "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
-    "groups" Optional, group::GROUPS, "Variable groups of every stage, from the server's library.";
+    "groups" Optional, group::OF_PIPELINE, "Variable groups of every stage, from the server's library.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; `$(Name)` is the value.";
     "channels" Optional, channel::CHANNELS, "Kinds of releases, and the stages that each passes.";
     "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
@@ -217,7 +217,7 @@ keys! { EXTENDED_KEYS {
     "extends" Optional, EXTENDS, "Further files.";
     "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "Checks, by name.";
     "teams" Optional, people::TEAMS, "Teams, by name.";
-    "groups" Optional, group::GROUPS, "Variable groups of every stage.";
+    "groups" Optional, group::OF_PIPELINE, "Variable groups of every stage.";
     "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; those of the manifest win.";
     "stages" Optional, Shape::List(&STAGE), "Stages that a manifest may name.";
 } }
@@ -334,7 +334,7 @@ keys! { STAGE_KEYS {
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
-    "groups" Optional, group::GROUPS, "Variable groups of this stage; stronger than the pipeline's.";
+    "groups" Optional, group::OF_STAGE, "Variable groups of this stage; stronger than the pipeline's.";
     "variables" Optional, variable::OF_STAGE, "Variables of this stage; stronger than the pipeline's.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "oauth_token" Optional, Shape::Flag, "Whether its commands get a short-lived token of the host.";

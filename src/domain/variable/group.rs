@@ -1,11 +1,11 @@
 //! The variable groups that a pipeline and its stages are linked to, and what a release took of them (SEMANTICS §9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::group::{GroupSnapshot, Value as GroupValue};
-use crate::domain::name::{GroupName, NameError, VariableName};
+use crate::domain::name::{GroupName, NameError, StageName, VariableName};
 use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::variable::check::without_groups;
 use crate::domain::variable::{Facts, Level, Problem, Rank, Resolution, Value, hidden};
@@ -18,6 +18,9 @@ pub struct GroupLink {
     /// Whether the stage's commands may write into it; it also takes the role of an administrator.
     #[serde(default)]
     pub write: bool,
+    /// The stages it is for, when the pipeline links it; empty for all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stages: BTreeSet<StageName>,
 }
 
 /// What a release took of groups when it was created, and what its stages have written since.
@@ -57,13 +60,14 @@ impl Taken {
     }
 }
 
-/// The groups of a stage: its own, and those of the pipeline that it does not name again.
+/// The groups of a stage: its own, and those of the pipeline that are for it and that it does not name again.
 pub fn linked(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<Linked>, Problem> {
     let levels = without_groups(pipeline, stage, &Facts::unknown());
     let all = Resolution::of(&levels)?;
     let mut out: Vec<Linked> = Vec::new();
     let own = stage.groups.iter().map(|link| (link, Rank::StageGroup));
-    let shared = pipeline.groups.iter().map(|link| (link, Rank::ReleaseGroup));
+    let for_it = |link: &&GroupLink| link.stages.is_empty() || link.stages.contains(&stage.name);
+    let shared = pipeline.groups.iter().filter(for_it).map(|link| (link, Rank::ReleaseGroup));
     for (link, rank) in own.chain(shared) {
         let text = all.expand(&link.name, &format!("the group name `{}`", link.name), &hidden)?;
         let name: GroupName = text
