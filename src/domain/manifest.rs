@@ -52,6 +52,7 @@ use crate::domain::manifest::stage::Draft;
 use crate::domain::manifest::view::View;
 use crate::domain::name::{PipelineName, RepoName};
 use crate::domain::pipeline::{About, Contexts, Pipeline, PullRequestTrigger, PushTrigger, Step, Triggers};
+use crate::domain::runbook::Runbook;
 
 /// Where a native manifest may be; only one of them.
 pub const NATIVE_PATHS: [&str; 2] = [".github/liftlock.yml", ".github/liftlock.yaml"];
@@ -331,14 +332,18 @@ fn read_pipeline(
     };
     let triggers = triggers(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
-    let deploy = view.get("deploy").map(|node| step::read(node, findings)).unwrap_or_default();
-    let checks = check::declared(view, findings);
+    let nodes = view.items("stages");
+    let written: BTreeSet<&str> =
+        nodes.iter().take(MAX_STAGES).filter_map(|node| Some(stage::name_of(node)?.0)).collect();
     let teams = approval::teams(view);
-    let (drafts, written) = stages(view, (own, &rings), (&deploy, &teams, &checks), findings);
+    let runbooks = runbook::read(view, (&written, &teams), findings);
+    let deploy = view.get("deploy").map(|node| step::read(node, &runbooks, findings)).unwrap_or_default();
+    let checks = check::declared(view, findings);
+    let around = (deploy.as_slice(), runbooks.as_slice(), &teams, &checks);
+    let drafts = drafts(view, (own, &rings), around, findings);
     let variables = variable::of_pipeline(view, findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
-    let runbooks = runbook::read(view, (&stages, &teams), findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -356,28 +361,30 @@ fn read_pipeline(
     };
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
+    runbook::check(view, &pipeline, findings);
     (pipeline, source, rings.files)
 }
 
-/// The stages of a pipeline and the names that are written; what an extended file says about one still holds.
-fn stages<'n>(
-    view: View<'n>,
+/// What a stage is read with.
+type Around<'a> = (&'a [Step], &'a [Runbook], &'a Teams, &'a check::Declared);
+
+/// The stages of a pipeline; what an extended file says about one still holds.
+fn drafts(
+    view: View<'_>,
     (own, rings): (View<'_>, &Rings),
-    around: (&[Step], &Teams, &check::Declared),
+    around: Around<'_>,
     findings: &mut Findings<'_>,
-) -> (Vec<Draft>, BTreeSet<&'n str>) {
+) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    let mut written = BTreeSet::new();
     let nodes = view.items("stages");
     check_stage_count(view.get("stages"), nodes, findings);
     for (node, own) in nodes.iter().zip(own.items("stages")).take(MAX_STAGES) {
-        written.extend(stage::name_of(node).map(|(name, _)| name));
         let Some(mut draft) = stage::read(node, around, findings) else { continue };
         let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
         rings.tighten(&mut draft, View::of(own), read, findings);
         drafts.push(draft);
     }
-    (drafts, written)
+    drafts
 }
 
 fn check_stage_count(list: Option<&Node>, stages: &[Node], findings: &mut Findings<'_>) {

@@ -137,7 +137,8 @@ impl Walk<'_> {
         if self.end != StepsEnd::Passed && !step.terms.always {
             return Ok(());
         }
-        let tree = if phase == Phase::Test { &self.course.source } else { &self.course.deploy_in };
+        let in_source = phase == Phase::Test || step.terms.runbook.is_some();
+        let tree = if in_source { &self.course.source } else { &self.course.deploy_in };
         let notes = self.notes(phase, index).await?;
         let mut environment = self.environment.clone();
         environment.insert("LIFTLOCK_OUTPUT".to_owned(), notes.display().to_string());

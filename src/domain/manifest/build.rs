@@ -105,11 +105,11 @@ fn check_not_empty(node: &Node, findings: &mut Findings<'_>) {
 fn own_steps(build: Option<&Node>, findings: &mut Findings<'_>) -> Vec<Step> {
     let Some(node) = build else { return Vec::new() };
     match &node.value {
-        Value::Scalar { .. } | Value::Sequence(_) => step::read(node, findings),
+        Value::Scalar { .. } | Value::Sequence(_) => step::read(node, &[], findings),
         Value::Mapping(_) => {
             let view = View::of(node);
             let commands = view.get("run").or_else(|| view.get("steps"));
-            commands.map(|node| step::read(node, findings)).unwrap_or_default()
+            commands.map(|node| step::read(node, &[], findings)).unwrap_or_default()
         }
         Value::Null => Vec::new(),
     }

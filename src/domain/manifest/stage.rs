@@ -15,6 +15,7 @@ use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{About, Duty, Hooks, QueuePolicy, Stage, Start, Step};
+use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 
 /// How many approvals a rollback needs by default (SEMANTICS §8).
@@ -38,7 +39,7 @@ pub(super) fn name_of(node: &Node) -> Option<(&str, Place)> {
 /// Reads a stage; `None` when it has no usable name, which has been reported.
 pub(super) fn read(
     node: &Node,
-    (deploy, teams, checks): (&[Step], &Teams, &check::Declared),
+    (deploy, books, teams, checks): (&[Step], &[Runbook], &Teams, &check::Declared),
     findings: &mut Findings<'_>,
 ) -> Option<Draft> {
     let (name, at) = name_of(node)?;
@@ -52,7 +53,8 @@ pub(super) fn read(
         view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
     });
     let hooks = view.below("hooks");
-    let mut steps_of = |view: View<'_>, key: &str| view.get(key).map(|node| step::read(node, findings));
+    let mut steps_of =
+        |view: View<'_>, key: &str| view.get(key).map(|node| step::read(node, books, findings));
     let hooks = Hooks {
         before: steps_of(hooks, "before").unwrap_or_default(),
         after: steps_of(hooks, "after").unwrap_or_default(),

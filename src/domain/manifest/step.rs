@@ -7,10 +7,12 @@ use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::runbook;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{NameError, VariableName, printable};
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Argument, Lack, Output, Script, Shell, Terms, is_reserved};
+use crate::domain::runbook::Runbook;
 use crate::domain::variable::environment_name;
 
 /// Longest name of a step made from its command.
@@ -18,9 +20,16 @@ const NAME_CHARS: usize = 60;
 /// Longest path of a script, macros included.
 const MAX_SCRIPT_BYTES: usize = 300;
 
-/// One command, or a list of commands and steps.
-pub(super) fn read(node: &Node, findings: &mut Findings<'_>) -> Vec<Step> {
-    view::items(node).iter().filter_map(|node| step(node, findings)).collect()
+/// One command, or a list of commands and steps; one that uses a runbook stands for all steps of it.
+pub(super) fn read(node: &Node, books: &[Runbook], findings: &mut Findings<'_>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for node in view::items(node) {
+        match runbook::used(View::of(node)) {
+            Some((uses, name)) => steps.extend(runbook::steps(View::of(node), (uses, name), books, findings)),
+            None => steps.extend(step(node, findings)),
+        }
+    }
+    steps
 }
 
 fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
@@ -36,6 +45,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
     };
     let shell = view.line("shell").and_then(|word| Shell::of_word(&word));
     let terms = Terms {
+        runbook: None,
         shell: if matches!(action, Action::Run(_)) { shell } else { None },
         with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
         connection,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::VariableName;
+use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::time::Span;
 use crate::domain::variable::{self, environment_name};
 
@@ -96,6 +96,8 @@ pub struct Output {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {
+    /// The runbook it is a step of; it starts in the source tree, wherever the others do.
+    pub runbook: Option<RunbookName>,
     /// What reads its command; a script says so itself.
     pub shell: Option<Shell>,
     /// Values for it by name, macros in them as written; it finds them in its environment (row A02).

@@ -144,6 +144,9 @@ pub(crate) fn surroundings(step: &Step, run: &Run<'_>) -> Result<BTreeMap<String
     let with: Vec<(String, String)> = with.collect::<Result<_, NotReady>>()?;
     environment.extend(with);
     environment.extend(step.environment.clone());
+    if let Some(name) = &step.terms.runbook {
+        environment.insert("LIFTLOCK_RUNBOOK".to_owned(), name.to_string());
+    }
     Ok(environment)
 }
 

@@ -147,3 +147,48 @@ async fn e16_t57_a_run_whose_server_died_is_lost_and_not_repeated() {
     assert_eq!(lists, 1, "nothing ran again");
     world.finish().await;
 }
+
+/// A stage whose first step is a runbook.
+const USED: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages:
+  - name: test
+    hooks: {before: [{uses: runbook/migrate, with: {to: v7}}]}
+runbooks:
+  migrate:
+    steps:
+      - sh migrate.sh
+      - 'echo "migrated by $LIFTLOCK_RUNBOOK" >>"$TARGET/journal"'
+    inputs: {to: {required: true}}
+    stages: test
+"#;
+
+/// It stands in the checkout alone, and may be told to fail.
+const MIGRATE: &str = r#"test -e build.sh
+echo "migrate $STAGE to $INPUT_TO" >>"$TARGET/journal"
+[ ! -e "$TARGET/fail-migrate" ]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e16_a_stage_runs_a_runbook_as_a_step_of_its_own() {
+    let mut files = sample(USED);
+    files.insert("migrate.sh".to_owned(), MIGRATE.to_owned());
+    let mut world = World::of(files).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    let journal = world.deployed();
+    let [first, second, third] = journal.as_slice() else { panic!("{journal:?}") };
+    assert_eq!([first, second], ["migrate test to v7", "migrated by migrate"]);
+    assert!(third.starts_with("deploy test"), "{third}");
+
+    // What is left of the runbook and the deploy does not run once a command of it has failed.
+    world.plant("fail-migrate");
+    world.merge(2, "feat: sell socks").await;
+    let told = world.hears(2).await;
+    assert!(told.contains("failed in test at \"runbook/migrate: sh migrate.sh\""), "{told}");
+    assert_eq!(world.deployed().last().unwrap(), "migrate test to v7");
+    world.finish().await;
+}
