@@ -54,11 +54,17 @@ impl TryFrom<String> for Allowed {
     }
 }
 
+impl Allowed {
+    /// Whether this stage is one of them.
+    pub fn is(&self, pipeline: &PipelineName, stage: &StageName) -> bool {
+        self.pipeline.matches(pipeline.as_str()) && self.stage.matches(stage.as_str())
+    }
+}
+
 impl Connection {
     /// Whether the steps of this stage may use it.
     pub fn allows(&self, pipeline: &PipelineName, stage: &StageName) -> bool {
-        let fits = |a: &Allowed| a.pipeline.matches(pipeline.as_str()) && a.stage.matches(stage.as_str());
-        self.allow.iter().any(fits)
+        self.allow.iter().any(|allowed| allowed.is(pipeline, stage))
     }
 }
 

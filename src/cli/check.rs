@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
     }
     let report = manifest::check(&files, &repository());
     match arguments.format {
+        Format::Text if report.problems.is_empty() => {}
         Format::Text => terminal::line(render_text(&report.problems, &files).trim_end()),
         Format::Json => terminal::line(&render_json(&report.problems)),
         Format::Github => terminal::line(render_github(&report.problems).trim_end()),

@@ -9,8 +9,8 @@ use super::{Given, Reading, SHORTEST_TOKEN};
 use crate::domain::group::access::Principal;
 use crate::domain::name::{Login, SecretAddress};
 use crate::domain::time::Span;
-use crate::secret::Secret;
-use crate::vault;
+use crate::secret::{Allowed, Secret};
+use crate::vault::{self, Input};
 
 /// How long a secret store may take when the config does not say: people wait for the stage behind it.
 const TIMEOUT: Span = Span::seconds(10);
@@ -43,6 +43,10 @@ struct StoreFile {
     #[serde(default)]
     environment: BTreeMap<String, Given>,
     timeout: Option<Span>,
+    #[serde(default)]
+    input: Input,
+    #[serde(default)]
+    allow: Vec<Allowed>,
 }
 
 impl Reading<'_> {
@@ -108,7 +112,8 @@ impl Reading<'_> {
             environment.insert(variable, secret);
         }
         let timeout = file.timeout.unwrap_or(TIMEOUT);
-        Some((name, vault::Command { argv: file.command, environment, timeout }))
+        let StoreFile { command: argv, input, allow, .. } = file;
+        Some((name, vault::Command { argv, environment, timeout, input, allow }))
     }
 }
 

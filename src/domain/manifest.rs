@@ -342,6 +342,7 @@ fn read_pipeline(
     let around = (deploy.as_slice(), runbooks.as_slice(), &teams, &checks);
     let drafts = drafts(view, (own, &rings), around, findings);
     let variables = variable::of_pipeline(view, findings);
+    let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
     let stages = order::link(drafts, &written, findings);
     let pipeline = Pipeline {
@@ -353,7 +354,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         release: release::read(view),
         variables,
-        groups: group::of_pipeline(view, &written, findings),
+        groups,
         channels,
         notify: notify::of(view, findings),
         stages,

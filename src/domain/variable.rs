@@ -52,6 +52,8 @@ pub enum Value {
     Plain(String),
     /// Where the server finds the secret; its text is taken as it is.
     Secret(String),
+    /// The same, named by the manifest: the store's `allow` in the server's config says for which stages.
+    Named(String),
 }
 
 /// How strong a level is, strongest first.

@@ -172,7 +172,7 @@ impl Service {
             return Ok(Some(StageEnd::Passed { took_ms: 0 }));
         }
         // Before the log is opened, so that it hides them.
-        let secrets = self.group_secrets(release, stage).await?;
+        let secrets = self.group_secrets(id, release, stage).await?;
         let place = Workplace::make(self, &lease.folder()).await?;
         let name = view::log_id(id, target.release, target.stage.as_str(), target.attempt);
         let host = self.host(&id.repo)?;

@@ -138,8 +138,9 @@ impl Service {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
-        if let Some(why) = self.no_token(id, release, stage) {
-            return Some(why);
+        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(id, release, stage));
+        if missing.is_some() {
+            return missing;
         }
         let connections = match self.connections(id, stage) {
             Ok(connections) => connections,

@@ -25,6 +25,9 @@ const TRIES: u32 = 3;
 /// Time between two of them: a store that restarts is back by then.
 const PAUSE: Span = Span::seconds(2);
 
+/// Largest file of a repository that a store opens: it is one secret, or a page of them.
+const LARGEST_SEALED: u64 = 1 << 20;
+
 /// Where a stage's commands say what is to be written; see [`parse`].
 const FILE: &str = "group-writes";
 /// The variable that names the file.
@@ -47,7 +50,7 @@ impl Service {
     }
 
     /// The values of the secrets that a stage's variables are; from here on everything that leaves hides them.
-    pub async fn group_secrets(&self, release: &Release, stage: &Stage) -> Outcome<Secrets> {
+    pub async fn group_secrets(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Outcome<Secrets> {
         let facts = Facts::of(release, None);
         let levels = variable::levels(&release.created.pipeline, stage, (&facts, &release.groups));
         // Variables that cannot be used are told of where they are.
@@ -55,11 +58,13 @@ impl Service {
         let Ok(all) = Resolution::of(&levels) else { return Ok(Secrets::new()) };
         let mut secrets = Secrets::new();
         for entry in all.all() {
-            let variable::Value::Secret(at) = entry.value else { continue };
-            if !secrets.contains_key(at) {
-                let at: SecretAddress =
-                    at.parse().map_err(|e| Trouble::bug("a secret's address").because(Box::new(e)))?;
-                let fetched = self.group_secret(&at).await?;
+            let Some(at) = secret_of(entry.value)? else { continue };
+            if matches!(entry.value, variable::Value::Named(_)) {
+                self.library().vault().may_name(&at, &id.name, &stage.name)?;
+            }
+            if !secrets.contains_key(at.as_str()) {
+                let file = self.file_of(id, release, &at).await?;
+                let fetched = self.group_secret(&at, &file).await?;
                 self.hide([&fetched.value]);
                 secrets.insert(at.to_string(), fetched);
             }
@@ -67,10 +72,29 @@ impl Service {
         Ok(secrets)
     }
 
-    async fn group_secret(&self, at: &SecretAddress) -> Outcome<Fetched> {
+    /// Why a secret that the manifest names is not for this stage, if so.
+    pub fn not_named(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Option<String> {
+        let links = variable::linked(&release.created.pipeline, stage).unwrap_or_default();
+        links.iter().flat_map(|link| link.secrets.values()).find_map(|at| {
+            self.library().vault().may_name(at, &id.name, &stage.name).err().map(|trouble| trouble.chain())
+        })
+    }
+
+    /// The file of the released commit that the store of a secret reads; empty when it reads none.
+    async fn file_of(&self, id: &PipelineId, release: &Release, at: &SecretAddress) -> Outcome<Vec<u8>> {
+        if !self.library().vault().wants_file(at) {
+            return Ok(Vec::new());
+        }
+        let (commit, path) = (release.created.commit.clone(), at.path().to_owned());
+        let read = self.mirror(&id.repo, move |mirror| mirror.read_file(&commit, &path, LARGEST_SEALED));
+        let missing = || Trouble::refused(format!("{at}: the released commit has no file `{}`", at.path()));
+        read.await?.ok_or_else(missing)
+    }
+
+    async fn group_secret(&self, at: &SecretAddress, file: &[u8]) -> Outcome<Fetched> {
         let mut tries = 1;
         loop {
-            match self.library().fetch(at).await {
+            match self.library().fetch(at, file).await {
                 Err(trouble) if trouble.is_transient() && tries < TRIES => {
                     tracing::warn!(secret = %at, error = trouble.chain(), "a secret store is asked again");
                     tokio::time::sleep(PAUSE.as_std()).await;
@@ -175,6 +199,12 @@ impl Service {
         }
         Ok(Ok(writes))
     }
+}
+
+/// The address of a secret; nothing for a plain text.
+fn secret_of(value: &variable::Value) -> Outcome<Option<SecretAddress>> {
+    let (variable::Value::Secret(at) | variable::Value::Named(at)) = value else { return Ok(None) };
+    at.parse().map(Some).map_err(|e| Trouble::bug("a secret's address").because(Box::new(e)))
 }
 
 fn not_linked(group: &GroupName) -> String {

@@ -134,9 +134,9 @@ impl Library {
     }
 
     /// A secret's value, for the step that starts now. What may pass is transient.
-    pub async fn fetch(&self, at: &SecretAddress) -> Outcome<Fetched> {
+    pub async fn fetch(&self, at: &SecretAddress, file: &[u8]) -> Outcome<Fetched> {
         if at.store() != SEALED {
-            return self.0.vault.fetch(at, clock::now()).await;
+            return self.0.vault.fetch(at, file, clock::now()).await;
         }
         let (group, variable) = at.path().split_once('/').unwrap_or_default();
         let row = self.0.store.sealed(group, variable).await?;

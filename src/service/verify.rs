@@ -181,7 +181,7 @@ impl Service {
         let (release, stage) = (asking.release, asking.stage);
         let attempt = release.run(&stage.name).map_or(1, |run| run.attempt);
         // Before the log is opened, so that it hides them.
-        let secrets = self.group_secrets(release, stage).await?;
+        let secrets = self.group_secrets(asking.id, release, stage).await?;
         let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.check)).await?;
         let mut kept =
             KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));

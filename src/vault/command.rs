@@ -3,11 +3,11 @@
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command as Process};
 use tokio::time::timeout;
 
-use super::{Command, LONGEST_SECRET};
+use super::{Command, Input, LONGEST_SECRET};
 use crate::domain::name::SecretAddress;
 use crate::trouble::{Outcome, Trouble};
 
@@ -27,11 +27,11 @@ impl Drop for Group {
 }
 
 impl Command {
-    /// What it prints for this reference.
-    pub(super) async fn run(&self, at: &SecretAddress) -> Outcome<String> {
+    /// What it prints for this reference and this input.
+    pub(super) async fn run(&self, at: &SecretAddress, input: &[u8]) -> Outcome<String> {
         let mut child = self.start(at)?;
         let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-        match timeout(self.timeout.as_std(), answer(&mut child, at)).await {
+        match timeout(self.timeout.as_std(), answer(&mut child, at, input)).await {
             Ok(answer) => answer,
             Err(_) => Err(Trouble::transient(format!(
                 "the secret store did not answer for {at} within {}",
@@ -51,7 +51,7 @@ impl Command {
             .env_clear()
             .env("PATH", PATH)
             .envs(self.environment.iter().map(|(name, value)| (name, value.expose())))
-            .stdin(Stdio::null())
+            .stdin(if self.input == Input::Repository { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
@@ -64,13 +64,22 @@ impl Command {
     }
 }
 
-async fn answer(child: &mut Child, at: &SecretAddress) -> Outcome<String> {
+async fn answer(child: &mut Child, at: &SecretAddress, input: &[u8]) -> Outcome<String> {
     let broken =
         |e: std::io::Error| Trouble::transient(format!("the answer for {at} cannot be read")).because(e);
+    let fed = child.stdin.take();
+    let feed = async {
+        if let Some(mut fed) = fed {
+            // A command that does not read all of it has heard enough.
+            fed.write_all(input).await.unwrap_or_default();
+        }
+    };
     let mut bytes = Vec::new();
     if let Some(output) = child.stdout.take() {
         let most = u64::try_from(LONGEST_SECRET).unwrap_or(u64::MAX).saturating_add(2);
-        output.take(most).read_to_end(&mut bytes).await.map_err(broken)?;
+        let mut output = output.take(most);
+        let (read, ()) = tokio::join!(output.read_to_end(&mut bytes), feed);
+        read.map_err(broken)?;
     }
     if bytes.len() > LONGEST_SECRET.saturating_add(1) {
         return Err(Trouble::refused(format!(

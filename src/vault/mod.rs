@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::name::SecretAddress;
+use crate::domain::name::{PipelineName, SecretAddress, StageName};
 use crate::domain::time::{Span, Timestamp};
 use crate::mask::SHORTEST_BYTES;
-use crate::secret::Secret;
+use crate::secret::{Allowed, Secret};
 use crate::trouble::{Outcome, Trouble};
 
 mod command;
@@ -52,6 +52,22 @@ pub struct Command {
     pub environment: BTreeMap<String, Secret>,
     /// How long it may take.
     pub timeout: Span,
+    /// What it reads.
+    pub input: Input,
+    /// The stages whose manifests may name its secrets themselves. What groups of the library refer to is for
+    /// whoever may use the group.
+    pub allow: Vec<Allowed>,
+}
+
+/// What a store's command reads from its standard input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The file of the released commit that the reference's path names: `age --decrypt` needs no more.
+    Repository,
 }
 
 /// Without the environment, which may hold the store's own token.
@@ -103,13 +119,36 @@ impl Vault {
         }
     }
 
-    /// Fetches a secret of any store but the sealed ones, which the library reads. A failure that may pass is
-    /// transient: the store is slow, down, or says no today.
-    pub async fn fetch(&self, at: &SecretAddress, now: Timestamp) -> Outcome<Fetched> {
+    /// Whether this stage's manifest may name this secret itself: only in a store whose config says so, for
+    /// everybody who may push to a repository could name any.
+    pub fn may_name(&self, at: &SecretAddress, pipeline: &PipelineName, stage: &StageName) -> Outcome<()> {
+        if [SEALED, ENV, FILE].contains(&at.store()) {
+            return Err(Trouble::refused(format!(
+                "a manifest may not name {at}: only groups of the library have secrets of `{}`",
+                at.store()
+            )));
+        }
+        if self.command(at)?.allow.iter().any(|allowed| allowed.is(pipeline, stage)) {
+            return Ok(());
+        }
+        Err(Trouble::refused(format!(
+            "{at} is not for {pipeline}/{stage}; `allow` of the secret store in the server's config says for whom"
+        )))
+    }
+
+    /// Whether the store of this secret reads a file of the released commit.
+    pub fn wants_file(&self, at: &SecretAddress) -> bool {
+        ![SEALED, ENV, FILE].contains(&at.store())
+            && self.command(at).is_ok_and(|command| command.input == Input::Repository)
+    }
+
+    /// Fetches a secret of any store but the sealed ones, which the library reads; `file` is what
+    /// [`Vault::wants_file`] asks for. A failure that may pass is transient: the store is slow, down, or says no today.
+    pub async fn fetch(&self, at: &SecretAddress, file: &[u8], now: Timestamp) -> Outcome<Fetched> {
         let (text, version) = match at.store() {
             ENV => (self.variable(at)?.expose().to_owned(), "since the server's start".to_owned()),
             FILE => self.file(at)?,
-            _ => (self.command(at)?.run(at).await?, format!("at {}", now.rfc3339())),
+            _ => (self.command(at)?.run(at, file).await?, format!("at {}", now.rfc3339())),
         };
         let text = text.trim_end_matches(['\n', '\r']);
         usable(text).map_err(|why| Trouble::refused(format!("the secret {at} {why}")))?;

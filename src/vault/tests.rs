@@ -20,7 +20,8 @@ fn at(text: &str) -> SecretAddress {
 /// A store that runs this shell text with the path and the key as its arguments.
 fn shell(text: &str, timeout: Span) -> Command {
     let argv = ["/bin/sh", "-c", text, "sh", "{path}", "{key}"].map(str::to_owned).to_vec();
-    Command { argv, environment: BTreeMap::from([("TOKEN".to_owned(), Secret::new(CANARY))]), timeout }
+    let environment = BTreeMap::from([("TOKEN".to_owned(), Secret::new(CANARY))]);
+    Command { argv, environment, timeout, input: Input::Nothing, allow: Vec::new() }
 }
 
 fn vault(name: &str, command: Command) -> Vault {
@@ -32,20 +33,20 @@ fn vault(name: &str, command: Command) -> Vault {
 async fn e22_a_store_is_asked_by_path_and_key_without_a_shell_between() {
     let text = "test -z \"$HOME$LIFTLOCK_TOKEN\" && printf '%s\\n' \"value of $1 $2 with $TOKEN\"";
     let vault = vault("vault", shell(text, Span::seconds(60)));
-    let fetched = vault.fetch(&at("vault:kv/sign#key"), NOON).await.unwrap();
+    let fetched = vault.fetch(&at("vault:kv/sign#key"), b"", NOON).await.unwrap();
     assert_eq!(fetched.value.expose(), format!("value of kv/sign key with {CANARY}"));
     assert_eq!(fetched.version, "at 2026-03-06T12:00:00Z");
     assert!(!format!("{vault:?} {fetched:?}").contains(CANARY));
     assert_eq!(vault.hidden().count(), 1);
-    let unknown = vault.fetch(&at("other:kv/sign"), NOON).await.unwrap_err();
+    let unknown = vault.fetch(&at("other:kv/sign"), b"", NOON).await.unwrap_err();
     assert!(unknown.to_string().contains("add `[library.stores.other]`"), "{unknown}");
 }
 
 #[tokio::test]
 async fn e22_exec_names_a_command_of_the_config_and_nothing_else() {
     let vault = vault("signer", shell("echo from-the-signer", Span::seconds(60)));
-    assert_eq!(vault.fetch(&at("exec:signer"), NOON).await.unwrap().value.expose(), "from-the-signer");
-    let refused = vault.fetch(&at("exec:/bin/cat"), NOON).await.unwrap_err();
+    assert_eq!(vault.fetch(&at("exec:signer"), b"", NOON).await.unwrap().value.expose(), "from-the-signer");
+    let refused = vault.fetch(&at("exec:/bin/cat"), b"", NOON).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Refused);
 }
 
@@ -70,13 +71,13 @@ async fn t47_a_store_that_is_slow_down_or_wrong_is_said_without_what_it_printed(
     ];
     for (command, passes, words) in rows {
         let vault = vault("vault", command);
-        let trouble = vault.fetch(&at("vault:kv/x"), NOON).await.unwrap_err();
+        let trouble = vault.fetch(&at("vault:kv/x"), b"", NOON).await.unwrap_err();
         let said = trouble.chain();
         assert!(said.contains(words) && !said.contains("canary"), "{said}");
         assert_eq!(trouble.is_transient(), passes, "{said}");
     }
     let missing = Command { argv: vec!["/nonexistent/vault".to_owned()], ..shell("", long) };
-    let trouble = vault("vault", missing).fetch(&at("vault:kv/x"), NOON).await.unwrap_err();
+    let trouble = vault("vault", missing).fetch(&at("vault:kv/x"), b"", NOON).await.unwrap_err();
     assert!(trouble.is_transient() && trouble.to_string().contains("cannot be started"), "{trouble}");
 }
 
@@ -93,17 +94,17 @@ async fn e22_variables_and_files_only_as_the_config_lists_them() {
     let env = BTreeMap::from([("SIGN_KEY".to_owned(), Secret::new(CANARY))]);
     let settings = Settings { env, files: vec![path("run").into()], stores: BTreeMap::new() };
     let vault = Vault::new(settings, key());
-    assert_eq!(vault.fetch(&at("env:SIGN_KEY"), NOON).await.unwrap().value.expose(), CANARY);
-    let file = vault.fetch(&at(&format!("file:{}", path("run/token"))), NOON).await.unwrap();
+    assert_eq!(vault.fetch(&at("env:SIGN_KEY"), b"", NOON).await.unwrap().value.expose(), CANARY);
+    let file = vault.fetch(&at(&format!("file:{}", path("run/token"))), b"", NOON).await.unwrap();
     assert_eq!(file.value.expose(), "a-file's-secret");
     assert!(file.version.starts_with("of 20"), "{}", file.version);
     for wrong in ["env:PATH".to_owned(), format!("file:{}", path("outside")), "file:/etc/shadow".to_owned()] {
         assert_eq!(vault.check(&at(&wrong)).unwrap_err().kind(), Kind::Refused, "{wrong}");
-        assert_eq!(vault.fetch(&at(&wrong), NOON).await.unwrap_err().kind(), Kind::Refused, "{wrong}");
+        assert_eq!(vault.fetch(&at(&wrong), b"", NOON).await.unwrap_err().kind(), Kind::Refused, "{wrong}");
     }
-    let link = vault.fetch(&at(&format!("file:{}", path("run/link"))), NOON).await.unwrap_err();
+    let link = vault.fetch(&at(&format!("file:{}", path("run/link"))), b"", NOON).await.unwrap_err();
     assert!(link.to_string().contains("not a file inside its listed folder"), "{link}");
-    let gone = vault.fetch(&at(&format!("file:{}", path("run/gone"))), NOON).await.unwrap_err();
+    let gone = vault.fetch(&at(&format!("file:{}", path("run/gone"))), b"", NOON).await.unwrap_err();
     assert!(gone.is_transient(), "{gone}");
     assert!("file:/a/../etc/shadow".parse::<SecretAddress>().is_err());
 }
@@ -147,4 +148,39 @@ fn b28_a_generated_password_is_long_and_never_the_same() {
     assert_eq!(one.expose().len(), 32);
     assert!(one.expose().bytes().all(|b| b.is_ascii_alphanumeric()));
     assert_ne!(one, two);
+}
+
+#[tokio::test]
+async fn e22_a_store_reads_the_file_of_the_commit_and_may_hear_enough_of_it() {
+    for (text, read) in [("cat", "sealed text"), ("head -c 6 | cat", "sealed"), ("echo without", "without")] {
+        let command = Command { input: Input::Repository, ..shell(text, Span::seconds(60)) };
+        let vault = vault("age", command);
+        assert!(vault.wants_file(&at("age:keys/x")) && !vault.wants_file(&at("env:X")));
+        let fetched = vault.fetch(&at("age:keys/x"), b"sealed text", NOON).await.unwrap();
+        assert_eq!(fetched.value.expose(), read);
+    }
+    // More than a pipe holds, for a command that reads nothing of it.
+    let command = Command { input: Input::Repository, ..shell("echo without", Span::seconds(60)) };
+    let fetched = vault("age", command).fetch(&at("age:keys/x"), &vec![7; 1 << 20], NOON).await.unwrap();
+    assert_eq!(fetched.value.expose(), "without");
+}
+
+#[test]
+fn t47_a_manifest_names_secrets_only_where_the_config_lets_its_stage() {
+    let allow = vec!["shop/prod".to_owned().try_into().unwrap()];
+    let vault = vault("vault", Command { allow, ..shell("true", Span::seconds(60)) });
+    let may = |address: &str, stage: &str| {
+        vault.may_name(&at(address), &"shop".parse().unwrap(), &stage.parse().unwrap())
+    };
+    assert!(may("vault:kv/x#y", "prod").is_ok());
+    for (address, stage, why) in [
+        ("vault:kv/x#y", "test", "is not for shop/test"),
+        ("other:kv/x", "prod", "has no secret store `other`"),
+        ("env:SIGN", "prod", "only groups of the library have secrets of `env`"),
+        ("file:/run/secrets/x", "prod", "only groups of the library"),
+        ("sealed:acme.prod/key", "prod", "only groups of the library"),
+    ] {
+        let refused = may(address, stage).unwrap_err();
+        assert!(refused.to_string().contains(why), "{address}: {refused}");
+    }
 }

@@ -89,7 +89,7 @@ fn every_sample_project_declares_a_pipeline_that_loads() {
         found.push(format!("{name}: {}", stages.join(", ")));
     }
     found.sort();
-    assert_eq!(found, ["copilot-api: test, prod", "hello: test, prod"]);
+    assert_eq!(found, ["copilot-api: test, prod", "hello: test, prod", "invictus: test, prod"]);
 }
 
 /// Every file that a config names is in one folder, and holds this.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::domain::channel::{Channel, VersionRule};
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::order;
 use crate::domain::manifest::problem::Findings;
-use crate::domain::manifest::shape::nearest;
-use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::view::View;
 use crate::domain::name::{ChannelLabel, StageName};
 
 /// Most channels of a pipeline: each release is compared with all of them.
@@ -61,23 +61,11 @@ pub(super) fn of_pipeline(
     out
 }
 
-/// The stages that a channel names, each of which the pipeline has.
+/// The stages that a channel names.
 fn stages(channel: View<'_>, written: &BTreeSet<&str>, findings: &mut Findings<'_>) -> BTreeSet<StageName> {
-    let nodes = channel.items("stages");
-    if let Some(entry) = channel.entry("stages").filter(|_| nodes.is_empty()) {
+    if let Some(entry) = channel.entry("stages").filter(|_| channel.items("stages").is_empty()) {
         let message = "a channel without a stage would release nothing".to_owned();
         findings.add(Code::Channel, entry.key_at, message);
     }
-    let mut out = BTreeSet::new();
-    for node in nodes {
-        let Some(name) = view::parsed::<StageName>(node) else { continue };
-        if !written.contains(name.as_str()) {
-            let message = format!("there is no stage `{name}`");
-            let near = || nearest(name.as_str(), written.iter().copied());
-            findings.add_near(Code::UnknownStage, node.at, message, near);
-        } else if !out.insert(name.clone()) {
-            findings.add(Code::DuplicateName, node.at, format!("`{name}` is named twice"));
-        }
-    }
-    out
+    order::named(channel, written, findings)
 }

@@ -6,8 +6,29 @@ use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::stage::Draft;
+use crate::domain::manifest::view::{self, View};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::Stage;
+
+/// The `stages` that something is for, each of which the pipeline has; `written` are all names in the file.
+pub(super) fn named(
+    view: View<'_>,
+    written: &BTreeSet<&str>,
+    findings: &mut Findings<'_>,
+) -> BTreeSet<StageName> {
+    let mut out = BTreeSet::new();
+    for node in view.items("stages") {
+        let Some(name) = view::parsed::<StageName>(node) else { continue };
+        if !written.contains(name.as_str()) {
+            let message = format!("there is no stage `{name}`");
+            let near = || nearest(name.as_str(), written.iter().copied());
+            findings.add_near(Code::UnknownStage, node.at, message, near);
+        } else if !out.insert(name.clone()) {
+            findings.add(Code::DuplicateName, node.at, format!("`{name}` is named twice"));
+        }
+    }
+    out
+}
 
 /// Links the stages; `written` are all names in the file, also those that were refused.
 pub(super) fn link(drafts: Vec<Draft>, written: &BTreeSet<&str>, findings: &mut Findings<'_>) -> Vec<Stage> {

@@ -80,7 +80,7 @@ pub(super) fn read(
         test_commands,
         environment_variables: view.variables("env"),
         variables: variable::of_stage(view, reading.findings),
-        groups: group::of_stage(view),
+        groups: group::of(view, None, reading.findings),
         secrets: view.names("secrets"),
         oauth_token: view.flag("oauth_token").unwrap_or(false),
         retries: view.count("retries").unwrap_or(0),

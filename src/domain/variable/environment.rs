@@ -60,7 +60,7 @@ impl Resolution<'_> {
             }
             let value = match entry.value {
                 Value::Plain(text) => self.expand(text, &format!("variable `{}`", entry.name), reveal)?,
-                Value::Secret(reference) => reveal(reference),
+                Value::Secret(reference) | Value::Named(reference) => reveal(reference),
             };
             bytes = bytes.saturating_add(becomes.len()).saturating_add(value.len());
             out.insert(becomes, value);

@@ -190,7 +190,7 @@ impl Work<'_, '_> {
         }
         match entry.value {
             Value::Plain(text) => self.add(text, entry.name.as_str(), depth.saturating_add(1)),
-            Value::Secret(reference) => {
+            Value::Secret(reference) | Value::Named(reference) => {
                 self.out.push_str(&(self.reveal)(reference));
                 Ok(())
             }

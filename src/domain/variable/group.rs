@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::group::{GroupSnapshot, Value as GroupValue};
-use crate::domain::name::{GroupName, NameError, StageName, VariableName};
+use crate::domain::name::{GroupName, NameError, SecretAddress, StageName, VariableName};
 use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::variable::check::without_groups;
 use crate::domain::variable::{Facts, Level, Problem, Rank, Resolution, Value, hidden};
@@ -18,7 +18,10 @@ pub struct GroupLink {
     /// Whether the stage's commands may write into it; it also takes the role of an administrator.
     #[serde(default)]
     pub write: bool,
-    /// The stages it is for, when the pipeline links it; empty for all.
+    /// Where the secrets are that the manifest names here. With any, the group is this one and not the library's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<VariableName, SecretAddress>,
+    /// The stages it is linked in; all when there is none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stages: BTreeSet<StageName>,
 }
@@ -41,6 +44,8 @@ pub struct Linked {
     pub write: bool,
     /// How strong its variables are.
     pub rank: Rank,
+    /// As [`GroupLink::secrets`].
+    pub secrets: BTreeMap<VariableName, SecretAddress>,
 }
 
 impl Taken {
@@ -60,32 +65,33 @@ impl Taken {
     }
 }
 
-/// The groups of a stage: its own, and those of the pipeline that are for it and that it does not name again.
+/// The groups of a stage: its own, and those of the pipeline that it does not name again.
 pub fn linked(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<Linked>, Problem> {
     let levels = without_groups(pipeline, stage, &Facts::unknown());
     let all = Resolution::of(&levels)?;
     let mut out: Vec<Linked> = Vec::new();
     let own = stage.groups.iter().map(|link| (link, Rank::StageGroup));
-    let for_it = |link: &&GroupLink| link.stages.is_empty() || link.stages.contains(&stage.name);
-    let shared = pipeline.groups.iter().filter(for_it).map(|link| (link, Rank::ReleaseGroup));
-    for (link, rank) in own.chain(shared) {
+    let shared = pipeline.groups.iter().map(|link| (link, Rank::ReleaseGroup));
+    let here = |link: &GroupLink| link.stages.is_empty() || link.stages.contains(&stage.name);
+    for (link, rank) in own.chain(shared).filter(|(link, _)| here(link)) {
         let text = all.expand(&link.name, &format!("the group name `{}`", link.name), &hidden)?;
         let name: GroupName = text
             .parse()
             .map_err(|e: NameError| Problem::Group { group: link.name.clone(), why: e.to_string() })?;
         if !out.iter().any(|known| known.name == name) {
-            out.push(Linked { name, write: link.write, rank });
+            out.push(Linked { name, write: link.write, rank, secrets: link.secrets.clone() });
         }
     }
     Ok(out)
 }
 
-/// Every group that a release of this pipeline takes; a stage whose links cannot be read says so by itself.
+/// Every group of the library that a release of this pipeline takes; a stage whose links cannot be read says so by itself.
 pub fn all_linked(pipeline: &Pipeline) -> Vec<GroupName> {
     let mut names: Vec<GroupName> = pipeline
         .stages
         .iter()
         .flat_map(|stage| linked(pipeline, stage).unwrap_or_default())
+        .filter(|link| link.secrets.is_empty())
         .map(|link| link.name)
         .collect();
     names.sort();
@@ -99,6 +105,11 @@ pub(super) fn levels(links: &[Linked], taken: &Taken) -> Result<Vec<Level<'stati
 }
 
 fn level(link: &Linked, taken: &Taken) -> Result<Level<'static>, Problem> {
+    if !link.secrets.is_empty() {
+        let named = link.secrets.iter().map(|(name, at)| (name.clone(), Value::Named(at.to_string())));
+        let source = format!("group `{}` of the manifest", link.name);
+        return Ok(Level { rank: link.rank, source, values: std::borrow::Cow::Owned(named.collect()) });
+    }
     let Some(snapshot) = taken.groups.get(&link.name) else {
         let why = taken.refused.get(&link.name).cloned();
         let why = why.unwrap_or_else(|| "it was not there when the release was created".to_owned());

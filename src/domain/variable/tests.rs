@@ -228,18 +228,3 @@ fn t20_every_shell_reads_the_value_from_its_environment() {
         "! `$(infra.env)` in a step means nothing to Python; os.environ[\"INFRA_ENV\"] is its value"
     );
 }
-
-#[test]
-fn a05_a16_a_group_of_the_pipeline_may_be_for_some_stages() {
-    let text = "version: 1\ndeploy: ./deploy.sh\nstages: [test, prod]\n\
-                groups: [acme.Infra, {name: acme.Signing, stages: [prod]}]\n";
-    let files = [(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())].into();
-    let loaded = manifest::load(&files, &"acme/web".parse().unwrap()).unwrap();
-    let pipeline = &loaded.pipelines[0];
-    let of = |stage: &str| {
-        let links = linked(pipeline, pipeline.stage(&stage.parse().unwrap()).unwrap()).unwrap();
-        links.iter().map(|link| link.name.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(of("test"), ["acme.Infra"]);
-    assert_eq!(of("prod"), ["acme.Infra", "acme.Signing"]);
-}

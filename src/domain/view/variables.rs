@@ -33,7 +33,7 @@ pub struct Said {
 fn said(entry: &Entry<'_>) -> Said {
     let value = match entry.value {
         Value::Plain(text) => text.clone(),
-        Value::Secret(reference) => hidden(reference),
+        Value::Secret(reference) | Value::Named(reference) => hidden(reference),
     };
     Said { rank: entry.rank, source: entry.source.to_owned(), value }
 }
@@ -49,7 +49,7 @@ pub fn variables(release: &Release, stage: &StageName) -> Result<Vec<Shown>, Pro
         let value = match entry.value {
             // What cannot be replaced is shown as written; the verdict says what is wrong with it.
             Value::Plain(text) => all.expand(text, "", &hidden).unwrap_or(written),
-            Value::Secret(_) => written,
+            Value::Secret(_) | Value::Named(_) => written,
         };
         Shown {
             name: entry.name.to_string(),

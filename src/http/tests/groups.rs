@@ -174,13 +174,13 @@ async fn b28_t47_a_secret_goes_in_and_never_comes_out() {
     assert!(!row.body.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
     let secret = |at: &str| at.parse::<crate::domain::name::SecretAddress>().unwrap();
     let library = library(&site.store);
-    let fetched = library.fetch(&secret("sealed:acme.test/password")).await.unwrap();
+    let fetched = library.fetch(&secret("sealed:acme.test/password"), b"").await.unwrap();
     assert_eq!((fetched.value.expose(), fetched.version.as_str()), (CANARY, "version 2"));
-    let made = library.fetch(&secret("sealed:acme.test/made")).await.unwrap();
+    let made = library.fetch(&secret("sealed:acme.test/made"), b"").await.unwrap();
     assert_eq!(made.value.expose().len(), 32);
     site.tell(ANA, "/api/groups/acme.test", &json!({ "unset": ["Password"] })).await;
     assert!(site.store.sealed("acme.test", "password").await.unwrap().is_none());
-    assert!(library.fetch(&secret("sealed:acme.test/password")).await.is_err());
+    assert!(library.fetch(&secret("sealed:acme.test/password"), b"").await.is_err());
 
     // A body that cannot be read is not repeated, and nobody points into another group's secrets.
     for wrong in

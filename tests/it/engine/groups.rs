@@ -1,6 +1,7 @@
 //! Variable groups in releases: who takes them, which value wins, secrets that nobody sees, and what a stage writes back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use base64::Engine as _;
 use liftlock::domain::group::access::GroupRole;
@@ -11,6 +12,8 @@ use liftlock::service::library::{Edit, NewValue, Visitor};
 use super::tree::sample;
 use super::world::{ANA, STORE_CANARY, World, repo_id};
 
+/// What is in `fixtures/age/sign-key.age`.
+const SEALED_IN_A_FILE: &str = "canary-in-a-file-41b7e6";
 /// What the group's sealed secret is.
 const CANARY: &str = "canary-of-a-group-0f51c7";
 
@@ -124,23 +127,96 @@ async fn a07_a_group_that_is_missing_stops_the_stage_and_says_what_to_type() {
     world.finish().await;
 }
 
+/// Says no, hangs, or is not to be had: the stage ends with the reason before anything of it has happened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e22_t47_a_store_that_says_no_ends_the_stage_and_what_it_prints_is_kept_from_all() {
+async fn e22_t47_a_store_that_is_wrong_slow_or_down_ends_the_stage_and_what_it_prints_is_kept_from_all() {
     let text = LINKED.replace("groups: [acme.Infra]\n", "").replace("$(Region) ", "");
-    let mut world = World::of(sample(&text)).await;
-    let own = [("Host", plain("h")), ("Password", NewValue::At("broken:kv/web#password".parse().unwrap()))];
-    group(&world, "acme.Web.test", GroupRole::User, &own).await;
-    group(&world, "acme.Web.prod", GroupRole::User, &own).await;
-    group(&world, "acme.Out", GroupRole::Administrator, &[("Endpoint", plain("old"))]).await;
-    let commit = world.merge(1, "feat: sell shoes").await;
-    world.status(&commit, "liftlock/test", "error").await;
-    world.settled().await;
-    let said = world.drain().await.join("\n");
-    assert!(said.contains("broken:kv/web"), "{said}");
-    assert_eq!(world.deployed(), [""; 0]);
-    let log = world.log(&format!("{}/shop/1/test/1", repo_id())).await;
-    for text in [&log, &said, &world.said_and_kept().await] {
-        assert!(!text.contains(STORE_CANARY), "{text}");
+    for (store, reason) in [
+        ("broken", "the secret store says no for broken:kv/web"),
+        ("slow", "the secret store did not answer for slow:kv/web"),
+        ("down", "the secret store for down:kv/web"),
+    ] {
+        let mut world = World::of(sample(&text)).await;
+        let at = NewValue::At(format!("{store}:kv/web#password").parse().unwrap());
+        let own = [("Host", plain("h")), ("Password", at)];
+        group(&world, "acme.Web.test", GroupRole::User, &own).await;
+        group(&world, "acme.Web.prod", GroupRole::User, &own).await;
+        group(&world, "acme.Out", GroupRole::Administrator, &[("Endpoint", plain("old"))]).await;
+        let commit = world.merge(1, "feat: sell shoes").await;
+        world.status(&commit, "liftlock/test", "error").await;
+        world.settled().await;
+        let said = world.drain().await.join("\n");
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(world.deployed(), [""; 0]);
+        let log = world.log(&format!("{}/shop/1/test/1", repo_id())).await;
+        for text in [&log, &said, &world.said_and_kept().await] {
+            assert!(!text.contains(STORE_CANARY), "{text}");
+        }
+        world.finish().await;
+    }
+}
+
+/// Two groups that the manifest writes itself: a key in the server's vault, and a file of the repository itself.
+const NAMED: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+groups:
+  - {name: Signing, secrets: {SIGN_KEY: "vault:kv/sign#key", Token: "age:keys/sign.age"}, stages: [prod]}
+deploy: |
+  echo "$STAGE ${SIGN_KEY:-none} ${TOKEN:-none}" >> "$TARGET/journal"
+  echo "the key is $SIGN_KEY, the token is $TOKEN"
+stages: [test, prod]
+"#;
+
+fn named(manifest: &str) -> BTreeMap<String, String> {
+    let mut files = sample(manifest);
+    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/age/sign-key.age");
+    files.insert("keys/sign.age".to_owned(), std::fs::read_to_string(key).unwrap());
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e22_t47_a_manifest_names_secrets_of_stores_and_of_files_in_the_repository() {
+    let mut world = World::of(named(NAMED)).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(
+        world.deployed(),
+        ["test none none".to_owned(), format!("prod {STORE_CANARY} of kv/sign key {SEALED_IN_A_FILE}")]
+    );
+    let log = world.log(&format!("{}/shop/1/prod/1", repo_id())).await;
+    assert!(log.contains("the key is ***, the token is ***"), "{log}");
+    assert!(log.contains("secret age:keys/sign.age, at 2"), "{log}");
+    for text in [&log, &world.said_and_kept().await] {
+        assert!(!text.contains(STORE_CANARY) && !text.contains(SEALED_IN_A_FILE), "{text}");
     }
     world.finish().await;
+}
+
+/// Whoever may push could name any secret: only what the store's config allows is fetched, and is said before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e22_t47_a_manifest_names_no_secret_that_is_not_for_its_stage() {
+    for (names, reason) in [
+        ("stages: [test]", "is not for shop/test; `allow` of the secret store"),
+        ("vault:kv", "is not allowed: the server's config has no secret store `other`"),
+        ("sealed:kv", "a manifest may not name sealed:acme/x: only groups of the library"),
+        ("keys/gone.age", "age:keys/gone.age: the released commit has no file `keys/gone.age`"),
+    ] {
+        let text = match names {
+            "stages: [test]" => NAMED.replace("stages: [prod]", names),
+            "vault:kv" => NAMED.replace(names, "other:kv"),
+            "sealed:kv" => NAMED.replace("vault:kv/sign#key", "sealed:acme/x"),
+            _ => NAMED.replace("keys/sign.age", names),
+        };
+        let mut world = World::of(named(&text)).await;
+        let commit = world.merge(1, "feat: sell shoes").await;
+        let stage = if names == "stages: [test]" { "test" } else { "prod" };
+        world.status(&commit, &format!("liftlock/{stage}"), "error").await;
+        world.settled().await;
+        let said = world.drain().await.join("\n").replace('\\', "");
+        assert!(said.contains(reason), "{names}: {said}");
+        assert!(!world.deployed().iter().any(|line| line.starts_with(stage)));
+        world.finish().await;
+    }
 }

@@ -5,6 +5,7 @@ mod checks;
 mod groups;
 mod hooks;
 mod identity;
+mod invictus;
 mod manifests;
 mod notices;
 mod probes;

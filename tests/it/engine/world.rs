@@ -27,7 +27,7 @@ use liftlock::store::stream::EventFilter;
 use liftlock::store::{self, Store};
 use liftlock::telemetry::Metrics;
 use liftlock::vault::seal::Key;
-use liftlock::vault::{self, Vault};
+use liftlock::vault::{self, Input, Vault};
 use liftlock::{artifact, clock};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -60,13 +60,26 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The variable groups of these tests: `ana` administers them.
 fn library(store: &Store, hosts: &BTreeMap<&'static str, Arc<dyn Forge>>) -> Library {
     let key = Key::from_hex(&Secret::new("07".repeat(32))).unwrap();
-    let words = ["/bin/sh", "-c", "echo \"$SAID\"; echo \"$SAID\" >&2; exit 3"];
-    let broken = vault::Command {
-        argv: words.map(str::to_owned).to_vec(),
+    let of = |command: &str| vault::Command {
+        argv: ["/bin/sh", "-c", command, "{path}", "{key}"].map(str::to_owned).to_vec(),
         environment: BTreeMap::from([("SAID".to_owned(), Secret::new(STORE_CANARY))]),
-        timeout: Span::seconds(10),
+        timeout: Span::seconds(1),
+        input: Input::Nothing,
+        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
     };
-    let stores = BTreeMap::from([("broken".to_owned(), broken)]);
+    let identity = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/age/identity");
+    let age = vault::Command {
+        argv: ["age", "--decrypt", "--identity", identity].map(str::to_owned).to_vec(),
+        input: Input::Repository,
+        ..of("")
+    };
+    let stores = BTreeMap::from([
+        ("age".to_owned(), age),
+        ("down".to_owned(), vault::Command { argv: vec!["/nowhere/vault".to_owned()], ..of("") }),
+        ("broken".to_owned(), of("echo \"$SAID\"; echo \"$SAID\" >&2; exit 3")),
+        ("slow".to_owned(), of("sleep 60")),
+        ("vault".to_owned(), of("echo \"$SAID of $0 $1\"")),
+    ]);
     let vault = Vault::new(vault::Settings { stores, ..vault::Settings::default() }, key);
     Library::new(store.clone(), vault, hosts.clone(), BTreeSet::from(["ana".parse().unwrap()]))
 }

@@ -5,7 +5,8 @@ use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::name::VariableName;
 
-static NAME: Word = Word { pattern: Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$"), check: parses::<VariableName> };
+pub(super) static NAME: Word =
+    Word { pattern: Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$"), check: parses::<VariableName> };
 
 keys! { VARIABLE_KEYS {
     "value" Required, Shape::Text(&VALUE), "The text; `$(Name)` in it is another variable.";
