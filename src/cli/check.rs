@@ -8,6 +8,7 @@ use crate::cli::{Ended, Exit, terminal};
 use crate::domain::manifest::problem::{render_github, render_json, render_text};
 use crate::domain::manifest::{self, Sources, schema as manifest_schema};
 use crate::domain::name::RepoName;
+use crate::domain::pipeline::Pipeline;
 use crate::trouble::Trouble;
 
 /// Deepest folder looked through for manifests; they all lie within four.
@@ -33,26 +34,7 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Ended {
-    let root = PathBuf::from(".");
-    let mut files = Sources::new();
-    match &arguments.file {
-        Some(path) => {
-            let text = read(path)?;
-            // A lone file is checked as the native manifest, whatever it is called, unless it is Copilot's.
-            let shown = path.display().to_string();
-            let name =
-                if manifest::is_manifest(&shown) { shown } else { manifest::NATIVE_PATHS[0].to_owned() };
-            files.insert(name, text);
-        }
-        None => collect(&root, "", 0, &mut files)?,
-    }
-    for _ in 0..manifest::READS {
-        for needed in manifest::also_needed(&files) {
-            if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
-                files.insert(needed, text);
-            }
-        }
-    }
+    let files = gather(arguments.file.as_deref())?;
     let report = manifest::check(&files, &repository());
     match arguments.format {
         Format::Text if report.problems.is_empty() => {}
@@ -72,6 +54,53 @@ pub(super) fn run(arguments: &Arguments) -> Ended {
     Ok(Exit::Done)
 }
 
+/// The files of a manifest: a lone one, or all of this folder's repository; with those that they name.
+pub(super) fn gather(file: Option<&Path>) -> Result<Sources, Trouble> {
+    let root = PathBuf::from(".");
+    let mut files = Sources::new();
+    match file {
+        Some(path) => {
+            let text = read(path)?;
+            // A lone file is checked as the native manifest, whatever it is called, unless it is Copilot's.
+            let shown = path.display().to_string();
+            let name =
+                if manifest::is_manifest(&shown) { shown } else { manifest::NATIVE_PATHS[0].to_owned() };
+            files.insert(name, text);
+        }
+        None => collect(&root, "", 0, &mut files)?,
+    }
+    for _ in 0..manifest::READS {
+        for needed in manifest::also_needed(&files) {
+            if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
+                files.insert(needed, text);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The one pipeline of a manifest that somebody means; the problems are told when it does not load.
+pub(super) fn pipeline(file: Option<&Path>, named: Option<&str>) -> Result<Pipeline, Trouble> {
+    let files = gather(file)?;
+    let report = manifest::check(&files, &repository());
+    if !report.passes() {
+        terminal::note(render_text(&report.problems, &files).trim_end());
+        return Err(Trouble::refused("the manifest does not load"));
+    }
+    let names: Vec<String> = report.pipelines.iter().map(|p| p.name.to_string()).collect();
+    let mut wanted = report.pipelines.into_iter().filter(|p| named.is_none_or(|n| p.name.as_str() == n));
+    match (wanted.next(), wanted.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(Trouble::refused(format!(
+            "the manifest has several pipelines; add --pipeline with one of {}",
+            names.join(", ")
+        ))),
+        (None, _) => {
+            Err(Trouble::not_found(format!("there is no such pipeline; there is {}", names.join(", "))))
+        }
+    }
+}
+
 pub(super) fn schema() -> Ended {
     let schema = serde_json::to_string_pretty(&manifest_schema::schema())
         .map_err(|e| Trouble::bug("write the schema").because(e))?;
@@ -89,7 +118,7 @@ pub(super) fn explain(code: &str) -> Ended {
     }
 }
 
-fn read(path: &Path) -> Result<String, Trouble> {
+pub(super) fn read(path: &Path) -> Result<String, Trouble> {
     std::fs::read_to_string(path)
         .map_err(|e| Trouble::not_found(format!("read {}", path.display())).because(e))
 }

@@ -19,6 +19,7 @@ mod hook;
 mod init;
 mod inspect;
 mod serve;
+mod simulate;
 mod terminal;
 mod vars;
 
@@ -79,6 +80,8 @@ enum Command {
         /// The code.
         code: String,
     },
+    /// Play a scenario against a manifest: what would happen, when, and why not sooner.
+    Simulate(simulate::Arguments),
     /// Put the manifest at the head of a repository's default branch in force, and release it when it is new.
     Apply(ask::Apply),
     /// Start a stage by hand and wait for its end; exit 8 when something keeps it.
@@ -164,6 +167,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => check::schema(),
         Command::Explain { code } => check::explain(&code),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Apply(arguments) => ask::apply(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,
         Command::Why(arguments) => ask::why(&arguments).await,

@@ -27,6 +27,7 @@ pub mod refusal;
 pub mod release;
 pub mod runbook;
 pub mod schedule;
+pub mod simulate;
 pub mod state;
 pub mod time;
 pub mod variable;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
-use crate::domain::glob::Glob;
+use crate::domain::glob::{Glob, selects};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RunbookName, StageName, TeamAlias, TeamName,
-    TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RunbookName, StageName, TeamAlias,
+    TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
@@ -118,6 +118,24 @@ pub struct PushTrigger {
     pub branches: Vec<Glob>,
     /// Path patterns, `!` excludes, the last match wins; empty means every path.
     pub paths: Vec<Glob>,
+}
+
+impl PushTrigger {
+    /// Whether a push to this branch starts the pipeline, as far as branches go.
+    pub fn takes(&self, branch: &RefName, default_branch: &RefName) -> bool {
+        if self.branches.is_empty() {
+            branch == default_branch
+        } else {
+            selects(&self.branches, branch.as_str())
+        }
+    }
+}
+
+impl Triggers {
+    /// Whether a pushed tag makes a release.
+    pub fn takes_tag(&self, tag: &RefName) -> bool {
+        !self.tags.is_empty() && selects(&self.tags, tag.as_str())
+    }
 }
 
 /// Which pull requests get a quality build.

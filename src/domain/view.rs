@@ -17,6 +17,7 @@ use crate::domain::time::{Span, Timestamp};
 
 pub mod check;
 pub mod comment;
+pub mod event;
 pub mod freeze;
 pub mod notice;
 pub mod overriding;

@@ -7,11 +7,9 @@ use futures_util::future::BoxFuture;
 use crate::clock;
 use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
-use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
+use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::gate;
-use crate::domain::name::{
-    CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, VariableName, printable,
-};
+use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
@@ -519,97 +517,7 @@ fn changes(release: &Release, web: &Web<'_>) -> Vec<ChangeLine> {
 }
 
 fn event_line(stored: StoredEvent) -> EventLine {
-    let text =
-        serde_json::from_str::<Event>(&stored.data).map_or_else(|_| String::new(), |event| sentence(&event));
+    let text = serde_json::from_str::<Event>(&stored.data)
+        .map_or_else(|_| String::new(), |event| view::event::sentence(&event));
     EventLine { seq: stored.seq, at: stored.at, kind: stored.kind, who: stored.actor, text }
-}
-
-fn built(outcome: &BuildOutcome) -> String {
-    match outcome {
-        BuildOutcome::Sealed(_) => "artifact sealed".to_owned(),
-        BuildOutcome::Passed => "build passed".to_owned(),
-        BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
-        BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
-    }
-}
-
-fn opened(kind: RunKind, attempt: u32) -> String {
-    match (kind, attempt) {
-        (RunKind::Rollback, _) => "rollback asked for".to_owned(),
-        (RunKind::Verify, _) => "its tests asked for again".to_owned(),
-        (RunKind::Deploy | RunKind::Redeploy, 1) => "waiting".to_owned(),
-        (RunKind::Deploy | RunKind::Redeploy, n) => format!("waiting, attempt {n}"),
-    }
-}
-
-/// One event in a few words, for the page.
-fn sentence(event: &Event) -> String {
-    match event {
-        Event::ReleaseCreated(created) => format!("{} made from {}", created.version, created.commit.short()),
-        Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
-        Event::BuildFinished { outcome, .. } => built(outcome),
-        Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
-        Event::TagSeen { tag, commit, .. } => {
-            let at = commit.as_ref().map_or("nowhere", |c| c.short());
-            format!("tag {tag} points at {at}")
-        }
-        Event::PlaceFound { place, .. } => format!("spoken about at {place}"),
-        Event::OfferShown { stage, place, .. } => format!("approval of {stage} asked for at {place}"),
-        Event::Alarm { text, .. } => text.clone(),
-        Event::Held { reason, .. } => format!("put on hold: {reason}"),
-        Event::Unheld { .. } => "hold lifted".to_owned(),
-        Event::Frozen { reason, .. } => format!("frozen: {reason}"),
-        Event::Unfrozen { .. } => "freeze lifted".to_owned(),
-        Event::Heard(heard) => heard.line.clone(),
-        Event::Runbook(fact) => fact.kind().replace('_', " "),
-        Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
-        Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
-        Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
-        Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
-        Event::StageOpened { stage, attempt, kind, .. } => format!("{stage}: {}", opened(*kind, *attempt)),
-        Event::StageMoved { stage, to, detail: Detail::Reason(why), .. } => {
-            format!("{stage}: {}, {why}", to.word())
-        }
-        Event::StageMoved { stage, to, .. } => format!("{stage}: {}", to.word()),
-        Event::PhaseDone { stage, progress, .. } => {
-            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
-            let wrote =
-                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
-            format!("{stage}: {}{wrote}", progress.phase.word())
-        }
-        Event::Approved { stage, approval, .. } => {
-            let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
-            let what = match approval.side {
-                ApprovalSide::Before => "approved",
-                ApprovalSide::After => "signed off",
-            };
-            format!("{stage}: {what}{team} by {}", approval.standing.person.login)
-        }
-        Event::GroupWritten { stage, group, values, .. } => {
-            let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
-            format!("{stage}: wrote {} into the group {group}", names.join(", "))
-        }
-        Event::ApprovalWithdrawn { stage, why, .. } => {
-            format!("{stage}: an approval no longer counts, {why:?}")
-        }
-        Event::Overridden { stage, check, by, reason, .. } => {
-            format!("{stage}: {} overridden by {}: {reason}", check.word(), by.login)
-        }
-        Event::LegAnswered(answered) => {
-            format!("{}: check {} answered: {}", answered.stage, answered.leg, answered.reading.detail)
-        }
-        Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
-        Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
-        Event::GatesSampled { stage, readings, .. } => {
-            let said: Vec<String> =
-                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
-            format!("{stage}: gates answered: {}", said.join("; "))
-        }
-        Event::FoundFaulty { stage, gate, detail, .. } => {
-            format!("{stage}: found faulty by {gate}: {detail}")
-        }
-        Event::Promoted { stage, by, .. } => format!("{stage}: promoted by {}", by.login),
-        Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),
-        Event::VetoLifted { stage, .. } => format!("{stage}: veto lifted"),
-    }
 }

@@ -7,7 +7,6 @@ use crate::clock;
 use crate::domain::decide::{CheckRequest, Command, Learned};
 use crate::domain::effect::{Effect, Place, Status, StatusState};
 use crate::domain::event::Withdrawal;
-use crate::domain::glob::selects;
 use crate::domain::manifest::Loaded;
 use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
@@ -245,11 +244,7 @@ impl Service {
         let mut started = 0_usize;
         for pipeline in &loaded.pipelines {
             let Some(trigger) = &pipeline.triggers.push else { continue };
-            let wanted = if trigger.branches.is_empty() {
-                *branch == repository.default_branch
-            } else {
-                selects(&trigger.branches, branch.as_str())
-            };
+            let wanted = trigger.takes(branch, &repository.default_branch);
             let range = (push.before.clone(), after);
             if wanted && self.touches(&repository.id, range, &trigger.paths).await? {
                 self.start(
@@ -352,7 +347,7 @@ impl Service {
             Ok(loaded) => loaded,
             Err(problems) => return Ok(Taken::ignored(format!("the manifest does not load: {problems}"))),
         };
-        for pipeline in loaded.pipelines.iter().filter(|p| selects_tag(&p.triggers.tags, tag)) {
+        for pipeline in loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag)) {
             let at = (&commit, &repository.default_branch);
             self.start(repository, at, (pipeline.name.clone(), &loaded), (push, Some(tag), heard)).await?;
         }
@@ -532,10 +527,6 @@ fn place_of(place: fact::Place) -> Place {
         fact::Place::Thread(thread) => Place::Thread(thread),
         fact::Place::Commit(commit) => Place::Commit(commit),
     }
-}
-
-fn selects_tag(patterns: &[crate::domain::glob::Glob], tag: &RefName) -> bool {
-    !patterns.is_empty() && selects(patterns, tag.as_str())
 }
 
 /// The status that says why nothing starts: the manifest's first problem.

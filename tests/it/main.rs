@@ -21,6 +21,8 @@ mod properties;
 #[cfg(test)]
 mod samples;
 mod scenario;
+#[cfg(test)]
+mod simulate;
 mod store;
 #[cfg(test)]
 mod tidy;

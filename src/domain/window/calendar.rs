@@ -94,6 +94,26 @@ impl Zone {
         Some(Timestamp(start.timestamp().as_millisecond()))
     }
 
+    /// `Mon 2026-03-09 09:00`, for texts that name their zone elsewhere.
+    pub fn minute(&self, at: Timestamp) -> String {
+        instant(at).to_zoned(self.found()).strftime("%a %Y-%m-%d %H:%M").to_string()
+    }
+
+    /// The day it is here.
+    pub fn day_of(&self, at: Timestamp) -> Day {
+        Day(instant(at).to_zoned(self.found()).date())
+    }
+
+    /// A time of a day; the one the clocks jump to, where they jump over it.
+    pub fn at(&self, day: Day, clock: Clock) -> Option<Timestamp> {
+        if i64::from(clock.0) == DAY {
+            return self.start_of(Day(day.0.tomorrow().ok()?));
+        }
+        let (hour, minute) = (i8::try_from(clock.0 / 60).ok()?, i8::try_from(clock.0 % 60).ok()?);
+        let local = day.0.at(hour, minute, 0, 0).to_zoned(self.found()).ok()?;
+        Some(Timestamp(local.timestamp().as_millisecond()))
+    }
+
     /// Local times that the clocks jump over in the ten years from 2026 on: the day, and minutes of it from and to.
     pub(in crate::domain) fn gaps(&self) -> Vec<(Day, i64, i64)> {
         let zone = self.found();

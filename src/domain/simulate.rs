@@ -1,0 +1,387 @@
+//! Trying a release process without doing it: a manifest is played against a scenario with the server's own rules.
+//!
+//! There is one set of rules. [`world`] answers what the server would ask of its host, its people and its workers, and
+//! holds no rule; [`player`] gives it time: work takes a while, timers ring when they are due. The notation is one of
+//! its own ([`scenario`]): that of the tests' transcripts is made to reach into races and lost workers, this one to
+//! be written by a release manager and to be read by the next.
+
+use serde::Serialize;
+
+use crate::domain::decide::{Command, Spoken, Start};
+use crate::domain::effect::Place;
+use crate::domain::event::Change;
+use crate::domain::glob::{Glob, selects};
+use crate::domain::group::{GroupSnapshot, Value};
+use crate::domain::name::{CommentId, CommitSha, Digest, Login, PipelineId, RefName, RepoId, StageName};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::{Span, Timestamp};
+use crate::domain::variable::{Taken, all_linked};
+use crate::domain::version::Version;
+use crate::domain::window::Zone;
+
+mod judge;
+mod player;
+pub mod scenario;
+pub mod transcript;
+pub mod world;
+
+use player::Player;
+use scenario::{Comment, Expect, Line, Problem, Push, Said, Scenario, Spot, Tag, Traits};
+use transcript::{Entry, StageNow, Transcript, What};
+use world::World;
+
+/// The branch that is pushed to when neither the scenario nor the manifest names one.
+const BRANCH: &str = "main";
+/// A comment comes so much later than what happened in the same second: hosts know no smaller time.
+const BREATH: Span = Span::seconds(2);
+/// Places that commits of a branch are apart.
+const STRIDE: u64 = 10;
+
+/// A simulation that was played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Played {
+    /// The version of this format.
+    pub schema: u32,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The zone of times for people.
+    pub zone: Zone,
+    /// What happened.
+    pub transcript: Vec<Entry>,
+    /// When it ended.
+    pub until: String,
+    /// When it ended, on the wall clock.
+    #[serde(skip)]
+    pub until_when: String,
+    /// Where everything is by then.
+    pub stages: Vec<StageNow>,
+    /// Expectations that hold.
+    pub held: usize,
+    /// Lines of expectations that do not.
+    pub missed: Vec<usize>,
+}
+
+/// Plays a scenario, to its end or to a moment before or after that.
+pub fn simulate(
+    pipeline: &Pipeline,
+    scenario: &Scenario,
+    until: Option<Timestamp>,
+) -> Result<Played, Problem> {
+    let mut session = Session::new(pipeline, scenario);
+    let mut last = 1;
+    for line in &scenario.setup {
+        session.said(line).map_err(|message| Problem { line: line.no, message })?;
+    }
+    for line in &scenario.lines {
+        if until.is_some_and(|until| until < line.at) {
+            break;
+        }
+        last = line.no;
+        session.line(line).map_err(|message| Problem { line: line.no, message })?;
+    }
+    if let Some(until) = until {
+        session.player.advance(until).map_err(|message| Problem { line: last, message })?;
+    }
+    Ok(session.played())
+}
+
+impl Played {
+    /// Whether everything is as it was expected to be.
+    pub fn passes(&self) -> bool {
+        self.missed.is_empty()
+    }
+
+    /// The whole of it for people.
+    pub fn text(&self) -> String {
+        let told = transcript::render(&self.transcript);
+        let ending = transcript::render_ending(&self.stages);
+        format!("{told}\n{} {}:\n{ending}\n{}\n", self.until_when, self.zone, self.verdict())
+    }
+
+    /// The last line.
+    fn verdict(&self) -> String {
+        let lines: Vec<String> = self.missed.iter().map(ToString::to_string).collect();
+        match (self.missed.len(), self.held) {
+            (0, 0) => "nothing was expected".to_owned(),
+            (0, 1) => "the one expectation holds".to_owned(),
+            (0, held) => format!("all {held} expectations hold"),
+            (1, held) => format!("1 of {} expectations does not hold: line {}", held + 1, lines.join(", ")),
+            (missed, held) => {
+                format!("{missed} of {} expectations do not hold: lines {}", held + missed, lines.join(", "))
+            }
+        }
+    }
+}
+
+/// A scenario under way.
+struct Session<'p> {
+    pipeline: &'p Pipeline,
+    scenario: &'p Scenario,
+    player: Player,
+    branch: RefName,
+    /// All commits that were pushed, on one line.
+    commits: Vec<Change>,
+    comments: u32,
+    held: usize,
+    missed: Vec<usize>,
+}
+
+impl<'p> Session<'p> {
+    fn new(pipeline: &'p Pipeline, scenario: &'p Scenario) -> Self {
+        let begin = scenario.lines.first().map_or(Timestamp(0), |line| line.at);
+        let id = PipelineId { repo: repository(), name: pipeline.name.clone() };
+        let world = World::new(id, begin);
+        Self {
+            pipeline,
+            scenario,
+            player: Player::new(world, Transcript::new(scenario.zone.clone())),
+            branch: default_branch(pipeline),
+            commits: Vec::new(),
+            comments: 0,
+            held: 0,
+            missed: Vec::new(),
+        }
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), String> {
+        self.player.advance(line.at)?;
+        let at = self.player.world.now;
+        let tells = !matches!(line.said, Said::Expect(_) | Said::Nothing);
+        if tells {
+            self.player.script.add(at, What::Line { line: line.no, text: line.text.clone() });
+        }
+        self.said(line)?;
+        self.player.settle().map(drop)
+    }
+
+    fn said(&mut self, line: &Line) -> Result<(), String> {
+        match &line.said {
+            Said::Nothing => {}
+            Said::Person(login, traits) => self.person(login, traits),
+            Said::Push(push) => self.push(push)?,
+            Said::Tag(tag) => self.tag(tag)?,
+            Said::Comment(comment) => self.comment(comment)?,
+            Said::Build(habit) => self.player.builds(habit),
+            Said::Stage(stage, habit) => self.player.deploys(stage, habit),
+            Said::Runbook(runbook, habit) => self.player.runs(runbook, habit),
+            Said::Check(check, answers) => self.player.answers(check, answers),
+            Said::Expect(expect) => self.expect(line, expect),
+        }
+        Ok(())
+    }
+
+    fn person(&mut self, login: &Login, traits: &Traits) {
+        let standing = self.player.world.person(login);
+        standing.role = traits.role;
+        standing.teams = traits.teams.iter().cloned().collect();
+        standing.kind = traits.kind;
+    }
+
+    fn push(&mut self, push: &Push) -> Result<(), String> {
+        let branch = push.branch.clone().unwrap_or_else(|| self.branch.clone());
+        let commit = self.commit(push)?;
+        if let Some(thread) = &push.thread {
+            self.player.world.merged.insert(commit.clone(), thread.clone());
+        }
+        let touched = |patterns: &[Glob]| push.touches.as_ref().is_none_or(|path| selects(patterns, path));
+        let trigger = self.pipeline.triggers.push.as_ref();
+        if !trigger.is_some_and(|t| t.takes(&branch, &self.branch) && touched(&t.paths)) {
+            self.ignored("nothing starts: the pipeline does not listen to this branch and path");
+            return Ok(());
+        }
+        self.see_policy(&commit)?;
+        let start = self.start(&commit, branch, &push.by)?;
+        self.decide(&Command::Start(Box::new(start)))
+    }
+
+    fn tag(&mut self, tag: &Tag) -> Result<(), String> {
+        let last = self.commits.last().map(|change| change.commit.clone());
+        let commit = match &tag.on {
+            Some(release) => judge::named(&self.player.world.state, release)?.created.commit.clone(),
+            None => last.ok_or("no commit was pushed that the tag could name")?,
+        };
+        self.player.world.tags.insert(tag.name.clone(), Some(commit.clone()));
+        if !self.pipeline.triggers.takes_tag(&tag.name) {
+            self.ignored("nothing starts: the pipeline does not listen to this tag");
+            return Ok(());
+        }
+        let start = self.start(&commit, self.branch.clone(), &tag.by)?;
+        self.decide(&Command::Start(Box::new(Start { tag: Some(tag.name.clone()), ..start })))
+    }
+
+    fn ignored(&mut self, why: &str) {
+        let at = self.player.world.now;
+        self.player.script.add(at, What::Event { release: None, kind: "ignored", text: why.to_owned() });
+    }
+
+    /// A new commit at the end of the line.
+    fn commit(&mut self, push: &Push) -> Result<CommitSha, String> {
+        let digest = Digest::of_text(&format!("commit {}", self.commits.len()));
+        let commit = digest.hex().get(..40).and_then(|hex| hex.parse::<CommitSha>().ok());
+        let commit = commit.ok_or("there are no more commits")?;
+        self.commits.push(Change {
+            commit: commit.clone(),
+            subject: push.subject.clone(),
+            author_email: format!("{}@example.org", push.author),
+            author: Some(push.author.clone()),
+        });
+        Ok(commit)
+    }
+
+    /// The rules at the head of the default branch are the manifest that is tried.
+    fn see_policy(&mut self, commit: &CommitSha) -> Result<(), String> {
+        let pipeline = Box::new(self.pipeline.clone());
+        self.decide(&Command::SeePolicy { commit: commit.clone(), pipeline })
+    }
+
+    fn start(&mut self, commit: &CommitSha, branch: RefName, by: &Login) -> Result<Start, String> {
+        let initiator = self.player.world.person(by).person.clone();
+        let place = self.place(commit).ok_or("the commit of the release is not known")?;
+        let state = &self.player.world.state;
+        let places = || state.releases.values().filter_map(|r| Some((self.place(&r.created.commit)?, r)));
+        // Until here a release before this one has told of the changes.
+        let told = places().map(|(p, _)| p).filter(|p| *p < place).max();
+        let later = places().filter(|(p, _)| *p > place).map(|(_, r)| r.no()).max();
+        let tagged = self
+            .player
+            .world
+            .tags
+            .iter()
+            .filter_map(|(tag, commit)| Some((tag.as_str().parse::<Version>().ok()?, commit.as_ref()?)));
+        let tagged: Vec<_> = tagged.collect();
+        let last = tagged.iter().filter(|(version, _)| version.is_final()).max_by(|a, b| a.0.cmp(&b.0));
+        let last = last.and_then(|(_, commit)| self.place(commit));
+        let since = |last: Option<usize>| {
+            let first = last.map_or(0, |last| last.saturating_add(1));
+            self.commits.get(first..=place).unwrap_or_default().iter().rev()
+        };
+        Ok(Start {
+            commit: commit.clone(),
+            branch,
+            tag: None,
+            seq: u64::try_from(place).unwrap_or(0).saturating_add(1).saturating_mul(STRIDE),
+            pusher: Some(initiator.login.clone()),
+            initiator: Some(initiator),
+            changes: since(told).cloned().collect(),
+            messages: since(last).map(|change| change.subject.clone()).collect(),
+            taken: tagged.iter().map(|(v, _)| v).chain(&self.scenario.released).cloned().collect(),
+            pipeline: Box::new(self.pipeline.clone()),
+            manifest: Digest::of_text("the manifest that is tried"),
+            epoch_s: self.player.world.now.0.div_euclid(1_000),
+            included_in: later,
+            project: self.pipeline.name.to_string(),
+            files: Vec::new(),
+            groups: self.groups(),
+        })
+    }
+
+    /// Where a commit is on the line.
+    fn place(&self, commit: &CommitSha) -> Option<usize> {
+        self.commits.iter().position(|known| known.commit == *commit)
+    }
+
+    /// The groups that the pipeline links, with what the scenario says is in them.
+    fn groups(&self) -> Taken {
+        let linked = all_linked(self.pipeline).into_iter();
+        let groups = linked.map(|name| {
+            let said = self.scenario.groups.get(&name).into_iter().flatten();
+            let values = said.map(|(variable, text)| (variable.clone(), Value::Plain(text.clone())));
+            (name.clone(), GroupSnapshot { name, version: 1, values: values.collect() })
+        });
+        Taken { groups: groups.collect(), ..Taken::default() }
+    }
+
+    fn comment(&mut self, comment: &Comment) -> Result<(), String> {
+        let now = self.player.world.now;
+        let just = self.player.world.steps.last().is_some_and(|step| now.since(step.at) < BREATH);
+        if just {
+            self.player.advance(now.plus(BREATH))?;
+        }
+        let place = match &comment.on {
+            Some(Spot::Thread(thread)) => Some(Place::Thread(thread.clone())),
+            Some(Spot::Release(name)) => judge::named(&self.player.world.state, name)?.place.clone(),
+            None => self.asked_at(comment.command.ask.stage().map(|stage| &stage.stage)),
+        };
+        self.comments = self.comments.saturating_add(1);
+        let id: Option<CommentId> = format!("k{}", self.comments).parse().ok();
+        let spoken = Spoken {
+            ask: comment.command.ask.clone(),
+            line: comment.command.line.clone(),
+            comment: place.as_ref().and(id),
+            place,
+            at: self.player.world.now,
+            body: Digest::of_text(&comment.command.line),
+            standing: self.player.world.person(&comment.by).clone(),
+        };
+        self.decide(&Command::Speak(Box::new(spoken)))
+    }
+
+    /// Where people write when they are asked: in the newest thread that asks for the stage, or the newest at all.
+    fn asked_at(&self, stage: Option<&StageName>) -> Option<Place> {
+        let all = self.player.world.state.in_order();
+        let asks = all.iter().rev().find(|release| {
+            let run = stage.and_then(|stage| release.run(stage));
+            run.is_some_and(|run| run.state.asks() && !run.offers.is_empty())
+        });
+        let newest = || all.iter().rev().find(|release| release.place.is_some());
+        asks.or_else(newest)?.place.clone()
+    }
+
+    /// What is refused is told; it does not end the simulation.
+    fn decide(&mut self, command: &Command) -> Result<(), String> {
+        match self.player.world.decide(command) {
+            Ok(_) => Ok(()),
+            Err(refusal @ (Refusal::Illegal(_) | Refusal::Full)) => Err(refusal.to_string()),
+            Err(refusal) => {
+                let (code, text) = (refusal.code().to_owned(), refusal.to_string());
+                self.player.script.answered = Some((code.clone(), text.clone()));
+                let at = self.player.world.now;
+                self.player.script.add(at, What::Answer { code, text });
+                Ok(())
+            }
+        }
+    }
+
+    fn expect(&mut self, line: &Line, expect: &Expect) {
+        let (state, now) = (&self.player.world.state, self.player.world.now);
+        let found = judge::judge((state, now), self.player.script.answered.as_ref(), expect).err();
+        match found {
+            None => self.held = self.held.saturating_add(1),
+            Some(_) => self.missed.push(line.no),
+        }
+        self.player.script.add(now, What::Expected { line: line.no, text: line.text.clone(), found });
+    }
+
+    fn played(self) -> Played {
+        let (now, script) = (self.player.world.now, self.player.script);
+        Played {
+            schema: 1,
+            pipeline: self.pipeline.name.to_string(),
+            stages: script.ending(&self.player.world.state, now),
+            until: now.rfc3339(),
+            until_when: script.zone.minute(now),
+            zone: script.zone,
+            transcript: script.entries,
+            held: self.held,
+            missed: self.missed,
+        }
+    }
+}
+
+/// The first branch that the manifest names, when it names one.
+fn default_branch(pipeline: &Pipeline) -> RefName {
+    let named = pipeline.triggers.push.iter().flat_map(|trigger| &trigger.branches);
+    let plain = named.map(ToString::to_string).find_map(|text| text.parse::<RefName>().ok());
+    plain.unwrap_or_else(main_branch)
+}
+
+#[expect(clippy::expect_used, reason = "the literal is a branch")]
+fn main_branch() -> RefName {
+    BRANCH.parse().expect("the literal is a branch")
+}
+
+#[expect(clippy::expect_used, reason = "the literal is a repository's id")]
+fn repository() -> RepoId {
+    "plain:simulated".parse().expect("the literal is a repository's id")
+}

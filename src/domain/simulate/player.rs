@@ -1,0 +1,393 @@
+//! The server's loop with time as a number: what is owed is carried out, what takes time ends later, timers ring.
+
+use std::collections::BTreeMap;
+
+use crate::domain::check::course::Course;
+use crate::domain::check::{Check, EVERY, LegId, Side};
+use crate::domain::decide::{Command, Ended, StageEnd, Work};
+use crate::domain::effect::Effect;
+use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
+use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
+use crate::domain::plan::{Lane, Owed, Plan};
+use crate::domain::refusal::Refusal;
+use crate::domain::simulate::scenario::{Answers, Habit, How};
+use crate::domain::simulate::transcript::Transcript;
+use crate::domain::simulate::world::World;
+use crate::domain::time::{Span, Timestamp};
+
+/// What a build takes when nobody says.
+const BUILD_TAKES: Span = Span::minutes(5);
+/// What the commands of a stage or a runbook take when nobody says.
+const STAGE_TAKES: Span = Span::minutes(5);
+/// What a check takes that is asked after a deploy, when nobody says; gates answer at once.
+const CHECK_TAKES: Span = Span::minutes(1);
+/// Most looks at one moment: a world that does not come to rest by then never will.
+const TURNS: usize = 1_000;
+/// Most moments of a simulation: a month of a gate that is sampled every minute.
+const MOMENTS: usize = 50_000;
+/// The size that made-up artifacts have.
+const SIZE: u64 = 4_096;
+
+/// A world on its way through time.
+#[derive(Debug)]
+pub(super) struct Player {
+    pub(super) world: World,
+    pub(super) script: Transcript,
+    habits: Habits,
+    /// What ends when, by the number of its lease; with the group that it keeps busy.
+    ends: BTreeMap<(Timestamp, u64), Ending>,
+    /// Questions whose answer changed nothing, and when they are asked again.
+    put_off: BTreeMap<String, Timestamp>,
+    moments: usize,
+}
+
+#[derive(Debug)]
+struct Ending {
+    work: Work,
+    key: String,
+    ended: Ended,
+    group: Option<String>,
+    /// When it is asked again, should the answer change nothing.
+    again: Timestamp,
+}
+
+/// How work goes from now on.
+#[derive(Debug, Default)]
+struct Habits {
+    build: Going,
+    stages: BTreeMap<StageName, Going>,
+    runbooks: BTreeMap<RunbookName, Going>,
+    checks: BTreeMap<CheckName, Span>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Going {
+    takes: Option<Span>,
+    how: Option<How>,
+}
+
+impl Going {
+    fn take_up(&mut self, habit: &Habit) {
+        match habit {
+            Habit::Takes(span) => self.takes = Some(*span),
+            Habit::Ends(how) => self.how = Some(how.clone()),
+        }
+    }
+}
+
+impl Player {
+    pub(super) fn new(world: World, script: Transcript) -> Self {
+        Self {
+            world,
+            script,
+            habits: Habits::default(),
+            ends: BTreeMap::new(),
+            put_off: BTreeMap::new(),
+            moments: 0,
+        }
+    }
+
+    pub(super) fn builds(&mut self, habit: &Habit) {
+        self.habits.build.take_up(habit);
+    }
+
+    pub(super) fn deploys(&mut self, stage: &StageName, habit: &Habit) {
+        self.habits.stages.entry(stage.clone()).or_default().take_up(habit);
+    }
+
+    pub(super) fn runs(&mut self, runbook: &RunbookName, habit: &Habit) {
+        self.habits.runbooks.entry(runbook.clone()).or_default().take_up(habit);
+    }
+
+    pub(super) fn answers(&mut self, check: &CheckName, answers: &Answers) {
+        match answers {
+            Answers::Takes(span) => {
+                self.habits.checks.insert(check.clone(), *span);
+            }
+            Answers::Says(reading) => {
+                self.world.answers.insert(check.to_string(), reading.clone());
+            }
+        }
+    }
+
+    /// Lets time pass, and everything happen that happens by itself.
+    pub(super) fn advance(&mut self, until: Timestamp) -> Result<(), String> {
+        loop {
+            let plan = self.settle()?;
+            match self.next(&plan).filter(|at| *at <= until) {
+                Some(at) => self.reach(at, plan.wake_at == Some(at))?,
+                None => break,
+            }
+        }
+        self.world.now = self.world.now.max(until);
+        Ok(())
+    }
+
+    /// Whether something happens by itself one day; when the next thing does.
+    pub(super) fn next(&self, plan: &Plan) -> Option<Timestamp> {
+        let now = self.world.now;
+        let ends = self.ends.keys().next().map(|(at, _)| *at);
+        let asked = plan.owed.iter().filter(|o| works(o.lane) && !self.is_taken(o));
+        let asked = asked.filter_map(|o| self.not_before(o)).filter(|at| *at > now).min();
+        [ends, plan.wake_at, asked].into_iter().flatten().min()
+    }
+
+    /// The time comes at which something ends, a timer rings or a question is asked again.
+    fn reach(&mut self, at: Timestamp, rings: bool) -> Result<(), String> {
+        self.moments = self.moments.saturating_add(1);
+        if self.moments > MOMENTS {
+            return Err(format!("more than {MOMENTS} things happen; let it end earlier with `--until`"));
+        }
+        self.world.now = at;
+        let due: Vec<(Timestamp, u64)> = self.ends.range(..=(at, u64::MAX)).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some(ending) = self.ends.remove(&key) {
+                self.end(key.1, &ending)?;
+            }
+        }
+        if rings {
+            self.world.decide(&Command::Tick).map_err(|e| unexpected(&e))?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, fence: u64, ending: &Ending) -> Result<(), String> {
+        self.world.running.retain(|(_, number)| *number != fence);
+        let (work, ended) = (ending.work.clone(), ending.ended.clone());
+        match self.world.decide(&Command::Finish { work, fence, ended }) {
+            Ok(_) | Err(Refusal::Stale) => Ok(()),
+            Err(Refusal::NothingNew) => {
+                self.put_off.insert(ending.key.clone(), ending.again);
+                Ok(())
+            }
+            Err(refusal) => Err(unexpected(&refusal)),
+        }
+    }
+
+    /// Everything that is owed now is carried out or begun, until nothing is.
+    pub(super) fn settle(&mut self) -> Result<Plan, String> {
+        for _ in 0..TURNS {
+            let before = self.world.state.version;
+            let mut plan = self.world.plan();
+            plan.owed.sort_by_key(|owed| -owed.priority);
+            for owed in &plan.owed {
+                self.take(owed)?;
+            }
+            if self.world.state.version == before {
+                self.script.tell(&self.world);
+                return Ok(plan);
+            }
+        }
+        Err(format!("what happens does not come to rest at {}", self.world.now.minute()))
+    }
+
+    fn take(&mut self, owed: &Owed) -> Result<(), String> {
+        match owed.lane {
+            Lane::Timer | Lane::Notify => return Ok(()),
+            Lane::Host => {
+                return match self.world.carry_out(&owed.effect) {
+                    Ok(_) | Err(Refusal::Stale) => Ok(()),
+                    Err(refusal) => Err(unexpected(&refusal)),
+                };
+            }
+            Lane::Build | Lane::Deploy | Lane::Check | Lane::Probe => {}
+        }
+        let Some(work) = work_of(&owed.effect) else { return Ok(()) };
+        if owed.cancel {
+            return self.stop(&owed.key);
+        }
+        if self.is_taken(owed) || self.not_before(owed).is_some_and(|at| at > self.world.now) {
+            return Ok(());
+        }
+        match &work {
+            Work::Build { .. } | Work::Check { .. } | Work::Deploy { .. } | Work::Runbook { .. } => {
+                self.begin(owed, work)
+            }
+            Work::Leg { release, stage, leg, .. } => {
+                self.ask(owed, &work, (*release, stage, leg));
+                Ok(())
+            }
+            Work::Gates { release, stage, side, .. } => {
+                self.sample(owed, &work, (*release, stage, *side));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether it is under way, or its group is busy.
+    fn is_taken(&self, owed: &Owed) -> bool {
+        self.ends.values().any(|e| e.key == owed.key || (e.group.is_some() && e.group == owed.group))
+    }
+
+    fn not_before(&self, owed: &Owed) -> Option<Timestamp> {
+        owed.not_before.max(self.put_off.get(&owed.key).copied())
+    }
+
+    fn begin(&mut self, owed: &Owed, work: Work) -> Result<(), String> {
+        let fresh = self.world.fresh(&work);
+        let fence = match self.world.begin(&work, fresh) {
+            Ok(Some(fence)) => fence,
+            Ok(None) | Err(Refusal::Stale | Refusal::Busy { .. }) => return Ok(()),
+            Err(refusal) => return Err(unexpected(&refusal)),
+        };
+        let Some((takes, ended)) = self.goes(&work) else { return Ok(()) };
+        self.schedule((self.world.now.plus(takes), fence), owed, (work, ended, Span::ZERO));
+        Ok(())
+    }
+
+    /// How long work takes that begins now, and how it ends.
+    fn goes(&self, work: &Work) -> Option<(Span, Ended)> {
+        let state = &self.world.state;
+        let build = self.habits.build.takes.unwrap_or(BUILD_TAKES);
+        match work {
+            Work::Deploy { release, stage, .. } => {
+                let limit = state.release(*release).and_then(|r| r.rule(stage)).map(|rule| rule.timeout);
+                Some(commands((stage.as_str(), limit), self.habits.stages.get(stage)))
+            }
+            Work::Runbook { run, .. } => {
+                let book = state.runbooks.all.get(run)?.runbook();
+                let going = self.habits.runbooks.get(&book.name);
+                Some(commands((book.name.as_str(), Some(book.timeout)), going))
+            }
+            Work::Build { release, .. } => Some((build, self.built(Some(*release)))),
+            Work::Check { .. } => Some((build, self.built(None))),
+            Work::Leg { .. } | Work::Gates { .. } => None,
+        }
+    }
+
+    fn schedule(&mut self, when: (Timestamp, u64), owed: &Owed, (work, ended, pace): (Work, Ended, Span)) {
+        let again = self.world.now.plus(pace);
+        let ending = Ending { work, key: owed.key.clone(), ended, group: owed.group.clone(), again };
+        self.ends.insert(when, ending);
+    }
+
+    fn ask(&mut self, owed: &Owed, work: &Work, (release, stage, leg): (ReleaseNo, &StageName, &LegId)) {
+        let reading = self.world.says(leg);
+        let takes = self.habits.checks.get(&leg.check).copied().unwrap_or(CHECK_TAKES);
+        let release = self.world.state.release(release);
+        let rule = release.and_then(|r| r.rule(stage));
+        let legs = rule.map(|r| r.verify.parallel.iter().chain(&r.verify.then));
+        let check = legs.and_then(|mut all| all.find(|check| check.name == leg.check));
+        let pace = check.map_or(EVERY, Check::pace);
+        let fence = self.world.lease();
+        let when = (self.world.now.plus(takes), fence);
+        self.schedule(when, owed, (work.clone(), Ended::Leg { reading, tail: Vec::new() }, pace));
+    }
+
+    fn sample(&mut self, owed: &Owed, work: &Work, (release, stage, side): (ReleaseNo, &StageName, Side)) {
+        let Some(release) = self.world.state.release(release) else { return };
+        let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { return };
+        let course = Course { repo: &self.world.state.id.repo, release, stage: rule, run };
+        let readings = self.world.readings(&course, side);
+        let pace = rule.gates.pace(side);
+        let fence = self.world.lease();
+        self.schedule((self.world.now, fence), owed, (work.clone(), Ended::Gates(readings), pace));
+    }
+
+    /// Work that should stop does so at once.
+    fn stop(&mut self, key: &str) -> Result<(), String> {
+        let found: Vec<_> = self.ends.iter().filter(|(_, e)| e.key == key).map(|(when, _)| *when).collect();
+        for when in found {
+            let Some(mut ending) = self.ends.remove(&when) else { continue };
+            if matches!(ending.work, Work::Deploy { .. } | Work::Runbook { .. }) {
+                ending.ended = Ended::Stage(StageEnd::Stopped);
+                self.end(when.1, &ending)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn built(&self, release: Option<ReleaseNo>) -> Ended {
+        let failed = |how: &str| Failure { step: "build".to_owned(), how: how.to_owned(), tail: Vec::new() };
+        Ended::Build(match (&self.habits.build.how, release) {
+            (Some(How::Fails(how)), _) => BuildOutcome::Failed(failed(how)),
+            (Some(How::TimesOut), _) => BuildOutcome::Failed(failed("ran longer than it may")),
+            (Some(How::Errors(why)), _) => BuildOutcome::Errored(why.clone()),
+            (Some(How::Passes) | None, None) => BuildOutcome::Passed,
+            (Some(How::Passes) | None, Some(no)) => {
+                let release = self.world.state.release(no);
+                let rules = release.map(|r| &r.created.pipeline.artifacts);
+                BuildOutcome::Sealed(rules.into_iter().flatten().map(|a| sealed(no, &a.alias)).collect())
+            }
+        })
+    }
+}
+
+/// Bytes that nobody made, with a digest that is always the same for a release.
+fn sealed(no: ReleaseNo, alias: &Alias) -> Sealed {
+    Sealed {
+        alias: alias.clone(),
+        digest: Digest::of_text(&format!("artifact {alias} of release {no}")),
+        content: Digest::of_text(&format!("content {alias} of release {no}")),
+        size: SIZE,
+        form: Form::Folder,
+    }
+}
+
+/// Commands of a stage or a runbook: how long they take, and how they end.
+fn commands((name, limit): (&str, Option<Span>), going: Option<&Going>) -> (Span, Ended) {
+    let failure = |how: String| Failure { step: name.to_owned(), how, tail: Vec::new() };
+    let takes = going.and_then(|g| g.takes).unwrap_or(STAGE_TAKES);
+    if let Some(limit) = limit.filter(|limit| takes > *limit) {
+        return (limit, Ended::Stage(StageEnd::TimedOut(failure(format!("ran longer than {limit}")))));
+    }
+    let end = match going.and_then(|g| g.how.clone()).unwrap_or(How::Passes) {
+        How::Passes => StageEnd::Passed { took_ms: takes.as_millis() },
+        How::Fails(how) => StageEnd::Failed(failure(how)),
+        How::Errors(why) => StageEnd::Errored(why),
+        How::TimesOut => StageEnd::TimedOut(failure("ran longer than it may".to_owned())),
+    };
+    (takes, Ended::Stage(end))
+}
+
+/// Whether workers of the lane do what ends and is told of.
+fn works(lane: Lane) -> bool {
+    matches!(lane, Lane::Build | Lane::Deploy | Lane::Check | Lane::Probe)
+}
+
+fn work_of(effect: &Effect) -> Option<Work> {
+    Some(match effect.clone() {
+        Effect::Build { release, attempt } => Work::Build { release, attempt },
+        Effect::Check { commit, attempt } => Work::Check { commit, attempt },
+        Effect::Deploy { release, stage, attempt, admission } => {
+            Work::Deploy { release, stage, attempt, admission }
+        }
+        Effect::Runbook { run, turn } => Work::Runbook { run, turn },
+        Effect::Leg { release, stage, attempt, leg, sample } => {
+            Work::Leg { release, stage, attempt, leg, sample }
+        }
+        Effect::Gates { release, stage, attempt, side, sample } => {
+            Work::Gates { release, stage, attempt, side, sample }
+        }
+        Effect::Tag { .. }
+        | Effect::Thread { .. }
+        | Effect::Status { .. }
+        | Effect::Sticky { .. }
+        | Effect::Note { .. }
+        | Effect::Reply { .. }
+        | Effect::Confirm { .. }
+        | Effect::Notify(_)
+        | Effect::Wake => return None,
+    })
+}
+
+fn unexpected(refusal: &Refusal) -> String {
+    format!("the rules refused what a server would have done ({}): {refusal}", refusal.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::window::Zone;
+
+    #[test]
+    fn a_world_that_never_ends_says_so() {
+        let start = Timestamp(1_772_000_000_000);
+        let world = World::new("plain:simulated/web".parse().unwrap(), start);
+        let mut player = Player::new(world, Transcript::new(Zone::utc()));
+        player.moments = MOMENTS;
+        player.advance(start.plus(Span::days(1))).expect("nothing is due");
+        let refused = player.reach(start.plus(Span::days(2)), false).expect_err("too much happens");
+        assert_eq!(refused, "more than 50000 things happen; let it end earlier with `--until`");
+    }
+}

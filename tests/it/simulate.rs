@@ -1,0 +1,210 @@
+//! Scenarios of `fixtures/simulate` against their manifests, by the library and by the program itself.
+#![expect(clippy::disallowed_methods, reason = "a test rewrites its own transcript when asked to")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use liftlock::domain::manifest::{self, Sources};
+use liftlock::domain::name::RepoName;
+use liftlock::domain::pipeline::Pipeline;
+use liftlock::domain::simulate::scenario::{self, Scenario};
+use liftlock::domain::simulate::transcript::What;
+use liftlock::domain::simulate::{Played, simulate};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/simulate")
+}
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(folder().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+fn pipeline(yaml: &str) -> Pipeline {
+    let repository: RepoName = "acme/shop".parse().unwrap();
+    let files = Sources::from([(manifest::NATIVE_PATHS[0].to_owned(), yaml.to_owned())]);
+    let report = manifest::check(&files, &repository);
+    assert!(report.passes(), "{:?}", report.problems);
+    report.pipelines.into_iter().next().unwrap()
+}
+
+fn read(text: &str, pipeline: &Pipeline) -> Scenario {
+    scenario::read(text, pipeline).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn play(yaml: &str, lines: &str) -> Played {
+    let pipeline = pipeline(yaml);
+    simulate(&pipeline, &read(lines, &pipeline), None).unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+#[track_caller]
+fn holds(played: &Played) {
+    assert!(played.passes() && played.held > 0, "{}", played.text());
+}
+
+/// The problems of a scenario for a pipeline with the stages test and prod.
+fn problems(lines: &str) -> Vec<String> {
+    let pipeline = pipeline("version: 1\nbuild: make\ndeploy: ./deploy.sh\nstages: [test, prod]\n");
+    let problems = scenario::read(lines, &pipeline).expect_err("a scenario with problems");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn e07_would_v1_4_reach_prod_on_24_december() {
+    let played = play(&text("christmas.yml"), &text("christmas.txt"));
+    holds(&played);
+    let told = played.text();
+    if std::env::var_os("UPDATE").is_some() {
+        let mut file = std::fs::File::create(folder().join("christmas.out")).unwrap();
+        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
+    }
+    assert_eq!(told, text("christmas.out"), "UPDATE=1 rewrites it");
+}
+
+#[test]
+fn e07_an_everyday_scenario_goes_through_failures_overrides_and_a_rollback() {
+    holds(&play(&text("everyday.yml"), &text("everyday.txt")));
+}
+
+#[test]
+fn e07_the_scenario_of_the_manual_plays_as_it_says() {
+    let manual = include_str!("../../docs/simulate.md");
+    let block =
+        |language: &str| manual.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next();
+    let played = play(block("yaml").unwrap(), block("scenario").unwrap());
+    holds(&played);
+    let shown = manual.split("```\nTue").nth(1).unwrap().split("```").next().unwrap();
+    assert!(played.text().contains(&format!("Tue{shown}")), "{}", played.text());
+}
+
+#[test]
+fn e07_the_same_scenario_gives_the_same_transcript() {
+    let (yaml, lines) = (text("everyday.yml"), text("everyday.txt"));
+    assert_eq!(play(&yaml, &lines), play(&yaml, &lines));
+}
+
+#[test]
+fn e07_an_expectation_that_is_not_so_says_what_is() {
+    let lines = "person ana: maintain\n2026-03-02 09:00 push by bo: feat: one\n10:00 expect prod has v0.1\n\
+                 expect prod waits: window\nexpect v0.2 in prod waits\nexpect prod failed\nexpect accepted\n\
+                 ana: /approve prod\nexpect refused: not_entitled\nexpect v0.1 is superseded\n";
+    let played =
+        play("version: 1\nbuild: make\ndeploy: ./d\nstages: [test, {name: prod, approval: 1}]\n", lines);
+    let found: Vec<&str> = played
+        .transcript
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Expected { found, .. } => found.as_deref(),
+            What::Line { .. } | What::Event { .. } | What::Waits { .. } | What::Answer { .. } => None,
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "prod has nothing",
+            "v0.1.0-rc.1 waits: 0 of 1 approvals; needs 1 of role maintain or higher",
+            "there is no release v0.2; there is v0.1.0-rc.1",
+            "v0.1.0-rc.1 is waiting in prod",
+            "nobody has said anything yet",
+            "it was accepted",
+            "v0.1.0-rc.1 is active",
+        ]
+    );
+    assert_eq!((played.held, played.missed), (0, vec![3, 4, 5, 6, 7, 9, 10]));
+}
+
+#[test]
+fn e07_every_bad_line_is_named_with_what_to_write_instead() {
+    let found = problems(
+        "zone Oslo\nperson ana: boss\nperson bo: write\npush by bo: too early\n2026-03-02 09:00 push bo: feat: x\n\
+         08:00 push by bo: feat: x\n25:00\n2026-02-30 09:00\n10:00 stage prd fails\nstage prod explodes\n\
+         check health fails\ncy: /approve prod\nbo: /approve\nbo: looks good\nexpect prod has\n\
+         expect prod waits: luck\nexpect prod happy\nzone UTC\ndeploy prod\n",
+    );
+    assert_eq!(found, text("bad-lines.out").lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn e07_a_scenario_in_which_nothing_happens_is_refused() {
+    assert_eq!(
+        problems("# nothing\nperson ana: admin\n"),
+        ["line 1: nothing happens: no line has a time, such as `2026-12-21 09:00 push by bo: feat: login`"]
+    );
+}
+
+#[test]
+fn e07_times_are_those_of_the_zone_also_where_the_clocks_change() {
+    let yaml = "version: 1\nbuild: make\ndeploy: ./d\nstages: [test]\n";
+    let lines = "zone Europe/Oslo\n2026-03-29 01:30 push by bo: feat: one\n+1h expect test has v0.1\n";
+    let played = play(yaml, lines);
+    holds(&played);
+    // From 02:00 the clocks jump to 03:00.
+    assert_eq!(
+        (played.until.as_str(), played.until_when.as_str()),
+        ("2026-03-29T01:30:00Z", "Sun 2026-03-29 03:30")
+    );
+}
+
+fn liftlock(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_liftlock"))
+        .current_dir(folder())
+        .env_clear()
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn e07_the_program_plays_to_the_end_or_to_a_day() {
+    let whole = liftlock(&["simulate", "christmas.yml", "christmas.txt"]);
+    assert_eq!((whole.status.code(), out(&whole)), (Some(0), text("christmas.out")));
+    let early =
+        liftlock(&["simulate", "christmas.yml", "christmas.txt", "--until", "2026-12-21 11:00", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&out(&early)).unwrap();
+    assert_eq!(answer["until"], "2026-12-21T10:00:00Z");
+    assert_eq!(answer["stages"][1]["stage"], "staging");
+    assert_eq!(answer["stages"][1]["has"], serde_json::Value::Null);
+    assert_eq!(answer["stages"][1]["coming"][0]["text"], "v1.4.0-rc.1 is running");
+    assert_eq!((answer["held"].as_u64(), answer["schema"].as_u64()), (Some(0), Some(1)));
+    let late = liftlock(&["simulate", "christmas.yml", "christmas.txt", "--until", "2027-02-01"]);
+    assert!(out(&late).contains("Tue 2027-02-02 00:00 Europe/Oslo:"), "{}", out(&late));
+}
+
+#[test]
+fn e07_a_scenario_that_fails_ends_with_1_and_a_bad_one_names_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let missed = at("missed.txt", "2026-12-21 09:00 push by bo: feat: x\n10:00 expect prod has v0.1\n");
+    let output = liftlock(&["simulate", "christmas.yml", &missed]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(out(&output).ends_with("1 of 1 expectations does not hold: line 2\n"), "{}", out(&output));
+    let bad = at("bad.txt", "2026-12-21 09:00 push by bo: feat: x\n10:00 expect prd has v0.1\n");
+    let output = liftlock(&["simulate", "christmas.yml", &bad]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        err(&output),
+        format!("error: {bad}, line 2: there is no stage `prd`; there is `test`, `staging`, `prod`\n")
+    );
+    let output = liftlock(&["simulate", "christmas.yml", "christmas.txt", "--until", "Christmas"]);
+    assert!(err(&output).contains("`Christmas` is neither a day"), "{}", err(&output));
+    let two = at(
+        "two.yml",
+        "version: 1\npipelines:\n  web: {build: make, deploy: ./d, stages: [test]}\n  api: {build: make, deploy: ./d, stages: [test]}\n",
+    );
+    let lines = at("lines.txt", "2026-12-21 09:00 push by bo: feat: x\n10:00 expect test has v0.1\n");
+    let output = liftlock(&["simulate", &two, &lines]);
+    assert!(err(&output).contains("add --pipeline with one of web, api"), "{}", err(&output));
+    let output = liftlock(&["simulate", &two, &lines, "--pipeline", "api"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
