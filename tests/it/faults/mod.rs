@@ -10,6 +10,7 @@ mod kills;
 mod places;
 mod replicas;
 mod rig;
+mod runbooks;
 mod stops;
 
 use rig::{Door, Plan, Push, Yard, deliver};

@@ -115,6 +115,20 @@ stages:
     ],
 };
 
+/// The plain stages, and a runbook that keeps a record and stands half-way as long as it is told to.
+pub(crate) static BOOKS: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - {name: prod, approval: 1, test_commands: sh ./smoke.sh}
+runbooks:
+  clean: |
+    echo \"begin $LIFTLOCK_RUN $FENCE_TOKEN\" >>\"$LIFTLOCK_DEMO_TARGET/cleaned\"
+    while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-clean\" ]; do sleep 0.02; done
+    echo \"end $LIFTLOCK_RUN $FENCE_TOKEN\" >>\"$LIFTLOCK_DEMO_TARGET/cleaned\"
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+};
+
 /// What a yard is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
