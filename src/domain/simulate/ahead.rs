@@ -204,14 +204,19 @@ impl Look {
     /// The approval of somebody who may, of the release it would mean.
     fn approve(&mut self, stage: &StageName, named: Option<&str>) -> Result<ReleaseNo, String> {
         let all = self.state().in_order();
+        let asks = |reached: bool| {
+            let mut waiting = all.iter().map(|r| &***r).filter(move |release| {
+                let rule =
+                    release.rule(stage).filter(|_| release.state_in(stage).is_some_and(StageState::asks));
+                let verdict = rule.map(|rule| verdict(self.state(), release, rule, self.player.world.now));
+                verdict.is_some_and(|verdict| is_reached(&verdict) == reached && asks_people(&verdict))
+            });
+            waiting.next()
+        };
+        // Who is on its way there may be approved in advance.
         let found = match named {
             Some(named) => Some(judge::named(self.state(), named)?),
-            None => all.iter().map(|r| &***r).find(|release| {
-                let rule = release.rule(stage);
-                let verdict = rule.map(|rule| verdict(self.state(), release, rule, self.player.world.now));
-                let asks = release.state_in(stage).is_some_and(StageState::asks);
-                asks && verdict.is_some_and(|verdict| is_reached(&verdict) && !verdict.open())
-            }),
+            None => asks(true).or_else(|| asks(false)),
         };
         let no = found.map(Release::no).ok_or_else(|| format!("nothing waits for {stage} now"))?;
         self.note(no);
@@ -302,10 +307,8 @@ impl Look {
             let missing = self.state().release(no).is_some_and(|release| {
                 let verdict =
                     release.rule(stage).map(|r| verdict(self.state(), release, r, self.player.world.now));
-                let asks = verdict.is_some_and(|v| {
-                    v.blockers().any(|l| matches!(l.blocker, Blocker::Approval | Blocker::Signoff))
-                });
-                asks && release.state_in(stage).is_some_and(StageState::asks)
+                verdict.is_some_and(|verdict| asks_people(&verdict))
+                    && release.state_in(stage).is_some_and(StageState::asks)
             });
             if missing {
                 changed |= self.say(&line, &person)?;
@@ -415,6 +418,11 @@ impl Look {
         let order: Vec<&StageName> = release.rules.stages.iter().map(|rule| &rule.name).collect();
         self.stages.sort_by_key(|known| order.iter().position(|name| **name == known.stage));
     }
+}
+
+/// Whether approvals or sign-offs are missing.
+fn asks_people(verdict: &Verdict) -> bool {
+    verdict.blockers().any(|line| matches!(line.blocker, Blocker::Approval | Blocker::Signoff))
 }
 
 fn waits(verdict: &Verdict) -> Vec<Wait> {
