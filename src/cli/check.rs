@@ -69,9 +69,11 @@ pub(super) fn gather(file: Option<&Path>) -> Result<Sources, Trouble> {
         }
         None => collect(&root, "", 0, &mut files)?,
     }
-    for needed in manifest::also_needed(&files) {
-        if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
-            files.insert(needed, text);
+    for _ in 0..manifest::READS {
+        for needed in manifest::also_needed(&files) {
+            if let Ok(text) = std::fs::read_to_string(root.join(&needed)) {
+                files.insert(needed, text);
+            }
         }
     }
     Ok(files)

@@ -12,6 +12,7 @@ mod buildspec;
 mod channel;
 mod check;
 pub mod code;
+mod extends;
 mod group;
 mod keys;
 pub mod node;
@@ -39,15 +40,19 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::domain::manifest::approval::Teams;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::extends::Rings;
 use crate::domain::manifest::keys::{SEVERAL_OBJECT, SINGLE_OBJECT};
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place, Problem, Severity, in_order};
 use crate::domain::manifest::shape::Shape;
 use crate::domain::manifest::source::Source;
+use crate::domain::manifest::stage::Draft;
 use crate::domain::manifest::view::View;
 use crate::domain::name::{PipelineName, RepoName};
-use crate::domain::pipeline::{About, Contexts, Pipeline, PullRequestTrigger, PushTrigger, Triggers};
+use crate::domain::pipeline::{About, Contexts, Pipeline, PullRequestTrigger, PushTrigger, Step, Triggers};
+use crate::domain::runbook::Runbook;
 
 /// Where a native manifest may be; only one of them.
 pub const NATIVE_PATHS: [&str; 2] = [".github/liftlock.yml", ".github/liftlock.yaml"];
@@ -75,7 +80,7 @@ pub struct Loaded {
     pub sources: BTreeMap<PipelineName, Source>,
     /// What should be looked at.
     pub warnings: Vec<Problem>,
-    /// The files that declare the pipelines, in order.
+    /// The files that declare the pipelines, in order, and then those that they extend.
     pub paths: Vec<String>,
     /// Every file that was read, with path and length in front: the text a digest of the manifest is taken of.
     pub text: String,
@@ -142,16 +147,20 @@ struct Context<'a> {
     dialect: Dialect,
 }
 
-/// A pipeline and its `source` block.
-type Read = (Pipeline, Option<Source>);
+/// A pipeline, its `source` block, and the files it is made of besides its manifest.
+type Read = (Pipeline, Option<Source>, Vec<String>);
+
+/// How often [`also_needed`] has to be asked until nothing more is missing: files extend files.
+pub const READS: usize = extends::MAX_DEPTH + 1;
 
 /// True for a path where a manifest is looked for; the caller reads these files of a commit first.
 pub fn is_manifest(path: &str) -> bool {
     NATIVE_PATHS.contains(&path) || path == COPILOT_PATH || copilot_folder(path).is_some()
 }
 
-/// The files that the manifests among `files` need besides themselves: their buildspecs, in order, without those that
-/// are there already. The caller reads them and calls [`load`]; those that do not exist are left out.
+/// The files that the manifests among `files` need besides themselves: their buildspecs and what they extend, in
+/// order, without those that are there already. The caller reads them, asks again at most [`READS`] times in all, and
+/// calls [`load`]; those that do not exist are left out.
 pub fn also_needed(files: &Sources) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
     for path in files.keys().filter(|p| is_manifest(p)).take(MAX_PIPELINES) {
@@ -165,6 +174,8 @@ pub fn also_needed(files: &Sources) -> BTreeSet<String> {
             );
         }
     }
+    let manifests = files.keys().map(String::as_str).filter(|p| is_manifest(p)).take(MAX_PIPELINES);
+    needed.extend(extends::missing(files, manifests));
     needed.retain(|path| !files.contains_key(path));
     needed
 }
@@ -175,18 +186,21 @@ pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> 
     let mut problems = Vec::new();
     let mut read: Vec<Read> = Vec::new();
     let mut used: BTreeSet<&str> = paths.iter().copied().collect();
+    let mut extended: BTreeSet<String> = BTreeSet::new();
     for path in &paths {
         let context = Context { files, repository, path, dialect: Dialect::of(path) };
         let mut findings = Findings::new(path);
-        for (at, (pipeline, source)) in read_file(&context, &mut findings) {
-            if read.iter().any(|(p, _)| p.name == pipeline.name) {
+        for (at, (pipeline, source, made_of)) in read_file(&context, &mut findings) {
+            if read.iter().any(|(p, _, _)| p.name == pipeline.name) {
                 let message = format!("two pipelines are called `{}`", pipeline.name);
                 findings.add(Code::DuplicateName, at, message);
             }
             used.extend(
                 pipeline.build.buildspec.as_deref().and_then(|b| files.get_key_value(b)).map(|(k, _)| &**k),
             );
-            read.push((pipeline, source));
+            used.extend(made_of.iter().filter_map(|path| files.get_key_value(path)).map(|(k, _)| &**k));
+            extended.extend(made_of.iter().cloned());
+            read.push((pipeline, source, made_of));
         }
         problems.extend(findings.into_problems());
     }
@@ -194,13 +208,13 @@ pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> 
     if problems.iter().any(|p| p.severity == Severity::Error) || read.is_empty() {
         return Err(Problems(problems));
     }
-    let sources = read.iter().filter_map(|(p, s)| Some((p.name.clone(), s.clone()?))).collect();
+    let sources = read.iter().filter_map(|(p, s, _)| Some((p.name.clone(), s.clone()?))).collect();
     Ok(Loaded {
         text: digestible(files, &used),
-        pipelines: read.into_iter().map(|(p, _)| p).collect(),
+        pipelines: read.into_iter().map(|(p, _, _)| p).collect(),
         sources,
         warnings: problems,
-        paths: paths.into_iter().map(str::to_owned).collect(),
+        paths: paths.into_iter().map(str::to_owned).chain(extended).collect(),
     })
 }
 
@@ -262,9 +276,9 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
         shape::check(&root, &Shape::Object(&SINGLE_OBJECT), "the manifest", findings);
         let contexts =
             if copilot_folder(context.path).is_some() { Contexts::Qualified } else { Contexts::Short };
-        let at = top.get("name").map_or(Place { line: 1, column: 1, length: 1 }, |n| n.at);
+        let at = top.get("name").map_or(Place { file: 0, line: 1, column: 1, length: 1 }, |n| n.at);
         let Some(name) = top.parsed("name").or_else(|| default_name(context)) else { return Vec::new() };
-        return vec![(at, read_pipeline(top, name, contexts, context, findings))];
+        return vec![(at, read_pipeline((top, root.at), (name, contexts), context, findings))];
     };
     shape::check(&root, &Shape::Object(&SEVERAL_OBJECT), "the manifest", findings);
     let entries = View::of(&several.value).entries();
@@ -282,7 +296,10 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
         .filter_map(|entry| {
             let name: PipelineName = entry.key.parse().ok()?;
             let view = View::of(&entry.value);
-            Some((entry.key_at, read_pipeline(view, name, Contexts::Qualified, context, findings)))
+            Some((
+                entry.key_at,
+                read_pipeline((view, entry.value.at), (name, Contexts::Qualified), context, findings),
+            ))
         })
         .collect()
 }
@@ -297,12 +314,14 @@ fn default_name(context: &Context<'_>) -> Option<PipelineName> {
 }
 
 fn read_pipeline(
-    view: View<'_>,
-    name: PipelineName,
-    contexts: Contexts,
+    (own, at): (View<'_>, Place),
+    (name, contexts): (PipelineName, Contexts),
     context: &Context<'_>,
     findings: &mut Findings<'_>,
 ) -> Read {
+    let rings = extends::gather(own, context.files, findings);
+    let composed = rings.compose(own, at, findings);
+    let view = composed.as_ref().map_or(own, View::of);
     let source = source::read(view, context.repository, findings);
     let about = About {
         title: view.line("title"),
@@ -320,11 +339,8 @@ fn read_pipeline(
     let runbooks = runbook::read(view, (&written, &teams), findings);
     let deploy = view.get("deploy").map(|node| step::read(node, &runbooks, findings)).unwrap_or_default();
     let checks = check::declared(view, findings);
-    let mut drafts = Vec::new();
-    check_stage_count(view.get("stages"), nodes, findings);
-    for node in nodes.iter().take(MAX_STAGES) {
-        drafts.extend(stage::read(node, (&deploy, &runbooks, &teams, &checks), findings));
-    }
+    let around = (deploy.as_slice(), runbooks.as_slice(), &teams, &checks);
+    let drafts = drafts(view, (own, &rings), around, findings);
     let variables = variable::of_pipeline(view, findings);
     let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
@@ -347,7 +363,29 @@ fn read_pipeline(
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
-    (pipeline, source)
+    (pipeline, source, rings.files)
+}
+
+/// What a stage is read with.
+type Around<'a> = (&'a [Step], &'a [Runbook], &'a Teams, &'a check::Declared);
+
+/// The stages of a pipeline; what an extended file says about one still holds.
+fn drafts(
+    view: View<'_>,
+    (own, rings): (View<'_>, &Rings),
+    around: Around<'_>,
+    findings: &mut Findings<'_>,
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let nodes = view.items("stages");
+    check_stage_count(view.get("stages"), nodes, findings);
+    for (node, own) in nodes.iter().zip(own.items("stages")).take(MAX_STAGES) {
+        let Some(mut draft) = stage::read(node, around, findings) else { continue };
+        let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
+        rings.tighten(&mut draft, View::of(own), read, findings);
+        drafts.push(draft);
+    }
+    drafts
 }
 
 fn check_stage_count(list: Option<&Node>, stages: &[Node], findings: &mut Findings<'_>) {

@@ -74,8 +74,10 @@ impl Service {
             for path in mirror.list_files(&commit, FILES)?.into_iter().filter(|p| manifest::is_manifest(p)) {
                 add(mirror, &commit, path, &mut files)?;
             }
-            for path in manifest::also_needed(&files) {
-                add(mirror, &commit, path, &mut files)?;
+            for _ in 0..manifest::READS {
+                for path in manifest::also_needed(&files) {
+                    add(mirror, &commit, path, &mut files)?;
+                }
             }
             Ok(manifest::load(&files, &name))
         })

@@ -166,6 +166,11 @@ codes! {
     NoBuildspec "M0603" Warning
         "The build reads its commands from this buildspec, and the commit does not have it. The release is made and \
          its build fails with the same message, so that the failure is seen where it belongs.";
+    /// A file the manifest cannot be made of.
+    Extends "M0605" Error
+        "`extends` names files of the same commit that declare stages, checks, teams, variables and groups. A file is \
+         at most 4 steps away from the manifest and never its own, there are at most 10, and a stage of the manifest \
+         can only become stricter than the file it is from.";
     /// The manifest names another repository.
     OtherRepository "M0604" Warning
         "`source.properties.repository` names another repository than the one the file was read from. The file's own \

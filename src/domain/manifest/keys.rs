@@ -6,6 +6,7 @@ use crate::domain::glob::Glob;
 use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::extends;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
 use crate::domain::manifest::source;
 use crate::domain::name::{Alias, CheckName, EnvironmentName, PipelineName, StageName, printable};
@@ -117,6 +118,7 @@ words! {
     LOGIN = approval::check_login, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
+    EXTENDED = extends::check_path, Some("\\.ya?ml$");
     FILES = build::check_files, None;
     REPOSITORY = source::check_repository, None;
 }
@@ -156,6 +158,7 @@ mod steps;
 use steps::{BUILD_STEP, STEP};
 
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
+const EXTENDS: Shape = Shape::Any(&[Shape::Text(&EXTENDED), Shape::List(&Shape::Text(&EXTENDED))]);
 const ENVIRONMENT_MAP: Shape = Shape::Map { key: &VARIABLE, value: &ENV_VALUE };
 const SECRETS: Shape = Shape::List(&SECRET_NAME);
 const COMMANDS: Shape = Shape::List(&Shape::Text(&COMMAND));
@@ -189,6 +192,7 @@ keys! { PIPELINE_KEYS {
     "weight" Optional, Shape::Integer, "Heavier pipelines come later on pages.";
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
+    "extends" Optional, EXTENDS, "Files of this repository that declare stages and what belongs to them.";
     "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
@@ -207,7 +211,20 @@ keys! { PIPELINE_KEYS {
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "retention", "extends"];
+static PIPELINE_LATER: &[&str] = &["environments", "retention"];
+
+keys! { EXTENDED_KEYS {
+    "extends" Optional, EXTENDS, "Further files.";
+    "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "Checks, by name.";
+    "teams" Optional, people::TEAMS, "Teams, by name.";
+    "groups" Optional, group::OF_PIPELINE, "Variable groups of every stage.";
+    "variables" Optional, variable::OF_PIPELINE, "Variables of every stage; those of the manifest win.";
+    "stages" Optional, Shape::List(&STAGE), "Stages that a manifest may name.";
+} }
+
+/// A file that a manifest extends.
+pub(super) static EXTENDED_OBJECT: Object =
+    Object { what: "an extended file", keys: &[TOP_KEYS, EXTENDED_KEYS], ..PLAIN };
 
 /// A file with one pipeline.
 pub(super) static SINGLE_OBJECT: Object = Object {

@@ -105,7 +105,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings<'_>) -> Option<Node> {
     options.flow_nesting_limit = MAX_DEPTH * 2;
     options.block_nesting_limit = MAX_DEPTH * 2;
     let parser = Parser::new_from_str_with_options(text, options);
-    let last = Place { line: 1, column: 1, length: 1 };
+    let last = Place { file: 0, line: 1, column: 1, length: 1 };
     let mut grower = Grower { parser, anchors: BTreeMap::new(), nodes: 0, bytes: 0, last, findings };
     grower.document().ok()
 }
@@ -306,5 +306,5 @@ fn place_of(span: &Span) -> Place {
 }
 
 fn place_of_marker(marker: &Marker) -> Place {
-    Place { line: marker.line().max(1), column: marker.col() + 1, length: 1 }
+    Place { file: 0, line: marker.line().max(1), column: marker.col() + 1, length: 1 }
 }

@@ -20,6 +20,8 @@ pub enum Severity {
 /// A place in a file; columns and lengths count characters. Line 0 means the file as a whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    /// Which of the files a manifest is made of; 0 is the manifest itself.
+    pub file: usize,
     /// Line, from 1.
     pub line: usize,
     /// Column, from 1.
@@ -73,6 +75,8 @@ const MAX_OF_A_SEVERITY: usize = 100;
 #[derive(Debug)]
 pub(super) struct Findings<'f> {
     file: &'f str,
+    /// Further files that places may be in, from 1.
+    others: Vec<String>,
     found: Vec<Problem>,
     errors: usize,
     warnings: usize,
@@ -80,7 +84,13 @@ pub(super) struct Findings<'f> {
 
 impl<'f> Findings<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, found: Vec::new(), errors: 0, warnings: 0 }
+        Self { file, others: Vec::new(), found: Vec::new(), errors: 0, warnings: 0 }
+    }
+
+    /// A further file, by the number that places in it have.
+    pub(super) fn also(&mut self, file: &str) -> usize {
+        self.others.push(file.to_owned());
+        self.others.len()
     }
 
     pub(super) fn add(&mut self, code: Code, at: Place, message: String) {
@@ -99,7 +109,9 @@ impl<'f> Findings<'f> {
         };
         *count += 1;
         if *count <= MAX_OF_A_SEVERITY {
-            self.found.push(Problem::new(code, self.file, at, message, hint()));
+            let other = at.file.checked_sub(1).and_then(|index| self.others.get(index));
+            let file = other.map_or(self.file, String::as_str);
+            self.found.push(Problem::new(code, file, at, message, hint()));
         }
     }
 

@@ -171,6 +171,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownCheck
         | Code::Cycle
         | Code::NoAgent
+        | Code::Extends
         | Code::Notify
         | Code::Channel
         | Code::Variable
@@ -274,7 +275,7 @@ fn c19_c20_c23_c24_c25_c26_c27_the_seed_manifest_loads_verbatim() {
 }
 
 fn runs(stage: &Stage) -> Vec<&str> {
-    stage.test_commands.iter().map(crate::domain::pipeline::Step::text).collect()
+    stage.test_commands.iter().map(Step::text).collect()
 }
 
 #[test]

@@ -155,7 +155,7 @@ pub(in crate::domain) fn ended(outcome: &Outcome) -> String {
         Outcome::Cancelled { by: Some(by) } => format!("cancelled by {}", by.login),
         Outcome::Cancelled { by: None } => "cancelled".to_owned(),
         Outcome::Rejected { by, reason } => format!("rejected by {}: {reason}", by.login),
-        Outcome::Expired => "expired: nobody agreed in time".to_owned(),
+        Outcome::Expired => "expired: not enough people agreed in time".to_owned(),
         Outcome::Errored(why) => format!("errored: {why}"),
     }
 }

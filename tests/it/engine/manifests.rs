@@ -32,6 +32,47 @@ fn copilot(manifest: &str, buildspec: Option<&str>) -> BTreeMap<String, String> 
     files
 }
 
+/// A manifest made of three files.
+const RINGS: [(&str, &str); 3] = [
+    (
+        ".github/liftlock.yml",
+        "version: 1\nname: shop\nextends: rings/prod.yml\nbuild: sh build.sh\nartifacts: dist\n\
+         deploy: sh deploy.sh\nstages: [test, {name: prod, title: Ours}]\n",
+    ),
+    (
+        "rings/prod.yml",
+        "version: 1\nextends: rings/teams.yml\nstages: [{name: prod, approval: {from: [keepers]}}]\n",
+    ),
+    ("rings/teams.yml", "version: 1\nteams: {keepers: {users: [ana]}}\n"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d01_t29_a_ring_from_another_file_holds_and_is_frozen_with_the_release() {
+    let mut files = super::tree::sample("");
+    files.extend(RINGS.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    let mut world = World::of(files).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("ready for prod"));
+    world.say(1, BO, "/approve prod").await;
+    world.drain().await;
+    assert_eq!(world.live().len(), 1, "bo keeps no gate");
+    world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let state = world.state("shop").await;
+    let first = std::sync::Arc::clone(&state.releases.values().next().unwrap().created);
+    assert!(first.files.contains(&"rings/teams.yml".to_owned()), "{:?}", first.files);
+
+    let other = "version: 1\nteams: {keepers: {users: [ana, bo]}}\n";
+    world.merge_files(2, &[("rings/teams.yml", other)], "feat: bo keeps gates, too").await;
+    assert!(world.hears(2).await.contains("ready for prod"));
+    let state = world.state("shop").await;
+    let second = std::sync::Arc::clone(&state.releases.values().next_back().unwrap().created);
+    assert_ne!(first.manifest, second.manifest, "the digest of the manifest covers every file");
+    world.say(2, BO, "/approve prod").await;
+    assert!(world.hears(2).await.contains("is live in prod"));
+    world.finish().await;
+}
+
 /// The manifest of the seed, to the letter, with a buildspec beside it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c19_c20_c21_c22_c23_c24_c25_c26_c31_a_copilot_manifest_releases_as_it_is() {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use liftlock::clock;
 use liftlock::domain::runbook::fact::Outcome;
 use liftlock::domain::runbook::run::Progress;
+use liftlock::domain::schedule::Schedule;
+use liftlock::store::effect::EffectState;
 
-use super::tree::sample;
+use super::tree::{STRAIGHT, sample};
 use super::world::{ANA, DEV, World};
 
 /// The script that the README's example runs.
@@ -190,5 +193,27 @@ async fn e16_a_stage_runs_a_runbook_as_a_step_of_its_own() {
     let told = world.hears(2).await;
     assert!(told.contains("failed in test at \"runbook/migrate: sh migrate.sh\""), "{told}");
     assert_eq!(world.deployed().last().unwrap(), "migrate test to v7");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e16_the_time_of_a_runbook_outlives_a_restart() {
+    let yearly = "runbooks:\n  count: {run: sh smoke.sh, schedule: {cron: '0 0 1 jan *', tz: Europe/Oslo}}\n";
+    let mut world = World::with(&format!("{STRAIGHT}{yearly}")).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let due = Schedule::new("0 0 1 jan *", "Europe/Oslo").unwrap().next_after(clock::now()).unwrap();
+    for _ in 0..2 {
+        world.settled().await;
+        let wakes: Vec<_> = world.effects().await.into_iter().filter(|e| e.kind == "wake").collect();
+        assert!(wakes.iter().any(|e| e.state == EffectState::Ready && e.run_after == due), "{wakes:?}");
+        world.die().await;
+        world.wake().await;
+    }
+    world.say(1, ANA, "/why count").await;
+    let told = world.hears(1).await;
+    assert!(told.contains(&format!("it starts by itself at {}", due.minute())), "{told}");
+    world.settled().await;
+    assert!(world.state("shop").await.runbooks.all.is_empty());
     world.finish().await;
 }
