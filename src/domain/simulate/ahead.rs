@@ -203,19 +203,18 @@ impl Look {
 
     /// The approval of somebody who may, of the release it would mean.
     fn approve(&mut self, stage: &StageName, named: Option<&str>) -> Result<ReleaseNo, String> {
-        let all = self.state().in_order();
+        let (state, now) = (&self.player.world.state, self.player.world.now);
         let asks = |reached: bool| {
-            let mut waiting = all.iter().map(|r| &***r).filter(move |release| {
+            state.in_order().into_iter().map(|r| &**r).find(|release| {
                 let rule =
                     release.rule(stage).filter(|_| release.state_in(stage).is_some_and(StageState::asks));
-                let verdict = rule.map(|rule| verdict(self.state(), release, rule, self.player.world.now));
+                let verdict = rule.map(|rule| verdict(state, release, rule, now));
                 verdict.is_some_and(|verdict| is_reached(&verdict) == reached && asks_people(&verdict))
-            });
-            waiting.next()
+            })
         };
         // Who is on its way there may be approved in advance.
         let found = match named {
-            Some(named) => Some(judge::named(self.state(), named)?),
+            Some(named) => Some(judge::named(state, named)?),
             None => asks(true).or_else(|| asks(false)),
         };
         let no = found.map(Release::no).ok_or_else(|| format!("nothing waits for {stage} now"))?;
