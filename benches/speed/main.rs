@@ -17,6 +17,7 @@ mod queue;
 mod rules;
 mod seal;
 mod server;
+mod simulate;
 mod wire;
 mod world;
 
@@ -35,6 +36,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "queue", run: queue::figures },
     Section { name: "engine", run: engine::figures },
     Section { name: "rules", run: rules::figures },
+    Section { name: "simulate", run: simulate::figures },
     Section { name: "server", run: server::figures },
     Section { name: "seal", run: seal::figures },
 ];

@@ -262,6 +262,27 @@ fn d04_c30_a_red_test_blocks_and_a_running_release_keeps_its_manifest() {
 }
 
 #[test]
+fn e07_a_server_says_what_an_approval_and_a_push_would_do_now() {
+    let server = Server::start();
+    server.push(&[(".github/liftlock.yml", MANIFEST), ("page", "hello\n")], "feat: a page");
+    server.until("prod waits for people", |s| {
+        out(&s.ask(&["why", "latest", "prod"])).contains("test succeeded with this artifact")
+    });
+    let approval = server.ask(&["plan", "/approve prod", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&out(&approval)).unwrap();
+    assert_eq!((plan["release"].as_str(), plan["refused"].as_str()), (Some("v0.1.0-rc.1"), None));
+    assert_eq!(plan["stages"][0]["stage"], "prod");
+    assert!(plan["stages"][0]["live"].is_string(), "{plan}");
+    let push = out(&server.ask(&["plan"]));
+    assert!(push.contains("test: waits for nothing") && push.contains("prod: waits for approval"), "{push}");
+    // Nothing of it has happened.
+    assert_eq!(code(&server.ask(&["why", "latest", "prod"])), 8);
+    let nothing = server.ask(&["plan", "/approve test"]);
+    assert_eq!(code(&nothing), 1);
+    assert!(out(&nothing).contains("nothing waits for test now"), "{}", out(&nothing));
+}
+
+#[test]
 fn c13_c14_init_writes_one_file_here_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "Cargo.toml", "[package]\nname = \"x\"\n");

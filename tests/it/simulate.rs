@@ -7,9 +7,12 @@ use std::process::{Command, Output};
 use liftlock::domain::manifest::{self, Sources};
 use liftlock::domain::name::RepoName;
 use liftlock::domain::pipeline::Pipeline;
+use liftlock::domain::simulate::ahead::{Ahead, ahead};
 use liftlock::domain::simulate::scenario::{self, Scenario};
 use liftlock::domain::simulate::transcript::What;
-use liftlock::domain::simulate::{Played, simulate};
+use liftlock::domain::simulate::{Played, simulate, untouched};
+use liftlock::domain::state::State;
+use liftlock::domain::time::Timestamp;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/simulate")
@@ -48,16 +51,21 @@ fn problems(lines: &str) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
+/// Compares with what is kept in a file, or rewrites it when asked to.
+#[track_caller]
+fn kept(file: &str, told: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        let mut file = std::fs::File::create(folder().join(file)).unwrap();
+        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
+    }
+    assert_eq!(told, text(file), "UPDATE=1 rewrites it");
+}
+
 #[test]
 fn e07_would_v1_4_reach_prod_on_24_december() {
     let played = play(&text("christmas.yml"), &text("christmas.txt"));
     holds(&played);
-    let told = played.text();
-    if std::env::var_os("UPDATE").is_some() {
-        let mut file = std::fs::File::create(folder().join("christmas.out")).unwrap();
-        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
-    }
-    assert_eq!(told, text("christmas.out"), "UPDATE=1 rewrites it");
+    kept("christmas.out", &played.text());
 }
 
 #[test]
@@ -144,6 +152,41 @@ fn e07_times_are_those_of_the_zone_also_where_the_clocks_change() {
     );
 }
 
+/// A pipeline with everything that can be waited for in front of prod.
+const CAREFUL: &str = "version: 1\nname: shop\nbuild: make\ndeploy: ./d\nstages:\n  - name: test\n  - name: prod\n    \
+    soak: 24h\n    approvals: {pre: {min: 2, from: [{team: acme/release}, maintain]}, post: {min: 1, from: [{team: acme/qa}]}}\n  \
+    - {name: archive, trigger: manual, optional: true}\n";
+
+fn look(state: &State, pipeline: &Pipeline, act: &str) -> Ahead {
+    let now = Timestamp::parse("2026-12-21T09:00:00Z").unwrap();
+    ahead(state, pipeline, &act.parse().unwrap(), now).unwrap()
+}
+
+#[test]
+fn e07_a_push_is_planned_stage_by_stage_with_who_can_act() {
+    let pipeline = pipeline(CAREFUL);
+    let plan = look(&untouched(&pipeline), &pipeline, "push");
+    let waits: Vec<(&str, Vec<&str>)> = plan
+        .stages
+        .iter()
+        .map(|s| (s.stage.as_str(), s.waits.iter().map(|w| w.blocker.as_str()).collect()))
+        .collect();
+    assert_eq!(
+        waits,
+        [("test", vec![]), ("prod", vec!["soak", "approval", "signoff"]), ("archive", vec!["trigger"])]
+    );
+    let times: Vec<_> = plan.stages.iter().map(|s| (s.starts.as_deref(), s.live.as_deref())).collect();
+    assert_eq!(
+        times,
+        [
+            (Some("2026-12-21 09:05 UTC"), Some("2026-12-21 09:10 UTC")),
+            (Some("2026-12-22 09:10 UTC"), Some("2026-12-22 09:15 UTC")),
+            (Some("2026-12-22 09:15 UTC"), Some("2026-12-22 09:20 UTC")),
+        ]
+    );
+    kept("plan.out", &format!("{}\n", plan.text()));
+}
+
 fn liftlock(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_liftlock"))
         .current_dir(folder())
@@ -207,4 +250,23 @@ fn e07_a_scenario_that_fails_ends_with_1_and_a_bad_one_names_file_and_line() {
     assert!(err(&output).contains("add --pipeline with one of web, api"), "{}", err(&output));
     let output = liftlock(&["simulate", &two, &lines, "--pipeline", "api"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn e07_the_program_plans_for_a_manifest_without_a_server() {
+    let output = liftlock(&["plan", "--manifest", "christmas.yml", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let plan: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(plan["act"], "push");
+    assert_eq!(plan["stages"][2]["stage"], "prod");
+    assert_eq!(plan["stages"][2]["waits"][0]["for"], "soak");
+    let output = liftlock(&["plan", "/approve prod", "--manifest", "christmas.yml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(
+        out(&output).contains("nothing would come of it: nothing waits for prod now"),
+        "{}",
+        out(&output)
+    );
+    let output = liftlock(&["plan", "ship it", "--manifest", "christmas.yml"]);
+    assert_eq!(output.status.code(), Some(2));
 }
