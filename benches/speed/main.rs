@@ -18,6 +18,7 @@ mod rings;
 mod rules;
 mod seal;
 mod server;
+mod simulate;
 mod wire;
 mod world;
 
@@ -37,6 +38,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "engine", run: engine::figures },
     Section { name: "rules", run: rules::figures },
     Section { name: "rings", run: rings::figures },
+    Section { name: "simulate", run: simulate::figures },
     Section { name: "server", run: server::figures },
     Section { name: "seal", run: seal::figures },
 ];

@@ -18,6 +18,7 @@ mod group;
 mod hook;
 mod init;
 mod inspect;
+mod plan;
 mod serve;
 mod simulate;
 mod terminal;
@@ -80,6 +81,8 @@ enum Command {
         /// The code.
         code: String,
     },
+    /// Look ahead: what a push or an approval would do now, what each stage waits for, and who can act.
+    Plan(plan::Arguments),
     /// Play a scenario against a manifest: what would happen, when, and why not sooner.
     Simulate(simulate::Arguments),
     /// Put the manifest at the head of a repository's default branch in force, and release it when it is new.
@@ -167,6 +170,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => check::schema(),
         Command::Explain { code } => check::explain(&code),
+        Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Apply(arguments) => ask::apply(&arguments).await,
         Command::Deploy(arguments) => deploy::run(&arguments).await,

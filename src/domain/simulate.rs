@@ -5,6 +5,8 @@
 //! its own ([`scenario`]): that of the tests' transcripts is made to reach into races and lost workers, this one to
 //! be written by a release manager and to be read by the next.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::domain::decide::{Command, Spoken, Start};
@@ -12,14 +14,18 @@ use crate::domain::effect::Place;
 use crate::domain::event::Change;
 use crate::domain::glob::{Glob, selects};
 use crate::domain::group::{GroupSnapshot, Value};
-use crate::domain::name::{CommentId, CommitSha, Digest, Login, PipelineId, RefName, RepoId, StageName};
+use crate::domain::name::{
+    CommentId, CommitSha, Digest, GroupName, Login, PipelineId, RefName, RepoId, StageName, VariableName,
+};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::refusal::Refusal;
+use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::variable::{Taken, all_linked};
 use crate::domain::version::Version;
 use crate::domain::window::Zone;
 
+pub mod ahead;
 mod judge;
 mod player;
 pub mod scenario;
@@ -130,8 +136,7 @@ struct Session<'p> {
 impl<'p> Session<'p> {
     fn new(pipeline: &'p Pipeline, scenario: &'p Scenario) -> Self {
         let begin = scenario.lines.first().map_or(Timestamp(0), |line| line.at);
-        let id = PipelineId { repo: repository(), name: pipeline.name.clone() };
-        let world = World::new(id, begin);
+        let world = World::of(untouched(pipeline), begin);
         Self {
             pipeline,
             scenario,
@@ -272,24 +277,13 @@ impl<'p> Session<'p> {
             included_in: later,
             project: self.pipeline.name.to_string(),
             files: Vec::new(),
-            groups: self.groups(),
+            groups: groups(self.pipeline, &self.scenario.groups),
         })
     }
 
     /// Where a commit is on the line.
     fn place(&self, commit: &CommitSha) -> Option<usize> {
         self.commits.iter().position(|known| known.commit == *commit)
-    }
-
-    /// The groups that the pipeline links, with what the scenario says is in them.
-    fn groups(&self) -> Taken {
-        let linked = all_linked(self.pipeline).into_iter();
-        let groups = linked.map(|name| {
-            let said = self.scenario.groups.get(&name).into_iter().flatten();
-            let values = said.map(|(variable, text)| (variable.clone(), Value::Plain(text.clone())));
-            (name.clone(), GroupSnapshot { name, version: 1, values: values.collect() })
-        });
-        Taken { groups: groups.collect(), ..Taken::default() }
     }
 
     fn comment(&mut self, comment: &Comment) -> Result<(), String> {
@@ -367,6 +361,21 @@ impl<'p> Session<'p> {
             missed: self.missed,
         }
     }
+}
+
+/// A pipeline that nothing has happened to yet.
+pub fn untouched(pipeline: &Pipeline) -> State {
+    State::new(PipelineId { repo: repository(), name: pipeline.name.clone() })
+}
+
+/// The groups that a pipeline links, with what is said to be in them.
+fn groups(pipeline: &Pipeline, said: &BTreeMap<GroupName, BTreeMap<VariableName, String>>) -> Taken {
+    let groups = all_linked(pipeline).into_iter().map(|name| {
+        let said = said.get(&name).into_iter().flatten();
+        let values = said.map(|(variable, text)| (variable.clone(), Value::Plain(text.clone())));
+        (name.clone(), GroupSnapshot { name, version: 1, values: values.collect() })
+    });
+    Taken { groups: groups.collect(), ..Taken::default() }
 }
 
 /// The first branch that the manifest names, when it names one.

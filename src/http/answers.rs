@@ -13,6 +13,7 @@ use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoN
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
+use crate::domain::simulate::ahead::{Act, Ahead, ahead};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
@@ -28,7 +29,7 @@ use crate::http::view::{
     Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
     VariableLine, WhyLine,
 };
-use crate::service::Service;
+use crate::service::{Service, blocking};
 use crate::store::delivery::NewDelivery;
 use crate::store::stream::{EventFilter, StoredEvent};
 use crate::trouble::{Outcome, Trouble};
@@ -217,6 +218,18 @@ impl Reader for Answers {
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(self.page(stream, no))
+    }
+
+    fn ahead<'a>(&'a self, stream: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>> {
+        Box::pin(async move {
+            let id: PipelineId = named(stream)?;
+            let state = self.service.journal().load(&id).await?;
+            let pipeline = state.pipeline().ok_or_else(|| Trouble::not_found("there is no such pipeline"))?;
+            let now = clock::now();
+            // Weeks are played ahead: that is work for a thread of its own.
+            let look = move || ahead(&state, &pipeline, &act, now);
+            blocking(move || look().map_err(|why| Trouble::bug(format!("look ahead: {why}")))).await
+        })
     }
 
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
 use crate::http::error::{Fault, Why};
@@ -33,6 +34,8 @@ pub trait Reader: Send + Sync {
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>>;
     /// What a pipeline says about itself; nothing when it does not exist.
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>>;
+    /// What would come of doing something now; `NotFound` when there is no such pipeline.
+    fn ahead<'a>(&'a self, stream: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>>;
     /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
     /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.
@@ -170,6 +173,24 @@ pub(super) async fn why(
         page.why.retain(|why| why.stage == *stage);
     }
     Ok(Json(json!({ "release": page.head, "why": page.why, "next": page.next })))
+}
+
+/// What is thought of doing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Planned {
+    act: Option<String>,
+}
+
+/// `GET /api/pipelines/{repo}/{pipeline}/plan?act=push`.
+pub(super) async fn plan(
+    extract::State(state): extract::State<State>,
+    At((repo, pipeline)): At<(String, String)>,
+    Asked(planned): Asked<Planned>,
+) -> Result<Json<Ahead>, Fault> {
+    let act = planned.act.as_deref().map_or(Ok(Act::Push), str::parse);
+    let act = act.map_err(|why: String| Fault { said: Some(why.into()), ..Fault::new(Why::Malformed) })?;
+    Ok(Json(state.reader().ahead(&format!("{repo}/{pipeline}"), act).await?))
 }
 
 /// Which variable of which stage.

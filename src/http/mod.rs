@@ -267,6 +267,7 @@ fn table() -> Vec<Route> {
         route("GET", "/streams/events", READ, get(stream::events)),
         route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
         route("GET", "/api/pipelines", READ, get(api::pipelines)),
+        route("GET", "/api/pipelines/{repo}/{pipeline}/plan", READ, get(api::plan)),
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),

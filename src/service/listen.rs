@@ -228,10 +228,14 @@ impl Service {
             match self.journal().decide(id, &command, heard.around()).await? {
                 Ok(decided) => {
                     self.recheck(id, &ask, &decided).await?;
-                    answers.extend(decided.events.iter().filter_map(|event| {
-                        let Event::Heard(heard) = event else { return None };
-                        Some(heard.reply.clone().unwrap_or_else(|| heard.code.clone()))
-                    }));
+                    for event in &decided.events {
+                        let Event::Heard(heard) = event else { continue };
+                        let text = heard.reply.clone().unwrap_or_else(|| heard.code.clone());
+                        if heard.code != "ok" {
+                            return Ok(Err(text));
+                        }
+                        answers.push(text);
+                    }
                 }
                 Err(refusal) => return Ok(Err(refusal.to_string())),
             }

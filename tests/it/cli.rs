@@ -186,6 +186,29 @@ fn c01_c06_c34_c35_a01_e17_three_commands_a_push_and_a_comment_reach_prod() {
     assert_eq!(events.lines().count(), 1, "{events}");
 }
 
+#[test]
+fn e16_a_runbook_is_started_and_listed_from_the_command_line() {
+    let server = Server::start();
+    let runbooks = "runbooks:\n  clean: {run: test \"$INPUT_DAYS\" = 30, from: write, inputs: {days: {default: \"7\"}}}\n";
+    let manifest = format!("{MANIFEST}{runbooks}");
+    server.push(&[(".github/liftlock.yml", &manifest), ("page", "hello\n")], "feat: a page");
+    server.until("prod waits", |s| code(&s.ask(&["why", "latest", "prod"])) == 8);
+    let nobody = server.ask(&["run", "clean"]);
+    assert!(code(&nobody) != 0 && err(&nobody).contains("--as <login>"), "{}", err(&nobody));
+    let unknown = server.ask(&["run", "clena", "--as", "bo"]);
+    assert!(code(&unknown) != 0 && err(&unknown).contains("No runbook"), "{}", err(&unknown));
+    let asked = server.ask(&["run", "clean", "days=30", "--as", "bo"]);
+    assert_eq!(code(&asked), 0, "{}", err(&asked));
+    assert!(out(&asked).contains("**clean run 1**"), "{}", out(&asked));
+    server.until("it has passed", |s| out(&s.ask(&["run"])).contains("passed in"));
+    let asked = server.ask(&["run", "clean", "--as", "bo"]);
+    assert_eq!(code(&asked), 0, "{}", err(&asked));
+    server.until("the other has failed", |s| out(&s.ask(&["run"])).contains("failed at"));
+    let json: serde_json::Value = serde_json::from_str(&out(&server.ask(&["run", "--json"]))).unwrap();
+    assert_eq!((&json["runs"][0]["run"], &json["runs"][0]["by"]), (&2.into(), &"bo".into()));
+    assert_eq!(json["runs"][1]["inputs"][0], "days=30");
+}
+
 /// Every file of a sample project, by its path there.
 fn sample(name: &str) -> Vec<(String, String)> {
     fn collect(root: &Path, below: &Path, files: &mut Vec<(String, String)>) {
@@ -236,6 +259,27 @@ fn d04_c30_a_red_test_blocks_and_a_running_release_keeps_its_manifest() {
     let unknown = server.ask(&["why", "v9.9.9", "prod"]);
     assert_eq!(code(&unknown), 1);
     assert!(err(&unknown).contains("no release v9.9.9"), "{}", err(&unknown));
+}
+
+#[test]
+fn e07_a_server_says_what_an_approval_and_a_push_would_do_now() {
+    let server = Server::start();
+    server.push(&[(".github/liftlock.yml", MANIFEST), ("page", "hello\n")], "feat: a page");
+    server.until("prod waits for people", |s| {
+        out(&s.ask(&["why", "latest", "prod"])).contains("test succeeded with this artifact")
+    });
+    let approval = server.ask(&["plan", "/approve prod", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&out(&approval)).unwrap();
+    assert_eq!((plan["release"].as_str(), plan["refused"].as_str()), (Some("v0.1.0-rc.1"), None));
+    assert_eq!(plan["stages"][0]["stage"], "prod");
+    assert!(plan["stages"][0]["live"].is_string(), "{plan}");
+    let push = out(&server.ask(&["plan"]));
+    assert!(push.contains("test: waits for nothing") && push.contains("prod: waits for approval"), "{push}");
+    // Nothing of it has happened.
+    assert_eq!(code(&server.ask(&["why", "latest", "prod"])), 8);
+    let nothing = server.ask(&["plan", "/approve test"]);
+    assert_eq!(code(&nothing), 1);
+    assert!(out(&nothing).contains("nothing waits for test now"), "{}", out(&nothing));
 }
 
 #[test]

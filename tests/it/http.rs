@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use liftlock::domain::simulate::ahead::{Act, Ahead};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
@@ -66,6 +67,10 @@ impl Reader for NoEngine {
     }
 
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn ahead<'a>(&'a self, _: &'a str, _: Act) -> BoxFuture<'a, Outcome<Ahead>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 

@@ -7,9 +7,12 @@ use std::process::{Command, Output};
 use liftlock::domain::manifest::{self, Sources};
 use liftlock::domain::name::RepoName;
 use liftlock::domain::pipeline::Pipeline;
+use liftlock::domain::simulate::ahead::{Ahead, ahead};
 use liftlock::domain::simulate::scenario::{self, Scenario};
 use liftlock::domain::simulate::transcript::What;
-use liftlock::domain::simulate::{Played, simulate};
+use liftlock::domain::simulate::{Played, simulate, untouched};
+use liftlock::domain::state::State;
+use liftlock::domain::time::Timestamp;
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -29,12 +32,7 @@ fn plays(manifest: &str, scenario: &str) {
     let read = |path: &str| std::fs::read_to_string(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
     let played = play(&read(manifest), &read(scenario));
     holds(&played);
-    let (told, out) = (played.text(), scenario.replace(".txt", ".out"));
-    if std::env::var_os("UPDATE").is_some() {
-        let mut file = std::fs::File::create(fixture(&out)).unwrap();
-        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
-    }
-    assert_eq!(told, read(&out), "UPDATE=1 rewrites it");
+    kept(&scenario.replace(".txt", ".out"), &played.text());
 }
 
 fn pipeline(yaml: &str) -> Pipeline {
@@ -64,6 +62,17 @@ fn problems(lines: &str) -> Vec<String> {
     let pipeline = pipeline("version: 1\nbuild: make\ndeploy: ./deploy.sh\nstages: [test, prod]\n");
     let problems = scenario::read(lines, &pipeline).expect_err("a scenario with problems");
     problems.iter().map(ToString::to_string).collect()
+}
+
+/// Compares with what is kept in a file, or rewrites it when asked to.
+#[track_caller]
+fn kept(path: &str, told: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        let mut file = std::fs::File::create(fixture(path)).unwrap();
+        std::io::Write::write_all(&mut file, told.as_bytes()).unwrap();
+    }
+    let kept = std::fs::read_to_string(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    assert_eq!(told, kept, "UPDATE=1 rewrites it");
 }
 
 #[test]
@@ -167,6 +176,41 @@ fn e07_times_are_those_of_the_zone_also_where_the_clocks_change() {
     );
 }
 
+/// A pipeline with everything that can be waited for in front of prod.
+const CAREFUL: &str = "version: 1\nname: shop\nbuild: make\ndeploy: ./d\nstages:\n  - name: test\n  - name: prod\n    \
+    soak: 24h\n    approvals: {pre: {min: 2, from: [{team: acme/release}, maintain]}, post: {min: 1, from: [{team: acme/qa}]}}\n  \
+    - {name: archive, trigger: manual, optional: true}\n";
+
+fn look(state: &State, pipeline: &Pipeline, act: &str) -> Ahead {
+    let now = Timestamp::parse("2026-12-21T09:00:00Z").unwrap();
+    ahead(state, pipeline, &act.parse().unwrap(), now).unwrap()
+}
+
+#[test]
+fn e07_a_push_is_planned_stage_by_stage_with_who_can_act() {
+    let pipeline = pipeline(CAREFUL);
+    let plan = look(&untouched(&pipeline), &pipeline, "push");
+    let waits: Vec<(&str, Vec<&str>)> = plan
+        .stages
+        .iter()
+        .map(|s| (s.stage.as_str(), s.waits.iter().map(|w| w.blocker.as_str()).collect()))
+        .collect();
+    assert_eq!(
+        waits,
+        [("test", vec![]), ("prod", vec!["soak", "approval", "signoff"]), ("archive", vec!["trigger"])]
+    );
+    let times: Vec<_> = plan.stages.iter().map(|s| (s.starts.as_deref(), s.live.as_deref())).collect();
+    assert_eq!(
+        times,
+        [
+            (Some("2026-12-21 09:05 UTC"), Some("2026-12-21 09:10 UTC")),
+            (Some("2026-12-22 09:10 UTC"), Some("2026-12-22 09:15 UTC")),
+            (Some("2026-12-22 09:15 UTC"), Some("2026-12-22 09:20 UTC")),
+        ]
+    );
+    kept("fixtures/simulate/plan.out", &format!("{}\n", plan.text()));
+}
+
 fn liftlock(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_liftlock"))
         .current_dir(folder())
@@ -230,4 +274,23 @@ fn e07_a_scenario_that_fails_ends_with_1_and_a_bad_one_names_file_and_line() {
     assert!(err(&output).contains("add --pipeline with one of web, api"), "{}", err(&output));
     let output = liftlock(&["simulate", &two, &lines, "--pipeline", "api"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+}
+
+#[test]
+fn e07_the_program_plans_for_a_manifest_without_a_server() {
+    let output = liftlock(&["plan", "--manifest", "christmas.yml", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let plan: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(plan["act"], "push");
+    assert_eq!(plan["stages"][2]["stage"], "prod");
+    assert_eq!(plan["stages"][2]["waits"][0]["for"], "soak");
+    let output = liftlock(&["plan", "/approve prod", "--manifest", "christmas.yml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert!(
+        out(&output).contains("nothing would come of it: nothing waits for prod now"),
+        "{}",
+        out(&output)
+    );
+    let output = liftlock(&["plan", "ship it", "--manifest", "christmas.yml"]);
+    assert_eq!(output.status.code(), Some(2));
 }

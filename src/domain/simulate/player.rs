@@ -10,9 +10,11 @@ use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
 use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::refusal::Refusal;
+use crate::domain::release::BuildState;
 use crate::domain::simulate::scenario::{Answers, Habit, How};
 use crate::domain::simulate::transcript::Transcript;
 use crate::domain::simulate::world::World;
+use crate::domain::state::CheckProgress;
 use crate::domain::time::{Span, Timestamp};
 
 /// What a build takes when nobody says.
@@ -39,6 +41,7 @@ pub(super) struct Player {
     /// Questions whose answer changed nothing, and when they are asked again.
     put_off: BTreeMap<String, Timestamp>,
     moments: usize,
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,44 @@ impl Player {
             ends: BTreeMap::new(),
             put_off: BTreeMap::new(),
             moments: 0,
+            most: MOMENTS,
+        }
+    }
+
+    /// Looks at so many moments only.
+    pub(super) fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Work that is under way goes on as if it had just begun.
+    pub(super) fn resume(&mut self) {
+        for owed in self.world.plan().owed {
+            let Some(work) = work_of(&owed.effect) else { continue };
+            let Some((fence, (takes, ended))) = self.held(&work).zip(self.goes(&work)) else { continue };
+            self.world.running.push((work.clone(), fence));
+            self.schedule((self.world.now.plus(takes), fence), &owed, (work, ended, Span::ZERO));
+        }
+    }
+
+    /// The lease of work that somebody has begun.
+    fn held(&self, work: &Work) -> Option<u64> {
+        let state = &self.world.state;
+        match work {
+            Work::Deploy { release, stage, .. } => {
+                state.release(*release)?.run(stage).filter(|run| run.state.occupies())?.fence
+            }
+            Work::Build { release, .. } => match state.release(*release)?.build {
+                BuildState::Running { fence } => Some(fence),
+                BuildState::Waiting | BuildState::Sealed | BuildState::Failed(_) | BuildState::NotNeeded => {
+                    None
+                }
+            },
+            Work::Check { commit, .. } => match state.checks.get(commit)?.progress {
+                CheckProgress::Running(fence) => Some(fence),
+                CheckProgress::Waiting | CheckProgress::Over(_) | CheckProgress::Refused(_) => None,
+            },
+            Work::Runbook { run, .. } => state.runbooks.all.get(run)?.fence(),
+            Work::Leg { .. } | Work::Gates { .. } => None,
         }
     }
 
@@ -135,8 +176,8 @@ impl Player {
     /// The time comes at which something ends, a timer rings or a question is asked again.
     fn reach(&mut self, at: Timestamp, rings: bool) -> Result<(), String> {
         self.moments = self.moments.saturating_add(1);
-        if self.moments > MOMENTS {
-            return Err(format!("more than {MOMENTS} things happen; let it end earlier with `--until`"));
+        if self.moments > self.most {
+            return Err(format!("more than {} things happen; let it end earlier with `--until`", self.most));
         }
         self.world.now = at;
         let due: Vec<(Timestamp, u64)> = self.ends.range(..=(at, u64::MAX)).map(|(key, _)| *key).collect();
@@ -378,12 +419,13 @@ fn unexpected(refusal: &Refusal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::State;
     use crate::domain::window::Zone;
 
     #[test]
     fn a_world_that_never_ends_says_so() {
         let start = Timestamp(1_772_000_000_000);
-        let world = World::new("plain:simulated/web".parse().unwrap(), start);
+        let world = World::of(State::new("plain:simulated/web".parse().unwrap()), start);
         let mut player = Player::new(world, Transcript::new(Zone::utc()));
         player.moments = MOMENTS;
         player.advance(start.plus(Span::days(1))).expect("nothing is due");

@@ -333,7 +333,7 @@ fn waiting(
 }
 
 /// Whether nothing before the stage is missing that comes by itself.
-fn is_reached(verdict: &Verdict) -> bool {
+pub(super) fn is_reached(verdict: &Verdict) -> bool {
     !verdict.blockers().any(|line| {
         line.blocker == Blocker::Build || (line.blocker == Blocker::Deps && line.mark == Mark::Wait)
     })

@@ -8,7 +8,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::decide::{Command, Fresh, Learned, TagNow, Work, decide};
 use crate::domain::effect::{Effect, Place};
 use crate::domain::event::{Detail, Event};
-use crate::domain::name::{CommitSha, Login, PipelineId, RefName, ReleaseNo, ThreadId, UserId};
+use crate::domain::name::{CommitSha, Login, RefName, ReleaseNo, ThreadId, UserId};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
 use crate::domain::plan::{Plan, plan};
@@ -55,11 +55,6 @@ pub struct World {
 }
 
 impl World {
-    /// A pipeline nothing has happened to.
-    pub fn new(id: PipelineId, now: Timestamp) -> Self {
-        Self::of(State::new(id), now)
-    }
-
     /// A pipeline as it is.
     pub fn of(state: State, now: Timestamp) -> Self {
         Self {
@@ -194,6 +189,11 @@ impl World {
     pub fn says(&self, gate: &LegId) -> Reading {
         let said = self.answers.get(gate.check.as_str()).cloned();
         said.unwrap_or_else(|| Reading::new(Answer::Pass, "fine"))
+    }
+
+    /// Leases have higher numbers than this: those of a server may still be held.
+    pub fn leases_from(&mut self, fence: u64) {
+        self.fence = fence;
     }
 
     /// The next number of a lease.

@@ -196,6 +196,14 @@ impl Reader for Hostile {
         })
     }
 
+    fn ahead<'a>(
+        &'a self,
+        _: &'a str,
+        act: crate::domain::simulate::ahead::Act,
+    ) -> BoxFuture<'a, crate::trouble::Outcome<crate::domain::simulate::ahead::Ahead>> {
+        Box::pin(async move { Ok(sample::looked_ahead(&act)) })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<ReleasePage>> {
         Box::pin(async move {
             let text = || self.0.to_owned();

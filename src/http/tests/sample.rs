@@ -2,6 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
@@ -45,6 +46,10 @@ impl Reader for Engine {
         })
     }
 
+    fn ahead<'a>(&'a self, _: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>> {
+        Box::pin(async move { Ok(looked_ahead(&act)) })
+    }
+
     fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
         Box::pin(async { Ok(about()) })
     }
@@ -53,6 +58,18 @@ impl Reader for Engine {
         Box::pin(async {
             Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
         })
+    }
+}
+
+pub(crate) fn looked_ahead(act: &Act) -> Ahead {
+    Ahead {
+        schema: 1,
+        pipeline: "api".to_owned(),
+        from: "2026-03-08 12:00 UTC".to_owned(),
+        act: act.to_string(),
+        release: None,
+        refused: Some("nothing waits for prod now".to_owned()),
+        stages: Vec::new(),
     }
 }
 
