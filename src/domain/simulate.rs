@@ -157,7 +157,9 @@ impl<'p> Session<'p> {
             self.player.script.add(at, What::Line { line: line.no, text: line.text.clone() });
         }
         self.said(line)?;
-        self.player.settle().map(drop)
+        let plan = self.player.settle()?;
+        self.player.keep(plan);
+        Ok(())
     }
 
     fn said(&mut self, line: &Line) -> Result<(), String> {

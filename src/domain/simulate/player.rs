@@ -42,6 +42,8 @@ pub(super) struct Player {
     put_off: BTreeMap<String, Timestamp>,
     moments: usize,
     most: usize,
+    /// What was owed when everything had settled, at which version and time.
+    settled: Option<(u64, Timestamp, Plan)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Player {
             put_off: BTreeMap::new(),
             moments: 0,
             most: MOMENTS,
+            settled: None,
         }
     }
 
@@ -157,11 +160,20 @@ impl Player {
             let plan = self.settle()?;
             match self.next(&plan).filter(|at| *at <= until) {
                 Some(at) => self.reach(at, plan.wake_at == Some(at))?,
+                None if until <= self.world.now => {
+                    self.keep(plan);
+                    break;
+                }
                 None => break,
             }
         }
         self.world.now = self.world.now.max(until);
         Ok(())
+    }
+
+    /// What is owed stays so as long as nothing is decided and no time passes.
+    pub(super) fn keep(&mut self, plan: Plan) {
+        self.settled = Some((self.world.state.version, self.world.now, plan));
     }
 
     /// Whether something happens by itself one day; when the next thing does.
@@ -207,6 +219,12 @@ impl Player {
 
     /// Everything that is owed now is carried out or begun, until nothing is.
     pub(super) fn settle(&mut self) -> Result<Plan, String> {
+        let here = (self.world.state.version, self.world.now);
+        if let Some((version, now, plan)) = self.settled.take()
+            && (version, now) == here
+        {
+            return Ok(plan);
+        }
         for _ in 0..TURNS {
             let before = self.world.state.version;
             let mut plan = self.world.plan();

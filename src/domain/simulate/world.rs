@@ -45,8 +45,8 @@ pub struct World {
     pub tags: BTreeMap<RefName, Option<CommitSha>>,
     /// Pull requests by the commit that merged them.
     pub merged: BTreeMap<CommitSha, ThreadId>,
-    /// Comments of ours that were written once, with their text.
-    pub notes: BTreeMap<String, String>,
+    /// Comments of ours that were written once.
+    pub notes: BTreeSet<String>,
     /// What checks answer, by name, when it is not that all is fine.
     pub answers: BTreeMap<String, Reading>,
     people: BTreeMap<Login, Standing>,
@@ -64,7 +64,7 @@ impl World {
             running: Vec::new(),
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
-            notes: BTreeMap::new(),
+            notes: BTreeSet::new(),
             answers: BTreeMap::new(),
             people: BTreeMap::new(),
             fence: 0,
@@ -116,10 +116,11 @@ impl World {
                 let there = self.tags.entry(tag.clone()).or_insert_with(|| Some(commit.clone()));
                 Some(Learned::Tag { release: *release, tag: tag.clone(), commit: there.clone() })
             }
-            Effect::Note { marker, place, body, offers } => {
-                if self.notes.insert(marker.clone(), body.clone()).is_some() {
+            Effect::Note { marker, place, offers, .. } => {
+                if self.notes.contains(marker) {
                     return Ok(false);
                 }
+                self.notes.insert(marker.clone());
                 let offer = offers.as_ref().map(|o| Learned::Offer {
                     release: o.release,
                     stage: o.stage.clone(),
