@@ -135,11 +135,6 @@ codes! {
     Notify "M0443" Error
         "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
          issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
-    /// Commands in a stage without an agent.
-    NoAgent "M0441" Error
-        "`agent: none` says that the stage runs no commands: approvals, sign-offs, windows, soak and checks that ask \
-         an address, the host or another system decide alone. What would need a command is refused beside it, \
-         because it would never run.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

@@ -329,7 +329,7 @@ keys! { STAGE_KEYS {
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
     "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
-    "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage runs no commands.";
+    "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage takes no commands from the pipeline; without its own it runs none.";
     "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";
     "deploy" Optional, STEPS, "Commands that deploy.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";

@@ -14,7 +14,7 @@ use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Duty, Hooks, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{About, Agent, Duty, Hooks, QueuePolicy, Stage, Start, Step};
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 
@@ -74,7 +74,7 @@ pub(super) fn read(
         soak: view.parsed("soak").unwrap_or(Span::ZERO),
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
-        agent: agent::of_stage(view),
+        agent: Agent::default(),
         hooks,
         deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
         test_commands,
@@ -93,7 +93,7 @@ pub(super) fn read(
         rollback_ignores_windows: window::ignored_by_rollbacks(view),
         name,
     };
-    agent::check(view, &mut stage, findings);
+    agent::set(view, &mut stage);
     Some(Draft { stage, at, needs })
 }
 

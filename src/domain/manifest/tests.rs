@@ -170,7 +170,6 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownStage
         | Code::UnknownCheck
         | Code::Cycle
-        | Code::NoAgent
         | Code::Extends
         | Code::Notify
         | Code::Channel
