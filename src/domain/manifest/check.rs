@@ -13,6 +13,10 @@ use crate::domain::name::CheckName;
 use crate::domain::overridable::{NEVER, WAITS};
 use crate::domain::time::Span;
 
+/// Validations that belong to the format and come with a later version.
+const BUILT_IN: &[&str] =
+    &["asset", "binary", "binskim", "checksum", "packages", "signing", "sourcelink", "symbols"];
+
 /// The one name that is never overridden and still a check's: what people call the check of a release's contract.
 const CONTRACT: &str = "contract";
 
@@ -119,6 +123,10 @@ fn named<'n>(
         seen.push(name);
         match declared.get(name) {
             Some(check) => out.extend(check.clone()),
+            None if BUILT_IN.contains(&name) => {
+                let message = format!("the check `{name}` is not built in yet; declare one in `checks`");
+                findings.add(Code::UnknownCheck, node.at, message);
+            }
             None if name.parse::<CheckName>().is_ok() => {
                 let message = format!("there is no check `{name}`");
                 findings.add_near(Code::UnknownCheck, node.at, message, || {
