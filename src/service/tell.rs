@@ -6,6 +6,7 @@ use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
 use crate::forge::Tagged;
 use crate::service::Service;
 use crate::service::worker::{Lease, Result as Worked};
+use crate::store::step::Race;
 
 impl Service {
     /// Carries out an effect that only tells.
@@ -59,7 +60,14 @@ impl Service {
         let id = lease.pipeline()?;
         let status = Status { description: self.mask().apply(&status.description), ..status.clone() };
         self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
-        lease.complete(self, "shown").await
+        let ended = lease.complete(self, "shown").await;
+        if let Err(trouble) = &ended
+            && matches!(Race::of(trouble), Some(Race::Lease { .. }))
+        {
+            // We slept: whoever had the lease meanwhile may have shown a newer value before ours came in.
+            self.store().again(lease.key()).await?;
+        }
+        ended
     }
 
     async fn make_tag(
