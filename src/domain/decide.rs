@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
-use crate::domain::effect::Place;
-use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, Withdrawal};
+use crate::domain::effect::{Offering, Place};
+use crate::domain::event::{
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Withdrawal,
+};
 use crate::domain::name::{
-    CommentId, CommitSha, Digest, GroupName, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
-    VariableName,
+    CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
@@ -319,20 +320,7 @@ pub enum Learned {
         side: ApprovalSide,
     },
     /// A stage's commands wrote into a variable group.
-    GroupWritten {
-        /// The release.
-        release: ReleaseNo,
-        /// The stage.
-        stage: StageName,
-        /// The attempt.
-        attempt: u32,
-        /// The group.
-        group: GroupName,
-        /// The version that it has by now.
-        version: u32,
-        /// What was written.
-        values: BTreeMap<VariableName, String>,
-    },
+    GroupWritten(GroupWritten),
     /// Something a person should look at.
     Alarm {
         /// The release, when it is about one.
@@ -342,6 +330,20 @@ pub enum Learned {
         /// The sentence.
         text: String,
     },
+}
+
+impl Learned {
+    /// A comment that offers something stands there now, by the host's time.
+    pub fn offer(offered: &Offering, place: &Place, at: Timestamp) -> Self {
+        Self::Offer {
+            release: offered.release,
+            stage: offered.stage.clone(),
+            attempt: offered.attempt,
+            place: place.clone(),
+            at,
+            side: offered.side,
+        }
+    }
 }
 
 /// A command somebody said, with who they are.
@@ -443,18 +445,11 @@ impl Draft {
                     side: *side,
                 })
             }
-            Learned::GroupWritten { release, stage, attempt, group, version, values } => {
-                if self.run(*release, stage)?.attempt != *attempt {
+            Learned::GroupWritten(written) => {
+                if self.run(written.release, &written.stage)?.attempt != written.attempt {
                     return Err(Refusal::Stale);
                 }
-                self.add(Event::GroupWritten {
-                    release: *release,
-                    stage: stage.clone(),
-                    attempt: *attempt,
-                    group: group.clone(),
-                    version: *version,
-                    values: values.clone(),
-                })
+                self.add(Event::GroupWritten(written.clone()))
             }
             Learned::Alarm { release, code, text } => {
                 let known = self.state.alarms.values().any(|a| a.code == *code && a.text == *text);

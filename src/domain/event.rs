@@ -153,20 +153,7 @@ pub enum Event {
         approval: Box<Approval>,
     },
     /// A stage's commands wrote into a variable group (CHECKLIST A04).
-    GroupWritten {
-        /// Which release.
-        release: ReleaseNo,
-        /// Which stage.
-        stage: StageName,
-        /// Which attempt.
-        attempt: u32,
-        /// Which group.
-        group: GroupName,
-        /// The version it has by that.
-        version: u32,
-        /// What was written.
-        values: BTreeMap<VariableName, String>,
-    },
+    GroupWritten(GroupWritten),
     /// An approval no longer counts.
     ApprovalWithdrawn {
         /// Which release.
@@ -365,6 +352,23 @@ pub enum Event {
     },
 }
 
+/// What a stage's commands wrote into a variable group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupWritten {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which group.
+    pub group: GroupName,
+    /// The version it has by that.
+    pub version: u32,
+    /// What was written.
+    pub values: BTreeMap<VariableName, String>,
+}
+
 /// An answer of one leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegAnswered {
@@ -449,7 +453,7 @@ impl Event {
             | Self::StageMoved { release, .. }
             | Self::PhaseDone { release, .. }
             | Self::Approved { release, .. }
-            | Self::GroupWritten { release, .. }
+            | Self::GroupWritten(GroupWritten { release, .. })
             | Self::ApprovalWithdrawn { release, .. }
             | Self::Overridden { release, .. }
             | Self::Promoted { release, .. }
@@ -488,7 +492,7 @@ impl Event {
             Self::StageMoved { .. } => "stage_moved",
             Self::PhaseDone { .. } => "phase_done",
             Self::Approved { .. } => "approved",
-            Self::GroupWritten { .. } => "group_written",
+            Self::GroupWritten(_) => "group_written",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
             Self::Overridden { .. } => "overridden",
             Self::Promoted { .. } => "promoted",

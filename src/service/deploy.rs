@@ -109,13 +109,25 @@ impl Service {
         if release.state_in(&target.stage) != Some(StageState::Running) {
             return lease.complete(self, "not admitted").await;
         }
-        let end = match self.stage_end(&id, &release, target, (lease, &decided)).await {
+        let end = self.stage_end(&id, &release, target, (lease, &decided)).await;
+        self.report_end(lease, &id, (work, end)).await
+    }
+
+    /// Stores how commands ended that ran outside, unless the next holder of the lease says it; what went wrong with
+    /// us is an end, too.
+    pub(super) async fn report_end(
+        &self,
+        lease: &Lease,
+        id: &PipelineId,
+        (work, end): (Work, Outcome<Option<StageEnd>>),
+    ) -> Worked {
+        let end = match end {
             Ok(Some(end)) => end,
             Ok(None) => return Ok(()),
             Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
         };
         let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
-        match self.journal().report(&id, &finish, lease.done("ended")).await? {
+        match self.journal().report(id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
             Err(refusal) => lease.complete(self, refusal.code()).await,
         }
@@ -194,14 +206,7 @@ impl Service {
         kept.close().await?;
         place.remove().await;
         Ok(match end? {
-            Ok(StepsEnd::Passed) => {
-                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Some(StageEnd::Passed { took_ms })
-            }
-            Ok(StepsEnd::Failed(failure)) => Some(StageEnd::Failed(failure)),
-            Ok(StepsEnd::TimedOut(failure)) => Some(StageEnd::TimedOut(failure)),
-            Ok(StepsEnd::Stopped) => Some(StageEnd::Stopped),
-            Ok(StepsEnd::Lost) => None,
+            Ok(end) => end.of_run(begun),
             Err(tampered) => Some(StageEnd::Tampered(tampered)),
         })
     }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::domain::decide::{Command, Learned};
-use crate::domain::event::Failure;
+use crate::domain::event::{Failure, GroupWritten};
 use crate::domain::group::Author;
 use crate::domain::group::access::Asker;
 use crate::domain::group::write::{LARGEST_FILE, Writes, parse};
@@ -163,14 +163,14 @@ impl Service {
                 Ok(changed) => changed,
                 Err(refused) => return Ok(Some(failed(refused.to_string()))),
             };
-            let learned = Learned::GroupWritten {
+            let learned = Learned::GroupWritten(GroupWritten {
                 release: release.no(),
                 stage: stage.name.clone(),
                 attempt,
                 group,
                 version: changed.group.version,
                 values,
-            };
+            });
             if let Err(refusal) = self.journal().decide(id, &Command::Learn(learned), lease.around()).await? {
                 return Ok(Some(failed(refusal.code().to_owned())));
             }

@@ -1,10 +1,9 @@
 //! Carrying out a run of a runbook: read the truth back, begin, run its commands in the source tree, report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::domain::approval::approvers;
-use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
-use crate::domain::name::{Digest, PipelineId, TeamName};
+use crate::domain::decide::{Command, Fresh, StageEnd, Work};
+use crate::domain::name::PipelineId;
 use crate::domain::runbook::run::{Progress, Run as Booked};
 use crate::domain::runbook::variable;
 use crate::domain::state::State;
@@ -13,7 +12,7 @@ use crate::runner::Sandbox;
 use crate::service::Service;
 use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
-use crate::trouble::{Kind, Outcome, Trouble};
+use crate::trouble::{Outcome, Trouble};
 
 impl Service {
     /// Runs it once; a run that was begun by a lost worker is reported as lost, never repeated.
@@ -32,44 +31,18 @@ impl Service {
         if begun.progress != Progress::Running(lease.fence()) {
             return lease.complete(self, "put back").await;
         }
-        let end = match self.run_end(&decided.state, &begun, (lease, decided.seq)).await {
-            Ok(Some(end)) => end,
-            Ok(None) => return Ok(()),
-            Err(trouble) => StageEnd::Errored(self.mask().apply(&trouble.chain())),
-        };
-        let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Stage(end) };
-        match self.journal().report(&id, &finish, lease.done("ended")).await? {
-            Ok(_) => Ok(()),
-            Err(refusal) => lease.complete(self, refusal.code()).await,
-        }
+        let end = self.run_end(&decided.state, &begun, (lease, decided.seq)).await;
+        self.report_end(lease, &id, (work, end)).await
     }
 
     /// What the host says right now about those who agreed, and their comments (invariant 8).
     async fn fresh_of_run(&self, state: &State, run: u32) -> Outcome<Fresh> {
-        let mut fresh = Fresh::default();
         let waiting = state.runbooks.all.get(&run).filter(|run| run.progress == Progress::Waiting);
-        let Some(run) = waiting else { return Ok(fresh) };
+        let Some(run) = waiting else { return Ok(Fresh::default()) };
         let repo = &state.id.repo;
         let host = self.host(repo)?;
-        let rule = run.runbook().approval.as_ref();
-        let who = rule.map(approvers).unwrap_or_default();
-        let teams: BTreeSet<TeamName> = who.iter().filter_map(|who| who.host_team().cloned()).collect();
-        for approval in &run.approvals {
-            let person = &approval.standing.person;
-            fresh.standings.insert(person.id, host.standing(repo, person, &teams).await?);
-            let Some(comment) = &approval.comment else { continue };
-            let heard = state.answers.values().find(|(_, heard)| heard.comment.as_ref() == Some(comment));
-            let place = heard.and_then(|(_, heard)| heard.place.clone()).or_else(|| run.asked.place.clone());
-            let Some(place) = place else { continue };
-            let changed = match host.comment(repo, &place, comment).await {
-                Ok(now) => Digest::of_text(&now.body) != approval.body,
-                Err(trouble) if trouble.kind() == Kind::NotFound => true,
-                Err(trouble) => return Err(trouble),
-            };
-            if changed {
-                fresh.comments_changed.insert(comment.clone());
-            }
-        }
+        let said = (run.approvals.as_slice(), run.runbook().approval.as_ref());
+        let fresh = self.said_yes(state, said, run.asked.place.as_ref()).await?;
         let repository = host.repository(repo).await?;
         self.fetch(&repository, Some(&repository.default_branch), None).await?;
         Ok(fresh)
@@ -88,16 +61,7 @@ impl Service {
         let end = self.run_commands(state, run, (&place, lease, fence), &mut kept).await;
         kept.close().await?;
         place.remove().await;
-        Ok(match end? {
-            StepsEnd::Passed => {
-                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Some(StageEnd::Passed { took_ms })
-            }
-            StepsEnd::Failed(failure) => Some(StageEnd::Failed(failure)),
-            StepsEnd::TimedOut(failure) => Some(StageEnd::TimedOut(failure)),
-            StepsEnd::Stopped => Some(StageEnd::Stopped),
-            StepsEnd::Lost => None,
-        })
+        Ok(end?.of_run(begun))
     }
 
     async fn run_commands(

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::domain::approval::{approvers, asked};
 use crate::domain::decide::{Command, Fresh};
+use crate::domain::effect::Place;
 use crate::domain::event::Approval;
 use crate::domain::name::{Digest, ReleaseNo, StageName, TeamName};
+use crate::domain::pipeline::ApprovalRule;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::State;
 use crate::service::Service;
@@ -42,30 +44,45 @@ impl Service {
         release: &Release,
         (stage, run): (&StageName, &StageRun),
     ) -> Outcome<Fresh> {
+        let rule = release.rule(stage).and_then(|rule| asked(rule, run));
+        self.said_yes(state, (run.given(run.side()), rule.as_ref()), release.place.as_ref()).await
+    }
+
+    /// The same of what was approved under a rule; `place` is where a comment stands that was not answered.
+    pub(super) async fn said_yes(
+        &self,
+        state: &State,
+        (approvals, rule): (&[Approval], Option<&ApprovalRule>),
+        place: Option<&Place>,
+    ) -> Outcome<Fresh> {
         let repo = &state.id.repo;
         let host = self.host(repo)?;
         let mut fresh = Fresh::default();
-        let rule = release.rule(stage).and_then(|rule| asked(rule, run));
         let teams: BTreeSet<TeamName> =
-            rule.iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
-        for approval in run.given(run.side()) {
+            rule.into_iter().flat_map(approvers).filter_map(|who| who.host_team().cloned()).collect();
+        for approval in approvals {
             let person = &approval.standing.person;
             let asked = fresh.standings.contains_key(&person.id);
             let now = if asked { None } else { Some(host.standing(repo, person, &teams).await?) };
             fresh.standings.extend(now.map(|now| (person.id, now)));
-            if self.comment_changed(state, release, approval).await? {
+            if self.comment_changed(state, approval, place).await? {
                 fresh.comments_changed.extend(approval.comment.clone());
             }
         }
         Ok(fresh)
     }
 
-    async fn comment_changed(&self, state: &State, release: &Release, approval: &Approval) -> Outcome<bool> {
+    async fn comment_changed(
+        &self,
+        state: &State,
+        approval: &Approval,
+        place: Option<&Place>,
+    ) -> Outcome<bool> {
         let Some(comment) = &approval.comment else { return Ok(false) };
         let answer = state.answers.values().find_map(|(_, heard)| {
             (heard.comment.as_ref() == Some(comment)).then(|| heard.place.clone()).flatten()
         });
-        let Some(place) = answer.or_else(|| release.place.clone()) else { return Ok(false) };
+        let Some(place) = answer.or_else(|| place.cloned()) else { return Ok(false) };
         match self.host(&state.id.repo)?.comment(&state.id.repo, &place, comment).await {
             Ok(now) => Ok(Digest::of_text(&now.body) != approval.body),
             Err(trouble) if trouble.kind() == Kind::NotFound => Ok(true),

@@ -15,7 +15,7 @@ use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::runner::{Sandbox, Stops};
 use crate::service::steps::one::holds;
-use crate::service::steps::{Artifacts, Connections, KeptLog, Run, StepsEnd, output};
+use crate::service::steps::{Artifacts, Connections, KeptLog, Run, StepsEnd, left_of, output};
 use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
@@ -74,10 +74,7 @@ impl Service {
         let mut walk = Walk { service: self, course, environment, end: StepsEnd::Passed, news: nothing() };
         let begun = clock::monotonic();
         let wall = course.stage.timeout;
-        let left = || {
-            let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-            Span::millis(wall.as_millis().saturating_sub(spent.as_millis()).max(1))
-        };
+        let left = || left_of(wall, begun);
         if course.kind != RunKind::Verify && course.owed.is_some() {
             walk.make_good(&left, kept).await?;
             if walk.end != StepsEnd::Passed {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::domain::decide::StageEnd;
 use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
 use crate::domain::time::Span;
@@ -169,14 +171,33 @@ pub enum StepsEnd {
     Lost,
 }
 
+impl StepsEnd {
+    /// The same for the rules, for a run that began then; nothing when the next holder of the lease says it.
+    pub fn of_run(self, begun: Instant) -> Option<StageEnd> {
+        match self {
+            Self::Passed => Some(StageEnd::Passed { took_ms: since(begun).as_millis() }),
+            Self::Failed(failure) => Some(StageEnd::Failed(failure)),
+            Self::TimedOut(failure) => Some(StageEnd::TimedOut(failure)),
+            Self::Stopped => Some(StageEnd::Stopped),
+            Self::Lost => None,
+        }
+    }
+}
+
+fn since(begun: Instant) -> Span {
+    Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What is left of a time that began then; never nothing, so that who is out of time hears of it.
+pub fn left_of(wall: Span, begun: Instant) -> Span {
+    Span::millis(wall.as_millis().saturating_sub(since(begun).as_millis()).max(1))
+}
+
 impl Service {
     /// Runs the commands one after the other; the first that fails ends it.
     pub async fn run_steps(&self, run: &Run<'_>, kept: &mut KeptLog, stops: &Stops) -> Outcome<StepsEnd> {
         let begun = crate::clock::monotonic();
-        let left = || {
-            let spent = Span::millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-            Span::millis(run.wall.as_millis().saturating_sub(spent.as_millis()).max(1))
-        };
+        let left = || left_of(run.wall, begun);
         for step in run.steps {
             let end = self.run_step((step, run), &left, kept, stops).await?;
             if end != StepsEnd::Passed {

@@ -6,7 +6,6 @@ use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
 use crate::forge::Tagged;
 use crate::service::Service;
 use crate::service::worker::{Lease, Result as Worked};
-use crate::store::step::Race;
 
 impl Service {
     /// Carries out an effect that only tells.
@@ -60,14 +59,7 @@ impl Service {
         let id = lease.pipeline()?;
         let status = Status { description: self.mask().apply(&status.description), ..status.clone() };
         self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
-        let ended = lease.complete(self, "shown").await;
-        if let Err(trouble) = &ended
-            && matches!(Race::of(trouble), Some(Race::Lease { .. }))
-        {
-            // We slept: whoever had the lease meanwhile may have shown a newer value before ours came in.
-            self.store().again(lease.key()).await?;
-        }
-        ended
+        lease.complete(self, "shown").await
     }
 
     async fn make_tag(
@@ -107,11 +99,8 @@ impl Service {
     ) -> Worked {
         let id = lease.pipeline()?;
         let said = self.say(&id, place, marker, body).await?;
-        let Some(Offering { release, stage, attempt, side }) = offers else {
-            return lease.complete(self, "said").await;
-        };
-        let learned = Learned::Offer { release, stage, attempt, place: place.clone(), at: said.at, side };
-        self.learn(lease, &id, &Command::Learn(learned)).await
+        let Some(offer) = offers else { return lease.complete(self, "said").await };
+        self.learn(lease, &id, &Command::Learn(Learned::offer(&offer, place, said.at))).await
     }
 
     /// A reaction is decoration: that it failed is worth a line in the log and nothing else.

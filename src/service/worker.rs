@@ -42,6 +42,9 @@ const NOTICES: usize = 8;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
+/// Effects that put a value in the place of an older one on the host.
+const SHOWN: [&str; 2] = ["status", "sticky"];
+
 /// A leased effect.
 #[derive(Debug)]
 pub struct Lease {
@@ -282,6 +285,12 @@ impl Service {
         let text = self.mask().apply(&trouble.chain());
         if matches!(Race::of(trouble), Some(Race::Lease { .. })) {
             tracing::warn!(effect.key = claim.key, "the lease was lost; its next holder goes on");
+            // Whoever had the lease meanwhile may have shown a newer value before ours came in.
+            if SHOWN.contains(&claim.kind.as_str())
+                && let Err(trouble) = self.store().again(&claim.key).await
+            {
+                tracing::error!(effect.key = claim.key, error = trouble.chain(), "could not be shown again");
+            }
             return;
         }
         let given = match trouble.kind() {

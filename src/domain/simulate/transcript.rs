@@ -220,7 +220,7 @@ impl Transcript {
             Event::ReleaseCreated(_)
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
-            | Event::GroupWritten { .. }
+            | Event::GroupWritten(_)
             | Event::PhaseDone { .. }
             | Event::Approved { .. }
             | Event::ApprovalWithdrawn { .. }

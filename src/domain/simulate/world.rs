@@ -121,14 +121,7 @@ impl World {
                     return Ok(false);
                 }
                 self.notes.insert(marker.clone());
-                let offer = offers.as_ref().map(|o| Learned::Offer {
-                    release: o.release,
-                    stage: o.stage.clone(),
-                    attempt: o.attempt,
-                    place: place.clone(),
-                    at: self.now,
-                    side: o.side,
-                });
+                let offer = offers.as_ref().map(|offer| Learned::offer(offer, place, self.now));
                 offer.into_iter().try_for_each(|offer| self.decide(&Command::Learn(offer)).map(drop))?;
                 return Ok(true);
             }

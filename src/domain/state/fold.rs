@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::event::{Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, Heard, Sealed};
+use crate::domain::event::{
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed,
+};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
@@ -67,7 +69,7 @@ impl State {
                 self.move_stage(event, (*release, stage, *to), at)
             }
             Event::PhaseDone { .. } => self.phase_done(event),
-            Event::GroupWritten { release, .. } => self.write_group(event, *release),
+            Event::GroupWritten(written) => self.write_group(written),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -116,11 +118,9 @@ impl State {
         Illegal { version: self.version, what: what.into() }
     }
 
-    fn write_group(&mut self, event: &Event, no: ReleaseNo) -> Result<(), Illegal> {
-        self.with(no, |release| {
-            if let Event::GroupWritten { group, version, values, .. } = event {
-                release.groups.write(group, *version, values);
-            }
+    fn write_group(&mut self, written: &GroupWritten) -> Result<(), Illegal> {
+        self.with(written.release, |release| {
+            release.groups.write(&written.group, written.version, &written.values);
             Ok(())
         })
     }

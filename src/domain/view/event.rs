@@ -1,6 +1,6 @@
 //! One event in a few words, wherever events are listed: on the page of a release, and in a simulation.
 
-use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
+use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, RunKind};
 use crate::domain::name::VariableName;
 
 fn built(outcome: &BuildOutcome) -> String {
@@ -69,7 +69,7 @@ pub fn sentence(event: &Event) -> String {
             };
             format!("{stage}: {what}{team} by {}", approval.standing.person.login)
         }
-        Event::GroupWritten { stage, group, values, .. } => {
+        Event::GroupWritten(GroupWritten { stage, group, values, .. }) => {
             let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
             format!("{stage}: wrote {} into the group {group}", names.join(", "))
         }

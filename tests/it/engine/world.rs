@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::tree::{Tree, sample};
-use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Status, Webhook};
+use crate::github::{Comment, FakeGitHub, GitHubState, Pull, Spot, Webhook};
 
 /// The repository of these tests.
 pub(super) const REPO: u64 = 12;
@@ -296,16 +296,7 @@ impl World {
 
     /// A status that somebody else put on a commit.
     pub(crate) fn put_status(&self, sha: &str, (context, state): (&str, &str), by: u64) {
-        let status = Status {
-            sha: sha.to_owned(),
-            context: context.to_owned(),
-            state: state.to_owned(),
-            description: String::new(),
-            target_url: String::new(),
-            by,
-            unread: false,
-        };
-        self.github.state().repos.get_mut(&REPO).unwrap().statuses.push(status);
+        self.github.state().status(REPO, sha, (context, state), by);
     }
 
     /// Makes a step of the sample fail or wait: `fail-prod`, `hold-test`, `fail-build`.

@@ -213,6 +213,20 @@ impl State {
         (token, self.now().plus(Span::hours(1)))
     }
 
+    /// A status that somebody put on a commit.
+    pub(crate) fn status(&mut self, repo: u64, sha: &str, (context, state): (&str, &str), by: u64) {
+        let status = Status {
+            sha: sha.to_owned(),
+            context: context.to_owned(),
+            state: state.to_owned(),
+            description: String::new(),
+            target_url: String::new(),
+            by,
+            unread: false,
+        };
+        self.repos.get_mut(&repo).expect("a repository of this number").statuses.push(status);
+    }
+
     /// An issue, or a pull request with this head.
     pub(crate) fn issue(&mut self, repo: u64, number: u64, author: u64, pull: Option<Pull>) {
         let created = self.now();

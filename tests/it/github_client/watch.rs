@@ -5,19 +5,10 @@ use liftlock::forge::Forge as _;
 use serde_json::json;
 
 use super::{ANA, WEB, app, sha, web};
-use crate::github::{APP_ID, Check, FakeGitHub, Status};
+use crate::github::{APP_ID, Check, FakeGitHub};
 
 fn put_status(fake: &FakeGitHub, context: &str, state: &str, by: u64) {
-    let status = Status {
-        sha: "a".repeat(40),
-        context: context.to_owned(),
-        state: state.to_owned(),
-        description: String::new(),
-        target_url: String::new(),
-        by,
-        unread: false,
-    };
-    fake.state().repos.get_mut(&WEB).unwrap().statuses.push(status);
+    fake.state().status(WEB, &"a".repeat(40), (context, state), by);
 }
 
 fn put_check(fake: &FakeGitHub, id: u64, name: &str, app: u64) {

@@ -1,7 +1,7 @@
 //! How events and effects read in a transcript: short, and only what a release manager wants to know.
 
 use liftlock::domain::effect::{Effect, Reaction};
-use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, Heard};
+use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
@@ -52,7 +52,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
                 why(state, detail, &format!("{transition:?}"))
             )
         }
-        Event::GroupWritten { .. } | Event::PhaseDone { .. } => about_steps(state, event),
+        Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
@@ -105,7 +105,7 @@ fn about_build(state: &State, event: &Event) -> String {
 fn about_steps(state: &State, event: &Event) -> String {
     let name = |no: &ReleaseNo| state.version_of(*no);
     match event {
-        Event::GroupWritten { release, stage, group, version, values, .. } => {
+        Event::GroupWritten(GroupWritten { release, stage, group, version, values, .. }) => {
             let names: Vec<&str> = values.keys().map(VariableName::as_str).collect();
             format!("{} {stage}: wrote {} into {group}, version {version}", name(release), names.join(", "))
         }

@@ -171,14 +171,7 @@ impl World {
                     return;
                 }
                 shown.push(effect.clone());
-                offers.as_ref().map(|o| Learned::Offer {
-                    release: o.release,
-                    stage: o.stage.clone(),
-                    attempt: o.attempt,
-                    place: place.clone(),
-                    at: self.now,
-                    side: o.side,
-                })
+                offers.as_ref().map(|offer| Learned::offer(offer, place, self.now))
             }
             _ => None,
         };
