@@ -32,6 +32,7 @@ mod overriding;
 mod overriding_check;
 mod resolve;
 mod reuse;
+mod rollback;
 mod runbook;
 mod signoff;
 mod speak;

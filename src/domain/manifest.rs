@@ -22,6 +22,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod rollback;
 mod runbook;
 pub mod schema;
 mod shape;
@@ -383,6 +384,7 @@ fn drafts(
         let Some(mut draft) = stage::read(node, around, findings) else { continue };
         let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
         rings.tighten(&mut draft, View::of(own), read, findings);
+        rollback::warn_without(View::of(node), (&draft.stage, draft.at), findings);
         drafts.push(draft);
     }
     drafts

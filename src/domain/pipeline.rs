@@ -21,9 +21,11 @@ use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
 
+pub mod rollback;
 pub mod step;
 pub mod words;
 
+pub use rollback::Rollback;
 pub use step::Step;
 
 /// Most files a release names as those its build is written in.
@@ -256,6 +258,9 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// When it goes back by itself, and whether it may.
+    #[serde(default, skip_serializing_if = "Rollback::is_default")]
+    pub rollback: Rollback,
     /// What is asked after the deploy.
     #[serde(default, skip_serializing_if = "Verify::is_empty")]
     pub verify: Verify,

@@ -247,7 +247,10 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
             }
             Some(Ending::Live | Ending::Dropped) | None => None,
         };
-        owed.extend(note.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
+        let back = view::comment::put_back(state, release, (&stage.name, run));
+        let back = back.map(|body| (format!("back:{key}"), body));
+        let notes = note.into_iter().chain(back);
+        owed.extend(notes.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
     }
     if release.state() == ReleaseState::Released {
         let note = (format!("released:{id}:{no}"), place, view::comment::released(release));

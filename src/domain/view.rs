@@ -11,6 +11,7 @@ use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::rollback;
 use crate::domain::runbook::run::Run;
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -309,8 +310,20 @@ fn headline(release: &Release, stage: &StageName) -> String {
     }
 }
 
-/// Lines and signs of the verdict, when the stage still waits.
+/// What there is to say about a stage, with signs.
 fn why_lines(
+    state: &State,
+    release: &Release,
+    stage: &StageName,
+    now: Timestamp,
+) -> Vec<(String, &'static str)> {
+    let mut lines = state_lines(state, release, stage, now);
+    lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
+    lines
+}
+
+/// Lines and signs of the verdict, when the stage still waits; of what it is at or left, when not.
+fn state_lines(
     state: &State,
     release: &Release,
     stage: &StageName,
@@ -400,7 +413,8 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
             let acts = asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
-            return acts.into_iter().chain([retry_line(stage)]).collect();
+            let back = rollback::act(state, release, stage, now);
+            return acts.into_iter().chain(back).chain([retry_line(stage)]).collect();
         }
         Some(run) if run.state == StageState::Queued => {
             // It starts when who has the environment leaves it, and that may be for people to say.

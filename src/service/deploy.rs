@@ -261,6 +261,9 @@ impl Service {
             source,
             notes: grounds.notes(),
             connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            goes_back: release
+                .rule(&stage.name)
+                .is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty()),
             owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
         };
         let end = self.walk(&course, environment, kept).await?;

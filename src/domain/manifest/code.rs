@@ -150,6 +150,11 @@ codes! {
     Swallowed "M0504" Warning
         "The window lies in hours that the clocks jump over in spring, so it does not open on such a day. That may be \
          meant; a window that must open every week lies elsewhere in the day.";
+    /// A stage does not say how a release is taken back.
+    NoRollback "M0505" Warning
+        "People who approve a stage want to know how they get back when it goes wrong. `rollback: {auto: true}` goes \
+         back to the release before by itself when checks or gates fail, `safe: false` holds the stage and asks \
+         instead, `approval: 1` says that people decide. Without any of it `/rollback` needs one approval.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

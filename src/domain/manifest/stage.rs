@@ -9,6 +9,7 @@ use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::rollback;
 use crate::domain::manifest::step;
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
@@ -86,6 +87,7 @@ pub(super) fn read(
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        rollback: rollback::of_stage(view, reading.findings),
         overriding: overriding::of_stage(view, &mut reading),
         verify: check::verify(view, checks, reading.findings),
         gates: check::gates(view, checks, reading.findings),

@@ -38,7 +38,7 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     assert_eq!(release.build, BuildState::Sealed, "nothing starts without the artifact");
     assert!(release.digest.is_some() && !release.artifacts.is_empty());
     let rule = release.rule(stage).unwrap();
-    let approved = rule_for(rule, run.kind).is_none_or(|r| tally(&r, release, run, now).complete());
+    let approved = rule_for(rule, run).is_none_or(|r| tally(&r, release, run, now).complete());
     assert!(approved, "I2: {} starts in {stage} without its approvals", release.created.version);
     let rolls_back = run.kind == RunKind::Rollback && rule.rollback_ignores_windows;
     let frozen =
