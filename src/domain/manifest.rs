@@ -12,6 +12,7 @@ mod buildspec;
 mod channel;
 mod check;
 pub mod code;
+mod environment;
 mod extends;
 mod group;
 mod keys;
@@ -345,7 +346,8 @@ fn read_pipeline(
     let variables = variable::of_pipeline(view, findings);
     let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
-    let stages = order::link(drafts, &written, findings);
+    let mut stages = order::link(drafts, &written, findings);
+    environment::tell(view, &mut stages, findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -384,7 +386,8 @@ fn drafts(
         let Some(mut draft) = stage::read(node, around, findings) else { continue };
         let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
         rings.tighten(&mut draft, View::of(own), read, findings);
-        rollback::warn_without(View::of(node), (&draft.stage, draft.at), findings);
+        let production = environment::is_production(view, &draft.stage);
+        rollback::warn_without(View::of(node), (&draft.stage, production, draft.at), findings);
         drafts.push(draft);
     }
     drafts

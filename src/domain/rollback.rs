@@ -68,7 +68,10 @@ pub fn bad<'s>(state: &'s State, stage: &StageName) -> Option<Bad<'s>> {
 }
 
 /// By what a run was found bad, and when.
-fn found(state: &State, (release, stage, run): (&Release, &Stage, &StageRun)) -> Option<(Trigger, Timestamp)> {
+fn found(
+    state: &State,
+    (release, stage, run): (&Release, &Stage, &StageRun),
+) -> Option<(Trigger, Timestamp)> {
     if let Some(fault) = run.fault.as_ref().filter(|_| run.state == StageState::Succeeded) {
         return Some((Trigger::GateFailed, fault.at));
     }
@@ -174,10 +177,10 @@ fn at_work(state: &State, stage: &Stage) -> bool {
         release.stages.iter().any(|(name, runs)| {
             let busy = |run: &StageRun| run.state == StageState::Queued || run.state.occupies();
             runs.last().is_some_and(busy)
-                && release.rule(name).is_some_and(|rule| rule.environment == stage.environment)
+                && release.rule(name).is_some_and(|rule| rule.lock() == stage.lock())
         })
     };
-    state.runbooks.on(&stage.environment).is_some() || state.releases.values().any(|r| works(r))
+    state.runbooks.on(stage.lock()).is_some() || state.releases.values().any(|r| works(r))
 }
 
 /// How a stage goes back from a release when it goes wrong there, for those who are asked to let it start (row E05).

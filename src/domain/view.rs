@@ -371,12 +371,17 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
     if release.state_in(stage) != Some(StageState::Queued) {
         return Vec::new();
     }
+    let shared = release.rule(stage).and_then(|rule| rule.around.lock.as_ref());
+    let what = shared.map_or_else(|| "environment".to_owned(), |lock| format!("lock {lock}"));
     let text = match (occupant(state, release, stage), runbook_on(state, release, stage)) {
         (Some((other, at)), _) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
-            format!("{} has the environment until it is signed off", other.created.version)
+            format!("{} has the {what} until it is signed off", other.created.version)
         }
-        (Some((other, _)), _) => format!("{} has the environment just now", other.created.version),
-        (None, Some(run)) => format!("{} has the environment just now", run.title()),
+        (Some((other, _)), _) => format!("{} has the {what} just now", other.created.version),
+        (None, Some(run)) => format!("{} has the {what} just now", run.title()),
+        (None, None) if shared.is_some() => {
+            format!("a worker takes it as soon as one is free and no other pipeline has the {what}")
+        }
         (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
@@ -384,16 +389,18 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
 
 /// The run of a runbook that has the environment of a stage.
 fn runbook_on<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<&'a Run> {
-    state.runbooks.on(&release.rule(stage)?.environment).map(|run| &**run)
+    state.runbooks.on(release.rule(stage)?.lock()).map(|run| &**run)
 }
 
 /// The release that has the environment of a stage, and the stage it is there for.
 fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<(&'a Release, &'a Stage)> {
-    let environment = &release.rule(stage)?.environment;
+    let lock = release.rule(stage)?.lock();
     state.releases.values().find_map(|other| {
-        let at = other.rules.stages.iter().find(|s| {
-            s.environment == *environment && other.state_in(&s.name).is_some_and(StageState::occupies)
-        });
+        let at = other
+            .rules
+            .stages
+            .iter()
+            .find(|s| s.lock() == lock && other.state_in(&s.name).is_some_and(StageState::occupies));
         at.map(|at| (&**other, at))
     })
 }

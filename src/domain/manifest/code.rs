@@ -135,6 +135,10 @@ codes! {
     Notify "M0443" Error
         "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
          issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
+    /// An environment that nothing is deployed to.
+    Environment "M0444" Error
+        "`environments` says something about a place that no stage deploys to. A stage's `environment` names its \
+         place, and is the stage's own name when it says nothing.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

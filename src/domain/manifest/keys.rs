@@ -133,6 +133,7 @@ macro_rules! keys {
 // Files of one area each; they stand below the macro they are written with.
 mod channel;
 pub(super) mod check;
+mod environment;
 mod group;
 mod notify;
 pub(super) mod probe;
@@ -210,9 +211,10 @@ keys! { PIPELINE_KEYS {
     "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
+    "environments" Optional, environment::ENVIRONMENTS, "What stages deploy to, by name: its address, its lock, whether it is production.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "retention"];
+static PIPELINE_LATER: &[&str] = &["retention"];
 
 keys! { EXTENDED_KEYS {
     "extends" Optional, EXTENDS, "Further files.";

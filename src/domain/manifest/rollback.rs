@@ -25,11 +25,16 @@ pub(super) fn of_stage(stage: View<'_>, findings: &mut Findings<'_>) -> Rollback
     Rollback { auto, approvals: rule.count("approval").unwrap_or(0), safe }
 }
 
-/// People are shown how a stage goes back when they are asked; a stage that does not say has no plan (row E05).
-pub(super) fn warn_without(view: View<'_>, (stage, at): (&Stage, Place), findings: &mut Findings<'_>) {
+/// People are shown how a stage goes back when they are asked; a stage of theirs or of production that does not say
+/// has no plan (row E05).
+pub(super) fn warn_without(
+    view: View<'_>,
+    (stage, production, at): (&Stage, bool, Place),
+    findings: &mut Findings<'_>,
+) {
     let deploys = stage.agent != Agent::None && !stage.deploy.is_empty();
-    let asks = stage.approval.is_some() || stage.signoff.is_some();
-    if view.get("rollback").is_none() && deploys && asks {
+    let matters = production || stage.approval.is_some() || stage.signoff.is_some();
+    if view.get("rollback").is_none() && deploys && matters {
         let message = format!("`{}` does not say how a release is taken back", stage.name);
         let hint = "write `rollback: {auto: true}` to go back by itself when checks or gates fail, or \
                     `rollback: {approval: 1}` when people decide"

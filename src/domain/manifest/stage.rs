@@ -15,7 +15,7 @@ use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Agent, Duty, Hooks, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{About, Agent, Duty, Environment, Hooks, QueuePolicy, Stage, Start, Step};
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 
@@ -67,6 +67,7 @@ pub(super) fn read(
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         channel: channel::of_stage(view),
         environment,
+        around: Environment::default(),
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },

@@ -180,6 +180,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownTeam
         | Code::SelfApproval
         | Code::Swallowed
+        | Code::Environment
         | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile

@@ -48,8 +48,8 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
         let (_, text) = run_status(state, release, (stage, run), now);
-        writeln!(out, "| {} | {} | {} |", stage.name, run.word(stage), escape(&text).replace('|', "\\|"))
-            .unwrap_or_default();
+        let (name, text) = (linked(stage), escape(&text).replace('|', "\\|"));
+        writeln!(out, "| {name} | {} | {text} |", run.word(stage)).unwrap_or_default();
     }
     out.push_str(&request::tables(release, now));
     out.push_str(&crate::domain::view::check::table(state, release));
@@ -57,6 +57,14 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
     truncate_balanced(&out, LONGEST)
+}
+
+/// A stage's name, and where people find what runs there.
+fn linked(stage: &Stage) -> String {
+    match &stage.around.url {
+        Some(url) => format!("[{}](<{url}>)", stage.name),
+        None => stage.name.to_string(),
+    }
 }
 
 fn overrides(release: &Release) -> impl Iterator<Item = (&StageName, String)> {

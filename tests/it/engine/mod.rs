@@ -2,6 +2,7 @@
 
 mod calendar;
 mod checks;
+mod environments;
 mod groups;
 mod hooks;
 mod identity;
@@ -10,6 +11,7 @@ mod manifests;
 mod notices;
 mod probes;
 mod road;
+mod rollback;
 mod runbooks;
 mod signoff;
 mod sources;

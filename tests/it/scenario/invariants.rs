@@ -79,7 +79,7 @@ pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
     let mut occupied = BTreeMap::new();
     for release in after.releases.values() {
         for (stage, runs) in &release.stages {
-            let environment = release.rule(stage).unwrap().environment.clone();
+            let environment = release.rule(stage).unwrap().lock().clone();
             if runs.last().is_some_and(|run| run.state.occupies()) {
                 let other = occupied.insert(environment, stage.clone());
                 assert_eq!(other, None, "I1: two runs in one environment");

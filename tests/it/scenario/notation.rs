@@ -8,9 +8,9 @@ use liftlock::domain::name::StageName;
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::{
-    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
-    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
-    Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
+    Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
+    Start, Step, Triggers, Who,
 };
 use liftlock::domain::runbook::{Input, Runbook};
 use liftlock::domain::schedule::Schedule;
@@ -196,6 +196,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         about: About::default(),
         channel: None,
         environment: name.parse().unwrap(),
+        around: Environment::default(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
         start: Start::Auto,
@@ -325,10 +326,12 @@ fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
     }
 }
 
-/// How a release is taken back.
+/// Where it goes, and how it is taken back.
 fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
     match word {
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
+        "locks" => stage.around.lock = Some(rest.parse().unwrap()),
+        "url" => stage.around.url = Some(rest.to_owned()),
         "back" => stage.rollback.auto = rest.split(' ').map(|w| Trigger::of_word(w).unwrap()).collect(),
         "agreed" => stage.rollback.approvals = rest.parse().unwrap(),
         "unsafe" => stage.rollback.safe = false,
