@@ -50,6 +50,7 @@ async fn c04_c12_c41_c43_c44_every_service_is_deployed_to_every_environment() {
     let mut world = World::of(workspace(manifest)).await;
     let commit = world.merge(1, "feat: sell shoes").await;
     world.status(&commit, "liftlock/shop/prod", "success").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
     assert_eq!(
         world.deployed(),
         [
@@ -65,6 +66,7 @@ async fn c04_c12_c41_c43_c44_every_service_is_deployed_to_every_environment() {
     let files = [("copilot/mail/manifest.yml", "name: mail\ntype: Scheduled Job\n")];
     let commit = world.merge_files(2, &files, "feat: send mail").await;
     world.status(&commit, "liftlock/shop/prod", "success").await;
+    assert!(world.hears(2).await.contains("is live in prod"));
     assert!(world.deployed().contains(&"shop/prod/mail mail shop-prod-mail".to_owned()));
     world.finish().await;
 }
@@ -86,6 +88,7 @@ async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     world.unplant("fail-api");
     world.say(1, ANA, "/retry test").await;
     world.status(&commit, "liftlock/shop/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
     let order: Vec<String> = world.deployed().split_off(2);
     let order: Vec<&str> = order.iter().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(order, ["shop/test/api", "shop/test/web", "shop/test/edge", "shop/test/mail", "tested"]);
@@ -102,6 +105,7 @@ async fn b32_c45_templates_are_deployed_as_stacks() {
     world.install("aws", "#!/bin/sh\nfor word in \"$@\"; do echo \"$word\"; done >> \"$TARGET/words\"\ntest -e infra/test.yml\n");
     let commit = world.merge(1, "feat: an environment").await;
     world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
     let words = world.wrote("words");
     let calls: Vec<&str> = words.split("cloudformation\n").skip(1).collect();
     let [env, addons] = calls.as_slice() else { panic!("{words}") };
