@@ -2,6 +2,7 @@
 
 mod calendar;
 mod checks;
+mod deployments;
 mod environments;
 mod groups;
 mod hooks;
