@@ -175,6 +175,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Channel
         | Code::Variable
         | Code::Naming
+        | Code::Deployment
+        | Code::NoService
         | Code::NoStages
         | Code::Impossible
         | Code::UnknownTeam
