@@ -63,6 +63,7 @@ scenarios! {
     c08_hold_and_unhold "hold.txt"
     e06_who_is_told_of_what "notices.txt"
     d13_releases_and_stages_have_channels "channels.txt"
+    d24_a_stage_stops_to_ask_people "pauses.txt"
     t24_e24_rollback "rollback.txt"
     e05_e24_going_back_by_itself "auto-rollback.txt"
     e05_e24_asking_before_going_back "auto-rollback-asks.txt"
