@@ -14,10 +14,12 @@ use crate::forge::{github, plain};
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
+use crate::runner::target::Target;
 use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 mod notify;
+mod target;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -80,6 +82,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// Services that steps may work with, by name.
     pub connections: BTreeMap<String, Connection>,
+    /// Machines that stages deploy to.
+    pub targets: Vec<Target>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -134,6 +138,7 @@ struct File {
     environment: BTreeMap<String, String>,
     secrets: BTreeMap<String, Given>,
     connections: BTreeMap<String, ConnectionFile>,
+    target: Vec<target::Entry>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     github: Option<GitHubFile>,
@@ -300,6 +305,7 @@ impl Reading<'_> {
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
         let connections = self.connections(file.connections);
+        let targets = self.targets(file.target);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
@@ -330,6 +336,7 @@ impl Reading<'_> {
             environment: file.environment,
             secrets,
             connections,
+            targets,
             personal_tokens,
             library,
             github,

@@ -13,7 +13,7 @@ use crate::service::steps::PATH;
 use crate::trouble::Trouble;
 
 /// Programs that steps often start, and what one does without (CHECKLIST C37); the server itself needs none of them.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("bash", "steps with `shell: bash`"),
     ("curl", "steps that call it"),
     ("docker", "builds of images"),
@@ -21,6 +21,8 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("make", "steps that call it"),
     ("pwsh", "steps with `shell: pwsh`, and `uses: azure-powershell`"),
     ("python3", "steps with `shell: python`"),
+    ("ssh", "targets by ssh"),
+    ("tar", "targets by ssh"),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -148,6 +148,7 @@ impl Server {
             toolchains: config.toolchains.clone(),
             secrets: config.secrets.clone(),
             connections: config.connections.clone(),
+            targets: config.targets.clone(),
             hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
             environment: config.environment.clone(),
             notify: config.notify.clone(),

@@ -20,6 +20,7 @@ use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::rollout::Said;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
@@ -93,6 +94,15 @@ pub enum Command {
         fence: u64,
         /// Which part, and what it left.
         progress: Box<Progress>,
+    },
+    /// A worker is about to work on a target of a stage, or has.
+    Roll {
+        /// Which run.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// What happens, or has.
+        said: Said,
     },
     /// The host told us something about a release.
     Learn(Learned),
@@ -383,6 +393,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
             draft.confirm(*release, stage, *attempt, fresh)?;
         }
         Command::Progress { work, fence, progress } => draft.progress(work, *fence, progress)?,
+        Command::Roll { work, fence, said } => draft.roll(work, *fence, said)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,

@@ -18,6 +18,7 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
 
@@ -342,6 +343,8 @@ pub enum Event {
     Heard(Box<Heard>),
     /// A stage stopped to ask people, or they answered.
     Pause(pause::Fact),
+    /// Something about the targets of a running stage.
+    Target(rollout::Fact),
     /// Something about a runbook.
     Runbook(Fact),
     /// Something that a person should look at (a moved tag, a forged status).
@@ -447,6 +450,7 @@ impl Event {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
             Self::Pause(fact) => Some(fact.release),
+            Self::Target(fact) => Some(fact.release),
             Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
@@ -516,6 +520,7 @@ impl Event {
             Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
             Self::Pause(_) => "pause",
+            Self::Target(fact) => fact.said.kind(),
             Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
         }

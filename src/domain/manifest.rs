@@ -31,6 +31,7 @@ mod shape;
 pub mod source;
 mod stage;
 mod step;
+mod target;
 mod variable;
 mod view;
 mod window;

@@ -173,6 +173,22 @@ name!(
 );
 
 name!(
+    /// A target: a machine that a stage deploys to.
+    TargetName,
+    "target name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
+    /// What a target is there for: `web`, `db`.
+    RoleName,
+    "role name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
     /// A full commit id, 40 or 64 lower-case hex digits.
     CommitSha,
     "commit id",

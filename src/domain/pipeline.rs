@@ -25,11 +25,13 @@ use crate::domain::window::Windows;
 pub mod environment;
 pub mod rollback;
 pub mod step;
+pub mod target;
 pub mod words;
 
 pub use environment::Environment;
 pub use rollback::Rollback;
 pub use step::Step;
+pub use target::Targets;
 
 /// Most files a release names as those its build is written in.
 const MAX_FILES: usize = 20;
@@ -241,6 +243,9 @@ pub struct Stage {
     /// What runs before and after the deploy.
     #[serde(default, skip_serializing_if = "Hooks::are_none")]
     pub hooks: Hooks,
+    /// The targets that its deploy commands run for, one after another; without, they run once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Targets>,
     /// Commands that deploy, in order.
     pub deploy: Vec<Step>,
     /// The things it deploys, when it deploys several, in an order in which each comes after those it depends on;

@@ -15,6 +15,7 @@ use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
+use crate::domain::rollout::Rollout;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Problem, Taken};
 
@@ -351,6 +352,8 @@ pub struct StageRun {
     pub fault: Option<Fault>,
     /// How far its steps are, and what they left.
     pub walked: Walked,
+    /// The targets it deploys to, and where each is.
+    pub rollout: Rollout,
     /// What it stopped to ask, oldest first.
     pub pauses: Vec<Pausing>,
 }

@@ -14,6 +14,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::progress::{Kept, Owing};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::rollout::Known;
 use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Runs;
 use crate::domain::time::Timestamp;
@@ -24,6 +25,7 @@ mod check;
 mod fold;
 pub(in crate::domain) mod freeze;
 mod progress;
+mod rollout;
 
 pub use freeze::Freeze;
 
@@ -64,6 +66,8 @@ pub struct State {
     pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
     /// Hooks that a lost run never came to, by environment.
     pub owing: BTreeMap<EnvironmentName, Owing>,
+    /// Which target runs what, by environment.
+    pub targets: Known,
 }
 
 /// A hold.
@@ -169,6 +173,7 @@ impl State {
             runbooks: Arc::default(),
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
+            targets: Known::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::rollback;
+use crate::domain::rollout;
 use crate::domain::runbook::run::Run;
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -106,7 +107,8 @@ fn run_status(
             (StatusState::Pending, format!("{version} is queued for {}", stage.environment))
         }
         StageState::Running => {
-            let deploying = || format!("{version} is being deployed, attempt {}", run.attempt);
+            let far = run.rollout.count().map_or_else(String::new, |count| format!(", {count}"));
+            let deploying = || format!("{version} is being deployed, attempt {}{far}", run.attempt);
             let text = check::verifying(state, release, stage, run).unwrap_or_else(deploying);
             (StatusState::Pending, text)
         }
@@ -320,6 +322,8 @@ fn why_lines(
     now: Timestamp,
 ) -> Vec<(String, &'static str)> {
     let mut lines = state_lines(state, release, stage, now);
+    let targets = rollout::lines(state, release.no(), stage).into_iter();
+    lines.extend(targets.map(|text| (text, "▪")));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
     lines
 }

@@ -23,6 +23,7 @@ pub mod log;
 pub mod probe;
 pub mod process;
 pub mod sandbox;
+pub mod target;
 pub mod terminal;
 
 use std::collections::BTreeMap;

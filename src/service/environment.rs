@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::event::RunKind;
-use crate::domain::name::{Alias, PipelineId, VariableName};
+use crate::domain::name::{Alias, PipelineId, RoleName, VariableName};
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::Action;
 use crate::domain::progress::phases;
@@ -12,7 +12,10 @@ use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, Told, environment_name};
 use crate::runner::Sandbox;
+use crate::runner::probe::find_program;
+use crate::runner::target::{Kind, Target};
 use crate::service::Service;
+use crate::service::stage::roll::not_there;
 use crate::service::steps::one::{holds, program, spelled, surroundings};
 use crate::service::steps::{Artifacts, Connections, Run};
 use crate::trouble::Outcome;
@@ -119,6 +122,50 @@ impl Service {
         }
     }
 
+    /// The targets of the config that the deploy steps of this stage run for.
+    pub fn targets(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Vec<Target> {
+        let Some(rule) = &stage.targets else { return Vec::new() };
+        let environment = release.rule(&stage.name).map_or(&stage.environment, |rule| &rule.environment);
+        let mine = |target: &&Target| {
+            target.environment == *environment
+                && target.allows(&id.name, &stage.name)
+                && rule.takes(&target.roles)
+        };
+        self.settings().targets.iter().filter(mine).cloned().collect()
+    }
+
+    /// Why the stage cannot reach its targets, if it has any to reach.
+    fn no_target(
+        &self,
+        id: &PipelineId,
+        release: &Release,
+        (stage, kind): (&Stage, RunKind),
+        environment: &BTreeMap<String, String>,
+    ) -> Option<String> {
+        let rule = stage.targets.as_ref().filter(|_| kind != RunKind::Verify)?;
+        let targets = self.targets(id, release, stage);
+        if targets.is_empty() {
+            let roles: Vec<&str> = rule.roles.iter().map(RoleName::as_str).collect();
+            let roles = if roles.is_empty() {
+                String::new()
+            } else {
+                format!(" with the role {}", roles.join(" or "))
+            };
+            return Some(format!(
+                "the server has no target in {}{roles} that {}/{} may deploy to; add a [[target]] to its config",
+                stage.environment, id.name, stage.name
+            ));
+        }
+        if !targets.iter().any(|target| matches!(target.kind, Kind::Ssh(_))) {
+            return None;
+        }
+        let path = environment.get("PATH").map_or("", String::as_str);
+        if let Some(lacks) = ["ssh", "tar"].into_iter().find(|name| find_program(name, path).is_none()) {
+            return Some(format!("targets by ssh need `{lacks}`, which is not on the server's machine"));
+        }
+        stage.deploy.iter().find_map(|step| Some(format!("\"{}\": {}", step.name, not_there(step)?)))
+    }
+
     /// Why the stage could not run here, found before anything of it has happened: a program that is not on this
     /// machine, a secret the server does not have, an argument without a value.
     pub fn not_ready(
@@ -162,6 +209,9 @@ impl Service {
             artifacts: Some(Artifacts { all: &all, first: &first, unpacked: false }),
             connections: &connections,
         };
+        if let Some(why) = self.no_target(id, release, (stage, kind), &environment) {
+            return Some(why);
+        }
         phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {
             let ready =
                 surroundings(step, &run).and_then(|own| holds(step, &own).map(|_| own)).and_then(|own| {

@@ -13,6 +13,7 @@ use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
+use crate::runner::target::Target;
 use crate::secret::{Connection, Secret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
@@ -71,6 +72,8 @@ pub struct Settings {
     pub secrets: BTreeMap<String, Secret>,
     /// Services that steps may work with, by name.
     pub connections: BTreeMap<String, Connection>,
+    /// Machines that stages deploy to.
+    pub targets: Vec<Target>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.

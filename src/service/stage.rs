@@ -14,15 +14,19 @@ use crate::domain::pause::{Question, Then};
 use crate::domain::pipeline::step::{Action, Pause};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
+use crate::domain::release::Release;
 use crate::domain::release::StageRun;
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
+use crate::runner::target::Target;
 use crate::runner::{Sandbox, Stops};
 use crate::service::steps::one::{holds, spelled};
 use crate::service::steps::{Artifacts, Connections, KeptLog, Run, StepsEnd, left_of, output};
 use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
+
+pub(crate) mod roll;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
 const ALWAYS: Span = Span::minutes(10);
@@ -36,8 +40,12 @@ pub struct Course<'a> {
     pub work: Work,
     /// The lease it runs under.
     pub lease: &'a Lease,
+    /// The release.
+    pub release: &'a Release,
     /// The stage, with the steps of the release's commit.
     pub stage: &'a Stage,
+    /// The targets that its deploy steps run for.
+    pub targets: Vec<Target>,
     /// Why it runs.
     pub kind: RunKind,
     /// The folder with all artifacts.
@@ -137,7 +145,14 @@ impl Service {
             if asked.is_some_and(|asked| phase < asked.at.0) {
                 continue;
             }
-            for (index, step) in (0_u32..).zip(steps) {
+            let rolls = course.stage.targets.as_ref().filter(|_| phase == Phase::Deploy);
+            if let Some(rule) = rolls {
+                walk.roll((rule, steps), &left, kept).await?;
+                if walk.end == StepsEnd::Lost {
+                    return Ok(walk.end);
+                }
+            }
+            for (index, step) in (0_u32..).zip(steps).filter(|_| rolls.is_none()) {
                 if asked.is_some_and(|asked| asked.is_behind((phase, index))) {
                     continue;
                 }

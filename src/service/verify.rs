@@ -139,6 +139,18 @@ impl Service {
         self.ask_side(&Asking { id: &state.id, release, stage, lease }, Side::Pre).await
     }
 
+    /// Asks the check that stands between two batches of targets; nothing when somebody stopped it.
+    pub(super) async fn ask_health(
+        &self,
+        course: &crate::service::stage::Course<'_>,
+        check: &Check,
+    ) -> Option<Reading> {
+        let (release, stage) = (course.release, course.release.rule(&course.stage.name)?);
+        let asking = Asking { id: course.id, release, stage, lease: course.lease };
+        let leg = LegId::whole(check.name.clone());
+        self.ask_check(&asking, &leg, check).await.map(|(reading, _)| reading)
+    }
+
     /// All gates of a side, at once; nothing when the lease is another's.
     async fn ask_side(&self, asking: &Asking<'_>, side: Side) -> Option<Vec<(LegId, Reading)>> {
         let run = asking.release.run(&asking.stage.name)?;

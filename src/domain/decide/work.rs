@@ -8,6 +8,7 @@ use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::progress::{Progress, always_after};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
+use crate::domain::rollout::{Fact, Said};
 use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
 use crate::domain::time::Span;
 
@@ -83,6 +84,23 @@ impl Draft {
             attempt: *attempt,
             progress: Box::new(progress.clone()),
         })
+    }
+
+    /// A fact about a target of a running stage; of a worker that lost its lease it is refused, and so is what cannot
+    /// happen now: nothing is begun twice.
+    pub(super) fn roll(&mut self, work: &Work, fence: u64, said: &Said) -> Result<(), Refusal> {
+        let Work::Deploy { release, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
+        let run = self.run(*release, stage)?;
+        let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
+        if !mine || !run.rollout.takes(said) {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::Target(Fact {
+            release: *release,
+            stage: stage.clone(),
+            attempt: *attempt,
+            said: said.clone(),
+        }))
     }
 
     fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {

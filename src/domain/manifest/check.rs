@@ -106,6 +106,16 @@ pub(super) fn gates(stage: View<'_>, declared: &Declared, findings: &mut Finding
     gates
 }
 
+/// The check that a key names.
+pub(super) fn one(
+    view: View<'_>,
+    key: &str,
+    declared: &Declared,
+    findings: &mut Findings<'_>,
+) -> Option<Check> {
+    named(view.items(key), declared, &mut Vec::new(), findings).pop()
+}
+
 /// The checks a list names, each once.
 fn named<'n>(
     nodes: &'n [Node],

@@ -148,6 +148,11 @@ codes! {
     NoService "M0462" Warning
         "Services are the folders with a `manifest.yml` in `copilot/`, or in the folder that `services` names. Either \
          `deployments` names one that the commit does not have, or there are services and no `deploy` commands.";
+    /// Targets that a stage cannot be rolled out to.
+    Targets "M0445" Error
+        "A stage with `targets` runs its deploy commands once for every target of its environment that has one of the \
+         roles; the server's config declares targets. `strategy` says in which portions. A step that asks people \
+         stands in a hook, because it would ask once for every target.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

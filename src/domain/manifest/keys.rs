@@ -147,6 +147,7 @@ mod overriding;
 mod people;
 mod rollback;
 mod runbook;
+mod target;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
@@ -340,6 +341,8 @@ keys! { STAGE_KEYS {
     "pre_deployments" Optional, deployment::PRE_DEPLOYMENTS, "Buildspecs that run before anything is deployed.";
     "deployments" Optional, deployment::DEPLOYMENTS, "What is deployed, each by the deploy commands; all services when absent.";
     "post_deployments" Optional, deployment::POST_DEPLOYMENTS, "Buildspecs that run after everything is deployed.";
+    "targets" Optional, target::TARGETS, "The targets of the server's config that the deploy commands run for.";
+    "strategy" Optional, target::STRATEGY, "In which portions targets are deployed to.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "groups" Optional, group::OF_STAGE, "Variable groups of this stage; stronger than the pipeline's.";
@@ -368,8 +371,6 @@ static STAGE_OBJECT: Object = Object {
         "pool",
         "image",
         "permissions",
-        "targets",
-        "strategy",
         "queue_timeout",
         "retention",
         "owner",

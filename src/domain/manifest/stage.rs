@@ -11,6 +11,7 @@ use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::rollback;
 use crate::domain::manifest::step;
+use crate::domain::manifest::target;
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
@@ -62,6 +63,8 @@ pub(super) fn read(
     };
     let own_deploy = steps_of(view, "deploy");
     let test_commands = steps_of(view, "test_commands").unwrap_or_default();
+    let deploy = own_deploy.unwrap_or_else(|| deploy.to_vec());
+    let targets = target::of_stage(view, (checks, &deploy), findings);
     let mut reading = Reading { teams, findings };
     let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
@@ -78,7 +81,8 @@ pub(super) fn read(
         queue: queue(view),
         agent: Agent::default(),
         hooks,
-        deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
+        targets,
+        deploy,
         deployments: Vec::new(),
         test_commands,
         environment_variables: view.variables("env"),

@@ -183,6 +183,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::SelfApproval
         | Code::Swallowed
         | Code::Environment
+        | Code::Targets
         | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile

@@ -219,6 +219,8 @@ impl Transcript {
             }
             Event::Runbook(fact) => !matches!(fact, Fact::Counted { .. }),
             // The move before it says the question.
+            // A simulation has no targets: how they go is for the server that knows them.
+            Event::Target(_) => false,
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
             | Event::BuildFinished { .. }

@@ -14,6 +14,7 @@ use crate::domain::progress::Walked;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
+use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
@@ -47,14 +48,9 @@ impl State {
             Event::Vetoed { release, .. } | Event::VetoLifted { release, .. } => {
                 self.veto(event, *release, at)
             }
-            Event::Heard(heard) => {
-                self.hear(heard, at);
-                Ok(())
-            }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
-            Event::Alarm { release, code, text } => {
-                let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
-                self.alarms.insert(self.version, alarm);
+            Event::Heard(_) | Event::Alarm { .. } => {
+                self.take_word(event, at);
                 Ok(())
             }
             Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
@@ -72,6 +68,7 @@ impl State {
             Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten(written) => self.write_group(written),
             Event::Pause(fact) => self.take_pause(fact, at),
+            Event::Target(fact) => self.roll(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -146,6 +143,16 @@ impl State {
             }
             Ok(())
         })
+    }
+
+    /// What somebody said, or what people should look at.
+    fn take_word(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Alarm { release, code, text } = event {
+            let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
+            self.alarms.insert(self.version, alarm);
+        } else if let Event::Heard(heard) = event {
+            self.hear(heard, at);
+        }
     }
 
     fn hear(&mut self, heard: &Heard, at: Timestamp) {
@@ -393,6 +400,9 @@ impl Release {
         run.state = *to;
         run.moved_at = at;
         run.detail = detail.clone();
+        if to.is_terminal() {
+            run.rollout.end();
+        }
         if *transition == Transition::Admit {
             run.admissions = run.admissions.saturating_add(1);
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
@@ -433,6 +443,7 @@ impl StageRun {
             promoted_at: None,
             offers: Vec::new(),
             walked: Walked::default(),
+            rollout: Rollout::default(),
             pauses: Vec::new(),
             worked_at: None,
             took_ms: 0,

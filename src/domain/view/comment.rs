@@ -8,6 +8,7 @@ use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::rollback;
+use crate::domain::rollout;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view::{failure_block, overriding, request, run_status};
@@ -53,6 +54,15 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     }
     out.push_str(&request::tables(release, now));
     out.push_str(&crate::domain::view::check::table(state, release));
+    for stage in &release.rules.stages {
+        let lines = rollout::lines(state, release.no(), &stage.name);
+        if !lines.is_empty() {
+            writeln!(out, "\n**{}: targets**\n", stage.name).unwrap_or_default();
+        }
+        for line in lines {
+            writeln!(out, "- {}", escape(&line)).unwrap_or_default();
+        }
+    }
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
@@ -114,6 +124,12 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
+    for line in rollout::fates(run) {
+        writeln!(out, "- {}", escape(&line)).unwrap_or_default();
+    }
+    if !run.rollout.targets.is_empty() {
+        out.push('\n');
+    }
     // This attempt found it, that is: another one that failed before stays as it was told.
     let found = matches!(&run.detail, Detail::Reason(why) if state.alarms.values().any(|a| a.text == *why));
     if found && state.tampered(release.no()) {

@@ -18,6 +18,7 @@ mod signoff;
 mod sources;
 mod speech;
 mod steps;
+mod targets;
 mod tree;
 mod trust;
 mod variables;

@@ -19,6 +19,7 @@ use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
 use liftlock::runner::probe::{Policy, Runner};
+use liftlock::runner::target::Target;
 use liftlock::secret::{Connection, Secret};
 use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
@@ -117,6 +118,8 @@ pub(super) struct World {
     pub(super) checks: bool,
     /// Services that steps may work with; asked at the engine's next start.
     pub(super) connections: BTreeMap<String, Connection>,
+    /// Machines that stages deploy to; asked at the engine's next start.
+    pub(super) targets: Vec<Target>,
     /// Where notices may go; asked at the engine's next start.
     pub(super) notify: Routes,
     /// Comments that the test has looked at: an edit in place is no news.
@@ -183,6 +186,7 @@ impl World {
             may_give_up: false,
             checks: false,
             connections: BTreeMap::new(),
+            targets: Vec::new(),
             notify: Routes::default(),
             read: Mutex::default(),
         };
@@ -205,6 +209,7 @@ impl World {
             toolchains: Vec::new(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             connections: self.connections.clone(),
+            targets: self.targets.clone(),
             hidden: vec![Secret::new(HOOK_SECRET)],
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),

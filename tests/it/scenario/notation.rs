@@ -7,6 +7,7 @@ use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, R
 use liftlock::domain::name::StageName;
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
+use liftlock::domain::pipeline::target::{Rolling, Targets};
 use liftlock::domain::pipeline::{
     About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
     Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
@@ -207,6 +208,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         queue: QueuePolicy::Latest,
         agent: Agent::Local,
         hooks: Hooks::default(),
+        targets: None,
         deploy: vec![step("./deploy.sh")],
         deployments: Vec::new(),
         test_commands: vec![step("./smoke.sh")],
@@ -331,6 +333,11 @@ fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
 fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
     match word {
         "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
+        "rolling" => {
+            let (batch, failed) = rest.split_once(" forgives ").unwrap_or((rest, "0"));
+            let rolling = Rolling { batch: batch.parse().unwrap(), max_unavailable: failed.parse().unwrap() };
+            stage.targets = Some(Targets { roles: BTreeSet::new(), health: None, rolling });
+        }
         "locks" => stage.around.lock = Some(rest.parse().unwrap()),
         "url" => stage.around.url = Some(rest.to_owned()),
         "back" => stage.rollback.auto = rest.split(' ').map(|w| Trigger::of_word(w).unwrap()).collect(),

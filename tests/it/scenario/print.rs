@@ -55,6 +55,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
+        Event::Target(fact) => {
+            format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
+        }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }

@@ -5,7 +5,7 @@ use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};
-use liftlock::domain::name::Digest;
+use liftlock::domain::name::{Digest, TargetName};
 use liftlock::domain::pause::Question;
 use liftlock::domain::person::Account;
 use liftlock::domain::pipeline::step::Silence;
@@ -13,6 +13,7 @@ use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::refusal::Refusal;
+use liftlock::domain::rollout::{Chosen, Said};
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::domain::view;
@@ -210,6 +211,14 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     let mine = |w: &Work| matches!(w, Work::Deploy { .. } | Work::Runbook { .. }) == (lane == Lane::Deploy);
     let running: Vec<(Work, u64)> = world.running.iter().filter(|(w, _)| mine(w)).cloned().collect();
     let mut out = Vec::new();
+    if let Some(said) = text.strip_prefix("rolls ") {
+        for (work, fence) in running {
+            let said = rolled(said);
+            let step = world.decide(&Command::Roll { work, fence, said });
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
     if let Some(how) = text.strip_prefix("ends ") {
         for (work, fence) in running {
             let step = world.finish((&work, fence), &end(how));
@@ -258,6 +267,24 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         }
     }
     or_nothing(out)
+}
+
+/// `over web-1 web-2`, `at web-1`, `done web-1`, `failed web-1: exit 1`, `unhealthy: 502`.
+fn rolled(text: &str) -> Said {
+    let (text, how) = text.split_once(": ").map_or((text, None), |(text, how)| (text, Some(how.to_owned())));
+    let (word, names) = text.split_once(' ').unwrap_or((text, ""));
+    let names: Vec<TargetName> = names.split(' ').filter_map(|name| name.parse().ok()).collect();
+    match (word, names.first().cloned()) {
+        ("over", _) => {
+            let chosen = |name| Chosen { name, roles: std::collections::BTreeSet::new() };
+            Said::Chosen(names.into_iter().map(chosen).collect())
+        }
+        ("at", Some(name)) => Said::Started(name),
+        ("done", Some(target)) => Said::Ended { target, failed: None },
+        ("failed", Some(target)) => Said::Ended { target, failed: how },
+        ("unhealthy", None) => Said::Unhealthy(how.unwrap()),
+        other => panic!("a rollout does not {other:?}"),
+    }
 }
 
 /// `passes`, `fails: 3 findings`, `cannot tell: no data`, `errors: no route`.

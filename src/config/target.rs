@@ -1,0 +1,108 @@
+//! `[[target]]`: the machines that stages deploy to, and how commands get there.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::config::Reading;
+use crate::domain::name::{EnvironmentName, RoleName, TargetName, printable};
+use crate::domain::time::Span;
+use crate::runner::target::{Host, Kind, Target};
+use crate::secret::Allowed;
+
+/// How long a connection may take when nobody says.
+const CONNECT: Span = Span::seconds(10);
+/// The port of ssh.
+const SSH: u16 = 22;
+
+/// One target as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    name: TargetName,
+    environment: EnvironmentName,
+    #[serde(default)]
+    roles: BTreeSet<RoleName>,
+    #[serde(default)]
+    kind: Word,
+    #[serde(default)]
+    address: String,
+    port: Option<u16>,
+    user: Option<String>,
+    host_key: Option<String>,
+    key_file: Option<PathBuf>,
+    timeout: Option<Span>,
+    #[serde(default)]
+    allow: Vec<Allowed>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    #[default]
+    Local,
+    Ssh,
+}
+
+impl Reading<'_> {
+    pub(super) fn targets(&mut self, given: Vec<Entry>) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for file in given {
+            let name = file.name.clone();
+            if targets.iter().any(|known| known.name == name) {
+                self.problem(format!("two targets are called {name}"));
+            }
+            if file.allow.is_empty() {
+                self.problem(format!(
+                    "target {name} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
+                ));
+            }
+            let kind = match file.kind {
+                Word::Local => Some(Kind::Local { address: file.address.clone() }),
+                Word::Ssh => self.host(&file).map(Kind::Ssh),
+            };
+            let (environment, roles, allow) = (file.environment, file.roles, file.allow);
+            targets.extend(kind.map(|kind| Target { name, environment, roles, kind, allow }));
+        }
+        targets
+    }
+
+    /// A host that the client may be told of: no word of it is an option, and its key is known beforehand (THREATS
+    /// T38, T39).
+    fn host(&mut self, file: &Entry) -> Option<Host> {
+        let name = &file.name;
+        let word = |text: &str, more: &str| {
+            let inside = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+            text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+                && text.chars().all(inside)
+        };
+        if !word(&file.address, ".-:") {
+            self.problem(format!(
+                "target {name}: address = \"{}\" is not a host name or address",
+                printable(&file.address)
+            ));
+        }
+        let user = file.user.clone().unwrap_or_default();
+        if !word(&user, "._-") {
+            self.problem(format!("target {name}: user = \"{}\" is not a user", printable(&user)));
+        }
+        let host_key = file.host_key.clone().unwrap_or_default();
+        let words: Vec<&str> = host_key.split(' ').collect();
+        let looks_like_one = matches!(words.as_slice(), [kind, key]
+            if word(kind, "-@.") && !key.is_empty() && word(key, "+/="));
+        if !looks_like_one {
+            self.problem(format!(
+                "target {name}: host_key is the host's public key, such as \"ssh-ed25519 AAAA…\"; \
+                 `ssh-keyscan {}` prints it behind the name",
+                printable(&file.address)
+            ));
+        }
+        let Some(key_file) = file.key_file.clone() else {
+            self.problem(format!("target {name}: key_file is missing: the file of the private key"));
+            return None;
+        };
+        let (port, timeout) = (file.port.unwrap_or(SSH), file.timeout.unwrap_or(CONNECT));
+        Some(Host { address: file.address.clone(), port, user, host_key, key_file, timeout })
+    }
+}

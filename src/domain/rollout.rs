@@ -1,0 +1,371 @@
+//! A rollout over targets: which come next, when it stops, and what is known of each target at any time.
+//!
+//! Every step of it is a fact, so that whoever comes after a dead worker knows which target runs what. A target that
+//! was begun and never reported is unknown, and nothing is repeated there by itself (ARCHITECTURE invariant 11).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::{EnvironmentName, ReleaseNo, RoleName, StageName, TargetName};
+use crate::domain::pipeline::target::Rolling;
+use crate::domain::release::StageRun;
+use crate::domain::state::State;
+
+/// What happened to the targets of a run, as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What.
+    pub said: Said,
+}
+
+/// What happened to the targets of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// These are the targets of the run.
+    Chosen(Vec<Chosen>),
+    /// The commands for a target are about to begin.
+    Started(TargetName),
+    /// The commands for a target are over.
+    Ended {
+        /// Which.
+        target: TargetName,
+        /// What went wrong, if anything did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+    },
+    /// What was asked after a batch said no.
+    Unhealthy(String),
+}
+
+/// A target of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Its name.
+    pub name: TargetName,
+    /// Its roles.
+    #[serde(default)]
+    pub roles: BTreeSet<RoleName>,
+}
+
+/// Where one target of a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Its turn has not come.
+    Pending,
+    /// It ran this release before the run began, so nothing is to be done.
+    There,
+    /// A worker is at it.
+    Running,
+    /// It runs the release.
+    Done,
+    /// Its commands said no.
+    Failed(String),
+    /// It was begun, and nobody knows how it ended.
+    Unknown,
+}
+
+/// The targets of a run, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rollout {
+    /// Each target and where it is.
+    pub targets: Vec<(TargetName, Fate)>,
+    /// Why it went no further after a batch, if so.
+    pub unhealthy: Option<String>,
+}
+
+/// What a target was last seen with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The release that runs there, as far as anybody knows.
+    pub runs: Option<ReleaseNo>,
+    /// The release that was last begun there and did not end well.
+    pub tried: Option<ReleaseNo>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The commands run for these, then health is asked.
+    Batch(Vec<TargetName>),
+    /// Every target has had its turn.
+    Done,
+    /// No further target is touched, and why.
+    Stop(String),
+}
+
+impl Said {
+    /// Its kind, as the log's column spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Chosen(_) => "targets_chosen",
+            Self::Started(_) => "target_started",
+            Self::Ended { .. } => "target_ended",
+            Self::Unhealthy(_) => "targets_unhealthy",
+        }
+    }
+
+    /// In a few words.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Chosen(chosen) => {
+                let names: Vec<&str> = chosen.iter().map(|one| one.name.as_str()).collect();
+                format!("targets {}", names.join(", "))
+            }
+            Self::Started(target) => format!("{target} begun"),
+            Self::Ended { target, failed: None } => format!("{target} done"),
+            Self::Ended { target, failed: Some(how) } => format!("{target} failed, {how}"),
+            Self::Unhealthy(why) => format!("no further target, {why}"),
+        }
+    }
+}
+
+impl Fate {
+    /// The word people read.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pending => "not reached",
+            Self::There => "had it already",
+            Self::Running => "being deployed",
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Unknown => "unknown: begun and never reported",
+        }
+    }
+}
+
+impl Rollout {
+    /// The next portion.
+    pub fn next(&self, rolling: &Rolling) -> Next {
+        if let Some(why) = &self.unhealthy {
+            return Next::Stop(why.clone());
+        }
+        let bad: Vec<&TargetName> = self.bad().collect();
+        if bad.len() > usize::try_from(rolling.max_unavailable).unwrap_or(usize::MAX) {
+            let names: Vec<&str> = bad.iter().map(|name| name.as_str()).collect();
+            return Next::Stop(format!("it failed on {}", names.join(", ")));
+        }
+        let size = rolling.batch.of(self.targets.len());
+        let pending = self.targets.iter().filter(|(_, fate)| *fate == Fate::Pending);
+        let batch: Vec<TargetName> = pending.take(size).map(|(name, _)| name.clone()).collect();
+        if batch.is_empty() { Next::Done } else { Next::Batch(batch) }
+    }
+
+    /// Targets that do not run the release although they had their turn.
+    pub fn bad(&self) -> impl Iterator<Item = &TargetName> {
+        let bad = |fate: &Fate| matches!(fate, Fate::Failed(_) | Fate::Unknown);
+        self.targets.iter().filter(move |(_, fate)| bad(fate)).map(|(name, _)| name)
+    }
+
+    /// Where a target is.
+    pub fn fate(&self, target: &TargetName) -> Option<&Fate> {
+        self.targets.iter().find(|(name, _)| name == target).map(|(_, fate)| fate)
+    }
+
+    /// `2 of 5 targets`, for a run that has targets.
+    pub fn count(&self) -> Option<String> {
+        let over = |fate: &Fate| !matches!(fate, Fate::Pending | Fate::Running);
+        let over = self.targets.iter().filter(|(_, fate)| over(fate)).count();
+        (!self.targets.is_empty()).then(|| format!("{over} of {} targets", self.targets.len()))
+    }
+
+    /// Whether a fact can follow.
+    pub fn takes(&self, said: &Said) -> bool {
+        match said {
+            Said::Chosen(chosen) => self.targets.is_empty() && !chosen.is_empty(),
+            Said::Started(target) => self.fate(target) == Some(&Fate::Pending),
+            Said::Ended { target, .. } => self.fate(target) == Some(&Fate::Running),
+            Said::Unhealthy(_) => self.unhealthy.is_none() && !self.targets.is_empty(),
+        }
+    }
+
+    /// Adds a fact; `there` says which targets run the release already.
+    pub fn add(&mut self, said: &Said, there: &BTreeSet<TargetName>) {
+        match said {
+            Said::Chosen(chosen) => {
+                let fate = |name| if there.contains(name) { Fate::There } else { Fate::Pending };
+                self.targets = chosen.iter().map(|one| (one.name.clone(), fate(&one.name))).collect();
+            }
+            Said::Started(target) => self.set(target, &Fate::Running),
+            Said::Ended { target, failed: None } => self.set(target, &Fate::Done),
+            Said::Ended { target, failed: Some(how) } => self.set(target, &Fate::Failed(how.clone())),
+            Said::Unhealthy(why) => self.unhealthy = Some(why.clone()),
+        }
+    }
+
+    fn set(&mut self, target: &TargetName, fate: &Fate) {
+        for (_, known) in self.targets.iter_mut().filter(|(name, _)| name == target) {
+            *known = fate.clone();
+        }
+    }
+
+    /// The run is over: what was begun and not reported is unknown.
+    pub fn end(&mut self) {
+        for (_, fate) in self.targets.iter_mut().filter(|(_, fate)| *fate == Fate::Running) {
+            *fate = Fate::Unknown;
+        }
+    }
+}
+
+/// What is known of targets, by environment.
+pub type Known = BTreeMap<EnvironmentName, BTreeMap<TargetName, Seen>>;
+
+/// Keeps what a fact says about where releases run.
+pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo, said: &Said) {
+    let targets = known.entry(environment.clone()).or_default();
+    match said {
+        Said::Chosen(_) | Said::Unhealthy(_) => {}
+        // Until it is reported, nobody can say what runs there.
+        Said::Started(target) | Said::Ended { target, failed: Some(_) } => {
+            let seen = targets.entry(target.clone()).or_insert(Seen { runs: None, tried: None });
+            seen.tried = Some(release);
+        }
+        Said::Ended { target, failed: None } => {
+            targets.insert(target.clone(), Seen { runs: Some(release), tried: None });
+        }
+    }
+}
+
+/// The targets of an environment that run a release and nothing else.
+pub fn there(known: &Known, environment: &EnvironmentName, release: ReleaseNo) -> BTreeSet<TargetName> {
+    let all = known.get(environment).into_iter().flatten();
+    let there = all.filter(|(_, seen)| seen.runs == Some(release) && seen.tried.is_none());
+    there.map(|(name, _)| name.clone()).collect()
+}
+
+/// Which target runs what, line by line, for a run that has targets.
+pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<String> {
+    let Some(found) = state.release(release) else { return Vec::new() };
+    let Some((rule, run)) = found.rule(stage).zip(found.run(stage)) else { return Vec::new() };
+    let known = state.targets.get(&rule.environment);
+    let line = |(name, fate): &(TargetName, Fate)| {
+        let seen = known.and_then(|known| known.get(name));
+        format!("{name}: {}{}", fate.word(), runs(state, seen, fate))
+    };
+    run.rollout.targets.iter().map(line).collect()
+}
+
+/// How it went on each target, line by line; of what happened there since, it says nothing.
+pub fn fates(run: &StageRun) -> Vec<String> {
+    let line = |(name, fate): &(TargetName, Fate)| match fate {
+        Fate::Failed(how) => format!("{name}: failed, {how}"),
+        Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => {
+            format!("{name}: {}", fate.word())
+        }
+    };
+    run.rollout.targets.iter().map(line).collect()
+}
+
+/// What runs on a target, after how it went there.
+fn runs(state: &State, seen: Option<&Seen>, fate: &Fate) -> String {
+    let how = match fate {
+        Fate::Failed(how) => format!(", {how}"),
+        Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => String::new(),
+    };
+    let before = seen.and_then(|seen| seen.runs).map(|no| state.version_of(no));
+    match (seen.and_then(|seen| seen.tried), before) {
+        (Some(tried), Some(before)) => {
+            format!("{how}; it ran {before}, and {} was begun there", state.version_of(tried))
+        }
+        (Some(tried), None) => format!("{how}; {} was begun there", state.version_of(tried)),
+        (None, Some(runs)) => format!("{how}; it runs {runs}"),
+        (None, None) => how,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pipeline::target::Batch;
+
+    fn name(no: u32) -> TargetName {
+        format!("web-{no}").parse().unwrap()
+    }
+
+    fn rollout(count: u32) -> Rollout {
+        let chosen = (1..=count).map(|no| Chosen { name: name(no), roles: BTreeSet::new() }).collect();
+        let mut rollout = Rollout::default();
+        rollout.add(&Said::Chosen(chosen), &BTreeSet::new());
+        rollout
+    }
+
+    fn go(rollout: &mut Rollout, no: u32, failed: Option<&str>) {
+        for said in
+            [Said::Started(name(no)), Said::Ended { target: name(no), failed: failed.map(str::to_owned) }]
+        {
+            assert!(rollout.takes(&said));
+            rollout.add(&said, &BTreeSet::new());
+            assert!(!rollout.takes(&said), "nothing happens twice");
+        }
+    }
+
+    #[test]
+    fn e23_a_batch_is_a_number_or_a_part_of_all_rounded_up() {
+        let of = |text: &str, all| text.parse::<Batch>().unwrap().of(all);
+        assert_eq!([of("2", 5), of("25%", 5), of("25%", 8), of("1%", 3), of("100%", 3)], [2, 2, 2, 1, 3]);
+        for wrong in ["0", "0%", "101%", "", "%", "-1", "2.5", "all"] {
+            assert!(wrong.parse::<Batch>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn e23_batches_follow_each_other_until_every_target_had_its_turn() {
+        let rolling = Rolling { batch: Batch::Count(2), max_unavailable: 0 };
+        let mut rollout = rollout(3);
+        assert_eq!(rollout.next(&rolling), Next::Batch(vec![name(1), name(2)]));
+        go(&mut rollout, 1, None);
+        go(&mut rollout, 2, None);
+        assert_eq!(rollout.next(&rolling), Next::Batch(vec![name(3)]));
+        go(&mut rollout, 3, None);
+        assert_eq!(rollout.next(&rolling), Next::Done);
+    }
+
+    #[test]
+    fn e23_a_failure_stops_it_unless_some_are_put_up_with() {
+        let mut rollout = rollout(3);
+        go(&mut rollout, 1, Some("exit 1"));
+        assert_eq!(rollout.next(&Rolling::default()), Next::Stop("it failed on web-1".to_owned()));
+        let patient = Rolling { max_unavailable: 1, ..Rolling::default() };
+        assert_eq!(rollout.next(&patient), Next::Batch(vec![name(2)]));
+        go(&mut rollout, 2, Some("exit 1"));
+        assert_eq!(rollout.next(&patient), Next::Stop("it failed on web-1, web-2".to_owned()));
+        let mut ill = Rollout { unhealthy: None, ..rollout };
+        ill.add(&Said::Unhealthy("health says 502".to_owned()), &BTreeSet::new());
+        assert_eq!(ill.next(&patient), Next::Stop("health says 502".to_owned()));
+    }
+
+    #[test]
+    fn t57_what_was_begun_and_never_reported_is_unknown_and_not_begun_again() {
+        let mut rollout = rollout(2);
+        rollout.add(&Said::Started(name(1)), &BTreeSet::new());
+        rollout.end();
+        assert_eq!(rollout.fate(&name(1)), Some(&Fate::Unknown));
+        assert_eq!(rollout.fate(&name(2)), Some(&Fate::Pending));
+        assert!(!rollout.takes(&Said::Started(name(1))));
+        assert!(matches!(rollout.next(&Rolling::default()), Next::Stop(_)));
+    }
+
+    #[test]
+    fn e23_a_target_that_runs_the_release_is_left_alone() {
+        let (no, eu) = (ReleaseNo(std::num::NonZeroU32::MIN), "eu".parse().unwrap());
+        let mut known = Known::new();
+        note(&mut known, &eu, no, &Said::Ended { target: name(1), failed: None });
+        note(&mut known, &eu, no, &Said::Ended { target: name(2), failed: None });
+        note(&mut known, &eu, no, &Said::Started(name(2)));
+        assert_eq!(there(&known, &eu, no), BTreeSet::from([name(1)]), "web-2 was begun again");
+        let chosen = [1, 2].map(|no| Chosen { name: name(no), roles: BTreeSet::new() });
+        let mut rollout = Rollout::default();
+        rollout.add(&Said::Chosen(chosen.to_vec()), &there(&known, &eu, no));
+        assert_eq!(
+            rollout.next(&Rolling { batch: Batch::Count(9), max_unavailable: 0 }),
+            Next::Batch(vec![name(2)])
+        );
+    }
+}

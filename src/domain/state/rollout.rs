@@ -1,0 +1,24 @@
+//! What happened to targets: to those of the run, and what is known of each afterwards.
+
+use crate::domain::rollout::{self, Fact};
+use crate::domain::state::{Illegal, State};
+
+impl State {
+    pub(super) fn roll(&mut self, fact: &Fact) -> Result<(), Illegal> {
+        let rule = self.release(fact.release).and_then(|release| release.rule(&fact.stage));
+        let Some(environment) = rule.map(|rule| rule.environment.clone()) else {
+            return Err(self.illegal(format!("there is no stage {}", fact.stage)));
+        };
+        let there = rollout::there(&self.targets, &environment, fact.release);
+        self.with(fact.release, |release| {
+            let run = release.run_mut(&fact.stage, fact.attempt)?;
+            if !run.rollout.takes(&fact.said) {
+                return Err(format!("{} cannot happen now", fact.said.sentence()));
+            }
+            run.rollout.add(&fact.said, &there);
+            Ok(())
+        })?;
+        rollout::note(&mut self.targets, &environment, fact.release, &fact.said);
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! The deploy of a stage with targets: batch after batch, each target begun and reported in the log, health in between.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::clock;
+use crate::domain::check::{Check, TIMEOUT};
+use crate::domain::decide::Command;
+use crate::domain::event::Failure;
+use crate::domain::pipeline::Step;
+use crate::domain::pipeline::step::{Action, Shell};
+use crate::domain::pipeline::target::Targets;
+use crate::domain::probe::{Answer, Reading};
+use crate::domain::progress::Phase;
+use crate::domain::rollout::{Chosen, Next, Rollout, Said};
+use crate::domain::time::Span;
+use crate::runner::target::{Host, Kind, Target, quoted, script};
+use crate::service::blocking;
+use crate::service::stage::Walk;
+use crate::service::steps::one::surroundings;
+use crate::service::steps::{KeptLog, StepsEnd};
+use crate::trouble::{Outcome, Trouble};
+
+/// What is left of the time for all steps.
+type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
+
+impl Walk<'_> {
+    /// Runs the deploy steps for one target after another, as long as the rollout goes on.
+    pub(super) async fn roll(
+        &mut self,
+        (rule, steps): (&Targets, &[Step]),
+        left: Left<'_>,
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        if self.end != StepsEnd::Passed {
+            return Ok(());
+        }
+        let chosen = self.course.targets.iter();
+        let chosen = chosen.map(|t| Chosen { name: t.name.clone(), roles: t.roles.clone() }).collect();
+        let mut failures: Vec<Failure> = Vec::new();
+        let Some(mut rollout) = self.say(Said::Chosen(chosen), kept).await? else { return Ok(()) };
+        loop {
+            let batch = match rollout.next(&rule.rolling) {
+                Next::Batch(batch) => batch,
+                Next::Done => {
+                    // What was put up with is told of, and no more.
+                    self.news.issues.extend(failures);
+                    return Ok(());
+                }
+                Next::Stop(why) => {
+                    let first = failures.into_iter().next();
+                    let step = first.as_ref().map_or("health", |failure| failure.step.as_str()).to_owned();
+                    let how = first.as_ref().map_or_else(|| why.clone(), |f| format!("{}; {why}", f.how));
+                    let tail = first.map(|failure| failure.tail).unwrap_or_default();
+                    self.end = StepsEnd::Failed(Failure { step, how, tail });
+                    return Ok(());
+                }
+            };
+            for name in batch {
+                let target = self.course.targets.iter().find(|target| target.name == name).cloned();
+                let target = target.ok_or_else(|| Trouble::bug("a target of the run is gone"))?;
+                let Some(next) = self.one(&target, (steps, left), (&mut failures, kept)).await? else {
+                    return Ok(());
+                };
+                rollout = next;
+                if matches!(rollout.next(&rule.rolling), Next::Stop(_)) {
+                    break;
+                }
+            }
+            if let (Some(check), Next::Batch(_) | Next::Done) = (&rule.health, rollout.next(&rule.rolling)) {
+                match self.healthy(check, left, kept).await? {
+                    Some(Ok(())) => {}
+                    Some(Err(why)) => match self.say(Said::Unhealthy(why), kept).await? {
+                        Some(next) => rollout = next,
+                        None => return Ok(()),
+                    },
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// All steps for one target; nothing when the run is no longer ours or was stopped.
+    async fn one(
+        &mut self,
+        target: &Target,
+        (steps, left): (&[Step], Left<'_>),
+        (failures, kept): (&mut Vec<Failure>, &mut KeptLog),
+    ) -> Outcome<Option<Rollout>> {
+        if self.say(Said::Started(target.name.clone()), kept).await?.is_none() {
+            return Ok(None);
+        }
+        kept.log.note(&format!("target {}", target.name)).await;
+        let before = self.environment.clone();
+        self.environment.extend(target.environment());
+        let ran = match &target.kind {
+            Kind::Local { .. } => self.all(steps, left, kept).await,
+            Kind::Ssh(host) => self.remotely((target, host), (steps, left), kept).await,
+        };
+        self.environment = before;
+        ran?;
+        let ended = |failed| Said::Ended { target: target.name.clone(), failed };
+        match std::mem::replace(&mut self.end, StepsEnd::Passed) {
+            StepsEnd::Passed => self.say(ended(None), kept).await,
+            StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure) => {
+                let how = format!("\"{}\" {}", failure.step, failure.how);
+                failures.push(Failure { how: format!("on {}: {}", target.name, failure.how), ..failure });
+                self.say(ended(Some(how)), kept).await
+            }
+            // Nobody knows how far its commands came: the log says that it was begun, and no more.
+            end @ (StepsEnd::Stopped | StepsEnd::Lost | StepsEnd::Paused(_)) => {
+                self.end = end;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn all(&mut self, steps: &[Step], left: Left<'_>, kept: &mut KeptLog) -> Outcome<()> {
+        for (index, step) in (0_u32..).zip(steps) {
+            self.step((Phase::Deploy, index, step), left, kept).await?;
+        }
+        Ok(())
+    }
+
+    /// The artifacts first, then the same steps in a shell on the host.
+    async fn remotely(
+        &mut self,
+        (target, host): (&Target, &Host),
+        (steps, left): (&[Step], Left<'_>),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        let folder = self.course.notes.with_file_name("ssh").join(target.name.as_str());
+        let known = folder.join("known_hosts");
+        put(known.clone(), host.known_hosts()).await?;
+        let client = host.client(&known);
+        let there = format!(".liftlock/{}/{}", self.course.id.name, self.course.stage.name);
+        let unpack = format!(
+            "set -e; umask 077; d=\"$HOME\"/{}; rm -rf \"$d.new\"; mkdir -p \"$d.new\"; tar -C \"$d.new\" -xof -; \
+             rm -rf \"$d\"; mv \"$d.new\" \"$d\"",
+            quoted(&there)
+        );
+        let from = quoted(&self.course.artifacts.display().to_string());
+        let text = format!("tar -C {from} -cf - . | {client} {}", quoted(&unpack));
+        let copy = Step { name: format!("copy to {}", target.name), ..Step::command(String::new(), text) };
+        self.step((Phase::Deploy, 0, &copy), left, kept).await?;
+        let aliases: Vec<String> =
+            self.course.release.artifacts.iter().map(|a| a.alias.to_string()).collect();
+        for (index, step) in (0_u32..).zip(steps) {
+            if self.end != StepsEnd::Passed && !step.terms.always {
+                continue;
+            }
+            let step = match self.told(step, &folder, (&client, &there, &aliases), index).await? {
+                Ok(step) => step,
+                Err(how) => {
+                    let step = kept.mask.apply(&step.name);
+                    self.end = StepsEnd::Failed(Failure { step, how, tail: Vec::new() });
+                    continue;
+                }
+            };
+            self.step((Phase::Deploy, index, &step), left, kept).await?;
+        }
+        if let StepsEnd::Failed(failure) = &mut self.end
+            && let Some(why) = host.trouble(&target.name, &failure.tail)
+        {
+            failure.how = why;
+        }
+        Ok(())
+    }
+
+    /// A step as a command here that runs it there; what it is told lies in files that nobody else reads.
+    async fn told(
+        &self,
+        step: &Step,
+        folder: &std::path::Path,
+        (client, there, aliases): (&str, &str, &[String]),
+        index: u32,
+    ) -> Outcome<Result<Step, String>> {
+        let run = self.run(&self.course.deploy_in, &self.environment);
+        let ready = surroundings(step, &run).and_then(|environment| Ok((environment, spoken(step)?)));
+        let (environment, (shell, text)) = match ready {
+            Ok(ready) => ready,
+            Err(why) => return Ok(Err(format!("did not start: {why}"))),
+        };
+        let below = step.terms.folder.as_deref().unwrap_or_default();
+        let mut terms = step.terms.clone();
+        terms.shell = None;
+        terms.folder = None;
+        let mut here = String::new();
+        for (what, text) in [("step", Some(text)), ("validate", step.terms.validate.clone())] {
+            let Some(text) = text else { continue };
+            let file = folder.join(format!("{what}-{index}"));
+            put(file.clone(), script(&environment, (there, below, aliases), (shell, &text))).await?;
+            let line = format!("exec {client} /bin/sh -s < {}", quoted(&file.display().to_string()));
+            if what == "step" {
+                here = line;
+            } else {
+                terms.validate = Some(line);
+            }
+        }
+        Ok(Ok(Step { action: Action::Run(here), terms, ..step.clone() }))
+    }
+
+    /// What health says after a batch; nothing when somebody stopped the run or it is another's.
+    async fn healthy(
+        &mut self,
+        check: &Check,
+        left: Left<'_>,
+        kept: &mut KeptLog,
+    ) -> Outcome<Option<Result<(), String>>> {
+        let begun = clock::monotonic();
+        let patience = check.timeout.unwrap_or(TIMEOUT);
+        let (mut streak, mut bad) = (0, 0);
+        loop {
+            let Some(reading) = self.service.ask_health(self.course, check).await else {
+                let lost = self.course.lease.stops().lost.is_cancelled();
+                self.end = if lost { StepsEnd::Lost } else { StepsEnd::Stopped };
+                return Ok(None);
+            };
+            kept.log.note(&format!("health {}: {:?}, {}", check.name, reading.answer, reading.detail)).await;
+            if reading.answer == Answer::Pass {
+                streak += 1;
+            } else {
+                (streak, bad) = (0, bad + 1);
+            }
+            if streak >= check.consecutive.max(1) {
+                return Ok(Some(Ok(())));
+            }
+            let over = spent(begun, patience) || left() <= check.pace();
+            let given_up = reading.answer != Answer::Pass
+                && (!check.polls() || bad > check.failure_limit && check.failure_limit > 0);
+            if over || given_up {
+                return Ok(Some(Err(said(check, &reading))));
+            }
+            tokio::select! {
+                () = self.course.lease.stops().cancel.cancelled() => {}
+                () = self.course.lease.stops().lost.cancelled() => {}
+                () = tokio::time::sleep(check.pace().as_std()) => {}
+            }
+        }
+    }
+
+    /// Stores a fact about the targets; nothing when the run is no longer ours, which ends it.
+    async fn say(&mut self, said: Said, kept: &mut KeptLog) -> Outcome<Option<Rollout>> {
+        let course = self.course;
+        let said = kept_from(said, kept);
+        let command = Command::Roll { work: course.work.clone(), fence: course.lease.fence(), said };
+        match self.service.journal().report(course.id, &command, course.lease.around()).await? {
+            Ok(decided) => {
+                let release = decided.state.release(course.release.no());
+                let run = release.and_then(|release| release.run(&course.stage.name));
+                Ok(run.map(|run| run.rollout.clone()))
+            }
+            Err(refusal) => {
+                kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;
+                self.end = StepsEnd::Lost;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// What goes into the log says no secret.
+fn kept_from(said: Said, kept: &KeptLog) -> Said {
+    match said {
+        Said::Ended { target, failed } => {
+            Said::Ended { target, failed: failed.map(|how| kept.mask.apply(&how)) }
+        }
+        Said::Unhealthy(why) => Said::Unhealthy(kept.mask.apply(&why)),
+        Said::Chosen(_) | Said::Started(_) => said,
+    }
+}
+
+fn spent(begun: Instant, patience: Span) -> bool {
+    begun.elapsed() >= patience.as_std()
+}
+
+fn said(check: &Check, reading: &Reading) -> String {
+    format!("{} says {}", check.name, reading.detail)
+}
+
+/// The shell on the host and the text for it; scripts of the artifact and other shells are the server's to run.
+fn spoken(step: &Step) -> Result<(&'static str, String), String> {
+    let shell = match step.terms.shell {
+        None | Some(Shell::Sh) => "/bin/sh",
+        Some(Shell::Bash) => "bash",
+        Some(Shell::Pwsh | Shell::Python) => {
+            return Err("on a target by ssh `sh` and `bash` read commands".to_owned());
+        }
+    };
+    match &step.action {
+        Action::Run(text) => Ok((shell, text.clone())),
+        Action::Script(script) => Err(format!(
+            "on a target by ssh write `run: sh \"$LIFTLOCK_ARTIFACT/{}\"` instead of `script`",
+            script.path
+        )),
+        Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
+    }
+}
+
+/// Why a step cannot be run on a host, found before anything has happened.
+pub(crate) fn not_there(step: &Step) -> Option<String> {
+    if !step.terms.outputs.is_empty() {
+        return Some("its outputs would stay on the target; write them in a hook".to_owned());
+    }
+    spoken(step).err()
+}
+
+/// A file of ours that nobody else reads.
+async fn put(path: PathBuf, text: String) -> Outcome<()> {
+    blocking(move || {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let write = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())
+        };
+        write().map_err(|e| Trouble::transient(format!("write {}", path.display())).because(e))
+    })
+    .await
+}

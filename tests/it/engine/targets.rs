@@ -1,0 +1,253 @@
+//! Rollouts over targets: with commands here, and on hosts that are reached by ssh.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use liftlock::domain::rollout::Fate;
+use liftlock::domain::time::Span;
+use liftlock::runner::target::{Host, Kind, Target};
+
+use super::tree::sample;
+use super::world::{ANA, World};
+
+/// Writes down what it deploys where; planted files make it wait or fail.
+const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/$TARGET\"\n\
+                      if [ -e \"$OUT/wait-$TARGET\" ]; then touch \"$OUT/waiting-$TARGET\"; while [ -e \"$OUT/wait-$TARGET\" ]; do sleep 0.02; done; fi\n\
+                      if [ -e \"$OUT/fail-$TARGET\" ]; then echo it is broken; exit 3; fi\n";
+
+fn manifest(out: &Path, rest: &str) -> String {
+    format!(
+        "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\nchecks:\n  health: {{run: 'test ! -e {0}/ill'}}\n\
+         stages:\n  - name: prod\n    env: {{OUT: '{0}'}}\n    deploy: sh deploy.sh\n    {rest}\n",
+        out.display()
+    )
+}
+
+fn target(name: &str, kind: Kind) -> Target {
+    Target {
+        name: name.parse().unwrap(),
+        environment: "prod".parse().unwrap(),
+        roles: ["web".parse().unwrap()].into(),
+        kind,
+        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
+    }
+}
+
+fn local(name: &str) -> Target {
+    target(name, Kind::Local { address: format!("{name}.example") })
+}
+
+async fn world(out: &Path, rest: &str, targets: Vec<Target>) -> World {
+    let mut files = sample(&manifest(out, rest));
+    files.insert("deploy.sh".to_owned(), DEPLOY.to_owned());
+    let mut world = World::asleep(files).await;
+    world.sleep().await;
+    world.targets = targets;
+    world.wake().await;
+    world
+}
+
+fn versions(out: &Path, target: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(out.join(target)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_e24_a_rollout_stops_at_the_first_failure_and_what_was_reached_goes_back() {
+    let out = tempfile::tempdir().unwrap();
+    let rest = "targets: {roles: [web], health: health}\n    strategy: {rolling: {batch: 1}}\n    rollback: {auto: [deploy_failed]}";
+    let targets = ["web-1", "web-2", "web-3"].map(local).into();
+    let mut world = world(out.path(), rest, targets).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    std::fs::write(out.path().join("fail-web-2"), "").unwrap();
+    world.merge(2, "feat: sell air").await;
+    let said = world.hears(2).await.replace('\\', "");
+    assert!(said.contains("on web-2: ended with exit code 3; it failed on web-2"), "{said}");
+    assert!(said.contains("- web-1: done") && said.contains("- web-3: not reached"), "{said}");
+    assert!(said.contains("v0.1.0-rc.1 is put back by itself"), "{said}");
+    // The rollback fails on the broken target, too, and that is for people.
+    assert!(world.hears(1).await.contains("failed in prod"));
+    world.settled().await;
+    let [one, two] = ["v0.1.0-rc.1", "v0.1.0-rc.2"];
+    assert_eq!(versions(out.path(), "web-1"), [one, two, one]);
+    assert_eq!(versions(out.path(), "web-2"), [one, two, one]);
+    assert_eq!(versions(out.path(), "web-3"), [one], "it ran the old release all the time");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_what_health_says_after_a_batch_keeps_the_others_from_it() {
+    let out = tempfile::tempdir().unwrap();
+    let rest = "targets: {health: health}\n    strategy: {rolling: {batch: 50%}}";
+    let mut world = world(out.path(), rest, ["web-1", "web-2", "web-3"].map(local).into()).await;
+    std::fs::write(out.path().join("ill"), "").unwrap();
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains("health says ended with exit code 1") && said.contains("- web-3: not reached"),
+        "{said}"
+    );
+    assert_eq!((versions(out.path(), "web-2").len(), versions(out.path(), "web-3").len()), (1, 0));
+    world.finish().await;
+}
+
+/// The server dies between two targets: nothing is repeated by itself, and who asks for another try goes on with those
+/// that do not run the release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_t57_a_target_that_was_begun_and_never_reported_is_unknown() {
+    let out = tempfile::tempdir().unwrap();
+    let mut world = world(out.path(), "targets: {}", ["web-1", "web-2", "web-3"].map(local).into()).await;
+    std::fs::write(out.path().join("wait-web-2"), "").unwrap();
+    world.merge(1, "feat: sell shoes").await;
+    let waiting = out.path().join("waiting-web-2");
+    world.until("web-2 is begun", |_| waiting.exists()).await;
+    world.die().await;
+    std::fs::remove_file(out.path().join("wait-web-2")).unwrap();
+    world.wake().await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: unknown"), "{said}");
+    let state = world.state("shop").await;
+    let prod = "prod".parse().unwrap();
+    let release = state.releases.values().next().unwrap();
+    let fate = |name: &str| release.run(&prod).unwrap().rollout.fate(&name.parse().unwrap()).cloned();
+    assert_eq!(fate("web-2"), Some(Fate::Unknown));
+    assert_eq!(fate("web-3"), Some(Fate::Pending));
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let counts = ["web-1", "web-2", "web-3"].map(|name| versions(out.path(), name).len());
+    assert_eq!(counts, [1, 2, 1], "web-1 had it already");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
+    let out = tempfile::tempdir().unwrap();
+    let elsewhere = Target { environment: "test".parse().unwrap(), ..local("web-1") };
+    let foreign = Target { allow: vec!["docs/prod".to_owned().try_into().unwrap()], ..local("web-2") };
+    let mut world = world(out.path(), "targets: {roles: [web]}", vec![elsewhere, foreign]).await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    let expected =
+        "did not start: the server has no target in prod with the role web that shop/prod may deploy to";
+    assert!(said.contains(expected), "{said}");
+    assert!(world.state("shop").await.live.is_empty());
+    world.finish().await;
+}
+
+/// An ssh server of our own on loopback, with a key and a home of its own.
+struct Sshd {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+    host_key: String,
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn key(path: &Path) -> String {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+    public.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+impl Sshd {
+    fn start(authorized: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let host_key = key(&path("host"));
+        std::fs::create_dir(path("home")).unwrap();
+        std::fs::write(path("authorized"), format!("{authorized}\n")).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\n\
+             PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+             SetEnv HOME={0}/home\n",
+            folder.path().display()
+        );
+        std::fs::write(path("config"), config).unwrap();
+        if Path::new("/run").is_dir() {
+            // A server of root wants it; everybody else neither needs nor may make it.
+            let made = std::fs::create_dir_all("/run/sshd");
+            drop(made);
+        }
+        let log = std::fs::File::create(path("log")).unwrap();
+        let child = Command::new("/usr/sbin/sshd")
+            .args(["-D", "-e", "-f"])
+            .arg(path("config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = std::fs::read_to_string(path("log")).unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { child, folder, port, host_key }
+    }
+
+    fn host(&self, key_file: &Path) -> Host {
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        Host {
+            address: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: String::from_utf8(user).unwrap().trim().to_owned(),
+            host_key: self.host_key.clone(),
+            key_file: key_file.to_owned(),
+            timeout: Span::seconds(10),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key_gets_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let key_file = keys.path().join("key");
+    let public = key(&key_file);
+    let (one, two) = (Sshd::start(&public), Sshd::start(&public));
+    let host = |sshd: &Sshd| sshd.host(&key_file);
+    let rest = "targets: {roles: [web]}\n    secrets: [SHOP_TOKEN]\n    rollback: {approval: 1}";
+    let targets = vec![target("web-1", Kind::Ssh(host(&one))), target("web-2", Kind::Ssh(host(&two)))];
+    let mut world = world(out.path(), rest, targets).await;
+    let deploy = "set -e\npwd > \"$OUT/where-$TARGET\"\ncp app.txt \"$OUT/app-$TARGET\"\n\
+                  echo \"$TARGET_ADDRESS $TARGET_ROLES $STAGE ${SHOP_TOKEN:+secret}\" > \"$OUT/told-$TARGET\"\n\
+                  echo \"it is ${SHOP_TOKEN}\"\n";
+    world.merge_files(1, &[("deploy.sh", "true")], "chore: empty").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    // The build makes `dist/deploy.sh` of it.
+    world.merge_files(2, &[("deploy.sh", deploy)], "feat: sell shoes").await;
+    let said = world.hears(2).await;
+    assert!(said.contains("is live in prod"), "{said}");
+    let read = |name: &str| std::fs::read_to_string(out.path().join(name)).unwrap_or_default();
+    for (name, sshd) in [("web-1", &one), ("web-2", &two)] {
+        assert_eq!(read(&format!("app-{name}")), "the shop\n");
+        assert_eq!(read(&format!("told-{name}")), "127.0.0.1 web prod secret\n");
+        let home = sshd.folder.path().join("home/.liftlock/shop/prod/dist");
+        assert_eq!(read(&format!("where-{name}")).trim(), home.display().to_string());
+    }
+    // Somebody else answers at web-2 now.
+    world.sleep().await;
+    let other = Host { host_key: one.host_key.clone(), ..host(&two) };
+    world.targets = vec![target("web-1", Kind::Ssh(host(&one))), target("web-2", Kind::Ssh(other))];
+    world.wake().await;
+    world.merge_files(3, &[("src/app.txt", "another shop\n")], "feat: sell air").await;
+    let said = world.hears(3).await.replace('\\', "");
+    assert!(said.contains("does not have the host key that the server's config names for web-2"), "{said}");
+    assert!(said.contains("nothing was sent there"), "{said}");
+    assert_eq!((read("app-web-1").as_str(), read("app-web-2").as_str()), ("another shop\n", "the shop\n"));
+    world.finish().await;
+}
