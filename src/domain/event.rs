@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
+use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
 };
@@ -341,6 +342,10 @@ pub enum Event {
     Heard(Box<Heard>),
     /// Something about a runbook.
     Runbook(Fact),
+    /// A push starts pipelines whose builds this one waits for.
+    BuildsExpected(Box<Expected>),
+    /// A build of another pipeline ended.
+    BuildHeard(Box<Built>),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -473,6 +478,8 @@ impl Event {
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
             | Self::Runbook(_)
+            | Self::BuildsExpected(_)
+            | Self::BuildHeard(_)
             | Self::Heard(_) => None,
         }
     }
@@ -512,6 +519,8 @@ impl Event {
             Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
             Self::Runbook(fact) => fact.kind(),
+            Self::BuildsExpected(_) => "builds_expected",
+            Self::BuildHeard(_) => "build_heard",
             Self::Alarm { .. } => "alarm",
         }
     }

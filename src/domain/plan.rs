@@ -17,6 +17,7 @@ use crate::domain::view;
 
 mod approval;
 pub mod check;
+mod join;
 mod notice;
 mod overriding;
 mod runbook;
@@ -55,7 +56,7 @@ pub enum Lane {
     Probe,
     /// Notices to places outside.
     Notify,
-    /// Timers.
+    /// Timers, and what pipelines tell each other.
     Timer,
 }
 
@@ -94,8 +95,10 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
             plan_release(state, release, now, &mut owed);
             check::plan_release(state, release, now, &mut owed);
             notice::plan_release(state, release, now, &mut owed);
+            join::announce(state, release, &mut owed);
         }
     }
+    join::owe(state, &mut owed);
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);

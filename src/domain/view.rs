@@ -19,6 +19,7 @@ pub mod check;
 pub mod comment;
 pub mod event;
 pub mod freeze;
+pub mod join;
 pub mod notice;
 pub mod overriding;
 pub mod request;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::domain::decide::Start;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, StartedBy};
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
 use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName};
 use crate::domain::pipeline::Pipeline;
@@ -138,7 +138,7 @@ impl Service {
         Ok(Start {
             commit: commit.clone(),
             branch: branch.clone(),
-            tag: None,
+            started_by: StartedBy::Push,
             seq: found.seq,
             initiator: None,
             pusher: None,

@@ -236,6 +236,8 @@ impl Transcript {
             | Event::Unfrozen { .. }
             | Event::Vetoed { .. }
             | Event::VetoLifted { .. }
+            | Event::BuildsExpected(_)
+            | Event::BuildHeard(_)
             | Event::Alarm { .. } => true,
         }
     }

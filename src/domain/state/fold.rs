@@ -51,6 +51,14 @@ impl State {
                 Ok(())
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
+            Event::BuildsExpected(push) => {
+                Arc::make_mut(&mut self.upstream).expect(push, at);
+                Ok(())
+            }
+            Event::BuildHeard(built) => {
+                Arc::make_mut(&mut self.upstream).hear(built, at);
+                Ok(())
+            }
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);

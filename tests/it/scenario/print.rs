@@ -2,7 +2,7 @@
 
 use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard};
-use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
+use liftlock::domain::name::{CommitSha, PipelineName, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
@@ -29,7 +29,16 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
         Event::ReleaseCreated(c) => {
             let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
-            format!("{} made from {}{late}", c.version, commit(&c.commit))
+            let of: Vec<String> = c.builds.iter().map(|b| format!(", {} {}", b.pipeline, b.version)).collect();
+            format!("{} made from {}{}{late}", c.version, commit(&c.commit), of.concat())
+        }
+        Event::BuildsExpected(push) => {
+            let started: Vec<&str> = push.started.iter().map(PipelineName::as_str).collect();
+            format!("{} starts {}", commit(&push.commit), started.join(" and "))
+        }
+        Event::BuildHeard(built) => {
+            let how = built.outcome.as_ref().map_or_else(|why| format!("failed, {why}"), |_| "built".to_owned());
+            format!("{} {} of {}: {how}", built.pipeline, built.version, commit(&built.commit))
         }
         Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {
             about_build(state, event)

@@ -30,6 +30,8 @@ pub(crate) fn play(world: &mut World, command: &str) -> String {
     let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
+    let joined = world.join();
+    out.extend(lines(&world.state, &joined));
     let shown = world.settle_host();
     let confirmed = std::mem::take(&mut world.confirmed);
     out.extend(lines(&world.state, &confirmed));
@@ -56,7 +58,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
+        "builds" | "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -68,6 +70,22 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "push" => push(world, rest),
+        "starts" => {
+            let (commit, started) = rest.split_once(": ").expect("starts <commit>: <pipeline> <pipeline>");
+            let step = world.starts(commit, &started.split(' ').collect::<Vec<_>>());
+            told(world, step)
+        }
+        "built" => {
+            let (head, failed) = rest.split_once(" fails: ").map_or((rest, None), |(h, why)| (h, Some(why)));
+            let words: Vec<&str> = head.split(' ').collect();
+            let by = words.get(3).copied().unwrap_or("bo");
+            let step = world.built(words[0], words[1], failed, by);
+            told(world, step)
+        }
+        "waits" => or_nothing(view::join::waits(&world.state).into_iter().map(|wait| {
+            let next = wait.next.map_or_else(String::new, |next| format!("; {next}"));
+            format!("{}{next}", wait.text)
+        }).collect()),
         "tag" => {
             let words: Vec<&str> = rest.split(' ').collect();
             let ["tag", tag, "on", at, "by", by] = ["tag", words[0], words[1], words[2], words[3], words[4]]
