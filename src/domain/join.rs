@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{Created, Sealed};
+use crate::domain::event::{Created, Event, Sealed};
 use crate::domain::name::{Alias, ChannelName, CommitSha, Login, PipelineName, RefName, ReleaseNo};
 use crate::domain::person::Person;
 use crate::domain::state::State;
@@ -216,7 +216,16 @@ impl Upstream {
         known.is_some_and(|(known, _)| known == built || known.outcome.is_ok())
     }
 
-    pub(in crate::domain) fn expect(&mut self, push: &Expected, at: Timestamp) {
+    /// Adds what a pipeline was told.
+    pub(in crate::domain) fn take(&mut self, event: &Event, at: Timestamp) {
+        if let Event::BuildsExpected(push) = event {
+            self.expect(push, at);
+        } else if let Event::BuildHeard(built) = event {
+            self.hear(built, at);
+        }
+    }
+
+    fn expect(&mut self, push: &Expected, at: Timestamp) {
         let mut push = push.clone();
         if let Some((known, _)) = self.expected.get(&key(&push)) {
             push.started.extend(known.started.iter().cloned());
@@ -228,7 +237,7 @@ impl Upstream {
         }
     }
 
-    pub(in crate::domain) fn hear(&mut self, built: &Built, at: Timestamp) {
+    fn hear(&mut self, built: &Built, at: Timestamp) {
         let all = self.built.entry(built.pipeline.clone()).or_default();
         all.insert(built.release, (built.clone(), at));
         let mut here: Vec<_> = all.values().filter(|(b, _)| b.branch == built.branch).collect();
@@ -236,6 +245,14 @@ impl Upstream {
         let good = here.iter().find(|(b, _)| b.outcome.is_ok()).map(|(b, _)| b.release);
         let old: Vec<ReleaseNo> = here.iter().skip(KEPT).map(|(b, _)| b.release).collect();
         old.into_iter().filter(|no| Some(*no) != good).for_each(|no| drop(all.remove(&no)));
+    }
+
+    /// The last pushes that were announced, newest commit first.
+    pub fn latest(&self, most: usize) -> Vec<&Expected> {
+        let mut all: Vec<&Expected> = self.expected.values().map(|(push, _)| push).collect();
+        all.sort_by_key(|push| std::cmp::Reverse(push.seq));
+        all.truncate(most);
+        all
     }
 
     fn all(&self) -> impl Iterator<Item = &(Built, Timestamp)> {
@@ -298,7 +315,9 @@ impl<'a> Look<'a> {
         for told in state.upstream.all().filter(|(b, _)| on_line(b)) {
             built.entry(&told.0.pipeline).or_default().push(told);
         }
-        built.values_mut().for_each(|all| all.sort_by_key(|(b, _)| b.order()));
+        for all in built.values_mut() {
+            all.sort_by_key(|(b, _)| b.order());
+        }
         let mut taken: BTreeMap<_, (u64, ReleaseNo)> = BTreeMap::new();
         for build in state.releases.values().flat_map(|r| &r.created.builds).filter(|b| on_line(b)) {
             let last = taken.entry(&build.pipeline).or_insert_with(|| build.order());
@@ -324,7 +343,7 @@ impl<'a> Look<'a> {
     /// The last that succeeded up to a commit.
     fn last(&self, pipeline: &PipelineName, within: u64) -> Option<&'a Built> {
         let all = self.built.get(pipeline).into_iter().flatten().copied();
-        all.map(|(b, _)| b).filter(|b| b.outcome.is_ok() && b.within(within)).last()
+        all.map(|(b, _)| b).rfind(|b| b.outcome.is_ok() && b.within(within))
     }
 
     fn course(&self) -> (Option<Join>, Option<Waiting>) {

@@ -129,6 +129,12 @@ impl Service {
             })
             .await?;
         files.extend(loaded.paths.iter().cloned());
+        // A version names one commit of the repository, whichever pipeline released it.
+        let mut taken = found.taken;
+        for other in self.pipelines_of(&repo).await?.iter().filter(|other| other.id != state.id) {
+            let elsewhere = other.releases.values().filter(|r| r.created.commit != *commit);
+            taken.extend(elsewhere.map(|r| r.created.version.clone()));
+        }
         let host = self.host(&repo)?;
         let mut changes = Vec::with_capacity(found.commits.len());
         for (sha, subject, email) in found.commits {
@@ -144,7 +150,7 @@ impl Service {
             pusher: None,
             changes,
             messages: found.messages,
-            taken: found.taken,
+            taken,
             pipeline: Box::new(pipeline.clone()),
             manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,

@@ -10,6 +10,9 @@ use crate::domain::release::{BuildState, Release};
 use crate::domain::state::State;
 use crate::domain::view;
 
+/// Pushes whose commits are told of what became of them.
+const TOLD: usize = 20;
+
 /// A build that is over is told to every pipeline that listens now or did when it began.
 pub(super) fn announce(state: &State, release: &Arc<Release>, owed: &mut Vec<Owed>) {
     let over = matches!(release.build, BuildState::Sealed | BuildState::Failed(_) | BuildState::NotNeeded);
@@ -53,10 +56,13 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
             )
         });
     }
-    for waiting in waits {
-        let Some(status) = view::join::status(state, &waiting) else { continue };
-        let key = format!("status:{}:{}:{}", state.id.repo, waiting.commit, status.context);
-        let mut effect = host(state, key, Effect::Status { commit: waiting.commit.clone(), status });
+    let waiting = waits.iter().map(|w| (&w.commit, view::join::status(state, w)));
+    let pushes = state.upstream.latest(TOLD);
+    let pushes = pushes.into_iter().filter(|push| waits.iter().all(|w| w.commit != push.commit));
+    for (commit, status) in waiting.chain(pushes.map(|p| (&p.commit, view::join::included(state, p)))) {
+        let Some(status) = status else { continue };
+        let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
+        let mut effect = host(state, key, Effect::Status { commit: commit.clone(), status });
         effect.priority = 10;
         effect.group = None;
         owed.push(effect);

@@ -29,14 +29,8 @@ impl State {
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
-            Event::Held { stage, by, reason } => {
-                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(stage.clone(), hold);
-                Ok(())
-            }
-            Event::Unheld { stage, .. } => {
-                self.holds.remove(stage);
-                self.ask_again(stage.as_ref(), at);
+            Event::Held { .. } | Event::Unheld { .. } => {
+                self.hold(event, at);
                 Ok(())
             }
             Event::Frozen { .. } | Event::Unfrozen { .. } => {
@@ -51,12 +45,8 @@ impl State {
                 Ok(())
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
-            Event::BuildsExpected(push) => {
-                Arc::make_mut(&mut self.upstream).expect(push, at);
-                Ok(())
-            }
-            Event::BuildHeard(built) => {
-                Arc::make_mut(&mut self.upstream).hear(built, at);
+            Event::BuildsExpected(_) | Event::BuildHeard(_) => {
+                Arc::make_mut(&mut self.upstream).take(event, at);
                 Ok(())
             }
             Event::Alarm { release, code, text } => {
@@ -97,6 +87,16 @@ impl State {
                 r.run_mut(stage, *attempt)?.take_note(event, at);
                 Ok(())
             }),
+        }
+    }
+
+    fn hold(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Held { stage, by, reason } = event {
+            let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
+            self.holds.insert(stage.clone(), hold);
+        } else if let Event::Unheld { stage, .. } = event {
+            self.holds.remove(stage);
+            self.ask_again(stage.as_ref(), at);
         }
     }
 

@@ -1,8 +1,12 @@
 //! What a pipeline waits for that other pipelines' builds start: on the commit, on its page, and in `why`.
 
+use std::sync::Arc;
+
 use crate::domain::effect::{Status, StatusState};
-use crate::domain::join::{Join, Lack, Waiting};
+use crate::domain::join::{Expected, Join, Lack, Waiting};
 use crate::domain::markdown::status_line;
+use crate::domain::name::CommitSha;
+use crate::domain::release::Release;
 use crate::domain::state::State;
 
 /// One line about builds that do not make a release yet.
@@ -43,7 +47,7 @@ pub fn waits(state: &State) -> Vec<Wait> {
         w.lacks
             .iter()
             .map(lack)
-            .map(move |l| Wait { text: format!("{at} {}", l.text), ..l })
+            .map(move |l| Wait { text: format!("{at}: {}", l.text), ..l })
             .collect::<Vec<_>>()
     };
     let soon = |j: &Join| Wait {
@@ -55,15 +59,27 @@ pub fn waits(state: &State) -> Vec<Wait> {
 
 /// The status of the build that is waited for, as long as no release speaks for the commit.
 pub fn status(state: &State, waiting: &Waiting) -> Option<Status> {
-    if state.releases.values().any(|r| r.created.commit == waiting.commit) {
-        return None;
-    }
     let failed = waiting.lacks.iter().any(|lack| matches!(lack, Lack::Failed { .. }));
     let texts: Vec<String> = waiting.lacks.iter().map(|l| lack(l).text).collect();
+    let light = if failed { StatusState::Failure } else { StatusState::Pending };
+    said(state, &waiting.commit, (light, &format!("No release yet: {}", texts.join("; "))))
+}
+
+/// The status of a commit whose builds went into a release of a newer one.
+pub fn included(state: &State, push: &Expected) -> Option<Status> {
+    let later = |r: &&Arc<Release>| r.created.branch == push.branch && r.created.seq >= push.seq;
+    let first = state.in_order().into_iter().find(later)?;
+    said(state, &push.commit, (StatusState::Success, &format!("Included in {}", first.created.version)))
+}
+
+fn said(state: &State, commit: &CommitSha, (light, text): (StatusState, &str)) -> Option<Status> {
+    if state.releases.values().any(|r| r.created.commit == *commit) {
+        return None;
+    }
     Some(Status {
         context: state.pipeline()?.context("build"),
-        state: if failed { StatusState::Failure } else { StatusState::Pending },
-        description: status_line(&format!("No release yet: {}", texts.join("; "))),
+        state: light,
+        description: status_line(text),
         path: "/".to_owned(),
         detail: None,
     })

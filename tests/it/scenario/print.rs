@@ -29,7 +29,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
         Event::ReleaseCreated(c) => {
             let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
-            let of: Vec<String> = c.builds.iter().map(|b| format!(", {} {}", b.pipeline, b.version)).collect();
+            let of: Vec<String> =
+                c.builds.iter().map(|b| format!(", {} {}", b.pipeline, b.version)).collect();
             format!("{} made from {}{}{late}", c.version, commit(&c.commit), of.concat())
         }
         Event::BuildsExpected(push) => {
@@ -37,7 +38,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} starts {}", commit(&push.commit), started.join(" and "))
         }
         Event::BuildHeard(built) => {
-            let how = built.outcome.as_ref().map_or_else(|why| format!("failed, {why}"), |_| "built".to_owned());
+            let how =
+                built.outcome.as_ref().map_or_else(|why| format!("failed, {why}"), |_| "built".to_owned());
             format!("{} {} of {}: {how}", built.pipeline, built.version, commit(&built.commit))
         }
         Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {

@@ -500,7 +500,8 @@ impl World {
         if rings && due.is_some_and(|at| at <= self.now) {
             return self.decide(&Command::Tick).expect("a tick is always taken");
         }
-        self.unrung |= !rings;
+        // A clock that is put back rings nothing: who looks next looks at everything.
+        self.unrung |= !rings || ms < 0;
         Vec::new()
     }
 
