@@ -76,7 +76,28 @@ pub(super) fn gather(file: Option<&Path>) -> Result<Sources, Trouble> {
             }
         }
     }
+    for folder in manifest::service_folders(&files) {
+        services(&root, &folder, &mut files);
+    }
     Ok(files)
+}
+
+/// The files of the services in a folder.
+fn services(root: &Path, folder: &str, files: &mut Sources) {
+    let folders = std::collections::BTreeSet::from([folder.to_owned()]);
+    let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
+    for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        let path = if folder == "." {
+            format!("{name}/manifest.yml")
+        } else {
+            format!("{folder}/{name}/manifest.yml")
+        };
+        if manifest::is_service(&path, &folders)
+            && let Ok(text) = std::fs::read_to_string(root.join(&path))
+        {
+            files.insert(path, text);
+        }
+    }
 }
 
 /// The one pipeline of a manifest that somebody means; the problems are told when it does not load.

@@ -12,6 +12,7 @@ mod buildspec;
 mod channel;
 mod check;
 pub mod code;
+mod deployment;
 mod extends;
 mod group;
 mod keys;
@@ -164,14 +165,12 @@ pub fn is_manifest(path: &str) -> bool {
 /// calls [`load`]; those that do not exist are left out.
 pub fn also_needed(files: &Sources) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
-    for path in files.keys().filter(|p| is_manifest(p)).take(MAX_PIPELINES) {
-        let Some(text) = files.get(path) else { continue };
-        let Some(root) = node::parse(text, &mut Findings::new(path)) else { continue };
-        let top = View::of(&root);
-        let inner = top.below("pipelines").entries().iter().take(MAX_PIPELINES).map(|e| View::of(&e.value));
-        for pipeline in inner.chain(std::iter::once(top)) {
+    for (path, root) in parsed(files) {
+        for pipeline in pipelines(&root) {
+            let build = build::buildspec_path(pipeline.get("build"), Dialect::of(path)).map(|(path, _)| path);
+            needed.extend(build.filter(|_| is_manifest(path)));
             needed.extend(
-                build::buildspec_path(pipeline.get("build"), Dialect::of(path)).map(|(path, _)| path),
+                pipeline.items("stages").iter().flat_map(|stage| deployment::buildspecs(View::of(stage))),
             );
         }
     }
@@ -179,6 +178,38 @@ pub fn also_needed(files: &Sources) -> BTreeSet<String> {
     needed.extend(extends::missing(files, manifests));
     needed.retain(|path| !files.contains_key(path));
     needed
+}
+
+/// The folders in which the manifests among `files` have their services. The caller adds the files of the commit that
+/// [`is_service`] before it calls [`load`].
+pub fn service_folders(files: &Sources) -> BTreeSet<String> {
+    let manifests = parsed(files).filter(|(path, _)| is_manifest(path));
+    let folders = manifests.flat_map(|(path, root)| {
+        let of = |pipeline| deployment::folder(pipeline, Dialect::of(path));
+        pipelines(&root).filter_map(of).collect::<Vec<_>>()
+    });
+    folders.collect()
+}
+
+/// True for the file that makes a folder a service, when services are in these folders.
+pub fn is_service(path: &str, folders: &BTreeSet<String>) -> bool {
+    folders.iter().any(|folder| deployment::service_of(path, folder).is_some())
+}
+
+/// Those of the files that are YAML, as far as they are looked at for what they need.
+fn parsed(files: &Sources) -> impl Iterator<Item = (&str, Node)> {
+    let manifests = files.iter().filter(|(path, _)| is_manifest(path)).take(MAX_PIPELINES);
+    let others = files.iter().filter(|(path, _)| !is_manifest(path)).take(MAX_PIPELINES);
+    manifests
+        .chain(others)
+        .filter_map(|(path, text)| Some((path.as_str(), node::parse(text, &mut Findings::new(path))?)))
+}
+
+/// What may be the pipelines of a file.
+fn pipelines(root: &Node) -> impl Iterator<Item = View<'_>> {
+    let top = View::of(root);
+    let inner = top.below("pipelines").entries().iter().take(MAX_PIPELINES).map(|e| View::of(&e.value));
+    inner.chain(std::iter::once(top))
 }
 
 /// Loads the pipelines of a repository: `.github/liftlock.yml`, else `.github/liftlock.yaml`, else Copilot's files.
@@ -342,7 +373,15 @@ fn read_pipeline(
     let deploy = view.get("deploy").map(|node| step::read(node, &runbooks, findings)).unwrap_or_default();
     let checks = check::declared(view, findings);
     let around = (deploy.as_slice(), runbooks.as_slice(), &teams, &checks);
-    let drafts = drafts(view, (own, &rings), around, findings);
+    let mut drafts = drafts(view, (own, &rings), around, findings);
+    let services = deployment::services(view, context, findings);
+    let deployed = deployment::Around { pipeline: &name, context, services: &services };
+    for draft in &mut drafts {
+        let node = nodes.iter().find(|node| stage::name_of(node).is_some_and(|(_, at)| at == draft.at));
+        if let Some(node) = node {
+            deployment::unfold(node, &mut draft.stage, &deployed, findings);
+        }
+    }
     let variables = variable::of_pipeline(view, findings);
     let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
@@ -367,7 +406,8 @@ fn read_pipeline(
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
-    (pipeline, source, rings.files)
+    let files = [rings.files, services.files].concat();
+    (pipeline, source, files)
 }
 
 /// What a stage is read with.

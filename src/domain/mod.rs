@@ -5,6 +5,7 @@ pub mod channel;
 pub mod check;
 pub mod command;
 pub mod decide;
+pub mod deployment;
 pub mod detect;
 pub mod effect;
 pub mod event;

@@ -316,6 +316,14 @@ name!(
 );
 
 name!(
+    /// What a stage deploys, as `deployments` names it: `^[A-Za-z][A-Za-z0-9_-]{0,99}$`.
+    DeploymentName,
+    "deployment name",
+    "it starts with a letter, then letters, digits, `_` and `-`, at most 100",
+    |t| shaped(t, 100, |b| b.is_ascii_alphabetic(), |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+);
+
+name!(
     /// A branch or tag name without `refs/…/`, as git's `check-ref-format` allows it and no stranger.
     RefName,
     "branch or tag name",
@@ -546,6 +554,7 @@ mod tests {
         ]);
         bad::<CheckName>(&["Smoke", "a.b", "../x", ""]);
         bad::<RunbookName>(&["Clean", "a/b", "-x", ""]);
+        bad::<DeploymentName>(&["1st", "a/b", "a.b", "-x", ""]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
+use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
 use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
@@ -258,6 +259,10 @@ pub struct Stage {
     pub hooks: Hooks,
     /// Commands that deploy, in order.
     pub deploy: Vec<Step>,
+    /// The things it deploys, when it deploys several, in an order in which each comes after those it depends on;
+    /// the steps say which of them they belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployments: Vec<Deployment>,
     /// Commands that test after the deploy, in the source tree of the released commit.
     pub test_commands: Vec<Step>,
     /// Variables for every command of the stage.

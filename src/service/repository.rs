@@ -23,6 +23,8 @@ const FETCH_WITHIN: Span = Span::minutes(15);
 const MANIFEST_BYTES: u64 = 1024 * 1024;
 /// Most files looked through for manifests.
 const FILES: usize = 500_000;
+/// Most services of a repository; one more than the manifest takes, so that it says so.
+const SERVICES: usize = 101;
 /// Most commits a release is described by.
 const COMMITS: usize = 200;
 /// Most commits of the very first release, which has no release before it.
@@ -71,13 +73,18 @@ impl Service {
         let (name, commit) = (name.clone(), commit.clone());
         self.mirror(repo, move |mirror| {
             let mut files = Sources::new();
-            for path in mirror.list_files(&commit, FILES)?.into_iter().filter(|p| manifest::is_manifest(p)) {
-                add(mirror, &commit, path, &mut files)?;
+            let listed = mirror.list_files(&commit, FILES)?;
+            for path in listed.iter().filter(|p| manifest::is_manifest(p)) {
+                add(mirror, &commit, path.clone(), &mut files)?;
             }
             for _ in 0..manifest::READS {
                 for path in manifest::also_needed(&files) {
                     add(mirror, &commit, path, &mut files)?;
                 }
+            }
+            let folders = manifest::service_folders(&files);
+            for path in listed.into_iter().filter(|p| manifest::is_service(p, &folders)).take(SERVICES) {
+                add(mirror, &commit, path, &mut files)?;
             }
             Ok(manifest::load(&files, &name))
         })

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::domain::decide::{Command, Work};
+use crate::domain::deployment::{Fates, Part, Turn};
 use crate::domain::event::{Failure, RunKind};
 use crate::domain::name::PipelineId;
 use crate::domain::pipeline::{Stage, Step};
@@ -61,6 +62,10 @@ struct Walk<'a> {
     end: StepsEnd,
     /// What has not been reported yet.
     news: Progress,
+    /// What became of the things it deploys.
+    fates: Fates<'a>,
+    /// How those of them ended that failed, which ends the run when all that do not need them are done.
+    held: StepsEnd,
 }
 
 impl Service {
@@ -71,7 +76,15 @@ impl Service {
         environment: BTreeMap<String, String>,
         kept: &mut KeptLog,
     ) -> Outcome<StepsEnd> {
-        let mut walk = Walk { service: self, course, environment, end: StepsEnd::Passed, news: nothing() };
+        let mut walk = Walk {
+            service: self,
+            course,
+            environment,
+            end: StepsEnd::Passed,
+            news: nothing(),
+            fates: Fates::new(&course.stage.deployments),
+            held: StepsEnd::Passed,
+        };
         let begun = clock::monotonic();
         let wall = course.stage.timeout;
         let left = || left_of(wall, begun);
@@ -88,6 +101,7 @@ impl Service {
                 }
                 walk.step((phase, index, step), &left, kept).await?;
             }
+            walk.release_held(phase);
             // Whoever comes next must know that nothing is owed; and what was found out must not be lost.
             if (phase == Phase::After && !steps.is_empty()) || !walk.news.is_empty() {
                 walk.report((phase, steps.len()), kept).await?;
@@ -131,10 +145,11 @@ impl Walk<'_> {
         if self.end == StepsEnd::Passed && cancel.is_cancelled() {
             self.end = StepsEnd::Stopped;
         }
-        if self.end != StepsEnd::Passed && !step.terms.always {
+        let in_turn = self.in_turn(step, left(), kept).await;
+        if !in_turn || (self.end != StepsEnd::Passed && !step.terms.always) {
             return Ok(());
         }
-        let in_source = phase == Phase::Test || step.terms.runbook.is_some();
+        let in_source = phase == Phase::Test || step.terms.runbook.is_some() || step.terms.in_source;
         let tree = if in_source { &self.course.source } else { &self.course.deploy_in };
         let notes = self.notes(phase, index).await?;
         let mut environment = self.environment.clone();
@@ -257,8 +272,57 @@ impl Walk<'_> {
             (StepsEnd::Passed, _) => {}
             (StepsEnd::Lost, _) => self.end = StepsEnd::Lost,
             (StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure), true) => self.news.issues.push(failure),
+            (end @ (StepsEnd::Failed(_) | StepsEnd::TimedOut(_)), false) if step.terms.unit.is_some() => {
+                if let Some(unit) = &step.terms.unit {
+                    self.fates.failed(unit);
+                }
+                self.held = worse(&self.held, end);
+            }
             (end, _) => self.end = worse(&self.end, end),
         }
+    }
+
+    /// Whether a step's turn comes, as far as the other things go that the stage deploys (row C42).
+    async fn in_turn(&mut self, step: &Step, left: Span, kept: &mut KeptLog) -> bool {
+        if self.end != StepsEnd::Passed {
+            // What ends the whole run ends all of them; only what runs whatever happens is left.
+            return true;
+        }
+        let Some(unit) = &step.terms.unit else {
+            return self.held == StepsEnd::Passed || step.terms.always;
+        };
+        let (mut turn, mut told) = self.fates.turn(unit);
+        if turn == Turn::Run && self.held != StepsEnd::Passed && left <= Span::millis(1) {
+            (turn, told) = (Turn::Skipped, Some(self.fates.skipped(unit, "no time was left")));
+        }
+        if let Some(told) = told {
+            kept.log.note(&told).await;
+        }
+        match turn {
+            Turn::Run => true,
+            Turn::Failed => step.terms.always,
+            Turn::Skipped => false,
+        }
+    }
+
+    /// The end of the things that were deployed side by side: the first failure, and what became of the others.
+    fn release_held(&mut self, phase: Phase) {
+        let held = std::mem::replace(&mut self.held, StepsEnd::Passed);
+        if held == StepsEnd::Passed {
+            return;
+        }
+        let parts: &[Part] = if phase == Phase::Test { &[Part::Post] } else { &[Part::Pre, Part::Main] };
+        let told = self.fates.told(parts);
+        let with = |failure: Failure| match told.as_str() {
+            "" => failure,
+            told => Failure { how: format!("{}; {told}", failure.how), ..failure },
+        };
+        let end = match held {
+            StepsEnd::Failed(failure) => StepsEnd::Failed(with(failure)),
+            StepsEnd::TimedOut(failure) => StepsEnd::TimedOut(with(failure)),
+            end @ (StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Lost) => end,
+        };
+        self.end = worse(&self.end, end);
     }
 
     /// Stores how far the run is, before anything else begins.

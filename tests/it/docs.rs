@@ -57,7 +57,17 @@ fn the_readme_lists_every_verb_as_the_parser_knows_it() {
 
 fn load(text: &str) -> manifest::Report {
     let name: RepoName = "acme/shop".parse().unwrap();
-    manifest::check(&Sources::from([(manifest::NATIVE_PATHS[0].to_owned(), text.to_owned())]), &name)
+    // The files that an example speaks of.
+    let spec = "version: 0.2\nphases: {build: {commands: [make smoke]}}\n";
+    let around = [
+        ("services/orders/manifest.yml", ""),
+        ("services/web/manifest.yml", ""),
+        ("ci/smoke.yml", spec),
+        ("ci/migrate.yml", spec),
+    ];
+    let around = around.into_iter().filter(|(path, _)| text.contains(path.split('/').next().unwrap()));
+    let files = around.chain([(manifest::NATIVE_PATHS[0], text)]);
+    manifest::check(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).collect::<Sources>(), &name)
 }
 
 #[test]

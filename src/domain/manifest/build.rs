@@ -43,7 +43,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     };
     let mut left_behind = Vec::new();
     if let Some((path, at)) = buildspec_path(node, context.dialect) {
-        let spec = read_buildspec(&path, at, context, findings);
+        let spec = read_buildspec((&path, at), context, Failing::Build, findings);
         let own = std::mem::take(&mut build.environment);
         build.environment = spec.environment;
         build.environment.extend(own);
@@ -82,7 +82,19 @@ pub(super) fn buildspec_path(build: Option<&Node>, dialect: Dialect) -> Option<(
     }
 }
 
-fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut Findings<'_>) -> Spec {
+/// What fails when a buildspec is not there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Failing {
+    Build,
+    Stage,
+}
+
+pub(super) fn read_buildspec(
+    (path, at): (&str, Place),
+    context: &Context<'_>,
+    failing: Failing,
+    findings: &mut Findings<'_>,
+) -> Spec {
     if let Some(text) = context.files.get(path) {
         let mut own = Findings::new(path);
         let spec = buildspec::read(path, text, &mut own);
@@ -90,8 +102,12 @@ fn read_buildspec(path: &str, at: Place, context: &Context<'_>, findings: &mut F
         return spec;
     }
     let shown = printable(path);
-    let message = format!("the buildspec `{shown}` is not in the tree; the build will fail");
-    let hint = format!("commit `{shown}`, or name another file in `build.buildspec`");
+    let (what, key) = match failing {
+        Failing::Build => ("build", "build.buildspec"),
+        Failing::Stage => ("stage", "buildspec"),
+    };
+    let message = format!("the buildspec `{shown}` is not in the tree; the {what} will fail");
+    let hint = format!("commit `{shown}`, or name another file in `{key}`");
     findings.add_hinted(Code::NoBuildspec, at, message, hint);
     buildspec::missing(path)
 }

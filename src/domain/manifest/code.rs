@@ -139,6 +139,15 @@ codes! {
     Notify "M0443" Error
         "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
          issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
+    /// A deployment that cannot be.
+    Deployment "M0461" Error
+        "A stage deploys what `deployments` names, or every service of the commit, each by the deploy commands with \
+         `$SERVICE` and `$STACK_NAME`, or by its `template_path`. `depends_on` names others of the same list, not in a \
+         circle, and nobody else sets the variables that a deployment is told.";
+    /// A service that is not there, or that nothing deploys.
+    NoService "M0462" Warning
+        "Services are the folders with a `manifest.yml` in `copilot/`, or in the folder that `services` names. Either \
+         `deployments` names one that the commit does not have, or there are services and no `deploy` commands.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

@@ -133,6 +133,7 @@ macro_rules! keys {
 // Files of one area each; they stand below the macro they are written with.
 mod channel;
 pub(super) mod check;
+mod deployment;
 mod group;
 mod notify;
 pub(super) mod probe;
@@ -201,6 +202,7 @@ keys! { PIPELINE_KEYS {
     "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
+    "services" Optional, deployment::SERVICES, "The folder of services: each of its folders with a `manifest.yml` is deployed.";
     "checks" Optional, Shape::Map { key: &CHECK_NAME, value: &check::CHECK }, "What stages may ask in `verify` and `gates`, by name.";
     "teams" Optional, people::TEAMS, "Teams by the names that rules and `/signoff` use.";
     "release" Optional, Shape::Object(&release::RELEASE), "What releases are called.";
@@ -302,6 +304,9 @@ keys! { STAGE_KEYS {
     "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage takes no commands from the pipeline; without its own it runs none.";
     "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";
     "deploy" Optional, STEPS, "Commands that deploy.";
+    "pre_deployments" Optional, deployment::PRE_DEPLOYMENTS, "Buildspecs that run before anything is deployed.";
+    "deployments" Optional, deployment::DEPLOYMENTS, "What is deployed, each by the deploy commands; all services when absent.";
+    "post_deployments" Optional, deployment::POST_DEPLOYMENTS, "Buildspecs that run after everything is deployed.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "groups" Optional, group::OF_STAGE, "Variable groups of this stage; stronger than the pipeline's.";
@@ -332,9 +337,6 @@ static STAGE_OBJECT: Object = Object {
         "permissions",
         "targets",
         "strategy",
-        "pre_deployments",
-        "deployments",
-        "post_deployments",
         "queue_timeout",
         "retention",
         "owner",
@@ -347,7 +349,10 @@ static STAGE_OBJECT: Object = Object {
         message: "a stage does not build: recompiling per environment is not a release",
         hint: "build once, in the pipeline's `build`; every stage receives the same bytes",
     }],
-    exclusive: &[&["approval", "approvals", "requires_approval", "require_approval"]],
+    exclusive: &[
+        &["approval", "approvals", "requires_approval", "require_approval"],
+        &["test_commands", "post_deployments"],
+    ],
     ..PLAIN
 };
 

@@ -77,6 +77,7 @@ pub(super) fn read(
         agent: Agent::default(),
         hooks,
         deploy: own_deploy.unwrap_or_else(|| deploy.to_vec()),
+        deployments: Vec::new(),
         test_commands,
         environment_variables: view.variables("env"),
         variables: variable::of_stage(view, reading.findings),

@@ -46,6 +46,8 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
     let shell = view.line("shell").and_then(|word| Shell::of_word(&word));
     let terms = Terms {
         runbook: None,
+        unit: None,
+        in_source: false,
         shell: if matches!(action, Action::Run(_)) { shell } else { None },
         with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
         connection,

@@ -180,6 +180,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Channel
         | Code::Variable
         | Code::Naming
+        | Code::Deployment
+        | Code::NoService
         | Code::NoStages
         | Code::Impossible
         | Code::UnknownTeam

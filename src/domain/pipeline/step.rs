@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::deployment::Unit;
 use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::time::Span;
 use crate::domain::variable::{self, environment_name};
@@ -98,6 +99,12 @@ pub struct Output {
 pub struct Terms {
     /// The runbook it is a step of; it starts in the source tree, wherever the others do.
     pub runbook: Option<RunbookName>,
+    /// What it deploys, when its stage deploys several things.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// Whether it starts in the source tree of the released commit, wherever the others do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_source: bool,
     /// What reads its command; a script says so itself.
     pub shell: Option<Shell>,
     /// Values for it by name, macros in them as written; it finds them in its environment (row A02).

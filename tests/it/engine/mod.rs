@@ -2,6 +2,7 @@
 
 mod calendar;
 mod checks;
+mod deployments;
 mod groups;
 mod hooks;
 mod identity;

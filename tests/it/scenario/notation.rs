@@ -234,6 +234,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         agent: Agent::Local,
         hooks: Hooks::default(),
         deploy: vec![step("./deploy.sh")],
+        deployments: Vec::new(),
         test_commands: vec![step("./smoke.sh")],
         environment_variables: BTreeMap::new(),
         variables: BTreeMap::new(),

@@ -1,0 +1,124 @@
+//! Stages that deploy several things: services, buildspecs before and after, templates.
+
+use std::collections::BTreeMap;
+
+use super::tree::sample;
+use super::world::{ANA, World};
+
+/// Says what it was told to deploy, and fails for a service that is planted.
+const DEPLOY: &str = r#"set -e
+echo "$COPILOT_APPLICATION_NAME/$COPILOT_ENVIRONMENT_NAME/$SERVICE $DEPLOYMENT $STACK_NAME" >> "$TARGET/journal"
+if [ -e "$TARGET/fail-$SERVICE" ]; then exit 3; fi
+"#;
+
+/// A buildspec with one command.
+fn buildspec(command: &str) -> String {
+    format!(
+        "version: 0.2\nenv:\n  variables: {{KIND: spec}}\nphases:\n  build:\n    commands:\n      - {command}\n"
+    )
+}
+
+/// Copilot's folder as `copilot pipeline init` leaves it, with two services.
+fn workspace(manifest: &str) -> BTreeMap<String, String> {
+    let mut files = sample("");
+    files.remove(".github/liftlock.yml");
+    let note = |what: &str| {
+        buildspec(&format!("test -e build.sh; echo \"{what} $DEPLOYMENT $KIND\" >> \"$TARGET/journal\""))
+    };
+    let own = [
+        ("copilot/pipelines/shop/manifest.yml", manifest.to_owned()),
+        (
+            "copilot/buildspec.yml",
+            buildspec("sh build.sh; cp roll.sh dist/") + "artifacts: {base-directory: dist}\n",
+        ),
+        ("copilot/api/manifest.yml", "name: api\ntype: Backend Service\n".to_owned()),
+        ("copilot/web/manifest.yml", "name: web\ntype: Load Balanced Web Service\n".to_owned()),
+        ("copilot/environments/test/manifest.yml", "name: test\ntype: Environment\n".to_owned()),
+        ("copilot/migrate.yml", note("migrate")),
+        ("copilot/smoke.yml", note("smoke")),
+        ("roll.sh", DEPLOY.to_owned()),
+    ];
+    files.extend(own.map(|(path, text)| (path.to_owned(), text)));
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c04_c12_c41_c43_c44_every_service_is_deployed_to_every_environment() {
+    let manifest = "name: shop\nversion: 1\nbuild: {buildspec: copilot/buildspec.yml}\ndeploy: sh roll.sh\nstages:\n  \
+                    - name: test\n    pre_deployments: {schema: {buildspec: copilot/migrate.yml}}\n    \
+                    post_deployments: {smoke: {buildspec: copilot/smoke.yml}}\n  - name: prod\n";
+    let mut world = World::of(workspace(manifest)).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/shop/prod", "success").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(
+        world.deployed(),
+        [
+            "migrate schema spec",
+            "shop/test/api api shop-test-api",
+            "shop/test/web web shop-test-web",
+            "smoke smoke spec",
+            "shop/prod/api api shop-prod-api",
+            "shop/prod/web web shop-prod-web",
+        ]
+    );
+    // One more service is one more folder; nothing else is said anywhere.
+    let files = [("copilot/mail/manifest.yml", "name: mail\ntype: Scheduled Job\n")];
+    let commit = world.merge_files(2, &files, "feat: send mail").await;
+    world.status(&commit, "liftlock/shop/prod", "success").await;
+    assert!(world.hears(2).await.contains("is live in prod"));
+    assert!(world.deployed().contains(&"shop/prod/mail mail shop-prod-mail".to_owned()));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
+    let manifest = "name: shop\nversion: 1\nbuild: {buildspec: copilot/buildspec.yml}\nstages:\n  - name: test\n    \
+                    deploy: sh roll.sh\n    deployments:\n      web: {depends_on: [api]}\n      edge: {depends_on: web}\n      \
+                    api:\n      mail: {stack_name: letters}\n    test_commands: [echo tested >> \"$TARGET/journal\"]\n";
+    let mut world = World::of(workspace(manifest)).await;
+    world.plant("fail-api");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    let told = "done: mail; web was skipped, it needs api; edge was skipped, it needs web";
+    assert!(said.contains("api: sh roll.sh") && said.contains(told), "{said}");
+    world.status(&commit, "liftlock/shop/test", "failure").await;
+    assert_eq!(world.deployed(), ["shop/test/api api shop-test-api", "shop/test/mail mail letters"]);
+    // Trying again deploys all of them, each after those it depends on, and then tests.
+    world.unplant("fail-api");
+    world.say(1, ANA, "/retry test").await;
+    world.status(&commit, "liftlock/shop/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    let order: Vec<String> = world.deployed().split_off(2);
+    let order: Vec<&str> = order.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(order, ["shop/test/api", "shop/test/web", "shop/test/edge", "shop/test/mail", "tested"]);
+    world.finish().await;
+}
+
+/// A pipeline of environments: templates, and no commands at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b32_c45_templates_are_deployed_as_stacks() {
+    let manifest = "version: 1\nname: shop\nbuild: [mkdir -p dist/infra, cp src/app.txt dist/infra/test.yml]\nstages:\n  \
+                    - name: test\n    deployments:\n      env:\n        template_path: infra/$(STAGE).yml\n        \
+                    template_config: infra/test.json\n        stack_name: shop-env\n      addons: {template_path: infra/test.yml, depends_on: env}\n";
+    let mut world = World::of(sample(manifest)).await;
+    world.install("aws", "#!/bin/sh\nfor word in \"$@\"; do echo \"$word\"; done >> \"$TARGET/words\"\ntest -e infra/test.yml\n");
+    let commit = world.merge(1, "feat: an environment").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    let words = world.wrote("words");
+    let calls: Vec<&str> = words.split("cloudformation\n").skip(1).collect();
+    let [env, addons] = calls.as_slice() else { panic!("{words}") };
+    for call in [env, addons] {
+        assert!(
+            call.contains("--no-fail-on-empty-changeset"),
+            "again without a change is no failure: {call}"
+        );
+    }
+    assert!(env.contains("--stack-name\nshop-env\n--template-file\ninfra/test.yml\n--parameter-overrides\nfile://infra/test.json\n"), "{env}");
+    assert!(
+        addons.contains("--stack-name\nshop-test-addons\n") && !addons.contains("parameter-overrides"),
+        "{addons}"
+    );
+    world.finish().await;
+}
