@@ -134,6 +134,10 @@ impl Draft {
             None => self.for_action(spoken, &stage, |run| run.state.waits())?,
         };
         let state = release.state_in(&stage);
+        if release.run(&stage).is_some_and(|run| run.asking().is_some()) {
+            self.cancel_asked(spoken, release.no(), &stage)?;
+            return Ok(Told::started());
+        }
         let by = by(spoken, None);
         let to = match state {
             Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => {

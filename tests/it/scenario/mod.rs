@@ -66,6 +66,7 @@ scenarios! {
     b11_b12_d04_all_builds_of_a_commit_make_one_release "builds-all.txt"
     b11_builds_join_anew_since_the_release_before "builds-anew.txt"
     d13_releases_and_stages_have_channels "channels.txt"
+    d24_a_stage_stops_to_ask_people "pauses.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
     t16_t18_t21_offers_are_never_guessed "offers.txt"
