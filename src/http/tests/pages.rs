@@ -315,7 +315,7 @@ impl Reader for Hostile {
             for wait in &mut about.waits {
                 (wait.text, wait.next) = (text(), Some(text()));
             }
-            for button in &mut about.button {
+            if let Some(button) = &mut about.button {
                 button.title = text();
                 for input in &mut button.inputs {
                     (input.name, input.default) = (text(), text());
