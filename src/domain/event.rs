@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
+use crate::domain::demand;
 use crate::domain::effect::Place;
+use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
 };
@@ -347,6 +349,12 @@ pub enum Event {
     Target(rollout::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// Something about starts that no push asks for.
+    Demand(demand::Fact),
+    /// A push starts pipelines whose builds this one waits for.
+    BuildsExpected(Box<Expected>),
+    /// A build of another pipeline ended.
+    BuildHeard(Box<Built>),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -481,7 +489,10 @@ impl Event {
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
             | Self::Runbook(_)
+            | Self::BuildsExpected(_)
+            | Self::BuildHeard(_)
             | Self::Heard(_) => None,
+            Self::Demand(fact) => fact.release(),
         }
     }
 
@@ -522,6 +533,9 @@ impl Event {
             Self::Pause(_) => "pause",
             Self::Target(fact) => fact.said.kind(),
             Self::Runbook(fact) => fact.kind(),
+            Self::Demand(fact) => fact.kind(),
+            Self::BuildsExpected(_) => "builds_expected",
+            Self::BuildHeard(_) => "build_heard",
             Self::Alarm { .. } => "alarm",
         }
     }

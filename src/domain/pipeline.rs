@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
+use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
+use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
     Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RepoId, RunbookName, StageName,
     TeamAlias, TeamName, TeamWord, VariableName,
@@ -49,8 +51,14 @@ pub struct Pipeline {
     pub triggers: Triggers,
     /// How its artifact is made; a pipeline without one packs the source tree.
     pub build: Build,
-    /// What is packed and sealed after the build, at least one.
+    /// What is packed and sealed after the build.
     pub artifacts: Vec<Artifact>,
+    /// What it takes of other pipelines' builds, as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherits: Vec<Inherited>,
+    /// The pipelines of the repository that its builds start.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub feeds: BTreeSet<PipelineName>,
     /// What its releases are called.
     #[serde(default, skip_serializing_if = "Naming::is_default")]
     pub release: Naming,
@@ -116,6 +124,15 @@ pub struct Triggers {
     pub tags: Vec<Glob>,
     /// A pull request gets the quality build.
     pub pull_request: Option<PullRequestTrigger>,
+    /// Somebody makes a release of the head of the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub button: Option<Button>,
+    /// Times at which a release is made of the head of the branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Timed>,
+    /// Builds of other pipelines make a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
 }
 
 /// Which pushes start a pipeline.
@@ -169,6 +186,19 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+}
+
+impl Pipeline {
+    /// Whether its releases have something to build; what it only takes of others is sealed already.
+    pub fn builds(&self) -> bool {
+        !self.build.steps.is_empty() || !self.artifacts.is_empty() || self.inherits.is_empty()
+    }
+
+    /// The names of all artifacts of its releases.
+    pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
+        let own = self.artifacts.iter().map(|artifact| &artifact.alias);
+        own.chain(self.inherits.iter().map(|inherited| &inherited.alias))
+    }
 }
 
 impl Build {
@@ -226,6 +256,9 @@ pub struct Stage {
     pub duty: Duty,
     /// Whether it starts by itself.
     pub start: Start,
+    /// The times at which it takes a release along; without them it starts as `start` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Train>,
     /// Who must approve first.
     pub approval: Option<ApprovalRule>,
     /// Who must sign off after the deploy and its tests, before the release is live here.

@@ -18,6 +18,8 @@ use crate::domain::view;
 
 mod approval;
 pub mod check;
+mod demand;
+mod join;
 mod notice;
 mod overriding;
 mod runbook;
@@ -56,7 +58,7 @@ pub enum Lane {
     Probe,
     /// Notices to places outside.
     Notify,
-    /// Timers.
+    /// Timers, and what pipelines tell each other.
     Timer,
 }
 
@@ -95,8 +97,11 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
             plan_release(state, release, now, &mut owed);
             check::plan_release(state, release, now, &mut owed);
             notice::plan_release(state, release, now, &mut owed);
+            join::announce(state, release, &mut owed);
         }
     }
+    join::owe(state, &mut owed);
+    demand::owe(state, &mut owed);
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);
@@ -373,6 +378,7 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
         }
     }
+    demand::times(state, now).into_iter().for_each(&mut consider);
     runbook::times(state, now).into_iter().for_each(&mut consider);
     check::wake_times(state, now, &mut consider);
     next

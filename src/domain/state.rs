@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::approval::{approvers, asked, stage_approvers};
+use crate::domain::demand::Demands;
 use crate::domain::event::{BuildOutcome, Heard};
+use crate::domain::join::Upstream;
 use crate::domain::name::{
     CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
     VariableName,
@@ -68,6 +70,10 @@ pub struct State {
     pub owing: BTreeMap<EnvironmentName, Owing>,
     /// Which target runs what, by environment.
     pub targets: Known,
+    /// Starts that no push asks for, and their clocks.
+    pub demands: Arc<Demands>,
+    /// What other pipelines told of their builds.
+    pub upstream: Arc<Upstream>,
 }
 
 /// A hold.
@@ -174,6 +180,8 @@ impl State {
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
             targets: Known::new(),
+            demands: Arc::default(),
+            upstream: Arc::default(),
         }
     }
 

@@ -20,10 +20,12 @@ use crate::trouble::{Outcome, Trouble};
 
 pub mod apply;
 pub mod build;
+pub mod demand;
 pub mod deploy;
 pub mod environment;
 pub mod groups;
 pub mod intake;
+pub mod join;
 pub mod journal;
 pub mod library;
 pub mod listen;

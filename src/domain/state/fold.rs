@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::demand;
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed,
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed, StartedBy,
 };
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pause::{self, Pausing, Question, Said};
@@ -28,17 +29,12 @@ impl State {
             Event::PolicySeen { commit, pipeline } => {
                 self.see_policy(commit, pipeline);
                 Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
+                Arc::make_mut(&mut self.demands).declare(pipeline, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
-            Event::Held { stage, by, reason } => {
-                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(stage.clone(), hold);
-                Ok(())
-            }
-            Event::Unheld { stage, .. } => {
-                self.holds.remove(stage);
-                self.ask_again(stage.as_ref(), at);
+            Event::Held { .. } | Event::Unheld { .. } => {
+                self.hold(event, at);
                 Ok(())
             }
             Event::Frozen { .. } | Event::Unfrozen { .. } => {
@@ -49,6 +45,11 @@ impl State {
                 self.veto(event, *release, at)
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
+            Event::Demand(fact) => self.apply_demand(fact, at),
+            Event::BuildsExpected(_) | Event::BuildHeard(_) => {
+                Arc::make_mut(&mut self.upstream).take(event, at);
+                Ok(())
+            }
             Event::Heard(_) | Event::Alarm { .. } => {
                 self.take_word(event, at);
                 Ok(())
@@ -91,6 +92,16 @@ impl State {
         }
     }
 
+    fn hold(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Held { stage, by, reason } = event {
+            let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
+            self.holds.insert(stage.clone(), hold);
+        } else if let Event::Unheld { stage, .. } = event {
+            self.holds.remove(stage);
+            self.ask_again(stage.as_ref(), at);
+        }
+    }
+
     fn move_stage(
         &mut self,
         event: &Event,
@@ -105,6 +116,19 @@ impl State {
         }
         self.note_owing(release, stage);
         Ok(())
+    }
+
+    fn apply_demand(&mut self, fact: &demand::Fact, at: Timestamp) -> Result<(), Illegal> {
+        let version = self.version;
+        Arc::make_mut(&mut self.demands).apply(fact, at, version);
+        let demand::Fact::Departed { stage, due, release: Some(no), .. } = fact else { return Ok(()) };
+        self.with(*no, |release| {
+            let run = release.stages.get_mut(stage).and_then(|runs| runs.last_mut());
+            let run = run.ok_or_else(|| format!("it has no run in {stage}"))?;
+            run.departed = Some(*due);
+            run.asked_from = at;
+            Ok(())
+        })
     }
 
     fn apply_runbook(&mut self, fact: &Fact, at: Timestamp) -> Result<(), Illegal> {
@@ -228,6 +252,9 @@ impl State {
         for (key, rev) in &created.names.counters {
             let last = self.counters.entry(key.clone()).or_default();
             *last = (*last).max(*rev);
+        }
+        if let StartedBy::Demand { no, .. } = &created.started_by {
+            Arc::make_mut(&mut self.demands).made(*no);
         }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
@@ -441,6 +468,7 @@ impl StageRun {
             overrides: Vec::new(),
             promoted: None,
             promoted_at: None,
+            departed: None,
             offers: Vec::new(),
             walked: Walked::default(),
             rollout: Rollout::default(),

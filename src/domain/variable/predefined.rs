@@ -26,6 +26,8 @@ pub struct Facts {
     pub folder: String,
     /// The sealed bytes by alias.
     pub digests: BTreeMap<Alias, String>,
+    /// What the release was given.
+    pub given: BTreeMap<String, String>,
 }
 
 /// Stands for what is not known before a stage starts.
@@ -44,6 +46,7 @@ impl Facts {
             commit: later(),
             folder: later(),
             digests: BTreeMap::new(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Facts {
             commit: created.commit.to_string(),
             folder: folder.unwrap_or_else(|| LATER.to_owned()),
             digests: digests.collect(),
+            given: created.inputs.clone(),
         }
     }
 
@@ -85,13 +89,27 @@ impl Facts {
             ("Release.ReleaseName".to_owned(), &self.name),
             ("System.DefaultWorkingDirectory".to_owned(), &self.folder),
         ]);
-        for artifact in &pipeline.artifacts {
-            let of = |name: &str| format!("Release.Artifacts.{}.{name}", artifact.alias);
-            let digest = self.digests.get(&artifact.alias).map_or(LATER, String::as_str);
+        for alias in pipeline.aliases() {
+            let of = |name: &str| format!("Release.Artifacts.{alias}.{name}");
+            let digest = self.digests.get(alias).map_or(LATER, String::as_str);
             all.extend(source.iter().map(|(name, value)| (of(name), *value)));
             all.extend([(of("Digest"), digest), (of("Type"), "Build")]);
         }
         named(all)
+    }
+
+    /// The inputs of the pipeline's button: as they were given, by default, or not known before somebody gives them.
+    pub(super) fn given(&self, pipeline: &Pipeline) -> BTreeMap<VariableName, Value> {
+        let inputs = pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
+        named(
+            inputs
+                .map(|(name, input)| {
+                    let unsaid = if input.required { LATER } else { "" };
+                    let value = self.given.get(name).or(input.default.as_ref());
+                    (name.clone(), value.map_or(unsaid, String::as_str))
+                })
+                .collect(),
+        )
     }
 
     /// The variables that a name may be made of.

@@ -1,9 +1,10 @@
 //! Rollouts over targets: with commands here, and on hosts that are reached by ssh.
+#![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use liftlock::domain::rollout::Fate;
 use liftlock::domain::time::Span;
@@ -190,7 +191,7 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let begun = Instant::now();
+        let begun = liftlock::clock::monotonic();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = std::fs::read_to_string(path("log")).unwrap();
             assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen: {log}");

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
-use liftlock::domain::name::StageName;
+use liftlock::domain::demand::{Button, Timed, Train};
+use liftlock::domain::input::Input;
+use liftlock::domain::join::{Builds, Inherited, Need};
+use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::target::{Rolling, Targets};
@@ -13,7 +16,7 @@ use liftlock::domain::pipeline::{
     Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
     Start, Step, Triggers, Who,
 };
-use liftlock::domain::runbook::{Input, Runbook};
+use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
@@ -42,6 +45,8 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        inherits: Vec::new(),
+        feeds: BTreeSet::new(),
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
@@ -50,6 +55,20 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         stages: out,
         runbooks: Vec::new(),
     }
+}
+
+/// `service`, `dry-run yes|no`, `older-than 7d`: one that must be given, one with choices, one with a default.
+fn input(text: &str) -> (String, Input) {
+    let (name, value) = text.split_once(' ').unwrap_or((text, ""));
+    let input = match value {
+        "" => Input { required: true, ..Input::default() },
+        choices if choices.contains('|') => {
+            let choices = choices.split('|').map(str::to_owned).collect();
+            Input { required: true, choices, default: None }
+        }
+        default => Input { default: Some(default.to_owned()), ..Input::default() },
+    };
+    (name.to_owned(), input)
 }
 
 /// `clean (from maintain, approval 1 of write, not initiator, on prod, at 0 3 * * *, takes dry-run yes|no)`.
@@ -83,15 +102,7 @@ fn runbook(text: &str) -> Runbook {
             "on" => book.stages.push(rest.parse().unwrap()),
             "at" => book.schedule = Some(Schedule::new(rest, "UTC").unwrap()),
             "takes" => {
-                let (name, value) = rest.split_once(' ').unwrap();
-                let (required, choices) =
-                    (value.contains('|'), value.split('|').map(str::to_owned).collect());
-                let input = if required {
-                    Input { required, choices, default: None }
-                } else {
-                    Input { default: Some(value.to_owned()), ..Input::default() }
-                };
-                book.inputs.insert(name.to_owned(), input);
+                book.inputs.extend([input(rest)]);
             }
             other => panic!("no option {other}"),
         }
@@ -114,6 +125,21 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     }
     if word == "version" {
         pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "button" {
+        pipeline.triggers.button =
+            Some(Button { title: None, inputs: text.split(", ").map(input).collect() });
+        return;
+    }
+    if word == "schedule" {
+        let (cron, channel) = text.split_once(" as ").unwrap_or((text, ""));
+        let schedule = Schedule::new(cron, "UTC").unwrap();
+        pipeline.triggers.schedule.push(Timed { schedule, channel: channel.parse().ok() });
+        return;
+    }
+    if word == "builds" {
+        builds(pipeline, text);
         return;
     }
     if word == "channel" {
@@ -148,6 +174,27 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `any studio runtime settle 2m`, `all of a commit: …`, `all anew: …`: builds of others, and nothing of its own.
+fn builds(pipeline: &mut Pipeline, text: &str) {
+    let (text, settle) = text.split_once(" settle ").unwrap_or((text, "2m"));
+    let (need, names) = if let Some(names) = text.strip_prefix("any ") {
+        (Need::Any, names)
+    } else if let Some(names) = text.strip_prefix("all of a commit ") {
+        (Need::AllOfCommit, names)
+    } else {
+        (Need::AllNewest, text.strip_prefix("all anew ").unwrap())
+    };
+    let from: Vec<PipelineName> = names.split(' ').map(|name| name.parse().unwrap()).collect();
+    pipeline.build.steps.clear();
+    pipeline.artifacts.clear();
+    let take = |name: &PipelineName| {
+        let alias: Alias = name.as_str().parse().unwrap();
+        Inherited { artifact: alias.clone(), alias, pipeline: name.clone() }
+    };
+    pipeline.inherits = from.iter().map(take).collect();
+    pipeline.triggers.builds = Some(Builds { need, from, settle: settle.parse().unwrap() });
 }
 
 /// `servicing default, branch release/*, version prerelease:^preview, stage prep`.
@@ -201,6 +248,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
         start: Start::Auto,
+        train: None,
         approval: None,
         signoff: None,
         soak: Span::ZERO,
@@ -282,6 +330,7 @@ fn set(stage: &mut Stage, option: &str) {
         "queue" if rest == "all" => stage.queue = QueuePolicy::All,
         "queue" if rest == "manual" => stage.queue = QueuePolicy::Manual,
         "by" => stage.start = Start::Manual,
+        "train" => stage.train = Some(train(rest)),
         "needs" if rest == "nothing" => stage.needs = Vec::new(),
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
@@ -303,6 +352,14 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         _ => set_checks(stage, (word, rest)),
     }
+}
+
+/// `0 16 * * tue from staging`, with `anyway` for one that leaves with what is there already.
+fn train(text: &str) -> Train {
+    let (cron, from) = text.rsplit_once(" from ").unwrap();
+    let anyway = cron.strip_suffix(" anyway");
+    let schedule = Schedule::new(anyway.unwrap_or(cron), "UTC").unwrap();
+    Train { schedule, from: from.parse().unwrap(), if_changed: anyway.is_none() }
 }
 
 /// What is done and asked around the deploy.
