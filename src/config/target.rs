@@ -106,3 +106,51 @@ impl Reading<'_> {
         Some(Host { address: file.address.clone(), port, user, host_key, key_file, timeout })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Environment};
+    use crate::runner::target::Kind;
+
+    const HOST: &str = "[[target]]\nname = \"web-1\"\nenvironment = \"prod\"\nroles = [\"web\"]\nkind = \"ssh\"\n\
+                        address = \"10.0.0.5\"\nuser = \"deploy\"\nhost_key = \"ssh-ed25519 AAAAC3Nz+/=\"\n\
+                        key_file = \"/k\"\nallow = [\"shop/prod\"]\n";
+
+    fn read(text: &str) -> Result<Config, String> {
+        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
+        let file = |_: &std::path::Path| Err("not there".to_owned());
+        Config::read(&format!("{base}{text}"), &Environment::new(), &file)
+            .map_err(|problems| problems.0.join("\n"))
+    }
+
+    #[test]
+    fn e15_a_target_has_the_usual_port_and_is_for_the_stages_it_names() {
+        let config = read(HOST).unwrap();
+        let target = config.targets.first().unwrap();
+        let Kind::Ssh(host) = &target.kind else { panic!("{target:?}") };
+        assert_eq!((host.port, host.timeout.to_string().as_str()), (22, "10s"));
+        assert!(target.allows(&"shop".parse().unwrap(), &"prod".parse().unwrap()));
+        assert!(!target.allows(&"docs".parse().unwrap(), &"prod".parse().unwrap()));
+    }
+
+    #[test]
+    fn t38_t39_no_word_of_a_target_is_an_option_and_its_key_is_known_beforehand() {
+        for (line, wrong, why) in [
+            ("address = \"10.0.0.5\"", "address = \"-oProxyCommand=id\"", "is not a host name or address"),
+            ("address = \"10.0.0.5\"", "address = \"a b\"", "is not a host name or address"),
+            ("user = \"deploy\"", "user = \"-l\"", "is not a user"),
+            ("user = \"deploy\"", "", "is not a user"),
+            ("host_key = \"ssh-ed25519 AAAAC3Nz+/=\"", "", "host_key is the host's public key"),
+            ("ssh-ed25519 AAAAC3Nz+/=", "* ssh-ed25519 AAAA", "host_key is the host's public key"),
+            ("key_file = \"/k\"", "", "key_file is missing"),
+            ("allow = [\"shop/prod\"]", "", "is for nobody"),
+            ("port = 22", "port = 99999", "invalid value"),
+        ] {
+            let text = HOST.replace(line, wrong);
+            let text = if text == HOST { format!("{HOST}{wrong}\n") } else { text };
+            let problems = read(&text).unwrap_err();
+            assert!(problems.contains(why), "{wrong}: {problems}");
+        }
+        assert!(read(&format!("{HOST}{HOST}")).unwrap_err().contains("two targets are called web-1"));
+    }
+}

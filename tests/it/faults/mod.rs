@@ -10,6 +10,7 @@ mod kills;
 mod places;
 mod replicas;
 mod rig;
+mod rollouts;
 mod runbooks;
 mod stops;
 

@@ -76,6 +76,8 @@ pub(crate) struct Rules {
     manifest: &'static str,
     /// The statuses of a commit that is live everywhere, in their order.
     pub(crate) statuses: &'static [&'static str],
+    /// What the config says besides.
+    config: &'static str,
 }
 
 /// Two stages with tests; the second one is approved.
@@ -85,6 +87,7 @@ pub(crate) static PLAIN: Rules = Rules {
   - {name: prod, approval: 1, test_commands: sh ./smoke.sh}
 ",
     statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "",
 };
 
 /// The same with everything around them: legs, gates before and after, hooks with outputs, a sign-off.
@@ -113,6 +116,7 @@ stages:
         "liftlock/test/scan",
         "liftlock/test/smoke",
     ],
+    config: "",
 };
 
 /// The plain stages, and a runbook that keeps a record and stands half-way as long as it is told to.
@@ -127,6 +131,35 @@ runbooks:
     echo \"end $LIFTLOCK_RUN $FENCE_TOKEN\" >>\"$LIFTLOCK_DEMO_TARGET/cleaned\"
 ",
     statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "",
+};
+
+/// A stage with three targets, each of which keeps a record and stands half-way as long as it is told to.
+pub(crate) static TARGETS: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    targets: {}
+    deploy: |
+      echo \"$TARGET\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
+      while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-$TARGET\" ]; do sleep 0.02; done
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "
+[[target]]
+name = \"web-1\"
+environment = \"prod\"
+allow = [\"hello/prod\"]
+[[target]]
+name = \"web-2\"
+environment = \"prod\"
+allow = [\"hello/prod\"]
+[[target]]
+name = \"web-3\"
+environment = \"prod\"
+allow = [\"hello/prod\"]
+",
 };
 
 /// What a yard is made with.
@@ -352,6 +385,7 @@ deploy: sh ./deploy.sh
             writeln!(text, "\n[plain.repositories.{name}]\npath = \"{root}/{name}.git\"").unwrap();
         }
         writeln!(text, "\n[plain.people.ana]\nid = 1\nrole = \"maintain\"").unwrap();
+        text.push_str(self.plan.rules.config);
         let path = self.path(&format!("liftlock-{}.toml", door.port));
         write(&path, &text);
         path
