@@ -19,6 +19,7 @@ mod hook;
 mod init;
 mod inspect;
 mod plan;
+mod queue;
 mod serve;
 mod simulate;
 mod terminal;
@@ -95,6 +96,8 @@ enum Command {
     Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// What runs and waits, and taking runs out of the queue.
+    Queue(queue::Arguments),
     /// Start a runbook, or list them and what ran.
     Run(ask::Run),
     /// Comment on a commit of a plain git host.
@@ -177,6 +180,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,

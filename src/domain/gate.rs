@@ -2,7 +2,7 @@
 //!
 //! The same verdict decides admission and is rendered as status line, comment, page and `liftlock why`.
 
-use crate::domain::event::{Overridable, RunKind};
+use crate::domain::event::{Detail, Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
@@ -196,6 +196,10 @@ fn build_line(release: &Release) -> Line {
         BuildState::NotNeeded => {
             line(Blocker::Build, Mark::Stop, "not built: a newer release contains its commit")
         }
+        BuildState::Failed(Detail::By { person, .. }) => Line {
+            next: Some("somebody with write comments `/retry build`, or pushes".to_owned()),
+            ..line(Blocker::Build, Mark::Stop, format!("its build was cancelled by {}", person.login))
+        },
         BuildState::Failed(_) => Line {
             next: Some("somebody with write pushes a fix, or comments `/retry build`".to_owned()),
             ..line(Blocker::Build, Mark::Stop, "its build failed")

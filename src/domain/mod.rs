@@ -24,6 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod progress;
+pub mod queue;
 pub mod refusal;
 pub mod release;
 pub mod runbook;

@@ -1,5 +1,6 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod queue;
 mod runbook;
 
 use futures_util::future::BoxFuture;
@@ -22,6 +23,7 @@ use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::queue::{Cancel, QueueLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -193,13 +195,18 @@ impl Answers {
         )))
     }
 
+    /// Somebody the server's config knows.
+    fn person(&self, login: &str) -> Outcome<Person> {
+        let login: Login = named(login)?;
+        self.plain
+            .as_ref()
+            .and_then(|plain| plain.person(&login))
+            .ok_or_else(|| Trouble::refused(format!("nobody called `{login}` is in the server's config")))
+    }
+
     async fn ask(&self, ask: Ask) -> Outcome<Reply> {
         let id: PipelineId = named(&ask.pipeline)?;
-        let login: Login = named(&ask.by)?;
-        let person: Person =
-            self.plain.as_ref().and_then(|plain| plain.person(&login)).ok_or_else(|| {
-                Trouble::refused(format!("nobody called `{login}` is in the server's config"))
-            })?;
+        let person = self.person(&ask.by)?;
         Ok(match self.service.ask(&id, &ask.line, &person).await? {
             Ok(answers) => Reply { accepted: true, text: answers.join("\n") },
             Err(refusal) => Reply { accepted: false, text: refusal },
@@ -214,6 +221,10 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 impl Reader for Answers {
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(self.runbooks(stream))
+    }
+
+    fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
+        Box::pin(self.lines(stream))
     }
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
@@ -269,6 +280,13 @@ impl Acts for Answers {
         Box::pin(async move {
             own(&caller, &ask.by)?;
             self.ask(ask).await
+        })
+    }
+
+    fn cancel(&self, cancel: Cancel, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &cancel.by)?;
+            self.take_out(cancel).await
         })
     }
 

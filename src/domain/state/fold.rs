@@ -348,6 +348,10 @@ impl Release {
                 self.build = BuildState::Failed(Detail::Reason(reason.clone()));
                 Ok(())
             }
+            BuildOutcome::Cancelled(person) => {
+                self.build = BuildState::Failed(Detail::By { person: person.clone(), reason: None });
+                Ok(())
+            }
             BuildOutcome::Passed => Err("a release is sealed, not just built".to_owned()),
         }
     }

@@ -9,6 +9,7 @@ fn built(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "build passed".to_owned(),
         BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
         BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
+        BuildOutcome::Cancelled(person) => format!("build cancelled by {}", person.login),
     }
 }
 

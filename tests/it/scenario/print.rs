@@ -231,6 +231,7 @@ fn ended(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "passed".to_owned(),
         BuildOutcome::Failed(f) => format!("failed at \"{}\": {}", f.step, f.how),
         BuildOutcome::Errored(why) => format!("errored: {why}"),
+        BuildOutcome::Cancelled(person) => format!("cancelled by {}", person.login),
     }
 }
 
