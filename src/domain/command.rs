@@ -82,6 +82,8 @@ verbs! {
         "who approved", "take my approval back while it is pending";
     Reject "reject" Back "/reject <stage> [release] -- reason",
         "the stage's approvers", "close the gate for this release";
+    Resume "resume" On "/resume <stage> [release] [-- note]",
+        "the stage's approvers", "let a stage go on that stopped to ask";
     Hold "hold" Back "/hold [stage] -- reason",
         "write", "let nothing new start there, or anywhere";
     Unhold "unhold" On "/unhold [stage]",
@@ -284,6 +286,8 @@ pub enum Ask {
     Revoke { stage: StageRef, release: Option<ReleaseRef> },
     /// `/reject`
     Reject { stage: StageRef, release: Option<ReleaseRef>, reason: Reason },
+    /// `/resume`
+    Resume { stage: StageRef, release: Option<ReleaseRef>, note: Option<Reason> },
     /// `/hold`; no stage (or `*`) is every stage.
     Hold { stage: Option<StageRef>, reason: Reason },
     /// `/unhold`; no stage (or `*`) is the hold on every stage.
@@ -324,6 +328,7 @@ impl Ask {
             Self::Signoff { .. } => Verb::Signoff,
             Self::Revoke { .. } => Verb::Revoke,
             Self::Reject { .. } => Verb::Reject,
+            Self::Resume { .. } => Verb::Resume,
             Self::Hold { .. } => Verb::Hold,
             Self::Unhold { .. } => Verb::Unhold,
             Self::Freeze { .. } => Verb::Freeze,
@@ -348,6 +353,7 @@ impl Ask {
             Self::Approve { stage, .. }
             | Self::Revoke { stage, .. }
             | Self::Reject { stage, .. }
+            | Self::Resume { stage, .. }
             | Self::Promote { stage, .. }
             | Self::Retry { stage, .. }
             | Self::Cancel { stage, .. }
@@ -373,6 +379,7 @@ impl Ask {
             | Self::Signoff { release, .. }
             | Self::Revoke { release, .. }
             | Self::Reject { release, .. }
+            | Self::Resume { release, .. }
             | Self::Promote { release, .. }
             | Self::Rollback { release, .. }
             | Self::Preview { release, .. } => release.as_ref(),
@@ -394,7 +401,9 @@ impl Ask {
     /// What was written behind ` -- `, where the verb keeps it.
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Approve { note, .. } | Self::Signoff { note, .. } => note.as_ref(),
+            Self::Approve { note, .. } | Self::Signoff { note, .. } | Self::Resume { note, .. } => {
+                note.as_ref()
+            }
             Self::Reject { reason, .. }
             | Self::Hold { reason, .. }
             | Self::Freeze { reason, .. }

@@ -13,6 +13,7 @@ use crate::domain::event::{
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
+use crate::domain::pause::Question;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
@@ -30,6 +31,7 @@ mod freeze;
 mod names;
 mod overriding;
 mod overriding_check;
+mod pausing;
 mod resolve;
 mod reuse;
 mod runbook;
@@ -279,6 +281,8 @@ pub enum StageEnd {
     TimedOut(Failure),
     /// They were stopped because somebody cancelled.
     Stopped,
+    /// A step asks people.
+    Paused(Box<Question>),
     /// It could not be done.
     Errored(String),
     /// The stored artifact is not what was sealed; not overridable (SEMANTICS §7, THREATS T44).

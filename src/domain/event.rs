@@ -12,6 +12,7 @@ use crate::domain::effect::Place;
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
 };
+use crate::domain::pause;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
@@ -339,6 +340,8 @@ pub enum Event {
     },
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
+    /// A stage stopped to ask people, or they answered.
+    Pause(pause::Fact),
     /// Something about a runbook.
     Runbook(Fact),
     /// Something that a person should look at (a moved tag, a forged status).
@@ -443,6 +446,7 @@ impl Event {
         match self {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
+            Self::Pause(fact) => Some(fact.release),
             Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
@@ -511,6 +515,7 @@ impl Event {
             Self::GatesSampled { .. } => "gates_sampled",
             Self::FoundFaulty { .. } => "found_faulty",
             Self::Heard(_) => "heard",
+            Self::Pause(_) => "pause",
             Self::Runbook(fact) => fact.kind(),
             Self::Alarm { .. } => "alarm",
         }

@@ -18,6 +18,7 @@ pub mod name;
 pub mod naming;
 pub mod notice;
 pub mod overridable;
+pub mod pause;
 pub mod person;
 pub mod pipeline;
 pub mod plan;

@@ -239,13 +239,15 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let Some(run) = release.run(&stage.name) else { continue };
         let key = format!("{id}:{no}:{}:{}", stage.name, run.attempt);
         owed.extend(approval::asked(state, release, (stage, run), (place, now)));
-        let asks = run.state == StageState::Paused && run.worked_at.is_some();
+        // A run may stop for a person more than once, each time with another question.
+        let paused = || format!("paused:{key}:{}", run.moved_at.0);
         let note = match run.state.ending() {
-            None if asks => {
-                // A run may stop for a person more than once, each time with another question.
-                let marker = format!("paused:{key}:{}", run.moved_at.0);
-                Some((marker, view::comment::verification_paused(release, stage, run)))
-            }
+            None if run.state == StageState::Paused => match run.asking() {
+                Some(asking) => Some((paused(), view::pause::asked(release, stage, asking))),
+                None => {
+                    run.worked_at.map(|_| (paused(), view::comment::verification_paused(release, stage, run)))
+                }
+            },
             Some(Ending::Failed | Ending::Rejected) => {
                 Some((format!("failed:{key}"), view::comment::stage_failed(state, release, stage, run)))
             }
@@ -284,7 +286,9 @@ fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
             if run.state.occupies() {
                 taken.insert(stage.environment.clone());
                 // Once its commands have passed there is nothing left to deploy, only to ask.
-                let works = run.worked_at.is_none() && run.state != StageState::AwaitingSignoff;
+                let works = run.worked_at.is_none()
+                    && run.state != StageState::AwaitingSignoff
+                    && run.asking().is_none();
                 owed.extend(works.then(|| deploy(state, release.no(), (name, run), &stage.environment)));
             } else if run.state == StageState::Queued {
                 let better =
@@ -325,7 +329,8 @@ fn deploy(
         group: Some(format!("environment:{}:{environment}", state.id.repo)),
         priority: i64::from(rank(run)),
         not_before: None,
-        cancel: run.state == StageState::Cancelling,
+        // What stopped to ask and is cancelled is taken up once more, for what runs whatever happened.
+        cancel: run.state == StageState::Cancelling && run.fence.is_some(),
     }
 }
 
@@ -363,6 +368,8 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     };
     state.freezes.values().filter_map(|freeze| freeze.until).for_each(&mut consider);
     for release in state.open() {
+        let asking = release.stages.values().filter_map(|runs| runs.last()?.asking());
+        asking.for_each(|asking| consider(asking.ends()));
         for stage in &release.rules.stages {
             let Some(run) = release.run(&stage.name).filter(|run| run.state.asks()) else { continue };
             verdict(state, release, stage, now).next_time().into_iter().for_each(&mut consider);

@@ -11,6 +11,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
@@ -318,7 +319,7 @@ pub struct StageRun {
     pub moved_at: Timestamp,
     /// What the last move said.
     pub detail: Detail,
-    /// How often it was admitted.
+    /// How often it was admitted, or let go on after a pause: each time a worker takes it anew.
     pub admissions: u32,
     /// The lease's number while it runs.
     pub fence: Option<u64>,
@@ -350,6 +351,8 @@ pub struct StageRun {
     pub fault: Option<Fault>,
     /// How far its steps are, and what they left.
     pub walked: Walked,
+    /// What it stopped to ask, oldest first.
+    pub pauses: Vec<Pausing>,
 }
 
 /// What a gate found bad about a release that is live.
@@ -532,6 +535,11 @@ impl StageRun {
     /// What people are asked for now: to let it start, or, once it is deployed, whether it is good.
     pub fn side(&self) -> ApprovalSide {
         if self.state == S::AwaitingSignoff { ApprovalSide::After } else { ApprovalSide::Before }
+    }
+
+    /// What it waits to be answered.
+    pub fn asking(&self) -> Option<&Pausing> {
+        self.pauses.last().filter(|pausing| self.state == S::Paused && pausing.answer.is_none())
     }
 
     /// What people gave on a side and has not been taken away.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::domain::approval::stage_approvers;
 use crate::domain::command::VERBS;
 use crate::domain::effect::{self, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
@@ -21,6 +22,7 @@ pub mod event;
 pub mod freeze;
 pub mod notice;
 pub mod overriding;
+pub mod pause;
 pub mod request;
 pub mod runbook;
 pub mod variables;
@@ -338,6 +340,7 @@ fn why_lines(
         .is_none_or(|run| matches!(run.state, StageState::Pending | StageState::AwaitingSignoff));
     let Some(rule) = release.rule(stage).filter(|_| waits) else {
         let mut lines = queued_line(state, release, stage);
+        lines.extend(asking(release, stage).map(|(line, _)| (line, sign(Mark::Wait))));
         lines.extend(release.run(stage).into_iter().flat_map(step_lines));
         return lines;
     };
@@ -351,6 +354,13 @@ fn why_lines(
 fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage, &'a StageRun)> {
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     (run.worked_at.is_some() && run.state != StageState::Succeeded).then_some((rule, run))
+}
+
+/// The question that a run stopped for, and who may answer it.
+fn asking(release: &Release, stage: &StageName) -> Option<(String, String)> {
+    let (rule, run) = release.rule(stage).zip(release.run(stage))?;
+    let who: Vec<String> = stage_approvers(rule).iter().map(ToString::to_string).collect();
+    Some(pause::why(rule, &who.join(" or "), run.asking()?))
 }
 
 /// What the steps of a run left for people: what failed and blocks nothing, what was left out and why it may be.
@@ -416,6 +426,9 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             let Some((other, at)) = occupant(state, release, stage) else { return Vec::new() };
             let asks = other.state_in(&at.name) == Some(StageState::AwaitingSignoff);
             return if asks { next_lines(state, other, &at.name, now) } else { Vec::new() };
+        }
+        Some(run) if run.asking().is_some() => {
+            return asking(release, stage).map(|(_, act)| act).into_iter().collect();
         }
         Some(_) => {
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));

@@ -136,6 +136,10 @@ impl Service {
                 Ok(Some(BuildOutcome::Failed(failure)))
             }
             Ok(Ok(StepsEnd::Stopped)) => Ok(Some(BuildOutcome::Errored("stopped".to_owned()))),
+            Ok(Ok(StepsEnd::Paused(question))) => Ok(Some(BuildOutcome::Errored(format!(
+                "\"{}\" asks, and a build stops for nobody",
+                question.step
+            )))),
             Ok(Ok(StepsEnd::Lost)) => Ok(None),
             Ok(Err(refused)) => Ok(Some(BuildOutcome::Errored(refused))),
             Err(trouble) => Err(trouble),

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
 use crate::service::journal::Decided;
-use crate::service::stage::Course;
+use crate::service::stage::{Asked, Course};
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -106,7 +106,9 @@ impl Service {
         };
         let release = decided.state.release(target.release).cloned();
         let release = release.ok_or_else(|| Trouble::bug("the release is gone"))?;
-        if release.state_in(&target.stage) != Some(StageState::Running) {
+        // One that was cancelled while it asked is taken up for what runs whatever happened.
+        let begun = release.run(&target.stage).filter(|run| run.fence == Some(lease.fence()));
+        if !begun.is_some_and(|run| matches!(run.state, StageState::Running | StageState::Cancelling)) {
             return lease.complete(self, "not admitted").await;
         }
         let end = self.stage_end(&id, &release, target, (lease, &decided)).await;
@@ -261,10 +263,12 @@ impl Service {
             source,
             notes: grounds.notes(),
             connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            asked: release.run(&stage.name).and_then(Asked::of),
             owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
         };
         let end = self.walk(&course, environment, kept).await?;
-        if end == StepsEnd::Passed
+        // Whoever goes on behind a question has folders of their own, so nothing is left for them to write.
+        if matches!(end, StepsEnd::Passed | StepsEnd::Paused(_))
             && let Some(writable) = &writable
             && let Some(failure) = self.write_groups((id, lease), (release, stage), writable).await?
         {

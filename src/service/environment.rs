@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::domain::event::RunKind;
 use crate::domain::name::{Alias, PipelineId, VariableName};
 use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::step::Action;
 use crate::domain::progress::phases;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, Told, environment_name};
 use crate::runner::Sandbox;
 use crate::service::Service;
-use crate::service::steps::one::{holds, program, surroundings};
+use crate::service::steps::one::{holds, program, spelled, surroundings};
 use crate::service::steps::{Artifacts, Connections, Run};
 use crate::trouble::Outcome;
 
@@ -162,9 +163,13 @@ impl Service {
             connections: &connections,
         };
         phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {
-            let ready = surroundings(step, &run)
-                .and_then(|own| holds(step, &own))
-                .and_then(|_| program(step, &run, &self.mask()));
+            let ready =
+                surroundings(step, &run).and_then(|own| holds(step, &own).map(|_| own)).and_then(|own| {
+                    match &step.action {
+                        Action::Pause(pause) => spelled(&pause.instructions, &own).map(drop),
+                        Action::Run(_) | Action::Script(_) => program(step, &run, &self.mask()).map(drop),
+                    }
+                });
             Some(format!("\"{}\": {}", step.name, ready.err()?))
         })
     }

@@ -10,12 +10,15 @@ use crate::domain::decide::{Command, Work};
 use crate::domain::deployment::{Fates, Part, Turn};
 use crate::domain::event::{Failure, RunKind};
 use crate::domain::name::PipelineId;
+use crate::domain::pause::{Question, Then};
+use crate::domain::pipeline::step::{Action, Pause};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
+use crate::domain::release::StageRun;
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::runner::{Sandbox, Stops};
-use crate::service::steps::one::holds;
+use crate::service::steps::one::{holds, spelled};
 use crate::service::steps::{Artifacts, Connections, KeptLog, Run, StepsEnd, left_of, output};
 use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
@@ -51,6 +54,36 @@ pub struct Course<'a> {
     pub connections: Connections,
     /// What a run that was lost here wrote down, when its hooks are still owed.
     pub owed: Option<Outputs>,
+    /// Where it goes on, when it stopped to ask.
+    pub asked: Option<Asked>,
+}
+
+/// A run that stopped to ask and was answered.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The part of the work it goes on in, and how many steps of it are over.
+    pub at: (Phase, u32),
+    /// What it had written down.
+    pub outputs: Outputs,
+    /// How it ends by the answer: passed when it simply goes on.
+    pub end: StepsEnd,
+}
+
+impl Asked {
+    /// The place of a run whose last question was answered.
+    pub fn of(run: &StageRun) -> Option<Self> {
+        let last = run.pauses.last()?;
+        let end = match last.answer.as_ref()?.then {
+            Then::GoOn => StepsEnd::Passed,
+            Then::Fail => StepsEnd::Failed(last.failure()?),
+            Then::Stop => StepsEnd::Stopped,
+        };
+        Some(Self { at: last.question.place(), outputs: run.walked.outputs.clone(), end })
+    }
+
+    fn is_behind(&self, place: (Phase, u32)) -> bool {
+        place < self.at
+    }
 }
 
 /// What a run is at.
@@ -76,11 +109,12 @@ impl Service {
         environment: BTreeMap<String, String>,
         kept: &mut KeptLog,
     ) -> Outcome<StepsEnd> {
+        let asked = course.asked.as_ref();
         let mut walk = Walk {
             service: self,
             course,
             environment,
-            end: StepsEnd::Passed,
+            end: asked.map_or(StepsEnd::Passed, |asked| asked.end.clone()),
             news: nothing(),
             fates: Fates::new(&course.stage.deployments),
             held: StepsEnd::Passed,
@@ -88,18 +122,27 @@ impl Service {
         let begun = clock::monotonic();
         let wall = course.stage.timeout;
         let left = || left_of(wall, begun);
-        if course.kind != RunKind::Verify && course.owed.is_some() {
+        if let Some(asked) = asked {
+            walk.take(&asked.outputs);
+            kept.log.note("goes on behind what it asked; its folders are new").await;
+        } else if course.kind != RunKind::Verify && course.owed.is_some() {
             walk.make_good(&left, kept).await?;
             if walk.end != StepsEnd::Passed {
                 return Ok(walk.end);
             }
         }
         for (phase, steps) in phases(course.stage, course.kind) {
+            if asked.is_some_and(|asked| phase < asked.at.0) {
+                continue;
+            }
             for (index, step) in (0_u32..).zip(steps) {
-                if walk.end == StepsEnd::Lost {
-                    return Ok(walk.end);
+                if asked.is_some_and(|asked| asked.is_behind((phase, index))) {
+                    continue;
                 }
                 walk.step((phase, index, step), &left, kept).await?;
+                if matches!(walk.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
+                    return Ok(walk.end);
+                }
             }
             walk.release_held(phase);
             // Whoever comes next must know that nothing is owed; and what was found out must not be lost.
@@ -157,6 +200,11 @@ impl Walk<'_> {
         if !self.wanted(step, &environment, kept).await {
             return Ok(());
         }
+        if let Action::Pause(pause) = &step.action {
+            // People are not asked about what has failed already.
+            self.release_held(phase);
+            return self.ask((phase, index, step), (pause, &environment), kept).await;
+        }
         let run = self.run(tree, &environment);
         // Nobody but its own limit stops a step that puts things right.
         let stops = Stops { cancel: CancellationToken::new(), lost: self.course.lease.stops().lost.clone() };
@@ -177,6 +225,34 @@ impl Walk<'_> {
         // That hooks are no longer owed is known once all of them have run.
         if !self.news.outputs.is_empty() && phase != Phase::Owed {
             self.report((phase, usize::try_from(index).unwrap_or(0).saturating_add(1)), kept).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops to ask: what is not reported yet is, since whoever goes on is another worker.
+    async fn ask(
+        &mut self,
+        (phase, index, step): (Phase, u32, &Step),
+        (pause, environment): (&Pause, &BTreeMap<String, String>),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        if self.end != StepsEnd::Passed {
+            return Ok(());
+        }
+        let name = kept.mask.apply(&step.name);
+        match spelled(&pause.instructions, environment) {
+            Ok(text) => {
+                if !self.news.is_empty() {
+                    self.report((phase, usize::try_from(index).unwrap_or(0).saturating_add(1)), kept).await?;
+                }
+                let pause = Pause { instructions: kept.mask.apply(&text), ..pause.clone() };
+                kept.log.note(&format!("{name} asks: {}", pause.instructions)).await;
+                if self.end == StepsEnd::Passed {
+                    let question = Question::of((phase, index), &name, &pause);
+                    self.end = StepsEnd::Paused(Box::new(question));
+                }
+            }
+            Err(how) => self.end = StepsEnd::Failed(Failure { step: name, how, tail: Vec::new() }),
         }
         Ok(())
     }
@@ -320,7 +396,7 @@ impl Walk<'_> {
         let end = match held {
             StepsEnd::Failed(failure) => StepsEnd::Failed(with(failure)),
             StepsEnd::TimedOut(failure) => StepsEnd::TimedOut(with(failure)),
-            end @ (StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Lost) => end,
+            end @ (StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Paused(_) | StepsEnd::Lost) => end,
         };
         self.end = worse(&self.end, end);
     }
@@ -367,6 +443,6 @@ fn worse(before: &StepsEnd, end: StepsEnd) -> StepsEnd {
         StepsEnd::Failed(first) => StepsEnd::Failed(add(first)),
         StepsEnd::TimedOut(first) => StepsEnd::TimedOut(add(first)),
         StepsEnd::Passed | StepsEnd::Stopped => end,
-        StepsEnd::Lost => StepsEnd::Lost,
+        StepsEnd::Paused(_) | StepsEnd::Lost => before.clone(),
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::domain::decide::StageEnd;
 use crate::domain::event::Failure;
+use crate::domain::pause::Question;
 use crate::domain::pipeline::Step;
 use crate::domain::time::Span;
 use crate::folder;
@@ -167,6 +168,8 @@ pub enum StepsEnd {
     TimedOut(Failure),
     /// Somebody cancelled.
     Stopped,
+    /// A step asks people; what follows it has not run.
+    Paused(Box<Question>),
     /// The lease is another's: say nothing.
     Lost,
 }
@@ -179,6 +182,7 @@ impl StepsEnd {
             Self::Failed(failure) => Some(StageEnd::Failed(failure)),
             Self::TimedOut(failure) => Some(StageEnd::TimedOut(failure)),
             Self::Stopped => Some(StageEnd::Stopped),
+            Self::Paused(question) => Some(StageEnd::Paused(question)),
             Self::Lost => None,
         }
     }

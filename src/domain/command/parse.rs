@@ -340,6 +340,9 @@ impl Line<'_> {
             Verb::Reject => {
                 Ask::Reject { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
             }
+            Verb::Resume => {
+                Ask::Resume { stage: self.stage()?, release: self.release()?, note: self.note()? }
+            }
             Verb::Hold => Ask::Hold { stage: self.stage_or_all()?, reason: self.reason()? },
             Verb::Unhold => Ask::Unhold { stage: self.stage_or_all()? },
             Verb::Freeze => {

@@ -435,6 +435,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             },
             Verb::Revoke => Ask::Revoke { stage, release },
             Verb::Reject => Ask::Reject { stage, release, reason },
+            Verb::Resume => Ask::Resume { stage, release, note: Some(reason) },
             Verb::Hold => Ask::Hold { stage: Some(stage), reason },
             Verb::Unhold => Ask::Unhold { stage: None },
             Verb::Freeze => Ask::Freeze { stage: None, until: "2026-12-18".parse().ok(), reason },

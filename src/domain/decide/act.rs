@@ -146,6 +146,10 @@ impl Draft {
         if state.is_some_and(StageState::occupies) && exactly.is_some_and(|one| !one.force) {
             return Err(Refusal::Runs { stage, release: release.created.version.to_string() });
         }
+        if release.run(&stage).is_some_and(|run| run.asking().is_some()) {
+            self.cancel_asked(spoken, release.no(), &stage)?;
+            return Ok(Told::started());
+        }
         let by = by(spoken, None);
         let to = match state {
             Some(StageState::Pending | StageState::Queued | StageState::AwaitingSignoff) => {

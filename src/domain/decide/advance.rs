@@ -24,6 +24,7 @@ impl Draft {
             let waiting = self.waiting();
             self.expire(&waiting)?;
             self.expire_signoffs()?;
+            self.end_silence()?;
             self.reuse(&waiting)?;
             self.miss_windows(&waiting)?;
             self.give_back(&waiting)?;

@@ -121,7 +121,8 @@ impl Draft {
             }
             Ask::Revoke { .. } => self.revoke_of_run(spoken, name),
             Ask::Cancel { .. } => self.cancel_run(spoken, name),
-            Ask::Hold { .. }
+            Ask::Resume { .. }
+            | Ask::Hold { .. }
             | Ask::Unhold { .. }
             | Ask::Freeze { .. }
             | Ask::Unfreeze { .. }
@@ -334,6 +335,9 @@ impl Draft {
             (StageEnd::Failed(failure), None) => Outcome::Failed(failure.clone()),
             (StageEnd::TimedOut(failure), None) => Outcome::TimedOut(failure.clone()),
             (StageEnd::Stopped, None) => Outcome::Errored("stopped, and nobody had asked for it".to_owned()),
+            (StageEnd::Paused(question), None) => {
+                Outcome::Errored(format!("\"{}\" asks, and a runbook stops for nobody", question.step))
+            }
             (StageEnd::Errored(why) | StageEnd::Tampered(why), None) => Outcome::Errored(why.clone()),
         };
         self.end_run(&run, outcome)

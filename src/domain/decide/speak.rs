@@ -117,6 +117,11 @@ impl Draft {
                 let stage = self.stage(Verb::Reject, stage)?;
                 self.reject(spoken, &stage, release.as_ref(), reason.as_str())
             }
+            Ask::Resume { stage, release, note } => {
+                let stage = self.stage(Verb::Resume, stage)?;
+                let note = note.as_ref().map(ToString::to_string);
+                self.resume_asked(spoken, &stage, (release.as_ref(), note))
+            }
             Ask::Hold { stage, reason } => self.hold(spoken, stage.as_ref(), reason.as_str()),
             Ask::Unhold { stage } => self.unhold(spoken, stage.as_ref()),
             Ask::Freeze { stage, until, reason } => {
@@ -286,7 +291,10 @@ impl Draft {
         wanted: Option<&ReleaseRef>,
         reason: &str,
     ) -> Result<Told, Refusal> {
-        let release = self.for_consent(spoken, stage, wanted)?;
+        let release = match (wanted, self.asking_here(spoken, stage)) {
+            (None, Some(asking)) => asking,
+            (wanted, _) => self.for_consent(spoken, stage, wanted)?,
+        };
         let side = release.run(stage).map_or(ApprovalSide::Before, StageRun::side);
         must_be_approver(spoken, &release, (stage, side))?;
         match release.state_in(stage) {
@@ -303,6 +311,7 @@ impl Draft {
                 )?;
             }
             Some(StageState::Pending) => {}
+            Some(StageState::Paused) => return self.reject_asked(spoken, (&release, stage), reason),
             _ => return Err(self.cannot_start(Verb::Reject, &release, stage)),
         }
         let by = by(spoken, Some(reason));

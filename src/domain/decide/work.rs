@@ -36,6 +36,9 @@ impl Draft {
                 if run.state == StageState::Queued {
                     return self.begin_stage(*release, &run, (stage, fence), fresh);
                 }
+                if run.fence.is_none() {
+                    return self.take_up(*release, (stage, &run), fence);
+                }
                 // Whoever has begun it is gone; nobody begins it again.
                 let by = if run.fence == Some(fence) {
                     return Err(Refusal::Stale);
@@ -255,6 +258,7 @@ impl Draft {
     ) -> Result<(), Refusal> {
         let cancelling = run.state == StageState::Cancelling;
         let (by, detail) = match (end, cancelling) {
+            (StageEnd::Paused(question), _) => return self.pause_to_ask(no, stage, run, question),
             (StageEnd::Passed { took_ms }, false) => return self.after_commands(no, stage, *took_ms),
             (StageEnd::Passed { took_ms }, true) => match self.unasked(no, stage, run)? {
                 None => ((Transition::AgentFinished, StageState::Succeeded), Detail::Took(*took_ms)),

@@ -11,10 +11,15 @@ use crate::domain::manifest::runbook;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{NameError, VariableName, printable};
 use crate::domain::pipeline::Step;
-use crate::domain::pipeline::step::{Action, Argument, Lack, Output, Script, Shell, Terms, is_reserved};
+use crate::domain::pipeline::step::{
+    Action, Argument, Lack, Output, Pause, Script, Shell, Silence, Terms, is_reserved,
+};
 use crate::domain::runbook::Runbook;
+use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 
+/// How long people have to answer a `pause` that does not say (SEMANTICS §3, the timeout of approvals).
+const ANSWER_WITHIN: Span = Span::days(7);
 /// Longest name of a step made from its command.
 const NAME_CHARS: usize = 60;
 /// Longest path of a script, macros included.
@@ -39,10 +44,14 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
     let view = View::of(node);
     let mut with = given(view, findings);
     let mut connection = view.line("connection");
-    let action = match view.get("uses") {
-        Some(uses) => adapter::read(view, uses, (&mut with, &mut connection), findings)?,
-        None => action(view, findings)?,
+    let action = match (view.get("uses"), view.line("pause")) {
+        (Some(uses), _) => adapter::read(view, uses, (&mut with, &mut connection), findings)?,
+        (None, Some(instructions)) => Action::Pause(pause(view, instructions, findings)),
+        (None, None) => action(view, findings)?,
     };
+    if let (Some(entry), None) = (view.entry("on_timeout"), view.get("pause")) {
+        findings.add(Code::BadStep, entry.key_at, "`on_timeout` belongs to `pause`".to_owned());
+    }
     let shell = view.line("shell").and_then(|word| Shell::of_word(&word));
     let terms = Terms {
         runbook: None,
@@ -57,7 +66,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         always: view.flag("always").unwrap_or(false),
         advisory: view.flag("blocking") == Some(false),
         folder: view.get("working_directory").and_then(view::text).and_then(|text| clean_path(text).ok()),
-        timeout: view.parsed("timeout"),
+        timeout: if matches!(action, Action::Pause(_)) { None } else { view.parsed("timeout") },
         retries: view.count("retries").unwrap_or(0),
     };
     let unnamed =
@@ -106,6 +115,22 @@ fn action(view: View<'_>, findings: &mut Findings<'_>) -> Option<Action> {
         shell: shell?,
         arguments: arguments(view, findings),
     }))
+}
+
+/// A step that asks people does nothing else.
+fn pause(view: View<'_>, instructions: String, findings: &mut Findings<'_>) -> Pause {
+    for entry in view.entries() {
+        // That it does not run anything as well is said of the keys that exclude each other.
+        let known = ["pause", "name", "if", "timeout", "on_timeout", "run", "script", "uses"];
+        if !known.contains(&entry.key.as_str()) {
+            let message = format!("`{}` says nothing about a step that stops to ask", printable(&entry.key));
+            let hint = "give it a step of its own before or behind the `pause`".to_owned();
+            findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
+        }
+    }
+    let silence =
+        if view.line("on_timeout").as_deref() == Some("resume") { Silence::Resume } else { Silence::Reject };
+    Pause { instructions, wait: view.parsed("timeout").unwrap_or(ANSWER_WITHIN), silence }
 }
 
 pub(super) fn arguments(view: View<'_>, findings: &mut Findings<'_>) -> Vec<Argument> {

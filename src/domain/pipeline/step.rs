@@ -33,6 +33,29 @@ pub enum Action {
     Run(String),
     /// A file of the artifact, never of the checkout (row A28).
     Script(Script),
+    /// Nothing: people are asked before the next step (`/resume`).
+    Pause(Pause),
+}
+
+/// A question to people between two steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// What they are to do before they answer, which may hold macros.
+    pub instructions: String,
+    /// How long they have.
+    pub wait: Span,
+    /// What happens when nobody answers.
+    pub silence: Silence,
+}
+
+/// What happens when nobody answers a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// It counts as a no.
+    Reject,
+    /// The stage goes on.
+    Resume,
 }
 
 /// A file of the artifact that is run with arguments; no shell ever reads them (THREATS T20).
@@ -145,14 +168,16 @@ impl Step {
         match &self.action {
             Action::Run(_) => self.terms.shell,
             Action::Script(script) => Some(script.shell),
+            Action::Pause(_) => None,
         }
     }
 
-    /// Its command, or the path of its script.
+    /// Its command, the path of its script, or its question.
     pub fn text(&self) -> &str {
         match &self.action {
             Action::Run(text) => text,
             Action::Script(script) => &script.path,
+            Action::Pause(pause) => &pause.instructions,
         }
     }
 }

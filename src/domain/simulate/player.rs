@@ -8,9 +8,10 @@ use crate::domain::decide::{Command, Ended, StageEnd, Work};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
+use crate::domain::pause::{Pausing, Question};
 use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::refusal::Refusal;
-use crate::domain::release::BuildState;
+use crate::domain::release::{BuildState, Release};
 use crate::domain::simulate::scenario::{Answers, Habit, How};
 use crate::domain::simulate::transcript::Transcript;
 use crate::domain::simulate::world::World;
@@ -300,8 +301,10 @@ impl Player {
         let build = self.habits.build.takes.unwrap_or(BUILD_TAKES);
         match work {
             Work::Deploy { release, stage, .. } => {
-                let limit = state.release(*release).and_then(|r| r.rule(stage)).map(|rule| rule.timeout);
-                Some(commands((stage.as_str(), limit), self.habits.stages.get(stage)))
+                let release = state.release(*release)?;
+                let limit = release.rule(stage).map(|rule| rule.timeout);
+                let going = self.habits.stages.get(stage);
+                asks(release, stage).or_else(|| Some(commands((stage.as_str(), limit), going)))
             }
             Work::Runbook { run, .. } => {
                 let book = state.runbooks.all.get(run)?.runbook();
@@ -381,6 +384,19 @@ fn sealed(no: ReleaseNo, alias: &Alias) -> Sealed {
         size: SIZE,
         form: Form::Folder,
     }
+}
+
+/// A run that comes to a step which asks people does so at once; one that was told no ends.
+fn asks(release: &Release, stage: &StageName) -> Option<(Span, Ended)> {
+    let (steps, run) = release.steps(stage).zip(release.run(stage))?;
+    let last = run.pauses.last();
+    let end = if let Some(failure) = last.and_then(Pausing::failure) {
+        StageEnd::Failed(failure)
+    } else {
+        let question = Question::next(steps, run.kind, last.map(|last| last.question.place()))?;
+        StageEnd::Paused(Box::new(question))
+    };
+    Some((Span::ZERO, Ended::Stage(end)))
 }
 
 /// Commands of a stage or a runbook: how long they take, and how they end.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::domain::event::{Detail, Event};
 use crate::domain::gate::{Blocker, Mark, Verdict, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::pause::Said;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::runbook::fact::Fact;
 use crate::domain::simulate::world::World;
@@ -217,6 +218,8 @@ impl Transcript {
                 self.samples.insert(key, said.clone()).as_ref() != Some(&said)
             }
             Event::Runbook(fact) => !matches!(fact, Fact::Counted { .. }),
+            // The move before it says the question.
+            Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }

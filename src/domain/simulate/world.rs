@@ -9,6 +9,7 @@ use crate::domain::decide::{Command, Fresh, Learned, TagNow, Work, decide};
 use crate::domain::effect::{Effect, Place};
 use crate::domain::event::{Detail, Event};
 use crate::domain::name::{CommitSha, Login, RefName, ReleaseNo, ThreadId, UserId};
+use crate::domain::pause::Said;
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
 use crate::domain::plan::{Plan, plan};
@@ -215,8 +216,14 @@ impl World {
 }
 
 fn starts(event: &Event, fence: u64) -> bool {
-    matches!(
-        event,
-        Event::BuildStarted { .. } | Event::CheckStarted { .. } | Event::Runbook(Fact::Started { .. })
-    ) || matches!(event, Event::StageMoved { detail: Detail::Fence(f), .. } if *f == fence)
+    if let Event::Pause(fact) = event {
+        fact.said == Said::Taken { fence }
+    } else if let Event::StageMoved { detail, .. } = event {
+        *detail == Detail::Fence(fence)
+    } else {
+        matches!(
+            event,
+            Event::BuildStarted { .. } | Event::CheckStarted { .. } | Event::Runbook(Fact::Started { .. })
+        )
+    }
 }

@@ -7,6 +7,7 @@ use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed,
 };
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
+use crate::domain::pause::{self, Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::progress::Walked;
@@ -70,6 +71,7 @@ impl State {
             }
             Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten(written) => self.write_group(written),
+            Event::Pause(fact) => self.take_pause(fact, at),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -121,6 +123,13 @@ impl State {
     fn write_group(&mut self, written: &GroupWritten) -> Result<(), Illegal> {
         self.with(written.release, |release| {
             release.groups.write(&written.group, written.version, &written.values);
+            Ok(())
+        })
+    }
+
+    fn take_pause(&mut self, fact: &pause::Fact, at: Timestamp) -> Result<(), Illegal> {
+        self.with(fact.release, |release| {
+            release.run_mut(&fact.stage, fact.attempt)?.take_pause(&fact.said, at);
             Ok(())
         })
     }
@@ -394,6 +403,8 @@ impl Release {
             run.started_at = Some(at);
             run.fence = Some(*fence);
             self.enter(stage, at);
+        } else if let (Transition::Resume, Detail::Fence(fence)) = (transition, detail) {
+            run.fence = Some(*fence);
         } else if let (Transition::PhaseDone, Detail::Took(ms)) = (transition, detail) {
             run.worked_at = Some(at);
             run.took_ms = *ms;
@@ -426,12 +437,30 @@ impl StageRun {
             promoted_at: None,
             offers: Vec::new(),
             walked: Walked::default(),
+            pauses: Vec::new(),
             worked_at: None,
             took_ms: 0,
             legs: BTreeMap::new(),
             gates: BTreeMap::new(),
             fault: None,
         })
+    }
+
+    /// Whoever worked on it is gone once it asks; an answer is work for the next.
+    fn take_pause(&mut self, said: &Said, at: Timestamp) {
+        match said {
+            Said::Asked(question) => {
+                self.fence = None;
+                self.pauses.push(Pausing { question: Question::clone(question), at, answer: None });
+            }
+            Said::Answered(answer) => {
+                self.admissions = self.admissions.saturating_add(1);
+                if let Some(pausing) = self.pauses.last_mut() {
+                    pausing.answer = Some(answer.clone());
+                }
+            }
+            Said::Taken { fence } => self.fence = Some(*fence),
+        }
     }
 
     fn take_note(&mut self, event: &Event, at: Timestamp) {

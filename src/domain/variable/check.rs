@@ -86,8 +86,8 @@ impl Resolution<'_> {
         Ok(Told { variables: exported, stage })
     }
 
-    /// A step with its commands for its shell. Its `with`, its `if` and a script's arguments keep their macros: they
-    /// may name what a step before it wrote, so they are looked up when it starts.
+    /// A step with its commands for its shell. Its `with`, its `if`, a script's arguments and a question keep their
+    /// macros: they may name what a step before it wrote, so they are looked up when it starts.
     fn step(
         &self,
         step: &Step,
@@ -103,6 +103,7 @@ impl Resolution<'_> {
         let action = match &step.action {
             Action::Run(text) => Action::Run(command(text, shell)?),
             Action::Script(script) => Action::Script(script.clone()),
+            Action::Pause(pause) => Action::Pause(pause.clone()),
         };
         let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
@@ -132,7 +133,7 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let plain = |text: &String| !text.contains("$(");
     let said = |step: &Step| match &step.action {
         Action::Run(text) => plain(text),
-        Action::Script(_) => true,
+        Action::Script(_) | Action::Pause(_) => true,
     };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()

@@ -49,6 +49,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Frozen { reason, .. } => format!("frozen: {reason}"),
         Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
+        Event::Pause(fact) => super::pause::sentence(fact),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),

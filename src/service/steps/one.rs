@@ -124,6 +124,7 @@ pub(crate) fn program(
             }
         },
         Action::Script(script) => script_program(script, run, (&environment, mask))?,
+        Action::Pause(_) => return Err("only a stage can stop to ask".to_owned()),
     };
     Ok((program, environment))
 }
@@ -156,6 +157,12 @@ pub(crate) fn holds(step: &Step, environment: &BTreeMap<String, String>) -> Resu
     let value = expand(text, &Names::of(environment))
         .map_err(|missing| format!("its condition names `$({missing})`, which nobody gives"))?;
     Ok(!matches!(value.trim().to_ascii_lowercase().as_str(), "" | "false" | "0" | "no" | "off"))
+}
+
+/// A text with the values of its macros.
+pub(crate) fn spelled(text: &str, environment: &BTreeMap<String, String>) -> Result<String, NotReady> {
+    expand(text, &Names::of(environment))
+        .map_err(|missing| format!("its text names `$({missing})`, which nobody gives"))
 }
 
 /// The file of the artifact and its words.
@@ -193,14 +200,14 @@ fn not_valid(end: StepsEnd) -> StepsEnd {
     match end {
         StepsEnd::Failed(failure) => StepsEnd::Failed(tell(failure)),
         StepsEnd::TimedOut(failure) => StepsEnd::TimedOut(tell(failure)),
-        StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Lost => end,
+        StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Paused(_) | StepsEnd::Lost => end,
     }
 }
 
 fn how(end: &StepsEnd) -> &str {
     match end {
         StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure) => &failure.how,
-        StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Lost => "ended",
+        StepsEnd::Passed | StepsEnd::Stopped | StepsEnd::Paused(_) | StepsEnd::Lost => "ended",
     }
 }
 
@@ -230,5 +237,6 @@ fn shown(step: &Step) -> String {
     match &step.action {
         Action::Run(text) => text.trim_end().to_owned(),
         Action::Script(script) => format!("{} {}", script.shell, script.path),
+        Action::Pause(pause) => pause.instructions.clone(),
     }
 }

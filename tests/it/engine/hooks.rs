@@ -301,3 +301,46 @@ async fn d39_d49_conditions_proofs_and_failures_that_block_nothing() {
     assert!(world.target().join("tidy").exists(), "it runs whatever happened");
     world.finish().await;
 }
+
+/// The stage keeps its environment and its outputs while people look; what runs whatever happened runs after a no, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a23_d24_a_stage_stops_to_ask_and_goes_on_or_ends() {
+    let asking = STAGE.replace(
+        "    deploy:\n",
+        "    deploy:\n      - {name: first, run: 'echo first >> \"$TARGET/order\"'}\n      - {name: look, pause: were $(stopped) idle?}\n",
+    );
+    let mut world = seed(&asking).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("stopped in prod at \"look\"**: were orders invoices idle?"), "{said}");
+    assert!(world.status(&commit, "liftlock/prod", "pending").await.contains("paused"));
+    world.settled().await;
+    let begun = ["capture:", "stop orders", "stop invoices", "first"];
+    assert_eq!(order(&world), begun);
+    // A server that starts again knows as much.
+    world.sleep().await;
+    world.wake().await;
+    world.settled().await;
+    assert_eq!(order(&world), begun);
+    world.say(1, ANA, "/resume prod -- they were").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let rest = [ARM, "start orders", "start invoices", "components"];
+    assert_eq!(order(&world), [&begun[..], &rest[..]].concat());
+
+    let commit = world.merge(2, "feat: sell hats").await;
+    assert!(world.hears(2).await.contains("stopped in prod"));
+    world.say(2, ANA, "/reject prod -- they were not").await;
+    let said = world.status(&commit, "liftlock/prod", "failure").await;
+    assert!(said.contains("rejected by ana: they were not"), "{said}");
+    assert!(world.hears(2).await.contains("failed in prod at"));
+    let ran = order(&world);
+    assert_eq!(&ran[ran.len() - 3..], ["first", "start orders", "start invoices"], "{ran:?}");
+
+    let commit = world.merge(3, "feat: sell socks").await;
+    assert!(world.hears(3).await.contains("stopped in prod"));
+    world.say(3, ANA, "/cancel prod").await;
+    world.status(&commit, "liftlock/prod", "error").await;
+    let ran = order(&world);
+    assert_eq!(&ran[ran.len() - 3..], ["first", "start orders", "start invoices"], "{ran:?}");
+    world.finish().await;
+}

@@ -64,6 +64,7 @@ scenarios! {
     c08_hold_and_unhold "hold.txt"
     e06_who_is_told_of_what "notices.txt"
     d13_releases_and_stages_have_channels "channels.txt"
+    d24_a_stage_stops_to_ask_people "pauses.txt"
     t24_e24_rollback "rollback.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
     t16_t18_t21_offers_are_never_guessed "offers.txt"

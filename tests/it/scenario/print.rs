@@ -3,6 +3,7 @@
 use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard};
 use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
+use liftlock::domain::pause::{self, Said};
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
@@ -53,6 +54,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             )
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
+        Event::Pause(fact) => pause(state, fact),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
@@ -98,6 +100,19 @@ fn about_build(state: &State, event: &Event) -> String {
             format!("{} build {attempt}: waits for a worker", name(release))
         }
         other => panic!("not about a build: {other:?}"),
+    }
+}
+
+/// What a stage asks, what was answered, and who takes it up.
+fn pause(state: &State, fact: &pause::Fact) -> String {
+    let name = format!("{} {}", state.version_of(fact.release), fact.stage);
+    match &fact.said {
+        Said::Asked(question) => format!("{name}: \"{}\" asks", question.step),
+        Said::Answered(answer) => {
+            let by = answer.by.as_ref().map_or("nobody", |by| by.login.as_str());
+            format!("{name}: answered {:?} by {by}", answer.then)
+        }
+        Said::Taken { fence } => format!("{name}: taken up to be stopped (fence {fence})"),
     }
 }
 

@@ -6,7 +6,9 @@ use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};
 use liftlock::domain::name::Digest;
+use liftlock::domain::pause::Question;
 use liftlock::domain::person::Account;
+use liftlock::domain::pipeline::step::Silence;
 use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::progress::{Phase, Progress};
@@ -182,8 +184,24 @@ fn end(text: &str) -> StageEnd {
         "fails" => StageEnd::Failed(failure(quoted(), &after())),
         "times" => StageEnd::TimedOut(failure(quoted(), "ran longer than 1h")),
         "stops" => StageEnd::Stopped,
+        "asks" => StageEnd::Paused(Box::new(question(text, &after(), quoted()))),
         "finds" => StageEnd::Tampered("the artifact no longer matches its digest".to_owned()),
         _ => StageEnd::Errored(after()),
+    }
+}
+
+/// `asks "look": read the report`, `asks "look" for 1h: …`, and `… then goes on: …` when silence is a yes.
+fn question(text: &str, instructions: &str, step: &str) -> Question {
+    let head = text.split_once(": ").map_or(text, |(head, _)| head);
+    let wait = head.split_once(" for ").map(|(_, rest)| rest.split(' ').next().unwrap().parse().unwrap());
+    let silence = if head.ends_with("then goes on") { Silence::Resume } else { Silence::Reject };
+    Question {
+        phase: Phase::Deploy,
+        steps: 1,
+        step: step.to_owned(),
+        instructions: instructions.to_owned(),
+        wait: wait.unwrap_or(Span::days(7)),
+        silence,
     }
 }
 

@@ -10,6 +10,7 @@ use liftlock::domain::decide::{
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed};
 use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
+use liftlock::domain::pause::Said;
 use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
@@ -385,6 +386,7 @@ impl World {
             Event::BuildStarted { .. }
             | Event::CheckStarted { .. }
             | Event::Runbook(Fact::Started { .. }) => true,
+            Event::Pause(fact) => fact.said == Said::Taken { fence },
             Event::StageMoved { detail, .. } => {
                 matches!(detail, liftlock::domain::event::Detail::Fence(f) if *f == fence)
             }
@@ -451,7 +453,7 @@ fn built(end: &StageEnd, no: u64) -> BuildOutcome {
             form: liftlock::domain::event::Form::Folder,
         }]),
         StageEnd::Failed(f) | StageEnd::TimedOut(f) => BuildOutcome::Failed(f.clone()),
-        StageEnd::Stopped => BuildOutcome::Errored("stopped".to_owned()),
+        StageEnd::Stopped | StageEnd::Paused(_) => BuildOutcome::Errored("stopped".to_owned()),
         StageEnd::Errored(why) | StageEnd::Tampered(why) => BuildOutcome::Errored(why.clone()),
     }
 }

@@ -58,6 +58,8 @@ keys! { STEP_KEYS {
     "connection" Optional, Shape::Text(&CONNECTION), "The connection of the server it works with.";
     "outputs" Optional, Shape::List(&OUTPUT), "What it writes to `$LIFTLOCK_OUTPUT` for later steps.";
     "validate" Optional, Shape::Text(&COMMAND), "A command that proves that it did its work.";
+    "pause" Optional, Shape::Text(&LINE), "Nothing is run: the stage stops and asks this, until somebody comments `/resume` or `/reject`; `timeout` is how long they have, 7 days by default.";
+    "on_timeout" Optional, Shape::Choice(&["reject", "resume"]), "What silence means to a `pause`; `reject` by default.";
     "if" Optional, Shape::Text(&LINE), "It is left out when this comes to nothing or `false`.";
     "always" Optional, Shape::Flag, "Whether it runs after a failure, cancel or timeout, too.";
     "blocking" Optional, Shape::Flag, "Whether its failure is one of the stage.";
@@ -65,8 +67,8 @@ keys! { STEP_KEYS {
 static STEP_OBJECT: Object = Object {
     what: "a step",
     keys: &[STEP_KEYS, COMMON_KEYS],
-    later: &["artifacts", "derives", "depends_on", "pause", "on_timeout"],
-    one_of: &["run", "script", "uses"],
+    later: &["artifacts", "derives", "depends_on"],
+    one_of: &["run", "script", "uses", "pause"],
     ..PLAIN
 };
 

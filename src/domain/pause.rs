@@ -1,0 +1,140 @@
+//! A stage that stops between two of its steps to ask people: the question, the answer, and what follows from both.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::event::{Failure, RunKind};
+use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::person::Person;
+use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::step::{Action, Pause, Silence};
+use crate::domain::progress::{Phase, phases};
+use crate::domain::time::{Span, Timestamp};
+
+/// What a stage stopped to ask; stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The part of its work it is in.
+    pub phase: Phase,
+    /// So many steps of that part are over, the one that asks among them: where it goes on.
+    pub steps: u32,
+    /// The step that asks.
+    pub step: String,
+    /// What people are to do before they answer.
+    pub instructions: String,
+    /// How long they have.
+    pub wait: Span,
+    /// What happens when nobody answers.
+    pub silence: Silence,
+}
+
+/// What was answered; stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who; nobody when the time was up.
+    pub by: Option<Person>,
+    /// What follows.
+    pub then: Then,
+    /// What they said about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// The next step.
+    GoOn,
+    /// The run has failed; what runs whatever happened still does.
+    Fail,
+    /// The run is cancelled; what runs whatever happened still does.
+    Stop,
+}
+
+/// A question or an answer, as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What was said.
+    pub said: Said,
+}
+
+/// Who said what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The stage asked.
+    Asked(Box<Question>),
+    /// It was answered.
+    Answered(Answer),
+    /// A worker took up a run that is being cancelled, for what runs whatever happened.
+    Taken {
+        /// The lease's number.
+        fence: u64,
+    },
+}
+
+/// A question of a run, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pausing {
+    /// The question.
+    pub question: Question,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The answer, once there is one.
+    pub answer: Option<Answer>,
+}
+
+impl Pausing {
+    /// When silence is an answer.
+    pub fn ends(&self) -> Timestamp {
+        self.at.plus(self.question.wait)
+    }
+
+    /// Why the run has failed by the answer, if so.
+    pub fn failure(&self) -> Option<Failure> {
+        let answer = self.answer.as_ref().filter(|answer| answer.then == Then::Fail)?;
+        let how = match (&answer.by, &answer.note) {
+            (Some(by), Some(note)) => format!("rejected by {}: {note}", by.login),
+            (Some(by), None) => format!("rejected by {}", by.login),
+            (None, _) => format!("nobody answered within {}", self.question.wait),
+        };
+        Some(Failure { step: self.question.step.clone(), how, tail: Vec::new() })
+    }
+}
+
+impl Question {
+    /// What a step asks: the one with this number, from 0, of a part of a stage's work.
+    pub fn of((phase, index): (Phase, u32), step: &str, pause: &Pause) -> Self {
+        Self {
+            phase,
+            steps: index.saturating_add(1),
+            step: step.to_owned(),
+            instructions: pause.instructions.clone(),
+            wait: pause.wait,
+            silence: pause.silence,
+        }
+    }
+
+    /// The first question a run of a stage comes to behind this place; from its start when there is none.
+    pub fn next(stage: &Stage, kind: RunKind, after: Option<(Phase, u32)>) -> Option<Self> {
+        let all = phases(stage, kind)
+            .into_iter()
+            .flat_map(|(phase, steps)| (0_u32..).zip(steps).map(move |(index, step)| ((phase, index), step)));
+        let mut ahead = all.filter(|(place, _)| after.is_none_or(|after| *place >= after));
+        ahead.find_map(|(place, step)| match &step.action {
+            Action::Pause(pause) => Some(Self::of(place, &step.name, pause)),
+            Action::Run(_) | Action::Script(_) => None,
+        })
+    }
+
+    /// The place behind the step that asks.
+    pub fn place(&self) -> (Phase, u32) {
+        (self.phase, self.steps)
+    }
+}
