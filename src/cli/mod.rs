@@ -20,6 +20,7 @@ mod init;
 mod inspect;
 mod plan;
 mod queue;
+mod retention;
 mod serve;
 mod simulate;
 mod terminal;
@@ -98,6 +99,8 @@ enum Command {
     Status(ask::Status),
     /// What runs and waits, and taking runs out of the queue.
     Queue(queue::Arguments),
+    /// What is kept and why, and deleting what need not be.
+    Retention(retention::Arguments),
     /// Start a runbook, or list them and what ran.
     Run(ask::Run),
     /// Comment on a commit of a plain git host.
@@ -181,6 +184,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
+        Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,

@@ -18,6 +18,7 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::retention::Retention;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
 
@@ -344,6 +345,15 @@ pub enum Event {
     Pause(pause::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// The bytes of a release were not kept any longer; what is known of it stays for ever.
+    Retired {
+        /// Which release.
+        release: ReleaseNo,
+        /// What was in it.
+        digests: Vec<Digest>,
+        /// By which rule.
+        rule: Retention,
+    },
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -447,7 +457,8 @@ impl Event {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
             Self::Pause(fact) => Some(fact.release),
-            Self::BuildStarted { release, .. }
+            Self::Retired { release, .. }
+            | Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
             | Self::TagSeen { release, .. }
@@ -488,6 +499,7 @@ impl Event {
             Self::ReleaseCreated(_) => "release_created",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
+            Self::Retired { .. } => "retired",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",
             Self::PlaceFound { .. } => "place_found",

@@ -10,12 +10,14 @@ use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 mod approval;
+mod batch;
 mod channel;
 mod check;
 mod variables;
 mod window;
 
 pub use approval::approvals_end;
+pub use batch::batch_is_full;
 pub(in crate::domain) use window::zone_of;
 pub use window::{passed_over, window_changes, window_wait_ends};
 
@@ -138,6 +140,7 @@ impl Verdict {
 }
 
 /// What one look is taken at.
+#[derive(Clone, Copy)]
 struct Look<'a> {
     state: &'a State,
     release: &'a Release,
@@ -165,6 +168,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.deps());
         lines.extend(look.soak());
         lines.extend(look.order());
+        lines.extend(look.batch());
         lines.extend(look.trigger());
     }
     lines.extend(look.approval());
@@ -187,6 +191,10 @@ fn line(blocker: Blocker, mark: Mark, text: impl Into<String>) -> Line {
 
 fn build_line(release: &Release) -> Line {
     match &release.build {
+        BuildState::Sealed if release.retired.is_some() => Line {
+            next: Some("somebody with write pushes, which makes a new release".to_owned()),
+            ..line(Blocker::Build, Mark::Stop, "its artifact was deleted: it was not to be kept any longer")
+        },
         BuildState::Sealed => {
             let digest = release.shown_digest().map_or("nothing", |d| d.short());
             line(Blocker::Build, Mark::Pass, format!("artifact sealed, {digest}"))

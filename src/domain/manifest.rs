@@ -23,6 +23,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod retention;
 mod runbook;
 pub mod schema;
 mod shape;
@@ -396,6 +397,7 @@ fn read_pipeline(
         groups,
         channels,
         notify: notify::of(view, findings),
+        retention: retention::of(view, findings),
         stages,
         runbooks,
     };

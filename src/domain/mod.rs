@@ -28,6 +28,7 @@ pub mod progress;
 pub mod queue;
 pub mod refusal;
 pub mod release;
+pub mod retention;
 pub mod runbook;
 pub mod schedule;
 pub mod simulate;

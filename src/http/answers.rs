@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod queue;
+mod retention;
 mod runbook;
 
 use futures_util::future::BoxFuture;
@@ -24,6 +25,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::queue::{Cancel, QueueLine};
+use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -227,6 +229,10 @@ impl Reader for Answers {
         Box::pin(self.lines(stream))
     }
 
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
+        Box::pin(self.retention_lines())
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(self.page(stream, no))
     }
@@ -283,6 +289,10 @@ impl Acts for Answers {
         })
     }
 
+    fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
+        Box::pin(async move { self.delete_due(&caller).await })
+    }
+
     fn cancel(&self, cancel: Cancel, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move {
             own(&caller, &cancel.by)?;
@@ -306,6 +316,7 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
     ]);
+    facts.extend(release.retired.map(|at| ("artifact".to_owned(), format!("deleted {}", at.minute()))));
     facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
     facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));

@@ -28,6 +28,7 @@ pub mod answers;
 pub mod api;
 pub mod error;
 pub mod queue;
+pub mod retention;
 pub mod runbooks;
 pub mod serve;
 pub mod session;
@@ -276,6 +277,8 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
+        route("GET", "/api/retention", READ, get(retention::list)),
+        route("POST", "/api/retention", ACT, post(retention::apply)),
         route("GET", "/api/runs", READ, get(queue::list)),
         route("DELETE", "/api/runs", ACT, delete(queue::clear)),
         route("DELETE", "/api/runs/{*id}", ACT, delete(queue::remove)),

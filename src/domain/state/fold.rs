@@ -70,6 +70,10 @@ impl State {
                 self.move_stage(event, (*release, stage, *to), at)
             }
             Event::PhaseDone { .. } => self.phase_done(event),
+            Event::Retired { release, .. } => self.with(*release, |r| {
+                r.retired = Some(at);
+                Ok(())
+            }),
             Event::GroupWritten(written) => self.write_group(written),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
@@ -215,6 +219,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            retired: None,
             stages: BTreeMap::new(),
             touched: self.version,
         };

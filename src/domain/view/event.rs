@@ -36,6 +36,7 @@ pub fn sentence(event: &Event) -> String {
         Event::ReleaseCreated(created) => format!("{} made from {}", created.version, created.commit.short()),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
+        Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
         Event::TagSeen { tag, commit, .. } => {
             let at = commit.as_ref().map_or("nowhere", |c| c.short());

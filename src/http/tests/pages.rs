@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use super::*;
 use crate::http::about::About;
 use crate::http::queue::QueueLine;
+use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
 use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
@@ -214,6 +215,10 @@ impl Reader for Hostile {
             }
             Ok(page)
         })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, crate::trouble::Outcome<Vec<RetentionLine>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, crate::trouble::Outcome<Vec<QueueLine>>> {

@@ -8,6 +8,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::queue::{Cancel, QueueLine};
+use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -46,6 +47,10 @@ impl Reader for Engine {
                 Err(Trouble::not_found("there is no such pipeline"))
             }
         })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
@@ -150,6 +155,10 @@ impl Acts for Engine {
 
     fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move { Ok(Reply { accepted: ask.line.starts_with('/'), text: ask.line }) })
+    }
+
+    fn retain(&self, _: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
+        Box::pin(async { Ok(Deleted::default()) })
     }
 
     fn cancel(&self, cancel: Cancel, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {

@@ -10,6 +10,7 @@ mod invictus;
 mod manifests;
 mod notices;
 mod probes;
+mod retention;
 mod road;
 mod runbooks;
 mod signoff;

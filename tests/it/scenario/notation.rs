@@ -45,6 +45,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         groups: Vec::new(),
         channels: Vec::new(),
         notify: Vec::new(),
+        retention: None,
         stages: out,
         runbooks: Vec::new(),
     }
@@ -275,6 +276,10 @@ fn set(stage: &mut Stage, option: &str) {
         "soak" => stage.soak = rest.parse().unwrap(),
         "guarded" => stage.hold_during_soak = true,
         "queue" if rest == "all" => stage.queue = QueuePolicy::All,
+        "queue" if rest.starts_with("batch ") => {
+            let (max, window) = rest["batch ".len()..].split_once(' ').unwrap();
+            stage.queue = QueuePolicy::Batch { max: max.parse().unwrap(), window: window.parse().unwrap() };
+        }
         "queue" if rest == "manual" => stage.queue = QueuePolicy::Manual,
         "by" => stage.start = Start::Manual,
         "needs" if rest == "nothing" => stage.needs = Vec::new(),

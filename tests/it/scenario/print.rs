@@ -55,6 +55,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
+        Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
