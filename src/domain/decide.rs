@@ -8,8 +8,9 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Withdrawal,
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, StartedBy, Withdrawal,
 };
+use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
@@ -29,12 +30,14 @@ use crate::domain::version::Version;
 mod act;
 mod advance;
 mod freeze;
+mod join;
 mod names;
 mod overriding;
 mod overriding_check;
 mod pausing;
 mod resolve;
 mod reuse;
+mod rollback;
 mod runbook;
 mod signoff;
 mod speak;
@@ -52,10 +55,14 @@ pub enum Command {
         /// What it declares.
         pipeline: Box<Pipeline>,
     },
-    /// A push or a tag should become a release.
+    /// Something should become a release.
     Start(Box<Start>),
     /// A pull request's head should be built.
     Check(Box<CheckRequest>),
+    /// A push starts pipelines whose builds this one listens to.
+    Expect(Box<Expected>),
+    /// A build of another pipeline ended.
+    Hear(Box<Built>),
     /// A worker wants to start a piece of work.
     Begin {
         /// Which.
@@ -123,8 +130,8 @@ pub struct Start {
     pub commit: CommitSha,
     /// The branch it is on.
     pub branch: RefName,
-    /// The tag that started it, if one did.
-    pub tag: Option<RefName>,
+    /// What starts it.
+    pub started_by: StartedBy,
     /// Its place on the branch's first-parent line.
     pub seq: u64,
     /// Who started it.
@@ -384,6 +391,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
+        Command::Expect(push) => draft.expect(push)?,
+        Command::Hear(built) => draft.hear_build(built)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
         Command::Confirm { release, stage, attempt, fresh } => {

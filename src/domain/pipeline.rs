@@ -11,9 +11,10 @@ use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
+use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RunbookName, StageName, TeamAlias,
-    TeamName, TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RepoId, RunbookName, StageName,
+    TeamAlias, TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
@@ -23,9 +24,13 @@ use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
 
+pub mod environment;
+pub mod rollback;
 pub mod step;
 pub mod words;
 
+pub use environment::Environment;
+pub use rollback::Rollback;
 pub use step::Step;
 
 /// Most files a release names as those its build is written in.
@@ -44,8 +49,14 @@ pub struct Pipeline {
     pub triggers: Triggers,
     /// How its artifact is made; a pipeline without one packs the source tree.
     pub build: Build,
-    /// What is packed and sealed after the build, at least one.
+    /// What is packed and sealed after the build.
     pub artifacts: Vec<Artifact>,
+    /// What it takes of other pipelines' builds, as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherits: Vec<Inherited>,
+    /// The pipelines of the repository that its builds start.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub feeds: BTreeSet<PipelineName>,
     /// What its releases are called.
     #[serde(default, skip_serializing_if = "Naming::is_default")]
     pub release: Naming,
@@ -114,6 +125,9 @@ pub struct Triggers {
     pub tags: Vec<Glob>,
     /// A pull request gets the quality build.
     pub pull_request: Option<PullRequestTrigger>,
+    /// Builds of other pipelines make a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
 }
 
 /// Which pushes start a pipeline.
@@ -169,6 +183,19 @@ pub struct Build {
     pub timeout: Span,
 }
 
+impl Pipeline {
+    /// Whether its releases have something to build; what it only takes of others is sealed already.
+    pub fn builds(&self) -> bool {
+        !self.build.steps.is_empty() || !self.artifacts.is_empty() || self.inherits.is_empty()
+    }
+
+    /// The names of all artifacts of its releases.
+    pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
+        let own = self.artifacts.iter().map(|artifact| &artifact.alias);
+        own.chain(self.inherits.iter().map(|inherited| &inherited.alias))
+    }
+}
+
 impl Build {
     /// The files of a source tree that the build is written in: its buildspec, what its commands name, and the
     /// `Dockerfile` that image builders take unnamed (CHECKLIST B15). In order, at most [`MAX_FILES`].
@@ -215,6 +242,9 @@ pub struct Stage {
     pub channel: Option<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
+    /// What is said about that environment.
+    #[serde(default, skip_serializing_if = "Environment::is_default")]
+    pub around: Environment,
     /// Stages that must have succeeded with the same digest; the stage before by default.
     pub needs: Vec<StageName>,
     /// Whether the release is released without it.
@@ -265,6 +295,9 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// When it goes back by itself, and whether it may.
+    #[serde(default, skip_serializing_if = "Rollback::is_default")]
+    pub rollback: Rollback,
     /// What is asked after the deploy.
     #[serde(default, skip_serializing_if = "Verify::is_empty")]
     pub verify: Verify,
@@ -516,6 +549,20 @@ impl Hooks {
 }
 
 impl Stage {
+    /// What no two runs work on at the same time: the lock of its environment, or the environment itself.
+    pub fn lock(&self) -> &EnvironmentName {
+        self.around.lock.as_ref().unwrap_or(&self.environment)
+    }
+
+    /// The same for effects, which know of other pipelines: a lock is one for the whole server, an environment one
+    /// for the pipelines of its repository.
+    pub fn lock_group(&self, repo: &RepoId) -> String {
+        match &self.around.lock {
+            Some(lock) => format!("lock:{lock}"),
+            None => format!("environment:{repo}:{}", self.environment),
+        }
+    }
+
     /// Every step of the stage, in the order in which they run.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)

@@ -1,5 +1,6 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
+use crate::domain::decide::join::with_inherited;
 use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
@@ -119,7 +120,7 @@ impl Draft {
         self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        if let Some(run) = self.state.runbooks.on(&rule.environment) {
+        if let Some(run) = self.state.runbooks.on(rule.lock()) {
             return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run.title() });
         }
         if let Some(other) = self.occupant(&release, stage) {
@@ -145,11 +146,11 @@ impl Draft {
 
     /// The release that has this stage's environment now, in whatever stage (invariant I1).
     fn occupant(&self, release: &Release, stage: &StageName) -> Option<ReleaseNo> {
-        let environment = &release.rule(stage)?.environment;
+        let lock = release.rule(stage)?.lock();
         self.state.releases.values().find_map(|other| {
             let here = other.stages.iter().any(|(name, runs)| {
                 runs.last().is_some_and(|run| run.state.occupies())
-                    && other.rule(name).is_some_and(|s| s.environment == *environment)
+                    && other.rule(name).is_some_and(|s| s.lock() == lock)
             });
             here.then_some(other.no())
         })
@@ -236,6 +237,7 @@ impl Draft {
         if release.build_attempt != attempt || release.build != (BuildState::Running { fence }) {
             return Err(Refusal::Stale);
         }
+        let outcome = &with_inherited(&release, outcome);
         self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone() })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),

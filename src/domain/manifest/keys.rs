@@ -152,6 +152,7 @@ macro_rules! keys {
 mod channel;
 pub(super) mod check;
 mod deployment;
+mod environment;
 mod group;
 mod notify;
 pub(super) mod probe;
@@ -164,14 +165,16 @@ mod overriding;
 mod people;
 pub(super) mod queue;
 mod retention;
+mod rollback;
 mod runbook;
+mod trigger;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
-static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&ARTIFACT_OBJECT)]);
+static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&trigger::ARTIFACT_OBJECT)]);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
 
 mod steps;
@@ -215,7 +218,7 @@ keys! { PIPELINE_KEYS {
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
     "extends" Optional, EXTENDS, "Files of this repository that declare stages and what belongs to them.";
-    "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
+    "triggers" Optional, Shape::Object(&trigger::TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
@@ -232,10 +235,9 @@ keys! { PIPELINE_KEYS {
     "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
+    "environments" Optional, environment::ENVIRONMENTS, "What stages deploy to, by name: its address, its lock, whether it is production.";
     "retention" Optional, Shape::Object(&retention::RETENTION), "How long sealed bytes are kept.";
 } }
-
-static PIPELINE_LATER: &[&str] = &["environments"];
 
 keys! { EXTENDED_KEYS {
     "extends" Optional, EXTENDS, "Further files.";
@@ -251,25 +253,19 @@ pub(super) static EXTENDED_OBJECT: Object =
     Object { what: "an extended file", keys: &[TOP_KEYS, EXTENDED_KEYS], ..PLAIN };
 
 /// A file with one pipeline.
-pub(super) static SINGLE_OBJECT: Object = Object {
-    what: "the manifest",
-    keys: &[TOP_KEYS, NAME_KEYS, PIPELINE_KEYS],
-    later: PIPELINE_LATER,
-    refused: &[ON],
-    ..PLAIN
-};
+pub(super) static SINGLE_OBJECT: Object =
+    Object { what: "the manifest", keys: &[TOP_KEYS, NAME_KEYS, PIPELINE_KEYS], refused: &[ON], ..PLAIN };
 
 /// A file with several pipelines.
 pub(super) static SEVERAL_OBJECT: Object = Object {
     what: "a manifest with `pipelines`",
     keys: &[TOP_KEYS, PIPELINES_KEYS],
-    later: PIPELINE_LATER,
     refused: &[ON],
     ..PLAIN
 };
 
 static PIPELINE_OBJECT: Object =
-    Object { what: "a pipeline", keys: &[PIPELINE_KEYS], later: PIPELINE_LATER, refused: &[ON], ..PLAIN };
+    Object { what: "a pipeline", keys: &[PIPELINE_KEYS], refused: &[ON], ..PLAIN };
 
 keys! { SOURCE_KEYS {
     "provider" Optional, Shape::Choice(source::PROVIDERS), "The kind of host.";
@@ -285,26 +281,6 @@ keys! { PROPERTIES_KEYS {
     "output_artifact_format" Optional, Shape::Choice(source::FORMATS), "How CodePipeline hands the source on.";
 } }
 static PROPERTIES_OBJECT: Object = Object { what: "`source.properties`", keys: &[PROPERTIES_KEYS], ..PLAIN };
-
-keys! { TRIGGERS_KEYS {
-    "push" Optional, Shape::Any(&[Shape::Object(&PUSH_OBJECT), Shape::Empty]), "Pushes to these branches that change these paths.";
-    "tags" Optional, Shape::List(&Shape::Text(&PATTERN)), "Pushed tags that match one of these.";
-    "pull_request" Optional, Shape::Any(&[Shape::Object(&PULL_REQUEST_OBJECT), Shape::Empty]), "Pull requests get a quality build.";
-} }
-static TRIGGERS_OBJECT: Object =
-    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &["schedule", "builds", "button"], ..PLAIN };
-
-keys! { PUSH_KEYS {
-    "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "Branch patterns; the default branch when absent.";
-    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns, `!` excludes, the last match wins.";
-} }
-static PUSH_OBJECT: Object = Object { what: "`push`", keys: &[PUSH_KEYS], ..PLAIN };
-
-keys! { PULL_REQUEST_KEYS {
-    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns as for `push`.";
-    "stages" Optional, Shape::NoItems("stages for pull requests"), "Empty: pull requests are built, not deployed.";
-} }
-static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PULL_REQUEST_KEYS], ..PLAIN };
 
 keys! { BUILD_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command.";
@@ -326,17 +302,6 @@ static BUILD_OBJECT: Object = Object {
     keys: &[BUILD_KEYS],
     later: &["cache", "pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
-    ..PLAIN
-};
-
-keys! { ARTIFACT_KEYS {
-    "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
-    "path" Required, Shape::Text(&PATH), "A folder or file the build leaves behind.";
-} }
-static ARTIFACT_OBJECT: Object = Object {
-    what: "an artifact",
-    keys: &[ARTIFACT_KEYS],
-    later: &["from", "kind", "image", "primary"],
     ..PLAIN
 };
 
@@ -374,7 +339,7 @@ keys! { STAGE_KEYS {
     "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
-    "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "rollback" Optional, Shape::Object(&rollback::ROLLBACK_OBJECT), "How a release is taken back: by whom, after what, and whether by itself.";
     "windows" Optional, Shape::Object(&window::WINDOWS_OBJECT), "The hours in which it may start.";
     "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
@@ -412,13 +377,6 @@ static STAGE_OBJECT: Object = Object {
     ],
     ..PLAIN
 };
-
-keys! { ROLLBACK_KEYS {
-    "approval" Optional, Shape::Count { min: 0, max: people::MAX_APPROVALS }, "How many approvals a rollback needs.";
-    "ignore_windows" Optional, Shape::Flag, "Whether a rollback passes windows and freezes; it does by default.";
-} }
-static ROLLBACK_OBJECT: Object =
-    Object { what: "`rollback`", keys: &[ROLLBACK_KEYS], later: &["auto", "safe"], ..PLAIN };
 
 keys! { BUILDSPEC_KEYS {
     "version" Required, Shape::Version("0.2"), "The version of the buildspec format.";

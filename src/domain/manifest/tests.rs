@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::problem::{render_github, render_json, render_text};
 use super::*;
 use crate::domain::glob::selects;
-use crate::domain::pipeline::{Exclusion, Network, Role, Stage, Who};
+use crate::domain::pipeline::{Exclusion, Network, PushTrigger, Role, Stage, Who};
 
 fn repository() -> RepoName {
     "kohidave/demo-api-frontend".parse().unwrap()
@@ -155,6 +155,10 @@ fn verdict(problem: &Problem) -> Verdict {
         "`pipelines` has no",
         "`triggers.push.branches` and",
         "`watch` needs",
+        "an artifact from a build needs",
+        "`join` goes with",
+        "`any` names no",
+        "`all` names no",
     ];
     if distant.iter().any(|start| problem.message.starts_with(start)) {
         return Verdict::Silent;
@@ -168,6 +172,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::BadText
         | Code::DuplicateName
         | Code::UnknownStage
+        | Code::UnknownPipeline
         | Code::UnknownCheck
         | Code::Cycle
         | Code::Extends
@@ -182,6 +187,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownTeam
         | Code::SelfApproval
         | Code::Swallowed
+        | Code::Environment
+        | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec
@@ -389,6 +396,19 @@ fn c28_requires_approval_is_one_approval_and_the_old_spelling_warns() {
     assert_eq!(rule("requires_approval: false"), (None, vec![]));
     assert_eq!(rule("approval: 1").0.unwrap(), plain);
     assert_eq!(rule("approval: {min: 1, exclude: [pusher]}").1, []);
+}
+
+#[test]
+fn e05_a_stage_that_people_approve_says_how_it_is_taken_back() {
+    let warned = |stage: &str| {
+        let files = copilot(&format!("version: 1\ndeploy: ./deploy.sh\nstages: [{{name: prod, {stage}}}]\n"));
+        codes(&files).contains(&Code::NoRollback)
+    };
+    assert!(warned("approval: 1") && warned("approvals: {post: {min: 1, from: [maintain]}}"));
+    assert!(!warned("approval: 1, rollback: {approval: 1}"), "by hand is a plan, too");
+    assert!(!warned("approval: 1, rollback: {auto: true}"));
+    assert!(!warned("soak: 0s"), "nobody is asked, so nobody wants to know");
+    assert!(!warned("approval: 1, agent: none, deploy: []"), "nothing is deployed");
 }
 
 #[test]

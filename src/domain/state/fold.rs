@@ -30,14 +30,8 @@ impl State {
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
-            Event::Held { stage, by, reason } => {
-                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(stage.clone(), hold);
-                Ok(())
-            }
-            Event::Unheld { stage, .. } => {
-                self.holds.remove(stage);
-                self.ask_again(stage.as_ref(), at);
+            Event::Held { .. } | Event::Unheld { .. } => {
+                self.hold(event, at);
                 Ok(())
             }
             Event::Frozen { .. } | Event::Unfrozen { .. } => {
@@ -52,6 +46,10 @@ impl State {
                 Ok(())
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
+            Event::BuildsExpected(_) | Event::BuildHeard(_) => {
+                Arc::make_mut(&mut self.upstream).take(event, at);
+                Ok(())
+            }
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);
@@ -63,6 +61,7 @@ impl State {
             Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
+            | Event::Retired { .. }
             | Event::TagSeen { .. }
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
@@ -70,10 +69,6 @@ impl State {
                 self.move_stage(event, (*release, stage, *to), at)
             }
             Event::PhaseDone { .. } => self.phase_done(event),
-            Event::Retired { release, .. } => self.with(*release, |r| {
-                r.retired = Some(at);
-                Ok(())
-            }),
             Event::GroupWritten(written) => self.write_group(written),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
@@ -95,6 +90,16 @@ impl State {
                 r.run_mut(stage, *attempt)?.take_note(event, at);
                 Ok(())
             }),
+        }
+    }
+
+    fn hold(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Held { stage, by, reason } = event {
+            let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
+            self.holds.insert(stage.clone(), hold);
+        } else if let Event::Unheld { stage, .. } = event {
+            self.holds.remove(stage);
+            self.ask_again(stage.as_ref(), at);
         }
     }
 
@@ -275,6 +280,8 @@ impl State {
             } else if let Event::BuildRetried { attempt, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Waiting;
+            } else if let Event::Retired { .. } = event {
+                r.retired = Some(at);
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
             } else if let Event::TagSeen { commit, .. } = event {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use liftlock::clock;
 use liftlock::domain::retention::Retention;
 
 use super::tree::STRAIGHT;
@@ -16,7 +17,8 @@ fn blobs(world: &World) -> BTreeSet<String> {
 
 /// Makes all stored files look as old as they are after some days.
 fn age(world: &World) {
-    let long_ago = SystemTime::now() - Duration::from_hours(48);
+    let now = Duration::from_millis(clock::now().0.try_into().unwrap());
+    let long_ago = SystemTime::UNIX_EPOCH + now - Duration::from_hours(48);
     for name in blobs(world) {
         let path = world.data().join("artifacts/blobs/sha256").join(name);
         std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
-use liftlock::domain::name::StageName;
+use liftlock::domain::join::{Builds, Inherited, Need};
+use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
+use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::{
-    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
-    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
-    Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
+    Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
+    Start, Step, Triggers, Who,
 };
 use liftlock::domain::runbook::{Input, Runbook};
 use liftlock::domain::schedule::Schedule;
@@ -40,6 +42,8 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        inherits: Vec::new(),
+        feeds: BTreeSet::new(),
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
@@ -115,6 +119,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if word == "builds" {
+        builds(pipeline, text);
+        return;
+    }
     if word == "channel" {
         pipeline.channels.push(channel(text));
         return;
@@ -147,6 +155,27 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `any studio runtime settle 2m`, `all of a commit: …`, `all anew: …`: builds of others, and nothing of its own.
+fn builds(pipeline: &mut Pipeline, text: &str) {
+    let (text, settle) = text.split_once(" settle ").unwrap_or((text, "2m"));
+    let (need, names) = if let Some(names) = text.strip_prefix("any ") {
+        (Need::Any, names)
+    } else if let Some(names) = text.strip_prefix("all of a commit ") {
+        (Need::AllOfCommit, names)
+    } else {
+        (Need::AllNewest, text.strip_prefix("all anew ").unwrap())
+    };
+    let from: Vec<PipelineName> = names.split(' ').map(|name| name.parse().unwrap()).collect();
+    pipeline.build.steps.clear();
+    pipeline.artifacts.clear();
+    let take = |name: &PipelineName| {
+        let alias: Alias = name.as_str().parse().unwrap();
+        Inherited { artifact: alias.clone(), alias, pipeline: name.clone() }
+    };
+    pipeline.inherits = from.iter().map(take).collect();
+    pipeline.triggers.builds = Some(Builds { need, from, settle: settle.parse().unwrap() });
 }
 
 /// `servicing default, branch release/*, version prerelease:^preview, stage prep`.
@@ -196,6 +225,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         about: About::default(),
         channel: None,
         environment: name.parse().unwrap(),
+        around: Environment::default(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
         start: Start::Auto,
@@ -217,6 +247,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        rollback: Rollback::default(),
         verify: Verify::default(),
         gates: Gates::default(),
         windows: Vec::new(),
@@ -301,8 +332,6 @@ fn set(stage: &mut Stage, option: &str) {
         }
         "finishes" => windows(stage, "UTC").must_finish = true,
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
-        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
-        "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         _ => set_checks(stage, (word, rest)),
     }
 }
@@ -327,6 +356,20 @@ fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
         "over" => stage.gates.on_timeout = Some(on_timeout(rest)),
         "beside" => stage.gates.order = Order::Parallel,
         "watch" => stage.gates.watch = rest.parse().unwrap(),
+        _ => set_rollback(stage, (word, rest)),
+    }
+}
+
+/// Where it goes, and how it is taken back.
+fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
+    match word {
+        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
+        "locks" => stage.around.lock = Some(rest.parse().unwrap()),
+        "url" => stage.around.url = Some(rest.to_owned()),
+        "back" => stage.rollback.auto = rest.split(' ').map(|w| Trigger::of_word(w).unwrap()).collect(),
+        "agreed" => stage.rollback.approvals = rest.parse().unwrap(),
+        "unsafe" => stage.rollback.safe = false,
+        "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         other => panic!("no option {other}"),
     }
 }

@@ -33,6 +33,8 @@ pub(crate) fn play(world: &mut World, command: &str) -> String {
     let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
+    let joined = world.join();
+    out.extend(lines(&world.state, &joined));
     let shown = world.settle_host();
     let confirmed = std::mem::take(&mut world.confirmed);
     out.extend(lines(&world.state, &confirmed));
@@ -59,7 +61,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
+        "builds" | "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -71,15 +73,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "push" => push(world, rest),
-        "tag" => {
-            let words: Vec<&str> = rest.split(' ').collect();
-            let ["tag", tag, "on", at, "by", by] = ["tag", words[0], words[1], words[2], words[3], words[4]]
-            else {
-                panic!("tag <version> on <commit> by <login>")
-            };
-            let step = world.tag(tag, at, by);
-            told(world, step)
-        }
+        "starts" | "built" | "waits" => upstream(world, word, rest),
+        "tag" => tag(world, rest),
         "check" => check(world, rest),
         "rules" => rules(world, rest),
         "clock" => clock(world, rest),
@@ -120,6 +115,38 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "notices" => notices(world),
         _ => speech(world, command),
     }
+}
+
+/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; and what
+/// is waited for of them.
+fn upstream(world: &mut World, word: &str, rest: &str) -> Vec<String> {
+    let step = match word {
+        "starts" => {
+            let (commit, started) = rest.split_once(": ").expect("starts <commit>: <pipeline> <pipeline>");
+            world.starts(commit, &started.split(' ').collect::<Vec<_>>())
+        }
+        "built" => {
+            let (head, failed) = rest.split_once(" fails: ").map_or((rest, None), |(h, why)| (h, Some(why)));
+            let words: Vec<&str> = head.split(' ').collect();
+            world.built(words[0], words[1], failed, words.get(3).copied().unwrap_or("bo"))
+        }
+        _ => {
+            let line = |wait: view::join::Wait| match wait.next {
+                Some(next) => format!("{}; {next}", wait.text),
+                None => wait.text,
+            };
+            return or_nothing(view::join::waits(&world.state).into_iter().map(line).collect());
+        }
+    };
+    told(world, step)
+}
+
+/// `v1.4.0 on c2 by bo`.
+fn tag(world: &mut World, text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [tag, "on", at, "by", by] = words[..] else { panic!("tag <version> on <commit> by <login>") };
+    let step = world.tag(tag, at, by);
+    told(world, step)
 }
 
 /// Notices that were not owed when they were last looked at.
@@ -219,18 +246,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         }
         return or_nothing(out);
     }
-    if let Some(written) = text.strip_prefix("writes ") {
+    let nothing = Progress {
+        phase: Phase::Before,
+        steps: 1,
+        outputs: std::collections::BTreeMap::new(),
+        kept: std::collections::BTreeSet::new(),
+        issues: Vec::new(),
+        conditional: Vec::new(),
+        deployed: false,
+    };
+    let progress = text.strip_prefix("writes ").map(|written| {
         let (name, value) = written.split_once('=').expect("`writes name=value`");
+        Progress { outputs: [(name.parse().unwrap(), value.to_owned())].into(), ..nothing.clone() }
+    });
+    let deployed = Progress { phase: Phase::After, steps: 0, deployed: true, ..nothing };
+    if let Some(progress) = progress.or((text == "deploys").then_some(deployed)) {
         for (work, fence) in running {
-            let progress = Progress {
-                phase: Phase::Before,
-                steps: 1,
-                outputs: [(name.parse().unwrap(), value.to_owned())].into(),
-                kept: std::collections::BTreeSet::new(),
-                issues: Vec::new(),
-                conditional: Vec::new(),
-            };
-            let progress = Box::new(progress);
+            let progress = Box::new(progress.clone());
             let step = world.decide(&Command::Progress { work, fence, progress });
             out.extend(told(world, step));
         }
