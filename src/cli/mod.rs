@@ -101,8 +101,12 @@ enum Command {
     Queue(queue::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// Make a release of the head of the branch, as a pipeline's button does.
+    Start(ask::Start),
     /// Start a runbook, or list them and what ran.
     Run(ask::Run),
+    /// List what was built and sealed: commit, number, artifacts, channels, and whether it is released.
+    Builds(ask::Builds),
     /// Comment on a commit of a plain git host.
     Comment(ask::Comment),
     /// List webhook deliveries, or replay one.
@@ -185,7 +189,9 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
+        Command::Builds(arguments) => ask::builds(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
         Command::Group(arguments) => group::run(&arguments).await,

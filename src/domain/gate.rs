@@ -13,6 +13,7 @@ mod approval;
 mod batch;
 mod channel;
 mod check;
+mod train;
 mod variables;
 mod window;
 
@@ -404,6 +405,9 @@ impl Look<'_> {
 
     fn trigger(&self) -> Option<Line> {
         let manual = self.stage.start == Start::Manual || self.stage.queue == QueuePolicy::Manual;
+        if let Some(train) = self.train().filter(|_| self.run.promoted.is_none()) {
+            return Some(train);
+        }
         match (&self.run.promoted, manual) {
             (Some(person), _) => {
                 Some(line(Blocker::Trigger, Mark::Pass, format!("promoted by {}", person.login)))

@@ -1,5 +1,6 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod build;
 mod queue;
 mod retention;
 mod runbook;
@@ -24,13 +25,14 @@ use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
-    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
+    ApprovalLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark,
+    NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
     VariableLine, WhyLine,
 };
 use crate::service::{Service, blocking};
@@ -86,15 +88,7 @@ impl Answers {
             checks: checks(&state, release),
             approvals: approvals(release, now),
             overrides: overrides(release),
-            artifacts: release
-                .artifacts
-                .iter()
-                .map(|a| ArtifactLine {
-                    alias: a.alias.to_string(),
-                    digest: a.digest.to_string(),
-                    size: a.size,
-                })
-                .collect(),
+            artifacts: release.artifacts.iter().map(build::artifact).collect(),
             changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),
@@ -231,6 +225,10 @@ impl Reader for Answers {
 
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
         Box::pin(self.retention_lines())
+    }
+
+    fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
+        Box::pin(build::rows(&self.service, which))
     }
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {

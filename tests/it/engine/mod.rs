@@ -19,6 +19,7 @@ mod runbooks;
 mod signoff;
 mod sources;
 mod speech;
+mod starts;
 mod steps;
 mod tree;
 mod trust;
