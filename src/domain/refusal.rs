@@ -347,12 +347,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownStage { stage, stages, nearest } => {
-                write!(
-                    f,
-                    "❓ **No stage {}.** Stages: {}.",
-                    inline_code(&printable(stage)),
-                    stages.join(", ")
-                )?;
+                let (stage, stages) = (inline_code(&printable(stage)), stages.join(", "));
+                write!(f, "❓ **No stage {stage}.** Stages: {stages}.")?;
                 nearest.iter().try_for_each(|line| write!(f, " Did you mean {}?", inline_code(line)))
             }
             Self::UnknownRelease { wanted, known } => {

@@ -54,8 +54,7 @@ impl State {
                 Ok(())
             }
             Event::Alarm { release, code, text } => {
-                let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
-                self.alarms.insert(self.version, alarm);
+                self.alarm(*release, code, text);
                 Ok(())
             }
             Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
@@ -214,6 +213,11 @@ impl State {
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             Arc::make_mut(release).ask_again(stage, at);
         }
+    }
+
+    fn alarm(&mut self, release: Option<ReleaseNo>, code: &str, text: &str) {
+        let alarm = Alarm { release, code: code.to_owned(), text: text.to_owned() };
+        self.alarms.insert(self.version, alarm);
     }
 
     fn create(&mut self, created: &Created, at: Timestamp) -> Result<(), Illegal> {
