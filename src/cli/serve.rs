@@ -109,6 +109,27 @@ pub(super) struct Server {
     metrics: Arc<Metrics>,
 }
 
+/// What of the config the service goes by.
+fn settings(config: &Config, library: &Library) -> Settings {
+    Settings {
+        data: config.data.clone(),
+        sandbox: config.sandbox,
+        toolchains: config.toolchains.clone(),
+        secrets: config.secrets.clone(),
+        connections: config.connections.clone(),
+        targets: config.targets.clone(),
+        hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
+        environment: config.environment.clone(),
+        notify: config.notify.clone(),
+        probe_allow: config.probe_allow.clone(),
+        builds: config.builds,
+        deploys: config.deploys,
+        lease: config.lease,
+        reconcile_every: config.reconcile_every,
+        retention: config.retention,
+    }
+}
+
 impl Server {
     /// Opens everything the config names; what cannot be had is said before anybody is answered.
     pub(super) async fn assemble(config: &Config, stop: CancellationToken) -> Outcome<Self> {
@@ -142,22 +163,7 @@ impl Server {
         }
         let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
         let library = library(config, &store, &hosts)?;
-        let settings = Settings {
-            data: config.data.clone(),
-            sandbox: config.sandbox,
-            toolchains: config.toolchains.clone(),
-            secrets: config.secrets.clone(),
-            connections: config.connections.clone(),
-            targets: config.targets.clone(),
-            hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
-            environment: config.environment.clone(),
-            notify: config.notify.clone(),
-            probe_allow: config.probe_allow.clone(),
-            builds: config.builds,
-            deploys: config.deploys,
-            lease: config.lease,
-            reconcile_every: config.reconcile_every,
-        };
+        let settings = settings(config, &library);
         let boot = boot()?;
         let parts =
             Parts { store: store.clone(), hosts, artifacts, runner, library: library.clone(), settings };

@@ -20,6 +20,7 @@ use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::retention::Retention;
 use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
@@ -349,6 +350,15 @@ pub enum Event {
     Target(rollout::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// The bytes of a release were not kept any longer; what is known of it stays for ever.
+    Retired {
+        /// Which release.
+        release: ReleaseNo,
+        /// What was in it.
+        digests: Vec<Digest>,
+        /// By which rule.
+        rule: Retention,
+    },
     /// Something about starts that no push asks for.
     Demand(demand::Fact),
     /// A push starts pipelines whose builds this one waits for.
@@ -459,7 +469,8 @@ impl Event {
             Self::LegAnswered(answered) => Some(answered.release),
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
-            Self::BuildStarted { release, .. }
+            Self::Retired { release, .. }
+            | Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
             | Self::TagSeen { release, .. }
@@ -503,6 +514,7 @@ impl Event {
             Self::ReleaseCreated(_) => "release_created",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
+            Self::Retired { .. } => "retired",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",
             Self::PlaceFound { .. } => "place_found",

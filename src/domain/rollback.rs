@@ -164,10 +164,12 @@ pub fn put_back<'s>(
     older.filter_map(|older| of(older)).min_by_key(|(_, opened)| *opened)
 }
 
-/// Where a stage goes back to from a release: the newest before it that succeeded here and is not vetoed.
+/// Where a stage goes back to from a release: the newest before it that succeeded here and is not vetoed, and whose
+/// bytes are kept.
 pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Release> {
     let vetoed = |no: ReleaseNo| state.vetoes.contains_key(&(stage.clone(), no));
-    let good = state.done(stage).filter(|r| r.order() < from.order() && !vetoed(r.no()));
+    let kept = state.done(stage).filter(|r| r.retired.is_none());
+    let good = kept.filter(|r| r.order() < from.order() && !vetoed(r.no()));
     good.max_by_key(|r| r.order()).map(|r| &**r)
 }
 

@@ -101,6 +101,13 @@ pub enum Next {
     Stop(String),
 }
 
+impl Fact {
+    /// In a few words, with its stage.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.stage, self.said.sentence())
+    }
+}
+
 impl Said {
     /// Its kind, as the log's column spells it.
     pub fn kind(&self) -> &'static str {

@@ -60,6 +60,7 @@ impl State {
             Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
+            | Event::Retired { .. }
             | Event::TagSeen { .. }
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
@@ -172,8 +173,7 @@ impl State {
     /// What somebody said, or what people should look at.
     fn take_word(&mut self, event: &Event, at: Timestamp) {
         if let Event::Alarm { release, code, text } = event {
-            let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
-            self.alarms.insert(self.version, alarm);
+            self.alarm(*release, code, text);
         } else if let Event::Heard(heard) = event {
             self.hear(heard, at);
         }
@@ -222,6 +222,11 @@ impl State {
         }
     }
 
+    fn alarm(&mut self, release: Option<ReleaseNo>, code: &str, text: &str) {
+        let alarm = Alarm { release, code: code.to_owned(), text: text.to_owned() };
+        self.alarms.insert(self.version, alarm);
+    }
+
     fn create(&mut self, created: &Created, at: Timestamp) -> Result<(), Illegal> {
         if self.releases.contains_key(&created.release) {
             return Err(self.illegal(format!("release {} exists", created.release)));
@@ -246,6 +251,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            retired: None,
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -304,6 +310,8 @@ impl State {
             } else if let Event::BuildRetried { attempt, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Waiting;
+            } else if let Event::Retired { .. } = event {
+                r.retired = Some(at);
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
             } else if let Event::TagSeen { commit, .. } = event {
@@ -389,6 +397,10 @@ impl Release {
             }
             BuildOutcome::Errored(reason) => {
                 self.build = BuildState::Failed(Detail::Reason(reason.clone()));
+                Ok(())
+            }
+            BuildOutcome::Cancelled(person) => {
+                self.build = BuildState::Failed(Detail::By { person: person.clone(), reason: None });
                 Ok(())
             }
             BuildOutcome::Passed => Err("a release is sealed, not just built".to_owned()),

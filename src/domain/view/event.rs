@@ -2,7 +2,7 @@
 
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
 use crate::domain::join::{Built, Expected};
-use crate::domain::name::{PipelineName, VariableName};
+use crate::domain::name::{CommitSha, PipelineName, RefName, VariableName};
 
 fn built(outcome: &BuildOutcome) -> String {
     match outcome {
@@ -10,6 +10,7 @@ fn built(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "build passed".to_owned(),
         BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
         BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
+        BuildOutcome::Cancelled(person) => format!("build cancelled by {}", person.login),
     }
 }
 
@@ -46,6 +47,10 @@ fn told(built: &Built) -> String {
     format!("{} {} of {} {how}", built.pipeline, built.version, built.commit.short())
 }
 
+fn pointed(tag: &RefName, commit: Option<&CommitSha>) -> String {
+    format!("tag {tag} points at {}", commit.map_or("nowhere", |c| c.short()))
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
@@ -55,11 +60,9 @@ pub fn sentence(event: &Event) -> String {
         Event::BuildHeard(built) => told(built),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
+        Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
-        Event::TagSeen { tag, commit, .. } => {
-            let at = commit.as_ref().map_or("nowhere", |c| c.short());
-            format!("tag {tag} points at {at}")
-        }
+        Event::TagSeen { tag, commit, .. } => pointed(tag, commit.as_ref()),
         Event::PlaceFound { place, .. } => format!("spoken about at {place}"),
         Event::OfferShown { stage, place, .. } => format!("approval of {stage} asked for at {place}"),
         Event::Alarm { text, .. } => text.clone(),
@@ -69,7 +72,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
         Event::Pause(fact) => super::pause::sentence(fact),
-        Event::Target(fact) => format!("{}: {}", fact.stage, fact.said.sentence()),
+        Event::Target(fact) => fact.sentence(),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),

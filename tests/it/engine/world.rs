@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use liftlock::domain::name::{PipelineId, RepoId};
+use liftlock::domain::retention::Retention;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge;
@@ -120,6 +121,8 @@ pub(super) struct World {
     pub(super) connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to; asked at the engine's next start.
     pub(super) targets: Vec<Target>,
+    /// How long bytes are kept; asked at the engine's next start.
+    pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
     pub(super) notify: Routes,
     /// Comments that the test has looked at: an edit in place is no news.
@@ -188,6 +191,7 @@ impl World {
             connections: BTreeMap::new(),
             targets: Vec::new(),
             notify: Routes::default(),
+            retention: None,
             read: Mutex::default(),
         };
         world.boot().await;
@@ -221,6 +225,7 @@ impl World {
             notify: self.notify.clone(),
             probe_allow: liftlock::probe::guard::Allowed::default(),
             reconcile_every: Span::hours(1),
+            retention: self.retention,
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();
         let library = library(&store, &hosts);

@@ -30,7 +30,9 @@ fn begun(yard: &Yard) -> BTreeMap<String, usize> {
 
 async fn killed(at: (&str, usize), held: Option<&str>) -> (Yard, Door, Server, Keeper) {
     let (yard, door) = (Yard::new(Plan { rules: &TARGETS, ..plan(&["hello"], "5s") }), Door::new());
-    held.into_iter().for_each(|name| write(&yard.hold(name), ""));
+    if let Some(name) = held {
+        write(&yard.hold(name), "");
+    }
     let mut server = yard.serve(&door);
     let push = one(&yard, &door);
     let mut keeper = Keeper::new(std::slice::from_ref(&push));
@@ -42,7 +44,9 @@ async fn killed(at: (&str, usize), held: Option<&str>) -> (Yard, Door, Server, K
     })
     .await;
     server.kill();
-    held.into_iter().for_each(|name| std::fs::remove_file(yard.hold(name)).unwrap());
+    if let Some(name) = held {
+        std::fs::remove_file(yard.hold(name)).unwrap();
+    }
     let server = yard.serve(&door);
     (yard, door, server, keeper)
 }

@@ -57,6 +57,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Target(fact) => {
             format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
         }
+        Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
@@ -273,6 +274,7 @@ fn ended(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "passed".to_owned(),
         BuildOutcome::Failed(f) => format!("failed at \"{}\": {}", f.step, f.how),
         BuildOutcome::Errored(why) => format!("errored: {why}"),
+        BuildOutcome::Cancelled(person) => format!("cancelled by {}", person.login),
     }
 }
 
