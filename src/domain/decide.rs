@@ -8,7 +8,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, StartedBy, Withdrawal,
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Withdrawal,
 };
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
@@ -63,6 +63,8 @@ pub enum Command {
     Expect(Box<Expected>),
     /// A build of another pipeline ended.
     Hear(Box<Built>),
+    /// Something that was built elsewhere was handed in and is stored.
+    Upload(Box<Upload>),
     /// A start that was asked for makes no release.
     Drop {
         /// Which.
@@ -158,6 +160,17 @@ pub struct Start {
     pub files: Vec<String>,
     /// What it takes of variable groups.
     pub groups: Taken,
+}
+
+/// Something that was built elsewhere.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// What is stored, under the name that the manifest gives it.
+    pub artifact: Sealed,
+    /// The commit that it belongs to, when it belongs to one.
+    pub commit: Option<CommitSha>,
+    /// Who hands it in, asked from the host just now.
+    pub standing: Standing,
 }
 
 /// A pull request's head.
@@ -393,6 +406,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Check(request) => draft.check(request)?,
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
+        Command::Upload(upload) => draft.take_upload(upload)?,
         Command::Drop { no, why } => draft.drop_start(*no, why)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,

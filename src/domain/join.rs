@@ -182,7 +182,8 @@ pub enum Lack {
 }
 
 impl Created {
-    /// The sealed bytes it takes from other pipelines' builds, under its own names; the error is what is missing.
+    /// The sealed bytes that it does not build: of other pipelines' builds, under its own names, and those that were
+    /// handed in; the error is what is missing.
     pub fn inherited(&self) -> Result<Vec<Sealed>, String> {
         let take = |inherited: &Inherited| {
             let build = self.builds.iter().find(|build| build.pipeline == inherited.pipeline);
@@ -193,7 +194,11 @@ impl Created {
             })?;
             Ok(Sealed { alias: inherited.alias.clone(), ..found.clone() })
         };
-        self.pipeline.inherits.iter().map(take).collect()
+        let handed_in = |alias: &Alias| {
+            let found = self.uploads.iter().find(|sealed| sealed.alias == *alias);
+            found.cloned().ok_or_else(|| format!("nobody handed in `{alias}`"))
+        };
+        self.pipeline.inherits.iter().map(take).chain(self.pipeline.uploads.iter().map(handed_in)).collect()
     }
 }
 
