@@ -65,6 +65,16 @@ pub struct Asked {
     pub at: Timestamp,
 }
 
+impl Asked {
+    /// What was handed in for it.
+    pub fn uploads(&self) -> &[Sealed] {
+        match &self.cause {
+            Cause::Upload { artifacts, .. } => artifacts,
+            Cause::Button { .. } | Cause::Schedule { .. } => &[],
+        }
+    }
+}
+
 /// What asked for a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

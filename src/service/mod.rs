@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::artifact;
 use crate::domain::name::RepoId;
+use crate::domain::retention::Retention;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
@@ -32,6 +33,7 @@ pub mod notify;
 pub mod probe;
 pub mod reconcile;
 pub mod repository;
+pub mod retention;
 pub mod runbook;
 pub mod signoff;
 pub mod stage;
@@ -89,6 +91,8 @@ pub struct Settings {
     pub lease: Span,
     /// Time between two looks at the hosts for what was missed.
     pub reconcile_every: Span,
+    /// How long bytes are kept of pipelines that do not say.
+    pub retention: Option<Retention>,
 }
 
 impl Settings {
