@@ -79,6 +79,8 @@ async fn e11_e18_t44_what_was_built_elsewhere_is_released_as_it_is() {
     assert!(unknown.contains("App, Lib"), "{unknown}");
     let said = hand_in(&world, ("App", "app-1", "app-1"), None).await.unwrap();
     assert!(said.contains("it is stored"), "{said}");
+    let pledged = world.state("shop").await.pledged();
+    assert!(pledged.contains(&Digest::of_text("app-1")), "retention leaves what the next release takes");
     let said = hand_in(&world, ("Lib", "lib-1", "lib-1"), None).await.unwrap();
     assert!(said.contains("a release is being made of it"), "{said}");
     world.until("a deployment", |_| world.deployed().len() == 1).await;
