@@ -18,6 +18,7 @@ use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
+use crate::domain::proposal::Proposal;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::state::State;
@@ -55,6 +56,8 @@ pub enum Command {
     Start(Box<Start>),
     /// A pull request's head should be built.
     Check(Box<CheckRequest>),
+    /// A pull request's head was compared with where it began.
+    Propose(Box<Proposal>),
     /// A worker wants to start a piece of work.
     Begin {
         /// Which.
@@ -376,6 +379,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
+        Command::Propose(proposal) => draft.propose(proposal)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
         Command::Confirm { release, stage, attempt, fresh } => {
@@ -423,6 +427,15 @@ impl Draft {
             return Ok(());
         }
         self.add(Event::PolicySeen { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })
+    }
+
+    /// What was said already, or never needed to be, is not said again.
+    fn propose(&mut self, proposal: &Proposal) -> Result<(), Refusal> {
+        let known = self.state.proposals.get(&proposal.thread).map(|(_, known)| &known.changes);
+        if known.map_or(proposal.changes.is_empty(), |known| *known == proposal.changes) {
+            return Ok(());
+        }
+        self.add(Event::PolicyProposed(Box::new(proposal.clone())))
     }
 
     fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {

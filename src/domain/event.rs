@@ -17,6 +17,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
@@ -266,6 +267,8 @@ pub enum Event {
         /// Why nothing will be built, if so.
         refused: Option<String>,
     },
+    /// A pull request would change the rules, or would not any more.
+    PolicyProposed(Box<Proposal>),
     /// A worker took a quality build.
     CheckStarted {
         /// The head commit.
@@ -469,6 +472,7 @@ impl Event {
             | Self::VetoLifted { release, .. } => Some(*release),
             Self::Alarm { release, .. } => *release,
             Self::PolicySeen { .. }
+            | Self::PolicyProposed(_)
             | Self::Held { .. }
             | Self::Unheld { .. }
             | Self::Frozen { .. }
@@ -506,6 +510,7 @@ impl Event {
             Self::Unfrozen { .. } => "unfrozen",
             Self::Vetoed { .. } => "vetoed",
             Self::VetoLifted { .. } => "veto_lifted",
+            Self::PolicyProposed(_) => "policy_proposed",
             Self::CheckAsked { .. } => "check_asked",
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod progress;
+pub mod proposal;
 pub mod refusal;
 pub mod release;
 pub mod runbook;

@@ -13,6 +13,7 @@ use crate::domain::name::{
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::progress::{Kept, Owing};
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Runs;
@@ -52,6 +53,8 @@ pub struct State {
     pub history: BTreeMap<StageName, Vec<ReleaseNo>>,
     /// Quality builds of pull requests.
     pub checks: BTreeMap<CommitSha, Check>,
+    /// What pull requests would do to the rules, with the pipeline's version when that last changed.
+    pub proposals: BTreeMap<ThreadId, (u64, Arc<Proposal>)>,
     /// Answers owed to comments, by the version at which they were decided.
     pub answers: BTreeMap<u64, (Timestamp, Arc<Heard>)>,
     /// Every command line a comment was ever heard with: a delivery that comes again is not heard again (THREATS T7).
@@ -163,6 +166,7 @@ impl State {
             live: BTreeMap::new(),
             history: BTreeMap::new(),
             checks: BTreeMap::new(),
+            proposals: BTreeMap::new(),
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),

@@ -23,6 +23,7 @@ pub mod freeze;
 pub mod notice;
 pub mod overriding;
 pub mod pause;
+pub mod proposal;
 pub mod request;
 pub mod runbook;
 pub mod variables;

@@ -398,6 +398,9 @@ impl Service {
         let Some(loaded) = self.see_policy(&repository, heard).await? else {
             return Ok(Taken::ignored("the protected branch has no manifest that loads"));
         };
+        if !from_fork {
+            self.propose(&repository, (&number, &head), heard).await?;
+        }
         let branch = base;
         let base = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
         for pipeline in &loaded.pipelines {

@@ -28,6 +28,7 @@ pub mod library;
 pub mod listen;
 pub mod notify;
 pub mod probe;
+mod proposal;
 pub mod reconcile;
 pub mod repository;
 pub mod runbook;

@@ -199,6 +199,7 @@ impl Transcript {
     fn is_worth_a_line(&mut self, event: &Event) -> bool {
         match event {
             Event::PolicySeen { .. }
+            | Event::PolicyProposed(_)
             | Event::PlaceFound { .. }
             | Event::OfferShown { .. }
             | Event::GatesOpened { .. }

@@ -11,6 +11,7 @@ use crate::domain::pause::{self, Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::progress::Walked;
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
@@ -19,14 +20,16 @@ use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, Sta
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
 
+/// So many pull requests are known by what they would do to the rules.
+const PROPOSALS: usize = 100;
+
 impl State {
     /// Adds one event.
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         self.version = self.version.saturating_add(1);
         match event {
-            Event::PolicySeen { commit, pipeline } => {
-                self.see_policy(commit, pipeline);
-                Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
+            Event::PolicySeen { .. } | Event::PolicyProposed(_) => {
+                self.apply_policy(event, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
@@ -118,6 +121,26 @@ impl State {
 
     pub(super) fn illegal(&self, what: impl Into<String>) -> Illegal {
         Illegal { version: self.version, what: what.into() }
+    }
+
+    fn apply_policy(&mut self, event: &Event, at: Timestamp) {
+        if let Event::PolicySeen { commit, pipeline } = event {
+            self.see_policy(commit, pipeline);
+            Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
+        } else if let Event::PolicyProposed(proposal) = event {
+            self.propose(proposal);
+        }
+    }
+
+    /// Only the last pull requests are kept: of older ones everything has been said.
+    fn propose(&mut self, proposal: &Proposal) {
+        self.proposals.insert(proposal.thread.clone(), (self.version, Arc::new(proposal.clone())));
+        let oldest = self.proposals.iter().min_by_key(|(_, (touched, _))| *touched);
+        if let Some(oldest) = oldest.map(|(thread, _)| thread.clone())
+            && self.proposals.len() > PROPOSALS
+        {
+            self.proposals.remove(&oldest);
+        }
     }
 
     fn write_group(&mut self, written: &GroupWritten) -> Result<(), Illegal> {

@@ -51,6 +51,9 @@ pub fn sentence(event: &Event) -> String {
         Event::Pause(fact) => super::pause::sentence(fact),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
+        Event::PolicyProposed(proposal) => {
+            format!("rules that #{} would change: {}", proposal.thread, proposal.changes.len())
+        }
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),

@@ -28,6 +28,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
     let name = |no: &ReleaseNo| state.version_of(*no);
     Some(match event {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
+        Event::PolicyProposed(p) => format!("#{} would change {} rules", p.thread, p.changes.len()),
         Event::ReleaseCreated(c) => {
             let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
             format!("{} made from {}{late}", c.version, commit(&c.commit))
