@@ -110,14 +110,14 @@ impl Tally {
 
 /// The rule for what is asked of people now.
 pub fn asked(stage: &Stage, run: &StageRun) -> Option<ApprovalRule> {
-    rule_on(stage, run.kind, run.side())
+    rule_on(stage, run, run.side())
 }
 
 /// The rule for one side of the deploy.
-pub fn rule_on(stage: &Stage, kind: RunKind, side: ApprovalSide) -> Option<ApprovalRule> {
+pub fn rule_on(stage: &Stage, run: &StageRun, side: ApprovalSide) -> Option<ApprovalRule> {
     match side {
-        ApprovalSide::Before => rule_for(stage, kind),
-        ApprovalSide::After => signoff_for(stage, kind),
+        ApprovalSide::Before => rule_for(stage, run),
+        ApprovalSide::After => signoff_for(stage, run.kind),
     }
 }
 
@@ -129,26 +129,30 @@ pub fn signoff_for(stage: &Stage, kind: RunKind) -> Option<ApprovalRule> {
     }
 }
 
-/// The rule for one run: a rollback has its own number of approvals (SEMANTICS §8).
-pub fn rule_for(stage: &Stage, kind: RunKind) -> Option<ApprovalRule> {
-    match kind {
-        RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => stage.approval.clone(),
-        RunKind::Rollback if stage.rollback_approvals == 0 => None,
-        RunKind::Rollback => {
-            let base = stage.approval.clone().unwrap_or_else(|| default_rule(stage.rollback_approvals));
-            let rule = ApprovalRule {
-                min: stage.rollback_approvals,
-                require: Vec::new(),
-                from: approvers(&base),
-                // Whoever is on call must be able to put things back alone.
-                exclude: BTreeSet::new(),
-                // What was said about a deploy was not said about putting it back.
-                reuse_from: BTreeSet::new(),
-                ..base
-            };
-            Some(rule)
-        }
+/// The rule for one run: a rollback has its own number of approvals, and another one when nobody asked for it
+/// (SEMANTICS §8).
+pub fn rule_for(stage: &Stage, run: &StageRun) -> Option<ApprovalRule> {
+    match (run.kind, &run.by) {
+        (RunKind::Deploy | RunKind::Redeploy | RunKind::Verify, _) => stage.approval.clone(),
+        (RunKind::Rollback, Some(_)) => rollback_rule(stage, stage.rollback_approvals),
+        (RunKind::Rollback, None) => rollback_rule(stage, stage.rollback.approvals),
     }
+}
+
+/// The rule for putting an older release back.
+pub fn rollback_rule(stage: &Stage, min: u32) -> Option<ApprovalRule> {
+    let base = stage.approval.clone().unwrap_or_else(|| default_rule(min));
+    let rule = ApprovalRule {
+        min,
+        require: Vec::new(),
+        from: approvers(&base),
+        // Whoever is on call must be able to put things back alone.
+        exclude: BTreeSet::new(),
+        // What was said about a deploy was not said about putting it back.
+        reuse_from: BTreeSet::new(),
+        ..base
+    };
+    (min > 0).then_some(rule)
 }
 
 /// So many people with the maintain role or higher (COMMANDS §3).

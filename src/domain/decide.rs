@@ -35,6 +35,7 @@ mod overriding_check;
 mod pausing;
 mod resolve;
 mod reuse;
+mod rollback;
 mod runbook;
 mod signoff;
 mod speak;

@@ -13,6 +13,7 @@ mod channel;
 mod check;
 pub mod code;
 mod deployment;
+mod environment;
 mod extends;
 mod group;
 mod keys;
@@ -23,6 +24,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod rollback;
 mod runbook;
 pub mod schema;
 mod shape;
@@ -383,7 +385,8 @@ fn read_pipeline(
     let variables = variable::of_pipeline(view, findings);
     let groups = group::of(view, Some(&written), findings);
     let channels = channel::of_pipeline(view, &written, findings);
-    let stages = order::link(drafts, &written, findings);
+    let mut stages = order::link(drafts, &written, findings);
+    environment::tell(view, &mut stages, findings);
     let pipeline = Pipeline {
         name,
         contexts,
@@ -423,6 +426,8 @@ fn drafts(
         let Some(mut draft) = stage::read(node, around, findings) else { continue };
         let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
         rings.tighten(&mut draft, View::of(own), read, findings);
+        let production = environment::is_production(view, &draft.stage);
+        rollback::warn_without(View::of(node), (&draft.stage, production, draft.at), findings);
         drafts.push(draft);
     }
     drafts

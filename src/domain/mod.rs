@@ -28,6 +28,7 @@ pub mod progress;
 pub mod proposal;
 pub mod refusal;
 pub mod release;
+pub mod rollback;
 pub mod runbook;
 pub mod schedule;
 pub mod simulate;

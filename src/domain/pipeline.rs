@@ -12,8 +12,8 @@ use crate::domain::check::{Gates, Verify};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RunbookName, StageName, TeamAlias,
-    TeamName, TeamWord, VariableName,
+    Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RepoId, RunbookName, StageName,
+    TeamAlias, TeamName, TeamWord, VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
@@ -22,9 +22,13 @@ use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
 
+pub mod environment;
+pub mod rollback;
 pub mod step;
 pub mod words;
 
+pub use environment::Environment;
+pub use rollback::Rollback;
 pub use step::Step;
 
 /// Most files a release names as those its build is written in.
@@ -211,6 +215,9 @@ pub struct Stage {
     pub channel: Option<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
+    /// What is said about that environment.
+    #[serde(default, skip_serializing_if = "Environment::is_default")]
+    pub around: Environment,
     /// Stages that must have succeeded with the same digest; the stage before by default.
     pub needs: Vec<StageName>,
     /// Whether the release is released without it.
@@ -261,6 +268,9 @@ pub struct Stage {
     pub timeout: Span,
     /// How many approvals a rollback needs (SEMANTICS §8, default 1).
     pub rollback_approvals: u32,
+    /// When it goes back by itself, and whether it may.
+    #[serde(default, skip_serializing_if = "Rollback::is_default")]
+    pub rollback: Rollback,
     /// What is asked after the deploy.
     #[serde(default, skip_serializing_if = "Verify::is_empty")]
     pub verify: Verify,
@@ -505,6 +515,20 @@ impl Hooks {
 }
 
 impl Stage {
+    /// What no two runs work on at the same time: the lock of its environment, or the environment itself.
+    pub fn lock(&self) -> &EnvironmentName {
+        self.around.lock.as_ref().unwrap_or(&self.environment)
+    }
+
+    /// The same for effects, which know of other pipelines: a lock is one for the whole server, an environment one
+    /// for the pipelines of its repository.
+    pub fn lock_group(&self, repo: &RepoId) -> String {
+        match &self.around.lock {
+            Some(lock) => format!("lock:{lock}"),
+            None => format!("environment:{repo}:{}", self.environment),
+        }
+    }
+
     /// Every step of the stage, in the order in which they run.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)

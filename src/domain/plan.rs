@@ -10,6 +10,7 @@ use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::RunKind;
 use crate::domain::gate::{verdict, window_changes, window_wait_ends};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
+use crate::domain::pipeline::Stage;
 use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
@@ -255,7 +256,10 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
             }
             Some(Ending::Live | Ending::Dropped) | None => None,
         };
-        owed.extend(note.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
+        let back = view::comment::put_back(state, release, (&stage.name, run));
+        let back = back.map(|body| (format!("back:{key}"), body));
+        let notes = note.into_iter().chain(back);
+        owed.extend(notes.map(|(marker, body)| note_effect(state, (marker, place, body), None)));
     }
     if release.state() == ReleaseState::Released {
         let note = (format!("released:{id}:{no}"), place, view::comment::released(release));
@@ -279,31 +283,31 @@ fn note_effect(
 
 /// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
 fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
-    let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun)> = BTreeMap::new();
+    let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun, &Stage)> =
+        BTreeMap::new();
     let mut taken: BTreeSet<EnvironmentName> =
         state.runbooks.at_work().flat_map(|run| run.asked.environments.clone()).collect();
     for release in state.open() {
         for (name, runs) in &release.stages {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
             if run.state.occupies() {
-                taken.insert(stage.environment.clone());
+                taken.insert(stage.lock().clone());
                 // Once its commands have passed there is nothing left to deploy, only to ask.
                 let works = run.worked_at.is_none()
                     && run.state != StageState::AwaitingSignoff
                     && run.asking().is_none();
-                owed.extend(works.then(|| deploy(state, release.no(), (name, run), &stage.environment)));
+                owed.extend(works.then(|| deploy(state, release.no(), (name, run), stage)));
             } else if run.state == StageState::Queued {
-                let better =
-                    first.get(&stage.environment).is_none_or(|(_, _, other)| rank(run) > rank(other));
+                let better = first.get(stage.lock()).is_none_or(|(_, _, other, _)| rank(run) > rank(other));
                 if better {
-                    first.insert(stage.environment.clone(), (release, name, run));
+                    first.insert(stage.lock().clone(), (release, name, run, stage));
                 }
             }
         }
     }
-    for (environment, (release, name, run)) in first {
-        if !taken.contains(&environment) {
-            owed.push(deploy(state, release.no(), (name, run), &environment));
+    for (lock, (release, name, run, stage)) in first {
+        if !taken.contains(&lock) {
+            owed.push(deploy(state, release.no(), (name, run), stage));
         }
     }
 }
@@ -317,18 +321,13 @@ fn rank(run: &StageRun) -> u8 {
     }
 }
 
-fn deploy(
-    state: &State,
-    release: ReleaseNo,
-    (stage, run): (&StageName, &StageRun),
-    environment: &EnvironmentName,
-) -> Owed {
+fn deploy(state: &State, release: ReleaseNo, (stage, run): (&StageName, &StageRun), rule: &Stage) -> Owed {
     let (attempt, admission) = (run.attempt, run.admissions);
     Owed {
         key: format!("deploy:{}:{release}:{stage}:{attempt}:{admission}", state.id),
         effect: Effect::Deploy { release, stage: stage.clone(), attempt, admission },
         lane: Lane::Deploy,
-        group: Some(format!("environment:{}:{environment}", state.id.repo)),
+        group: Some(rule.lock_group(&state.id.repo)),
         priority: i64::from(rank(run)),
         not_before: None,
         // What stopped to ask and is cancelled is taken up once more, for what runs whatever happened.

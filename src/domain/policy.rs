@@ -40,6 +40,8 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
         // A token of the host is given when every source of policy gives it.
         oauth_token: stage.oauth_token && other.oauth_token,
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        around: stage.around.stricter(&other.around),
+        rollback: stage.rollback.stricter(&other.rollback),
         verify: check::stricter_verify(&stage.verify, &other.verify),
         gates: check::stricter_gates(&stage.gates, &other.gates),
         windows: [stage.windows.as_slice(), &other.windows]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::event::{Failure, RunKind};
 use crate::domain::name::{ReleaseNo, VariableName};
 use crate::domain::pipeline::{Stage, Step};
+use crate::domain::release::StageRun;
 
 /// The parts of a stage's work, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct Progress {
     /// Steps that were left out because of their condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditional: Vec<String>,
+    /// Whether the deploy and all around it went well: what fails from now on is a test.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deployed: bool,
 }
 
 /// The sum of what one run reported.
@@ -72,6 +76,8 @@ pub struct Walked {
     pub issues: Vec<Failure>,
     /// Steps that were left out because of their condition.
     pub conditional: Vec<String>,
+    /// Whether the deploy and all around it went well.
+    pub deployed: bool,
 }
 
 /// A value kept for the next releases in an environment (row A20).
@@ -95,7 +101,7 @@ pub struct Owing {
 impl Progress {
     /// Whether there is nothing to tell but how far it is.
     pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty() && self.issues.is_empty() && self.conditional.is_empty()
+        self.outputs.is_empty() && self.issues.is_empty() && self.conditional.is_empty() && !self.deployed
     }
 }
 
@@ -106,6 +112,7 @@ impl Walked {
         self.outputs.extend(progress.outputs.clone());
         self.issues.extend(progress.issues.iter().cloned());
         self.conditional.extend(progress.conditional.iter().cloned());
+        self.deployed |= progress.deployed;
     }
 
     /// Whether hooks before the deploy wrote something down and the hooks after it never came to their end.
@@ -113,6 +120,11 @@ impl Walked {
         let before = self.at.is_some_and(|(phase, _)| phase < Phase::After);
         before && !self.outputs.is_empty() && always_after(stage).next().is_some()
     }
+}
+
+/// Whether what ended a run was one of its tests: the deploy had gone well before.
+pub fn tested(run: &StageRun) -> bool {
+    run.walked.deployed || run.kind == RunKind::Verify
 }
 
 /// The hooks after the deploy that run whatever happened.

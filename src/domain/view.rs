@@ -12,6 +12,7 @@ use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::rollback;
 use crate::domain::runbook::run::Run;
 use crate::domain::state::{Check, CheckProgress, Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -312,8 +313,20 @@ fn headline(release: &Release, stage: &StageName) -> String {
     }
 }
 
-/// Lines and signs of the verdict, when the stage still waits.
+/// What there is to say about a stage, with signs.
 fn why_lines(
+    state: &State,
+    release: &Release,
+    stage: &StageName,
+    now: Timestamp,
+) -> Vec<(String, &'static str)> {
+    let mut lines = state_lines(state, release, stage, now);
+    lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
+    lines
+}
+
+/// Lines and signs of the verdict, when the stage still waits; of what it is at or left, when not.
+fn state_lines(
     state: &State,
     release: &Release,
     stage: &StageName,
@@ -369,12 +382,17 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
     if release.state_in(stage) != Some(StageState::Queued) {
         return Vec::new();
     }
+    let shared = release.rule(stage).and_then(|rule| rule.around.lock.as_ref());
+    let what = shared.map_or_else(|| "environment".to_owned(), |lock| format!("lock {lock}"));
     let text = match (occupant(state, release, stage), runbook_on(state, release, stage)) {
         (Some((other, at)), _) if other.state_in(&at.name) == Some(StageState::AwaitingSignoff) => {
-            format!("{} has the environment until it is signed off", other.created.version)
+            format!("{} has the {what} until it is signed off", other.created.version)
         }
-        (Some((other, _)), _) => format!("{} has the environment just now", other.created.version),
-        (None, Some(run)) => format!("{} has the environment just now", run.title()),
+        (Some((other, _)), _) => format!("{} has the {what} just now", other.created.version),
+        (None, Some(run)) => format!("{} has the {what} just now", run.title()),
+        (None, None) if shared.is_some() => {
+            format!("a worker takes it as soon as one is free and no other pipeline has the {what}")
+        }
         (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
@@ -382,16 +400,18 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
 
 /// The run of a runbook that has the environment of a stage.
 fn runbook_on<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<&'a Run> {
-    state.runbooks.on(&release.rule(stage)?.environment).map(|run| &**run)
+    state.runbooks.on(release.rule(stage)?.lock()).map(|run| &**run)
 }
 
 /// The release that has the environment of a stage, and the stage it is there for.
 fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<(&'a Release, &'a Stage)> {
-    let environment = &release.rule(stage)?.environment;
+    let lock = release.rule(stage)?.lock();
     state.releases.values().find_map(|other| {
-        let at = other.rules.stages.iter().find(|s| {
-            s.environment == *environment && other.state_in(&s.name).is_some_and(StageState::occupies)
-        });
+        let at = other
+            .rules
+            .stages
+            .iter()
+            .find(|s| s.lock() == lock && other.state_in(&s.name).is_some_and(StageState::occupies));
         at.map(|at| (&**other, at))
     })
 }
@@ -411,7 +431,8 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
         Some(run) if run.state.is_bad_end() && run.state != StageState::Superseded => {
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
             let acts = asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
-            return acts.into_iter().chain([retry_line(stage)]).collect();
+            let back = rollback::act(state, release, stage, now);
+            return acts.into_iter().chain(back).chain([retry_line(stage)]).collect();
         }
         Some(run) if run.state == StageState::Queued => {
             // It starts when who has the environment leaves it, and that may be for people to say.

@@ -42,6 +42,10 @@ pub struct StageAbout {
     pub channel: Option<String>,
     /// Whether it runs commands.
     pub runs_commands: bool,
+    /// Where people find what runs there.
+    pub url: Option<Link>,
+    /// Whether people depend on it.
+    pub production: bool,
 }
 
 /// A release in a channel of a stage.
@@ -101,12 +105,15 @@ impl StageAbout {
             docs_url: stage.about.docs_url.as_ref().and_then(Link::new),
             channel: stage.channel.as_ref().map(ToString::to_string),
             runs_commands: stage.agent == Agent::Local,
+            url: stage.around.url.as_ref().and_then(Link::new),
+            production: stage.around.production,
         }
     }
 
     /// Whether there is more to it than its name.
     pub fn says_something(&self) -> bool {
-        self.title.is_some() || self.docs_url.is_some() || self.channel.is_some() || !self.runs_commands
+        let declared = self.title.is_some() || self.docs_url.is_some() || self.channel.is_some();
+        declared || !self.runs_commands || self.url.is_some() || self.production
     }
 }
 

@@ -417,7 +417,7 @@ fn approvals(release: &Release, now: Timestamp) -> Vec<ApprovalLine> {
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
         for side in [ApprovalSide::Before, ApprovalSide::After] {
-            let rule = rule_on(stage, run.kind, side);
+            let rule = rule_on(stage, run, side);
             let counted =
                 rule.as_ref().map(|rule| count(rule, release, (run, side), now).by).unwrap_or_default();
             lines.extend(run.given(side).iter().map(|a| {

@@ -263,6 +263,9 @@ impl Service {
             source,
             notes: grounds.notes(),
             connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            goes_back: release
+                .rule(&stage.name)
+                .is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty()),
             asked: release.run(&stage.name).and_then(Asked::of),
             owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
         };

@@ -52,6 +52,8 @@ pub struct Course<'a> {
     pub notes: PathBuf,
     /// What the stage's connections give.
     pub connections: Connections,
+    /// Whether the stage goes back by itself when its tests fail.
+    pub goes_back: bool,
     /// What a run that was lost here wrote down, when its hooks are still owed.
     pub owed: Option<Outputs>,
     /// Where it goes on, when it stopped to ask.
@@ -145,6 +147,8 @@ impl Service {
                 }
             }
             walk.release_held(phase);
+            // Only a stage that goes back by itself needs to know whether a test failed or the deploy did.
+            walk.news.deployed = phase == Phase::After && course.goes_back && walk.end == StepsEnd::Passed;
             // Whoever comes next must know that nothing is owed; and what was found out must not be lost.
             if (phase == Phase::After && !steps.is_empty()) || !walk.news.is_empty() {
                 walk.report((phase, steps.len()), kept).await?;
@@ -427,6 +431,7 @@ fn nothing() -> Progress {
         kept: BTreeSet::new(),
         issues: Vec::new(),
         conditional: Vec::new(),
+        deployed: false,
     }
 }
 

@@ -117,12 +117,11 @@ fn a_rollback_asks_for_its_own_number_and_leaves_nobody_out() {
         "environment_variables": {}, "secrets": [], "retries": 0, "timeout": "1h", "rollback_approvals": 1
     }))
     .unwrap();
-    let rule = rule_for(&stage, RunKind::Rollback).unwrap();
+    let rule = rollback_rule(&stage, stage.rollback_approvals).unwrap();
     assert_eq!((rule.min, rule.exclude.len(), rule.require.len()), (1, 0, 0));
     assert_eq!(rule.from.len(), 2, "whoever the stage counts may put it back");
-    assert_eq!(rule_for(&stage, RunKind::Redeploy), stage.approval);
     let alone = Stage { rollback_approvals: 0, ..stage };
-    assert_eq!(rule_for(&alone, RunKind::Rollback), None);
+    assert_eq!(rollback_rule(&alone, alone.rollback_approvals), None);
 }
 
 #[test]

@@ -31,6 +31,7 @@ impl Draft {
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
             self.settle()?;
+            self.go_back()?;
             self.admit(&waiting)?;
             if self.events.len() == before {
                 return Ok(());
@@ -68,7 +69,7 @@ impl Draft {
         for (no, stage) in waiting {
             let Some(release) = self.still(*no, stage, StageState::Pending) else { continue };
             let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
-            let Some(approval) = rule_for(rule, run.kind) else { continue };
+            let Some(approval) = rule_for(rule, run) else { continue };
             let now = self.now;
             for old in run.approvals.iter().filter(|a| a.at.plus(approval.valid_for) <= now) {
                 self.add(withdrawal((*no, stage, run.attempt), old, Withdrawal::Expired))?;
@@ -172,7 +173,7 @@ impl Draft {
 
     /// Fully approved, held or started by hand (SEMANTICS §4).
     fn is_protected(&self, release: &Release, rule: &Stage, run: &StageRun) -> bool {
-        let approved = rule_for(rule, run.kind).is_some_and(|r| tally(&r, release, run, self.now).complete());
+        let approved = rule_for(rule, run).is_some_and(|r| tally(&r, release, run, self.now).complete());
         approved || run.promoted.is_some() || self.state.hold_on(&rule.name).is_some()
     }
 

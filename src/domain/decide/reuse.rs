@@ -25,7 +25,7 @@ impl Draft {
     }
 
     fn reusable(&self, release: &Release, stage: &StageName, run: &StageRun) -> Vec<Approval> {
-        let Some(rule) = release.rule(stage).and_then(|rule| rule_for(rule, run.kind)) else {
+        let Some(rule) = release.rule(stage).and_then(|rule| rule_for(rule, run)) else {
             return Vec::new();
         };
         let mut found: Vec<Approval> = Vec::new();

@@ -97,7 +97,7 @@ impl Draft {
     fn environments(&self, runbook: &Runbook) -> BTreeSet<EnvironmentName> {
         let pipeline = self.state.pipeline();
         let stages = runbook.stages.iter().filter_map(|name| pipeline.as_ref()?.stage(name));
-        stages.map(|stage| stage.environment.clone()).collect()
+        stages.map(|stage| stage.lock().clone()).collect()
     }
 
     /// Approve, revoke, reject, cancel, why: what may be said about an open run by its runbook's name.

@@ -76,7 +76,7 @@ impl Draft {
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
         let release = self.release(no)?;
-        let rule = release.rule(stage).and_then(|s| rule_on(s, run.kind, side));
+        let rule = release.rule(stage).and_then(|s| rule_on(s, run, side));
         for approval in run.given(side) {
             let now = fresh.standings.get(&approval.standing.person.id);
             let gone = now.zip(rule.as_ref()).is_some_and(|(now, rule)| {

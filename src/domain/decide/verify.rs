@@ -12,10 +12,13 @@ use crate::domain::decide::Draft;
 use crate::domain::event::{Detail, Event, Failure, LegAnswered, RunKind};
 use crate::domain::gate::{Blocker, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::plan::check::samples_owed;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
+use crate::domain::rollback;
 use crate::domain::time::Span;
 
 /// Code of the alarm about a release that was found bad once it was live.
@@ -428,9 +431,16 @@ impl Draft {
         })?;
         let Some((gate, detail)) = found else { return Ok(()) };
         let version = self.state.version_of(no);
-        let text = format!(
-            "{version} is faulty in {stage}: {gate} says {detail}. Comment /rollback {stage} -- reason to put the release before back."
+        let release = self.release(no)?;
+        let safe = |rule: &Stage| rule.rollback.safe && rule.rollback.auto.contains(&Trigger::GateFailed);
+        let back = rollback::target(&self.state, &release, stage)
+            .filter(|_| release.rule(stage).is_some_and(safe))
+            .filter(|_| release.run(stage).is_some_and(|run| run.kind != RunKind::Rollback));
+        let next = back.map_or_else(
+            || format!("Comment /rollback {stage} -- reason to put the release before back."),
+            |back| format!("{} is put back by itself.", back.created.version),
         );
+        let text = format!("{version} is faulty in {stage}: {gate} says {detail}. {next}");
         self.add(Event::FoundFaulty {
             release: no,
             stage: stage.clone(),

@@ -119,7 +119,7 @@ impl Draft {
         self.take_fresh_gates(no, stage, run, fresh.gates.as_deref())?;
         let release = self.release(no)?;
         let rule = release.rule(stage).ok_or(Refusal::Stale)?;
-        if let Some(run) = self.state.runbooks.on(&rule.environment) {
+        if let Some(run) = self.state.runbooks.on(rule.lock()) {
             return Err(Refusal::Busy { environment: rule.environment.to_string(), release: run.title() });
         }
         if let Some(other) = self.occupant(&release, stage) {
@@ -145,11 +145,11 @@ impl Draft {
 
     /// The release that has this stage's environment now, in whatever stage (invariant I1).
     fn occupant(&self, release: &Release, stage: &StageName) -> Option<ReleaseNo> {
-        let environment = &release.rule(stage)?.environment;
+        let lock = release.rule(stage)?.lock();
         self.state.releases.values().find_map(|other| {
             let here = other.stages.iter().any(|(name, runs)| {
                 runs.last().is_some_and(|run| run.state.occupies())
-                    && other.rule(name).is_some_and(|s| s.environment == *environment)
+                    && other.rule(name).is_some_and(|s| s.lock() == lock)
             });
             here.then_some(other.no())
         })

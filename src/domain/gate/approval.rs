@@ -13,7 +13,7 @@ impl Look<'_> {
     }
 
     pub(super) fn approval(&self) -> Option<Line> {
-        let rule = rule_for(self.stage, self.run.kind)?;
+        let rule = rule_for(self.stage, self.run)?;
         let tally = tally(&rule, self.release, self.run, self.now);
         let text = counted(&tally, "approvals");
         if tally.complete() {

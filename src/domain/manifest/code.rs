@@ -135,6 +135,10 @@ codes! {
     Notify "M0443" Error
         "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
          issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
+    /// An environment that nothing is deployed to.
+    Environment "M0444" Error
+        "`environments` says something about a place that no stage deploys to. A stage's `environment` names its \
+         place, and is the stage's own name when it says nothing.";
     /// A deployment that cannot be.
     Deployment "M0461" Error
         "A stage deploys what `deployments` names, or every service of the commit, each by the deploy commands with \
@@ -159,6 +163,11 @@ codes! {
     Swallowed "M0504" Warning
         "The window lies in hours that the clocks jump over in spring, so it does not open on such a day. That may be \
          meant; a window that must open every week lies elsewhere in the day.";
+    /// A stage does not say how a release is taken back.
+    NoRollback "M0505" Warning
+        "People who approve a stage want to know how they get back when it goes wrong. `rollback: {auto: true}` goes \
+         back to the release before by itself when checks or gates fail, `safe: false` holds the stage and asks \
+         instead, `approval: 1` says that people decide. Without any of it `/rollback` needs one approval.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

@@ -134,6 +134,7 @@ macro_rules! keys {
 mod channel;
 pub(super) mod check;
 mod deployment;
+mod environment;
 mod group;
 mod notify;
 pub(super) mod probe;
@@ -144,6 +145,7 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+mod rollback;
 mod runbook;
 mod window;
 
@@ -211,9 +213,10 @@ keys! { PIPELINE_KEYS {
     "notify" Optional, notify::NOTIFY, "Who is told of what, outside.";
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
+    "environments" Optional, environment::ENVIRONMENTS, "What stages deploy to, by name: its address, its lock, whether it is production.";
 } }
 
-static PIPELINE_LATER: &[&str] = &["environments", "retention"];
+static PIPELINE_LATER: &[&str] = &["retention"];
 
 keys! { EXTENDED_KEYS {
     "extends" Optional, EXTENDS, "Further files.";
@@ -347,7 +350,7 @@ keys! { STAGE_KEYS {
     "gates" Optional, Shape::Object(&check::GATES_OBJECT), "Checks that are sampled before and after.";
     "retries" Optional, Shape::Count { min: 0, max: MAX_RETRIES }, "Automatic attempts after an error that is not a failure.";
     "timeout" Optional, Shape::Text(&SPAN), "How long one attempt may take.";
-    "rollback" Optional, Shape::Object(&ROLLBACK_OBJECT), "How a rollback is approved.";
+    "rollback" Optional, Shape::Object(&rollback::ROLLBACK_OBJECT), "How a release is taken back: by whom, after what, and whether by itself.";
     "windows" Optional, Shape::Object(&window::WINDOWS_OBJECT), "The hours in which it may start.";
     "override" Optional, Shape::Object(&overriding::OVERRIDE_OBJECT), "Who may pass over what stands in the way.";
 } }
@@ -385,13 +388,6 @@ static STAGE_OBJECT: Object = Object {
     ],
     ..PLAIN
 };
-
-keys! { ROLLBACK_KEYS {
-    "approval" Optional, Shape::Count { min: 0, max: people::MAX_APPROVALS }, "How many approvals a rollback needs.";
-    "ignore_windows" Optional, Shape::Flag, "Whether a rollback passes windows and freezes; it does by default.";
-} }
-static ROLLBACK_OBJECT: Object =
-    Object { what: "`rollback`", keys: &[ROLLBACK_KEYS], later: &["auto", "safe"], ..PLAIN };
 
 keys! { BUILDSPEC_KEYS {
     "version" Required, Shape::Version("0.2"), "The version of the buildspec format.";

@@ -9,12 +9,13 @@ use crate::domain::manifest::group;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::rollback;
 use crate::domain::manifest::step;
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Agent, Duty, Hooks, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{About, Agent, Duty, Environment, Hooks, QueuePolicy, Stage, Start, Step};
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 
@@ -66,6 +67,7 @@ pub(super) fn read(
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
         channel: channel::of_stage(view),
         environment,
+        around: Environment::default(),
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
@@ -87,6 +89,7 @@ pub(super) fn read(
         retries: view.count("retries").unwrap_or(0),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         rollback_approvals: view.below("rollback").count("approval").unwrap_or(ROLLBACK_APPROVALS),
+        rollback: rollback::of_stage(view, reading.findings),
         overriding: overriding::of_stage(view, &mut reading),
         verify: check::verify(view, checks, reading.findings),
         gates: check::gates(view, checks, reading.findings),

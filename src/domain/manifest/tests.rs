@@ -182,6 +182,8 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownTeam
         | Code::SelfApproval
         | Code::Swallowed
+        | Code::Environment
+        | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile
         | Code::NoBuildspec
@@ -388,6 +390,19 @@ fn c28_requires_approval_is_one_approval_and_the_old_spelling_warns() {
     assert_eq!(rule("requires_approval: false"), (None, vec![]));
     assert_eq!(rule("approval: 1").0.unwrap(), plain);
     assert_eq!(rule("approval: {min: 1, exclude: [pusher]}").1, []);
+}
+
+#[test]
+fn e05_a_stage_that_people_approve_says_how_it_is_taken_back() {
+    let warned = |stage: &str| {
+        let files = copilot(&format!("version: 1\ndeploy: ./deploy.sh\nstages: [{{name: prod, {stage}}}]\n"));
+        codes(&files).contains(&Code::NoRollback)
+    };
+    assert!(warned("approval: 1") && warned("approvals: {post: {min: 1, from: [maintain]}}"));
+    assert!(!warned("approval: 1, rollback: {approval: 1}"), "by hand is a plan, too");
+    assert!(!warned("approval: 1, rollback: {auto: true}"));
+    assert!(!warned("soak: 0s"), "nobody is asked, so nobody wants to know");
+    assert!(!warned("approval: 1, agent: none, deploy: []"), "nothing is deployed");
 }
 
 #[test]

@@ -30,7 +30,14 @@ pub(super) fn owe(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
 fn work(state: &State, run: &Run) -> Owed {
     // Pipelines that share an environment share its group; a run of several has that of the first.
     let group = match run.asked.environments.first() {
-        Some(environment) => format!("environment:{}:{environment}", state.id.repo),
+        Some(lock) => {
+            let pipeline = state.pipeline();
+            let stage = pipeline.as_ref().and_then(|p| p.stages.iter().find(|stage| stage.lock() == lock));
+            stage.map_or_else(
+                || format!("environment:{}:{lock}", state.id.repo),
+                |s| s.lock_group(&state.id.repo),
+            )
+        }
         None => format!("runbook:{}:{}", state.id, run.runbook().name),
     };
     Owed {

@@ -92,7 +92,7 @@ pub struct Asked {
     pub commit: CommitSha,
     /// Its inputs, defaults filled in.
     pub inputs: BTreeMap<String, String>,
-    /// The environments of its stages, which are its own while it runs.
+    /// The environments of its stages, or the locks that these share, which are its own while it runs.
     pub environments: BTreeSet<EnvironmentName>,
     /// Who asked; nobody when its time came.
     pub by: Option<Person>,

@@ -161,7 +161,7 @@ impl Runs {
         self.all.values().filter(|run| run.fence().is_some())
     }
 
-    /// The run whose commands work on this environment now.
+    /// The run whose commands work on what has this lock now: that of an environment, or the environment itself.
     pub fn on(&self, environment: &EnvironmentName) -> Option<&Arc<Run>> {
         self.at_work().find(|run| run.asked.environments.contains(environment))
     }

@@ -166,7 +166,7 @@ fn work<'s>(state: &State, run: &Run) -> Option<Wait<'s>> {
 
 /// Whether a release is being deployed there; one that waits for its sign-off lies still.
 fn works_on(release: &Release, environment: &EnvironmentName) -> bool {
-    release.rules.stages.iter().filter(|stage| stage.environment == *environment).any(|stage| {
+    release.rules.stages.iter().filter(|stage| stage.lock() == environment).any(|stage| {
         let state = release.state_in(&stage.name);
         state.is_some_and(|state| state.occupies() && state != StageState::AwaitingSignoff)
     })

@@ -7,6 +7,7 @@ use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
+use crate::domain::rollback;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view::{failure_block, overriding, request, run_status};
@@ -47,8 +48,8 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     for stage in &release.rules.stages {
         let Some(run) = release.run(&stage.name) else { continue };
         let (_, text) = run_status(state, release, (stage, run), now);
-        writeln!(out, "| {} | {} | {} |", stage.name, run.word(stage), escape(&text).replace('|', "\\|"))
-            .unwrap_or_default();
+        let (name, text) = (linked(stage), escape(&text).replace('|', "\\|"));
+        writeln!(out, "| {name} | {} | {text} |", run.word(stage)).unwrap_or_default();
     }
     out.push_str(&request::tables(release, now));
     out.push_str(&crate::domain::view::check::table(state, release));
@@ -56,6 +57,14 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
     truncate_balanced(&out, LONGEST)
+}
+
+/// A stage's name, and where people find what runs there.
+fn linked(stage: &Stage) -> String {
+    match &stage.around.url {
+        Some(url) => format!("[{}](<{url}>)", stage.name),
+        None => stage.name.to_string(),
+    }
 }
 
 fn overrides(release: &Release) -> impl Iterator<Item = (&StageName, String)> {
@@ -111,6 +120,13 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
         out.push_str("These bytes never start again. Push a new release.");
         return truncate_balanced(&out, LONGEST);
     }
+    if let Some((back, _)) =
+        rollback::put_back(state, release, (name, run)).filter(|(_, at)| *at == run.moved_at)
+    {
+        let version = &back.created.version;
+        write!(out, "↩️ {version} is put back by itself, and {name} is held then.").unwrap_or_default();
+        return truncate_balanced(&out, LONGEST);
+    }
     if matches!((&run.state, &run.detail), (StageState::RejectedAfterDeploy, Detail::By { .. })) {
         writeln!(out, "{version} stays in {name} until something else is put there.").unwrap_or_default();
         let lift = inline_code(&format!("/unhold {name}"));
@@ -128,6 +144,18 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
     }
     out.push('.');
     truncate_balanced(&out, LONGEST)
+}
+
+/// The comment about a release that is put back by itself some time after it was told that it is bad.
+pub fn put_back(state: &State, release: &Release, (stage, run): (&StageName, &StageRun)) -> Option<String> {
+    let (back, at) = rollback::put_back(state, release, (stage, run))?;
+    let told_at = run.fault.as_ref().map_or(run.moved_at, |fault| fault.at);
+    (at != told_at).then(|| {
+        format!(
+            "↩️ **{stage} goes back to {} by itself**, because {} was bad there.",
+            back.created.version, release.created.version
+        )
+    })
 }
 
 /// The comment that asks a person to decide what a check could not tell.

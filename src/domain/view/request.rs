@@ -7,6 +7,7 @@ use crate::domain::event::{ApprovalSide, RunKind};
 use crate::domain::markdown::{escape, inline_code};
 use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Stage};
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::rollback;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::check;
@@ -36,6 +37,9 @@ pub fn needed(
     let mut out = format!("⏳ **{what}** — {need} {of}{plural} needed\n");
     out.push_str(&facts(release));
     out.push_str(&passed(state, release, stage, run));
+    if run.kind != RunKind::Rollback {
+        writeln!(out, "- if it goes wrong: {}", rollback::plan(state, release, stage)).unwrap_or_default();
+    }
     if let Some(rule) = &rule {
         out.push_str(&terms(release, rule));
     }

@@ -226,6 +226,7 @@ impl Reader for Hostile {
                 (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
                 (stage.about.title, stage.about.channel) = (Some(text()), Some(text()));
                 stage.about.docs_url = Link::new(text());
+                stage.about.url = Link::new(text());
             }
             for why in &mut page.why {
                 why.stage = text();

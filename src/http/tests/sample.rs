@@ -315,7 +315,7 @@ pub(crate) fn about() -> About {
                 runs_commands: false,
                 ..stage("staging")
             },
-            stage("prod"),
+            StageAbout { url: Link::new("https://pay.example.com"), production: true, ..stage("prod") },
         ],
         channels: vec![channel_line()],
         unrouted: vec!["slack:#release".to_owned()],

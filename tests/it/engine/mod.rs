@@ -3,6 +3,7 @@
 mod calendar;
 mod checks;
 mod deployments;
+mod environments;
 mod groups;
 mod hooks;
 mod identity;
@@ -11,6 +12,7 @@ mod manifests;
 mod notices;
 mod probes;
 mod road;
+mod rollback;
 mod runbooks;
 mod signoff;
 mod sources;

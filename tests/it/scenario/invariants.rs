@@ -38,7 +38,7 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     assert_eq!(release.build, BuildState::Sealed, "nothing starts without the artifact");
     assert!(release.digest.is_some() && !release.artifacts.is_empty());
     let rule = release.rule(stage).unwrap();
-    let approved = rule_for(rule, run.kind).is_none_or(|r| tally(&r, release, run, now).complete());
+    let approved = rule_for(rule, run).is_none_or(|r| tally(&r, release, run, now).complete());
     assert!(approved, "I2: {} starts in {stage} without its approvals", release.created.version);
     let rolls_back = run.kind == RunKind::Rollback && rule.rollback_ignores_windows;
     let frozen =
@@ -79,7 +79,7 @@ pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
     let mut occupied = BTreeMap::new();
     for release in after.releases.values() {
         for (stage, runs) in &release.stages {
-            let environment = release.rule(stage).unwrap().environment.clone();
+            let environment = release.rule(stage).unwrap().lock().clone();
             if runs.last().is_some_and(|run| run.state.occupies()) {
                 let other = occupied.insert(environment, stage.clone());
                 assert_eq!(other, None, "I1: two runs in one environment");

@@ -6,10 +6,11 @@ use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use liftlock::domain::name::StageName;
 use liftlock::domain::notice::{Audience, Notify, Topic};
+use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::{
-    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Exclusion, Hooks, Members, NamedTeam,
-    Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage, Start, Step, Triggers,
-    Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
+    Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
+    Start, Step, Triggers, Who,
 };
 use liftlock::domain::runbook::{Input, Runbook};
 use liftlock::domain::schedule::Schedule;
@@ -195,6 +196,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         about: About::default(),
         channel: None,
         environment: name.parse().unwrap(),
+        around: Environment::default(),
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
         start: Start::Auto,
@@ -216,6 +218,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         retries: 0,
         timeout: Span::hours(1),
         rollback_approvals: 1,
+        rollback: Rollback::default(),
         verify: Verify::default(),
         gates: Gates::default(),
         windows: Vec::new(),
@@ -296,8 +299,6 @@ fn set(stage: &mut Stage, option: &str) {
         }
         "finishes" => windows(stage, "UTC").must_finish = true,
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
-        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
-        "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         _ => set_checks(stage, (word, rest)),
     }
 }
@@ -322,6 +323,20 @@ fn set_checks(stage: &mut Stage, (word, rest): (&str, &str)) {
         "over" => stage.gates.on_timeout = Some(on_timeout(rest)),
         "beside" => stage.gates.order = Order::Parallel,
         "watch" => stage.gates.watch = rest.parse().unwrap(),
+        _ => set_rollback(stage, (word, rest)),
+    }
+}
+
+/// Where it goes, and how it is taken back.
+fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
+    match word {
+        "rollbacks" if rest == "wait" => stage.rollback_ignores_windows = false,
+        "locks" => stage.around.lock = Some(rest.parse().unwrap()),
+        "url" => stage.around.url = Some(rest.to_owned()),
+        "back" => stage.rollback.auto = rest.split(' ').map(|w| Trigger::of_word(w).unwrap()).collect(),
+        "agreed" => stage.rollback.approvals = rest.parse().unwrap(),
+        "unsafe" => stage.rollback.safe = false,
+        "rollback" => stage.rollback_approvals = rest.parse().unwrap(),
         other => panic!("no option {other}"),
     }
 }

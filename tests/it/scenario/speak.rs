@@ -217,18 +217,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         }
         return or_nothing(out);
     }
-    if let Some(written) = text.strip_prefix("writes ") {
+    let nothing = Progress {
+        phase: Phase::Before,
+        steps: 1,
+        outputs: std::collections::BTreeMap::new(),
+        kept: std::collections::BTreeSet::new(),
+        issues: Vec::new(),
+        conditional: Vec::new(),
+        deployed: false,
+    };
+    let progress = text.strip_prefix("writes ").map(|written| {
         let (name, value) = written.split_once('=').expect("`writes name=value`");
+        Progress { outputs: [(name.parse().unwrap(), value.to_owned())].into(), ..nothing.clone() }
+    });
+    let deployed = Progress { phase: Phase::After, steps: 0, deployed: true, ..nothing };
+    if let Some(progress) = progress.or((text == "deploys").then_some(deployed)) {
         for (work, fence) in running {
-            let progress = Progress {
-                phase: Phase::Before,
-                steps: 1,
-                outputs: [(name.parse().unwrap(), value.to_owned())].into(),
-                kept: std::collections::BTreeSet::new(),
-                issues: Vec::new(),
-                conditional: Vec::new(),
-            };
-            let progress = Box::new(progress);
+            let progress = Box::new(progress.clone());
             let step = world.decide(&Command::Progress { work, fence, progress });
             out.extend(told(world, step));
         }

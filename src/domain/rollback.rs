@@ -1,0 +1,246 @@
+//! Going back by itself: what makes a release bad, where the stage goes back to, and why it does not (SEMANTICS §8).
+//!
+//! It follows from the state alone, so that it is decided once, whoever looks: a release that is live or was last tried
+//! in a stage is bad, nothing else is at work there, and nobody has answered yet.
+
+use crate::domain::check::course::{Course, Standing};
+use crate::domain::event::{Detail, RunKind};
+use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::pipeline::Stage;
+use crate::domain::pipeline::rollback::Trigger;
+use crate::domain::progress::tested;
+use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::state::{Live, State};
+use crate::domain::time::{Span, Timestamp};
+
+/// How old a failure may be that is answered without a person; whoever looks later has the time to decide.
+pub const FRESH: Span = Span::minutes(20);
+/// Code of the alarm by which people are asked about a release that does not go back by itself.
+pub const ASKS: &str = "rollback_asks";
+
+/// A release that was found bad in a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bad<'s> {
+    /// The release.
+    pub release: &'s Release,
+    /// The stage as it must see it.
+    pub stage: &'s Stage,
+    /// The attempt.
+    pub run: &'s StageRun,
+    /// By what.
+    pub trigger: Trigger,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What follows by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The stage goes back to this release.
+    Back(ReleaseNo),
+    /// The stage is held, and people are asked whether it goes back to this release.
+    Ask(ReleaseNo),
+    /// Somebody has answered already, the engine or a person, with this release.
+    Answered(ReleaseNo),
+    /// People were asked.
+    Asked(ReleaseNo),
+    /// Something is queued or at work in the environment; what comes of it is waited for.
+    Busy,
+    /// It happened too long ago.
+    Old,
+    /// No older release succeeded here that is not vetoed.
+    NoTarget,
+}
+
+/// The release that is bad in a stage and that the stage goes back from by itself, as its rules say.
+pub fn bad<'s>(state: &'s State, stage: &StageName) -> Option<Bad<'s>> {
+    let no = match state.live.get(stage)? {
+        Live::Release(no, _) | Live::Unknown(no) => *no,
+    };
+    let release = state.release(no)?;
+    let (rule, run) = release.rule(stage).zip(release.run(stage))?;
+    // A rollback that goes wrong is for people: going back from one place to the next helps nobody.
+    if run.kind == RunKind::Rollback {
+        return None;
+    }
+    let (trigger, at) = found(state, (release, rule, run))?;
+    rule.rollback.auto.contains(&trigger).then_some(Bad { release, stage: rule, run, trigger, at })
+}
+
+/// By what a run was found bad, and when.
+fn found(
+    state: &State,
+    (release, stage, run): (&Release, &Stage, &StageRun),
+) -> Option<(Trigger, Timestamp)> {
+    if let Some(fault) = run.fault.as_ref().filter(|_| run.state == StageState::Succeeded) {
+        return Some((Trigger::GateFailed, fault.at));
+    }
+    if !matches!(run.state, StageState::Failed | StageState::TimedOut) || run.started_at.is_none() {
+        return None;
+    }
+    let course = Course { repo: &state.id.repo, release, stage, run };
+    let trigger = match (run.worked_at, course.standing()) {
+        (Some(_), Standing::Red(_)) => Trigger::VerifyFailed,
+        (Some(_), Standing::Busy | Standing::Unasked(_) | Standing::Unsure(_) | Standing::Done) => {
+            Trigger::GateFailed
+        }
+        (None, _) if tested(run) => Trigger::VerifyFailed,
+        (None, _) => Trigger::DeployFailed,
+    };
+    Some((trigger, run.moved_at))
+}
+
+impl Bad<'_> {
+    /// What happened, after the version: `failed at "smoke": exit 1`.
+    pub fn what(&self) -> String {
+        if let Some(fault) = &self.run.fault {
+            return format!("is faulty, {} says {}", fault.gate, fault.detail);
+        }
+        match &self.run.detail {
+            Detail::Failed(failure) => {
+                format!("{} at \"{}\" ({})", self.run.state.word(), failure.step, failure.how)
+            }
+            Detail::Reason(why) => format!("{}, {why}", self.run.state.word()),
+            Detail::None | Detail::Fence(_) | Detail::By { .. } | Detail::Newer(_) | Detail::Took(_) => {
+                self.run.state.word().to_owned()
+            }
+        }
+    }
+
+    /// What follows from it by itself.
+    pub fn answer(&self, state: &State, now: Timestamp) -> Answer {
+        let name = &self.stage.name;
+        if let Some(back) = back_since(state, name, self.at) {
+            return Answer::Answered(back);
+        }
+        let Some(target) = target(state, self.release, name) else { return Answer::NoTarget };
+        if state.alarms.values().any(|alarm| alarm.code == ASKS && alarm.text == self.question(target)) {
+            return Answer::Asked(target.no());
+        }
+        if now.since(self.at) > FRESH {
+            return Answer::Old;
+        }
+        if at_work(state, self.stage) || !target.state_in(name).is_some_and(StageState::is_terminal) {
+            return Answer::Busy;
+        }
+        if self.stage.rollback.safe { Answer::Back(target.no()) } else { Answer::Ask(target.no()) }
+    }
+
+    /// What people are asked when it is not safe to go back unseen.
+    pub fn question(&self, target: &Release) -> String {
+        let (name, version) = (&self.stage.name, &self.release.created.version);
+        format!(
+            "{version} {} in {name}, attempt {}, and going back is not safe by itself: {name} is on hold. Comment /rollback {name} -- reason to put {} back, or /unhold {name} once it is good.",
+            self.what(),
+            self.run.attempt,
+            target.created.version
+        )
+    }
+}
+
+/// The release that was put back in a stage since then, or is to be.
+fn back_since(state: &State, stage: &StageName, at: Timestamp) -> Option<ReleaseNo> {
+    let since = |run: &StageRun| run.kind == RunKind::Rollback && run.opened_at >= at;
+    let mut all = state.releases.values();
+    all.find(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(since))).map(|r| r.no())
+}
+
+/// The release that was put back by itself because this run was bad, and since when it was to be.
+pub fn put_back<'s>(
+    state: &'s State,
+    release: &Release,
+    (stage, run): (&StageName, &StageRun),
+) -> Option<(&'s Release, Timestamp)> {
+    let at = run.fault.as_ref().map_or(run.moved_at, |fault| fault.at);
+    let of = |older: &'s Release| {
+        let runs = older.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
+        let unasked = runs.iter().find(|back| {
+            let in_time = at <= back.opened_at && back.opened_at <= at.plus(FRESH);
+            back.kind == RunKind::Rollback && back.by.is_none() && in_time
+        });
+        unasked.map(|back| (older, back.opened_at))
+    };
+    let older = state.releases.values().filter(|older| older.order() < release.order());
+    older.filter_map(|older| of(older)).min_by_key(|(_, opened)| *opened)
+}
+
+/// Where a stage goes back to from a release: the newest before it that succeeded here and is not vetoed.
+pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Release> {
+    let vetoed = |no: ReleaseNo| state.vetoes.contains_key(&(stage.clone(), no));
+    let good = state.done(stage).filter(|r| r.order() < from.order() && !vetoed(r.no()));
+    good.max_by_key(|r| r.order()).map(|r| &**r)
+}
+
+/// Whether something is queued or at work in the environment of a stage.
+fn at_work(state: &State, stage: &Stage) -> bool {
+    let works = |release: &Release| {
+        release.stages.iter().any(|(name, runs)| {
+            let busy = |run: &StageRun| run.state == StageState::Queued || run.state.occupies();
+            runs.last().is_some_and(busy)
+                && release.rule(name).is_some_and(|rule| rule.lock() == stage.lock())
+        })
+    };
+    state.runbooks.on(stage.lock()).is_some() || state.releases.values().any(|r| works(r))
+}
+
+/// How a stage goes back from a release when it goes wrong there, for those who are asked to let it start (row E05).
+pub fn plan(state: &State, release: &Release, stage: &Stage) -> String {
+    let name = &stage.name;
+    let Some(target) = target(state, release, name) else {
+        return format!("nothing older succeeded in {name}, so there is nothing to go back to");
+    };
+    let version = &target.created.version;
+    let by_hand = match stage.rollback_approvals {
+        0 => format!("`/rollback {name} -- reason` puts {version} back"),
+        n => format!("`/rollback {name} -- reason` puts {version} back, with {n} approval{}", plural(n)),
+    };
+    let when: Vec<&str> = stage.rollback.auto.iter().map(|trigger| trigger.sentence()).collect();
+    if when.is_empty() {
+        return by_hand;
+    }
+    let when = when.join(" or ");
+    if !stage.rollback.safe {
+        return format!("when {when}, {name} is held and people are asked; {by_hand}");
+    }
+    let agreed = match stage.rollback.approvals {
+        0 => String::new(),
+        n => format!(" after {n} approval{}", plural(n)),
+    };
+    format!("when {when}, {version} is put back by itself{agreed}; {by_hand}")
+}
+
+/// What a person can do about a bad release that does not go back by itself.
+pub fn act(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<String> {
+    let bad = bad(state, stage).filter(|bad| bad.release.no() == release.no())?;
+    match bad.answer(state, now) {
+        Answer::Asked(_) | Answer::Ask(_) | Answer::Old => {
+            Some(format!("an approver comments `/rollback {stage} -- reason`"))
+        }
+        Answer::Back(_) | Answer::Answered(_) | Answer::Busy | Answer::NoTarget => None,
+    }
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What is said of a bad release beside how it ended, with a sign; nothing when its rules do not ask for anything.
+pub fn line(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<String> {
+    let bad = bad(state, stage).filter(|bad| bad.release.no() == release.no())?;
+    let version = |no: ReleaseNo| state.version_of(no);
+    Some(match bad.answer(state, now) {
+        Answer::Back(no) => format!("{} is to be put back by itself", version(no)),
+        Answer::Ask(no) | Answer::Asked(no) => {
+            format!("not rolled back by itself: `rollback.safe` is false; {} would be put back", version(no))
+        }
+        Answer::Answered(no) => {
+            let run = state.release(no).and_then(|back| back.state_in(stage));
+            format!("{} was to be put back: {}", version(no), run.map_or("gone", StageState::word))
+        }
+        Answer::Busy => "not rolled back yet: something else is at work in the environment".to_owned(),
+        Answer::Old => format!("not rolled back by itself: it failed more than {FRESH} ago"),
+        Answer::NoTarget => {
+            "not rolled back by itself: no older release succeeded here that is not vetoed".to_owned()
+        }
+    })
+}
