@@ -282,7 +282,7 @@ stages:
             lines(OLD, &new),
             [
                 "all | how the artifact is built changes | different",
-                "prod | approvals: 2 of role maintain or higher, not pusher → 1 of role maintain or higher, not pusher | looser",
+                "prod | approvals: 2 of role maintain or higher, not who pushed it → 1 of role maintain or higher, not who pushed it | looser",
                 "prod | soak: 1h → 2h | stricter",
                 "prod | start: by itself → by hand | stricter",
                 "prod | checks after the deploy: smoke → none | looser",
