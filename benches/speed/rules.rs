@@ -140,7 +140,7 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
     Ok(Command::Start(Box::new(Start {
         commit: format!("{number:040x}").parse()?,
         branch: "main".parse()?,
-        tag: None,
+        started_by: liftlock::domain::event::StartedBy::Push,
         seq: u64::from(number),
         initiator: None,
         pusher: None,

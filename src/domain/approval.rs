@@ -227,11 +227,16 @@ fn excluded(
     let created = &release.created;
     let is = |person: Option<&Person>| person.is_some_and(|p| p.id == standing.person.id);
     let named = |name: Option<&Login>| name.is_some_and(|n| n.as_str().eq_ignore_ascii_case(login));
+    // Whoever started a build that went into it started it, too.
+    let initiated =
+        is(created.initiator.as_ref()) || created.builds.iter().any(|build| is(build.initiator.as_ref()));
     let out = match exclusion {
-        Exclusion::Initiator => {
-            is(run.by.as_ref()) || is(run.promoted.as_ref()) || is(created.initiator.as_ref())
+        Exclusion::Initiator => is(run.by.as_ref()) || is(run.promoted.as_ref()) || initiated,
+        Exclusion::Pusher => {
+            initiated
+                || named(created.pusher.as_ref())
+                || created.builds.iter().any(|build| named(build.pusher.as_ref()))
         }
-        Exclusion::Pusher => is(created.initiator.as_ref()) || named(created.pusher.as_ref()),
         Exclusion::CommitAuthors => created.changes.iter().any(|c| named(c.author.as_ref())),
     };
     let unknown = exclusion == Exclusion::CommitAuthors && created.changes.iter().any(|c| c.author.is_none());

@@ -8,8 +8,9 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Withdrawal,
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, StartedBy, Withdrawal,
 };
+use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
 };
@@ -29,6 +30,7 @@ use crate::domain::version::Version;
 mod act;
 mod advance;
 mod freeze;
+mod join;
 mod names;
 mod overriding;
 mod overriding_check;
@@ -53,12 +55,16 @@ pub enum Command {
         /// What it declares.
         pipeline: Box<Pipeline>,
     },
-    /// A push or a tag should become a release.
+    /// Something should become a release.
     Start(Box<Start>),
     /// A pull request's head should be built.
     Check(Box<CheckRequest>),
     /// A pull request's head was compared with where it began.
     Propose(Box<Proposal>),
+    /// A push starts pipelines whose builds this one listens to.
+    Expect(Box<Expected>),
+    /// A build of another pipeline ended.
+    Hear(Box<Built>),
     /// A worker wants to start a piece of work.
     Begin {
         /// Which.
@@ -119,8 +125,8 @@ pub struct Start {
     pub commit: CommitSha,
     /// The branch it is on.
     pub branch: RefName,
-    /// The tag that started it, if one did.
-    pub tag: Option<RefName>,
+    /// What starts it.
+    pub started_by: StartedBy,
     /// Its place on the branch's first-parent line.
     pub seq: u64,
     /// Who started it.
@@ -381,6 +387,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
         Command::Propose(proposal) => draft.propose(proposal)?,
+        Command::Expect(push) => draft.expect(push)?,
+        Command::Hear(built) => draft.hear_build(built)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
         Command::Confirm { release, stage, attempt, fresh } => {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::{LegId, Side};
 use crate::domain::event::ApprovalSide;
-use crate::domain::name::{CommentId, CommitSha, RefName, ReleaseNo, StageName, ThreadId};
+use crate::domain::join::Line;
+use crate::domain::name::{CommentId, CommitSha, PipelineName, RefName, ReleaseNo, StageName, ThreadId};
 use crate::domain::notice::Notice;
 
 /// One thing to do, as the store keeps it until it is done.
@@ -141,6 +142,22 @@ pub enum Effect {
     Notify(Notice),
     /// Wake the pipeline: a timer came due.
     Wake,
+    /// Tell another pipeline of the repository how a release's build ended; telling it twice changes nothing.
+    Announce {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try of its build.
+        attempt: u32,
+        /// The pipeline that listens.
+        to: PipelineName,
+    },
+    /// Make the release that builds of other pipelines join into.
+    Join {
+        /// Where they join.
+        line: Line,
+        /// Which builds, so that other ones are another thing to do.
+        builds: Vec<(PipelineName, ReleaseNo)>,
+    },
 }
 
 /// What an approval-needed comment offers.

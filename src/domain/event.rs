@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
+use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
 };
@@ -347,6 +348,10 @@ pub enum Event {
     Pause(pause::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// A push starts pipelines whose builds this one waits for.
+    BuildsExpected(Box<Expected>),
+    /// A build of another pipeline ended.
+    BuildHeard(Box<Built>),
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -481,6 +486,8 @@ impl Event {
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
             | Self::Runbook(_)
+            | Self::BuildsExpected(_)
+            | Self::BuildHeard(_)
             | Self::Heard(_) => None,
         }
     }
@@ -522,6 +529,8 @@ impl Event {
             Self::Heard(_) => "heard",
             Self::Pause(_) => "pause",
             Self::Runbook(fact) => fact.kind(),
+            Self::BuildsExpected(_) => "builds_expected",
+            Self::BuildHeard(_) => "build_heard",
             Self::Alarm { .. } => "alarm",
         }
     }

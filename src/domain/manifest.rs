@@ -31,6 +31,7 @@ mod shape;
 pub mod source;
 mod stage;
 mod step;
+mod trigger;
 mod variable;
 mod view;
 mod window;
@@ -54,7 +55,7 @@ use crate::domain::manifest::source::Source;
 use crate::domain::manifest::stage::Draft;
 use crate::domain::manifest::view::View;
 use crate::domain::name::{PipelineName, RepoName};
-use crate::domain::pipeline::{About, Contexts, Pipeline, PullRequestTrigger, PushTrigger, Step, Triggers};
+use crate::domain::pipeline::{About, Contexts, Pipeline, Step};
 use crate::domain::runbook::Runbook;
 
 /// Where a native manifest may be; only one of them.
@@ -242,9 +243,11 @@ pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> 
         return Err(Problems(problems));
     }
     let sources = read.iter().filter_map(|(p, s, _)| Some((p.name.clone(), s.clone()?))).collect();
+    let mut pipelines: Vec<Pipeline> = read.into_iter().map(|(p, _, _)| p).collect();
+    trigger::connect(&mut pipelines);
     Ok(Loaded {
         text: digestible(files, &used),
-        pipelines: read.into_iter().map(|(p, _, _)| p).collect(),
+        pipelines,
         sources,
         warnings: problems,
         paths: paths.into_iter().map(str::to_owned).chain(extended).collect(),
@@ -311,7 +314,9 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
             if copilot_folder(context.path).is_some() { Contexts::Qualified } else { Contexts::Short };
         let at = top.get("name").map_or(Place { file: 0, line: 1, column: 1, length: 1 }, |n| n.at);
         let Some(name) = top.parsed("name").or_else(|| default_name(context)) else { return Vec::new() };
-        return vec![(at, read_pipeline((top, root.at), (name, contexts), context, findings))];
+        let read = read_pipeline((top, root.at), (name, contexts), context, findings);
+        trigger::alone(top, findings);
+        return vec![(at, read)];
     };
     shape::check(&root, &Shape::Object(&SEVERAL_OBJECT), "the manifest", findings);
     let entries = View::of(&several.value).entries();
@@ -323,18 +328,15 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
             format!("a repository has at most {MAX_PIPELINES} pipelines, and here are {}", entries.len());
         findings.add(Code::TooLarge, first.key_at, message);
     }
-    entries
-        .iter()
-        .take(MAX_PIPELINES)
-        .filter_map(|entry| {
-            let name: PipelineName = entry.key.parse().ok()?;
-            let view = View::of(&entry.value);
-            Some((
-                entry.key_at,
-                read_pipeline((view, entry.value.at), (name, Contexts::Qualified), context, findings),
-            ))
-        })
-        .collect()
+    let mut read = Vec::new();
+    for entry in entries.iter().take(MAX_PIPELINES) {
+        let Ok(name) = entry.key.parse::<PipelineName>() else { continue };
+        let view = View::of(&entry.value);
+        let (contexts, at) = (Contexts::Qualified, entry.value.at);
+        read.push((entry.key_at, read_pipeline((view, at), (name, contexts), context, findings)));
+    }
+    trigger::check(entries, read.iter_mut().map(|(_, (pipeline, _, _))| pipeline), findings);
+    read
 }
 
 /// The folder's name in Copilot's newer layout, else the last part of the repository's name.
@@ -363,7 +365,7 @@ fn read_pipeline(
         weight: view.integer("weight").unwrap_or(0),
         docs_url: view.line("docs_url"),
     };
-    let triggers = triggers(view, source.as_ref(), findings);
+    let triggers = trigger::read(view, source.as_ref(), findings);
     let made = build::read(view, context, findings);
     let nodes = view.items("stages");
     let written: BTreeSet<&str> =
@@ -394,6 +396,8 @@ fn read_pipeline(
         triggers,
         build: made.build,
         artifacts: made.artifacts,
+        inherits: made.inherits,
+        feeds: BTreeSet::new(),
         release: release::read(view),
         variables,
         groups,
@@ -442,30 +446,5 @@ fn check_stage_count(list: Option<&Node>, stages: &[Node], findings: &mut Findin
     if let Some(first) = stages.get(MAX_STAGES) {
         let message = format!("a pipeline has at most {MAX_STAGES} stages, and here are {}", stages.len());
         findings.add(Code::TooLarge, first.at, message);
-    }
-}
-
-/// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
-fn triggers(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
-    let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
-    let Some(block) = view.get("triggers").map(View::of) else {
-        return Triggers { push: Some(PushTrigger { branches, paths: Vec::new() }), ..Triggers::default() };
-    };
-    let push = block.below("push");
-    if let Some(entry) = push.entry("branches").filter(|_| !branches.is_empty()) {
-        let message = "`triggers.push.branches` and `source.properties.branch` exclude each other".to_owned();
-        findings.add_hinted(Code::Exclusive, entry.key_at, message, "keep one of them".to_owned());
-    }
-    let own = push.all("branches");
-    let pull_request = block.below("pull_request");
-    Triggers {
-        push: (block.get("push").is_some() || !branches.is_empty()).then(|| PushTrigger {
-            branches: if own.is_empty() { branches } else { own },
-            paths: push.all("paths"),
-        }),
-        tags: block.all("tags"),
-        pull_request: block
-            .get("pull_request")
-            .map(|_| PullRequestTrigger { paths: pull_request.all("paths") }),
     }
 }

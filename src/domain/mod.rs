@@ -12,6 +12,7 @@ pub mod event;
 pub mod gate;
 pub mod glob;
 pub mod group;
+pub mod join;
 pub mod manifest;
 pub mod markdown;
 pub mod name;

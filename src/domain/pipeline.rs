@@ -11,6 +11,7 @@ use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
+use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
     Alias, ChannelLabel, EnvironmentName, Login, PipelineName, RefName, RepoId, RunbookName, StageName,
     TeamAlias, TeamName, TeamWord, VariableName,
@@ -47,8 +48,14 @@ pub struct Pipeline {
     pub triggers: Triggers,
     /// How its artifact is made; a pipeline without one packs the source tree.
     pub build: Build,
-    /// What is packed and sealed after the build, at least one.
+    /// What is packed and sealed after the build.
     pub artifacts: Vec<Artifact>,
+    /// What it takes of other pipelines' builds, as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherits: Vec<Inherited>,
+    /// The pipelines of the repository that its builds start.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub feeds: BTreeSet<PipelineName>,
     /// What its releases are called.
     #[serde(default, skip_serializing_if = "Naming::is_default")]
     pub release: Naming,
@@ -114,6 +121,9 @@ pub struct Triggers {
     pub tags: Vec<Glob>,
     /// A pull request gets the quality build.
     pub pull_request: Option<PullRequestTrigger>,
+    /// Builds of other pipelines make a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
 }
 
 /// Which pushes start a pipeline.
@@ -167,6 +177,19 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+}
+
+impl Pipeline {
+    /// Whether its releases have something to build; what it only takes of others is sealed already.
+    pub fn builds(&self) -> bool {
+        !self.build.steps.is_empty() || !self.artifacts.is_empty() || self.inherits.is_empty()
+    }
+
+    /// The names of all artifacts of its releases.
+    pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
+        let own = self.artifacts.iter().map(|artifact| &artifact.alias);
+        own.chain(self.inherits.iter().map(|inherited| &inherited.alias))
+    }
 }
 
 impl Build {

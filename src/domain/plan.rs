@@ -18,6 +18,7 @@ use crate::domain::view;
 
 mod approval;
 pub mod check;
+mod join;
 mod notice;
 mod overriding;
 mod runbook;
@@ -56,7 +57,7 @@ pub enum Lane {
     Probe,
     /// Notices to places outside.
     Notify,
-    /// Timers.
+    /// Timers, and what pipelines tell each other.
     Timer,
 }
 
@@ -95,8 +96,10 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
             plan_release(state, release, now, &mut owed);
             check::plan_release(state, release, now, &mut owed);
             notice::plan_release(state, release, now, &mut owed);
+            join::announce(state, release, &mut owed);
         }
     }
+    join::owe(state, &mut owed);
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::domain::decide::{Command, Spoken, Start};
 use crate::domain::effect::Place;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, StartedBy};
 use crate::domain::glob::{Glob, selects};
 use crate::domain::group::{GroupSnapshot, Value};
 use crate::domain::name::{
@@ -214,7 +214,10 @@ impl<'p> Session<'p> {
             return Ok(());
         }
         let start = self.start(&commit, self.branch.clone(), &tag.by)?;
-        self.decide(&Command::Start(Box::new(Start { tag: Some(tag.name.clone()), ..start })))
+        self.decide(&Command::Start(Box::new(Start {
+            started_by: StartedBy::Tag(tag.name.clone()),
+            ..start
+        })))
     }
 
     fn ignored(&mut self, why: &str) {
@@ -266,7 +269,7 @@ impl<'p> Session<'p> {
         Ok(Start {
             commit: commit.clone(),
             branch,
-            tag: None,
+            started_by: StartedBy::Push,
             seq: u64::try_from(place).unwrap_or(0).saturating_add(1).saturating_mul(STRIDE),
             pusher: Some(initiator.login.clone()),
             initiator: Some(initiator),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::event::{BuildOutcome, Heard};
+use crate::domain::join::Upstream;
 use crate::domain::name::{
     CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
     VariableName,
@@ -67,6 +68,8 @@ pub struct State {
     pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
     /// Hooks that a lost run never came to, by environment.
     pub owing: BTreeMap<EnvironmentName, Owing>,
+    /// What other pipelines told of their builds.
+    pub upstream: Arc<Upstream>,
 }
 
 /// A hold.
@@ -173,6 +176,7 @@ impl State {
             runbooks: Arc::default(),
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
+            upstream: Arc::default(),
         }
     }
 

@@ -21,12 +21,14 @@ pub mod check;
 pub mod comment;
 pub mod event;
 pub mod freeze;
+pub mod join;
 pub mod notice;
 pub mod overriding;
 pub mod pause;
 pub mod proposal;
 pub mod request;
 pub mod runbook;
+pub mod trigger;
 pub mod variables;
 
 /// The page of a release, relative to the server's public address.
@@ -476,6 +478,10 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
             let text = run_status(state, release, (stage, run), now).1;
             writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
         }
+    }
+    for wait in join::waits(state) {
+        let next = wait.next.map_or_else(String::new, |next| format!("; {next}"));
+        writeln!(out, "- {}{}", escape(&wait.text), escape(&next)).unwrap_or_default();
     }
     out
 }

@@ -9,6 +9,7 @@ use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::view;
 use crate::http::view::{Link, rfc3339};
 use crate::notify::Routes;
 
@@ -25,8 +26,21 @@ pub struct About {
     pub stages: Vec<StageAbout>,
     /// What is in the channels of its stages.
     pub channels: Vec<ChannelLine>,
+    /// What starts a release of it, in sentences.
+    pub starts: Vec<String>,
+    /// What it waits for before there is one, and who can do what about it.
+    pub waits: Vec<WaitLine>,
     /// Routes of its notices that the server does not have: nobody is told there.
     pub unrouted: Vec<String>,
+}
+
+/// Something that is waited for before there is a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitLine {
+    /// What.
+    pub text: String,
+    /// Who can do what about it.
+    pub next: Option<String>,
 }
 
 /// A stage in its own words.
@@ -74,6 +88,11 @@ impl About {
         let missing: BTreeSet<String> = missing.collect();
         Self {
             unrouted: missing.into_iter().collect(),
+            starts: view::trigger::sentences(&pipeline),
+            waits: view::join::waits(state)
+                .into_iter()
+                .map(|wait| WaitLine { text: wait.text, next: wait.next })
+                .collect(),
             title: pipeline.about.title.clone(),
             description: pipeline.about.description.clone(),
             docs_url: pipeline.about.docs_url.as_ref().and_then(Link::new),
@@ -92,6 +111,7 @@ impl About {
             || self.docs_url.is_some()
             || !self.channels.is_empty()
             || !self.unrouted.is_empty()
+            || !self.starts.is_empty()
             || stages()
     }
 }
@@ -123,7 +143,7 @@ impl ChannelLine {
         Self {
             channel: channel.to_owned(),
             version: release.created.version.to_string(),
-            path: crate::domain::view::release_path(&state.id, release.no()),
+            path: view::release_path(&state.id, release.no()),
             since,
         }
     }

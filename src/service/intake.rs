@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::domain::decide::{CheckRequest, Command, Learned};
 use crate::domain::effect::{Effect, Place, Status, StatusState};
-use crate::domain::event::Withdrawal;
+use crate::domain::event::{StartedBy, Withdrawal};
 use crate::domain::manifest::Loaded;
 use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
@@ -241,28 +241,25 @@ impl Service {
                 return Ok(taken);
             }
         };
-        let mut started = 0_usize;
+        let mut started = Vec::new();
         for pipeline in &loaded.pipelines {
             let Some(trigger) = &pipeline.triggers.push else { continue };
             let wanted = trigger.takes(branch, &repository.default_branch);
             let range = (push.before.clone(), after);
             if wanted && self.touches(&repository.id, range, &trigger.paths).await? {
-                self.start(
-                    repository,
-                    (after, branch),
-                    (pipeline.name.clone(), &loaded),
-                    (push, None, heard),
-                )
-                .await?;
-                started = started.saturating_add(1);
+                started.push(pipeline.name.clone());
             }
+        }
+        if started.is_empty() {
+            taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
+        }
+        self.expect_builds(repository, (after, branch), (&loaded, &started), heard).await?;
+        for name in started {
+            self.start(repository, (after, branch), (name, &loaded), (push, StartedBy::Push, heard)).await?;
         }
         if *branch == repository.default_branch {
             // The reconcile round starts from here, or it would take the paths of older pushes for this one's.
             self.store().set_cursor(&head_cursor(repository), after.as_str()).await?;
-        }
-        if started == 0 {
-            taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
         }
         Ok(taken)
     }
@@ -305,13 +302,13 @@ impl Service {
         repository: &Repository,
         at: (&CommitSha, &RefName),
         (name, loaded): (PipelineName, &Loaded),
-        (push, tag, heard): (&Push, Option<&RefName>, &Heard<'_>),
+        (push, started_by, heard): (&Push, StartedBy, &Heard<'_>),
     ) -> Outcome<()> {
         let id = PipelineId { repo: repository.id.clone(), name };
         let state = self.journal().load(&id).await?;
         let Some(pipeline) = super::repository::named(loaded, &id.name) else { return Ok(()) };
         let mut start = self.gather(&state, at, (pipeline, loaded)).await?;
-        start.tag = tag.cloned();
+        start.started_by = started_by;
         start.project = repository.name.to_string();
         start.initiator = push.sender.as_ref().map(|p| Person { id: p.id, login: p.login.clone() });
         start.pusher.clone_from(&push.pusher);
@@ -347,9 +344,13 @@ impl Service {
             Ok(loaded) => loaded,
             Err(problems) => return Ok(Taken::ignored(format!("the manifest does not load: {problems}"))),
         };
-        for pipeline in loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag)) {
-            let at = (&commit, &repository.default_branch);
-            self.start(repository, at, (pipeline.name.clone(), &loaded), (push, Some(tag), heard)).await?;
+        let takes = loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag));
+        let started: Vec<PipelineName> = takes.map(|p| p.name.clone()).collect();
+        let at = (&commit, &repository.default_branch);
+        self.expect_builds(repository, at, (&loaded, &started), heard).await?;
+        for name in started {
+            let by = StartedBy::Tag(tag.clone());
+            self.start(repository, at, (name, &loaded), (push, by, heard)).await?;
         }
         Ok(Taken::default())
     }

@@ -287,6 +287,8 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Reply { .. } => "reply",
         Effect::Notify(_) => "notify",
         Effect::Wake => "wake",
+        Effect::Announce { .. } => "announce",
+        Effect::Join { .. } => "join",
     }
 }
 

@@ -23,6 +23,7 @@ pub mod deploy;
 pub mod environment;
 pub mod groups;
 pub mod intake;
+pub mod join;
 pub mod journal;
 pub mod library;
 pub mod listen;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::domain::decide::Start;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, StartedBy};
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
 use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName};
 use crate::domain::pipeline::Pipeline;
@@ -136,6 +136,12 @@ impl Service {
             })
             .await?;
         files.extend(loaded.paths.iter().cloned());
+        // A version names one commit of the repository, whichever pipeline released it.
+        let mut taken = found.taken;
+        for other in self.pipelines_of(&repo).await?.iter().filter(|other| other.id != state.id) {
+            let elsewhere = other.releases.values().filter(|r| r.created.commit != *commit);
+            taken.extend(elsewhere.map(|r| r.created.version.clone()));
+        }
         let host = self.host(&repo)?;
         let mut changes = Vec::with_capacity(found.commits.len());
         for (sha, subject, email) in found.commits {
@@ -145,13 +151,13 @@ impl Service {
         Ok(Start {
             commit: commit.clone(),
             branch: branch.clone(),
-            tag: None,
+            started_by: StartedBy::Push,
             seq: found.seq,
             initiator: None,
             pusher: None,
             changes,
             messages: found.messages,
-            taken: found.taken,
+            taken,
             pipeline: Box::new(pipeline.clone()),
             manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,

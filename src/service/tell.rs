@@ -39,6 +39,8 @@ impl Service {
             | Effect::Deploy { .. }
             | Effect::Confirm { .. }
             | Effect::Notify(_)
+            | Effect::Announce { .. }
+            | Effect::Join { .. }
             | Effect::Runbook { .. }
             | Effect::Leg { .. }
             | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,

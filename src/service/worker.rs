@@ -237,6 +237,8 @@ impl Service {
                 self.sample_gates(lease, Questioned { release, stage, attempt, sample }, side).await
             }
             Effect::Notify(notice) => self.notify(lease, notice).await,
+            Effect::Announce { release, to, .. } => self.announce(lease, release, to).await,
+            Effect::Join { line, .. } => self.join(lease, line).await,
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

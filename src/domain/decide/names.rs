@@ -15,7 +15,7 @@ impl Draft {
         let mut facts = Facts {
             release: no.to_string(),
             project: start.project.clone(),
-            branch: source_branch(&start.branch, start.tag.as_ref()),
+            branch: source_branch(&start.branch, start.started_by.tag()),
             commit: start.commit.to_string(),
             ..Facts::unknown()
         };

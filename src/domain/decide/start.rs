@@ -14,10 +14,15 @@ const MAX_CHANGES: usize = 200;
 
 impl Draft {
     pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
-        let tagged = match &start.tag {
-            None if self.has_release_of_push(start) => return Ok(()),
-            None => None,
-            Some(tag) => {
+        let mut builds = Vec::new();
+        let tagged = match &start.started_by {
+            StartedBy::Push if self.has_release_of_push(start) => return Ok(()),
+            StartedBy::Push => None,
+            StartedBy::Builds(line) => {
+                builds = self.joined(line, start)?;
+                None
+            }
+            StartedBy::Tag(tag) => {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
                 if let Some(no) = self.release_of_version(&version) {
                     // Our own tag comes back as a push, and a tag that somebody moved is not a new release.
@@ -37,7 +42,7 @@ impl Draft {
             version,
             commit: start.commit.clone(),
             branch: start.branch.clone(),
-            started_by: start.tag.clone().map_or(StartedBy::Push, StartedBy::Tag),
+            started_by: start.started_by.clone(),
             initiator: start.initiator.clone(),
             pusher: start.pusher.clone(),
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
@@ -49,11 +54,12 @@ impl Draft {
             names,
             files: start.files.clone(),
             groups: start.groups.clone(),
+            builds,
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {
             Some(newer) => self.born_superseded(no, newer),
-            None => Ok(()),
+            None => self.seal_inherited(no),
         }
     }
 

@@ -1,5 +1,6 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
+use crate::domain::decide::join::with_inherited;
 use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
@@ -236,6 +237,7 @@ impl Draft {
         if release.build_attempt != attempt || release.build != (BuildState::Running { fence }) {
             return Err(Refusal::Stale);
         }
+        let outcome = &with_inherited(&release, outcome);
         self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone() })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::join::{Built, Line};
 use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
 use crate::domain::naming::Names;
 use crate::domain::person::Person;
@@ -52,6 +53,9 @@ pub struct Created {
     /// What it took of variable groups.
     #[serde(default, skip_serializing_if = "Taken::is_empty")]
     pub groups: Taken,
+    /// The builds of other pipelines it is made of, frozen as they were (row E20).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builds: Vec<Built>,
 }
 
 /// What started a release.
@@ -62,6 +66,18 @@ pub enum StartedBy {
     Push,
     /// A pushed tag.
     Tag(RefName),
+    /// Builds of other pipelines.
+    Builds(Line),
+}
+
+impl StartedBy {
+    /// The tag, if one did.
+    pub fn tag(&self) -> Option<&RefName> {
+        match self {
+            Self::Push | Self::Builds(_) => None,
+            Self::Tag(tag) => Some(tag),
+        }
+    }
 }
 
 /// One commit of a release.
@@ -80,10 +96,7 @@ pub struct Change {
 impl Created {
     /// The tag that started it, if one did.
     pub fn tag(&self) -> Option<&RefName> {
-        match &self.started_by {
-            StartedBy::Push => None,
-            StartedBy::Tag(tag) => Some(tag),
-        }
+        self.started_by.tag()
     }
 
     /// The logins of the authors the host knows, and the addresses of those it does not.

@@ -1,11 +1,13 @@
 //! `build`, `artifacts`, steps and paths → how the artifact is made and what is packed.
 
+use crate::domain::join::Inherited;
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::step;
+use crate::domain::manifest::trigger;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
@@ -23,6 +25,7 @@ const MAX_PATH_BYTES: usize = 300;
 pub(super) struct Made {
     pub(super) build: Build,
     pub(super) artifacts: Vec<Artifact>,
+    pub(super) inherits: Vec<Inherited>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -52,8 +55,12 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     {
         check_not_empty(node, findings);
     }
-    let artifacts = artifacts(pipeline, &build, left_behind, findings);
-    Made { build, artifacts }
+    let inherits = trigger::inherited(pipeline, findings);
+    let mut artifacts = artifacts(pipeline, left_behind, findings);
+    if artifacts.is_empty() && inherits.is_empty() {
+        artifacts.extend(by_default(&build));
+    }
+    Made { build, artifacts, inherits }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.
@@ -131,20 +138,17 @@ fn own_steps(build: Option<&Node>, findings: &mut Findings<'_>) -> Vec<Step> {
     }
 }
 
-fn artifacts(
-    pipeline: View<'_>,
-    build: &Build,
-    left_behind: Vec<String>,
-    findings: &mut Findings<'_>,
-) -> Vec<Artifact> {
+fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findings<'_>) -> Vec<Artifact> {
     let mut out: Vec<Artifact> = Vec::new();
+    let mut taken: Vec<Alias> = Vec::new();
     let given = pipeline.items("artifacts");
     for node in given {
         let view = View::of(node);
+        taken.extend(view.get("from").and_then(|_| view.parsed::<Alias>("alias")));
         let path = view::text(node).or_else(|| view.get("path").and_then(view::text));
         let Some(path) = path.and_then(|p| clean_path(p).ok()) else { continue };
         let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
-        if out.iter().any(|a| a.alias == alias) {
+        if out.iter().any(|a| a.alias == alias) || taken.contains(&alias) {
             let message = format!("two artifacts are called `{alias}`");
             let hint = format!("give one a name of its own: `{{alias: …, path: {}}}`", printable(&path));
             findings.add_hinted(Code::DuplicateName, node.at, message, hint);
@@ -159,13 +163,14 @@ fn artifacts(
             }
         }
     }
-    if out.is_empty() {
-        // Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
-        // A buildspec that names no artifacts keeps to no convention of ours, so the tree as it left it is packed.
-        let path = if build.steps.is_empty() || build.buildspec.is_some() { "." } else { DEFAULT_PATH };
-        out.extend(alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() }));
-    }
     out
+}
+
+/// Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
+/// A buildspec that names no artifacts keeps to no convention of ours, so the tree as it left it is packed.
+fn by_default(build: &Build) -> Option<Artifact> {
+    let path = if build.steps.is_empty() || build.buildspec.is_some() { "." } else { DEFAULT_PATH };
+    alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() })
 }
 
 /// The alias, or the alias with the first number that makes it different from the others.

@@ -103,6 +103,10 @@ codes! {
     /// `needs` names no stage.
     UnknownStage "M0402" Error
         "`needs` names a stage that the pipeline does not have.";
+    /// `builds` or `from` names no pipeline.
+    UnknownPipeline "M0425" Error
+        "`triggers.builds` and `from: build/…` of an artifact name pipelines of the same file, and an artifact comes \
+         from a pipeline whose builds are listened to.";
     /// A stage names no check.
     UnknownCheck "M0421" Error
         "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";

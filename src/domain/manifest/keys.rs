@@ -147,13 +147,14 @@ mod overriding;
 mod people;
 mod rollback;
 mod runbook;
+mod trigger;
 mod window;
 
 static TEXT_LINE: Shape = Shape::Text(&LINE);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
-static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&ARTIFACT_OBJECT)]);
+static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&trigger::ARTIFACT_OBJECT)]);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
 
 mod steps;
@@ -196,7 +197,7 @@ keys! { PIPELINE_KEYS {
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
     "extends" Optional, EXTENDS, "Files of this repository that declare stages and what belongs to them.";
-    "triggers" Optional, Shape::Object(&TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
+    "triggers" Optional, Shape::Object(&trigger::TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
@@ -267,26 +268,6 @@ keys! { PROPERTIES_KEYS {
 } }
 static PROPERTIES_OBJECT: Object = Object { what: "`source.properties`", keys: &[PROPERTIES_KEYS], ..PLAIN };
 
-keys! { TRIGGERS_KEYS {
-    "push" Optional, Shape::Any(&[Shape::Object(&PUSH_OBJECT), Shape::Empty]), "Pushes to these branches that change these paths.";
-    "tags" Optional, Shape::List(&Shape::Text(&PATTERN)), "Pushed tags that match one of these.";
-    "pull_request" Optional, Shape::Any(&[Shape::Object(&PULL_REQUEST_OBJECT), Shape::Empty]), "Pull requests get a quality build.";
-} }
-static TRIGGERS_OBJECT: Object =
-    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &["schedule", "builds", "button"], ..PLAIN };
-
-keys! { PUSH_KEYS {
-    "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "Branch patterns; the default branch when absent.";
-    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns, `!` excludes, the last match wins.";
-} }
-static PUSH_OBJECT: Object = Object { what: "`push`", keys: &[PUSH_KEYS], ..PLAIN };
-
-keys! { PULL_REQUEST_KEYS {
-    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns as for `push`.";
-    "stages" Optional, Shape::NoItems("stages for pull requests"), "Empty: pull requests are built, not deployed.";
-} }
-static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PULL_REQUEST_KEYS], ..PLAIN };
-
 keys! { BUILD_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command.";
     "steps" Optional, Shape::List(&BUILD_STEP), "Commands in order.";
@@ -302,17 +283,6 @@ static BUILD_OBJECT: Object = Object {
     keys: &[BUILD_KEYS],
     later: &["additional_policy", "cache", "pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
-    ..PLAIN
-};
-
-keys! { ARTIFACT_KEYS {
-    "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
-    "path" Required, Shape::Text(&PATH), "A folder or file the build leaves behind.";
-} }
-static ARTIFACT_OBJECT: Object = Object {
-    what: "an artifact",
-    keys: &[ARTIFACT_KEYS],
-    later: &["from", "kind", "image", "primary"],
     ..PLAIN
 };
 

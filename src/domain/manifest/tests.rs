@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::problem::{render_github, render_json, render_text};
 use super::*;
 use crate::domain::glob::selects;
-use crate::domain::pipeline::{Exclusion, Network, Role, Stage, Who};
+use crate::domain::pipeline::{Exclusion, Network, PushTrigger, Role, Stage, Who};
 
 fn repository() -> RepoName {
     "kohidave/demo-api-frontend".parse().unwrap()
@@ -155,6 +155,10 @@ fn verdict(problem: &Problem) -> Verdict {
         "`pipelines` has no",
         "`triggers.push.branches` and",
         "`watch` needs",
+        "an artifact from a build needs",
+        "`join` goes with",
+        "`any` names no",
+        "`all` names no",
     ];
     if distant.iter().any(|start| problem.message.starts_with(start)) {
         return Verdict::Silent;
@@ -168,6 +172,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::BadText
         | Code::DuplicateName
         | Code::UnknownStage
+        | Code::UnknownPipeline
         | Code::UnknownCheck
         | Code::Cycle
         | Code::Extends

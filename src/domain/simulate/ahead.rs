@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::approval::asked;
 use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::decide::{Command, Spoken, Start};
-use crate::domain::event::{Detail, Event};
+use crate::domain::event::{Detail, Event, StartedBy};
 use crate::domain::gate::{Blocker, Line, Verdict, verdict};
 use crate::domain::name::{Digest, Login, NameError, ReleaseNo, StageName, UserId};
 use crate::domain::person::{Account, Person, Standing};
@@ -180,7 +180,7 @@ impl Look {
         let start = Start {
             commit,
             branch: default_branch(pipeline),
-            tag: None,
+            started_by: StartedBy::Push,
             seq: seq.saturating_add(1),
             initiator: Some(pusher.person.clone()),
             pusher: Some(pusher.person.login),

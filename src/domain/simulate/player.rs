@@ -442,6 +442,8 @@ fn work_of(effect: &Effect) -> Option<Work> {
         | Effect::Reply { .. }
         | Effect::Confirm { .. }
         | Effect::Notify(_)
+        | Effect::Announce { .. }
+        | Effect::Join { .. }
         | Effect::Wake => return None,
     })
 }

@@ -240,6 +240,8 @@ impl Transcript {
             | Event::Unfrozen { .. }
             | Event::Vetoed { .. }
             | Event::VetoLifted { .. }
+            | Event::BuildsExpected(_)
+            | Event::BuildHeard(_)
             | Event::Alarm { .. } => true,
         }
     }

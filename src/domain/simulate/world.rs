@@ -136,6 +136,8 @@ impl World {
             | Effect::Sticky { .. }
             | Effect::Reply { .. }
             | Effect::Notify(_)
+            | Effect::Announce { .. }
+            | Effect::Join { .. }
             | Effect::Wake => None,
         };
         learned.into_iter().try_for_each(|learned| self.decide(&Command::Learn(learned)).map(drop))?;

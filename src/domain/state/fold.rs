@@ -33,14 +33,8 @@ impl State {
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
-            Event::Held { stage, by, reason } => {
-                let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(stage.clone(), hold);
-                Ok(())
-            }
-            Event::Unheld { stage, .. } => {
-                self.holds.remove(stage);
-                self.ask_again(stage.as_ref(), at);
+            Event::Held { .. } | Event::Unheld { .. } => {
+                self.hold(event, at);
                 Ok(())
             }
             Event::Frozen { .. } | Event::Unfrozen { .. } => {
@@ -55,6 +49,10 @@ impl State {
                 Ok(())
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
+            Event::BuildsExpected(_) | Event::BuildHeard(_) => {
+                Arc::make_mut(&mut self.upstream).take(event, at);
+                Ok(())
+            }
             Event::Alarm { release, code, text } => {
                 let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
                 self.alarms.insert(self.version, alarm);
@@ -94,6 +92,16 @@ impl State {
                 r.run_mut(stage, *attempt)?.take_note(event, at);
                 Ok(())
             }),
+        }
+    }
+
+    fn hold(&mut self, event: &Event, at: Timestamp) {
+        if let Event::Held { stage, by, reason } = event {
+            let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
+            self.holds.insert(stage.clone(), hold);
+        } else if let Event::Unheld { stage, .. } = event {
+            self.holds.remove(stage);
+            self.ask_again(stage.as_ref(), at);
         }
     }
 

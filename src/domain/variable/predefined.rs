@@ -85,9 +85,9 @@ impl Facts {
             ("Release.ReleaseName".to_owned(), &self.name),
             ("System.DefaultWorkingDirectory".to_owned(), &self.folder),
         ]);
-        for artifact in &pipeline.artifacts {
-            let of = |name: &str| format!("Release.Artifacts.{}.{name}", artifact.alias);
-            let digest = self.digests.get(&artifact.alias).map_or(LATER, String::as_str);
+        for alias in pipeline.aliases() {
+            let of = |name: &str| format!("Release.Artifacts.{alias}.{name}");
+            let digest = self.digests.get(alias).map_or(LATER, String::as_str);
             all.extend(source.iter().map(|(name, value)| (of(name), *value)));
             all.extend([(of("Digest"), digest), (of("Type"), "Build")]);
         }

@@ -1,7 +1,8 @@
 //! One event in a few words, wherever events are listed: on the page of a release, and in a simulation.
 
-use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, RunKind};
-use crate::domain::name::VariableName;
+use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
+use crate::domain::join::{Built, Expected};
+use crate::domain::name::{PipelineName, VariableName};
 
 fn built(outcome: &BuildOutcome) -> String {
     match outcome {
@@ -29,10 +30,28 @@ fn moved(start: &str, detail: &Detail) -> String {
     }
 }
 
+fn made(created: &Created) -> String {
+    let of: Vec<String> = created.builds.iter().map(|b| format!("{} {}", b.pipeline, b.version)).collect();
+    let of = if of.is_empty() { String::new() } else { format!(", of {}", of.join(", ")) };
+    format!("{} made from {}{of}", created.version, created.commit.short())
+}
+
+fn expected(push: &Expected) -> String {
+    let started: Vec<&str> = push.started.iter().map(PipelineName::as_str).collect();
+    format!("{} starts {}", push.commit.short(), started.join(", "))
+}
+
+fn told(built: &Built) -> String {
+    let how = built.outcome.as_ref().map_or_else(|why| format!("not built: {why}"), |_| "built".to_owned());
+    format!("{} {} of {} {how}", built.pipeline, built.version, built.commit.short())
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
-        Event::ReleaseCreated(created) => format!("{} made from {}", created.version, created.commit.short()),
+        Event::ReleaseCreated(created) => made(created),
+        Event::BuildsExpected(push) => expected(push),
+        Event::BuildHeard(built) => told(built),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
@@ -51,9 +70,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Pause(fact) => super::pause::sentence(fact),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
-        Event::PolicyProposed(proposal) => {
-            format!("rules that #{} would change: {}", proposal.thread, proposal.changes.len())
-        }
+        Event::PolicyProposed(proposal) => super::proposal::sentence(proposal),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),

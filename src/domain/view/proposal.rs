@@ -29,3 +29,8 @@ pub fn comment(id: &PipelineId, proposal: &Proposal) -> String {
     out.push_str("\nNothing of it counts before it is merged; then the stricter of a release's own rules and those of the branch's head does.");
     out
 }
+
+/// The proposal in a few words.
+pub fn sentence(proposal: &Proposal) -> String {
+    format!("rules that #{} would change: {}", proposal.thread, proposal.changes.len())
+}

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::domain::time::{Span, Timestamp};
-use crate::http::about::{About, ChannelLine, StageAbout};
+use crate::http::about::{About, ChannelLine, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
@@ -318,6 +318,11 @@ pub(crate) fn about() -> About {
             StageAbout { url: Link::new("https://pay.example.com"), production: true, ..stage("prod") },
         ],
         channels: vec![channel_line()],
+        starts: vec!["A push to main.".to_owned()],
+        waits: vec![WaitLine {
+            text: "7a81c02 on main: waits for the build of runtime at 7a81c02".to_owned(),
+            next: Some("somebody with write pushes a fix".to_owned()),
+        }],
         unrouted: vec!["slack:#release".to_owned()],
     }
 }

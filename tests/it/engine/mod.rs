@@ -8,6 +8,7 @@ mod groups;
 mod hooks;
 mod identity;
 mod invictus;
+mod joins;
 mod manifests;
 mod notices;
 mod probes;

@@ -606,7 +606,7 @@ impl World {
 /// True for what should happen without anybody doing anything more.
 fn open(effect: &Effect) -> bool {
     let waits = matches!(effect.state, EffectState::Ready | EffectState::Leased);
-    waits && !(effect.kind == "wake" && effect.run_after > clock::now())
+    waits && !(effect.lane == "timer" && effect.run_after > clock::now())
 }
 
 fn is_sticky(body: &str) -> bool {

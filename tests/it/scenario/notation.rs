@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
-use liftlock::domain::name::StageName;
+use liftlock::domain::join::{Builds, Inherited, Need};
+use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::{
@@ -41,6 +42,8 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             timeout: Span::minutes(30),
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        inherits: Vec::new(),
+        feeds: BTreeSet::new(),
         release: Naming::default(),
         variables: BTreeMap::new(),
         groups: Vec::new(),
@@ -115,6 +118,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if word == "builds" {
+        builds(pipeline, text);
+        return;
+    }
     if word == "channel" {
         pipeline.channels.push(channel(text));
         return;
@@ -147,6 +154,27 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `any studio runtime settle 2m`, `all of a commit: …`, `all anew: …`: builds of others, and nothing of its own.
+fn builds(pipeline: &mut Pipeline, text: &str) {
+    let (text, settle) = text.split_once(" settle ").unwrap_or((text, "2m"));
+    let (need, names) = if let Some(names) = text.strip_prefix("any ") {
+        (Need::Any, names)
+    } else if let Some(names) = text.strip_prefix("all of a commit ") {
+        (Need::AllOfCommit, names)
+    } else {
+        (Need::AllNewest, text.strip_prefix("all anew ").unwrap())
+    };
+    let from: Vec<PipelineName> = names.split(' ').map(|name| name.parse().unwrap()).collect();
+    pipeline.build.steps.clear();
+    pipeline.artifacts.clear();
+    let take = |name: &PipelineName| {
+        let alias: Alias = name.as_str().parse().unwrap();
+        Inherited { artifact: alias.clone(), alias, pipeline: name.clone() }
+    };
+    pipeline.inherits = from.iter().map(take).collect();
+    pipeline.triggers.builds = Some(Builds { need, from, settle: settle.parse().unwrap() });
 }
 
 /// `servicing default, branch release/*, version prerelease:^preview, stage prep`.

@@ -2,7 +2,7 @@
 
 use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard};
-use liftlock::domain::name::{CommitSha, ReleaseNo, StageName, UserId, VariableName};
+use liftlock::domain::name::{CommitSha, PipelineName, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::pause::{self, Said};
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
@@ -29,9 +29,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
     Some(match event {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
         Event::PolicyProposed(p) => format!("#{} would change {} rules", p.thread, p.changes.len()),
-        Event::ReleaseCreated(c) => {
-            let late = c.included_in.map_or_else(String::new, |no| format!(", included in {}", name(&no)));
-            format!("{} made from {}{late}", c.version, commit(&c.commit))
+        Event::ReleaseCreated(_) | Event::BuildsExpected(_) | Event::BuildHeard(_) => {
+            about_making(state, event)
         }
         Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {
             about_build(state, event)
@@ -86,6 +85,30 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Runbook(fact) => runbook(state, fact),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })
+}
+
+/// What a release is made of.
+fn about_making(state: &State, event: &Event) -> String {
+    match event {
+        Event::ReleaseCreated(c) => {
+            let late = c
+                .included_in
+                .map_or_else(String::new, |no| format!(", included in {}", state.version_of(no)));
+            let of: Vec<String> =
+                c.builds.iter().map(|b| format!(", {} {}", b.pipeline, b.version)).collect();
+            format!("{} made from {}{}{late}", c.version, commit(&c.commit), of.concat())
+        }
+        Event::BuildsExpected(push) => {
+            let started: Vec<&str> = push.started.iter().map(PipelineName::as_str).collect();
+            format!("{} starts {}", commit(&push.commit), started.join(" and "))
+        }
+        Event::BuildHeard(built) => {
+            let how =
+                built.outcome.as_ref().map_or_else(|why| format!("failed, {why}"), |_| "built".to_owned());
+            format!("{} {} of {}: {how}", built.pipeline, built.version, commit(&built.commit))
+        }
+        other => panic!("nothing is made by {other:?}"),
+    }
 }
 
 fn about_build(state: &State, event: &Event) -> String {

@@ -32,6 +32,8 @@ pub(crate) fn play(world: &mut World, command: &str) -> String {
     let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
+    let joined = world.join();
+    out.extend(lines(&world.state, &joined));
     let shown = world.settle_host();
     let confirmed = std::mem::take(&mut world.confirmed);
     out.extend(lines(&world.state, &confirmed));
@@ -58,7 +60,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
+        "builds" | "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -70,15 +72,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             told(world, step)
         }
         "push" => push(world, rest),
-        "tag" => {
-            let words: Vec<&str> = rest.split(' ').collect();
-            let ["tag", tag, "on", at, "by", by] = ["tag", words[0], words[1], words[2], words[3], words[4]]
-            else {
-                panic!("tag <version> on <commit> by <login>")
-            };
-            let step = world.tag(tag, at, by);
-            told(world, step)
-        }
+        "starts" | "built" | "waits" => upstream(world, word, rest),
+        "tag" => tag(world, rest),
         "check" => check(world, rest),
         "rules" => rules(world, rest),
         "clock" => clock(world, rest),
@@ -118,6 +113,38 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "notices" => notices(world),
         _ => speech(world, command),
     }
+}
+
+/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; and what
+/// is waited for of them.
+fn upstream(world: &mut World, word: &str, rest: &str) -> Vec<String> {
+    let step = match word {
+        "starts" => {
+            let (commit, started) = rest.split_once(": ").expect("starts <commit>: <pipeline> <pipeline>");
+            world.starts(commit, &started.split(' ').collect::<Vec<_>>())
+        }
+        "built" => {
+            let (head, failed) = rest.split_once(" fails: ").map_or((rest, None), |(h, why)| (h, Some(why)));
+            let words: Vec<&str> = head.split(' ').collect();
+            world.built(words[0], words[1], failed, words.get(3).copied().unwrap_or("bo"))
+        }
+        _ => {
+            let line = |wait: view::join::Wait| match wait.next {
+                Some(next) => format!("{}; {next}", wait.text),
+                None => wait.text,
+            };
+            return or_nothing(view::join::waits(&world.state).into_iter().map(line).collect());
+        }
+    };
+    told(world, step)
+}
+
+/// `v1.4.0 on c2 by bo`.
+fn tag(world: &mut World, text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [tag, "on", at, "by", by] = words[..] else { panic!("tag <version> on <commit> by <login>") };
+    let step = world.tag(tag, at, by);
+    told(world, step)
 }
 
 /// Notices that were not owed when they were last looked at.

@@ -8,7 +8,8 @@ use liftlock::domain::decide::{
     CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, TagNow, Work, decide,
 };
 use liftlock::domain::effect::{Effect, Place};
-use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed};
+use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy};
+use liftlock::domain::join::{Built, Expected, Line};
 use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
 use liftlock::domain::pause::Said;
 use liftlock::domain::person::{Account, Person, Standing};
@@ -62,6 +63,8 @@ pub(crate) struct World {
     /// What came of asking the host about those who signed off, not yet shown.
     pub(crate) confirmed: Vec<Event>,
     issues: u32,
+    /// Commits that other pipelines have built, by pipeline.
+    built: BTreeMap<String, Vec<String>>,
     /// What gates say, by name, when it is not that all is fine.
     pub(crate) gates: BTreeMap<String, Reading>,
 }
@@ -100,6 +103,7 @@ impl World {
             notes: BTreeMap::new(),
             confirmed: Vec::new(),
             issues: 100,
+            built: BTreeMap::new(),
             gates: BTreeMap::new(),
         }
     }
@@ -214,6 +218,83 @@ impl World {
         self.decide(&Command::Start(Box::new(start)))
     }
 
+    /// A push that starts other pipelines, whose builds are listened to.
+    pub(crate) fn starts(&mut self, alias: &str, started: &[&str]) -> Step {
+        let next = self.seqs.values().max().copied().unwrap_or(0) + 10;
+        let seq = *self.seqs.entry(alias.to_owned()).or_insert(next);
+        let pipeline = self.pipeline.as_ref().expect("a pipeline first");
+        let push = Expected {
+            commit: sha(alias),
+            branch: "main".parse().unwrap(),
+            seq,
+            builds: pipeline.triggers.builds.clone().expect("`builds` first"),
+            taking: pipeline.inherits.iter().map(|i| i.pipeline.clone()).collect(),
+            started: started.iter().map(|name| name.parse().unwrap()).collect(),
+        };
+        self.decide(&Command::Expect(Box::new(push)))
+    }
+
+    /// A build of another pipeline ended; building a commit again is the same release.
+    pub(crate) fn built(&mut self, pipeline: &str, alias: &str, failed: Option<&str>, by: &str) -> Step {
+        let all = self.built.entry(pipeline.to_owned()).or_default();
+        let known = all.iter().position(|commit| commit == alias);
+        let at = known.unwrap_or_else(|| {
+            all.push(alias.to_owned());
+            all.len() - 1
+        });
+        let no = u32::try_from(at + 1).unwrap();
+        let person = self.person(by).person.clone();
+        let bytes = Digest::of_text(&format!("{pipeline} {no}"));
+        let sealed = Sealed {
+            alias: pipeline.parse().unwrap(),
+            digest: bytes.clone(),
+            content: bytes,
+            size: 4_096,
+            form: liftlock::domain::event::Form::Folder,
+        };
+        let built = Built {
+            pipeline: pipeline.parse().unwrap(),
+            release: ReleaseNo(std::num::NonZeroU32::new(no).unwrap()),
+            version: format!("v0.1.0-rc.{no}").parse().unwrap(),
+            commit: sha(alias),
+            branch: "main".parse().unwrap(),
+            seq: self.seqs.get(alias).copied().unwrap_or(5),
+            channel: None,
+            pusher: Some(person.login.clone()),
+            initiator: Some(person),
+            outcome: failed.map_or(Ok(vec![sealed]), |why| Err(why.to_owned())),
+        };
+        self.decide(&Command::Hear(Box::new(built)))
+    }
+
+    /// Makes the releases that builds have joined into by now.
+    pub(crate) fn join(&mut self) -> Vec<Event> {
+        let mut made = Vec::new();
+        for (line, at) in self.joining() {
+            if at > self.now {
+                continue;
+            }
+            let (joins, _) = self.state.joins();
+            let join = joins.iter().find(|join| join.line == line).unwrap();
+            let alias = join.commit.as_str().trim_end_matches('f').to_owned();
+            let by = join.builds.last().unwrap().pusher.clone().unwrap();
+            let mut start = self.start(&alias, None, (by.as_str(), "joined", by.as_str()), None);
+            start.started_by = StartedBy::Builds(line);
+            made.extend(self.decide(&Command::Start(Box::new(start))).expect("what is owed is taken"));
+        }
+        made
+    }
+
+    /// Where builds join, and when.
+    fn joining(&self) -> Vec<(Line, Timestamp)> {
+        let owed = self.plan().owed.into_iter();
+        owed.filter_map(|o| match o.effect {
+            Effect::Join { line, .. } => Some((line, o.not_before.unwrap())),
+            _ => None,
+        })
+        .collect()
+    }
+
     pub(crate) fn tag(&mut self, tag: &str, alias: &str, by: &str) -> Step {
         let start = self.start(alias, Some(tag), (by, "release", by), None);
         self.decide(&Command::Start(Box::new(start)))
@@ -231,7 +312,7 @@ impl World {
         Start {
             commit: sha(alias),
             branch: "main".parse().unwrap(),
-            tag: tag.map(|t| t.parse().unwrap()),
+            started_by: tag.map_or(StartedBy::Push, |t| StartedBy::Tag(t.parse().unwrap())),
             seq: self.seqs.get(alias).copied().unwrap_or(0),
             pusher: Some(initiator.login.clone()),
             initiator: Some(initiator),
@@ -421,7 +502,8 @@ impl World {
         if rings && due.is_some_and(|at| at <= self.now) {
             return self.decide(&Command::Tick).expect("a tick is always taken");
         }
-        self.unrung |= !rings;
+        // A clock that is put back rings nothing: who looks next looks at everything.
+        self.unrung |= !rings || ms < 0;
         Vec::new()
     }
 
@@ -431,7 +513,16 @@ impl World {
             let events = self.decide(&Command::Tick).expect("a tick is always taken");
             rang(self, &events);
         }
-        while let Some(at) = self.plan().wake_at.filter(|at| *at <= until) {
+        loop {
+            let joins = self.joining().into_iter().map(|(_, at)| at).min().filter(|at| *at <= until);
+            let rings = self.plan().wake_at.filter(|at| *at <= until);
+            if let Some(at) = joins.filter(|at| rings.is_none_or(|rings| *at < rings)) {
+                self.now = at.max(self.now);
+                let events = self.join();
+                rang(self, &events);
+                continue;
+            }
+            let Some(at) = rings else { break };
             let ring = Timestamp(at.0 - 1).max(self.now);
             invariants::nothing_changes_before(&self.state, self.now, ring);
             self.now = at;

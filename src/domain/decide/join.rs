@@ -1,0 +1,55 @@
+//! What other pipelines tell of their builds, and the release that joins them.
+
+use crate::domain::decide::{Draft, Start};
+use crate::domain::event::{BuildOutcome, Event, Failure};
+use crate::domain::join::{Built, Expected, Line};
+use crate::domain::name::ReleaseNo;
+use crate::domain::refusal::Refusal;
+use crate::domain::release::Release;
+
+impl Draft {
+    pub(super) fn expect(&mut self, push: &Expected) -> Result<(), Refusal> {
+        if self.state.upstream.knows_push(push) {
+            return Ok(());
+        }
+        self.add(Event::BuildsExpected(Box::new(push.clone())))
+    }
+
+    pub(super) fn hear_build(&mut self, built: &Built) -> Result<(), Refusal> {
+        if self.state.upstream.knows(built) {
+            return Ok(());
+        }
+        self.add(Event::BuildHeard(Box::new(built.clone())))
+    }
+
+    /// The builds that join on this line now; whoever gathered for other ones has to look again.
+    pub(super) fn joined(&self, line: &Line, start: &Start) -> Result<Vec<Built>, Refusal> {
+        let (joins, _) = self.state.joins();
+        let join = joins.into_iter().find(|join| join.line == *line && join.at <= self.now);
+        join.filter(|join| join.commit == start.commit).map(|join| join.builds).ok_or(Refusal::Stale)
+    }
+
+    /// A release that only takes what others built is sealed as it is made: there is nothing to build.
+    pub(super) fn seal_inherited(&mut self, no: ReleaseNo) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        if release.created.pipeline.builds() {
+            return Ok(());
+        }
+        let outcome = with_inherited(&release, &BuildOutcome::Sealed(Vec::new()));
+        let sealed = matches!(outcome, BuildOutcome::Sealed(_));
+        self.add(Event::BuildFinished { release: no, attempt: 1, outcome })?;
+        if sealed { self.open_stages(no) } else { Ok(()) }
+    }
+}
+
+/// What a build sealed, and with it what the release takes of other pipelines.
+pub(super) fn with_inherited(release: &Release, outcome: &BuildOutcome) -> BuildOutcome {
+    let BuildOutcome::Sealed(own) = outcome else { return outcome.clone() };
+    match release.created.inherited() {
+        Ok(inherited) => BuildOutcome::Sealed(own.iter().cloned().chain(inherited).collect()),
+        Err(how) => {
+            let step = "take over what other pipelines built".to_owned();
+            BuildOutcome::Failed(Failure { step, how, tail: Vec::new() })
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The keys of `triggers` and of `artifacts`: what starts a release, and what it is made of.
+
+use crate::domain::manifest::shape::Duty::Optional;
+use crate::domain::manifest::shape::{Key, Object, Shape, Word};
+use crate::domain::manifest::trigger::check_from;
+
+use super::{ALIAS, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK};
+
+words! {
+    FROM = check_from, Some("^build/[A-Za-z0-9]");
+}
+
+static PIPELINE: Shape = Shape::Text(&PIPELINE_NAME);
+
+keys! { TRIGGERS_KEYS {
+    "push" Optional, Shape::Any(&[Shape::Object(&PUSH_OBJECT), Shape::Empty]), "Pushes to these branches that change these paths.";
+    "tags" Optional, Shape::List(&Shape::Text(&PATTERN)), "Pushed tags that match one of these.";
+    "pull_request" Optional, Shape::Any(&[Shape::Object(&PULL_REQUEST_OBJECT), Shape::Empty]), "Pull requests get a quality build.";
+    "builds" Optional, Shape::Object(&BUILDS_OBJECT), "Builds of other pipelines of this file make a release.";
+} }
+pub(super) static TRIGGERS_OBJECT: Object =
+    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &["schedule", "button"], ..PLAIN };
+
+keys! { PUSH_KEYS {
+    "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "Branch patterns; the default branch when absent.";
+    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns, `!` excludes, the last match wins.";
+} }
+static PUSH_OBJECT: Object = Object { what: "`push`", keys: &[PUSH_KEYS], ..PLAIN };
+
+keys! { PULL_REQUEST_KEYS {
+    "paths" Optional, Shape::List(&Shape::Text(&PATTERN)), "Path patterns as for `push`.";
+    "stages" Optional, Shape::NoItems("stages for pull requests"), "Empty: pull requests are built, not deployed.";
+} }
+static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PULL_REQUEST_KEYS], ..PLAIN };
+
+keys! { BUILDS_KEYS {
+    "any" Optional, Shape::List(&PIPELINE), "Pipelines of which each build makes a release, with the last of the others.";
+    "all" Optional, Shape::List(&PIPELINE), "Pipelines of which all builds make one release.";
+    "join" Optional, Shape::Choice(&["commit", "newest"]), "Whether `all` waits for those of one commit, or for a new one of each.";
+    "settle" Optional, Shape::Text(&SOAK), "How long builds that end one after the other still go into one release: `2m` for `any`.";
+} }
+static BUILDS_OBJECT: Object =
+    Object { what: "`builds`", keys: &[BUILDS_KEYS], one_of: &["any", "all"], ..PLAIN };
+
+keys! { ARTIFACT_KEYS {
+    "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
+    "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
+    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is.";
+} }
+pub(super) static ARTIFACT_OBJECT: Object = Object {
+    what: "an artifact",
+    keys: &[ARTIFACT_KEYS],
+    later: &["kind", "image", "primary"],
+    one_of: &["path", "from"],
+    ..PLAIN
+};

@@ -1,0 +1,233 @@
+//! `triggers` → what starts a release, and `artifacts` that are `from` another pipeline's build.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::join::{Builds, Inherited, Need};
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::{Entry, Node};
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::shape::nearest;
+use crate::domain::manifest::source::Source;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::{Alias, PipelineName, printable};
+use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger, Triggers};
+use crate::domain::time::Span;
+
+/// How long `any` waits for a second build that ends at about the same time.
+const SETTLE: Span = Span::minutes(2);
+/// What `from` begins with when it means a build.
+const BUILD: &str = "build/";
+
+pub(super) fn check_from(text: &str) -> Result<(), String> {
+    if text.starts_with("git+") {
+        return Err(format!(
+            "`{}`: sources of other repositories are not supported yet by this version",
+            printable(text)
+        ));
+    }
+    let name = text.strip_prefix(BUILD).map(str::parse::<PipelineName>);
+    match name {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err(format!(
+            "`{}` is not where an artifact comes from: write `build/<pipeline>`",
+            printable(text)
+        )),
+    }
+}
+
+/// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
+pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
+    let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
+    let Some(block) = view.get("triggers").map(View::of) else {
+        return Triggers { push: Some(PushTrigger { branches, paths: Vec::new() }), ..Triggers::default() };
+    };
+    let push = block.below("push");
+    if let Some(entry) = push.entry("branches").filter(|_| !branches.is_empty()) {
+        let message = "`triggers.push.branches` and `source.properties.branch` exclude each other".to_owned();
+        findings.add_hinted(Code::Exclusive, entry.key_at, message, "keep one of them".to_owned());
+    }
+    let own = push.all("branches");
+    let pull_request = block.below("pull_request");
+    Triggers {
+        push: (block.get("push").is_some() || !branches.is_empty()).then(|| PushTrigger {
+            branches: if own.is_empty() { branches } else { own },
+            paths: push.all("paths"),
+        }),
+        tags: block.all("tags"),
+        pull_request: block
+            .get("pull_request")
+            .map(|_| PullRequestTrigger { paths: pull_request.all("paths") }),
+        builds: block.get("builds").and_then(|node| builds(node, findings)),
+    }
+}
+
+fn builds(node: &Node, findings: &mut Findings<'_>) -> Option<Builds> {
+    let view = View::of(node);
+    let key = if view.get("all").is_some() { "all" } else { "any" };
+    let mut from: Vec<PipelineName> = Vec::new();
+    for item in view.items(key) {
+        let Some(name) = view::parsed::<PipelineName>(item) else { continue };
+        if from.contains(&name) {
+            findings.add(Code::DuplicateName, item.at, format!("`{name}` is named twice"));
+        } else {
+            from.push(name);
+        }
+    }
+    if from.is_empty() {
+        if let Some(list) = view.get(key).filter(|list| view::items(list).is_empty()) {
+            findings.add(Code::WrongShape, list.at, format!("`{key}` names no pipeline"));
+        }
+        return None;
+    }
+    let need = match (key, view.line("join").as_deref()) {
+        ("all", Some("newest")) => Need::AllNewest,
+        ("all", _) => Need::AllOfCommit,
+        (_, None) => Need::Any,
+        (_, Some(_)) => {
+            let message = "`join` goes with `all`: `any` takes the last build of the others".to_owned();
+            findings.add(Code::Exclusive, view.place("join"), message);
+            Need::Any
+        }
+    };
+    let usual = if need == Need::Any { SETTLE } else { Span::ZERO };
+    Some(Builds { need, from, settle: view.parsed("settle").unwrap_or(usual) })
+}
+
+/// Reads the artifacts that come from other pipelines; which one of theirs is found when all are read.
+pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<Inherited> {
+    let mut out: Vec<Inherited> = Vec::new();
+    for node in pipeline.items("artifacts") {
+        let view = View::of(node);
+        let from = view.get("from").and_then(view::text).and_then(|text| text.strip_prefix(BUILD));
+        let Some(Ok(from)) = from.map(str::parse::<PipelineName>) else { continue };
+        let Some(alias) = view.parsed::<Alias>("alias") else {
+            if view.get("alias").is_none() {
+                findings.add(Code::MissingKey, node.at, "an artifact from a build needs `alias`".to_owned());
+            }
+            continue;
+        };
+        if out.iter().any(|known| known.alias == alias) {
+            findings.add(Code::DuplicateName, node.at, format!("two artifacts are called `{alias}`"));
+            continue;
+        }
+        out.push(Inherited { artifact: alias.clone(), alias, pipeline: from });
+    }
+    out
+}
+
+/// A pipeline that is alone in its file has no others to listen to.
+pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
+    let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
+    let from =
+        pipeline.items("artifacts").iter().filter_map(|node| View::of(node).entry("from")).map(|e| e.key_at);
+    for at in builds.into_iter().chain(from) {
+        let message = "there are no other pipelines in this file whose builds it could take".to_owned();
+        let hint = "declare them together, below `pipelines`".to_owned();
+        findings.add_hinted(Code::UnknownPipeline, at, message, hint);
+    }
+}
+
+/// The pipelines of a file must know those they listen to, and none may start itself, whatever way round.
+pub(super) fn check<'p>(
+    entries: &[Entry],
+    pipelines: impl Iterator<Item = &'p mut Pipeline>,
+    findings: &mut Findings<'_>,
+) {
+    let mut pipelines: Vec<&mut Pipeline> = pipelines.collect();
+    let left: BTreeMap<PipelineName, Vec<Alias>> =
+        pipelines.iter().map(|p| (p.name.clone(), p.aliases().cloned().collect())).collect();
+    let heard: BTreeMap<PipelineName, Vec<PipelineName>> = pipelines
+        .iter()
+        .map(|p| (p.name.clone(), p.triggers.builds.iter().flat_map(|b| b.from.clone()).collect()))
+        .collect();
+    for entry in entries {
+        let Some(pipeline) = pipelines.iter_mut().find(|p| p.name.as_str() == entry.key) else { continue };
+        let view = View::of(&entry.value);
+        let builds = view.below("triggers").below("builds");
+        for node in builds.items("any").iter().chain(builds.items("all")) {
+            let Some(name) = view::parsed::<PipelineName>(node) else { continue };
+            if !left.contains_key(&name) {
+                unknown(&name, &left, (node, findings));
+            } else if starts(&name, &pipeline.name, &heard) {
+                let message = format!("builds of `{}` would start builds of itself", pipeline.name);
+                findings.add(Code::Cycle, node.at, message);
+            }
+        }
+        for inherited in &mut pipeline.inherits {
+            let node = view
+                .items("artifacts")
+                .iter()
+                .find(|node| View::of(node).parsed::<Alias>("alias").as_ref() == Some(&inherited.alias));
+            let Some(from) = node.and_then(|node| View::of(node).get("from")) else { continue };
+            let Some(theirs) = left.get(&inherited.pipeline) else {
+                unknown(&inherited.pipeline, &left, (from, findings));
+                continue;
+            };
+            if !heard.get(&pipeline.name).is_some_and(|heard| heard.contains(&inherited.pipeline)) {
+                let message =
+                    format!("`{}` is not among the pipelines of `triggers.builds`", inherited.pipeline);
+                findings.add(Code::UnknownPipeline, from.at, message);
+            }
+            choose(inherited, theirs, (from, findings));
+        }
+    }
+}
+
+/// The artifact of the same name, or the only one there is.
+fn choose(inherited: &mut Inherited, theirs: &[Alias], (from, findings): (&Node, &mut Findings<'_>)) {
+    match theirs {
+        [only] => inherited.artifact = only.clone(),
+        _ if theirs.contains(&inherited.alias) => {}
+        _ => {
+            let names: Vec<String> = theirs.iter().map(|alias| format!("`{alias}`")).collect();
+            let message = format!(
+                "`{}` leaves several artifacts, and none is called `{}`: {}",
+                inherited.pipeline,
+                inherited.alias,
+                names.join(", ")
+            );
+            findings.add(Code::UnknownPipeline, from.at, message);
+        }
+    }
+}
+
+fn unknown(
+    name: &PipelineName,
+    all: &BTreeMap<PipelineName, Vec<Alias>>,
+    (node, findings): (&Node, &mut Findings<'_>),
+) {
+    findings.add_near(Code::UnknownPipeline, node.at, format!("there is no pipeline `{name}`"), || {
+        nearest(name.as_str(), all.keys().map(PipelineName::as_str))
+    });
+}
+
+/// Whether builds of the one start, through whatever others, builds of the other.
+fn starts(
+    listened: &PipelineName,
+    to: &PipelineName,
+    heard: &BTreeMap<PipelineName, Vec<PipelineName>>,
+) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![listened]);
+    while let Some(name) = next.pop() {
+        if name == to {
+            return true;
+        }
+        if seen.insert(name) {
+            next.extend(heard.get(name).into_iter().flatten());
+        }
+    }
+    false
+}
+
+/// Notes with each pipeline those that its builds start.
+pub(super) fn connect(pipelines: &mut [Pipeline]) {
+    let listens: Vec<(PipelineName, Vec<PipelineName>)> = pipelines
+        .iter()
+        .filter_map(|p| Some((p.name.clone(), p.triggers.builds.as_ref()?.from.clone())))
+        .collect();
+    for pipeline in pipelines {
+        let feeds = listens.iter().filter(|(_, from)| from.contains(&pipeline.name));
+        pipeline.feeds = feeds.map(|(name, _)| name.clone()).collect();
+    }
+}

@@ -1,0 +1,65 @@
+//! What starts a pipeline, in sentences made of its manifest (row B02).
+
+use crate::domain::glob::Glob;
+use crate::domain::join::{Builds, Need};
+use crate::domain::name::PipelineName;
+use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger};
+
+/// One sentence for each way a release of it begins.
+pub fn sentences(pipeline: &Pipeline) -> Vec<String> {
+    let triggers = &pipeline.triggers;
+    let push = triggers.push.as_ref().map(push);
+    let tags = (!triggers.tags.is_empty()).then(|| format!("A pushed tag {}.", listed(&triggers.tags, "or")));
+    let builds = triggers.builds.as_ref().map(builds);
+    let pull_request = triggers.pull_request.as_ref().map(pull_request);
+    push.into_iter().chain(tags).chain(builds).chain(pull_request).collect()
+}
+
+fn push(trigger: &PushTrigger) -> String {
+    let branches = if trigger.branches.is_empty() {
+        "the default branch".to_owned()
+    } else {
+        listed(&trigger.branches, "or")
+    };
+    format!("A push to {branches}{}.", changing(&trigger.paths))
+}
+
+fn pull_request(trigger: &PullRequestTrigger) -> String {
+    format!("A pull request{} gets a quality build.", changing(&trigger.paths))
+}
+
+fn changing(paths: &[Glob]) -> String {
+    if paths.is_empty() { String::new() } else { format!(" that changes {}", listed(paths, "or")) }
+}
+
+fn builds(builds: &Builds) -> String {
+    let names: Vec<&str> = builds.from.iter().map(PipelineName::as_str).collect();
+    let settle = if builds.settle.as_millis() == 0 {
+        String::new()
+    } else {
+        format!("; builds that end within {} go into one release", builds.settle)
+    };
+    match builds.need {
+        Need::Any => {
+            format!("A build of {}, with the last of the others{settle}.", joined(&names, "or"))
+        }
+        Need::AllOfCommit => format!("All builds of {} that a commit starts{settle}.", joined(&names, "and")),
+        Need::AllNewest => {
+            format!("A new build of each of {} since the release before{settle}.", joined(&names, "and"))
+        }
+    }
+}
+
+fn listed(patterns: &[Glob], word: &str) -> String {
+    let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+    joined(&texts.iter().map(String::as_str).collect::<Vec<_>>(), word)
+}
+
+/// `a, b or c`.
+fn joined(words: &[&str], word: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
+    }
+}
