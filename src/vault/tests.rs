@@ -175,7 +175,7 @@ fn t47_a_manifest_names_secrets_only_where_the_config_lets_its_stage() {
     };
     assert!(may("vault:kv/x#y", "prod").is_ok());
     for (address, stage, why) in [
-        ("vault:kv/x#y", "test", "is not for shop/test"),
+        ("vault:kv/x#y", "test", "is not for acme/shop:shop/test"),
         ("other:kv/x", "prod", "has no secret store `other`"),
         ("env:SIGN", "prod", "only groups of the library have secrets of `env`"),
         ("file:/run/secrets/x", "prod", "only groups of the library"),
