@@ -69,6 +69,31 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Start {
+    /// The pipeline, by its name or as `<repository id>/<name>`.
+    pipeline: String,
+    /// What is given, such as `service=checkout`.
+    inputs: Vec<String>,
+    /// Who asks.
+    #[arg(long = "as")]
+    by: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Builds {
+    /// Of this pipeline only, as `<repository id>/<name>`.
+    #[arg(long)]
+    pipeline: Option<String>,
+    /// How many at most.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Deliveries {
     #[command(subcommand)]
     what: Option<DeliveriesVerb>,
@@ -203,6 +228,57 @@ pub(super) async fn run(asked: &Run) -> Ended {
     let body = json!({ "pipeline": stream, "line": words.join(" "), "as": by });
     let answer = client::post(&asked.server, "/api/ask", &body).await?;
     terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
+pub(super) async fn start(asked: &Start) -> Ended {
+    let known = client::get(&asked.server, "/api/pipelines").await?;
+    let named = |p: &&Value| text(p, "stream") == asked.pipeline || text(p, "name") == asked.pipeline;
+    let found: Vec<&Value> = list(&known, "pipelines").iter().filter(named).collect();
+    let stream = match found.as_slice() {
+        [only] => text(only, "stream"),
+        [] => return Err(Trouble::not_found(format!("the server has no pipeline `{}`", asked.pipeline))),
+        many => {
+            let streams: Vec<&str> = many.iter().map(|p| text(p, "stream")).collect();
+            return Err(Trouble::refused(format!("which of {}?", streams.join(", "))));
+        }
+    };
+    let mut inputs = serde_json::Map::new();
+    for pair in &asked.inputs {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| Trouble::refused(format!("`{pair}` is not `key=value`")))?;
+        inputs.insert(name.to_owned(), Value::from(value));
+    }
+    let body = json!({ "inputs": inputs, "as": asked.by });
+    let answer = client::post(&asked.server, &format!("/api/pipelines/{stream}/start"), &body).await?;
+    terminal::line(&if asked.server.json { answer.to_string() } else { text(&answer, "text").to_owned() });
+    Ok(Exit::Done)
+}
+
+pub(super) async fn builds(asked: &Builds) -> Ended {
+    let of = asked.pipeline.as_ref().map_or_else(String::new, |stream| format!("&stream={stream}"));
+    let answer = client::get(&asked.server, &format!("/api/builds?limit={}{of}", asked.limit)).await?;
+    if asked.server.json {
+        terminal::line(&answer.to_string());
+        return Ok(Exit::Done);
+    }
+    for build in list(&answer, "builds") {
+        let commit: String = text(build, "commit").chars().take(7).collect();
+        let artifacts: Vec<String> = list(build, "artifacts")
+            .iter()
+            .map(|a| format!("{} {}", text(a, "alias"), text(a, "digest").get(..19).unwrap_or_default()))
+            .collect();
+        let channels: Vec<&str> = list(build, "channels").iter().filter_map(Value::as_str).collect();
+        let (repo, name, version) = (text(build, "repo"), text(build, "pipeline"), text(build, "version"));
+        let line = format!(
+            "{repo} {name:<20} {version:<18} {:<14} {commit}  {:<13} {}  {}",
+            text(build, "number"),
+            text(build, "state"),
+            artifacts.join(", "),
+            channels.join(", ")
+        );
+        terminal::line(line.trim_end());
+    }
     Ok(Exit::Done)
 }
 

@@ -95,8 +95,12 @@ enum Command {
     Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// Make a release of the head of the branch, as a pipeline's button does.
+    Start(ask::Start),
     /// Start a runbook, or list them and what ran.
     Run(ask::Run),
+    /// List what was built and sealed: commit, number, artifacts, channels, and whether it is released.
+    Builds(ask::Builds),
     /// Comment on a commit of a plain git host.
     Comment(ask::Comment),
     /// List webhook deliveries, or replay one.
@@ -177,7 +181,9 @@ async fn carry_out(command: Command) -> Ended {
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
+        Command::Builds(arguments) => ask::builds(&arguments).await,
         Command::Comment(arguments) => ask::comment(&arguments).await,
         Command::Deliveries(arguments) => ask::deliveries(&arguments).await,
         Command::Group(arguments) => group::run(&arguments).await,

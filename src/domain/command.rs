@@ -104,6 +104,8 @@ verbs! {
         "admin, or whom the stage names", "pass one thing that stands in the way, once and on the record";
     Run "run" On "/run <runbook> [key=value…]",
         "the runbook's `from`", "start a runbook";
+    Start "start" On "/start <pipeline> [key=value…]",
+        "write", "make a release of the head of the branch, as the pipeline's button does";
     Preview "preview" Look "/preview <stage> [release]",
         "read; write on a public repository", "show what would ship and what is missing";
     Why "why" Look "/why <stage>",
@@ -297,6 +299,8 @@ pub enum Ask {
     Override { stage: StageRef, check: Overridable, reason: Reason },
     /// `/run`; the stage stands for the runbook's name, which is written alike.
     Run { runbook: StageRef, inputs: BTreeMap<String, String> },
+    /// `/start`
+    Start { pipeline: PipelineName, inputs: BTreeMap<String, String> },
     /// `/preview`
     Preview { stage: StageRef, release: Option<ReleaseRef> },
     /// `/why`
@@ -328,6 +332,7 @@ impl Ask {
             Self::Rollback { .. } => Verb::Rollback,
             Self::Override { .. } => Verb::Override,
             Self::Run { .. } => Verb::Run,
+            Self::Start { .. } => Verb::Start,
             Self::Preview { .. } => Verb::Preview,
             Self::Why { .. } => Verb::Why,
             Self::Status { .. } => Verb::Status,
@@ -357,7 +362,7 @@ impl Ask {
             | Self::Freeze { stage, .. }
             | Self::Unfreeze { stage }
             | Self::Status { stage } => stage.as_ref(),
-            Self::Recheck | Self::Help => None,
+            Self::Start { .. } | Self::Recheck | Self::Help => None,
         }
     }
 
@@ -380,6 +385,7 @@ impl Ask {
             | Self::Cancel { .. }
             | Self::Override { .. }
             | Self::Run { .. }
+            | Self::Start { .. }
             | Self::Why { .. }
             | Self::Status { .. }
             | Self::Recheck
@@ -405,6 +411,7 @@ impl Ask {
             | Self::Retry { .. }
             | Self::Cancel { .. }
             | Self::Run { .. }
+            | Self::Start { .. }
             | Self::Preview { .. }
             | Self::Why { .. }
             | Self::Status { .. }
@@ -439,7 +446,11 @@ impl Ask {
             line.push(' ');
             line.push_str(check.word());
         }
-        if let Self::Run { inputs, .. } = self {
+        if let Self::Start { pipeline, .. } = self {
+            line.push(' ');
+            line.push_str(pipeline.as_str());
+        }
+        if let Self::Run { inputs, .. } | Self::Start { inputs, .. } = self {
             for (name, value) in inputs {
                 write!(line, " {name}={value}").unwrap_or_default();
             }

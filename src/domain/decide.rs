@@ -29,6 +29,7 @@ use crate::domain::version::Version;
 
 mod act;
 mod advance;
+mod demand;
 mod freeze;
 mod join;
 mod names;
@@ -65,6 +66,13 @@ pub enum Command {
     Expect(Box<Expected>),
     /// A build of another pipeline ended.
     Hear(Box<Built>),
+    /// A start that was asked for makes no release.
+    Drop {
+        /// Which.
+        no: u32,
+        /// Why.
+        why: String,
+    },
     /// A worker wants to start a piece of work.
     Begin {
         /// Which.
@@ -389,6 +397,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Propose(proposal) => draft.propose(proposal)?,
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
+        Command::Drop { no, why } => draft.drop_start(*no, why)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
         Command::Confirm { release, stage, attempt, fresh } => {

@@ -151,6 +151,11 @@ pub enum Effect {
         /// The pipeline that listens.
         to: PipelineName,
     },
+    /// Make the release that somebody or a time asked for.
+    Start {
+        /// Which of the starts that were asked for.
+        no: u32,
+    },
     /// Make the release that builds of other pipelines join into.
     Join {
         /// Where they join.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
+use crate::domain::demand;
 use crate::domain::effect::Place;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
@@ -348,6 +349,8 @@ pub enum Event {
     Pause(pause::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// Something about starts that no push asks for.
+    Demand(demand::Fact),
     /// A push starts pipelines whose builds this one waits for.
     BuildsExpected(Box<Expected>),
     /// A build of another pipeline ended.
@@ -489,6 +492,7 @@ impl Event {
             | Self::BuildsExpected(_)
             | Self::BuildHeard(_)
             | Self::Heard(_) => None,
+            Self::Demand(fact) => fact.release(),
         }
     }
 
@@ -529,6 +533,7 @@ impl Event {
             Self::Heard(_) => "heard",
             Self::Pause(_) => "pause",
             Self::Runbook(fact) => fact.kind(),
+            Self::Demand(fact) => fact.kind(),
             Self::BuildsExpected(_) => "builds_expected",
             Self::BuildHeard(_) => "build_heard",
             Self::Alarm { .. } => "alarm",

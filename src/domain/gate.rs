@@ -12,6 +12,7 @@ use crate::domain::time::{Span, Timestamp};
 mod approval;
 mod channel;
 mod check;
+mod train;
 mod variables;
 mod window;
 
@@ -392,6 +393,9 @@ impl Look<'_> {
 
     fn trigger(&self) -> Option<Line> {
         let manual = self.stage.start == Start::Manual || self.stage.queue == QueuePolicy::Manual;
+        if let Some(train) = self.train().filter(|_| self.run.promoted.is_none()) {
+            return Some(train);
+        }
         match (&self.run.promoted, manual) {
             (Some(person), _) => {
                 Some(line(Blocker::Trigger, Mark::Pass, format!("promoted by {}", person.login)))

@@ -409,6 +409,7 @@ fn read_pipeline(
     variable::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
+    trigger::check_trains(view, &pipeline, findings);
     let files = [rings.files, services.files].concat();
     (pipeline, source, files)
 }

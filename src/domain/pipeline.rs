@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Gates, Verify};
+use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
 use crate::domain::join::{Builds, Inherited};
@@ -121,6 +122,12 @@ pub struct Triggers {
     pub tags: Vec<Glob>,
     /// A pull request gets the quality build.
     pub pull_request: Option<PullRequestTrigger>,
+    /// Somebody makes a release of the head of the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub button: Option<Button>,
+    /// Times at which a release is made of the head of the branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Timed>,
     /// Builds of other pipelines make a release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builds: Option<Builds>,
@@ -247,6 +254,9 @@ pub struct Stage {
     pub duty: Duty,
     /// Whether it starts by itself.
     pub start: Start,
+    /// The times at which it takes a release along; without them it starts as `start` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Train>,
     /// Who must approve first.
     pub approval: Option<ApprovalRule>,
     /// Who must sign off after the deploy and its tests, before the release is live here.

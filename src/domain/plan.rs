@@ -18,6 +18,7 @@ use crate::domain::view;
 
 mod approval;
 pub mod check;
+mod demand;
 mod join;
 mod notice;
 mod overriding;
@@ -100,6 +101,7 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
         }
     }
     join::owe(state, &mut owed);
+    demand::owe(state, &mut owed);
     plan_deploys(state, &mut owed);
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);
@@ -382,6 +384,7 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
         }
     }
+    demand::times(state, now).into_iter().for_each(&mut consider);
     runbook::times(state, now).into_iter().for_each(&mut consider);
     check::wake_times(state, now, &mut consider);
     next

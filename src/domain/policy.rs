@@ -37,6 +37,8 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Optional, Duty::Optional) => Duty::Optional,
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
+        // Its departures are the commit's own; a train that another source asks for is asked for here, too.
+        train: stage.train.clone().or_else(|| other.train.clone()),
         // A token of the host is given when every source of policy gives it.
         oauth_token: stage.oauth_token && other.oauth_token,
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),

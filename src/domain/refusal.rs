@@ -199,6 +199,11 @@ pub enum Refusal {
     },
     /// It is about a runbook.
     Runbook(NoRun),
+    /// The pipeline cannot be started by hand.
+    NoButton {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -255,6 +260,7 @@ impl Refusal {
             Self::NotThisTeam { .. } => "not_this_team",
             Self::WhichStage { .. } => "which_stage",
             Self::Runbook(no) => no.code(),
+            Self::NoButton { .. } => "no_button",
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::NothingNew => "nothing_new",
@@ -276,6 +282,7 @@ impl Refusal {
             | Self::NoReleaseHere
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
+            | Self::NoButton { .. }
             | Self::NoPipeline => Reaction::Confused,
             Self::Nothing { .. }
             | Self::BeforeDeploy { .. }
@@ -390,6 +397,7 @@ impl fmt::Display for Refusal {
             | Self::NotHeld { .. }
             | Self::NotFrozen { .. }
             | Self::Past { .. }
+            | Self::NoButton { .. }
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::NothingNew
@@ -401,6 +409,8 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// How a pipeline comes to be started by hand.
+const NO_BUTTON: &str = "Its manifest would say so with `triggers: {button: {}}`.";
 const NO_PIPELINE: &str =
     "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.";
 const NO_RELEASE: &str =
@@ -518,6 +528,7 @@ impl Refusal {
             }
             Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
             Self::Past { day } => past(f, day),
+            Self::NoButton { pipeline } => write!(f, "❓ **{pipeline} is not started by hand.** {NO_BUTTON}"),
             Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")

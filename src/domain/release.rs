@@ -337,6 +337,8 @@ pub struct StageRun {
     pub promoted: Option<Person>,
     /// When.
     pub promoted_at: Option<Timestamp>,
+    /// The departure of the train that takes it along.
+    pub departed: Option<Timestamp>,
     /// Where and when approval was offered.
     pub offers: Vec<Offer>,
     /// When its commands had passed: what follows are checks and people.

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::approval::{NotCounted, approvers};
-use crate::domain::name::{RunbookName, StageName, printable};
+use crate::domain::input::{self, Input};
+use crate::domain::name::{RunbookName, StageName};
 use crate::domain::person::{Account, Standing};
 use crate::domain::pipeline::{ApprovalRule, Step, Who};
 use crate::domain::schedule::Schedule;
@@ -17,9 +18,6 @@ use crate::domain::time::Span;
 pub mod fact;
 pub mod run;
 pub mod wait;
-
-/// Longest value of an input.
-const VALUE_BYTES: usize = 200;
 
 /// What a manifest declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,29 +44,6 @@ pub struct Runbook {
     pub timeout: Span,
 }
 
-/// Something that may be given to a runbook.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    /// Whether it must be given.
-    pub required: bool,
-    /// What it is when it is not given.
-    pub default: Option<String>,
-    /// The only values it may have; anything that [`is_value`] when empty.
-    pub choices: Vec<String>,
-}
-
-/// Whether a text may be an input's value: no blank, nothing a shell reads as more than a word, and no option of a
-/// program, because it is a stranger's (THREATS T20).
-pub fn is_value(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:/@+,=-".contains(&b);
-    text.len() <= VALUE_BYTES && !text.starts_with('-') && text.bytes().all(plain)
-}
-
-/// Whether a text may be an input's name: small letters, digits and `-`.
-pub fn is_input(text: &str) -> bool {
-    text.parse::<RunbookName>().is_ok()
-}
-
 /// The variable that an input is given in: `older-than` is `INPUT_OLDER_THAN`, which is no variable of anybody else.
 pub fn variable(input: &str) -> String {
     format!("INPUT_{}", input.to_ascii_uppercase().replace('-', "_"))
@@ -82,55 +57,12 @@ impl Runbook {
 
     /// A line that starts it, with what must be given.
     pub fn example(&self) -> String {
-        let needed = self.inputs.iter().filter(|(_, input)| input.required);
-        let words = needed.map(|(name, input)| {
-            let value = input.choices.first().map_or("…", String::as_str);
-            format!(" {name}={value}")
-        });
-        format!("/run {}{}", self.name, words.collect::<String>())
+        format!("/run {}{}", self.name, input::example(&self.inputs))
     }
 
     /// The inputs of a run with their defaults, or why they will not do.
     pub fn take(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-        let known = || {
-            let all: Vec<String> = self.inputs.keys().map(|name| format!("`{name}`")).collect();
-            if all.is_empty() {
-                "it takes no inputs".to_owned()
-            } else {
-                format!("it takes {}", all.join(", "))
-            }
-        };
-        if let Some(stranger) = given.keys().find(|name| !self.inputs.contains_key(*name)) {
-            return Err(format!("{} has no input `{}`: {}", self.name, printable(stranger), known()));
-        }
-        let mut taken = BTreeMap::new();
-        for (name, input) in &self.inputs {
-            let value = given.get(name).or(input.default.as_ref());
-            let Some(value) = value else {
-                if input.required {
-                    return Err(format!("{} needs `{name}=…`, {}", self.name, input.expected()));
-                }
-                continue;
-            };
-            let fits = if input.choices.is_empty() { is_value(value) } else { input.choices.contains(value) };
-            if !fits {
-                return Err(format!("`{name}` is {}, and not `{}`", input.expected(), printable(value)));
-            }
-            taken.insert(name.clone(), value.clone());
-        }
-        Ok(taken)
-    }
-}
-
-impl Input {
-    /// What it may be, as a sentence fragment.
-    fn expected(&self) -> String {
-        if self.choices.is_empty() {
-            "a word of letters, digits and `._:/@+,=-`".to_owned()
-        } else {
-            let all: Vec<String> = self.choices.iter().map(|c| format!("`{c}`")).collect();
-            format!("one of {}", all.join(", "))
-        }
+        input::take(self.name.as_str(), &self.inputs, given)
     }
 }
 
@@ -145,6 +77,7 @@ pub fn counts(who: &[Who], standing: &Standing) -> Result<(), NotCounted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::input::{VALUE_BYTES, is_input, is_value};
 
     pub(super) fn book(inputs: &[(&str, Input)]) -> Runbook {
         Runbook {

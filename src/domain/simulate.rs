@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::domain::decide::{Command, Spoken, Start};
 use crate::domain::effect::Place;
-use crate::domain::event::{Change, StartedBy};
+use crate::domain::event::StartedBy;
 use crate::domain::glob::{Glob, selects};
 use crate::domain::group::{GroupSnapshot, Value};
 use crate::domain::name::{
@@ -22,18 +22,19 @@ use crate::domain::refusal::Refusal;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::variable::{Taken, all_linked};
-use crate::domain::version::Version;
 use crate::domain::window::Zone;
 
 pub mod ahead;
 mod judge;
 mod player;
 pub mod scenario;
+mod source;
 pub mod transcript;
 pub mod world;
 
 use player::Player;
 use scenario::{Comment, Expect, Line, Problem, Push, Said, Scenario, Spot, Tag, Traits};
+use source::Source;
 use transcript::{Entry, StageNow, Transcript, What};
 use world::World;
 
@@ -41,8 +42,8 @@ use world::World;
 const BRANCH: &str = "main";
 /// A comment comes so much later than what happened in the same second: hosts know no smaller time.
 const BREATH: Span = Span::seconds(2);
-/// Places that commits of a branch are apart.
-const STRIDE: u64 = 10;
+/// Every scenario has a repository; only a look ahead from a server has none.
+const NO_SOURCE: &str = "the simulation has no repository";
 
 /// A simulation that was played.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,11 +124,7 @@ impl Played {
 /// A scenario under way.
 struct Session<'p> {
     pipeline: &'p Pipeline,
-    scenario: &'p Scenario,
     player: Player,
-    branch: RefName,
-    /// All commits that were pushed, on one line.
-    commits: Vec<Change>,
     comments: u32,
     held: usize,
     missed: Vec<usize>,
@@ -137,16 +134,9 @@ impl<'p> Session<'p> {
     fn new(pipeline: &'p Pipeline, scenario: &'p Scenario) -> Self {
         let begin = scenario.lines.first().map_or(Timestamp(0), |line| line.at);
         let world = World::of(untouched(pipeline), begin);
-        Self {
-            pipeline,
-            scenario,
-            player: Player::new(world, Transcript::new(scenario.zone.clone())),
-            branch: default_branch(pipeline),
-            commits: Vec::new(),
-            comments: 0,
-            held: 0,
-            missed: Vec::new(),
-        }
+        let mut player = Player::new(world, Transcript::new(scenario.zone.clone()));
+        player.source = Some(Source::of(pipeline, scenario));
+        Self { pipeline, player, comments: 0, held: 0, missed: Vec::new() }
     }
 
     fn line(&mut self, line: &Line) -> Result<(), String> {
@@ -170,6 +160,11 @@ impl<'p> Session<'p> {
             Said::Tag(tag) => self.tag(tag)?,
             Said::Comment(comment) => self.comment(comment)?,
             Said::Build(habit) => self.player.builds(habit),
+            Said::Built(pipeline, failed) => {
+                let Player { world, source, .. } = &mut self.player;
+                let heard = source.as_ref().ok_or(NO_SOURCE)?.built(world, pipeline, failed.as_deref())?;
+                self.decide(&heard)?;
+            }
             Said::Stage(stage, habit) => self.player.deploys(stage, habit),
             Said::Runbook(runbook, habit) => self.player.runs(runbook, habit),
             Said::Check(check, answers) => self.player.answers(check, answers),
@@ -186,24 +181,35 @@ impl<'p> Session<'p> {
     }
 
     fn push(&mut self, push: &Push) -> Result<(), String> {
-        let branch = push.branch.clone().unwrap_or_else(|| self.branch.clone());
-        let commit = self.commit(push)?;
+        let source = self.player.source.as_mut().ok_or(NO_SOURCE)?;
+        let branch = push.branch.clone().unwrap_or_else(|| source.branch.clone());
+        let (default, commit) = (source.branch.clone(), source.commit(push)?);
+        let expected = (!push.building.is_empty()).then(|| source.expect(&commit, &branch, push)).flatten();
         if let Some(thread) = &push.thread {
             self.player.world.merged.insert(commit.clone(), thread.clone());
         }
         let touched = |patterns: &[Glob]| push.touches.as_ref().is_none_or(|path| selects(patterns, path));
         let trigger = self.pipeline.triggers.push.as_ref();
-        if !trigger.is_some_and(|t| t.takes(&branch, &self.branch) && touched(&t.paths)) {
-            self.ignored("nothing starts: the pipeline does not listen to this branch and path");
+        let takes = trigger.is_some_and(|t| t.takes(&branch, &default) && touched(&t.paths));
+        if branch == default || takes {
+            self.see_policy(&commit)?;
+        }
+        if let Some(expected) = &expected {
+            self.decide(expected)?;
+        }
+        if !takes {
+            if expected.is_none() {
+                self.ignored("nothing starts: the pipeline does not listen to this branch and path");
+            }
             return Ok(());
         }
-        self.see_policy(&commit)?;
         let start = self.start(&commit, branch, &push.by)?;
         self.decide(&Command::Start(Box::new(start)))
     }
 
     fn tag(&mut self, tag: &Tag) -> Result<(), String> {
-        let last = self.commits.last().map(|change| change.commit.clone());
+        let source = self.player.source.as_ref().ok_or(NO_SOURCE)?;
+        let (last, branch) = (source.head(), source.branch.clone());
         let commit = match &tag.on {
             Some(release) => judge::named(&self.player.world.state, release)?.created.commit.clone(),
             None => last.ok_or("no commit was pushed that the tag could name")?,
@@ -213,7 +219,7 @@ impl<'p> Session<'p> {
             self.ignored("nothing starts: the pipeline does not listen to this tag");
             return Ok(());
         }
-        let start = self.start(&commit, self.branch.clone(), &tag.by)?;
+        let start = self.start(&commit, branch, &tag.by)?;
         self.decide(&Command::Start(Box::new(Start {
             started_by: StartedBy::Tag(tag.name.clone()),
             ..start
@@ -225,20 +231,6 @@ impl<'p> Session<'p> {
         self.player.script.add(at, What::Event { release: None, kind: "ignored", text: why.to_owned() });
     }
 
-    /// A new commit at the end of the line.
-    fn commit(&mut self, push: &Push) -> Result<CommitSha, String> {
-        let digest = Digest::of_text(&format!("commit {}", self.commits.len()));
-        let commit = digest.hex().get(..40).and_then(|hex| hex.parse::<CommitSha>().ok());
-        let commit = commit.ok_or("there are no more commits")?;
-        self.commits.push(Change {
-            commit: commit.clone(),
-            subject: push.subject.clone(),
-            author_email: format!("{}@example.org", push.author),
-            author: Some(push.author.clone()),
-        });
-        Ok(commit)
-    }
-
     /// The rules at the head of the default branch are the manifest that is tried.
     fn see_policy(&mut self, commit: &CommitSha) -> Result<(), String> {
         let pipeline = Box::new(self.pipeline.clone());
@@ -246,49 +238,8 @@ impl<'p> Session<'p> {
     }
 
     fn start(&mut self, commit: &CommitSha, branch: RefName, by: &Login) -> Result<Start, String> {
-        let initiator = self.player.world.person(by).person.clone();
-        let place = self.place(commit).ok_or("the commit of the release is not known")?;
-        let state = &self.player.world.state;
-        let places = || state.releases.values().filter_map(|r| Some((self.place(&r.created.commit)?, r)));
-        // Until here a release before this one has told of the changes.
-        let told = places().map(|(p, _)| p).filter(|p| *p < place).max();
-        let later = places().filter(|(p, _)| *p > place).map(|(_, r)| r.no()).max();
-        let tagged = self
-            .player
-            .world
-            .tags
-            .iter()
-            .filter_map(|(tag, commit)| Some((tag.as_str().parse::<Version>().ok()?, commit.as_ref()?)));
-        let tagged: Vec<_> = tagged.collect();
-        let last = tagged.iter().filter(|(version, _)| version.is_final()).max_by(|a, b| a.0.cmp(&b.0));
-        let last = last.and_then(|(_, commit)| self.place(commit));
-        let since = |last: Option<usize>| {
-            let first = last.map_or(0, |last| last.saturating_add(1));
-            self.commits.get(first..=place).unwrap_or_default().iter().rev()
-        };
-        Ok(Start {
-            commit: commit.clone(),
-            branch,
-            started_by: StartedBy::Push,
-            seq: u64::try_from(place).unwrap_or(0).saturating_add(1).saturating_mul(STRIDE),
-            pusher: Some(initiator.login.clone()),
-            initiator: Some(initiator),
-            changes: since(told).cloned().collect(),
-            messages: since(last).map(|change| change.subject.clone()).collect(),
-            taken: tagged.iter().map(|(v, _)| v).chain(&self.scenario.released).cloned().collect(),
-            pipeline: Box::new(self.pipeline.clone()),
-            manifest: Digest::of_text("the manifest that is tried"),
-            epoch_s: self.player.world.now.0.div_euclid(1_000),
-            included_in: later,
-            project: self.pipeline.name.to_string(),
-            files: Vec::new(),
-            groups: groups(self.pipeline, &self.scenario.groups),
-        })
-    }
-
-    /// Where a commit is on the line.
-    fn place(&self, commit: &CommitSha) -> Option<usize> {
-        self.commits.iter().position(|known| known.commit == *commit)
+        let Player { world, source, .. } = &mut self.player;
+        source.as_ref().ok_or(NO_SOURCE)?.start(world, (commit, branch), Some(by))
     }
 
     fn comment(&mut self, comment: &Comment) -> Result<(), String> {

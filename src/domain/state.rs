@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::approval::{approvers, asked, stage_approvers};
+use crate::domain::demand::Demands;
 use crate::domain::event::{BuildOutcome, Heard};
 use crate::domain::join::Upstream;
 use crate::domain::name::{
@@ -68,6 +69,8 @@ pub struct State {
     pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
     /// Hooks that a lost run never came to, by environment.
     pub owing: BTreeMap<EnvironmentName, Owing>,
+    /// Starts that no push asks for, and their clocks.
+    pub demands: Arc<Demands>,
     /// What other pipelines told of their builds.
     pub upstream: Arc<Upstream>,
 }
@@ -176,6 +179,7 @@ impl State {
             runbooks: Arc::default(),
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
+            demands: Arc::default(),
             upstream: Arc::default(),
         }
     }

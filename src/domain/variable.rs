@@ -61,6 +61,8 @@ pub enum Value {
 /// How strong a level is, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
+    /// What the release was given when it was started.
+    Given,
     /// A variable of the stage.
     Stage,
     /// A variable of a group that the stage is linked to.
@@ -77,6 +79,7 @@ impl Rank {
     /// The word in `--json`.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Given => "given",
             Self::Stage => "stage",
             Self::StageGroup => "stage_group",
             Self::Release => "release",

@@ -19,6 +19,7 @@ use crate::domain::time::{Span, Timestamp};
 
 pub mod check;
 pub mod comment;
+pub mod demand;
 pub mod event;
 pub mod freeze;
 pub mod join;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::domain::demand::Button;
+use crate::domain::input::Input;
 use crate::domain::notice::Route;
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::Release;
@@ -30,8 +32,47 @@ pub struct About {
     pub starts: Vec<String>,
     /// What it waits for before there is one, and who can do what about it.
     pub waits: Vec<WaitLine>,
+    /// The form that starts it.
+    pub button: Option<ButtonForm>,
     /// Routes of its notices that the server does not have: nobody is told there.
     pub unrouted: Vec<String>,
+}
+
+/// The form that starts a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ButtonForm {
+    /// What the button says.
+    pub title: String,
+    /// What may be given.
+    pub inputs: Vec<InputField>,
+}
+
+/// A field of the form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputField {
+    /// Its name.
+    pub name: String,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is when it is not given.
+    pub default: String,
+    /// The only values it may have; any word when empty.
+    pub choices: Vec<String>,
+}
+
+impl ButtonForm {
+    fn of(button: &Button) -> Self {
+        let field = |(name, input): (&String, &Input)| InputField {
+            name: name.clone(),
+            required: input.required,
+            default: input.default.clone().unwrap_or_default(),
+            choices: input.choices.clone(),
+        };
+        Self {
+            title: button.title.clone().unwrap_or_else(|| "Start".to_owned()),
+            inputs: button.inputs.iter().map(field).collect(),
+        }
+    }
 }
 
 /// Something that is waited for before there is a release.
@@ -92,7 +133,9 @@ impl About {
             waits: view::join::waits(state)
                 .into_iter()
                 .map(|wait| WaitLine { text: wait.text, next: wait.next })
+                .chain(view::demand::lines(state).into_iter().map(|text| WaitLine { text, next: None }))
                 .collect(),
+            button: pipeline.triggers.button.as_ref().map(ButtonForm::of),
             title: pipeline.about.title.clone(),
             description: pipeline.about.description.clone(),
             docs_url: pipeline.about.docs_url.as_ref().and_then(Link::new),

@@ -1,5 +1,6 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod build;
 mod runbook;
 
 use futures_util::future::BoxFuture;
@@ -22,11 +23,12 @@ use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
-    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
+    ApprovalLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark,
+    NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
     VariableLine, WhyLine,
 };
 use crate::service::{Service, blocking};
@@ -82,15 +84,7 @@ impl Answers {
             checks: checks(&state, release),
             approvals: approvals(release, now),
             overrides: overrides(release),
-            artifacts: release
-                .artifacts
-                .iter()
-                .map(|a| ArtifactLine {
-                    alias: a.alias.to_string(),
-                    digest: a.digest.to_string(),
-                    size: a.size,
-                })
-                .collect(),
+            artifacts: release.artifacts.iter().map(build::artifact).collect(),
             changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),
@@ -214,6 +208,10 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 impl Reader for Answers {
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(self.runbooks(stream))
+    }
+
+    fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
+        Box::pin(build::rows(&self.service, which))
     }
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {

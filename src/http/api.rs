@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
+use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::runbooks::RunbooksPage;
@@ -32,6 +33,8 @@ const PREFIX: usize = 7;
 pub trait Reader: Send + Sync {
     /// Everything about a release; `NotFound` when there is none with this number.
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>>;
+    /// What was built and sealed, newest first.
+    fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>>;
     /// What a pipeline says about itself; nothing when it does not exist.
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>>;
     /// What would come of doing something now; `NotFound` when there is no such pipeline.
@@ -112,7 +115,11 @@ pub(super) async fn pipelines(extract::State(state): extract::State<State>) -> R
     let pipelines = state.store().pipelines().await?;
     let list: Vec<Value> = pipelines
         .into_iter()
-        .map(|row| json!({ "stream": row.stream, "repo": row.repo_name, "name": row.name }))
+        .map(|row| {
+            let settings: Value = serde_json::from_str(&row.settings).unwrap_or(Value::Null);
+            let starts = settings.get("starts").cloned().unwrap_or_else(|| json!([]));
+            json!({ "stream": row.stream, "repo": row.repo_name, "name": row.name, "starts": starts })
+        })
         .collect();
     Ok(Json(json!({ "pipelines": list })))
 }

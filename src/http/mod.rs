@@ -35,12 +35,14 @@ pub mod webhook;
 
 mod assets;
 mod body;
+pub mod builds;
 mod envelope;
 mod extract;
 mod groups;
 mod health;
 mod pages;
 mod shelf;
+mod start;
 mod stream;
 
 #[cfg(test)]
@@ -248,7 +250,11 @@ fn table() -> Vec<Route> {
         route("GET", "/assets/{file}", PUBLIC, get(assets::asset)),
         route("GET", "/metrics", READ, get(health::metrics)),
         route("GET", "/", READ, get(pages::overview)),
+        route("GET", "/pipelines", READ, get(builds::pipelines)),
+        route("GET", "/builds", READ, get(builds::page)),
+        route("GET", "/api/builds", READ, get(builds::api)),
         route("GET", "/pipelines/{repo}/{pipeline}", READ, get(pages::pipeline)),
+        route("POST", "/pipelines/{repo}/{pipeline}", ACT, post(start::press)),
         route("GET", "/releases/{repo}/{pipeline}/{no}", READ, get(pages::release)),
         route("GET", "/runbooks/{repo}/{pipeline}", READ, get(runbooks::page)),
         route("POST", "/runbooks/{repo}/{pipeline}", ACT, post(runbooks::run)),
@@ -268,6 +274,7 @@ fn table() -> Vec<Route> {
         route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
         route("GET", "/api/pipelines", READ, get(api::pipelines)),
         route("GET", "/api/pipelines/{repo}/{pipeline}/plan", READ, get(api::plan)),
+        route("POST", "/api/pipelines/{repo}/{pipeline}/start", ACT, post(start::start)),
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),

@@ -289,6 +289,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Wake => "wake",
         Effect::Announce { .. } => "announce",
         Effect::Join { .. } => "join",
+        Effect::Start { .. } => "start",
     }
 }
 
@@ -327,10 +328,11 @@ fn pipeline_settings(state: &State) -> String {
     let pipeline = state.pipeline();
     let stages: Vec<String> =
         pipeline.iter().flat_map(|p| p.stage_names().map(ToString::to_string)).collect();
+    let starts = pipeline.as_deref().map(view::trigger::sentences).unwrap_or_default();
     let about = pipeline.map(|p| p.about.clone()).unwrap_or_default();
     serde_json::json!({
         "stages": stages, "title": about.title, "description": about.description,
-        "tags": about.tags, "weight": about.weight,
+        "tags": about.tags, "weight": about.weight, "starts": starts,
     })
     .to_string()
 }

@@ -260,6 +260,10 @@ fn choose(states: &[Arc<State>], utterance: &Utterance) -> Result<Vec<PipelineId
             let first = states.iter().take(1).map(|s| s.id.clone()).collect();
             return if asking.is_empty() && !states.is_empty() { Ok(first) } else { only_one(asking) };
         }
+        if let Ask::Start { pipeline, .. } = &utterance.ask {
+            let named = states.iter().find(|s| s.id.name == *pipeline);
+            return named.map(|s| vec![s.id.clone()]).ok_or_else(|| no_such(states));
+        }
         return if states.is_empty() {
             Err(no_pipeline())
         } else {
@@ -334,6 +338,12 @@ fn gate_of(external_id: &str) -> Option<(u32, StageName, u32, ApprovalSide)> {
     };
     let (no, stage, attempt) = gate;
     Some((no, stage, attempt, side))
+}
+
+/// There is no pipeline of that name here.
+fn no_such(states: &[Arc<State>]) -> String {
+    let names: Vec<String> = states.iter().map(|s| inline_code(s.id.name.as_str())).collect();
+    format!("❓ **No such pipeline.** There is {}.", names.join(", "))
 }
 
 fn no_pipeline() -> String {

@@ -19,6 +19,7 @@ use crate::trouble::{Outcome, Trouble};
 
 pub mod apply;
 pub mod build;
+pub mod demand;
 pub mod deploy;
 pub mod environment;
 pub mod groups;

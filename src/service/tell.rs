@@ -41,6 +41,7 @@ impl Service {
             | Effect::Notify(_)
             | Effect::Announce { .. }
             | Effect::Join { .. }
+            | Effect::Start { .. }
             | Effect::Runbook { .. }
             | Effect::Leg { .. }
             | Effect::Gates { .. } => lease.complete(self, "not a thing to tell").await,

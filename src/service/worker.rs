@@ -239,6 +239,7 @@ impl Service {
             Effect::Notify(notice) => self.notify(lease, notice).await,
             Effect::Announce { release, to, .. } => self.announce(lease, release, to).await,
             Effect::Join { line, .. } => self.join(lease, line).await,
+            Effect::Start { no } => self.start_on_demand(lease, no).await,
             told @ (Effect::Tag { .. }
             | Effect::Thread { .. }
             | Effect::Status { .. }

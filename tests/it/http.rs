@@ -15,6 +15,7 @@ use liftlock::domain::simulate::ahead::{Act, Ahead};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use liftlock::http::builds::{BuildRow, WhichBuilds};
 use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
@@ -62,6 +63,10 @@ fn library(store: &Store) -> Library {
 struct NoEngine;
 
 impl Reader for NoEngine {
+    fn builds<'a>(&'a self, _: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }

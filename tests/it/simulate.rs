@@ -76,6 +76,11 @@ fn kept(path: &str, told: &str) {
 }
 
 #[test]
+fn b09_b10_b11_e28_builds_of_two_pipelines_and_a_train_are_played() {
+    plays("fixtures/simulate/altinn.yml", "fixtures/simulate/altinn.txt");
+}
+
+#[test]
 fn e07_would_v1_4_reach_prod_on_24_december() {
     plays("fixtures/simulate/christmas.yml", "fixtures/simulate/christmas.txt");
 }

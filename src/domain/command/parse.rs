@@ -5,10 +5,10 @@ use std::fmt;
 
 use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
 use crate::domain::event::Overridable;
+use crate::domain::input::{is_input, is_value};
 use crate::domain::markdown;
-use crate::domain::name::{NameError, TeamWord, printable};
+use crate::domain::name::{NameError, PipelineName, TeamWord, printable};
 use crate::domain::overridable::{self, Never};
-use crate::domain::runbook::{is_input, is_value};
 use crate::domain::window::Day;
 
 /// Most commands in one comment; more is a flood.
@@ -102,7 +102,7 @@ pub enum Problem {
     BadUntil(String),
     /// The second word is not a part that can be retried; the word.
     BadPart(String),
-    /// A word that is no input of a runbook, or one that is given twice; the word.
+    /// A word that is no input, or one that is given twice; the word.
     BadInput(String),
     /// `/override` without the check's name.
     NoCheck,
@@ -164,6 +164,9 @@ impl fmt::Display for ParseError {
             Problem::NoTeam => write!(f, "Which team? `{verb}` needs its name")?,
             Problem::BadTeam(error) => error.fmt(f)?,
             Problem::NoStage if verb == Verb::Run => f.write_str("Which runbook? `run` needs its name")?,
+            Problem::NoStage if verb == Verb::Start => {
+                f.write_str("Which pipeline? `start` needs its name")?;
+            }
             Problem::NoStage => write!(f, "Which stage? `{verb}` needs its name")?,
             Problem::BadInput(word) => write!(
                 f,
@@ -359,6 +362,7 @@ impl Line<'_> {
                 Ask::Override { stage: self.stage()?, check: self.check()?, reason: self.reason()? }
             }
             Verb::Run => Ask::Run { runbook: self.stage()?, inputs: self.inputs()? },
+            Verb::Start => Ask::Start { pipeline: self.pipeline()?, inputs: self.inputs()? },
             Verb::Preview => Ask::Preview { stage: self.stage()?, release: self.release()? },
             Verb::Why => Ask::Why { stage: self.stage()? },
             Verb::Status => Ask::Status { stage: self.stage_or_all()? },
@@ -372,6 +376,11 @@ impl Line<'_> {
         let stage: StageRef = word.parse().map_err(|error| self.wrong(Problem::BadStage(error)))?;
         self.stage = Some(stage.clone());
         Ok(stage)
+    }
+
+    fn pipeline(&mut self) -> Result<PipelineName, ParseError> {
+        let word = self.words.next().ok_or_else(|| self.wrong(Problem::NoStage))?;
+        word.parse().map_err(|error| self.wrong(Problem::BadStage(error)))
     }
 
     fn team(&mut self) -> Result<TeamWord, ParseError> {
@@ -496,6 +505,7 @@ impl Line<'_> {
                 paste.push_str(" <stage>");
             }
             None if self.verb == Verb::Run => paste.push_str(" <runbook>"),
+            None if self.verb == Verb::Start => paste.push_str(" <pipeline>"),
             None => {}
         }
         if self.verb == Verb::Override {

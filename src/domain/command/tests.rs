@@ -450,6 +450,10 @@ fn any_ask() -> impl Strategy<Value = Ask> {
                 let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
                 Ask::Run { runbook: stage, inputs }
             }
+            Verb::Start => {
+                let inputs = [("service".to_owned(), "checkout".to_owned())].into();
+                Ask::Start { pipeline: "acme.Web".parse().unwrap(), inputs }
+            }
             Verb::Preview => Ask::Preview { stage, release },
             Verb::Why => Ask::Why { stage },
             Verb::Status => Ask::Status { stage: Some(stage) },

@@ -18,6 +18,7 @@ const MAX_ROUNDS: usize = 64;
 impl Draft {
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
         self.thaw()?;
+        self.ring_clocks()?;
         for _ in 0..MAX_ROUNDS {
             let before = self.events.len();
             self.advance_runbooks()?;
@@ -174,7 +175,10 @@ impl Draft {
     /// Fully approved, held or started by hand (SEMANTICS §4).
     fn is_protected(&self, release: &Release, rule: &Stage, run: &StageRun) -> bool {
         let approved = rule_for(rule, run).is_some_and(|r| tally(&r, release, run, self.now).complete());
-        approved || run.promoted.is_some() || self.state.hold_on(&rule.name).is_some()
+        approved
+            || run.promoted.is_some()
+            || run.departed.is_some()
+            || self.state.hold_on(&rule.name).is_some()
     }
 
     /// The newest release whose stages before are done and soaked, or that has been let in already.

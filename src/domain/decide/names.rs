@@ -1,6 +1,6 @@
 //! What a new release is called: counters are counted up in the decision that makes it (SEMANTICS §10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::decide::{Draft, Start};
 use crate::domain::name::ReleaseNo;
@@ -10,13 +10,19 @@ use crate::domain::version::{Version, next_candidate};
 
 impl Draft {
     /// The names and the version of a release; a tag says the version itself.
-    pub(super) fn names(&self, start: &Start, no: ReleaseNo, tagged: Option<Version>) -> (Names, Version) {
+    pub(super) fn names(
+        &self,
+        (start, inputs): (&Start, &BTreeMap<String, String>),
+        no: ReleaseNo,
+        tagged: Option<Version>,
+    ) -> (Names, Version) {
         let mut names = Names { project: start.project.clone(), ..Names::default() };
         let mut facts = Facts {
             release: no.to_string(),
             project: start.project.clone(),
             branch: source_branch(&start.branch, start.started_by.tag()),
             commit: start.commit.to_string(),
+            given: inputs.clone(),
             ..Facts::unknown()
         };
         let built = self.state.releases.values().find(|r| r.created.commit == start.commit);

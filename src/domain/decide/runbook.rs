@@ -133,6 +133,7 @@ impl Draft {
             | Ask::Signoff { .. }
             | Ask::Preview { .. }
             | Ask::Run { .. }
+            | Ask::Start { .. }
             | Ask::Recheck
             | Ask::Help => {
                 Err(Refusal::Runbook(NoRun::ForStages { verb: spoken.ask.verb(), runbook: name.clone() }))

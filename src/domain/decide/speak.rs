@@ -96,6 +96,9 @@ impl Draft {
         if let Ask::Run { runbook, inputs } = &spoken.ask {
             return self.run_book(spoken, runbook, inputs);
         }
+        if let Ask::Start { inputs, .. } = &spoken.ask {
+            return self.press(spoken, inputs);
+        }
         match self.means_runbook(&spoken.ask) {
             Some(runbook) => self.speak_of_runbook(spoken, &runbook),
             None => self.speak_of_stages(spoken),
@@ -146,7 +149,7 @@ impl Draft {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::started())
             }
-            Ask::Run { .. } => Err(Refusal::Stale),
+            Ask::Run { .. } | Ask::Start { .. } => Err(Refusal::Stale),
             Ask::Help => {
                 needs(spoken, None, Role::Read)?;
                 Ok(Told::text(view::help(&self.state, &spoken.standing, self.now)))

@@ -1,6 +1,9 @@
 //! How a release begins: from a push, from a tag, or as a quality build of a pull request.
 
+use std::collections::BTreeMap;
+
 use crate::domain::channel;
+use crate::domain::decide::demand::inputs_of;
 use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
 use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
 use crate::domain::name::ReleaseNo;
@@ -15,6 +18,7 @@ const MAX_CHANGES: usize = 200;
 impl Draft {
     pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
         let mut builds = Vec::new();
+        let mut demanded = None;
         let tagged = match &start.started_by {
             StartedBy::Push if self.has_release_of_push(start) => return Ok(()),
             StartedBy::Push => None,
@@ -22,6 +26,13 @@ impl Draft {
                 builds = self.joined(line, start)?;
                 None
             }
+            StartedBy::Demand { no, .. } => match self.demanded(*no, start)? {
+                Some(brought) => {
+                    demanded = Some(brought);
+                    None
+                }
+                None => return Ok(()),
+            },
             StartedBy::Tag(tag) => {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
                 if let Some(no) = self.release_of_version(&version) {
@@ -33,8 +44,13 @@ impl Draft {
             }
         };
         let no = self.state.next_no().ok_or(Refusal::Full)?;
-        let (names, version) = self.names(start, no, tagged);
-        let channel = channel::of_release(&start.pipeline.channels, &start.branch, &version);
+        let (inputs, channel) = match demanded {
+            Some(brought) => (brought.inputs, brought.channel),
+            None => (inputs_of(start, &BTreeMap::new()).unwrap_or_default(), None),
+        };
+        let (names, version) = self.names((start, &inputs), no, tagged);
+        let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
+        let channel = said.or_else(|| channel::of_release(&start.pipeline.channels, &start.branch, &version));
         let pipeline = channel.map(|of| Box::new(channel::pipeline_of(&start.pipeline, of)));
         let created = Created {
             release: no,
@@ -55,6 +71,7 @@ impl Draft {
             files: start.files.clone(),
             groups: start.groups.clone(),
             builds,
+            inputs,
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {

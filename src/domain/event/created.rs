@@ -1,9 +1,10 @@
 //! A release as it was made: where from, by whom, with which rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::demand::Cause;
 use crate::domain::join::{Built, Line};
 use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
 use crate::domain::naming::Names;
@@ -56,6 +57,9 @@ pub struct Created {
     /// The builds of other pipelines it is made of, frozen as they were (row E20).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builds: Vec<Built>,
+    /// What it was given when it was started, defaults filled in: the strongest of its variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// What started a release.
@@ -68,13 +72,20 @@ pub enum StartedBy {
     Tag(RefName),
     /// Builds of other pipelines.
     Builds(Line),
+    /// Somebody, or a time.
+    Demand {
+        /// Which of the starts that were asked for.
+        no: u32,
+        /// What asked.
+        cause: Cause,
+    },
 }
 
 impl StartedBy {
     /// The tag, if one did.
     pub fn tag(&self) -> Option<&RefName> {
         match self {
-            Self::Push | Self::Builds(_) => None,
+            Self::Push | Self::Builds(_) | Self::Demand { .. } => None,
             Self::Tag(tag) => Some(tag),
         }
     }

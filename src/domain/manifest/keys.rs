@@ -98,7 +98,7 @@ fn value(text: &str) -> Result<(), String> {
 /// Declares a text rule.
 macro_rules! words {
     ($($name:ident = $check:expr, $pattern:expr;)+) => {
-        $(static $name: Word = Word { pattern: $pattern, check: $check };)+
+        $(pub(super) static $name: Word = Word { pattern: $pattern, check: $check };)+
     };
 }
 
@@ -296,6 +296,7 @@ keys! { STAGE_KEYS {
         "Stages that come first; the stage before by default.";
     "optional" Optional, Shape::Flag, "Whether a release is released without it.";
     "trigger" Optional, Shape::Choice(&["auto", "manual"]), "Whether it starts by itself.";
+    "schedule" Optional, Shape::Object(&trigger::TRAIN_OBJECT), "The times at which it takes along what succeeded last in a stage before.";
     "approval" Optional, people::RULE,
         "How many approvals come first, or a rule.";
     "approvals" Optional, Shape::Object(&people::APPROVALS_OBJECT), "Who approves before the deploy, and who signs off after it.";
@@ -329,7 +330,6 @@ static STAGE_OBJECT: Object = Object {
     keys: &[STAGE_KEYS],
     later: &[
         "needs_any",
-        "schedule",
         "channels",
         "branches",
         "interval",
@@ -355,6 +355,7 @@ static STAGE_OBJECT: Object = Object {
     exclusive: &[
         &["approval", "approvals", "requires_approval", "require_approval"],
         &["test_commands", "post_deployments"],
+        &["trigger", "schedule"],
     ],
     ..PLAIN
 };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::approval::default_rule;
+use crate::domain::input::{Input, is_input, is_value};
 use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::code::Code;
@@ -14,7 +15,7 @@ use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{StageName, printable};
 use crate::domain::pipeline::step::Terms;
 use crate::domain::pipeline::{ApprovalRule, Exclusion, Pipeline, Role, Stage, Step, Who};
-use crate::domain::runbook::{Input, Runbook, is_input, is_value, variable};
+use crate::domain::runbook::{Runbook, variable};
 use crate::domain::schedule::Schedule;
 
 /// What a step's `uses` begins with when it means a runbook.
@@ -83,7 +84,7 @@ fn runbook(
         schedule: view.get("schedule").and_then(|node| schedule(node, findings)),
         from,
         approval,
-        inputs: inputs(view, findings),
+        inputs: inputs(view, view.get("schedule").is_some(), findings),
         stages: on_stages(view, stages, findings),
         environment_variables: view.variables("env"),
         secrets: view.names("secrets"),
@@ -112,7 +113,7 @@ fn approval(view: View<'_>, teams: &Teams, findings: &mut Findings<'_>) -> Optio
     Some(rule)
 }
 
-fn schedule(node: &Node, findings: &mut Findings<'_>) -> Option<Schedule> {
+pub(super) fn schedule(node: &Node, findings: &mut Findings<'_>) -> Option<Schedule> {
     let view = View::of(node);
     let (cron, tz) = (view.line("cron")?, view.line("tz")?);
     match Schedule::new(&cron, &tz) {
@@ -124,10 +125,14 @@ fn schedule(node: &Node, findings: &mut Findings<'_>) -> Option<Schedule> {
     }
 }
 
-fn inputs(view: View<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, Input> {
+/// What may be given; when it also starts by itself, nothing of it can be needed.
+pub(super) fn inputs(
+    view: View<'_>,
+    by_itself: bool,
+    findings: &mut Findings<'_>,
+) -> BTreeMap<String, Input> {
     let entries = view.below("inputs").entries().iter().filter(|entry| is_input(&entry.key));
     let mut inputs = BTreeMap::new();
-    let scheduled = view.get("schedule").is_some();
     for entry in entries {
         let own = View::of(&entry.value);
         let input = Input {
@@ -140,8 +145,8 @@ fn inputs(view: View<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, Input
             let message = format!("`{}` is not one of the choices", printable(default));
             findings.add(Code::BadChoice, own.place("default"), message);
         }
-        if input.required && scheduled {
-            let message = format!("nobody gives `{}` when its time comes", entry.key);
+        if input.required && by_itself {
+            let message = format!("nobody gives `{}` when it starts by itself", entry.key);
             let hint = "give it a `default`".to_owned();
             findings.add_hinted(Code::Impossible, own.place("required"), message, hint);
         }

@@ -11,6 +11,7 @@ use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::rollback;
 use crate::domain::manifest::step;
+use crate::domain::manifest::trigger;
 use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
@@ -71,6 +72,7 @@ pub(super) fn read(
         needs: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
+        train: trigger::train(view, reading.findings),
         approval: reading.before(view),
         signoff: reading.after(view),
         soak: view.parsed("soak").unwrap_or(Span::ZERO),

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::join::{Builds, Inherited, Need};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Entry, Node};
 use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::source::Source;
 use crate::domain::manifest::view::{self, View};
-use crate::domain::name::{Alias, PipelineName, printable};
+use crate::domain::name::{Alias, ChannelName, PipelineName, StageName, printable};
 use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger, Triggers};
 use crate::domain::time::Span;
 
@@ -58,7 +60,57 @@ pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findi
         pull_request: block
             .get("pull_request")
             .map(|_| PullRequestTrigger { paths: pull_request.all("paths") }),
+        button: block.get("button").map(|node| button(block, node, findings)),
+        schedule: block.items("schedule").iter().filter_map(|node| timed(view, node, findings)).collect(),
         builds: block.get("builds").and_then(|node| builds(node, findings)),
+    }
+}
+
+fn button(triggers: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Button {
+    let view = View::of(node);
+    let by_itself = ["push", "tags", "schedule", "builds"].iter().any(|key| triggers.get(key).is_some());
+    Button { title: view.line("title"), inputs: runbook::inputs(view, by_itself, findings) }
+}
+
+fn timed(pipeline: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Option<Timed> {
+    let view = View::of(node);
+    let channel = view.parsed::<ChannelName>("channel");
+    if let Some(name) =
+        channel.as_ref().filter(|name| pipeline.below("channels").get(name.as_str()).is_none())
+    {
+        let at = view.get("channel").map(|node| node.at).unwrap_or_default();
+        findings.add(Code::Channel, at, format!("there is no channel `{name}`"));
+    }
+    Some(Timed { schedule: runbook::schedule(node, findings)?, channel })
+}
+
+/// The times at which a stage takes a release along.
+pub(super) fn train(stage: View<'_>, findings: &mut Findings<'_>) -> Option<Train> {
+    let node = stage.get("schedule")?;
+    let view = View::of(node);
+    Some(Train {
+        schedule: runbook::schedule(node, findings)?,
+        from: view.parsed("from")?,
+        if_changed: view.flag("if_changed").unwrap_or(true),
+    })
+}
+
+/// A train comes from a stage that its own needs.
+pub(super) fn check_trains(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    for node in view.items("stages") {
+        let own = View::of(node);
+        let stage = own.parsed::<StageName>("name").and_then(|name| pipeline.stage(&name));
+        let Some((stage, train)) = stage.and_then(|stage| Some((stage, stage.train.as_ref()?))) else {
+            continue;
+        };
+        if stage.needs.contains(&train.from) {
+            continue;
+        }
+        let at = own.below("schedule").get("from").map(|node| node.at).unwrap_or_default();
+        let message =
+            format!("the train to `{}` comes from `{}`, which it does not need", stage.name, train.from);
+        let hint = format!("add `{}` to its `needs`", train.from);
+        findings.add_hinted(Code::UnknownStage, at, message, hint);
     }
 }
 

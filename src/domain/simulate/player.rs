@@ -13,6 +13,7 @@ use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release};
 use crate::domain::simulate::scenario::{Answers, Habit, How};
+use crate::domain::simulate::source::Source;
 use crate::domain::simulate::transcript::Transcript;
 use crate::domain::simulate::world::World;
 use crate::domain::state::CheckProgress;
@@ -34,6 +35,8 @@ const SIZE: u64 = 4_096;
 /// A world on its way through time.
 #[derive(Debug)]
 pub(super) struct Player {
+    /// Where releases come from that builds, people and times start; a look ahead from a server has none.
+    pub(super) source: Option<Source>,
     pub(super) world: World,
     pub(super) script: Transcript,
     habits: Habits,
@@ -92,6 +95,7 @@ impl Player {
             moments: 0,
             most: MOMENTS,
             settled: None,
+            source: None,
         }
     }
 
@@ -181,7 +185,9 @@ impl Player {
     pub(super) fn next(&self, plan: &Plan) -> Option<Timestamp> {
         let now = self.world.now;
         let ends = self.ends.keys().next().map(|(at, _)| *at);
-        let asked = plan.owed.iter().filter(|o| works(o.lane) && !self.is_taken(o));
+        let made = self.source.is_some();
+        let asked =
+            plan.owed.iter().filter(|o| (works(o.lane) || (made && makes(&o.effect))) && !self.is_taken(o));
         let asked = asked.filter_map(|o| self.not_before(o)).filter(|at| *at > now).min();
         [ends, plan.wake_at, asked].into_iter().flatten().min()
     }
@@ -243,7 +249,8 @@ impl Player {
 
     fn take(&mut self, owed: &Owed) -> Result<(), String> {
         match owed.lane {
-            Lane::Timer | Lane::Notify => return Ok(()),
+            Lane::Notify => return Ok(()),
+            Lane::Timer => return self.make(owed),
             Lane::Host => {
                 return match self.world.carry_out(&owed.effect) {
                     Ok(_) | Err(Refusal::Stale) => Ok(()),
@@ -271,6 +278,15 @@ impl Player {
                 self.sample(owed, &work, (*release, stage, *side));
                 Ok(())
             }
+        }
+    }
+
+    /// A release that is owed at a time is made when it has come.
+    fn make(&mut self, owed: &Owed) -> Result<(), String> {
+        let due = owed.not_before.is_none_or(|at| at <= self.world.now);
+        match &self.source {
+            Some(source) if due && makes(&owed.effect) => source.make(&mut self.world, &owed.effect),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -415,6 +431,11 @@ fn commands((name, limit): (&str, Option<Span>), going: Option<&Going>) -> (Span
     (takes, Ended::Stage(end))
 }
 
+/// Whether a release is made by it.
+fn makes(effect: &Effect) -> bool {
+    matches!(effect, Effect::Join { .. } | Effect::Start { .. })
+}
+
 /// Whether workers of the lane do what ends and is told of.
 fn works(lane: Lane) -> bool {
     matches!(lane, Lane::Build | Lane::Deploy | Lane::Check | Lane::Probe)
@@ -444,6 +465,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
         | Effect::Notify(_)
         | Effect::Announce { .. }
         | Effect::Join { .. }
+        | Effect::Start { .. }
         | Effect::Wake => return None,
     })
 }

@@ -2,13 +2,14 @@
 //!
 //! The notation is described in `docs/simulate.md`; everything that is wrong with a text is told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::command::parse::Command;
 use crate::domain::gate::Blocker;
 use crate::domain::name::{
-    CheckName, GroupName, Login, RefName, RunbookName, StageName, TeamName, ThreadId, VariableName, printable,
+    CheckName, GroupName, Login, PipelineName, RefName, RunbookName, StageName, TeamName, ThreadId,
+    VariableName, printable,
 };
 use crate::domain::person::Account;
 use crate::domain::pipeline::{Pipeline, Role};
@@ -64,6 +65,8 @@ pub enum Said {
     Tag(Tag),
     /// Somebody writes a comment.
     Comment(Comment),
+    /// The last build of another pipeline has ended: well, or why not.
+    Built(PipelineName, Option<String>),
     /// How the build goes from now on.
     Build(Habit),
     /// How the commands of a stage go from now on.
@@ -94,6 +97,8 @@ pub struct Push {
     pub thread: Option<ThreadId>,
     /// The branch; the default branch when nobody says.
     pub branch: Option<RefName>,
+    /// The other pipelines that it starts.
+    pub building: BTreeSet<PipelineName>,
     /// A file that it changes; some file that starts the pipeline when nobody says.
     pub touches: Option<String>,
     /// Who pushes.

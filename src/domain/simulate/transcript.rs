@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::domain::demand;
 use crate::domain::event::{Detail, Event};
 use crate::domain::gate::{Blocker, Mark, Verdict, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
@@ -219,6 +220,7 @@ impl Transcript {
                 self.samples.insert(key, said.clone()).as_ref() != Some(&said)
             }
             Event::Runbook(fact) => !matches!(fact, Fact::Counted { .. }),
+            Event::Demand(fact) => !matches!(fact, demand::Fact::Counted { .. }),
             // The move before it says the question.
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)

@@ -138,6 +138,7 @@ impl World {
             | Effect::Notify(_)
             | Effect::Announce { .. }
             | Effect::Join { .. }
+            | Effect::Start { .. }
             | Effect::Wake => None,
         };
         learned.into_iter().try_for_each(|learned| self.decide(&Command::Learn(learned)).map(drop))?;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::demand;
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed,
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed, StartedBy,
 };
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pause::{self, Pausing, Question, Said};
@@ -49,6 +50,7 @@ impl State {
                 Ok(())
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
+            Event::Demand(fact) => self.apply_demand(fact, at),
             Event::BuildsExpected(_) | Event::BuildHeard(_) => {
                 Arc::make_mut(&mut self.upstream).take(event, at);
                 Ok(())
@@ -121,6 +123,19 @@ impl State {
         Ok(())
     }
 
+    fn apply_demand(&mut self, fact: &demand::Fact, at: Timestamp) -> Result<(), Illegal> {
+        let version = self.version;
+        Arc::make_mut(&mut self.demands).apply(fact, at, version);
+        let demand::Fact::Departed { stage, due, release: Some(no), .. } = fact else { return Ok(()) };
+        self.with(*no, |release| {
+            let run = release.stages.get_mut(stage).and_then(|runs| runs.last_mut());
+            let run = run.ok_or_else(|| format!("it has no run in {stage}"))?;
+            run.departed = Some(*due);
+            run.asked_from = at;
+            Ok(())
+        })
+    }
+
     fn apply_runbook(&mut self, fact: &Fact, at: Timestamp) -> Result<(), Illegal> {
         let version = self.version;
         let runs = Arc::make_mut(&mut self.runbooks);
@@ -135,6 +150,7 @@ impl State {
         if let Event::PolicySeen { commit, pipeline } = event {
             self.see_policy(commit, pipeline);
             Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
+            Arc::make_mut(&mut self.demands).declare(pipeline, at);
         } else if let Event::PolicyProposed(proposal) = event {
             self.propose(proposal);
         }
@@ -252,6 +268,9 @@ impl State {
         for (key, rev) in &created.names.counters {
             let last = self.counters.entry(key.clone()).or_default();
             *last = (*last).max(*rev);
+        }
+        if let StartedBy::Demand { no, .. } = &created.started_by {
+            Arc::make_mut(&mut self.demands).made(*no);
         }
         self.releases.insert(created.release, Arc::new(release));
         Ok(())
@@ -462,6 +481,7 @@ impl StageRun {
             overrides: Vec::new(),
             promoted: None,
             promoted_at: None,
+            departed: None,
             offers: Vec::new(),
             walked: Walked::default(),
             pauses: Vec::new(),

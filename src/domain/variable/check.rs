@@ -12,6 +12,7 @@ use crate::domain::variable::{
     Facts, Level, Problem, Rank, Resolution, Reveal, Scope, ShellText, Value, Variable, hidden,
 };
 
+const GIVEN: &str = "what the release was started with";
 const SHARED: &str = "`variables` of the pipeline";
 
 fn level(rank: Rank, source: &str, values: BTreeMap<VariableName, Value>) -> Level<'static> {
@@ -37,6 +38,7 @@ pub fn levels(
 /// The levels that a stage has whatever is in its groups.
 pub(super) fn without_groups(pipeline: &Pipeline, stage: &Stage, facts: &Facts) -> Vec<Level<'static>> {
     vec![
+        level(Rank::Given, GIVEN, facts.given(pipeline)),
         level(Rank::Stage, &format!("`variables` of {}", stage.name), own(&stage.variables, None)),
         level(Rank::Stage, SHARED, own(&pipeline.variables, Some(Scope::Stage))),
         level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
@@ -47,6 +49,7 @@ pub(super) fn without_groups(pipeline: &Pipeline, stage: &Stage, facts: &Facts) 
 /// The levels that a release's name may be made of.
 pub fn of_release(pipeline: &Pipeline, facts: &Facts) -> Vec<Level<'static>> {
     vec![
+        level(Rank::Given, GIVEN, facts.given(pipeline)),
         level(Rank::Release, SHARED, own(&pipeline.variables, Some(Scope::Release))),
         level(Rank::Predefined, "what liftlock says", facts.of_release(pipeline)),
     ]

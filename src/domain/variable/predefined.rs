@@ -26,6 +26,8 @@ pub struct Facts {
     pub folder: String,
     /// The sealed bytes by alias.
     pub digests: BTreeMap<Alias, String>,
+    /// What the release was given.
+    pub given: BTreeMap<String, String>,
 }
 
 /// Stands for what is not known before a stage starts.
@@ -44,6 +46,7 @@ impl Facts {
             commit: later(),
             folder: later(),
             digests: BTreeMap::new(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Facts {
             commit: created.commit.to_string(),
             folder: folder.unwrap_or_else(|| LATER.to_owned()),
             digests: digests.collect(),
+            given: created.inputs.clone(),
         }
     }
 
@@ -92,6 +96,20 @@ impl Facts {
             all.extend([(of("Digest"), digest), (of("Type"), "Build")]);
         }
         named(all)
+    }
+
+    /// The inputs of the pipeline's button: as they were given, by default, or not known before somebody gives them.
+    pub(super) fn given(&self, pipeline: &Pipeline) -> BTreeMap<VariableName, Value> {
+        let inputs = pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
+        named(
+            inputs
+                .map(|(name, input)| {
+                    let unsaid = if input.required { LATER } else { "" };
+                    let value = self.given.get(name).or(input.default.as_ref());
+                    (name.clone(), value.map_or(unsaid, String::as_str))
+                })
+                .collect(),
+        )
     }
 
     /// The variables that a name may be made of.

@@ -50,6 +50,7 @@ fn told(built: &Built) -> String {
 pub fn sentence(event: &Event) -> String {
     match event {
         Event::ReleaseCreated(created) => made(created),
+        Event::Demand(fact) => super::demand::sentence(fact),
         Event::BuildsExpected(push) => expected(push),
         Event::BuildHeard(built) => told(built),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),

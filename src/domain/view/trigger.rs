@@ -12,7 +12,19 @@ pub fn sentences(pipeline: &Pipeline) -> Vec<String> {
     let tags = (!triggers.tags.is_empty()).then(|| format!("A pushed tag {}.", listed(&triggers.tags, "or")));
     let builds = triggers.builds.as_ref().map(builds);
     let pull_request = triggers.pull_request.as_ref().map(pull_request);
-    push.into_iter().chain(tags).chain(builds).chain(pull_request).collect()
+    let button = triggers.button.as_ref().map(|button| {
+        let inputs: Vec<&str> = button.inputs.keys().map(String::as_str).collect();
+        let given =
+            if inputs.is_empty() { String::new() } else { format!(", who gives {}", joined(&inputs, "and")) };
+        format!("Somebody with write{given}.")
+    });
+    let times = triggers.schedule.iter().map(|timed| {
+        let channel =
+            timed.channel.as_ref().map_or_else(String::new, |name| format!(", of the channel {name}"));
+        format!("{}, when the branch has changed{channel}.", timed.schedule)
+    });
+    let once = push.into_iter().chain(tags).chain(builds).chain(button);
+    once.chain(times).chain(pull_request).collect()
 }
 
 fn push(trigger: &PushTrigger) -> String {

@@ -1,7 +1,8 @@
 //! A pipeline's runbooks and their runs, as people read them.
 
+use crate::domain::input::Input;
+use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Run;
-use crate::domain::runbook::{Input, Runbook};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::runbook::{line, log_id, next_time, word};

@@ -170,10 +170,51 @@ async fn e16_runbooks_are_listed_with_their_runs_and_started_by_a_form() {
     }
 }
 
+#[tokio::test]
+async fn b24_t20_a_pipeline_is_started_by_its_form_or_by_a_program() {
+    let site = filled().await;
+    let page = site.get("/pipelines/github:4211/api").await.text;
+    for text in ["Publish service", "name=\"service\"", "<option selected>eu</option>", "A push to main."] {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    let send = |body: &'static str| site.form("/pipelines/github:4211/api", body);
+    assert_eq!(send("service=checkout&region=&_as=ana").await.status, StatusCode::SEE_OTHER);
+    for bad in ["service=a%20b&_as=ana", "service=a%0A%2Fapprove&_as=ana", "service=a", "a%20b=c&_as=ana"] {
+        assert_eq!(send(bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn d03_b02_builds_are_registered_and_pipelines_say_what_starts_them() {
+    let site = filled().await;
+    let page = site.get("/builds").await.text;
+    for text in ["v2.14.0", "20260306.3", "acme/payments", "Candidate Validation", "<td>yes</td>", "ccccccc"]
+    {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    let list = site.json("/api/builds").await;
+    assert_eq!(list["builds"][0]["artifacts"][0]["alias"], "app");
+    assert_eq!(list["builds"][0]["released"], true);
+    assert!(site.get("/builds?stream=none").await.text.contains("Nothing was built yet."));
+    assert!(site.get("/pipelines").await.text.contains("/pipelines/github:4211/api"));
+}
+
 /// An engine whose every text is `self.0`.
 struct Hostile(&'static str);
 
 impl Reader for Hostile {
+    fn builds<'a>(
+        &'a self,
+        _: &'a builds::WhichBuilds,
+    ) -> BoxFuture<'a, crate::trouble::Outcome<Vec<builds::BuildRow>>> {
+        let text = || self.0.to_owned();
+        let mut build = sample::build();
+        (build.repo, build.pipeline, build.version, build.number) = (text(), text(), text(), text());
+        (build.branch, build.channels, build.state) = (text(), vec![text()], text());
+        build.released = false;
+        Box::pin(async move { Ok(vec![build]) })
+    }
+
     fn runbooks_page<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<RunbooksPage>> {
         Box::pin(async move {
             let text = || self.0.to_owned();
@@ -270,7 +311,17 @@ impl Reader for Hostile {
             for stage in &mut about.stages {
                 (stage.title, stage.channel, stage.stage) = (Some(text()), Some(text()), text());
             }
-            about.unrouted = vec![text()];
+            (about.unrouted, about.starts) = (vec![text()], vec![text()]);
+            for wait in &mut about.waits {
+                (wait.text, wait.next) = (text(), Some(text()));
+            }
+            if let Some(button) = &mut about.button {
+                button.title = text();
+                for input in &mut button.inputs {
+                    (input.name, input.default) = (text(), text());
+                    input.choices.iter_mut().for_each(|choice| *choice = text());
+                }
+            }
             for line in &mut about.channels {
                 (line.channel, line.version) = (text(), text());
             }
@@ -289,7 +340,7 @@ fn foreign(page: &str) -> Vec<String> {
         "!doctype", "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path",
         "nav", "p", "main", "h1", "h2", "h3", "section", "div", "span", "ul", "ol", "li", "dl", "dt", "dd",
         "code", "strong", "em", "time", "table", "caption", "thead", "tbody", "tr", "th", "td", "form",
-        "button", "pre", "label", "input",
+        "button", "pre", "label", "input", "select", "option",
     ];
     let names = page.split('<').skip(1).map(|tag| {
         let tag = tag.strip_prefix("/script>").unwrap_or(tag).trim_start_matches('/');
@@ -344,6 +395,8 @@ async fn t49_no_text_from_outside_becomes_part_of_a_page() {
             "/deliveries/1",
             "/events",
             "/runbooks/github:4211/api",
+            "/pipelines",
+            "/builds",
         ] {
             let page = site.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{path} with {text}");

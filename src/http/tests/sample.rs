@@ -4,8 +4,9 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::domain::time::{Span, Timestamp};
-use crate::http::about::{About, ChannelLine, StageAbout, WaitLine};
+use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -26,6 +27,10 @@ pub(crate) const STREAM: &str = "github:4211/api";
 pub(crate) struct Engine;
 
 impl Reader for Engine {
+    fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
+        Box::pin(async move { Ok(vec![build(); usize::from(which.stream.is_none())]) })
+    }
+
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(async move {
             if stream == STREAM {
@@ -106,6 +111,28 @@ pub(crate) fn runbooks() -> RunbooksPage {
         runbooks: vec![book],
         runs: vec![run],
         missed: vec![missed],
+    }
+}
+
+pub(crate) fn build() -> BuildRow {
+    BuildRow {
+        repo: "acme/payments".to_owned(),
+        stream: STREAM.to_owned(),
+        pipeline: "api".to_owned(),
+        no: 142,
+        version: "v2.14.0".to_owned(),
+        number: "20260306.3".to_owned(),
+        commit: "c".repeat(40),
+        branch: "main".to_owned(),
+        artifacts: vec![ArtifactLine {
+            alias: "app".to_owned(),
+            digest: format!("sha256:{}", "d".repeat(64)),
+            size: 4_096,
+        }],
+        channels: vec!["Candidate Validation".to_owned()],
+        released: true,
+        state: "released".to_owned(),
+        at: before(Span::hours(2)),
     }
 }
 
@@ -319,6 +346,23 @@ pub(crate) fn about() -> About {
         ],
         channels: vec![channel_line()],
         starts: vec!["A push to main.".to_owned()],
+        button: Some(ButtonForm {
+            title: "Publish service".to_owned(),
+            inputs: vec![
+                InputField {
+                    name: "service".to_owned(),
+                    required: true,
+                    default: String::new(),
+                    choices: Vec::new(),
+                },
+                InputField {
+                    name: "region".to_owned(),
+                    required: false,
+                    default: "eu".to_owned(),
+                    choices: vec!["eu".to_owned(), "us".to_owned()],
+                },
+            ],
+        }),
         waits: vec![WaitLine {
             text: "7a81c02 on main: waits for the build of runtime at 7a81c02".to_owned(),
             next: Some("somebody with write pushes a fix".to_owned()),

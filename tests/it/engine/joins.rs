@@ -1,5 +1,9 @@
 //! Pipelines that are made of the builds of others (seed 001, Altinn).
 
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader as _;
+use liftlock::http::builds::WhichBuilds;
+
 use super::world::{ANA, World};
 
 /// Studio and Runtime, each with paths of its own, and a release of what they built.
@@ -36,7 +40,7 @@ async fn world(builds: &str) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b09_b10_b12_e20_a_release_of_what_two_pipelines_built_has_their_bytes() {
+async fn b09_b10_b12_d03_e20_a_release_of_what_two_pipelines_built_has_their_bytes() {
     let mut world = world("{all: [studio, runtime]}").await;
     let files = [("studio/app.txt", "studio-1"), ("runtime/app.txt", "runtime-1")];
     let first = world.push_files(&files, "feat: both").await;
@@ -76,6 +80,14 @@ async fn b09_b10_b12_e20_a_release_of_what_two_pipelines_built_has_their_bytes()
     assert!(said.starts_with("Included in v0.1.0-rc."), "{said}");
     world.drain().await;
     assert!(world.deployed().last().unwrap().ends_with("studio-2 runtime-2"));
+    let answers = Answers::new(world.service().clone(), None);
+    let builds = answers.builds(&WhichBuilds::default()).await.unwrap();
+    let newest = &builds[0];
+    assert_eq!((newest.pipeline.as_str(), newest.commit.as_str()), ("release", fixed.as_str()));
+    assert_eq!(newest.artifacts.iter().map(|a| a.alias.as_str()).collect::<Vec<_>>(), ["Studio", "Runtime"]);
+    let one = WhichBuilds { stream: Some("github:12/runtime".to_owned()), ..WhichBuilds::default() };
+    let built: Vec<bool> = answers.builds(&one).await.unwrap().iter().map(|b| b.released).collect();
+    assert_eq!(built, [true, true], "what was not built is no build");
     world.finish().await;
 }
 

@@ -18,6 +18,7 @@ mod runbooks;
 mod signoff;
 mod sources;
 mod speech;
+mod starts;
 mod steps;
 mod tree;
 mod trust;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
+use liftlock::domain::demand::{Button, Timed, Train};
+use liftlock::domain::input::Input;
 use liftlock::domain::join::{Builds, Inherited, Need};
 use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
@@ -13,7 +15,7 @@ use liftlock::domain::pipeline::{
     Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
     Start, Step, Triggers, Who,
 };
-use liftlock::domain::runbook::{Input, Runbook};
+use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
 use liftlock::domain::variable::{Scope, Variable};
@@ -54,6 +56,20 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
     }
 }
 
+/// `service`, `dry-run yes|no`, `older-than 7d`: one that must be given, one with choices, one with a default.
+fn input(text: &str) -> (String, Input) {
+    let (name, value) = text.split_once(' ').unwrap_or((text, ""));
+    let input = match value {
+        "" => Input { required: true, ..Input::default() },
+        choices if choices.contains('|') => {
+            let choices = choices.split('|').map(str::to_owned).collect();
+            Input { required: true, choices, default: None }
+        }
+        default => Input { default: Some(default.to_owned()), ..Input::default() },
+    };
+    (name.to_owned(), input)
+}
+
 /// `clean (from maintain, approval 1 of write, not initiator, on prod, at 0 3 * * *, takes dry-run yes|no)`.
 fn runbook(text: &str) -> Runbook {
     let (name, options) = text.split_once(" (").expect("`name (option, …)`");
@@ -85,15 +101,7 @@ fn runbook(text: &str) -> Runbook {
             "on" => book.stages.push(rest.parse().unwrap()),
             "at" => book.schedule = Some(Schedule::new(rest, "UTC").unwrap()),
             "takes" => {
-                let (name, value) = rest.split_once(' ').unwrap();
-                let (required, choices) =
-                    (value.contains('|'), value.split('|').map(str::to_owned).collect());
-                let input = if required {
-                    Input { required, choices, default: None }
-                } else {
-                    Input { default: Some(value.to_owned()), ..Input::default() }
-                };
-                book.inputs.insert(name.to_owned(), input);
+                book.inputs.extend([input(rest)]);
             }
             other => panic!("no option {other}"),
         }
@@ -116,6 +124,17 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     }
     if word == "version" {
         pipeline.release.version = Some(text.parse().unwrap());
+        return;
+    }
+    if word == "button" {
+        pipeline.triggers.button =
+            Some(Button { title: None, inputs: text.split(", ").map(input).collect() });
+        return;
+    }
+    if word == "schedule" {
+        let (cron, channel) = text.split_once(" as ").unwrap_or((text, ""));
+        let schedule = Schedule::new(cron, "UTC").unwrap();
+        pipeline.triggers.schedule.push(Timed { schedule, channel: channel.parse().ok() });
         return;
     }
     if word == "builds" {
@@ -228,6 +247,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         needs: before.into_iter().collect(),
         duty: Duty::Mandatory,
         start: Start::Auto,
+        train: None,
         approval: None,
         signoff: None,
         soak: Span::ZERO,
@@ -308,6 +328,7 @@ fn set(stage: &mut Stage, option: &str) {
         "queue" if rest == "all" => stage.queue = QueuePolicy::All,
         "queue" if rest == "manual" => stage.queue = QueuePolicy::Manual,
         "by" => stage.start = Start::Manual,
+        "train" => stage.train = Some(train(rest)),
         "needs" if rest == "nothing" => stage.needs = Vec::new(),
         "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
         "optional" => stage.duty = Duty::Optional,
@@ -329,6 +350,14 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         _ => set_checks(stage, (word, rest)),
     }
+}
+
+/// `0 16 * * tue from staging`, with `anyway` for one that leaves with what is there already.
+fn train(text: &str) -> Train {
+    let (cron, from) = text.rsplit_once(" from ").unwrap();
+    let anyway = cron.strip_suffix(" anyway");
+    let schedule = Schedule::new(anyway.unwrap_or(cron), "UTC").unwrap();
+    Train { schedule, from: from.parse().unwrap(), if_changed: anyway.is_none() }
 }
 
 /// What is done and asked around the deploy.

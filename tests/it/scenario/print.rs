@@ -82,6 +82,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Vetoed { release, stage, reason } => format!("{} {stage}: vetoed, {reason}", name(release)),
         Event::VetoLifted { release, stage } => format!("{} {stage}: veto lifted", name(release)),
         Event::Heard(heard) => answer(heard),
+        Event::Demand(fact) => liftlock::domain::view::demand::sentence(fact),
         Event::Runbook(fact) => runbook(state, fact),
         Event::Alarm { code, text, .. } => format!("alarm {code}: {text}"),
     })

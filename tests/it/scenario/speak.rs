@@ -32,8 +32,8 @@ pub(crate) fn play(world: &mut World, command: &str) -> String {
     let command = at_once.unwrap_or(command);
     let mut out: Vec<String> = rang.into_iter().map(|l| format!("(by the clock) {l}")).collect();
     out.extend(act(world, command));
-    let joined = world.join();
-    out.extend(lines(&world.state, &joined));
+    let made = world.make();
+    out.extend(lines(&world.state, &made));
     let shown = world.settle_host();
     let confirmed = std::mem::take(&mut world.confirmed);
     out.extend(lines(&world.state, &confirmed));
@@ -60,7 +60,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             world.pipeline = Some(notation::pipeline(rest));
             Vec::new()
         }
-        "builds" | "variable" | "step" | "name" | "version" | "channel" | "notify" | "runbook" => {
+        "builds" | "button" | "schedule" | "variable" | "step" | "name" | "version" | "channel"
+        | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }

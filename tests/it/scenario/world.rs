@@ -9,7 +9,7 @@ use liftlock::domain::decide::{
 };
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy};
-use liftlock::domain::join::{Built, Expected, Line};
+use liftlock::domain::join::{Built, Expected};
 use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
 use liftlock::domain::pause::Said;
 use liftlock::domain::person::{Account, Person, Standing};
@@ -267,32 +267,43 @@ impl World {
         self.decide(&Command::Hear(Box::new(built)))
     }
 
-    /// Makes the releases that builds have joined into by now.
-    pub(crate) fn join(&mut self) -> Vec<Event> {
+    /// Makes the releases that are owed by now: builds joined, somebody asked, or a time came.
+    pub(crate) fn make(&mut self) -> Vec<Event> {
         let mut made = Vec::new();
-        for (line, at) in self.joining() {
+        for (effect, at) in self.making() {
             if at > self.now {
                 continue;
             }
-            let (joins, _) = self.state.joins();
-            let join = joins.iter().find(|join| join.line == line).unwrap();
-            let alias = join.commit.as_str().trim_end_matches('f').to_owned();
-            let by = join.builds.last().unwrap().pusher.clone().unwrap();
-            let mut start = self.start(&alias, None, (by.as_str(), "joined", by.as_str()), None);
-            start.started_by = StartedBy::Builds(line);
+            let start = match effect {
+                Effect::Join { line, .. } => {
+                    let (joins, _) = self.state.joins();
+                    let join = joins.iter().find(|join| join.line == line).unwrap();
+                    let alias = join.commit.as_str().trim_end_matches('f').to_owned();
+                    let by = join.builds.last().unwrap().pusher.clone().unwrap();
+                    let start = self.start(&alias, None, (by.as_str(), "joined", by.as_str()), None);
+                    Start { started_by: StartedBy::Builds(line), ..start }
+                }
+                Effect::Start { no } => {
+                    let asked = std::sync::Arc::clone(&self.state.demands.open[&no]);
+                    let head = self.state.head.as_ref().expect("`rules` first").0.clone();
+                    let alias = head.as_str().trim_end_matches('f').to_owned();
+                    let start = self.start(&alias, None, ("bo", "asked for", "bo"), None);
+                    let started_by = StartedBy::Demand { no, cause: asked.cause.clone() };
+                    Start { started_by, initiator: asked.by.clone(), pusher: None, ..start }
+                }
+                other => panic!("{other:?} makes no release"),
+            };
             made.extend(self.decide(&Command::Start(Box::new(start))).expect("what is owed is taken"));
         }
         made
     }
 
-    /// Where builds join, and when.
-    fn joining(&self) -> Vec<(Line, Timestamp)> {
+    /// Releases that are owed, and when.
+    fn making(&self) -> Vec<(Effect, Timestamp)> {
         let owed = self.plan().owed.into_iter();
-        owed.filter_map(|o| match o.effect {
-            Effect::Join { line, .. } => Some((line, o.not_before.unwrap())),
-            _ => None,
-        })
-        .collect()
+        owed.filter(|o| matches!(o.effect, Effect::Join { .. } | Effect::Start { .. }))
+            .map(|o| (o.effect, o.not_before.unwrap()))
+            .collect()
     }
 
     pub(crate) fn tag(&mut self, tag: &str, alias: &str, by: &str) -> Step {
@@ -514,11 +525,11 @@ impl World {
             rang(self, &events);
         }
         loop {
-            let joins = self.joining().into_iter().map(|(_, at)| at).min().filter(|at| *at <= until);
+            let made = self.making().into_iter().map(|(_, at)| at).min().filter(|at| *at <= until);
             let rings = self.plan().wake_at.filter(|at| *at <= until);
-            if let Some(at) = joins.filter(|at| rings.is_none_or(|rings| *at < rings)) {
+            if let Some(at) = made.filter(|at| rings.is_none_or(|rings| *at < rings)) {
                 self.now = at.max(self.now);
-                let events = self.join();
+                let events = self.make();
                 rang(self, &events);
                 continue;
             }

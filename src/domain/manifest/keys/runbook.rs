@@ -15,6 +15,8 @@ static INPUT_NAME: Word = Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check:
 static INPUT_VALUE: Word =
     Word { pattern: Some("^(?:[A-Za-z0-9._:/@+,=][A-Za-z0-9._:/@+,=-]*)?$"), check: runbook::check_value };
 static RUNBOOK: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&RUNBOOK_OBJECT)]);
+/// Inputs by name.
+pub(super) const INPUTS: Shape = Shape::Map { key: &INPUT_NAME, value: &INPUT };
 static INPUT: Shape = Shape::Any(&[Shape::Object(&INPUT_OBJECT), Shape::Empty]);
 
 /// All of them, by name.
@@ -27,7 +29,7 @@ keys! { RUNBOOK_KEYS {
     "from" Optional, Shape::Any(&[Shape::Text(&WHO), Shape::List(&WHO_ITEM)]),
         "Who may start it: a role, a team `org/slug`, a person `@login`; maintainers by default.";
     "approval" Optional, RULE, "How many approvals come first, or a rule.";
-    "inputs" Optional, Shape::Map { key: &INPUT_NAME, value: &INPUT },
+    "inputs" Optional, INPUTS,
         "What may be given to it; `older-than` is the variable `INPUT_OLDER_THAN`.";
     "stages" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
         "The stages it works on: nothing is deployed there while it runs.";

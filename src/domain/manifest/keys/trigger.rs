@@ -1,10 +1,10 @@
 //! The keys of `triggers` and of `artifacts`: what starts a release, and what it is made of.
 
-use crate::domain::manifest::shape::Duty::Optional;
+use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::trigger::check_from;
 
-use super::{ALIAS, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK};
+use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
 
 words! {
     FROM = check_from, Some("^build/[A-Za-z0-9]");
@@ -16,10 +16,12 @@ keys! { TRIGGERS_KEYS {
     "push" Optional, Shape::Any(&[Shape::Object(&PUSH_OBJECT), Shape::Empty]), "Pushes to these branches that change these paths.";
     "tags" Optional, Shape::List(&Shape::Text(&PATTERN)), "Pushed tags that match one of these.";
     "pull_request" Optional, Shape::Any(&[Shape::Object(&PULL_REQUEST_OBJECT), Shape::Empty]), "Pull requests get a quality build.";
+    "button" Optional, Shape::Any(&[Shape::Object(&BUTTON_OBJECT), Shape::Empty]), "Somebody starts it: by page, command line, API or `/start`.";
+    "schedule" Optional, Shape::List(&TIMED), "Times at which the head of the branch is released, when it has changed.";
     "builds" Optional, Shape::Object(&BUILDS_OBJECT), "Builds of other pipelines of this file make a release.";
 } }
 pub(super) static TRIGGERS_OBJECT: Object =
-    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &["schedule", "button"], ..PLAIN };
+    Object { what: "`triggers`", keys: &[TRIGGERS_KEYS], later: &[], ..PLAIN };
 
 keys! { PUSH_KEYS {
     "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "Branch patterns; the default branch when absent.";
@@ -32,6 +34,29 @@ keys! { PULL_REQUEST_KEYS {
     "stages" Optional, Shape::NoItems("stages for pull requests"), "Empty: pull requests are built, not deployed.";
 } }
 static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PULL_REQUEST_KEYS], ..PLAIN };
+
+keys! { BUTTON_KEYS {
+    "title" Optional, Shape::Text(&LINE), "What the button says.";
+    "inputs" Optional, runbook::INPUTS, "What may be given, by name; `$(name)` is the value.";
+} }
+static BUTTON_OBJECT: Object = Object { what: "`button`", keys: &[BUTTON_KEYS], ..PLAIN };
+
+keys! { TIMED_KEYS {
+    "cron" Required, Shape::Text(&LINE), "Minute, hour, day, month and weekday, as in `0 16 * * tue`.";
+    "tz" Required, Shape::Text(&window::ZONE), "The time zone, by its IANA name.";
+    "channel" Optional, Shape::Text(&channel::NAME), "The channel of the releases, one of `channels`.";
+} }
+static TIMED_OBJECT: Object = Object { what: "an entry of `schedule`", keys: &[TIMED_KEYS], ..PLAIN };
+static TIMED: Shape = Shape::Object(&TIMED_OBJECT);
+
+keys! { TRAIN_KEYS {
+    "cron" Required, Shape::Text(&LINE), "Minute, hour, day, month and weekday, as in `0 16 * * tue`.";
+    "tz" Required, Shape::Text(&window::ZONE), "The time zone, by its IANA name.";
+    "from" Required, Shape::Text(&STAGE_NAME), "The stage whose newest success is taken along.";
+    "if_changed" Optional, Shape::Flag, "Whether it leaves without what is there already; `true` by default.";
+} }
+pub(super) static TRAIN_OBJECT: Object =
+    Object { what: "`schedule` of a stage", keys: &[TRAIN_KEYS], ..PLAIN };
 
 keys! { BUILDS_KEYS {
     "any" Optional, Shape::List(&PIPELINE), "Pipelines of which each build makes a release, with the last of the others.";

@@ -1,10 +1,13 @@
 //! One line of a scenario, after its time: who somebody is, what happens, how work goes.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::domain::command::parse::{Parsed, parse};
-use crate::domain::name::{CheckName, GroupName, Login, RunbookName, StageName, VariableName, printable};
+use crate::domain::name::{
+    CheckName, GroupName, Login, PipelineName, RunbookName, StageName, VariableName, printable,
+};
 use crate::domain::person::Account;
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{Answer, Reading};
@@ -15,13 +18,15 @@ use crate::domain::version::Version;
 
 /// How a push is written.
 const PUSH: &str = "write `push by bo: feat: login`, before the colon also `#7`, `to <branch>`, \
-                    `touching <path>` and `written by <login>`";
+                    `building <pipeline>`, `touching <path>` and `written by <login>`";
+/// How a build of another pipeline is told of.
+const BUILT: &str = "write `built <pipeline> passes` or `built <pipeline> fails: <how>`";
 /// How work is told to go.
 const HABIT: &str = "write `takes 10m`, `passes`, `fails: <how>`, `errors: <why>` or `times out`";
 /// How a check is told to answer.
 const ANSWER: &str = "write `takes 2m`, `passes`, `fails: <what>`, `cannot tell: <why>` or `errors: <why>`";
 /// Every way a line can begin.
-const LINES: &str = "a line is `zone`, `released`, `group`, `person`, `push`, `tag`, `build`, `stage`, `runbook`, \
+const LINES: &str = "a line is `zone`, `released`, `group`, `person`, `push`, `tag`, `build`, `built`, `stage`, `runbook`, \
                      `check`, `expect` or a comment, `ana: /approve prod`";
 
 impl Reader<'_> {
@@ -44,9 +49,22 @@ impl Reader<'_> {
             }
             "group" => return self.group(rest).map(|()| None),
             "person" => self.person(rest)?,
-            "push" => Said::Push(push(rest)?),
+            "push" => {
+                let push = push(rest)?;
+                push.building.iter().try_for_each(|name| self.listened(name.as_str()).map(drop))?;
+                Said::Push(push)
+            }
             "tag" => Said::Tag(tag(rest)?),
             "build" => Said::Build(habit(rest)?),
+            "built" => {
+                let (name, how) = word(rest);
+                let failed = match habit(how)? {
+                    Habit::Ends(How::Passes) => None,
+                    Habit::Ends(How::Fails(why) | How::Errors(why)) => Some(why),
+                    Habit::Ends(How::TimesOut) | Habit::Takes(_) => return Err(BUILT.to_owned()),
+                };
+                Said::Built(self.listened(name)?, failed)
+            }
             "stage" => {
                 let (name, rest) = word(rest);
                 Said::Stage(self.stage(name)?, habit(rest)?)
@@ -71,6 +89,15 @@ impl Reader<'_> {
         found.cloned().ok_or_else(|| {
             let known: Vec<String> = self.pipeline.stage_names().map(|s| format!("`{s}`")).collect();
             format!("there is no stage `{}`; there is {}", printable(name), known.join(", "))
+        })
+    }
+
+    /// A pipeline whose builds are listened to.
+    fn listened(&self, name: &str) -> Result<PipelineName, String> {
+        let all = self.pipeline.triggers.builds.iter().flat_map(|builds| &builds.from);
+        let known: Vec<String> = all.clone().map(|name| format!("`{name}`")).collect();
+        all.clone().find(|known| known.as_str() == name).cloned().ok_or_else(|| {
+            format!("`{}` is no pipeline that is listened to; there is {}", printable(name), listed(&known))
         })
     }
 
@@ -192,6 +219,7 @@ fn role(word: &str) -> Option<Role> {
 fn push(text: &str) -> Result<Push, String> {
     let (head, subject) = text.split_once(": ").ok_or(PUSH)?;
     let (mut thread, mut branch, mut touches, mut by, mut author) = (None, None, None, None, None);
+    let mut building = BTreeSet::new();
     let mut words = head.split([' ', ',']).filter(|w| !w.is_empty());
     while let Some(word) = words.next() {
         if let Some(number) = word.strip_prefix('#') {
@@ -202,6 +230,9 @@ fn push(text: &str) -> Result<Push, String> {
         match word {
             "to" => branch = Some(checked(next()?)?),
             "touching" => touches = Some(next()?.to_owned()),
+            "building" => {
+                building.insert(checked::<PipelineName>(next()?)?);
+            }
             "by" => by = Some(checked::<Login>(next()?)?),
             "written" if next()? == "by" => author = Some(checked(next()?)?),
             _ => return Err(format!("`{}` is not known here; {PUSH}", printable(word))),
@@ -209,7 +240,7 @@ fn push(text: &str) -> Result<Push, String> {
     }
     let by = by.ok_or_else(|| format!("nobody said who pushes; {PUSH}"))?;
     let author = author.unwrap_or_else(|| by.clone());
-    Ok(Push { thread, branch, touches, by, author, subject: subject.trim().to_owned() })
+    Ok(Push { thread, branch, building, touches, by, author, subject: subject.trim().to_owned() })
 }
 
 /// `v1.4.0 by bo`, `v1.4.0 on v1.4.0-rc.2 by bo`.

@@ -1,0 +1,158 @@
+//! Starts that no push asks for: who may ask, what a time that comes does, and what trains take along.
+
+use std::collections::BTreeMap;
+
+use crate::domain::decide::speak::{Told, needs};
+use crate::domain::decide::{Draft, Spoken, Start};
+use crate::domain::demand::{Asked, Bell, Cause, Clock, Fact};
+use crate::domain::event::{Event, RunKind};
+use crate::domain::input;
+use crate::domain::name::{ChannelName, ReleaseNo, StageName};
+use crate::domain::pipeline::Role;
+use crate::domain::refusal::{NoRun, Refusal};
+use crate::domain::release::{BuildState, StageState};
+use crate::domain::schedule::GRACE;
+use crate::domain::time::Timestamp;
+
+impl Draft {
+    fn demand(&mut self, fact: Fact) -> Result<(), Refusal> {
+        self.add(Event::Demand(fact))
+    }
+
+    /// `/start`: by somebody with write, with inputs that fit.
+    pub(super) fn press(
+        &mut self,
+        spoken: &Spoken,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Told, Refusal> {
+        needs(spoken, None, Role::Write)?;
+        let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
+        let name = self.state.id.name.clone();
+        let button = pipeline.triggers.button.as_ref();
+        let button = button.ok_or_else(|| Refusal::NoButton { pipeline: name.to_string() })?;
+        let inputs = button.take(given).map_err(|why| {
+            let line = format!("/start {name}{}", input::example(&button.inputs));
+            Refusal::Runbook(NoRun::BadInput { why, line })
+        })?;
+        let no = self.state.demands.next().ok_or(Refusal::Full)?;
+        let by = Some(spoken.standing.person.clone());
+        let (cause, place) = (Cause::Button { inputs }, spoken.place.clone());
+        self.demand(Fact::Asked(Box::new(Asked { no, cause, by, place, at: self.now })))?;
+        Ok(Told::text(format!("ℹ️ **A release of {name} is being made** of the head of its branch.")))
+    }
+
+    /// A start came to nothing.
+    pub(super) fn drop_start(&mut self, no: u32, why: &str) -> Result<(), Refusal> {
+        if self.state.demands.open.contains_key(&no) {
+            self.demand(Fact::Dropped { no, why: why.to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// What a start that was asked for brings along: the inputs, and the channel; nothing when it makes no release.
+    pub(super) fn demanded(&mut self, no: u32, start: &Start) -> Result<Option<Brought>, Refusal> {
+        let Some(asked) = self.state.demands.open.get(&no).cloned() else { return Ok(None) };
+        let given = match &asked.cause {
+            Cause::Button { inputs } => inputs.clone(),
+            Cause::Schedule { .. } => BTreeMap::new(),
+        };
+        let inputs = match inputs_of(start, &given) {
+            Ok(inputs) => inputs,
+            Err(why) => return self.drop_start(no, &why).map(|()| None),
+        };
+        let Cause::Schedule { channel, .. } = &asked.cause else {
+            return Ok(Some(Brought { inputs, channel: None }));
+        };
+        let same = self.state.releases.values().rev().find(|r| {
+            r.created.commit == start.commit
+                && !matches!(r.build, BuildState::Failed(_))
+                && (channel.is_none() || r.created.channel == *channel)
+        });
+        if let Some(same) = same {
+            let why = format!("nothing has changed since {}", same.created.version);
+            return self.drop_start(no, &why).map(|()| None);
+        }
+        Ok(Some(Brought { inputs, channel: channel.clone() }))
+    }
+
+    /// Every clock whose time has come.
+    pub(super) fn ring_clocks(&mut self) -> Result<(), Refusal> {
+        let clocks: Vec<_> = self.state.demands.clocks.clone().into_iter().collect();
+        clocks.iter().try_for_each(|(name, clock)| self.ring_clock(name, clock))
+    }
+
+    fn ring_clock(&mut self, name: &str, clock: &Clock) -> Result<(), Refusal> {
+        let now = self.now;
+        if clock.since.since(now) > GRACE {
+            return self.demand(Fact::Counted { clock: name.to_owned(), from: now });
+        }
+        let Some(due) = clock.schedule.due(clock.since, now) else { return Ok(()) };
+        let missed = |due, until, why| Fact::Missed { clock: name.to_owned(), due, until, why };
+        if let Some((first, until)) = due.missed {
+            let why = format!("no server was there within {GRACE}, until {}", until.minute());
+            self.demand(missed(first, until, why))?;
+        }
+        let Some(at) = due.newest else { return Ok(()) };
+        if let Some(first) = due.late {
+            self.demand(missed(first, first, format!("made up for at {}", at.minute())))?;
+        }
+        match &clock.bell {
+            Bell::Release(channel) => {
+                let no = self.state.demands.next().ok_or(Refusal::Full)?;
+                let cause = Cause::Schedule { clock: name.to_owned(), due: at, channel: channel.clone() };
+                self.demand(Fact::Asked(Box::new(Asked { no, cause, by: None, place: None, at: now })))
+            }
+            Bell::Train(stage) => self.depart(stage, at),
+        }
+    }
+
+    /// A train takes along what succeeded last in the stage it comes from.
+    fn depart(&mut self, stage: &StageName, due: Timestamp) -> Result<(), Refusal> {
+        let (release, why) = match self.passenger(stage) {
+            Ok((no, again)) => {
+                if again {
+                    self.open_again(no, stage, RunKind::Redeploy, (None, None))?;
+                }
+                (Some(no), None)
+            }
+            Err(why) => (None, Some(why)),
+        };
+        self.demand(Fact::Departed { stage: stage.clone(), due, release, why })
+    }
+
+    /// The release that a train takes, and whether it is there already and goes again; or why there is none.
+    fn passenger(&self, stage: &StageName) -> Result<(ReleaseNo, bool), String> {
+        let pipeline = self.state.pipeline().ok_or("the pipeline is gone")?;
+        let train = pipeline.stage(stage).and_then(|s| s.train.as_ref()).ok_or("the stage has no train")?;
+        let last = self.state.done(&train.from).last();
+        let last = last.ok_or_else(|| format!("nothing has succeeded in {} yet", train.from))?;
+        let version = &last.created.version;
+        let run = last.run(stage).ok_or_else(|| format!("{version} does not pass {stage}"))?;
+        if run.state == StageState::Pending {
+            Ok((last.no(), false))
+        } else if run.state != StageState::Succeeded {
+            Err(format!("{version} is {} there", run.state.word()))
+        } else if train.if_changed {
+            Err(format!("nothing new since {version}"))
+        } else {
+            Ok((last.no(), true))
+        }
+    }
+}
+
+/// What a start that was asked for brings along.
+pub(super) struct Brought {
+    /// The inputs, defaults filled in.
+    pub(super) inputs: BTreeMap<String, String>,
+    /// The channel it is of, when that was said.
+    pub(super) channel: Option<ChannelName>,
+}
+
+/// The inputs that a release has, whatever started it.
+pub(super) fn inputs_of(
+    start: &Start,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, String> {
+    let button = start.pipeline.triggers.button.as_ref();
+    button.map_or_else(|| Ok(BTreeMap::new()), |button| button.take(given))
+}

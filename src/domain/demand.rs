@@ -1,0 +1,292 @@
+//! Releases that no push asks for: somebody pressed a button, or a time came; and trains, which take a release along.
+//!
+//! Deciding asks nobody, so a start is first a fact: that it was asked for. A worker then reads the head of the branch
+//! and brings what git knows; only then the release is made, or it is said why there is none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::effect::Place;
+use crate::domain::input::{self, Input};
+use crate::domain::name::{ChannelName, ReleaseNo, StageName};
+use crate::domain::person::Person;
+use crate::domain::pipeline::Pipeline;
+use crate::domain::schedule::Schedule;
+use crate::domain::time::Timestamp;
+
+/// Starts that came to nothing and are kept at hand.
+const KEPT: usize = 20;
+
+/// A form that starts a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What the button says.
+    pub title: Option<String>,
+    /// What may be given, by name.
+    pub inputs: BTreeMap<String, Input>,
+}
+
+/// Times at which a release of the branch's head is made, when it has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed {
+    /// The times.
+    pub schedule: Schedule,
+    /// The channel of its releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
+}
+
+/// The times at which a stage takes the newest release of another stage along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Train {
+    /// The times.
+    pub schedule: Schedule,
+    /// The stage it comes from.
+    pub from: StageName,
+    /// Whether it leaves without a release that is there already.
+    pub if_changed: bool,
+}
+
+/// A start that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its number in the pipeline, from 1.
+    pub no: u32,
+    /// What asked.
+    pub cause: Cause,
+    /// Who; nobody when its time came.
+    pub by: Option<Person>,
+    /// Where.
+    pub place: Option<Place>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What asked for a start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Somebody.
+    Button {
+        /// What they gave.
+        inputs: BTreeMap<String, String>,
+    },
+    /// A time that came.
+    Schedule {
+        /// Which clock.
+        clock: String,
+        /// The time.
+        due: Timestamp,
+        /// The channel of the release.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<ChannelName>,
+    },
+}
+
+/// What happened to starts; one kind of [`crate::domain::event::Event`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Fact {
+    /// One was asked for.
+    Asked(Box<Asked>),
+    /// It makes no release.
+    Dropped {
+        /// Which.
+        no: u32,
+        /// Why.
+        why: String,
+    },
+    /// A train left.
+    Departed {
+        /// The stage it leaves for.
+        stage: StageName,
+        /// The time.
+        due: Timestamp,
+        /// What it takes along.
+        release: Option<ReleaseNo>,
+        /// Why it is empty, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// Times came and started nothing.
+    Missed {
+        /// Which clock.
+        clock: String,
+        /// The first of them.
+        due: Timestamp,
+        /// Its times count from here.
+        until: Timestamp,
+        /// Why.
+        why: String,
+    },
+    /// The clock went back by more than a little: its times count from here again.
+    Counted {
+        /// Which clock.
+        clock: String,
+        /// From when.
+        from: Timestamp,
+    },
+}
+
+impl Fact {
+    /// The release it is about.
+    pub fn release(&self) -> Option<ReleaseNo> {
+        match self {
+            Self::Departed { release, .. } => *release,
+            Self::Asked(_) | Self::Dropped { .. } | Self::Missed { .. } | Self::Counted { .. } => None,
+        }
+    }
+
+    /// The kind, as the log's column spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Asked(_) => "start_asked",
+            Self::Dropped { .. } => "start_dropped",
+            Self::Departed { .. } => "train_departed",
+            Self::Missed { .. } => "start_missed",
+            Self::Counted { .. } => "start_counted",
+        }
+    }
+}
+
+impl Button {
+    /// The inputs of a release with their defaults, or why they will not do.
+    pub fn take(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+        input::take("the button", &self.inputs, given)
+    }
+}
+
+/// What a clock rings for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bell {
+    /// A release, of this channel.
+    Release(Option<ChannelName>),
+    /// The train of a stage.
+    Train(StageName),
+}
+
+/// A clock, and when it was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// Its times.
+    pub schedule: Schedule,
+    /// What it rings for.
+    pub bell: Bell,
+    /// Times after this one have not been looked at.
+    pub since: Timestamp,
+}
+
+/// A start that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// What was asked for; nothing for times that were missed, and for empty trains.
+    pub asked: Option<Arc<Asked>>,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
+    /// The pipeline's version then.
+    pub touched: u64,
+}
+
+/// The starts of a pipeline, as a fold of what happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// Asked for, and nothing has come of them yet.
+    pub open: BTreeMap<u32, Arc<Asked>>,
+    /// By name.
+    pub clocks: BTreeMap<String, Clock>,
+    /// Newest last.
+    pub dropped: Vec<Dropped>,
+    last: u32,
+}
+
+/// The name of the clock of a stage's train.
+pub fn clock_of(stage: &StageName) -> String {
+    format!("stage {stage}")
+}
+
+/// Every clock that a pipeline declares, by name.
+fn clocks(pipeline: &Pipeline) -> BTreeMap<String, (Schedule, Bell)> {
+    let releases = pipeline.triggers.schedule.iter().map(|timed| {
+        let channel = timed.channel.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+        (
+            format!("release{channel} {}", timed.schedule),
+            (timed.schedule.clone(), Bell::Release(timed.channel.clone())),
+        )
+    });
+    let trains = pipeline.stages.iter().filter_map(|stage| {
+        let train = stage.train.as_ref()?;
+        Some((clock_of(&stage.name), (train.schedule.clone(), Bell::Train(stage.name.clone()))))
+    });
+    releases.chain(trains).collect()
+}
+
+impl Demands {
+    /// The number the next start gets.
+    pub fn next(&self) -> Option<u32> {
+        self.last.checked_add(1)
+    }
+
+    /// What the protected branch's head declares: new times, and changed ones, count from now.
+    pub fn declare(&mut self, pipeline: &Pipeline, at: Timestamp) {
+        let declared = clocks(pipeline);
+        self.clocks.retain(|name, clock| declared.get(name).is_some_and(|(s, _)| *s == clock.schedule));
+        for (name, (schedule, bell)) in declared {
+            self.clocks.entry(name).or_insert(Clock { schedule, bell, since: at });
+        }
+    }
+
+    /// When the clock of a name rings next.
+    pub fn next_of(&self, clock: &str, now: Timestamp) -> Option<Timestamp> {
+        let clock = self.clocks.get(clock)?;
+        clock.schedule.next_after(clock.since.max(now))
+    }
+
+    /// Adds one fact.
+    pub fn apply(&mut self, fact: &Fact, at: Timestamp, version: u64) {
+        let dropped = |asked, why: &str| Dropped { asked, why: why.to_owned(), at, touched: version };
+        match fact {
+            Fact::Asked(asked) => {
+                self.last = self.last.max(asked.no);
+                if let Cause::Schedule { clock, due, .. } = &asked.cause {
+                    self.count_from(clock, *due);
+                }
+                self.open.insert(asked.no, Arc::new(Asked::clone(asked)));
+            }
+            Fact::Dropped { no, why } => {
+                let asked = self.open.remove(no);
+                self.dropped.push(dropped(asked, why));
+            }
+            Fact::Departed { stage, due, why, .. } => {
+                self.count_from(&clock_of(stage), *due);
+                let why = why.as_ref().map(|why| format!("the train to {stage} left empty: {why}"));
+                self.dropped.extend(why.map(|why| dropped(None, &why)));
+            }
+            Fact::Missed { clock, due, until, why } => {
+                self.count_from(clock, *until);
+                self.dropped.push(dropped(None, &format!("{clock}, due {}: {why}", due.minute())));
+            }
+            Fact::Counted { clock, from } => {
+                if let Some(clock) = self.clocks.get_mut(clock) {
+                    clock.since = *from;
+                }
+            }
+        }
+        let more = self.dropped.len().saturating_sub(KEPT);
+        self.dropped.drain(..more);
+    }
+
+    /// A release was made of it.
+    pub fn made(&mut self, no: u32) {
+        self.open.remove(&no);
+    }
+
+    fn count_from(&mut self, clock: &str, at: Timestamp) {
+        if let Some(clock) = self.clocks.get_mut(clock) {
+            clock.since = clock.since.max(at);
+        }
+    }
+}

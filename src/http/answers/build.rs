@@ -1,0 +1,64 @@
+//! The registry of builds, from the folded logs of all pipelines.
+
+use std::collections::BTreeSet;
+
+use crate::domain::event::Sealed;
+use crate::domain::name::PipelineId;
+use crate::domain::release::{BuildState, Release, ReleaseState};
+use crate::domain::time::Timestamp;
+use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::view::ArtifactLine;
+use crate::service::Service;
+use crate::trouble::{Outcome, Trouble};
+
+/// The newest builds that were sealed.
+pub(super) async fn rows(service: &Service, which: &WhichBuilds) -> Outcome<Vec<BuildRow>> {
+    let before = which.before.as_deref().map(|text| {
+        Timestamp::parse(text)
+            .ok_or_else(|| Trouble::refused(format!("`{text}` is not a time, as the page before says it")))
+    });
+    let before = before.transpose()?;
+    let mut rows: Vec<BuildRow> = Vec::new();
+    for pipeline in service.store().pipelines().await? {
+        if which.stream.as_ref().is_some_and(|stream| *stream != pipeline.stream) {
+            continue;
+        }
+        let Ok(id) = pipeline.stream.parse::<PipelineId>() else { continue };
+        let state = service.journal().load(&id).await?;
+        let wanted = state.releases.values().rev().filter(|r| r.build == BuildState::Sealed);
+        let wanted = wanted.filter(|r| before.is_none_or(|before| r.at < before)).take(which.rows());
+        rows.extend(
+            wanted.map(|release| row(release, &pipeline.stream, &pipeline.repo_name, &pipeline.name)),
+        );
+    }
+    rows.sort_by(|a, b| (b.at, &b.stream, b.no).cmp(&(a.at, &a.stream, a.no)));
+    rows.truncate(which.rows());
+    Ok(rows)
+}
+
+fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow {
+    let created = &release.created;
+    let own = created.channel.iter().map(ToString::to_string);
+    let channels: BTreeSet<String> = own.chain(release.listed.keys().map(ToString::to_string)).collect();
+    let state = release.state();
+    BuildRow {
+        repo: repo.to_owned(),
+        stream: stream.to_owned(),
+        pipeline: pipeline.to_owned(),
+        no: created.release.0.get(),
+        version: created.version.to_string(),
+        number: created.names.build_number.clone(),
+        commit: created.commit.to_string(),
+        branch: created.branch.to_string(),
+        artifacts: release.artifacts.iter().map(artifact).collect(),
+        channels: channels.into_iter().collect(),
+        released: state == ReleaseState::Released,
+        state: state.word().to_owned(),
+        at: release.at,
+    }
+}
+
+/// A sealed artifact, as pages show it.
+pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
+    ArtifactLine { alias: sealed.alias.to_string(), digest: sealed.digest.to_string(), size: sealed.size }
+}

@@ -1,0 +1,85 @@
+//! Starting a release by hand: the form of a pipeline's page, and the same by API; both say `/start` (CHECKLIST B24).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::{Extension, Json, extract};
+use serde::Deserialize;
+
+use crate::http::State;
+use crate::http::api::{Ask, Reply};
+use crate::http::error::{Fault, Why};
+use crate::http::extract::{At, Filled, Sent};
+use crate::http::session::Caller;
+
+/// The form's field for who asks; no input is called so.
+const BY: &str = "_as";
+
+/// What a program sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Starting {
+    /// What is given, by name.
+    #[serde(default)]
+    inputs: BTreeMap<String, String>,
+    /// Who asks.
+    #[serde(rename = "as")]
+    by: String,
+}
+
+/// `POST /pipelines/{repo}/{pipeline}`.
+pub(super) async fn press(
+    extract::State(state): extract::State<State>,
+    Extension(caller): Extension<Caller>,
+    At((repo, pipeline)): At<(String, String)>,
+    Filled(mut inputs): Filled<BTreeMap<String, String>>,
+) -> Result<Redirect, Fault> {
+    let by = inputs.remove(BY).unwrap_or_default();
+    // A form sends a field that was left empty, too.
+    inputs.retain(|_, value| !value.trim().is_empty());
+    let reply = said(&state, caller, (&repo, &pipeline), Starting { inputs, by }).await?;
+    if reply.accepted {
+        Ok(Redirect::to(&format!("/pipelines/{repo}/{pipeline}")))
+    } else {
+        Err(Fault { said: Some(reply.text.into()), ..Fault::new(Why::Refused) })
+    }
+}
+
+/// `POST /api/pipelines/{repo}/{pipeline}/start`.
+pub(super) async fn start(
+    extract::State(state): extract::State<State>,
+    Extension(caller): Extension<Caller>,
+    At((repo, pipeline)): At<(String, String)>,
+    Sent(starting): Sent<Starting>,
+) -> Result<Response, Fault> {
+    let reply = said(&state, caller, (&repo, &pipeline), starting).await?;
+    let status = if reply.accepted { axum::http::StatusCode::ACCEPTED } else { Why::Refused.status() };
+    Ok((status, Json(reply)).into_response())
+}
+
+/// Says `/start` as the person that is named: one way in, and one judge of who may.
+async fn said(
+    state: &State,
+    caller: Caller,
+    (repo, pipeline): (&str, &str),
+    starting: Starting,
+) -> Result<Reply, Fault> {
+    let by = starting.by.trim();
+    let plain =
+        |text: &String| !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    let words =
+        starting.inputs.iter().all(|(name, value)| plain(name) && plain(value) && !name.contains('='));
+    if by.is_empty() || !words {
+        // A blank would make another word of the line, and a line's end another command.
+        return Err(Fault::malformed("Name who asks, and give every input one word."));
+    }
+    let mut line = format!("/start {pipeline}");
+    for (name, value) in &starting.inputs {
+        write!(line, " {name}={value}").unwrap_or_default();
+    }
+    Ok(state
+        .acts()
+        .act(Ask { pipeline: format!("{repo}/{pipeline}"), line, by: by.to_owned() }, caller)
+        .await?)
+}
