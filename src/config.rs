@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::domain::name::{Login, RepoName};
+use crate::domain::policy::demand::ServerPolicy;
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
@@ -18,6 +19,7 @@ use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 mod notify;
+pub mod policy;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -72,6 +74,8 @@ pub struct Config {
     pub reconcile_every: Span,
     /// Where notices may go.
     pub notify: Routes,
+    /// What is asked of stages whatever their manifests say.
+    pub policy: Vec<ServerPolicy>,
     /// Hosts that probes may ask though they are not public.
     pub probe_allow: Allowed,
     /// Variables for every step.
@@ -136,6 +140,7 @@ struct File {
     connections: BTreeMap<String, ConnectionFile>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
+    policy: Vec<policy::File>,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
 }
@@ -306,6 +311,7 @@ impl Reading<'_> {
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
         self.check_allows(served, &connections, &library);
+        let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let notify = self.notify(file.notify, &public_url);
         let github = file.github.and_then(|g| self.github(g, &public_url));
@@ -329,6 +335,7 @@ impl Reading<'_> {
             lease: file.lease.unwrap_or(Span::seconds(30)),
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
             notify,
+            policy,
             probe_allow,
             environment: file.environment,
             secrets,

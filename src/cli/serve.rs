@@ -156,6 +156,7 @@ impl Server {
             deploys: config.deploys,
             lease: config.lease,
             reconcile_every: config.reconcile_every,
+            policy: config.policy.clone(),
         };
         let boot = boot()?;
         let parts =

@@ -17,6 +17,7 @@ use crate::domain::name::{
 use crate::domain::pause::Question;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
@@ -55,6 +56,11 @@ pub enum Command {
         commit: CommitSha,
         /// What it declares.
         pipeline: Box<Pipeline>,
+    },
+    /// The server's config was read.
+    SeeServerPolicy {
+        /// What it asks of the pipeline's stages, all of it.
+        demands: Vec<Demand>,
     },
     /// Something should become a release.
     Start(Box<Start>),
@@ -392,6 +398,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     let mut draft = Draft::of(state, now);
     match command {
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
+        Command::SeeServerPolicy { demands } => draft.see_server_policy(demands)?,
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
         Command::Propose(proposal) => draft.propose(proposal)?,
@@ -445,6 +452,13 @@ impl Draft {
             return Ok(());
         }
         self.add(Event::PolicySeen { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })
+    }
+
+    fn see_server_policy(&mut self, demands: &[Demand]) -> Result<(), Refusal> {
+        if *self.state.server_policy == *demands {
+            return Ok(());
+        }
+        self.add(Event::ServerPolicySeen { demands: demands.to_vec() })
     }
 
     /// What was said already, or never needed to be, is not said again.

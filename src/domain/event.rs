@@ -17,6 +17,7 @@ use crate::domain::name::{
 use crate::domain::pause;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
@@ -42,6 +43,11 @@ pub enum Event {
         commit: CommitSha,
         /// What it declares.
         pipeline: Box<Pipeline>,
+    },
+    /// The server asks this of stages, beside the manifests; all of it.
+    ServerPolicySeen {
+        /// What it asks of this pipeline's.
+        demands: Vec<Demand>,
     },
     /// A push or a tag started a release.
     ReleaseCreated(Box<Created>),
@@ -480,6 +486,7 @@ impl Event {
             | Self::VetoLifted { release, .. } => Some(*release),
             Self::Alarm { release, .. } => *release,
             Self::PolicySeen { .. }
+            | Self::ServerPolicySeen { .. }
             | Self::PolicyProposed(_)
             | Self::Held { .. }
             | Self::Unheld { .. }
@@ -500,6 +507,7 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PolicySeen { .. } => "policy_seen",
+            Self::ServerPolicySeen { .. } => "server_policy_seen",
             Self::ReleaseCreated(_) => "release_created",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",

@@ -14,6 +14,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::progress::{Kept, Owing};
 use crate::domain::proposal::Proposal;
 use crate::domain::release::{Release, StageRun};
@@ -39,6 +40,10 @@ pub struct State {
     pub version: u64,
     /// What the head of the protected branch declares.
     pub head: Option<(CommitSha, Arc<Pipeline>)>,
+    /// What the server asks of stages beside the manifests.
+    pub server_policy: Arc<Vec<Demand>>,
+    /// What the head declares with what the server asks.
+    pub(super) in_force: Option<Arc<Pipeline>>,
     /// Every release.
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
@@ -164,6 +169,8 @@ impl State {
             id,
             version: 0,
             head: None,
+            server_policy: Arc::default(),
+            in_force: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
             freezes: BTreeMap::new(),
@@ -221,8 +228,7 @@ impl State {
 
     /// The rules now in force: the head's, or those of the newest release.
     pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
-        let head = self.head.as_ref().map(|(_, pipeline)| Arc::clone(pipeline));
-        head.or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
+        self.in_force.clone().or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
     }
 
     /// The host's teams that the rules in force name: those of the head and those that open releases keep.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::artifact;
 use crate::domain::name::RepoId;
+use crate::domain::policy::demand::ServerPolicy;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
@@ -90,6 +91,8 @@ pub struct Settings {
     pub lease: Span,
     /// Time between two looks at the hosts for what was missed.
     pub reconcile_every: Span,
+    /// What is asked of stages whatever their manifests say.
+    pub policy: Vec<ServerPolicy>,
 }
 
 impl Settings {
