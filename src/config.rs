@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::domain::name::{Login, RepoName};
 use crate::domain::policy::demand::ServerPolicy;
+use crate::domain::retention::{KEEP, Retention};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
@@ -72,6 +73,8 @@ pub struct Config {
     pub lease: Span,
     /// Time between two looks for what was missed.
     pub reconcile_every: Span,
+    /// How long bytes are kept of pipelines that do not say.
+    pub retention: Option<Retention>,
     /// Where notices may go.
     pub notify: Routes,
     /// What is asked of stages whatever their manifests say.
@@ -116,6 +119,25 @@ pub enum AccessMode {
     Token,
 }
 
+/// What stands under `[retention]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionFile {
+    days: std::num::NonZeroU32,
+    keep: Option<std::num::NonZeroU32>,
+    failed_days: Option<std::num::NonZeroU32>,
+}
+
+impl RetentionFile {
+    fn rule(&self) -> Retention {
+        Retention {
+            days: self.days.get(),
+            keep: self.keep.map_or(KEEP, std::num::NonZeroU32::get),
+            failed_days: self.failed_days.unwrap_or(self.days).get(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -133,6 +155,7 @@ struct File {
     deploys: Option<usize>,
     lease: Option<Span>,
     reconcile_every: Option<Span>,
+    retention: Option<RetentionFile>,
     notify: notify::File,
     probe: ProbeFile,
     environment: BTreeMap<String, String>,
@@ -334,6 +357,7 @@ impl Reading<'_> {
             deploys: file.deploys.unwrap_or(4).max(1),
             lease: file.lease.unwrap_or(Span::seconds(30)),
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
+            retention: file.retention.as_ref().map(RetentionFile::rule),
             notify,
             policy,
             probe_allow,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::file::{sync_folder, unused_name, write_synced};
 use super::hashing::{Hashing, digest_of};
 use crate::domain::name::Digest;
+use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
 
 /// The file that says which layout this is (OCI image layout 1.0.0).
@@ -152,6 +153,26 @@ impl Store {
         self.open_verified(digest).map(|(_, bytes)| bytes)
     }
 
+    /// Deletes a blob that nothing refers to, unless it was stored since then: whoever stores the same bytes again
+    /// may not have said so yet. Answers how many bytes there were.
+    pub fn forget(&self, digest: &Digest, stored_before: Timestamp) -> Outcome<Option<u64>> {
+        let path = self.path(digest);
+        let fail = |e: io::Error| Trouble::transient(format!("delete the artifact {digest}")).because(e);
+        let meta = match std::fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(e)),
+        };
+        let stored = meta.modified().map_err(fail)?.duration_since(std::time::UNIX_EPOCH);
+        let stored = stored.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+        if stored.is_none_or(|stored| stored >= stored_before.0) {
+            return Ok(None);
+        }
+        std::fs::remove_file(&path).map_err(fail)?;
+        sync_folder(&self.blobs())?;
+        Ok(Some(meta.len()))
+    }
+
     /// Moves a blob out of the way of everybody, for a person to look at.
     fn isolate(&self, digest: &Digest) -> Outcome<()> {
         match std::fs::rename(self.path(digest), self.quarantine().join(digest.hex())) {
@@ -289,6 +310,17 @@ mod tests {
         assert_eq!(gone.kind(), crate::trouble::Kind::NotFound);
         assert_eq!(store.put(b"abc").unwrap(), digest, "the right bytes may come back");
         assert_eq!(store.verify(&digest).unwrap(), 3);
+    }
+
+    #[test]
+    fn only_what_was_stored_before_is_forgotten() {
+        let (_dir, store) = store();
+        let digest = store.put(b"abc").unwrap();
+        assert_eq!(store.forget(&digest, Timestamp(0)).unwrap(), None);
+        assert!(store.holds(&digest), "it is younger");
+        assert_eq!(store.forget(&digest, Timestamp(i64::MAX)).unwrap(), Some(3));
+        assert!(!store.holds(&digest));
+        assert_eq!(store.forget(&digest, Timestamp(i64::MAX)).unwrap(), None, "once");
     }
 
     #[test]

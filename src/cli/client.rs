@@ -40,6 +40,11 @@ pub(super) async fn post(server: &Server, path: &str, body: &Value) -> Result<Va
     send(server, Method::POST, path, Some(body)).await
 }
 
+/// Takes something of the API away.
+pub(super) async fn delete(server: &Server, path: &str) -> Result<Value, Trouble> {
+    send(server, Method::DELETE, path, None).await
+}
+
 async fn send(server: &Server, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
     tokio::time::timeout(ANSWER_WITHIN.as_std(), exchange(server, method, path, body)).await.unwrap_or_else(
         |_| Err(Trouble::transient(format!("{} did not answer within {ANSWER_WITHIN}", server.address))),

@@ -19,6 +19,8 @@ mod hook;
 mod init;
 mod inspect;
 mod plan;
+mod queue;
+mod retention;
 mod serve;
 mod simulate;
 mod terminal;
@@ -95,6 +97,10 @@ enum Command {
     Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// What runs and waits, and taking runs out of the queue.
+    Queue(queue::Arguments),
+    /// What is kept and why, and deleting what need not be.
+    Retention(retention::Arguments),
     /// Make a release of the head of the branch, as a pipeline's button does.
     Start(ask::Start),
     /// Start a runbook, or list them and what ran.
@@ -181,6 +187,8 @@ async fn carry_out(command: Command) -> Ended {
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Queue(arguments) => queue::run(&arguments).await,
+        Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Builds(arguments) => ask::builds(&arguments).await,

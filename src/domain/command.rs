@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::domain::event::Overridable;
 use crate::domain::markdown;
-use crate::domain::name::{NameError, PipelineName, StageName, TeamWord, printable};
+use crate::domain::name::{NameError, PipelineName, ReleaseNo, StageName, TeamWord, printable};
 use crate::domain::window::Day;
 
 mod hint;
@@ -265,6 +265,17 @@ pub enum Part {
     Verify,
 }
 
+/// One run out of those that `/cancel` could mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exactly {
+    /// The release.
+    pub release: ReleaseNo,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Whether it is stopped although it has begun.
+    pub force: bool,
+}
+
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the arguments in the verb's row of `VERBS`")]
@@ -291,8 +302,8 @@ pub enum Ask {
     Promote { stage: StageRef, release: Option<ReleaseRef> },
     /// `/retry`
     Retry { stage: StageRef, part: Option<Part> },
-    /// `/cancel`
-    Cancel { stage: StageRef },
+    /// `/cancel`; exactly one run only when it is taken from the queue, which no comment says.
+    Cancel { stage: StageRef, exactly: Option<Exactly> },
     /// `/rollback`
     Rollback { stage: StageRef, release: Option<ReleaseRef>, reason: Reason },
     /// `/override`
@@ -350,7 +361,7 @@ impl Ask {
             | Self::Resume { stage, .. }
             | Self::Promote { stage, .. }
             | Self::Retry { stage, .. }
-            | Self::Cancel { stage }
+            | Self::Cancel { stage, .. }
             | Self::Rollback { stage, .. }
             | Self::Override { stage, .. }
             | Self::Run { runbook: stage, .. }

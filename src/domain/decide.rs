@@ -23,6 +23,7 @@ use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::retention::{Retention, has_bytes, kept};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
@@ -127,6 +128,13 @@ pub enum Command {
         comment: CommentId,
         /// How it went.
         why: Withdrawal,
+    },
+    /// The bytes of a release are to be deleted, if nothing keeps them.
+    Retire {
+        /// Which release.
+        release: ReleaseNo,
+        /// What says so.
+        rule: Retention,
     },
     /// A timer came due, or the state should be looked at again.
     Tick,
@@ -414,6 +422,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
+        Command::Retire { release, rule } => draft.retire(*release, rule)?,
         Command::Tick => {}
     }
     draft.advance()?;
@@ -468,6 +477,16 @@ impl Draft {
             return Ok(());
         }
         self.add(Event::PolicyProposed(Box::new(proposal.clone())))
+    }
+
+    /// SEMANTICS §11: only what nothing keeps, and once.
+    fn retire(&mut self, no: ReleaseNo, rule: &Retention) -> Result<(), Refusal> {
+        let release = self.release(no)?;
+        if !has_bytes(&release) || kept(&self.state, &release, Some(rule), self.now).is_some() {
+            return Err(Refusal::Stale);
+        }
+        let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone()).collect();
+        self.add(Event::Retired { release: no, digests, rule: *rule })
     }
 
     fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {

@@ -22,6 +22,7 @@ use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::retention::Retention;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::time::Timestamp;
 
@@ -355,6 +356,15 @@ pub enum Event {
     Pause(pause::Fact),
     /// Something about a runbook.
     Runbook(Fact),
+    /// The bytes of a release were not kept any longer; what is known of it stays for ever.
+    Retired {
+        /// Which release.
+        release: ReleaseNo,
+        /// What was in it.
+        digests: Vec<Digest>,
+        /// By which rule.
+        rule: Retention,
+    },
     /// Something about starts that no push asks for.
     Demand(demand::Fact),
     /// A push starts pipelines whose builds this one waits for.
@@ -464,7 +474,8 @@ impl Event {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
             Self::Pause(fact) => Some(fact.release),
-            Self::BuildStarted { release, .. }
+            Self::Retired { release, .. }
+            | Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
             | Self::TagSeen { release, .. }
@@ -511,6 +522,7 @@ impl Event {
             Self::ReleaseCreated(_) => "release_created",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
+            Self::Retired { .. } => "retired",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",
             Self::PlaceFound { .. } => "place_found",

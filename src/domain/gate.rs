@@ -2,7 +2,7 @@
 //!
 //! The same verdict decides admission and is rendered as status line, comment, page and `liftlock why`.
 
-use crate::domain::event::{Overridable, RunKind};
+use crate::domain::event::{Detail, Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
@@ -10,6 +10,7 @@ use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
 mod approval;
+mod batch;
 mod channel;
 mod check;
 mod train;
@@ -17,6 +18,7 @@ mod variables;
 mod window;
 
 pub use approval::approvals_end;
+pub use batch::batch_is_full;
 pub(in crate::domain) use window::zone_of;
 pub use window::{passed_over, window_changes, window_wait_ends};
 
@@ -139,6 +141,7 @@ impl Verdict {
 }
 
 /// What one look is taken at.
+#[derive(Clone, Copy)]
 struct Look<'a> {
     state: &'a State,
     release: &'a Release,
@@ -166,6 +169,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
         lines.extend(look.deps());
         lines.extend(look.soak());
         lines.extend(look.order());
+        lines.extend(look.batch());
         lines.extend(look.trigger());
     }
     lines.extend(look.approval());
@@ -188,6 +192,10 @@ fn line(blocker: Blocker, mark: Mark, text: impl Into<String>) -> Line {
 
 fn build_line(release: &Release) -> Line {
     match &release.build {
+        BuildState::Sealed if release.retired.is_some() => Line {
+            next: Some("somebody with write pushes, which makes a new release".to_owned()),
+            ..line(Blocker::Build, Mark::Stop, "its artifact was deleted: it was not to be kept any longer")
+        },
         BuildState::Sealed => {
             let digest = release.shown_digest().map_or("nothing", |d| d.short());
             line(Blocker::Build, Mark::Pass, format!("artifact sealed, {digest}"))
@@ -197,6 +205,10 @@ fn build_line(release: &Release) -> Line {
         BuildState::NotNeeded => {
             line(Blocker::Build, Mark::Stop, "not built: a newer release contains its commit")
         }
+        BuildState::Failed(Detail::By { person, .. }) => Line {
+            next: Some("somebody with write comments `/retry build`, or pushes".to_owned()),
+            ..line(Blocker::Build, Mark::Stop, format!("its build was cancelled by {}", person.login))
+        },
         BuildState::Failed(_) => Line {
             next: Some("somebody with write pushes a fix, or comments `/retry build`".to_owned()),
             ..line(Blocker::Build, Mark::Stop, "its build failed")

@@ -24,6 +24,7 @@ mod overriding;
 pub mod probe;
 pub mod problem;
 mod release;
+mod retention;
 mod rollback;
 mod runbook;
 pub mod schema;
@@ -403,6 +404,7 @@ fn read_pipeline(
         groups,
         channels,
         notify: notify::of(view, findings),
+        retention: retention::of(view, findings),
         stages,
         runbooks,
     };

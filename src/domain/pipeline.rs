@@ -19,6 +19,7 @@ use crate::domain::name::{
 };
 use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
+use crate::domain::retention::Retention;
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
@@ -72,6 +73,9 @@ pub struct Pipeline {
     /// Who is told of what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notify>,
+    /// How long its sealed bytes are kept; the server says when nothing is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// The stages in the order of the manifest, at least one.
     pub stages: Vec<Stage>,
     /// Tasks beside deployments.
@@ -403,6 +407,13 @@ pub enum QueuePolicy {
     All,
     /// Nothing starts and nothing is superseded without `/promote`.
     Manual,
+    /// Releases are collected for a while, and the newest of them goes with all of their commits.
+    Batch {
+        /// How many are collected at most.
+        max: u32,
+        /// How long, from the first on.
+        window: Span,
+    },
 }
 
 /// Who must approve a stage (SEMANTICS §3).

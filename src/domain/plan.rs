@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::effect::{Effect, Offering, Place};
-use crate::domain::event::RunKind;
+use crate::domain::event::{Detail, RunKind};
 use crate::domain::gate::{verdict, window_changes, window_wait_ends};
 use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
@@ -169,6 +169,10 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
         let attempt = release.build_attempt;
         let effect = Effect::Build { release: no, attempt };
         owed.push(work(state, format!("build:{id}:{no}:{attempt}"), effect));
+    } else if matches!(release.build, BuildState::Failed(Detail::By { .. })) {
+        let attempt = release.build_attempt;
+        let effect = Effect::Build { release: no, attempt };
+        owed.push(Owed { cancel: true, ..work(state, format!("build:{id}:{no}:{attempt}"), effect) });
     }
     plan_statuses(state, release, now, owed);
     if release.build == BuildState::NotNeeded {

@@ -133,6 +133,13 @@ pub enum Refusal {
         /// Who may.
         who: String,
     },
+    /// The run has begun, and nobody said that it is to be stopped all the same.
+    Runs {
+        /// The stage, or `build`.
+        stage: StageName,
+        /// The release.
+        release: String,
+    },
     /// There is nothing to roll back to.
     NoRollback {
         /// The stage.
@@ -249,6 +256,7 @@ impl Refusal {
             Self::NoCheck { .. } => "no_check",
             Self::FixedCheck { .. } => "fixed_check",
             Self::MayNotOverride { .. } => "may_not_override",
+            Self::Runs { .. } => "still_running",
             Self::NoRollback { .. } => "no_rollback",
             Self::OnHold { .. } => "on_hold",
             Self::NotHolder { .. } => "not_holder",
@@ -294,6 +302,7 @@ impl Refusal {
             | Self::NoCheck { .. }
             | Self::FixedCheck { .. }
             | Self::MayNotOverride { .. }
+            | Self::Runs { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
@@ -338,12 +347,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownStage { stage, stages, nearest } => {
-                write!(
-                    f,
-                    "❓ **No stage {}.** Stages: {}.",
-                    inline_code(&printable(stage)),
-                    stages.join(", ")
-                )?;
+                let (stage, stages) = (inline_code(&printable(stage)), stages.join(", "));
+                write!(f, "❓ **No stage {stage}.** Stages: {stages}.")?;
                 nearest.iter().try_for_each(|line| write!(f, " Did you mean {}?", inline_code(line)))
             }
             Self::UnknownRelease { wanted, known } => {
@@ -391,6 +396,7 @@ impl fmt::Display for Refusal {
             | Self::OlderThanLive { .. }
             | Self::NotInTheWay { .. }
             | Self::MayNotOverride { .. }
+            | Self::Runs { .. }
             | Self::NoRollback { .. }
             | Self::OnHold { .. }
             | Self::NotHolder { .. }
@@ -444,6 +450,13 @@ fn no_check(f: &mut fmt::Formatter<'_>, stage: &StageName, check: &str) -> fmt::
 
 fn may_not_override(f: &mut fmt::Formatter<'_>, stage: &StageName, who: &str) -> fmt::Result {
     write!(f, "🔒 **Not done: only {} overrides in {stage}.**", escape(who))
+}
+
+fn runs(f: &mut fmt::Formatter<'_>, stage: &StageName, release: &str) -> fmt::Result {
+    write!(
+        f,
+        "🔒 **Not cancelled: {release} runs in {stage}.** `--force` (`?force=true`) stops it all the same."
+    )
 }
 
 fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>) -> fmt::Result {
@@ -501,6 +514,7 @@ impl Refusal {
                 write!(f, "ℹ️ **Nothing overridden: {check} does not stand in the way of {stage}.**")
             }
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
+            Self::Runs { stage, release } => runs(f, stage, release),
             Self::NoRollback { stage, wanted: Some(wanted) } => write!(
                 f,
                 "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",

@@ -281,6 +281,8 @@ pub struct Release {
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
+    /// When its bytes were deleted, if they were.
+    pub retired: Option<Timestamp>,
     /// Attempts per stage, oldest first; the last one counts.
     pub stages: BTreeMap<StageName, Vec<StageRun>>,
     /// The pipeline's version when it last changed; plans leave out what has long been told.

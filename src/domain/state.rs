@@ -300,11 +300,12 @@ impl State {
     }
 
     /// Releases that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed there and
-    /// do not run there now (SEMANTICS §8).
+    /// do not run there now, and their bytes are kept (SEMANTICS §8, §11).
     pub fn rollback_targets(&self, stage: &StageName) -> Vec<&Arc<Release>> {
         let live = self.live_in(stage).map(|r| r.no());
         let vetoed = |no: ReleaseNo| self.vetoes.contains_key(&(stage.clone(), no));
-        let mut all: Vec<_> = self.done(stage).filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
+        let kept = self.done(stage).filter(|r| r.retired.is_none());
+        let mut all: Vec<_> = kept.filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
         all.sort_by_key(|r| r.order());
         all
     }

@@ -88,6 +88,9 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
 
 fn unopened(release: &Release) -> (StatusState, String) {
     match &release.build {
+        BuildState::Failed(Detail::By { .. }) => {
+            (StatusState::Pending, "Not reached: the build was cancelled".to_owned())
+        }
         BuildState::Failed(_) => (StatusState::Pending, "Not reached: the build failed".to_owned()),
         BuildState::Waiting | BuildState::Running { .. } | BuildState::Sealed | BuildState::NotNeeded => {
             (StatusState::Pending, format!("{} is being built", release.created.version))
@@ -235,6 +238,9 @@ pub fn build_status(state: &State, release: &Release) -> Status {
             let digest = release.shown_digest().map_or("", |d| d.short());
             (StatusState::Success, format!("{version} sealed, {digest}"))
         }
+        BuildState::Failed(detail @ Detail::By { .. }) => {
+            (StatusState::Error, sentence("Build cancelled", detail))
+        }
         BuildState::Failed(detail) => (StatusState::Failure, sentence("Build failed", detail)),
         BuildState::NotNeeded => {
             let newer = release.created.included_in.map_or_else(String::new, |no| state.version_of(no));
@@ -263,6 +269,9 @@ pub fn check_status(state: &State, commit: &crate::domain::name::CommitSha, chec
             (StatusState::Failure, format!("Quality build failed at \"{}\": {}", f.step, f.how))
         }
         CheckProgress::Over(BuildOutcome::Errored(why)) => (StatusState::Error, format!("Not built: {why}")),
+        CheckProgress::Over(BuildOutcome::Cancelled(person)) => {
+            (StatusState::Error, format!("Build cancelled by {}", person.login))
+        }
     };
     Status {
         context: check.pipeline.context("build"),

@@ -1,6 +1,8 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod build;
+mod queue;
+mod retention;
 mod runbook;
 
 use futures_util::future::BoxFuture;
@@ -24,6 +26,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::queue::{Cancel, QueueLine};
+use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -187,13 +191,18 @@ impl Answers {
         )))
     }
 
+    /// Somebody the server's config knows.
+    fn person(&self, login: &str) -> Outcome<Person> {
+        let login: Login = named(login)?;
+        self.plain
+            .as_ref()
+            .and_then(|plain| plain.person(&login))
+            .ok_or_else(|| Trouble::refused(format!("nobody called `{login}` is in the server's config")))
+    }
+
     async fn ask(&self, ask: Ask) -> Outcome<Reply> {
         let id: PipelineId = named(&ask.pipeline)?;
-        let login: Login = named(&ask.by)?;
-        let person: Person =
-            self.plain.as_ref().and_then(|plain| plain.person(&login)).ok_or_else(|| {
-                Trouble::refused(format!("nobody called `{login}` is in the server's config"))
-            })?;
+        let person = self.person(&ask.by)?;
         Ok(match self.service.ask(&id, &ask.line, &person).await? {
             Ok(answers) => Reply { accepted: true, text: answers.join("\n") },
             Err(refusal) => Reply { accepted: false, text: refusal },
@@ -208,6 +217,14 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 impl Reader for Answers {
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(self.runbooks(stream))
+    }
+
+    fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
+        Box::pin(self.lines(stream))
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
+        Box::pin(self.retention_lines())
     }
 
     fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
@@ -270,6 +287,17 @@ impl Acts for Answers {
         })
     }
 
+    fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
+        Box::pin(async move { self.delete_due(&caller).await })
+    }
+
+    fn cancel(&self, cancel: Cancel, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            own(&caller, &cancel.by)?;
+            self.take_out(cancel).await
+        })
+    }
+
     fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(Self::apply(self, apply, caller))
     }
@@ -286,6 +314,7 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
     ]);
+    facts.extend(release.retired.map(|at| ("artifact".to_owned(), format!("deleted {}", at.minute()))));
     facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));
     facts.extend(release.place.as_ref().map(|p| ("spoken about at".to_owned(), p.to_string())));

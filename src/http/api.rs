@@ -13,6 +13,8 @@ use crate::http::about::About;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At, Sent};
+use crate::http::queue::{Cancel, QueueLine};
+use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
 use crate::http::view::{ReleaseHead, ReleasePage, StageBox, VariableLine};
@@ -41,6 +43,10 @@ pub trait Reader: Send + Sync {
     fn ahead<'a>(&'a self, stream: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>>;
     /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
+    /// What runs and waits, of one pipeline or of all; `NotFound` when there is no such pipeline.
+    fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>>;
+    /// Every release with stored bytes, and why they are kept.
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
     /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>>;
 }
@@ -51,6 +57,10 @@ pub trait Acts: Send + Sync {
     fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
     /// Takes one command for a pipeline, as if it stood in a comment.
     fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
+    /// Deletes what need not be kept any longer.
+    fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>>;
+    /// Takes one run out of the queue.
+    fn cancel(&self, cancel: Cancel, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
     /// Puts the manifest at the head of a repository's default branch in force.
     fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
 }

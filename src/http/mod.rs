@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ pub mod about;
 pub mod answers;
 pub mod api;
 pub mod error;
+pub mod queue;
+pub mod retention;
 pub mod runbooks;
 pub mod serve;
 pub mod session;
@@ -258,6 +260,8 @@ fn table() -> Vec<Route> {
         route("GET", "/releases/{repo}/{pipeline}/{no}", READ, get(pages::release)),
         route("GET", "/runbooks/{repo}/{pipeline}", READ, get(runbooks::page)),
         route("POST", "/runbooks/{repo}/{pipeline}", ACT, post(runbooks::run)),
+        route("GET", "/queue", READ, get(queue::page)),
+        route("POST", "/queue", ACT, post(queue::cancel_by_form)),
         route("GET", "/logs/{*id}", READ, get(pages::log)),
         route("GET", "/events", READ, get(pages::events)),
         route("GET", "/deliveries", READ, get(pages::deliveries)),
@@ -280,6 +284,11 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
+        route("GET", "/api/retention", READ, get(retention::list)),
+        route("POST", "/api/retention", ACT, post(retention::apply)),
+        route("GET", "/api/runs", READ, get(queue::list)),
+        route("DELETE", "/api/runs", ACT, delete(queue::clear)),
+        route("DELETE", "/api/runs/{*id}", ACT, delete(queue::remove)),
         route("GET", "/api/status", READ, get(api::status)),
         route("GET", "/api/events", READ, get(api::events)),
         route("GET", "/api/deliveries", READ, get(api::deliveries)),

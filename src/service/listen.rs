@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::domain::command::parse::{Parsed, parse};
-use crate::domain::command::{Ask, StageRef};
+use crate::domain::command::{Ask, Exactly, StageRef};
 use crate::domain::decide::{Command, Spoken};
 use crate::domain::effect::{Effect, Place, Reaction};
 use crate::domain::event::{ApprovalSide, Event};
@@ -13,6 +13,7 @@ use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, Stag
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::plan::{Lane, Owed};
+use crate::domain::queue::RunId;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::forge::fact;
@@ -213,32 +214,62 @@ impl Service {
         let standing = self.host(&id.repo)?.standing(&id.repo, person, &teams_of(&states)).await?;
         let mut answers = Vec::new();
         for command in commands {
-            let spoken = Spoken {
-                ask: command.ask,
-                line: command.line,
-                comment: None,
-                place: None,
-                at: clock::now(),
-                body: Digest::of_text(line),
-                standing: standing.clone(),
-            };
-            let heard = Heard { cause: "api", actor: person.login.to_string() };
-            let ask = spoken.ask.clone();
-            let command = Command::Speak(Box::new(spoken));
-            match self.journal().decide(id, &command, heard.around()).await? {
-                Ok(decided) => {
-                    self.recheck(id, &ask, &decided).await?;
-                    for event in &decided.events {
-                        let Event::Heard(heard) = event else { continue };
-                        let text = heard.reply.clone().unwrap_or_else(|| heard.code.clone());
-                        if heard.code != "ok" {
-                            return Ok(Err(text));
-                        }
-                        answers.push(text);
-                    }
-                }
-                Err(refusal) => return Ok(Err(refusal.to_string())),
+            match self.do_as(id, (command.ask, command.line), &standing).await? {
+                Ok(said) => answers.extend(said),
+                Err(refused) => return Ok(Err(refused)),
             }
+        }
+        Ok(Ok(answers))
+    }
+
+    /// Exactly this run is not wanted any more; what runs is stopped only with force (row B37).
+    pub async fn cancel_run(
+        &self,
+        run: &RunId,
+        force: bool,
+        person: &Person,
+    ) -> Outcome<Result<Vec<String>, String>> {
+        let id = &run.pipeline;
+        let states = [self.journal().load(id).await?];
+        let standing = self.host(&id.repo)?.standing(&id.repo, person, &teams_of(&states)).await?;
+        let [state] = &states;
+        let line = format!("/cancel {} {}", run.what, state.version_of(run.release));
+        let exactly = Some(Exactly { release: run.release, attempt: run.attempt, force });
+        let stage = StageRef { pipeline: None, stage: run.what.clone() };
+        self.do_as(id, (Ask::Cancel { stage, exactly }, line), &standing).await
+    }
+
+    /// One command of somebody; the error is the refusal in words.
+    async fn do_as(
+        &self,
+        id: &PipelineId,
+        (ask, line): (Ask, String),
+        standing: &Standing,
+    ) -> Outcome<Result<Vec<String>, String>> {
+        let spoken = Spoken {
+            ask: ask.clone(),
+            body: Digest::of_text(&line),
+            line,
+            comment: None,
+            place: None,
+            at: clock::now(),
+            standing: standing.clone(),
+        };
+        let heard = Heard { cause: "api", actor: standing.person.login.to_string() };
+        let command = Command::Speak(Box::new(spoken));
+        let decided = match self.journal().decide(id, &command, heard.around()).await? {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        };
+        self.recheck(id, &ask, &decided).await?;
+        let mut answers = Vec::new();
+        for event in &decided.events {
+            let Event::Heard(heard) = event else { continue };
+            let text = heard.reply.clone().unwrap_or_else(|| heard.code.clone());
+            if heard.code != "ok" {
+                return Ok(Err(text));
+            }
+            answers.push(text);
         }
         Ok(Ok(answers))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::artifact;
 use crate::domain::name::RepoId;
 use crate::domain::policy::demand::ServerPolicy;
+use crate::domain::retention::Retention;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
@@ -34,6 +35,7 @@ pub mod probe;
 mod proposal;
 pub mod reconcile;
 pub mod repository;
+pub mod retention;
 pub mod runbook;
 pub mod signoff;
 pub mod stage;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub reconcile_every: Span,
     /// What is asked of stages whatever their manifests say.
     pub policy: Vec<ServerPolicy>,
+    /// How long bytes are kept of pipelines that do not say.
+    pub retention: Option<Retention>,
 }
 
 impl Settings {

@@ -78,6 +78,9 @@ impl Service {
                 }
             }
         }
+        if let Err(trouble) = self.retain_daily().await {
+            tracing::warn!(error = trouble.chain(), "cannot delete what need not be kept");
+        }
         if let Err(trouble) = self.store().write_checkpoint(clock::now()).await {
             tracing::warn!(error = trouble.chain(), "cannot write a checkpoint of the logs");
         }

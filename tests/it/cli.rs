@@ -209,6 +209,44 @@ fn e16_a_runbook_is_started_and_listed_from_the_command_line() {
     assert_eq!(json["runs"][1]["inputs"][0], "days=30");
 }
 
+#[test]
+fn b37_b38_the_queue_is_listed_and_emptied_from_the_command_line() {
+    let server = Server::start();
+    // The stage holds its environment until the file is there, so what comes after it queues.
+    let slow = "while [ ! -e \"$TMP_GO\" ]; do sleep 0.05; done";
+    let go = server.at().join("go");
+    let manifest = format!(
+        "version: 1\nstages:\n  - {{name: slow, queue: all, env: {{TMP_GO: {}}}, deploy: '{slow}'}}\n  - {{name: prod, approval: 1, deploy: \"true\"}}\n",
+        go.display()
+    );
+    let listed = |s: &Server, state: &str| {
+        let answer = s.ask(&["queue", "ls", "--state", state, "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&out(&answer)).unwrap();
+        let runs = json["runs"].as_array().unwrap().iter();
+        runs.map(|run| run["id"].as_str().unwrap().to_owned()).collect::<Vec<String>>()
+    };
+    server.push(&[(".github/liftlock.yml", &manifest)], "feat: one");
+    server.until("one runs", |s| listed(s, "running").iter().any(|id| id.ends_with("/1/slow/1")));
+    server.push(&[("page", "two")], "feat: two");
+    server.push(&[("page", "three")], "feat: three");
+    server
+        .until("two wait", |s| listed(s, "waiting").iter().filter(|id| id.ends_with("/slow/1")).count() == 2);
+    let running = listed(&server, "running").remove(0);
+    let kept = server.ask(&["queue", "cancel", &running, "--as", "bo"]);
+    assert!(code(&kept) != 0 && err(&kept).contains("--force"), "{}", err(&kept));
+    let nobody = server.ask(&["queue", "cancel", &running]);
+    assert!(code(&nobody) != 0 && err(&nobody).contains("Say who asks"), "{}", err(&nobody));
+    let all = server.ask(&["queue", "cancel", "--state", "waiting", "--as", "bo"]);
+    assert!(code(&all) == 0 && out(&all).contains("/2/slow/1"), "{}{}", out(&all), err(&all));
+    assert!(listed(&server, "waiting").is_empty(), "{}", out(&server.ask(&["queue", "ls"])));
+    let stopped = server.ask(&["queue", "cancel", &running, "--force", "--as", "bo"]);
+    assert_eq!(code(&stopped), 0, "{}", err(&stopped));
+    server.until("nothing is left", |s| out(&s.ask(&["queue", "ls"])).is_empty());
+    let over = server.ask(&["queue", "cancel", &running, "--as", "bo"]);
+    assert!(code(&over) != 0 && err(&over).contains("is over"), "{}", err(&over));
+    assert!(server.get("/queue").contains("Nothing runs and nothing waits"));
+}
+
 /// Every file of a sample project, by its path there.
 fn sample(name: &str) -> Vec<(String, String)> {
     fn collect(root: &Path, below: &Path, files: &mut Vec<(String, String)>) {

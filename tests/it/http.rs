@@ -16,6 +16,8 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
+use liftlock::http::queue::{Cancel, QueueLine};
+use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
 use liftlock::http::view::ReleasePage;
@@ -71,6 +73,14 @@ impl Reader for NoEngine {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 
+    fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
     fn release_page<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
@@ -94,6 +104,14 @@ impl Acts for NoEngine {
     }
 
     fn act(&self, _: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn retain(&self, _: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
+        Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn cancel(&self, _: Cancel, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 

@@ -354,7 +354,7 @@ impl Line<'_> {
             Verb::Unfreeze => Ask::Unfreeze { stage: self.stage_or_star()? },
             Verb::Promote => Ask::Promote { stage: self.stage()?, release: self.release()? },
             Verb::Retry => Ask::Retry { stage: self.stage()?, part: self.part()? },
-            Verb::Cancel => Ask::Cancel { stage: self.stage()? },
+            Verb::Cancel => Ask::Cancel { stage: self.stage()?, exactly: None },
             Verb::Rollback => {
                 Ask::Rollback { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
             }

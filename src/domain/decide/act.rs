@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use crate::domain::approval::rule_for;
-use crate::domain::command::{Part, ReleaseRef, StageRef, Verb};
+use crate::domain::command::{Exactly, Part, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::spoken_here;
 use crate::domain::decide::speak::{Told, approval, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{ApprovalSide, Event, RunKind};
+use crate::domain::event::{ApprovalSide, BuildOutcome, Event, RunKind};
 use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
+use crate::domain::queue::BUILD;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::state::Live;
 use crate::domain::view;
-
-/// What `/retry` calls the build, which is not a stage; manifests may not name a stage so.
-const BUILD: &str = "build";
 
 impl Draft {
     pub(super) fn promote(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
@@ -125,15 +123,29 @@ impl Draft {
         Ok(Told::started())
     }
 
-    pub(super) fn cancel(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
-        let stage = self.stage(Verb::Cancel, stage)?;
+    pub(super) fn cancel(
+        &mut self,
+        spoken: &Spoken,
+        wanted: &StageRef,
+        exactly: Option<Exactly>,
+    ) -> Result<Told, Refusal> {
+        if wanted.stage.as_str() == BUILD {
+            return self.cancel_build(spoken, &wanted.stage, exactly);
+        }
+        let stage = self.stage(Verb::Cancel, wanted)?;
         needs(spoken, Some(&stage), Role::Write)?;
-        let running = self.with_run(&stage, |run| run.state.occupies()).pop();
-        let release = match running {
-            Some(release) => release,
-            None => self.for_action(spoken, &stage, |run| run.state.waits())?,
+        let running = || self.with_run(&stage, |run| run.state.occupies()).pop();
+        let release = match exactly {
+            Some(one) => self.attempt_of(one, &stage)?,
+            None => match running() {
+                Some(release) => release,
+                None => self.for_action(spoken, &stage, |run| run.state.waits())?,
+            },
         };
         let state = release.state_in(&stage);
+        if state.is_some_and(StageState::occupies) && exactly.is_some_and(|one| !one.force) {
+            return Err(Refusal::Runs { stage, release: release.created.version.to_string() });
+        }
         if release.run(&stage).is_some_and(|run| run.asking().is_some()) {
             self.cancel_asked(spoken, release.no(), &stage)?;
             return Ok(Told::started());
@@ -147,6 +159,45 @@ impl Draft {
             _ => return Err(self.cannot_start(Verb::Cancel, &release, &stage)),
         };
         self.move_stage(release.no(), &stage, (Transition::Cancel, to), by)?;
+        Ok(Told::started())
+    }
+
+    /// The release of a run that is still the last one in its stage: whoever looked at the queue a while ago means
+    /// what they saw there.
+    fn attempt_of(&self, one: Exactly, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+        let release = self.release(one.release)?;
+        let attempt = release.run(stage).map(|run| run.attempt);
+        if attempt == Some(one.attempt) { Ok(release) } else { Err(Refusal::Stale) }
+    }
+
+    /// A build that waits is not begun, and one that runs is stopped; `/retry build` builds it after all.
+    fn cancel_build(
+        &mut self,
+        spoken: &Spoken,
+        build: &StageName,
+        exactly: Option<Exactly>,
+    ) -> Result<Told, Refusal> {
+        needs(spoken, Some(build), Role::Write)?;
+        let open = |r: &Release| matches!(r.build, BuildState::Waiting | BuildState::Running { .. });
+        let mut building = self.state.in_order();
+        building.retain(|r| open(r));
+        let release = if let Some(one) = exactly {
+            building.iter().find(|r| r.no() == one.release && r.build_attempt == one.attempt)
+        } else {
+            building.iter().rfind(|r| spoken_here(r, spoken)).or(building.last())
+        };
+        let release = release.map(|r| Arc::clone(r));
+        let Some(release) = release else {
+            let instead = "No build waits or runs.".to_owned();
+            return Err(Refusal::Nothing { verb: Verb::Cancel, stage: build.clone(), instead });
+        };
+        let runs = matches!(release.build, BuildState::Running { .. });
+        if runs && exactly.is_some_and(|one| !one.force) {
+            let release = release.created.version.to_string();
+            return Err(Refusal::Runs { stage: build.clone(), release });
+        }
+        let outcome = BuildOutcome::Cancelled(spoken.standing.person.clone());
+        self.add(Event::BuildFinished { release: release.no(), attempt: release.build_attempt, outcome })?;
         Ok(Told::started())
     }
 

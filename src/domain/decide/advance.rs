@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::domain::approval::{rule_for, tally};
 use crate::domain::decide::{Draft, withdrawal};
 use crate::domain::event::{Detail, Overridable, RunKind, Withdrawal};
-use crate::domain::gate::{Blocker, Verdict, approvals_end, passed_over, verdict, window_wait_ends};
+use crate::domain::gate::{
+    Blocker, Verdict, approvals_end, batch_is_full, passed_over, verdict, window_wait_ends,
+};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
 use crate::domain::refusal::Refusal;
@@ -158,10 +160,10 @@ impl Draft {
             let newer = match self.state.outrun_by(&older, stage) {
                 Some(done) => Some(done.no()),
                 None if run.kind == RunKind::Deploy
-                    && rule.queue == QueuePolicy::Latest
+                    && matches!(rule.queue, QueuePolicy::Latest | QueuePolicy::Batch { .. })
                     && !self.is_protected(&older, rule, run) =>
                 {
-                    self.newest_eligible_after(&older, stage)
+                    self.newest_eligible_after(&older, stage).filter(|newer| self.takes_over(*newer, stage))
                 }
                 None => None,
             };
@@ -170,6 +172,12 @@ impl Draft {
             self.move_stage(*no, stage, by, Detail::Newer(newer))?;
         }
         Ok(())
+    }
+
+    /// A batch makes way for its newest release once nothing more is collected.
+    fn takes_over(&self, newer: ReleaseNo, stage: &StageName) -> bool {
+        let newer = self.state.release(newer);
+        newer.is_none_or(|newer| batch_is_full(&self.state, newer, stage, self.now))
     }
 
     /// Fully approved, held or started by hand (SEMANTICS §4).

@@ -133,7 +133,7 @@ impl Draft {
             Ask::Unfreeze { stage } => self.unfreeze(spoken, stage.as_ref()),
             Ask::Promote { stage, .. } => self.promote(spoken, stage),
             Ask::Retry { stage, part } => self.retry(spoken, stage, *part),
-            Ask::Cancel { stage } => self.cancel(spoken, stage),
+            Ask::Cancel { stage, exactly } => self.cancel(spoken, stage, *exactly),
             Ask::Rollback { stage, release, .. } => {
                 let stage = self.stage(Verb::Rollback, stage)?;
                 self.rollback(spoken, &stage, release.as_ref())

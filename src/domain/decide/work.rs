@@ -244,7 +244,10 @@ impl Draft {
             BuildOutcome::Errored(_) if attempt < BUILD_TRIES => {
                 self.add(Event::BuildRetried { release: no, attempt: attempt.saturating_add(1), by: None })
             }
-            BuildOutcome::Errored(_) | BuildOutcome::Failed(_) | BuildOutcome::Passed => Ok(()),
+            BuildOutcome::Errored(_)
+            | BuildOutcome::Failed(_)
+            | BuildOutcome::Cancelled(_)
+            | BuildOutcome::Passed => Ok(()),
         }
     }
 

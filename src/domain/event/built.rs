@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::{Alias, Digest};
+use crate::domain::person::Person;
 
 /// How a build ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub enum BuildOutcome {
     Failed(Failure),
     /// It could not be done; the reason is ours, not the code's.
     Errored(String),
+    /// Somebody did not want it any more.
+    Cancelled(Person),
 }
 
 /// A sealed artifact.

@@ -14,7 +14,7 @@ use crate::domain::manifest::shape::{MAX_ITEMS, nearest};
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{Context, Dialect, Sources};
 use crate::domain::name::{DeploymentName, PipelineName, printable};
-use crate::domain::pipeline::step::Terms;
+use crate::domain::pipeline::step::{Action, Terms};
 use crate::domain::pipeline::{Agent, Stage, Step};
 
 /// Where Copilot keeps the folders of its services.
@@ -108,6 +108,12 @@ pub(super) fn unfold(node: &Node, stage: &mut Stage, around: &Around<'_>, findin
     }
     check_names(view, stage, findings);
     let commands = std::mem::take(&mut stage.deploy);
+    // Whoever answers would not know which of them had failed before the question.
+    if !main.is_empty() && commands.iter().any(|step| matches!(step.action, Action::Pause(_))) {
+        let message = format!("`{}` deploys several things and cannot pause between them", stage.name);
+        let hint = "ask in `hooks` or `test_commands`".to_owned();
+        findings.add_hinted(Code::Deployment, node.at, message, hint);
+    }
     stage.deploy = before.iter().flat_map(|own| own.steps.clone()).collect();
     if main.is_empty() {
         stage.deploy.extend(commands);

@@ -91,6 +91,23 @@ fn variable(text: &str) -> Result<(), String> {
     }
 }
 
+/// What a newer program means by a file, this one cannot know (row C32).
+fn tool_version(text: &str) -> Result<(), String> {
+    let numbers = text.strip_prefix('v').unwrap_or(text);
+    let parts: Vec<Option<u32>> = numbers.split('.').map(|part| part.parse().ok()).collect();
+    let Some(Some(major)) = parts.first().filter(|_| parts.len() <= 3 && parts.iter().all(Option::is_some))
+    else {
+        return Err(format!("`{}` is not a version such as `0.1.0`", printable(text)));
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if own.split('.').next().and_then(|own| own.parse().ok()).is_some_and(|own: u32| *major > own) {
+        return Err(format!(
+            "the file is written for liftlock {numbers}, and this is {own}; upgrade the server"
+        ));
+    }
+    Ok(())
+}
+
 fn value(text: &str) -> Result<(), String> {
     if text.contains('\0') { Err("the value holds a NUL character".to_owned()) } else { Ok(()) }
 }
@@ -106,6 +123,7 @@ words! {
     LINE = line, Some("\\S");
     COMMAND = command, Some("\\S");
     ADDRESS = address, Some("^https?://\\S+$");
+    TOOL_VERSION = tool_version, Some("^v?[0-9]+(?:\\.[0-9]+){0,2}$");
     PATTERN = pattern, Some("^(?:[^!]|!.)");
     SPAN = positive_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
     SOAK = any_span, Some("^(?:[0-9]+(?:ms|s|m|h|d))+$");
@@ -145,6 +163,8 @@ use Duty::{NoEffect, Optional, Required};
 
 mod overriding;
 mod people;
+pub(super) mod queue;
+mod retention;
 mod rollback;
 mod runbook;
 mod trigger;
@@ -179,6 +199,7 @@ const ON: Refused = Refused {
 
 keys! { TOP_KEYS {
     "version" Required, Shape::Version("1"), "The version of this format.";
+    "tool_version" Optional, Shape::Text(&TOOL_VERSION), "The version of liftlock it was written for; an older one still runs.";
 } }
 
 keys! { NAME_KEYS {
@@ -215,9 +236,8 @@ keys! { PIPELINE_KEYS {
     "stages" Required, Shape::List(&STAGE), "The stages in order.";
     "runbooks" Optional, runbook::RUNBOOKS, "Tasks beside deployments, by name.";
     "environments" Optional, environment::ENVIRONMENTS, "What stages deploy to, by name: its address, its lock, whether it is production.";
+    "retention" Optional, Shape::Object(&retention::RETENTION), "How long sealed bytes are kept.";
 } }
-
-static PIPELINE_LATER: &[&str] = &["retention"];
 
 keys! { EXTENDED_KEYS {
     "extends" Optional, EXTENDS, "Further files.";
@@ -233,25 +253,19 @@ pub(super) static EXTENDED_OBJECT: Object =
     Object { what: "an extended file", keys: &[TOP_KEYS, EXTENDED_KEYS], ..PLAIN };
 
 /// A file with one pipeline.
-pub(super) static SINGLE_OBJECT: Object = Object {
-    what: "the manifest",
-    keys: &[TOP_KEYS, NAME_KEYS, PIPELINE_KEYS],
-    later: PIPELINE_LATER,
-    refused: &[ON],
-    ..PLAIN
-};
+pub(super) static SINGLE_OBJECT: Object =
+    Object { what: "the manifest", keys: &[TOP_KEYS, NAME_KEYS, PIPELINE_KEYS], refused: &[ON], ..PLAIN };
 
 /// A file with several pipelines.
 pub(super) static SEVERAL_OBJECT: Object = Object {
     what: "a manifest with `pipelines`",
     keys: &[TOP_KEYS, PIPELINES_KEYS],
-    later: PIPELINE_LATER,
     refused: &[ON],
     ..PLAIN
 };
 
 static PIPELINE_OBJECT: Object =
-    Object { what: "a pipeline", keys: &[PIPELINE_KEYS], later: PIPELINE_LATER, refused: &[ON], ..PLAIN };
+    Object { what: "a pipeline", keys: &[PIPELINE_KEYS], refused: &[ON], ..PLAIN };
 
 keys! { SOURCE_KEYS {
     "provider" Optional, Shape::Choice(source::PROVIDERS), "The kind of host.";
@@ -277,11 +291,16 @@ keys! { BUILD_KEYS {
     "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "timeout" Optional, Shape::Text(&SPAN), "How long the build may take.";
+    "additional_policy" NoEffect, Shape::Object(&POLICY_OBJECT), "Rights that a hosted service would give the build.";
 } }
+keys! { POLICY_KEYS {
+    "PolicyDocument" Required, Shape::Anything, "An IAM policy.";
+} }
+static POLICY_OBJECT: Object = Object { what: "`additional_policy`", keys: &[POLICY_KEYS], ..PLAIN };
 static BUILD_OBJECT: Object = Object {
     what: "`build`",
     keys: &[BUILD_KEYS],
-    later: &["additional_policy", "cache", "pool", "agents", "matrix"],
+    later: &["cache", "pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
     ..PLAIN
 };
@@ -303,7 +322,7 @@ keys! { STAGE_KEYS {
     "requires_approval" Optional, Shape::Flag, "One approval, as Copilot writes it.";
     "require_approval" Duty::AliasOf("requires_approval"), Shape::Flag, "An old spelling of `requires_approval`.";
     "soak" Optional, Shape::Text(&SOAK), "How long the release has been in the stages before.";
-    "queue" Optional, Shape::Choice(&["latest", "all", "manual"]), "What happens to older waiting releases.";
+    "queue" Optional, queue::QUEUE, "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
     "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage takes no commands from the pipeline; without its own it runs none.";
     "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";

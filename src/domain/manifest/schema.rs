@@ -84,6 +84,7 @@ fn shape(shape_of: &'static Shape) -> Value {
             out
         }
         Shape::Empty => json!({ "type": "null" }),
+        Shape::Anything => json!({}),
         Shape::Any(shapes) => json!({ "anyOf": shapes.iter().map(shape).collect::<Vec<_>>() }),
     }
 }

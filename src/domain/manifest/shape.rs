@@ -46,6 +46,8 @@ pub(super) enum Shape {
     Map { key: &'static Word, value: &'static Self },
     /// Nothing after the key.
     Empty,
+    /// Whatever it is: another program's own text.
+    Anything,
     /// The first of these that takes the kind of node.
     Any(&'static [Self]),
 }
@@ -114,6 +116,7 @@ impl Shape {
             Self::List(_) | Self::NoItems(_) => "a list".to_owned(),
             Self::Object(_) | Self::Map { .. } => "a mapping".to_owned(),
             Self::Empty => "nothing".to_owned(),
+            Self::Anything => "anything".to_owned(),
             Self::Any(shapes) => shapes.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
         }
     }
@@ -129,6 +132,7 @@ impl Shape {
             Self::List(_) | Self::NoItems(_) => matches!(value, Value::Sequence(_)),
             Self::Object(_) | Self::Map { .. } => matches!(value, Value::Mapping(_)),
             Self::Empty => matches!(value, Value::Null),
+            Self::Anything => true,
             Self::Any(shapes) => shapes.iter().any(|s| s.takes(value)),
         }
     }
@@ -167,6 +171,7 @@ pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> O
 /// Compares a node with a shape and reports every difference; `what` is the key as people read it.
 pub(super) fn check(node: &Node, shape: &Shape, what: &str, findings: &mut Findings<'_>) {
     match (shape, &node.value) {
+        (Shape::Anything, _) => {}
         (Shape::Any(shapes), value) => match shapes.iter().find(|s| s.takes(value)) {
             Some(chosen) => check(node, chosen, what, findings),
             None => wrong_shape(node, shape, &format!("`{what}`"), findings),
@@ -323,7 +328,8 @@ fn check_key(entry: &Entry, key: &'static Key, findings: &mut Findings<'_>) {
             findings.add_hinted(Code::AliasKey, entry.key_at, message, format!("write `{proper}`"));
         }
         Duty::NoEffect => {
-            let message = format!("`{}` has no effect here: commands use the server's tools", key.name);
+            let message =
+                format!("`{}` has no effect here: commands use the server's tools and rights", key.name);
             findings.add(Code::NoEffect, entry.key_at, message);
         }
     }

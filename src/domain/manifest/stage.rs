@@ -6,6 +6,7 @@ use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::channel;
 use crate::domain::manifest::check;
 use crate::domain::manifest::group;
+use crate::domain::manifest::keys::queue::MAX_BATCH;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -104,6 +105,10 @@ pub(super) fn read(
 }
 
 fn queue(view: View<'_>) -> QueuePolicy {
+    let batch = view.below("queue").below("batch");
+    if let Some(window) = batch.parsed("window") {
+        return QueuePolicy::Batch { max: batch.count("max").unwrap_or(MAX_BATCH), window };
+    }
     match view.line("queue").as_deref() {
         Some("all") => QueuePolicy::All,
         Some("manual") => QueuePolicy::Manual,

@@ -257,7 +257,8 @@ fn assert_used(shape: &Shape, texts: &str) {
         | Shape::Choice(_)
         | Shape::Version(_)
         | Shape::NoItems(_)
-        | Shape::Empty => {}
+        | Shape::Empty
+        | Shape::Anything => {}
     }
 }
 
@@ -592,4 +593,25 @@ proptest::proptest! {
         let files = native(&format!("version: 1\nstages:\n  - name: prod\n    {text}\n    approval: {text}\n"));
         render_text(&check(&files, &repository()).problems, &files);
     }
+}
+
+#[test]
+fn c32_c39_c40_what_copilot_and_older_tools_write_still_loads() {
+    let file = |version: &str| {
+        native(&format!(
+            "version: 1\ntool_version: {version}\nsource: {{properties: {{connection_name: main, \
+             output_artifact_format: CODEBUILD_CLONE_REF}}}}\nbuild: {{run: make, additional_policy: \
+             {{PolicyDocument: {{Version: 2012-10-17}}}}}}\nstages: [test]\n"
+        ))
+    };
+    for version in ["0.0.1", "0.1", "v0.1.0"] {
+        assert_eq!(codes(&file(version)), [Code::NoEffect], "{version}");
+        let loaded = load(&file(version), &repository()).unwrap();
+        let source = loaded.sources.values().next().unwrap();
+        assert_eq!(source.connection_name.as_deref(), Some("main"));
+        assert_eq!(source.output_artifact_format.as_deref(), Some("CODEBUILD_CLONE_REF"));
+    }
+    let newer = check(&file("9.1"), &repository());
+    assert!(!newer.passes());
+    assert!(newer.problems[0].message.contains("written for liftlock 9.1"), "{:?}", newer.problems);
 }

@@ -1,7 +1,7 @@
 //! Which notices are owed: what is true now and somebody asked to be told of (row E06).
 
 use crate::domain::effect::{Effect, Place};
-use crate::domain::event::RunKind;
+use crate::domain::event::{Detail, RunKind};
 use crate::domain::notice::{Fact, Notice, Notify, Route, Topic};
 use crate::domain::plan::{Lane, Owed, approval, note_effect};
 use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageState};
@@ -71,7 +71,7 @@ fn facts(state: &State, release: &Release, now: Timestamp) -> Vec<(Topic, Fact)>
     let no = release.no();
     let whole = || Fact::Release { release: no, attempt: release.build_attempt };
     let mut facts = Vec::new();
-    if matches!(release.build, BuildState::Failed(_)) {
+    if matches!(&release.build, BuildState::Failed(detail) if !matches!(detail, Detail::By { .. })) {
         facts.push((Topic::Failed, whole()));
     }
     if release.state() == ReleaseState::Released {

@@ -226,6 +226,7 @@ impl Transcript {
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
             | Event::BuildFinished { .. }
+            | Event::Retired { .. }
             | Event::BuildRetried { .. }
             | Event::GroupWritten(_)
             | Event::PhaseDone { .. }

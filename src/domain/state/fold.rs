@@ -57,8 +57,7 @@ impl State {
                 Ok(())
             }
             Event::Alarm { release, code, text } => {
-                let alarm = Alarm { release: *release, code: code.clone(), text: text.clone() };
-                self.alarms.insert(self.version, alarm);
+                self.alarm(*release, code, text);
                 Ok(())
             }
             Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
@@ -67,6 +66,7 @@ impl State {
             Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
+            | Event::Retired { .. }
             | Event::TagSeen { .. }
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
@@ -254,6 +254,11 @@ impl State {
         }
     }
 
+    fn alarm(&mut self, release: Option<ReleaseNo>, code: &str, text: &str) {
+        let alarm = Alarm { release, code: code.to_owned(), text: text.to_owned() };
+        self.alarms.insert(self.version, alarm);
+    }
+
     fn create(&mut self, created: &Created, at: Timestamp) -> Result<(), Illegal> {
         if self.releases.contains_key(&created.release) {
             return Err(self.illegal(format!("release {} exists", created.release)));
@@ -279,6 +284,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            retired: None,
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -337,6 +343,8 @@ impl State {
             } else if let Event::BuildRetried { attempt, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Waiting;
+            } else if let Event::Retired { .. } = event {
+                r.retired = Some(at);
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
             } else if let Event::TagSeen { commit, .. } = event {
@@ -422,6 +430,10 @@ impl Release {
             }
             BuildOutcome::Errored(reason) => {
                 self.build = BuildState::Failed(Detail::Reason(reason.clone()));
+                Ok(())
+            }
+            BuildOutcome::Cancelled(person) => {
+                self.build = BuildState::Failed(Detail::By { person: person.clone(), reason: None });
                 Ok(())
             }
             BuildOutcome::Passed => Err("a release is sealed, not just built".to_owned()),

@@ -39,7 +39,10 @@ pub fn facts(release: &Release) -> String {
 pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     let mut out = format!("### {}: {}\n\n", release.created.version, release.state().word());
     out.push_str(&facts(release));
-    if let BuildState::Failed(detail) = &release.build {
+    if let BuildState::Failed(Detail::By { person, .. }) = &release.build {
+        let by = escape(person.login.as_str());
+        writeln!(out, "\n⛔ **The build was cancelled** by {by}.").unwrap_or_default();
+    } else if let BuildState::Failed(detail) = &release.build {
         writeln!(out, "\n❌ **The build failed.** {}", detail_text(detail)).unwrap_or_default();
     }
     if !release.stages.is_empty() {

@@ -12,6 +12,7 @@ fn built(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "build passed".to_owned(),
         BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
         BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
+        BuildOutcome::Cancelled(person) => format!("build cancelled by {}", person.login),
     }
 }
 
@@ -62,6 +63,7 @@ pub fn sentence(event: &Event) -> String {
         Event::BuildHeard(built) => told(built),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
+        Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
         Event::TagSeen { tag, commit, .. } => {
             let at = commit.as_ref().map_or("nowhere", |c| c.short());

@@ -4,6 +4,8 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
+use crate::http::queue::QueueLine;
+use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
 use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
 use crate::store::delivery::NewDelivery;
@@ -171,6 +173,25 @@ async fn e16_runbooks_are_listed_with_their_runs_and_started_by_a_form() {
 }
 
 #[tokio::test]
+async fn b37_the_queue_is_a_page_with_a_form_for_each_run() {
+    let site = filled().await;
+    let page = site.get("/queue").await.text;
+    for text in
+        ["v1.4.142 waits for a worker", "href=\"/releases/github:4211/api/141\"", "name=\"force\" required"]
+    {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    assert!(!site.get("/queue?state=waiting").await.text.contains("v1.4.142"));
+    assert_eq!(site.get("/queue?state=late").await.status, StatusCode::BAD_REQUEST);
+    let send = |body: &'static str| site.form("/queue", body);
+    assert_eq!(send("run=github:4211/api/142/build/1&as=ana").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(send("run=github:4211/api/141/prod/1&as=ana&force=on").await.status, StatusCode::SEE_OTHER);
+    let running = send("run=github:4211/api/141/prod/1&as=ana").await;
+    assert_eq!(running.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(send("run=github:4211/api/142/build/1&as=").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn b24_t20_a_pipeline_is_started_by_its_form_or_by_a_program() {
     let site = filled().await;
     let page = site.get("/pipelines/github:4211/api").await.text;
@@ -234,6 +255,22 @@ impl Reader for Hostile {
                 (missed.runbook, missed.why) = (text(), text());
             }
             Ok(page)
+        })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, crate::trouble::Outcome<Vec<RetentionLine>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, crate::trouble::Outcome<Vec<QueueLine>>> {
+        Box::pin(async move {
+            let text = || self.0.to_owned();
+            let mut lines = sample::queue();
+            for line in &mut lines {
+                (line.id, line.pipeline, line.version) = (text(), text(), text());
+                (line.what, line.line) = (text(), text());
+            }
+            Ok(lines)
         })
     }
 
@@ -395,6 +432,7 @@ async fn t49_no_text_from_outside_becomes_part_of_a_page() {
             "/deliveries/1",
             "/events",
             "/runbooks/github:4211/api",
+            "/queue",
             "/pipelines",
             "/builds",
         ] {

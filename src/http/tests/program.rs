@@ -93,6 +93,42 @@ async fn comments_and_commands_reach_the_engine_with_who_let_them_in() {
 }
 
 #[tokio::test]
+async fn b37_b38_runs_are_deleted_one_by_one_or_by_their_state() {
+    let site = filled().await;
+    let runs = site.json("/api/runs?pipeline=github:4211/api").await;
+    let states: Vec<&str> =
+        runs["runs"].as_array().unwrap().iter().map(|r| r["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["running", "queued", "waiting"]);
+    assert_eq!(runs["runs"][1]["id"], "github:4211/api/142/build/1");
+    let delete =
+        async |path: &str| site.send(local(Request::delete(path)).body(Body::empty()).unwrap()).await;
+    let one = delete("/api/runs/github:4211/api/142/build/1?as=ana").await;
+    assert_eq!(
+        (one.status, &one.json()["text"]),
+        (StatusCode::OK, &json!("github:4211/api/142/build/1 by ana"))
+    );
+    let running = delete("/api/runs/github:4211/api/141/prod/1?as=ana").await;
+    assert_eq!(running.status, StatusCode::UNPROCESSABLE_ENTITY, "what runs is stopped with force only");
+    assert_eq!(delete("/api/runs/github:4211/api/141/prod/1?as=ana&force=true").await.status, StatusCode::OK);
+    let all = delete("/api/runs?state=queued&pipeline=github:4211/api&as=ana").await;
+    assert_eq!(
+        all.json(),
+        json!({ "cancelled": ["github:4211/api/142/build/1"], "refused": [], "left_out": 0 })
+    );
+    for wrong in [
+        "/api/runs?as=ana",
+        "/api/runs?state=queued&as=ana",
+        "/api/runs?pipeline=github:4211/api&as=ana",
+        "/api/runs?state=queued&pipeline=github:4211/api",
+        "/api/runs/github:4211/api/142/build/1",
+        "/api/runs/github:4211/api/142/build/1?as=ana&state=queued",
+    ] {
+        assert_eq!(delete(wrong).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    assert_eq!(delete("/api/runs?state=queued&pipeline=none&as=ana").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn t33_a_body_with_an_empty_name_or_an_unknown_field_is_refused() {
     let site = filled().await;
     let wrong = [

@@ -2,11 +2,14 @@
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::queue::Progress;
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::queue::{Cancel, QueueLine};
+use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
@@ -41,6 +44,20 @@ impl Reader for Engine {
         })
     }
 
+    fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
+        Box::pin(async move {
+            if stream.is_none_or(|stream| stream == STREAM) {
+                Ok(queue())
+            } else {
+                Err(Trouble::not_found("there is no such pipeline"))
+            }
+        })
+    }
+
+    fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
         Box::pin(async move {
             if stream == STREAM && no == 142 {
@@ -64,6 +81,25 @@ impl Reader for Engine {
             Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
         })
     }
+}
+
+/// One run that has begun, one that is next, one that waits.
+pub(crate) fn queue() -> Vec<QueueLine> {
+    let line = |(no, what, state): (u32, &str, Progress), line: &str| QueueLine {
+        id: format!("{STREAM}/{no}/{what}/1"),
+        pipeline: STREAM.to_owned(),
+        no,
+        version: format!("v1.4.{no}"),
+        what: what.to_owned(),
+        state,
+        line: line.to_owned(),
+        since: hours(1),
+    };
+    vec![
+        line((141, "prod", Progress::Running), "Deploying v1.4.141"),
+        line((142, "build", Progress::Queued), "v1.4.142 waits for a worker"),
+        line((140, "test", Progress::Waiting), "Waits for `/promote test`"),
+    ]
 }
 
 pub(crate) fn looked_ahead(act: &Act) -> Ahead {
@@ -146,6 +182,17 @@ impl Acts for Engine {
 
     fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move { Ok(Reply { accepted: ask.line.starts_with('/'), text: ask.line }) })
+    }
+
+    fn retain(&self, _: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
+        Box::pin(async { Ok(Deleted::default()) })
+    }
+
+    fn cancel(&self, cancel: Cancel, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
+        Box::pin(async move {
+            let accepted = cancel.force || !cancel.run.contains("/prod/");
+            Ok(Reply { accepted, text: format!("{} by {}", cancel.run, cancel.by) })
+        })
     }
 
     fn apply(&self, apply: Apply, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {

@@ -12,6 +12,7 @@ mod joins;
 mod manifests;
 mod notices;
 mod probes;
+mod retention;
 mod road;
 mod rollback;
 mod runbooks;

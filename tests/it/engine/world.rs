@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use liftlock::domain::name::{PipelineId, RepoId};
+use liftlock::domain::retention::Retention;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge;
@@ -117,6 +118,8 @@ pub(super) struct World {
     pub(super) checks: bool,
     /// Services that steps may work with; asked at the engine's next start.
     pub(super) connections: BTreeMap<String, Connection>,
+    /// How long bytes are kept; asked at the engine's next start.
+    pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
     pub(super) notify: Routes,
     /// Comments that the test has looked at: an edit in place is no news.
@@ -184,6 +187,7 @@ impl World {
             checks: false,
             connections: BTreeMap::new(),
             notify: Routes::default(),
+            retention: None,
             read: Mutex::default(),
         };
         world.boot().await;
@@ -217,6 +221,7 @@ impl World {
             probe_allow: liftlock::probe::guard::Allowed::default(),
             reconcile_every: Span::hours(1),
             policy: Vec::new(),
+            retention: self.retention,
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();
         let library = library(&store, &hosts);

@@ -49,6 +49,9 @@ macro_rules! scenarios {
 scenarios! {
     a01_c05_c09_c34_e08_e13_the_same_bytes_go_from_stage_to_stage "main-job.txt"
     c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
+    e02_a_batch_collects_and_its_newest_goes "batch.txt"
+    d04_e24_what_may_still_be_needed_is_kept "retention.txt"
+    b37_a_build_is_taken_out_of_the_queue "cancel-builds.txt"
     c14_cancel_what_waits_and_what_runs "cancel.txt"
     e13_a_rejection_ends_the_attempt "reject.txt"
     c28_nobody_approves_in_time "approval-timeout.txt"

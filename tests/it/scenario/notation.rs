@@ -52,6 +52,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         groups: Vec::new(),
         channels: Vec::new(),
         notify: Vec::new(),
+        retention: None,
         stages: out,
         runbooks: Vec::new(),
     }
@@ -326,8 +327,7 @@ fn set(stage: &mut Stage, option: &str) {
         "timeout" => rule(stage).timeout = rest.parse().unwrap(),
         "soak" => stage.soak = rest.parse().unwrap(),
         "guarded" => stage.hold_during_soak = true,
-        "queue" if rest == "all" => stage.queue = QueuePolicy::All,
-        "queue" if rest == "manual" => stage.queue = QueuePolicy::Manual,
+        "queue" => stage.queue = queue(rest),
         "by" => stage.start = Start::Manual,
         "train" => stage.train = Some(train(rest)),
         "needs" if rest == "nothing" => stage.needs = Vec::new(),
@@ -359,6 +359,18 @@ fn train(text: &str) -> Train {
     let anyway = cron.strip_suffix(" anyway");
     let schedule = Schedule::new(anyway.unwrap_or(cron), "UTC").unwrap();
     Train { schedule, from: from.parse().unwrap(), if_changed: anyway.is_none() }
+}
+
+/// `all`, `manual`, or `batch 3 1h`.
+fn queue(text: &str) -> QueuePolicy {
+    match text.split(' ').collect::<Vec<_>>().as_slice() {
+        ["all"] => QueuePolicy::All,
+        ["manual"] => QueuePolicy::Manual,
+        ["batch", max, window] => {
+            QueuePolicy::Batch { max: max.parse().unwrap(), window: window.parse().unwrap() }
+        }
+        _ => panic!("no queue {text}"),
+    }
 }
 
 /// What is done and asked around the deploy.

@@ -56,6 +56,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
+        Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
@@ -272,6 +273,7 @@ fn ended(outcome: &BuildOutcome) -> String {
         BuildOutcome::Passed => "passed".to_owned(),
         BuildOutcome::Failed(f) => format!("failed at \"{}\": {}", f.step, f.how),
         BuildOutcome::Errored(why) => format!("errored: {why}"),
+        BuildOutcome::Cancelled(person) => format!("cancelled by {}", person.login),
     }
 }
 

@@ -13,6 +13,7 @@ use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::refusal::Refusal;
+use liftlock::domain::retention::{Retention, has_bytes, kept};
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::domain::view;
@@ -90,6 +91,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "sample" => sample(world),
         "stale" => stale(world),
         "race" => race(world),
+        "retention" => retention(world, rest),
         "host" => host(world, rest),
         "comment" => comment(world, rest),
         "wait" => {
@@ -491,6 +493,28 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
         }
         let step = world.decide(&Command::Speak(Box::new(spoken)));
         out.extend(told(world, step));
+    }
+    out
+}
+
+/// `days 30 keep 1 failed 7` says what is kept and why; with `and delete` behind it, what is due is retired.
+fn retention(world: &mut World, text: &str) -> Vec<String> {
+    let (text, delete) = text.strip_suffix(" and delete").map_or((text, false), |rest| (rest, true));
+    let words: Vec<&str> = text.split(' ').collect();
+    let number = |at: usize| words[at].parse().unwrap();
+    let rule = Retention { days: number(1), keep: number(3), failed_days: number(5) };
+    let state = world.state.clone();
+    let mut out = Vec::new();
+    for release in state.in_order().into_iter().filter(|release| has_bytes(release)) {
+        let version = &release.created.version;
+        match kept(&state, release, Some(&rule), world.now) {
+            Some(why) => out.push(format!("{version} is kept: {why}")),
+            None if delete => {
+                let step = world.decide(&Command::Retire { release: release.no(), rule });
+                out.extend(told(world, step));
+            }
+            None => out.push(format!("{version} is due")),
+        }
     }
     out
 }

@@ -1,0 +1,141 @@
+//! Deleting what need not be kept: first what is due is said in the logs, then bytes that no kept release has are removed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::clock;
+use crate::domain::decide::Command;
+use crate::domain::name::{Digest, PipelineId, ReleaseNo};
+use crate::domain::retention::{Kept, Retention, has_bytes, kept, rule_of};
+use crate::domain::state::State;
+use crate::domain::time::{Span, Timestamp};
+use crate::service::intake::Heard;
+use crate::service::{Service, blocking};
+use crate::trouble::{Outcome, Trouble};
+
+/// Bytes stored since then may belong to a build that has not said so yet; none takes this long to say it.
+const SETTLED: Span = Span::days(1);
+/// The note of the day that deleted last.
+const CURSOR: &str = "retention";
+
+/// A release with bytes, and what is to become of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Its version.
+    pub version: String,
+    /// How many bytes are stored for it.
+    pub bytes: u64,
+    /// Why they are kept; nothing when they are not.
+    pub kept: Option<Kept>,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Releases whose bytes are not kept any longer.
+    pub releases: Vec<String>,
+    /// Stored files.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Service {
+    /// What would be deleted now, and why everything else would not.
+    pub async fn judge_retention(&self) -> Outcome<Vec<Judged>> {
+        let now = clock::now();
+        let states = self.all_states().await?;
+        let judged = states.iter().flat_map(|state| {
+            let rule = rule_of(state, self.settings().retention.as_ref());
+            state.in_order().into_iter().filter(|release| has_bytes(release)).map(move |release| Judged {
+                pipeline: state.id.clone(),
+                release: release.no(),
+                version: release.created.version.to_string(),
+                bytes: release.artifacts.iter().map(|artifact| artifact.size).sum(),
+                kept: kept(state, release, rule.as_ref(), now),
+            })
+        });
+        Ok(judged.collect())
+    }
+
+    /// Deletes what nothing keeps. Stopped half-way, it goes on with the next call.
+    pub async fn apply_retention(&self, actor: &str) -> Outcome<Swept> {
+        let mut swept = Swept::default();
+        for judged in self.judge_retention().await?.into_iter().filter(|judged| judged.kept.is_none()) {
+            let Some(rule) = self.retention_of(&judged.pipeline).await? else { continue };
+            let heard = Heard { cause: "retention", actor: actor.to_owned() };
+            let command = Command::Retire { release: judged.release, rule };
+            // Refused is what has become of use again meanwhile.
+            if self.journal().decide(&judged.pipeline, &command, heard.around()).await?.is_ok() {
+                swept.releases.push(format!("{} {}", judged.pipeline, judged.version));
+            }
+        }
+        self.sweep(&mut swept).await?;
+        Ok(swept)
+    }
+
+    async fn retention_of(&self, id: &PipelineId) -> Outcome<Option<Retention>> {
+        let state = self.journal().load(id).await?;
+        Ok(rule_of(&state, self.settings().retention.as_ref()))
+    }
+
+    /// Removes stored files that a retired release had and no other release has, of whatever pipeline.
+    async fn sweep(&self, swept: &mut Swept) -> Outcome<()> {
+        let states = self.all_states().await?;
+        let mut gone: BTreeSet<Digest> = BTreeSet::new();
+        let mut used: BTreeSet<Digest> = BTreeSet::new();
+        for release in states.iter().flat_map(|state| state.releases.values()) {
+            let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone());
+            match release.retired {
+                Some(_) => gone.extend(digests),
+                None => used.extend(digests),
+            }
+        }
+        gone.retain(|digest| !used.contains(digest));
+        let store = self.artifacts().clone();
+        let before = Timestamp(clock::now().0.saturating_sub_unsigned(SETTLED.as_millis()));
+        let (blobs, bytes) = blocking(move || {
+            let mut deleted = (0_u64, 0_u64);
+            for digest in &gone {
+                if let Some(bytes) = store.forget(digest, before)? {
+                    deleted = (deleted.0.saturating_add(1), deleted.1.saturating_add(bytes));
+                }
+            }
+            Ok(deleted)
+        })
+        .await?;
+        (swept.blobs, swept.bytes) = (blobs, bytes);
+        Ok(())
+    }
+
+    /// All pipelines: one that cannot be read keeps everything, because it may refer to any of it.
+    async fn all_states(&self) -> Outcome<Vec<Arc<State>>> {
+        let mut states = Vec::new();
+        for row in self.store().pipelines().await? {
+            let id = row.stream.parse().map_err(|e| Trouble::bug("read the name of a stream").because(e))?;
+            states.push(self.journal().load(&id).await?);
+        }
+        Ok(states)
+    }
+
+    /// Once a day, with the duty to reconcile.
+    pub(super) async fn retain_daily(&self) -> Outcome<()> {
+        let today = clock::now().rfc3339().chars().take(10).collect::<String>();
+        if self.store().cursor(CURSOR).await?.as_deref() == Some(&today) {
+            return Ok(());
+        }
+        let swept = self.apply_retention("engine").await?;
+        if !swept.releases.is_empty() {
+            tracing::info!(
+                releases = swept.releases.len(),
+                bytes = swept.bytes,
+                "deleted what need not be kept"
+            );
+        }
+        self.store().set_cursor(CURSOR, &today).await
+    }
+}

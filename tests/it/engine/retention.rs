@@ -1,0 +1,69 @@
+//! What need not be kept is deleted, and nothing else.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use liftlock::clock;
+use liftlock::domain::retention::Retention;
+
+use super::tree::STRAIGHT;
+use super::world::World;
+
+/// The stored files, by name.
+fn blobs(world: &World) -> BTreeSet<String> {
+    let folder = std::fs::read_dir(world.data().join("artifacts/blobs/sha256")).unwrap();
+    folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Makes all stored files look as old as they are after some days.
+fn age(world: &World) {
+    let now = Duration::from_millis(clock::now().0.try_into().unwrap());
+    let long_ago = SystemTime::UNIX_EPOCH + now - Duration::from_hours(48);
+    for name in blobs(world) {
+        let path = world.data().join("artifacts/blobs/sha256").join(name);
+        std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
+async fn released(world: &mut World, number: u64, text: &str) -> String {
+    world.merge_files(number, &[("src/app.txt", text)], "feat: another shop").await;
+    assert!(world.hears(number).await.contains("is live in prod"));
+    let state = world.state("shop").await;
+    state.releases.values().next_back().unwrap().artifacts[0].digest.hex().to_owned()
+}
+
+async fn kept(world: &World) -> Vec<String> {
+    let judged = world.service().judge_retention().await.unwrap();
+    judged.iter().map(|j| j.kept.as_ref().map_or("due".to_owned(), ToString::to_string)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
+    let mut world = World::with(STRAIGHT).await;
+    world.retention = Some(Retention { days: 0, keep: 1, failed_days: 0 });
+    world.sleep().await;
+    world.wake().await;
+    let first = released(&mut world, 1, "a").await;
+    let second = released(&mut world, 2, "b").await;
+    let third = released(&mut world, 3, "c").await;
+    let fourth = released(&mut world, 4, "d").await;
+    assert_eq!(
+        kept(&world).await,
+        ["due", "a rollback of prod may go to it", "a rollback of prod may go to it", "it is live in prod"]
+    );
+    // What was stored just now may be somebody's who has not said so yet.
+    let swept = world.service().apply_retention("ana").await.unwrap();
+    assert_eq!((swept.releases.len(), swept.blobs), (1, 0));
+    assert!(blobs(&world).contains(&first));
+    age(&world);
+    let swept = world.service().apply_retention("ana").await.unwrap();
+    assert_eq!((swept.releases.len(), swept.blobs), (0, 1), "it goes on where it stopped");
+    assert_eq!(blobs(&world), BTreeSet::from([second.clone(), third, fourth]));
+    // The page says so, the log has it with who, and a rollback finds what is left.
+    let state = world.state("shop").await;
+    assert!(state.releases.values().next().unwrap().retired.is_some());
+    let log = world.said_and_kept().await;
+    assert!(log.contains("\"retired\"") || log.contains("retired"), "{log}");
+    assert_eq!(state.rollback_targets(&"prod".parse().unwrap()).len(), 2);
+    world.finish().await;
+}
