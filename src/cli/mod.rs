@@ -16,8 +16,10 @@ mod deploy;
 mod doctor;
 mod group;
 mod hook;
+mod import;
 mod init;
 mod inspect;
+mod pipeline;
 mod plan;
 mod queue;
 mod retention;
@@ -74,6 +76,10 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Write a starter manifest for the project in this folder.
     Init(init::Arguments),
+    /// Read another tool's pipeline: a manifest to begin with, and what is left to do by hand.
+    Import(import::Arguments),
+    /// Copilot's words: init, update, ls, status, delete; and a repository's webhook.
+    Pipeline(pipeline::Arguments),
     /// Check a manifest and report all its problems.
     Check(check::Arguments),
     /// Print the JSON Schema of the manifest.
@@ -177,6 +183,8 @@ async fn carry_out(command: Command) -> Ended {
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Init(arguments) => init::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Pipeline(arguments) => pipeline::run(&arguments).await,
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => check::schema(),
         Command::Explain { code } => check::explain(&code),

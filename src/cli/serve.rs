@@ -109,6 +109,16 @@ pub(super) struct Server {
     metrics: Arc<Metrics>,
 }
 
+/// What this machine can run.
+async fn runner() -> Runner {
+    let runner = Runner::probe().await;
+    let reason = &runner.capability().reason;
+    if !reason.is_empty() {
+        tracing::warn!(reason, "builds are not sandboxed, or cannot run");
+    }
+    runner
+}
+
 impl Server {
     /// Opens everything the config names; what cannot be had is said before anybody is answered.
     pub(super) async fn assemble(config: &Config, stop: CancellationToken) -> Outcome<Self> {
@@ -135,11 +145,7 @@ impl Server {
         } else {
             None
         };
-        let runner = Runner::probe().await;
-        let capability = runner.capability();
-        if !capability.reason.is_empty() {
-            tracing::warn!(reason = capability.reason, "builds are not sandboxed, or cannot run");
-        }
+        let runner = runner().await;
         let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
         let library = library(config, &store, &hosts)?;
         let settings = Settings {
@@ -156,6 +162,7 @@ impl Server {
             deploys: config.deploys,
             lease: config.lease,
             reconcile_every: config.reconcile_every,
+            policy: config.policy.clone(),
             retention: config.retention,
         };
         let boot = boot()?;

@@ -12,6 +12,7 @@ use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, Told, environment_name};
 use crate::runner::Sandbox;
+use crate::secret::Asking;
 use crate::service::Service;
 use crate::service::steps::one::{holds, program, spelled, surroundings};
 use crate::service::steps::{Artifacts, Connections, Run};
@@ -86,7 +87,7 @@ impl Service {
     }
 
     /// What the connections give that the stage's steps name; the error is why one of them does not.
-    pub fn connections(&self, id: &PipelineId, stage: &Stage) -> Result<Connections, String> {
+    pub fn connections(&self, asking: Asking<'_>, stage: &Stage) -> Result<Connections, String> {
         let named: BTreeSet<&String> =
             stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
         let one = |name: &String| {
@@ -95,10 +96,9 @@ impl Service {
                     "the server has no connection `{name}`; add [connections.{name}] to its config"
                 ));
             };
-            if !connection.allows(&id.name, &stage.name) {
+            if !connection.allows(asking) {
                 return Err(format!(
-                    "the connection `{name}` is not for {}/{}; its `allow` in the server's config says for whom",
-                    id.name, stage.name
+                    "the connection `{name}` is not for {asking}; its `allow` in the server's config says for whom"
                 ));
             }
             let secrets =
@@ -123,11 +123,12 @@ impl Service {
     /// machine, a secret the server does not have, an argument without a value.
     pub fn not_ready(
         &self,
-        id: &PipelineId,
+        (id, repository): (&PipelineId, &str),
         release: &Release,
         stage: &Stage,
         kind: RunKind,
     ) -> Option<String> {
+        let asking = Asking { repository, pipeline: &id.name, stage: &stage.name };
         // The folder is another one when it runs; no argument depends on that.
         let grounds = Grounds::new(self.settings().data.join("work"));
         let told = match told(release, stage, &grounds.artifacts(), &variable::hidden) {
@@ -139,11 +140,11 @@ impl Service {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
-        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(id, release, stage));
+        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(asking, release, stage));
         if missing.is_some() {
             return missing;
         }
-        let connections = match self.connections(id, stage) {
+        let connections = match self.connections(asking, stage) {
             Ok(connections) => connections,
             Err(why) => return Some(why),
         };

@@ -279,6 +279,38 @@ fn c19_c27_c31_c36_c38_copilots_own_files_release_as_they_are() {
         code(&why) == 8 && out(&why).contains("0 of 1 approvals")
     });
     server.until("its tests passed", |s| out(&s.ask(&["status", &commit])).contains("test         live"));
+    // The words that Copilot's users know.
+    let listed = out(&server.ask(&["pipeline", "ls"]));
+    assert!(listed.starts_with("plain:shop/"), "{listed}");
+    for word in ["status", "show"] {
+        let said = out(&server.ask(&["pipeline", word]));
+        assert!(said.contains("test             live") && said.contains("/approve prod"), "{said}");
+    }
+    let updated = server.ask(&["pipeline", "deploy", "shop"]);
+    assert!(
+        code(&updated) == 0 && out(&updated).contains("is in force"),
+        "{}{}",
+        out(&updated),
+        err(&updated)
+    );
+}
+
+#[test]
+fn another_tools_pipeline_is_imported_and_nothing_is_written_over() {
+    let at = tempfile::tempdir().unwrap();
+    write(at.path(), "release.json", include_str!("../../fixtures/import/azure-release.json"));
+    let shown = run(at.path(), &["import", "azure-release", "release.json"]);
+    assert!(code(&shown) == 0 && out(&shown).contains("name: acme-Shop"), "{}{}", out(&shown), err(&shown));
+    assert!(err(&shown).contains("Deploy Azure App Service"), "{}", err(&shown));
+    let written = ["import", "azure-release", "release.json", "-o", ".github/liftlock.yml"];
+    assert_eq!(code(&run(at.path(), &written)), 0);
+    let checked = run(at.path(), &["check"]);
+    assert!(code(&checked) == 0, "{}{}", out(&checked), err(&checked));
+    let again = run(at.path(), &written);
+    assert!(code(&again) == 3 && err(&again).contains("is there already"), "{}", err(&again));
+    write(at.path(), "broken.json", "{\"environments\": ");
+    let broken = run(at.path(), &["import", "azure-release", "broken.json"]);
+    assert!(code(&broken) == 1 && err(&broken).contains("is not a release definition"), "{}", err(&broken));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod stack;
 pub mod translate;
 mod transport;
 mod watch;
+pub mod webhook;
 
 pub use answer::Rate;
 pub use client::GitHub;

@@ -62,6 +62,9 @@ fn of_repo(state: &mut State, call: &Call, id: u64, rest: &[&str]) -> Option<Rep
         ("POST", ["git", "refs"]) => git::make_ref(state, call, id),
         ("GET", ["git", "ref", "tags", tag @ ..]) => git::read_ref(state, call, id, &tag.join("/")),
         ("GET", ["hooks"]) => hooks(state, call, id),
+        ("POST", ["hooks"]) => make_hook(state, call, id),
+        ("PATCH", ["hooks", hook]) => change_hook(state, call, id, hook),
+        ("DELETE", ["hooks", hook]) => delete_hook(state, call, id, hook),
         ("GET", ["hooks", _, "deliveries"]) => Ok(deliveries(state, call)),
         ("POST", ["hooks", _, "deliveries", delivery, "attempts"]) => redeliver(state, call, delivery),
         _ => return issues::answer(state, call, id, rest),
@@ -317,6 +320,33 @@ fn hooks(state: &State, call: &Call, repo: u64) -> Answered {
     call.need(state, repo, "administration", "read")?;
     let hooks = state.repos[&repo].hooks.iter();
     Ok(call.page(&hooks.map(|(id, url)| json!({"id": id, "config": {"url": url}})).collect::<Vec<_>>()))
+}
+
+fn make_hook(state: &mut State, call: &Call, repo: u64) -> Answered {
+    call.need(state, repo, "administration", "write")?;
+    let url = call.body["config"]["url"].as_str().unwrap_or_default().to_owned();
+    let hooks = &mut repo_mut(state, repo).hooks;
+    if hooks.values().any(|there| *there == url) {
+        return Err(Reply::message(422, "Hook already exists on this repository"));
+    }
+    let id = hooks.keys().next_back().map_or(1, |last| last + 1);
+    hooks.insert(id, url.clone());
+    Ok(Reply::json(201, &json!({"id": id, "config": {"url": url}})))
+}
+
+fn change_hook(state: &mut State, call: &Call, repo: u64, hook: &str) -> Answered {
+    call.need(state, repo, "administration", "write")?;
+    let id: u64 = hook.parse().map_err(|_| not_found())?;
+    let url = call.body["config"]["url"].as_str().unwrap_or_default().to_owned();
+    *repo_mut(state, repo).hooks.get_mut(&id).ok_or_else(not_found)? = url.clone();
+    Ok(Reply::json(200, &json!({"id": id, "config": {"url": url}})))
+}
+
+fn delete_hook(state: &mut State, call: &Call, repo: u64, hook: &str) -> Answered {
+    call.need(state, repo, "administration", "write")?;
+    let id = hook.parse().map_err(|_| not_found())?;
+    repo_mut(state, repo).hooks.remove(&id).ok_or_else(not_found)?;
+    Ok(Reply { status: 204, headers: Vec::new(), body: hyper::body::Bytes::new() })
 }
 
 /// Newest first, with a cursor that is the number of the last delivery shown.

@@ -3,6 +3,8 @@
 use hyper::Method;
 use liftlock::domain::time::Timestamp;
 use liftlock::forge::Forge as _;
+use liftlock::forge::github::webhook::Placed;
+use liftlock::secret::Secret;
 use liftlock::trouble::Kind;
 use octocrab::models::webhook_events::WebhookEvent;
 
@@ -114,5 +116,34 @@ async fn a_webhook_is_signed_and_its_outcome_is_kept() {
     );
     assert_eq!(fake.deliver(&hook, "http://127.0.0.1:1/", "x").await, 0);
     receiver.finish();
+    fake.finish();
+}
+
+#[tokio::test]
+async fn c16_c17_the_webhook_is_made_once_put_right_and_taken_away() {
+    let (fake, github) = personal(Some("repo, admin:repo_hook")).await;
+    github.check().await.unwrap();
+    let repository = "acme/web".parse().unwrap();
+    let secret = Secret::new("a webhook secret of some length");
+    let others = "https://ci.example/hook".to_owned();
+    fake.state().repos.get_mut(&WEB).unwrap().hooks.insert(7, others.clone());
+    assert_eq!(github.place_webhook(&repository, &secret).await.unwrap(), Placed::Made);
+    assert_eq!(github.place_webhook(&repository, &secret).await.unwrap(), Placed::Renewed);
+    let hooks = fake.state().repos[&WEB].hooks.clone();
+    assert_eq!(
+        hooks.values().cloned().collect::<Vec<_>>(),
+        [others.clone(), format!("{PUBLIC_URL}/webhook/github")]
+    );
+    assert_eq!((fake.count(&Method::POST, "/hooks"), fake.count(&Method::PATCH, "/hooks/8")), (1, 1));
+    assert!(github.remove_webhook(&repository).await.unwrap());
+    assert!(!github.remove_webhook(&repository).await.unwrap(), "it is gone");
+    assert_eq!(fake.state().repos[&WEB].hooks.values().collect::<Vec<_>>(), [&others], "others' stay");
+    let stranger = github.place_webhook(&"acme/other".parse().unwrap(), &secret).await.unwrap_err();
+    assert!(stranger.to_string().contains("not under [github] repositories"), "{stranger}");
+    fake.finish();
+
+    let (fake, github) = app().await;
+    let refused = github.place_webhook(&repository, &secret).await.unwrap_err();
+    assert!(refused.to_string().contains("in the app's settings"), "{refused}");
     fake.finish();
 }

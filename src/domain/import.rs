@@ -1,0 +1,152 @@
+//! Another tool's pipeline → a manifest to begin with, and a list of what it could not carry over.
+//!
+//! What is written loads; what the other tool knows and a manifest does not say is named, never guessed.
+
+use std::fmt::Write as _;
+
+use crate::domain::manifest::problem::Severity;
+use crate::domain::manifest::{COPILOT_BUILDSPEC, NATIVE_PATHS, Sources, check};
+use crate::domain::name::printable;
+
+mod azure;
+
+pub use azure::azure_release;
+
+/// A manifest and what is left to do by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The text of `.github/liftlock.yml`.
+    pub manifest: String,
+    /// What is not in it, a sentence each.
+    pub left: Vec<String>,
+}
+
+/// Why a file cannot be imported, as a sentence.
+pub type Broken = String;
+
+/// A text as YAML and JSON both read it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A Copilot pipeline: its file is a manifest already, so it is kept with its comments and gets what Copilot took for
+/// granted.
+pub fn copilot(text: &str) -> Result<Imported, Broken> {
+    let read: serde_json::Value = serde_saphyr::from_str(text)
+        .map_err(|e| format!("it is not YAML: {}", first_line(&e.to_string())))?;
+    let Some(keys) = read.as_object() else { return Err("it is not a mapping".to_owned()) };
+    if !keys.contains_key("stages") {
+        return Err("it has no `stages`, so it is no Copilot pipeline".to_owned());
+    }
+    let mut added = String::new();
+    let mut add = |key: &str, line: &str| {
+        if !keys.contains_key(key) {
+            writeln!(added, "{line}").unwrap_or_default();
+        }
+    };
+    add("build", &format!("build: {{buildspec: {COPILOT_BUILDSPEC}}}"));
+    add("services", "services: copilot");
+    add("deploy", "deploy: copilot svc deploy --name \"$SERVICE\" --env \"$STAGE\"");
+    let mut left = Vec::new();
+    let property = |name: &str| read.pointer(&format!("/source/properties/{name}")).and_then(|v| v.as_str());
+    if let Some(secret) = property("access_token_secret") {
+        left.push(format!(
+            "the token `{}` is the server's: put it under [github] in its config",
+            printable(secret)
+        ));
+    }
+    if let Some(connection) = property("connection_name") {
+        left.push(format!(
+            "the connection `{}` is not needed: the server reaches the host itself",
+            printable(connection)
+        ));
+    }
+    if keys.get("build").and_then(|build| build.get("additional_policy")).is_some() {
+        left.push("`additional_policy` has no effect: give the rights to the server's machine".to_owned());
+    }
+    let manifest = format!("{}\n{added}", text.trim_end());
+    finished(manifest, left)
+}
+
+/// A manifest that does not load is said to be broken, with the first thing that is wrong.
+fn finished(manifest: String, left: Vec<String>) -> Result<Imported, Broken> {
+    let files = Sources::from([(NATIVE_PATHS[0].to_owned(), manifest.clone())]);
+    let Ok(name) = "imported".parse() else { return Err("no name".to_owned()) };
+    let report = check(&files, &name);
+    // What is read from other files is not here, and is there when the manifest is.
+    let elsewhere = ["no folder in `copilot`"];
+    let wrong = report.problems.iter().find(|p| {
+        p.severity == Severity::Error && !elsewhere.iter().any(|start| p.message.starts_with(start))
+    });
+    match wrong {
+        Some(problem) => Err(format!("line {}: {}", problem.line, problem.message)),
+        None => Ok(Imported { manifest, left }),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The manifest, then a line for each thing that is left.
+    fn shown(imported: &Imported) -> String {
+        let left: Vec<String> = imported.left.iter().map(|left| format!("# - {left}\n")).collect();
+        format!("{}{}", imported.manifest, left.concat())
+    }
+
+    fn compared(name: &str, actual: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/import").join(name);
+        #[expect(clippy::disallowed_methods, reason = "a switch of the test, not of the program")]
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), actual, "UPDATE=1 rewrites it");
+    }
+
+    #[test]
+    fn an_azure_release_definition_becomes_a_manifest_that_loads() {
+        let imported = azure_release(include_str!("../../fixtures/import/azure-release.json")).unwrap();
+        compared("azure-release.out", &shown(&imported));
+    }
+
+    #[test]
+    fn c19_c20_a_copilot_pipeline_becomes_a_manifest_that_loads() {
+        let seed = include_str!("../../fixtures/manifests/good/2a-copilot-seed-verbatim.yml");
+        let imported = copilot(seed).unwrap();
+        assert!(imported.manifest.starts_with(seed.trim_end()), "the file stays as it was written");
+        compared("copilot.out", &shown(&imported));
+        let again = copilot(&imported.manifest).unwrap();
+        assert_eq!(
+            again.manifest.trim_end(),
+            imported.manifest.trim_end(),
+            "what is there is not added again"
+        );
+    }
+
+    #[test]
+    fn what_is_broken_or_something_else_is_said_to_be() {
+        for (text, why) in [
+            ("", "it is not a release definition"),
+            ("{", "it is not a release definition"),
+            ("[]", "it has no `environments`"),
+            ("{}", "it has no `environments`"),
+            ("{\"environments\": []}", "it has no stage"),
+            ("{\"name\": \"x\", \"environments\": 3}", "it is not a release definition"),
+        ] {
+            assert!(azure_release(text).unwrap_err().starts_with(why), "{text}");
+        }
+        for (text, why) in [
+            ("a: [", "it is not YAML"),
+            ("- a", "it is not a mapping"),
+            ("name: x", "it has no `stages`"),
+            ("version: 1\nstages: [{name: Test}]", "line 2: "),
+        ] {
+            let said = copilot(text).unwrap_err();
+            assert!(said.starts_with(why), "{text}: {said}");
+        }
+    }
+}
