@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::domain::name::{Login, RepoName};
+use crate::domain::policy::demand::ServerPolicy;
 use crate::domain::retention::{KEEP, Retention};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
@@ -20,6 +21,7 @@ use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 mod notify;
+pub mod policy;
 mod target;
 
 /// What variables of the environment that override the file begin with.
@@ -77,6 +79,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Where notices may go.
     pub notify: Routes,
+    /// What is asked of stages whatever their manifests say.
+    pub policy: Vec<ServerPolicy>,
     /// Hosts that probes may ask though they are not public.
     pub probe_allow: Allowed,
     /// Variables for every step.
@@ -164,6 +168,7 @@ struct File {
     target: Vec<target::Entry>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
+    policy: Vec<policy::File>,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
 }
@@ -327,11 +332,15 @@ impl Reading<'_> {
         self.check_webhook_secrets(&webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
+        let served = file.github.as_ref().map_or(0, |github| github.repositories.len())
+            + file.plain.as_ref().map_or(0, |plain| plain.repositories.len());
         let connections = self.connections(file.connections);
         let targets = self.targets(file.target);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
+        self.check_allows(served, &connections, &library);
+        let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let notify = self.notify(file.notify, &public_url);
         let github = file.github.and_then(|g| self.github(g, &public_url));
@@ -356,6 +365,7 @@ impl Reading<'_> {
             reconcile_every: file.reconcile_every.unwrap_or(Span::minutes(5)),
             retention: file.retention.as_ref().map(RetentionFile::rule),
             notify,
+            policy,
             probe_allow,
             environment: file.environment,
             secrets,
@@ -417,6 +427,27 @@ impl Reading<'_> {
             secrets.insert(name, secret);
         }
         secrets
+    }
+
+    /// Whoever may push to one repository calls a pipeline what they like: beside another one, its name says nothing.
+    fn check_allows(
+        &mut self,
+        served: usize,
+        connections: &BTreeMap<String, Connection>,
+        library: &library::Settings,
+    ) {
+        let of_connections =
+            connections.iter().map(|(name, given)| (format!("connections.{name}"), &given.allow));
+        let of_stores =
+            library.vault.stores.iter().map(|(name, given)| (format!("library.stores.{name}"), &given.allow));
+        let open =
+            of_connections.chain(of_stores).filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
+        let open: Vec<String> = open.map(|(what, _)| what).collect();
+        for what in open.into_iter().filter(|_| served > 1) {
+            self.problem(format!(
+                "{what}.allow means a pipeline of that name in each of {served} repositories: write \"<owner>/<repository>:<pipeline>/<stage>\", or \"*:<pipeline>/<stage>\" when it is for all"
+            ));
+        }
     }
 
     fn connections(&mut self, given: BTreeMap<String, ConnectionFile>) -> BTreeMap<String, Connection> {

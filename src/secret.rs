@@ -33,38 +33,72 @@ pub struct Connection {
     pub allow: Vec<Allowed>,
 }
 
-/// Stages of pipelines, by patterns: `shop/prod`, `*/test`.
+/// Stages of pipelines, by patterns: `acme/shop:web/prod`, `*:web/prod`; without a repository, of every one.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Allowed {
+    repository: Option<Glob>,
     pipeline: Glob,
     stage: Glob,
+}
+
+/// A stage that something of the server's is for, or not.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The present name of its repository, `acme/shop`.
+    pub repository: &'a str,
+    /// Its pipeline.
+    pub pipeline: &'a PipelineName,
+    /// The stage.
+    pub stage: &'a StageName,
+}
+
+impl fmt::Display for Asking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.repository, self.pipeline, self.stage)
+    }
 }
 
 impl TryFrom<String> for Allowed {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("`{text}` names no stages: write `<pipeline>/<stage>`, `*` for any");
-        let (pipeline, stage) = text.split_once('/').ok_or_else(wrong)?;
-        let pattern = |part: &str| part.parse::<Glob>().ok().filter(|glob| !glob.excludes());
-        pattern(pipeline)
-            .zip(pattern(stage))
-            .map(|(pipeline, stage)| Self { pipeline, stage })
-            .ok_or_else(wrong)
+        let wrong = || {
+            format!("`{text}` names no stages: write `<owner>/<repository>:<pipeline>/<stage>`, `*` for any")
+        };
+        let (repository, rest) = match text.split_once(':') {
+            Some((repository, rest)) => (Some(repository), rest),
+            None => (None, text.as_str()),
+        };
+        let (pipeline, stage) = rest.split_once('/').ok_or_else(wrong)?;
+        let pattern =
+            |part: &str| part.parse::<Glob>().ok().filter(|glob| !glob.excludes()).ok_or_else(wrong);
+        let any = |part: &str| pattern(if part == "*" { "**" } else { part });
+        Ok(Self {
+            repository: repository.map(any).transpose()?,
+            pipeline: pattern(pipeline)?,
+            stage: pattern(stage)?,
+        })
     }
 }
 
 impl Allowed {
     /// Whether this stage is one of them.
-    pub fn is(&self, pipeline: &PipelineName, stage: &StageName) -> bool {
-        self.pipeline.matches(pipeline.as_str()) && self.stage.matches(stage.as_str())
+    pub fn is(&self, asking: Asking<'_>) -> bool {
+        self.repository.as_ref().is_none_or(|pattern| pattern.matches(asking.repository))
+            && self.pipeline.matches(asking.pipeline.as_str())
+            && self.stage.matches(asking.stage.as_str())
+    }
+
+    /// Whether it says of which repository.
+    pub fn names_repository(&self) -> bool {
+        self.repository.is_some()
     }
 }
 
 impl Connection {
     /// Whether the steps of this stage may use it.
-    pub fn allows(&self, pipeline: &PipelineName, stage: &StageName) -> bool {
-        self.allow.iter().any(|allowed| allowed.is(pipeline, stage))
+    pub fn allows(&self, asking: Asking<'_>) -> bool {
+        self.allow.iter().any(|allowed| allowed.is(asking))
     }
 }
 
@@ -80,13 +114,26 @@ mod tests {
 
     #[test]
     fn a27_a_connection_is_for_the_stages_it_names_alone() {
-        let allow = ["shop/prod", "acme.*/test-*"].map(|text| Allowed::try_from(text.to_owned()).unwrap());
-        let connection = Connection { allow: allow.into(), ..Connection::default() };
-        let allows = |p: &str, s: &str| connection.allows(&p.parse().unwrap(), &s.parse().unwrap());
-        assert!(allows("shop", "prod") && allows("acme.Invictus", "test-1"));
-        assert!(!allows("shop", "test") && !allows("myshop", "prod") && !allows("shop", "prod2"));
-        assert!(!Connection::default().allows(&"shop".parse().unwrap(), &"prod".parse().unwrap()));
-        for wrong in ["shop", "!shop/prod", "", "/"] {
+        let connection = |allow: &[&str]| {
+            let allow = allow.iter().map(|text| Allowed::try_from((*text).to_owned()).unwrap());
+            Connection { allow: allow.collect(), ..Connection::default() }
+        };
+        let allows = |allow: &[&str], repository: &str, p: &str, s: &str| {
+            let (pipeline, stage) = (p.parse().unwrap(), s.parse().unwrap());
+            connection(allow).allows(Asking { repository, pipeline: &pipeline, stage: &stage })
+        };
+        let any = ["shop/prod", "acme.*/test-*"];
+        assert!(
+            allows(&any, "acme/shop", "shop", "prod") && allows(&any, "acme/x", "acme.Invictus", "test-1")
+        );
+        assert!(!allows(&any, "acme/shop", "shop", "test") && !allows(&any, "acme/shop", "myshop", "prod"));
+        assert!(!allows(&any, "acme/shop", "shop", "prod2") && !allows(&[], "acme/shop", "shop", "prod"));
+        // Another repository may call its pipeline what it likes.
+        let one = ["acme/shop:shop/prod"];
+        assert!(allows(&one, "acme/shop", "shop", "prod") && !allows(&one, "eve/shop", "shop", "prod"));
+        assert!(allows(&["acme/*:shop/*"], "acme/web", "shop", "prod"));
+        assert!(allows(&["*:shop/*"], "acme/web", "shop", "prod"));
+        for wrong in ["shop", "!shop/prod", "", "/", "acme/shop:", "!acme/shop:shop/prod"] {
             assert!(Allowed::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
     }

@@ -52,6 +52,7 @@ pub(crate) async fn service(
         notify: liftlock::notify::Routes::default(),
         probe_allow,
         reconcile_every: Span::minutes(5),
+        policy: Vec::new(),
         retention: None,
     };
     let artifacts = artifact::store::Store::open(&folder.join("artifacts"))?;

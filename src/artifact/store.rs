@@ -235,10 +235,24 @@ impl Incoming {
 
     /// Makes the blob durable under its digest and answers the digest and the size in bytes; a blob that is there
     /// already is success.
-    pub fn commit(mut self) -> Outcome<(Digest, u64)> {
+    pub fn commit(self) -> Outcome<(Digest, u64)> {
+        self.keep(None)
+    }
+
+    /// The same for bytes whose digest was said before they came; others are not kept.
+    pub fn commit_as(self, said: &Digest) -> Outcome<u64> {
+        self.keep(Some(said)).map(|(_, bytes)| bytes)
+    }
+
+    fn keep(mut self, said: Option<&Digest>) -> Outcome<(Digest, u64)> {
         let fail = |e: io::Error| Trouble::transient("store an artifact").because(e);
         let writer = self.writer.take().ok_or_else(|| Trouble::bug("an artifact was stored twice"))?;
         let (file, digest, bytes) = writer.finish().map_err(fail)?;
+        if let Some(said) = said.filter(|said| **said != digest) {
+            return Err(Trouble::refused(format!(
+                "the {bytes} bytes are {digest}, not {said}; nothing was kept"
+            )));
+        }
         file.set_permissions(Permissions::from_mode(0o444)).map_err(fail)?;
         file.sync_all().map_err(fail)?;
         // Renaming over a blob of the same digest is right too: it heals one whose bytes went bad unseen.
@@ -273,6 +287,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("oci")).unwrap();
         (dir, store)
+    }
+
+    #[test]
+    fn t44_e18_bytes_of_another_digest_are_not_kept() {
+        let (_dir, store) = store();
+        let mut incoming = store.begin().unwrap();
+        incoming.write_all(b"abc").unwrap();
+        let refused = incoming.commit_as(&Digest::of_text("abd")).unwrap_err();
+        assert!(refused.to_string().contains("nothing was kept"), "{refused}");
+        assert_eq!((names(&store.blobs()), names(&store.tmp())), (0, 0));
+        let mut incoming = store.begin().unwrap();
+        incoming.write_all(b"abc").unwrap();
+        assert_eq!(incoming.commit_as(&Digest::of_text("abc")).unwrap(), 3);
+        assert!(store.holds(&Digest::of_text("abc")));
     }
 
     fn names(path: &Path) -> usize {

@@ -126,8 +126,19 @@ fn settings(config: &Config, library: &Library) -> Settings {
         deploys: config.deploys,
         lease: config.lease,
         reconcile_every: config.reconcile_every,
+        policy: config.policy.clone(),
         retention: config.retention,
     }
+}
+
+/// What this machine can run.
+async fn runner() -> Runner {
+    let runner = Runner::probe().await;
+    let reason = &runner.capability().reason;
+    if !reason.is_empty() {
+        tracing::warn!(reason, "builds are not sandboxed, or cannot run");
+    }
+    runner
 }
 
 impl Server {
@@ -156,11 +167,7 @@ impl Server {
         } else {
             None
         };
-        let runner = Runner::probe().await;
-        let capability = runner.capability();
-        if !capability.reason.is_empty() {
-            tracing::warn!(reason = capability.reason, "builds are not sandboxed, or cannot run");
-        }
+        let runner = runner().await;
         let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
         let library = library(config, &store, &hosts)?;
         let settings = settings(config, &library);

@@ -143,6 +143,19 @@ mod tests {
         assert!(!format!("{config:?}").contains("canary"));
     }
 
+    /// Whoever may push to another repository could give a pipeline the same name.
+    #[test]
+    fn a27_t47_beside_another_repository_an_allow_says_of_which() {
+        let other = "[plain.repositories.other]\npath = \"/o\"\n";
+        for what in ["[library.stores.vault]\ncommand = [\"x\"]\n", "[connections.azure]\n"] {
+            let with = |other: &str, allow: &str| read(&format!("{other}{what}allow = [\"{allow}\"]\n"));
+            assert!(with("", "web/prod").is_ok());
+            assert!(with(other, "shop:web/prod").is_ok() && with(other, "*:web/prod").is_ok());
+            let said = with(other, "web/prod").unwrap_err();
+            assert!(said.contains("in each of 2 repositories"), "{said}");
+        }
+    }
+
     #[test]
     fn t47_a_store_cannot_be_what_a_reference_chooses() {
         let rows = [

@@ -111,6 +111,7 @@ impl Reading<'_> {
 mod tests {
     use crate::config::{Config, Environment};
     use crate::runner::target::Kind;
+    use crate::secret::Asking;
 
     const HOST: &str = "[[target]]\nname = \"web-1\"\nenvironment = \"prod\"\nroles = [\"web\"]\nkind = \"ssh\"\n\
                         address = \"10.0.0.5\"\nuser = \"deploy\"\nhost_key = \"ssh-ed25519 AAAAC3Nz+/=\"\n\
@@ -129,8 +130,11 @@ mod tests {
         let target = config.targets.first().unwrap();
         let Kind::Ssh(host) = &target.kind else { panic!("{target:?}") };
         assert_eq!((host.port, host.timeout.to_string().as_str()), (22, "10s"));
-        assert!(target.allows(&"shop".parse().unwrap(), &"prod".parse().unwrap()));
-        assert!(!target.allows(&"docs".parse().unwrap(), &"prod".parse().unwrap()));
+        let allows = |pipeline: &str| {
+            let (pipeline, stage) = (pipeline.parse().unwrap(), "prod".parse().unwrap());
+            target.allows(Asking { repository: "acme/shop", pipeline: &pipeline, stage: &stage })
+        };
+        assert!(allows("shop") && !allows("docs"));
     }
 
     #[test]

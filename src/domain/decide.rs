@@ -8,7 +8,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, StartedBy, Withdrawal,
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Withdrawal,
 };
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
@@ -17,8 +17,10 @@ use crate::domain::name::{
 use crate::domain::pause::Question;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
+use crate::domain::proposal::Proposal;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::retention::{Retention, has_bytes, kept};
@@ -57,14 +59,23 @@ pub enum Command {
         /// What it declares.
         pipeline: Box<Pipeline>,
     },
+    /// The server's config was read.
+    SeeServerPolicy {
+        /// What it asks of the pipeline's stages, all of it.
+        demands: Vec<Demand>,
+    },
     /// Something should become a release.
     Start(Box<Start>),
     /// A pull request's head should be built.
     Check(Box<CheckRequest>),
+    /// A pull request's head was compared with where it began.
+    Propose(Box<Proposal>),
     /// A push starts pipelines whose builds this one listens to.
     Expect(Box<Expected>),
     /// A build of another pipeline ended.
     Hear(Box<Built>),
+    /// Something that was built elsewhere was handed in and is stored.
+    Upload(Box<Upload>),
     /// A start that was asked for makes no release.
     Drop {
         /// Which.
@@ -176,6 +187,17 @@ pub struct Start {
     pub files: Vec<String>,
     /// What it takes of variable groups.
     pub groups: Taken,
+}
+
+/// Something that was built elsewhere.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// What is stored, under the name that the manifest gives it.
+    pub artifact: Sealed,
+    /// The commit that it belongs to, when it belongs to one.
+    pub commit: Option<CommitSha>,
+    /// Who hands it in, asked from the host just now.
+    pub standing: Standing,
 }
 
 /// A pull request's head.
@@ -407,10 +429,13 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     let mut draft = Draft::of(state, now);
     match command {
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
+        Command::SeeServerPolicy { demands } => draft.see_server_policy(demands)?,
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
+        Command::Propose(proposal) => draft.propose(proposal)?,
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
+        Command::Upload(upload) => draft.take_upload(upload)?,
         Command::Drop { no, why } => draft.drop_start(*no, why)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,
@@ -461,6 +486,22 @@ impl Draft {
             return Ok(());
         }
         self.add(Event::PolicySeen { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })
+    }
+
+    fn see_server_policy(&mut self, demands: &[Demand]) -> Result<(), Refusal> {
+        if *self.state.server_policy == *demands {
+            return Ok(());
+        }
+        self.add(Event::ServerPolicySeen { demands: demands.to_vec() })
+    }
+
+    /// What was said already, or never needed to be, is not said again.
+    fn propose(&mut self, proposal: &Proposal) -> Result<(), Refusal> {
+        let known = self.state.proposals.get(&proposal.thread).map(|(_, known)| &known.changes);
+        if known.map_or(proposal.changes.is_empty(), |known| *known == proposal.changes) {
+            return Ok(());
+        }
+        self.add(Event::PolicyProposed(Box::new(proposal.clone())))
     }
 
     /// SEMANTICS §11: only what nothing keeps, and once.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::Place;
+use crate::domain::event::Sealed;
 use crate::domain::input::{self, Input};
-use crate::domain::name::{ChannelName, ReleaseNo, StageName};
+use crate::domain::name::{Alias, ChannelName, CommitSha, ReleaseNo, StageName};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::schedule::Schedule;
@@ -64,6 +65,16 @@ pub struct Asked {
     pub at: Timestamp,
 }
 
+impl Asked {
+    /// What was handed in for it.
+    pub fn uploads(&self) -> &[Sealed] {
+        match &self.cause {
+            Cause::Upload { artifacts, .. } => artifacts,
+            Cause::Button { .. } | Cause::Schedule { .. } => &[],
+        }
+    }
+}
+
 /// What asked for a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,6 +94,14 @@ pub enum Cause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<ChannelName>,
     },
+    /// Something that was built elsewhere was handed in.
+    Upload {
+        /// Everything of the release, by what was handed in last.
+        artifacts: Vec<Sealed>,
+        /// The commit that it belongs to; the head of the branch when nobody said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<CommitSha>,
+    },
 }
 
 /// What happened to starts; one kind of [`crate::domain::event::Event`].
@@ -91,6 +110,13 @@ pub enum Cause {
 pub enum Fact {
     /// One was asked for.
     Asked(Box<Asked>),
+    /// Something that was built elsewhere was handed in.
+    Uploaded {
+        /// What, under the name that the manifest gives it.
+        artifact: Sealed,
+        /// By whom.
+        by: Person,
+    },
     /// It makes no release.
     Dropped {
         /// Which.
@@ -135,7 +161,11 @@ impl Fact {
     pub fn release(&self) -> Option<ReleaseNo> {
         match self {
             Self::Departed { release, .. } => *release,
-            Self::Asked(_) | Self::Dropped { .. } | Self::Missed { .. } | Self::Counted { .. } => None,
+            Self::Asked(_)
+            | Self::Uploaded { .. }
+            | Self::Dropped { .. }
+            | Self::Missed { .. }
+            | Self::Counted { .. } => None,
         }
     }
 
@@ -143,6 +173,7 @@ impl Fact {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Asked(_) => "start_asked",
+            Self::Uploaded { .. } => "artifact_uploaded",
             Self::Dropped { .. } => "start_dropped",
             Self::Departed { .. } => "train_departed",
             Self::Missed { .. } => "start_missed",
@@ -200,6 +231,8 @@ pub struct Demands {
     pub clocks: BTreeMap<String, Clock>,
     /// Newest last.
     pub dropped: Vec<Dropped>,
+    /// What was handed in last, by name.
+    pub uploads: BTreeMap<Alias, Sealed>,
     last: u32,
 }
 
@@ -255,6 +288,9 @@ impl Demands {
                     self.count_from(clock, *due);
                 }
                 self.open.insert(asked.no, Arc::new(Asked::clone(asked)));
+            }
+            Fact::Uploaded { artifact, .. } => {
+                self.uploads.insert(artifact.alias.clone(), artifact.clone());
             }
             Fact::Dropped { no, why } => {
                 let asked = self.open.remove(no);

@@ -17,8 +17,10 @@ use crate::domain::name::{
 use crate::domain::pause;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::retention::Retention;
 use crate::domain::rollout;
@@ -43,6 +45,11 @@ pub enum Event {
         commit: CommitSha,
         /// What it declares.
         pipeline: Box<Pipeline>,
+    },
+    /// The server asks this of stages, beside the manifests; all of it.
+    ServerPolicySeen {
+        /// What it asks of this pipeline's.
+        demands: Vec<Demand>,
     },
     /// A push or a tag started a release.
     ReleaseCreated(Box<Created>),
@@ -270,6 +277,8 @@ pub enum Event {
         /// Why nothing will be built, if so.
         refused: Option<String>,
     },
+    /// A pull request would change the rules, or would not any more.
+    PolicyProposed(Box<Proposal>),
     /// A worker took a quality build.
     CheckStarted {
         /// The head commit.
@@ -492,6 +501,8 @@ impl Event {
             | Self::VetoLifted { release, .. } => Some(*release),
             Self::Alarm { release, .. } => *release,
             Self::PolicySeen { .. }
+            | Self::ServerPolicySeen { .. }
+            | Self::PolicyProposed(_)
             | Self::Held { .. }
             | Self::Unheld { .. }
             | Self::Frozen { .. }
@@ -511,6 +522,7 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PolicySeen { .. } => "policy_seen",
+            Self::ServerPolicySeen { .. } => "server_policy_seen",
             Self::ReleaseCreated(_) => "release_created",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
@@ -533,6 +545,7 @@ impl Event {
             Self::Unfrozen { .. } => "unfrozen",
             Self::Vetoed { .. } => "vetoed",
             Self::VetoLifted { .. } => "veto_lifted",
+            Self::PolicyProposed(_) => "policy_proposed",
             Self::CheckAsked { .. } => "check_asked",
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",

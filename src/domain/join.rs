@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Created, Event, Sealed};
-use crate::domain::name::{Alias, ChannelName, CommitSha, Login, PipelineName, RefName, ReleaseNo};
+use crate::domain::name::{Alias, ChannelName, CommitSha, Digest, Login, PipelineName, RefName, ReleaseNo};
 use crate::domain::person::Person;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
@@ -182,7 +182,8 @@ pub enum Lack {
 }
 
 impl Created {
-    /// The sealed bytes it takes from other pipelines' builds, under its own names; the error is what is missing.
+    /// The sealed bytes that it does not build: of other pipelines' builds, under its own names, and those that were
+    /// handed in; the error is what is missing.
     pub fn inherited(&self) -> Result<Vec<Sealed>, String> {
         let take = |inherited: &Inherited| {
             let build = self.builds.iter().find(|build| build.pipeline == inherited.pipeline);
@@ -193,7 +194,11 @@ impl Created {
             })?;
             Ok(Sealed { alias: inherited.alias.clone(), ..found.clone() })
         };
-        self.pipeline.inherits.iter().map(take).collect()
+        let handed_in = |alias: &Alias| {
+            let found = self.uploads.iter().find(|sealed| sealed.alias == *alias);
+            found.cloned().ok_or_else(|| format!("nobody handed in `{alias}`"))
+        };
+        self.pipeline.inherits.iter().map(take).chain(self.pipeline.uploads.iter().map(handed_in)).collect()
     }
 }
 
@@ -280,6 +285,23 @@ impl Upstream {
 }
 
 impl State {
+    /// What no release of this pipeline has yet and the next one may take: the last good builds of those it listens
+    /// to, whatever has become of their own releases, and what was handed in.
+    pub fn pledged(&self) -> BTreeSet<Digest> {
+        let mut last: BTreeMap<(&PipelineName, &RefName), &Built> = BTreeMap::new();
+        for (built, _) in self.upstream.all().filter(|(built, _)| built.outcome.is_ok()) {
+            let newest = last.entry((&built.pipeline, &built.branch)).or_insert(built);
+            if built.order() > newest.order() {
+                *newest = built;
+            }
+        }
+        let (joins, _) = self.joins();
+        let joining = joins.iter().flat_map(|join| &join.builds);
+        let sealed = last.into_values().chain(joining).flat_map(|built| built.outcome.iter().flatten());
+        let asked = self.demands.open.values().flat_map(|asked| asked.uploads());
+        sealed.chain(asked).chain(self.demands.uploads.values()).map(|sealed| sealed.digest.clone()).collect()
+    }
+
     /// What joins, or waits to, on every line.
     pub fn joins(&self) -> (Vec<Join>, Vec<Waiting>) {
         let (mut joins, mut waits) = (Vec::new(), Vec::new());

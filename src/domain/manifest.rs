@@ -399,6 +399,7 @@ fn read_pipeline(
         build: made.build,
         artifacts: made.artifacts,
         inherits: made.inherits,
+        uploads: made.uploads,
         feeds: BTreeSet::new(),
         release: release::read(view),
         variables,

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod progress;
+pub mod proposal;
 pub mod queue;
 pub mod refusal;
 pub mod release;

@@ -57,6 +57,9 @@ pub struct Pipeline {
     /// What it takes of other pipelines' builds, as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inherits: Vec<Inherited>,
+    /// What is built elsewhere and handed in; such a pipeline starts with it alone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub uploads: BTreeSet<Alias>,
     /// The pipelines of the repository that its builds start.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub feeds: BTreeSet<PipelineName>,
@@ -195,13 +198,14 @@ pub struct Build {
 impl Pipeline {
     /// Whether its releases have something to build; what it only takes of others is sealed already.
     pub fn builds(&self) -> bool {
-        !self.build.steps.is_empty() || !self.artifacts.is_empty() || self.inherits.is_empty()
+        let takes = !self.inherits.is_empty() || !self.uploads.is_empty();
+        !self.build.steps.is_empty() || !self.artifacts.is_empty() || !takes
     }
 
     /// The names of all artifacts of its releases.
     pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
         let own = self.artifacts.iter().map(|artifact| &artifact.alias);
-        own.chain(self.inherits.iter().map(|inherited| &inherited.alias))
+        own.chain(self.inherits.iter().map(|inherited| &inherited.alias)).chain(&self.uploads)
     }
 }
 

@@ -118,6 +118,12 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
             Effect::Status { commit: commit.clone(), status },
         ));
     }
+    for (_, proposal) in state.proposals.values().filter(|(touched, _)| recent(*touched)) {
+        let marker = format!("policy:{}:{}", state.id, proposal.thread);
+        let place = Place::Thread(proposal.thread.clone());
+        let body = view::proposal::comment(&state.id, proposal);
+        owed.push(note_effect(state, (marker, &place, body), None));
+    }
     plan_answers(state, &mut owed);
     let wake_at = wake_at(state, now);
     if let Some(at) = wake_at {

@@ -1,6 +1,7 @@
 //! The stricter of two policies: a commit being released can only tighten what the default branch asks (SEMANTICS §3).
 
 mod check;
+pub mod demand;
 
 use std::collections::BTreeSet;
 

@@ -11,8 +11,10 @@ use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
 mod runbook;
+mod start;
 
 pub use runbook::NoRun;
+pub use start::NoStart;
 
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
@@ -206,11 +208,8 @@ pub enum Refusal {
     },
     /// It is about a runbook.
     Runbook(NoRun),
-    /// The pipeline cannot be started by hand.
-    NoButton {
-        /// The pipeline.
-        pipeline: String,
-    },
+    /// Nothing is started by hand here.
+    NoStart(NoStart),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -268,7 +267,7 @@ impl Refusal {
             Self::NotThisTeam { .. } => "not_this_team",
             Self::WhichStage { .. } => "which_stage",
             Self::Runbook(no) => no.code(),
-            Self::NoButton { .. } => "no_button",
+            Self::NoStart(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::NothingNew => "nothing_new",
@@ -290,7 +289,7 @@ impl Refusal {
             | Self::NoReleaseHere
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
-            | Self::NoButton { .. }
+            | Self::NoStart(_)
             | Self::NoPipeline => Reaction::Confused,
             Self::Nothing { .. }
             | Self::BeforeDeploy { .. }
@@ -403,7 +402,7 @@ impl fmt::Display for Refusal {
             | Self::NotHeld { .. }
             | Self::NotFrozen { .. }
             | Self::Past { .. }
-            | Self::NoButton { .. }
+            | Self::NoStart(_)
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::NothingNew
@@ -415,8 +414,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How a pipeline comes to be started by hand.
-const NO_BUTTON: &str = "Its manifest would say so with `triggers: {button: {}}`.";
 const NO_PIPELINE: &str =
     "ℹ️ **This repository has no release yet.** Push `.github/liftlock.yml` to its default branch.";
 const NO_RELEASE: &str =
@@ -542,7 +539,7 @@ impl Refusal {
             }
             Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
             Self::Past { day } => past(f, day),
-            Self::NoButton { pipeline } => write!(f, "❓ **{pipeline} is not started by hand.** {NO_BUTTON}"),
+            Self::NoStart(no) => write!(f, "{no}"),
             Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")

@@ -14,7 +14,9 @@ use crate::domain::name::{
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::policy::demand::Demand;
 use crate::domain::progress::{Kept, Owing};
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Known;
 use crate::domain::runbook::Runbook;
@@ -40,6 +42,10 @@ pub struct State {
     pub version: u64,
     /// What the head of the protected branch declares.
     pub head: Option<(CommitSha, Arc<Pipeline>)>,
+    /// What the server asks of stages beside the manifests.
+    pub server_policy: Arc<Vec<Demand>>,
+    /// What the head declares with what the server asks.
+    pub(super) in_force: Option<Arc<Pipeline>>,
     /// Every release.
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
     /// Holds; no stage means all of them.
@@ -56,6 +62,8 @@ pub struct State {
     pub history: BTreeMap<StageName, Vec<ReleaseNo>>,
     /// Quality builds of pull requests.
     pub checks: BTreeMap<CommitSha, Check>,
+    /// What pull requests would do to the rules, with the pipeline's version when that last changed.
+    pub proposals: BTreeMap<ThreadId, (u64, Arc<Proposal>)>,
     /// Answers owed to comments, by the version at which they were decided.
     pub answers: BTreeMap<u64, (Timestamp, Arc<Heard>)>,
     /// Every command line a comment was ever heard with: a delivery that comes again is not heard again (THREATS T7).
@@ -165,6 +173,8 @@ impl State {
             id,
             version: 0,
             head: None,
+            server_policy: Arc::default(),
+            in_force: None,
             releases: BTreeMap::new(),
             holds: BTreeMap::new(),
             freezes: BTreeMap::new(),
@@ -173,6 +183,7 @@ impl State {
             live: BTreeMap::new(),
             history: BTreeMap::new(),
             checks: BTreeMap::new(),
+            proposals: BTreeMap::new(),
             answers: BTreeMap::new(),
             heard: Arc::new(BTreeSet::new()),
             alarms: BTreeMap::new(),
@@ -222,8 +233,7 @@ impl State {
 
     /// The rules now in force: the head's, or those of the newest release.
     pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
-        let head = self.head.as_ref().map(|(_, pipeline)| Arc::clone(pipeline));
-        head.or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
+        self.in_force.clone().or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
     }
 
     /// The host's teams that the rules in force name: those of the head and those that open releases keep.

@@ -27,6 +27,7 @@ pub mod join;
 pub mod notice;
 pub mod overriding;
 pub mod pause;
+pub mod proposal;
 pub mod request;
 pub mod runbook;
 pub mod trigger;

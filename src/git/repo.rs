@@ -172,6 +172,16 @@ impl Mirror {
         }
     }
 
+    /// The commit that two lines of history began from; both tips must be here.
+    pub fn merge_base(&self, a: &CommitSha, b: &CommitSha) -> Outcome<Option<CommitSha>> {
+        let (a, b) = (self.commit(a)?.id(), self.commit(b)?.id());
+        match self.repo.merge_base(a, b) {
+            Ok(base) => Ok(base.to_string().parse().ok()),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(failed("find where two commits parted", e)),
+        }
+    }
+
     /// How many commits are on the first-parent line that ends in this one: the order of releases (SEMANTICS §1).
     pub fn first_parent_position(&self, commit: &CommitSha) -> Outcome<u64> {
         let id = self.commit(commit)?.id();

@@ -7,13 +7,16 @@ mod runbook;
 
 use futures_util::future::BoxFuture;
 
+use crate::artifact::store::Incoming;
 use crate::clock;
 use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
 use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::gate;
-use crate::domain::name::{CommitSha, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable};
-use crate::domain::person::Person;
+use crate::domain::name::{
+    Alias, CommitSha, Digest, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable,
+};
+use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::{BuildState, Override, Release, StageRun};
 use crate::domain::simulate::ahead::{Act, Ahead, ahead};
@@ -30,6 +33,7 @@ use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
+use crate::http::upload::Admitted;
 use crate::http::view::{
     ApprovalLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark,
     NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
@@ -284,6 +288,35 @@ impl Acts for Answers {
         Box::pin(async move {
             own(&caller, &ask.by)?;
             self.ask(ask).await
+        })
+    }
+
+    fn admit_upload<'a>(
+        &'a self,
+        stream: &'a str,
+        by: &'a Login,
+        caller: Caller,
+    ) -> BoxFuture<'a, Outcome<Admitted>> {
+        Box::pin(async move {
+            own(&caller, by.as_str())?;
+            let standing = self.service.may_upload(&named(stream)?, &self.person(by.as_str())?).await?;
+            Ok((self.service.begin_upload().await?, standing))
+        })
+    }
+
+    fn end_upload<'a>(
+        &'a self,
+        stream: &'a str,
+        incoming: Incoming,
+        what: (Alias, Digest, Option<CommitSha>),
+        standing: Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(async move {
+            let ended = self.service.end_upload(&named(stream)?, incoming, what, standing).await?;
+            Ok(match ended {
+                Ok(text) => Reply { accepted: true, text },
+                Err(refusal) => Reply { accepted: false, text: refusal.to_string() },
+            })
         })
     }
 

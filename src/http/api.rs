@@ -7,6 +7,9 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::artifact::store::Incoming;
+use crate::domain::name::{Alias, CommitSha, Digest, Login};
+use crate::domain::person::Standing;
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
@@ -17,6 +20,7 @@ use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
+use crate::http::upload::Admitted;
 use crate::http::view::{ReleaseHead, ReleasePage, StageBox, VariableLine};
 use crate::store::delivery::Delivery;
 use crate::store::stream::{EventFilter, StoredEvent};
@@ -57,6 +61,21 @@ pub trait Acts: Send + Sync {
     fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
     /// Takes one command for a pipeline, as if it stood in a comment.
     fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>>;
+    /// Whether somebody may hand in what was built elsewhere, and room for it.
+    fn admit_upload<'a>(
+        &'a self,
+        stream: &'a str,
+        by: &'a Login,
+        caller: Caller,
+    ) -> BoxFuture<'a, Outcome<Admitted>>;
+    /// Keeps what was handed in when it is what was said.
+    fn end_upload<'a>(
+        &'a self,
+        stream: &'a str,
+        incoming: Incoming,
+        what: (Alias, Digest, Option<CommitSha>),
+        standing: Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>>;
     /// Deletes what need not be kept any longer.
     fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>>;
     /// Takes one run out of the queue.

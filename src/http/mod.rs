@@ -46,6 +46,7 @@ mod pages;
 mod shelf;
 mod start;
 mod stream;
+pub mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -278,6 +279,7 @@ fn table() -> Vec<Route> {
         route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
         route("GET", "/api/pipelines", READ, get(api::pipelines)),
         route("GET", "/api/pipelines/{repo}/{pipeline}/plan", READ, get(api::plan)),
+        route("POST", "/api/pipelines/{repo}/{pipeline}/artifacts", ACT, post(upload::upload)),
         route("POST", "/api/pipelines/{repo}/{pipeline}/start", ACT, post(start::start)),
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),

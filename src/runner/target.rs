@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::name::{EnvironmentName, PipelineName, RoleName, StageName, TargetName};
+use crate::domain::name::{EnvironmentName, RoleName, TargetName};
 use crate::domain::time::Span;
-use crate::secret::Allowed;
+use crate::secret::{Allowed, Asking};
 
 /// A machine that stages deploy to.
 #[derive(Debug, Clone)]
@@ -57,8 +57,8 @@ pub struct Host {
 
 impl Target {
     /// Whether this stage may deploy to it.
-    pub fn allows(&self, pipeline: &PipelineName, stage: &StageName) -> bool {
-        self.allow.iter().any(|allowed| allowed.is(pipeline, stage))
+    pub fn allows(&self, asking: Asking<'_>) -> bool {
+        self.allow.iter().any(|allowed| allowed.is(asking))
     }
 
     /// What commands for it find in their environment.

@@ -1,11 +1,21 @@
 //! Starts that no push asks for: what git says about the head of the branch is gathered, and the release made of it.
 
-use crate::domain::decide::Command;
-use crate::domain::event::StartedBy;
+use std::collections::BTreeSet;
+
+use crate::artifact::store::Incoming;
+use crate::domain::decide::{Command, Upload};
+use crate::domain::demand::Cause;
+use crate::domain::event::{Form, Sealed, StartedBy};
+use crate::domain::name::{Alias, CommitSha, Digest, PipelineId};
+use crate::domain::person::{Person, Standing};
+use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
-use crate::service::Service;
+use crate::forge::Repository;
+use crate::service::journal::Around;
 use crate::service::repository::named;
 use crate::service::worker::{Lease, Result as Worked};
+use crate::service::{Service, blocking};
+use crate::trouble::{Outcome, Trouble};
 
 impl Service {
     /// Makes the release that somebody, or a time, asked for; or says why there is none.
@@ -19,10 +29,13 @@ impl Service {
             return self.drop_start(lease, no, "the server's config does not name the repository").await;
         };
         self.fetch(&repository, None, None).await?;
-        let branch = repository.default_branch.clone();
-        let head = self.mirror(&id.repo, move |mirror| mirror.head_of(&branch)).await?;
-        let Some(head) = head else {
-            return self.drop_start(lease, no, "its branch has no commit").await;
+        let wanted = match &asked.cause {
+            Cause::Upload { commit, .. } => commit.clone(),
+            Cause::Button { .. } | Cause::Schedule { .. } => None,
+        };
+        let head = match self.commit_to_release(&repository, wanted).await? {
+            Ok(head) => head,
+            Err(why) => return self.drop_start(lease, no, &why).await,
         };
         let loaded = match self.declared(&id.repo, &repository.name, &head).await? {
             Ok(loaded) => loaded,
@@ -43,6 +56,72 @@ impl Service {
             Err(Refusal::Stale) => lease.complete(self, Refusal::Stale.code()).await,
             Err(refusal) => self.drop_start(lease, no, &refusal.to_string()).await,
         }
+    }
+
+    /// The head of the default branch, or the commit that was named, which is on that branch (THREATS T36).
+    async fn commit_to_release(
+        &self,
+        repository: &Repository,
+        wanted: Option<CommitSha>,
+    ) -> Outcome<Result<CommitSha, String>> {
+        let branch = repository.default_branch.clone();
+        self.mirror(&repository.id, move |mirror| {
+            let Some(head) = mirror.head_of(&branch)? else {
+                return Ok(Err("its branch has no commit".to_owned()));
+            };
+            let Some(wanted) = wanted else { return Ok(Ok(head)) };
+            let on_branch = mirror.exists(&wanted) && mirror.is_ancestor(&wanted, &head)?;
+            Ok(if on_branch { Ok(wanted) } else { Err(format!("{} is not on {branch}", wanted.short())) })
+        })
+        .await
+    }
+
+    /// Who wants to hand something in, and whether they may: asked before a byte of it is read.
+    pub async fn may_upload(&self, id: &PipelineId, person: &Person) -> Outcome<Standing> {
+        let state = self.journal().load(id).await?;
+        if state.pipeline().is_none_or(|p| p.uploads.is_empty()) {
+            return Err(Trouble::refused(format!(
+                "{} takes nothing that was built elsewhere; its manifest would say `artifacts: [{{alias: …, from: upload}}]`",
+                id.name
+            )));
+        }
+        let standing = self.host(&id.repo)?.standing(&id.repo, person, &BTreeSet::new()).await?;
+        if standing.role < Role::Write {
+            let who = &person.login;
+            return Err(Trouble::refused(format!(
+                "{who} has the role {}, and write is needed",
+                standing.role.word()
+            )));
+        }
+        Ok(standing)
+    }
+
+    /// Room for bytes that come in.
+    pub async fn begin_upload(&self) -> Outcome<Incoming> {
+        let artifacts = self.artifacts().clone();
+        blocking(move || artifacts.begin()).await
+    }
+
+    /// Keeps what came in when it is what was said, and lets the pipeline know; the answer says what comes of it.
+    pub async fn end_upload(
+        &self,
+        id: &PipelineId,
+        incoming: Incoming,
+        (alias, digest, commit): (Alias, Digest, Option<CommitSha>),
+        standing: Standing,
+    ) -> Outcome<Result<String, Refusal>> {
+        let said = digest.clone();
+        let size = blocking(move || incoming.commit_as(&said)).await?;
+        let artifact = Sealed { alias, content: digest.clone(), digest, size, form: Form::File };
+        let around =
+            Around { actor: standing.person.login.to_string(), cause: "api".to_owned(), ..Around::default() };
+        let (name, short) = (artifact.alias.clone(), artifact.digest.short().to_owned());
+        let command = Command::Upload(Box::new(Upload { artifact, commit, standing }));
+        Ok(self.journal().decide(id, &command, around).await?.map(|decided| {
+            let waits = decided.state.demands.open.values().any(|a| matches!(a.cause, Cause::Upload { .. }));
+            let what = if waits { "a release is being made of it" } else { "it is stored" };
+            format!("{name} is {short}, {size} bytes; {what}")
+        }))
     }
 
     async fn drop_start(&self, lease: &Lease, no: u32, why: &str) -> Worked {

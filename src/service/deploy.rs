@@ -15,7 +15,7 @@ use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
-use crate::secret::Secret;
+use crate::secret::{Asking, Secret};
 use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
 use crate::service::journal::Decided;
@@ -145,7 +145,9 @@ impl Service {
         let host = self.host(repo)?;
         let mut fresh = self.approvers_now(state, release, (&target.stage, run)).await?;
         let steps = release.steps(&target.stage);
-        fresh.cannot_start = steps.and_then(|stage| self.not_ready(&state.id, release, stage, run.kind));
+        let name = self.journal().name_of(repo).await?;
+        fresh.cannot_start =
+            steps.and_then(|stage| self.not_ready((&state.id, &name), release, stage, run.kind));
         let repository = host.repository(repo).await?;
         self.fetch(&repository, Some(&release.created.branch), None).await?;
         let (tag, commit, branch) = (
@@ -251,20 +253,22 @@ impl Service {
                 None => Some(environment.entry(name).or_default().clone()),
             };
         }
+        let repository = self.journal().name_of(&id.repo).await?;
+        let asking = Asking { repository: &repository, pipeline: &id.name, stage: &stage.name };
         let course = Course {
             id,
             work: target.work(),
             lease,
             release,
             stage,
-            targets: self.targets(id, release, stage),
+            targets: self.targets(asking, release, stage),
             kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
             artifacts: grounds.artifacts(),
             first: grounds.first(release),
             deploy_in,
             source,
             notes: grounds.notes(),
-            connections: self.connections(id, stage).map_err(Trouble::refused)?,
+            connections: self.connections(asking, stage).map_err(Trouble::refused)?,
             goes_back: release
                 .rule(&stage.name)
                 .is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty()),

@@ -14,6 +14,7 @@ use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, T
 use crate::runner::Sandbox;
 use crate::runner::probe::find_program;
 use crate::runner::target::{Kind, Target};
+use crate::secret::Asking;
 use crate::service::Service;
 use crate::service::stage::roll::not_there;
 use crate::service::steps::one::{holds, program, spelled, surroundings};
@@ -89,7 +90,7 @@ impl Service {
     }
 
     /// What the connections give that the stage's steps name; the error is why one of them does not.
-    pub fn connections(&self, id: &PipelineId, stage: &Stage) -> Result<Connections, String> {
+    pub fn connections(&self, asking: Asking<'_>, stage: &Stage) -> Result<Connections, String> {
         let named: BTreeSet<&String> =
             stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
         let one = |name: &String| {
@@ -98,10 +99,9 @@ impl Service {
                     "the server has no connection `{name}`; add [connections.{name}] to its config"
                 ));
             };
-            if !connection.allows(&id.name, &stage.name) {
+            if !connection.allows(asking) {
                 return Err(format!(
-                    "the connection `{name}` is not for {}/{}; its `allow` in the server's config says for whom",
-                    id.name, stage.name
+                    "the connection `{name}` is not for {asking}; its `allow` in the server's config says for whom"
                 ));
             }
             let secrets =
@@ -123,13 +123,11 @@ impl Service {
     }
 
     /// The targets of the config that the deploy steps of this stage run for.
-    pub fn targets(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Vec<Target> {
+    pub fn targets(&self, asking: Asking<'_>, release: &Release, stage: &Stage) -> Vec<Target> {
         let Some(rule) = &stage.targets else { return Vec::new() };
         let environment = release.rule(&stage.name).map_or(&stage.environment, |rule| &rule.environment);
         let mine = |target: &&Target| {
-            target.environment == *environment
-                && target.allows(&id.name, &stage.name)
-                && rule.takes(&target.roles)
+            target.environment == *environment && target.allows(asking) && rule.takes(&target.roles)
         };
         self.settings().targets.iter().filter(mine).cloned().collect()
     }
@@ -137,13 +135,13 @@ impl Service {
     /// Why the stage cannot reach its targets, if it has any to reach.
     fn no_target(
         &self,
-        id: &PipelineId,
+        asking: Asking<'_>,
         release: &Release,
         (stage, kind): (&Stage, RunKind),
         environment: &BTreeMap<String, String>,
     ) -> Option<String> {
         let rule = stage.targets.as_ref().filter(|_| kind != RunKind::Verify)?;
-        let targets = self.targets(id, release, stage);
+        let targets = self.targets(asking, release, stage);
         if targets.is_empty() {
             let roles: Vec<&str> = rule.roles.iter().map(RoleName::as_str).collect();
             let roles = if roles.is_empty() {
@@ -152,8 +150,8 @@ impl Service {
                 format!(" with the role {}", roles.join(" or "))
             };
             return Some(format!(
-                "the server has no target in {}{roles} that {}/{} may deploy to; add a [[target]] to its config",
-                stage.environment, id.name, stage.name
+                "the server has no target in {}{roles} that {asking} may deploy to; add a [[target]] to its config",
+                stage.environment
             ));
         }
         if !targets.iter().any(|target| matches!(target.kind, Kind::Ssh(_))) {
@@ -170,11 +168,12 @@ impl Service {
     /// machine, a secret the server does not have, an argument without a value.
     pub fn not_ready(
         &self,
-        id: &PipelineId,
+        (id, repository): (&PipelineId, &str),
         release: &Release,
         stage: &Stage,
         kind: RunKind,
     ) -> Option<String> {
+        let asking = Asking { repository, pipeline: &id.name, stage: &stage.name };
         // The folder is another one when it runs; no argument depends on that.
         let grounds = Grounds::new(self.settings().data.join("work"));
         let told = match told(release, stage, &grounds.artifacts(), &variable::hidden) {
@@ -186,11 +185,11 @@ impl Service {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
-        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(id, release, stage));
+        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(asking, release, stage));
         if missing.is_some() {
             return missing;
         }
-        let connections = match self.connections(id, stage) {
+        let connections = match self.connections(asking, stage) {
             Ok(connections) => connections,
             Err(why) => return Some(why),
         };
@@ -209,7 +208,7 @@ impl Service {
             artifacts: Some(Artifacts { all: &all, first: &first, unpacked: false }),
             connections: &connections,
         };
-        if let Some(why) = self.no_target(id, release, (stage, kind), &environment) {
+        if let Some(why) = self.no_target(asking, release, (stage, kind), &environment) {
             return Some(why);
         }
         phases(stage, kind).into_iter().flat_map(|(_, steps)| steps).find_map(|step| {

@@ -14,6 +14,7 @@ use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::variable::{self, Facts, Linked, Resolution, Taken};
+use crate::secret::Asking;
 use crate::service::library::{Edit, NewValue};
 use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
@@ -56,11 +57,13 @@ impl Service {
         // Variables that cannot be used are told of where they are.
         let Ok(levels) = levels else { return Ok(Secrets::new()) };
         let Ok(all) = Resolution::of(&levels) else { return Ok(Secrets::new()) };
+        let repository = self.journal().name_of(&id.repo).await?;
+        let asking = Asking { repository: &repository, pipeline: &id.name, stage: &stage.name };
         let mut secrets = Secrets::new();
         for entry in all.all() {
             let Some(at) = secret_of(entry.value)? else { continue };
             if matches!(entry.value, variable::Value::Named(_)) {
-                self.library().vault().may_name(&at, &id.name, &stage.name)?;
+                self.library().vault().may_name(&at, asking)?;
             }
             if !secrets.contains_key(at.as_str()) {
                 let file = self.file_of(id, release, &at).await?;
@@ -73,11 +76,12 @@ impl Service {
     }
 
     /// Why a secret that the manifest names is not for this stage, if so.
-    pub fn not_named(&self, id: &PipelineId, release: &Release, stage: &Stage) -> Option<String> {
+    pub fn not_named(&self, asking: Asking<'_>, release: &Release, stage: &Stage) -> Option<String> {
         let links = variable::linked(&release.created.pipeline, stage).unwrap_or_default();
-        links.iter().flat_map(|link| link.secrets.values()).find_map(|at| {
-            self.library().vault().may_name(at, &id.name, &stage.name).err().map(|trouble| trouble.chain())
-        })
+        links
+            .iter()
+            .flat_map(|link| link.secrets.values())
+            .find_map(|at| self.library().vault().may_name(at, asking).err().map(|trouble| trouble.chain()))
     }
 
     /// The file of the released commit that the store of a secret reads; empty when it reads none.

@@ -12,6 +12,7 @@ use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
 use crate::domain::person::Person;
 use crate::domain::plan::{Lane, Owed};
+use crate::domain::policy::demand::Demand;
 use crate::domain::state::State;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
@@ -278,10 +279,22 @@ impl Service {
         };
         for pipeline in &loaded.pipelines {
             let id = PipelineId { repo: repository.id.clone(), name: pipeline.name.clone() };
+            self.see_server_policy(&id, heard).await?;
             let command = Command::SeePolicy { commit: head.clone(), pipeline: Box::new(pipeline.clone()) };
             self.tell_pipeline(&id, &command, heard).await?;
         }
         Ok(Some(loaded))
+    }
+
+    /// The server's own policy is on the record before anything it is asked of (SEMANTICS §3).
+    pub(super) async fn see_server_policy(&self, id: &PipelineId, heard: &Heard<'_>) -> Outcome<()> {
+        let name = self.journal().name_of(&id.repo).await?;
+        let asked = self.settings().policy.iter().filter_map(|policy| policy.of(&name, &id.name));
+        let demands: Vec<Demand> = asked.cloned().collect();
+        if *self.journal().load(id).await?.server_policy == demands {
+            return Ok(());
+        }
+        self.tell_pipeline(id, &Command::SeeServerPolicy { demands }, heard).await
     }
 
     /// Gives a command to a pipeline; a refusal of the rules is written down and is not an error.
@@ -399,6 +412,9 @@ impl Service {
         let Some(loaded) = self.see_policy(&repository, heard).await? else {
             return Ok(Taken::ignored("the protected branch has no manifest that loads"));
         };
+        if !from_fork {
+            self.propose(&repository, (&number, &head), heard).await?;
+        }
         let branch = base;
         let base = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
         for pipeline in &loaded.pipelines {

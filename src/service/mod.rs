@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::artifact;
 use crate::domain::name::RepoId;
+use crate::domain::policy::demand::ServerPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::time::Span;
 use crate::folder;
@@ -32,6 +33,7 @@ pub mod library;
 pub mod listen;
 pub mod notify;
 pub mod probe;
+mod proposal;
 pub mod reconcile;
 pub mod repository;
 pub mod retention;
@@ -94,6 +96,8 @@ pub struct Settings {
     pub lease: Span,
     /// Time between two looks at the hosts for what was missed.
     pub reconcile_every: Span,
+    /// What is asked of stages whatever their manifests say.
+    pub policy: Vec<ServerPolicy>,
     /// How long bytes are kept of pipelines that do not say.
     pub retention: Option<Retention>,
 }

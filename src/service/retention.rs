@@ -95,6 +95,8 @@ impl Service {
                 None => used.extend(digests),
             }
         }
+        // The next release of a pipeline may be made of what another one's release has left.
+        used.extend(states.iter().flat_map(|state| state.pledged()));
         gone.retain(|digest| !used.contains(digest));
         let store = self.artifacts().clone();
         let before = Timestamp(clock::now().0.saturating_sub_unsigned(SETTLED.as_millis()));

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::name::{PipelineName, SecretAddress, StageName};
+use crate::domain::name::SecretAddress;
 use crate::domain::time::{Span, Timestamp};
 use crate::mask::SHORTEST_BYTES;
-use crate::secret::{Allowed, Secret};
+use crate::secret::{Allowed, Asking, Secret};
 use crate::trouble::{Outcome, Trouble};
 
 mod command;
@@ -121,18 +121,18 @@ impl Vault {
 
     /// Whether this stage's manifest may name this secret itself: only in a store whose config says so, for
     /// everybody who may push to a repository could name any.
-    pub fn may_name(&self, at: &SecretAddress, pipeline: &PipelineName, stage: &StageName) -> Outcome<()> {
+    pub fn may_name(&self, at: &SecretAddress, asking: Asking<'_>) -> Outcome<()> {
         if [SEALED, ENV, FILE].contains(&at.store()) {
             return Err(Trouble::refused(format!(
                 "a manifest may not name {at}: only groups of the library have secrets of `{}`",
                 at.store()
             )));
         }
-        if self.command(at)?.allow.iter().any(|allowed| allowed.is(pipeline, stage)) {
+        if self.command(at)?.allow.iter().any(|allowed| allowed.is(asking)) {
             return Ok(());
         }
         Err(Trouble::refused(format!(
-            "{at} is not for {pipeline}/{stage}; `allow` of the secret store in the server's config says for whom"
+            "{at} is not for {asking}; `allow` of the secret store in the server's config says for whom"
         )))
     }
 

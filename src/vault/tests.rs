@@ -170,11 +170,12 @@ fn t47_a_manifest_names_secrets_only_where_the_config_lets_its_stage() {
     let allow = vec!["shop/prod".to_owned().try_into().unwrap()];
     let vault = vault("vault", Command { allow, ..shell("true", Span::seconds(60)) });
     let may = |address: &str, stage: &str| {
-        vault.may_name(&at(address), &"shop".parse().unwrap(), &stage.parse().unwrap())
+        let (pipeline, stage) = ("shop".parse().unwrap(), stage.parse().unwrap());
+        vault.may_name(&at(address), Asking { repository: "acme/shop", pipeline: &pipeline, stage: &stage })
     };
     assert!(may("vault:kv/x#y", "prod").is_ok());
     for (address, stage, why) in [
-        ("vault:kv/x#y", "test", "is not for shop/test"),
+        ("vault:kv/x#y", "test", "is not for acme/shop:shop/test"),
         ("other:kv/x", "prod", "has no secret store `other`"),
         ("env:SIGN", "prod", "only groups of the library have secrets of `env`"),
         ("file:/run/secrets/x", "prod", "only groups of the library"),

@@ -99,6 +99,29 @@ impl Reader for NoEngine {
 }
 
 impl Acts for NoEngine {
+    fn admit_upload<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a liftlock::domain::name::Login,
+        _: Caller,
+    ) -> BoxFuture<'a, Outcome<liftlock::http::upload::Admitted>> {
+        Box::pin(async { Err(Trouble::refused("nothing is handed in here")) })
+    }
+
+    fn end_upload<'a>(
+        &'a self,
+        _: &'a str,
+        _: liftlock::artifact::store::Incoming,
+        _: (
+            liftlock::domain::name::Alias,
+            liftlock::domain::name::Digest,
+            Option<liftlock::domain::name::CommitSha>,
+        ),
+        _: liftlock::domain::person::Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(async { Ok(Reply { accepted: false, text: String::new() }) })
+    }
+
     fn say(&self, _: Comment, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::command::Verb;
 use crate::domain::decide::speak::{Told, needs};
-use crate::domain::decide::{Draft, Spoken, Start};
+use crate::domain::decide::{Draft, Spoken, Start, Upload};
 use crate::domain::demand::{Asked, Bell, Cause, Clock, Fact};
-use crate::domain::event::{Event, RunKind};
+use crate::domain::event::{Event, RunKind, Sealed};
 use crate::domain::input;
 use crate::domain::name::{ChannelName, ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
-use crate::domain::refusal::{NoRun, Refusal};
+use crate::domain::refusal::{NoRun, NoStart, Refusal};
 use crate::domain::release::{BuildState, StageState};
 use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
@@ -29,7 +30,8 @@ impl Draft {
         let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
         let name = self.state.id.name.clone();
         let button = pipeline.triggers.button.as_ref();
-        let button = button.ok_or_else(|| Refusal::NoButton { pipeline: name.to_string() })?;
+        let button =
+            button.ok_or_else(|| Refusal::NoStart(NoStart::Button { pipeline: name.to_string() }))?;
         let inputs = button.take(given).map_err(|why| {
             let line = format!("/start {name}{}", input::example(&button.inputs));
             Refusal::Runbook(NoRun::BadInput { why, line })
@@ -39,6 +41,41 @@ impl Draft {
         let (cause, place) = (Cause::Button { inputs }, spoken.place.clone());
         self.demand(Fact::Asked(Box::new(Asked { no, cause, by, place, at: self.now })))?;
         Ok(Told::text(format!("ℹ️ **A release of {name} is being made** of the head of its branch.")))
+    }
+
+    /// Something that was built elsewhere is stored: it is a release, once everything that belongs to one is there.
+    pub(super) fn take_upload(&mut self, upload: &Upload) -> Result<(), Refusal> {
+        let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
+        let (artifact, by) = (&upload.artifact, &upload.standing);
+        if by.role < Role::Write {
+            let needs = Role::Write;
+            return Err(Refusal::NeedsRole { verb: Verb::Start, stage: None, needs, has: by.role });
+        }
+        if !pipeline.uploads.contains(&artifact.alias) {
+            let known = pipeline.uploads.iter().map(ToString::to_string).collect();
+            return Err(Refusal::NoStart(NoStart::Upload { alias: artifact.alias.to_string(), known }));
+        }
+        // Sent again because an answer was lost: once is one release.
+        let newest =
+            self.state.releases.values().next_back().map(|r| (&r.created.uploads, &r.created.commit));
+        let made = newest.is_some_and(|(uploads, commit)| {
+            uploads.contains(artifact) && upload.commit.as_ref().is_none_or(|wanted| wanted == commit)
+        });
+        let open = self.state.demands.open.values().any(|asked| match &asked.cause {
+            Cause::Upload { artifacts, commit } => artifacts.contains(artifact) && *commit == upload.commit,
+            Cause::Button { .. } | Cause::Schedule { .. } => false,
+        });
+        if made || open {
+            return Ok(());
+        }
+        let person = by.person.clone();
+        self.demand(Fact::Uploaded { artifact: artifact.clone(), by: person.clone() })?;
+        let all = pipeline.uploads.iter().map(|alias| self.state.demands.uploads.get(alias).cloned());
+        let Some(artifacts) = all.collect::<Option<Vec<Sealed>>>() else { return Ok(()) };
+        let no = self.state.demands.next().ok_or(Refusal::Full)?;
+        let cause = Cause::Upload { artifacts, commit: upload.commit.clone() };
+        let asked = Asked { no, cause, by: Some(person), place: None, at: self.now };
+        self.demand(Fact::Asked(Box::new(asked)))
     }
 
     /// A start came to nothing.
@@ -54,14 +91,17 @@ impl Draft {
         let Some(asked) = self.state.demands.open.get(&no).cloned() else { return Ok(None) };
         let given = match &asked.cause {
             Cause::Button { inputs } => inputs.clone(),
-            Cause::Schedule { .. } => BTreeMap::new(),
+            Cause::Schedule { .. } | Cause::Upload { .. } => BTreeMap::new(),
         };
         let inputs = match inputs_of(start, &given) {
             Ok(inputs) => inputs,
             Err(why) => return self.drop_start(no, &why).map(|()| None),
         };
+        if let Cause::Upload { artifacts, .. } = &asked.cause {
+            return Ok(Some(Brought { inputs, channel: None, uploads: artifacts.clone() }));
+        }
         let Cause::Schedule { channel, .. } = &asked.cause else {
-            return Ok(Some(Brought { inputs, channel: None }));
+            return Ok(Some(Brought { inputs, channel: None, uploads: Vec::new() }));
         };
         let same = self.state.releases.values().rev().find(|r| {
             r.created.commit == start.commit
@@ -72,7 +112,7 @@ impl Draft {
             let why = format!("nothing has changed since {}", same.created.version);
             return self.drop_start(no, &why).map(|()| None);
         }
-        Ok(Some(Brought { inputs, channel: channel.clone() }))
+        Ok(Some(Brought { inputs, channel: channel.clone(), uploads: Vec::new() }))
     }
 
     /// Every clock whose time has come.
@@ -146,6 +186,8 @@ pub(super) struct Brought {
     pub(super) inputs: BTreeMap<String, String>,
     /// The channel it is of, when that was said.
     pub(super) channel: Option<ChannelName>,
+    /// What was handed in for it.
+    pub(super) uploads: Vec<Sealed>,
 }
 
 /// The inputs that a release has, whatever started it.

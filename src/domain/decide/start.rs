@@ -44,9 +44,9 @@ impl Draft {
             }
         };
         let no = self.state.next_no().ok_or(Refusal::Full)?;
-        let (inputs, channel) = match demanded {
-            Some(brought) => (brought.inputs, brought.channel),
-            None => (inputs_of(start, &BTreeMap::new()).unwrap_or_default(), None),
+        let (inputs, channel, uploads) = match demanded {
+            Some(brought) => (brought.inputs, brought.channel, brought.uploads),
+            None => (inputs_of(start, &BTreeMap::new()).unwrap_or_default(), None, Vec::new()),
         };
         let (names, version) = self.names((start, &inputs), no, tagged);
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
@@ -72,6 +72,7 @@ impl Draft {
             groups: start.groups.clone(),
             builds,
             inputs,
+            uploads,
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
         match start.included_in {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::demand::Cause;
+use crate::domain::event::Sealed;
 use crate::domain::join::{Built, Line};
 use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
 use crate::domain::naming::Names;
@@ -57,6 +58,9 @@ pub struct Created {
     /// The builds of other pipelines it is made of, frozen as they were (row E20).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builds: Vec<Built>,
+    /// What was built elsewhere and handed in for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<Sealed>,
     /// What it was given when it was started, defaults filled in: the strongest of its variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,

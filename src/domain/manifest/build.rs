@@ -1,5 +1,7 @@
 //! `build`, `artifacts`, steps and paths → how the artifact is made and what is packed.
 
+use std::collections::BTreeSet;
+
 use crate::domain::join::Inherited;
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
@@ -26,6 +28,7 @@ pub(super) struct Made {
     pub(super) build: Build,
     pub(super) artifacts: Vec<Artifact>,
     pub(super) inherits: Vec<Inherited>,
+    pub(super) uploads: BTreeSet<Alias>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -57,10 +60,11 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     }
     let inherits = trigger::inherited(pipeline, findings);
     let mut artifacts = artifacts(pipeline, left_behind, findings);
-    if artifacts.is_empty() && inherits.is_empty() {
+    let uploads = trigger::uploads(pipeline, findings);
+    if artifacts.is_empty() && inherits.is_empty() && uploads.is_empty() {
         artifacts.extend(by_default(&build));
     }
-    Made { build, artifacts, inherits }
+    Made { build, artifacts, inherits, uploads }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.

@@ -156,6 +156,8 @@ fn verdict(problem: &Problem) -> Verdict {
         "`triggers.push.branches` and",
         "`watch` needs",
         "an artifact from a build needs",
+        "an artifact that is handed in needs",
+        "a pipeline whose artifacts are handed in",
         "`join` goes with",
         "`any` names no",
         "`all` names no",

@@ -19,8 +19,13 @@ use crate::domain::time::Span;
 const SETTLE: Span = Span::minutes(2);
 /// What `from` begins with when it means a build.
 const BUILD: &str = "build/";
+/// What `from` says of what is handed in.
+const UPLOAD: &str = "upload";
 
 pub(super) fn check_from(text: &str) -> Result<(), String> {
+    if text == UPLOAD {
+        return Ok(());
+    }
     if text.starts_with("git+") {
         return Err(format!(
             "`{}`: sources of other repositories are not supported yet by this version",
@@ -32,7 +37,7 @@ pub(super) fn check_from(text: &str) -> Result<(), String> {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(error.to_string()),
         None => Err(format!(
-            "`{}` is not where an artifact comes from: write `build/<pipeline>`",
+            "`{}` is not where an artifact comes from: write `build/<pipeline>` or `upload`",
             printable(text)
         )),
     }
@@ -41,6 +46,10 @@ pub(super) fn check_from(text: &str) -> Result<(), String> {
 /// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
 pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
     let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
+    let uploads = |node: &Node| View::of(node).get("from").and_then(view::text) == Some(UPLOAD);
+    if view.items("artifacts").iter().any(uploads) {
+        return Triggers::default();
+    }
     let Some(block) = view.get("triggers").map(View::of) else {
         return Triggers { push: Some(PushTrigger { branches, paths: Vec::new() }), ..Triggers::default() };
     };
@@ -146,6 +155,36 @@ fn builds(node: &Node, findings: &mut Findings<'_>) -> Option<Builds> {
     Some(Builds { need, from, settle: view.parsed("settle").unwrap_or(usual) })
 }
 
+/// Reads the artifacts that are built elsewhere and handed in; a pipeline with some starts with them alone.
+pub(super) fn uploads(pipeline: View<'_>, findings: &mut Findings<'_>) -> BTreeSet<Alias> {
+    let mut out = BTreeSet::new();
+    for node in pipeline.items("artifacts") {
+        let view = View::of(node);
+        if view.get("from").and_then(view::text) != Some(UPLOAD) {
+            continue;
+        }
+        let Some(alias) = view.parsed::<Alias>("alias") else {
+            if view.get("alias").is_none() {
+                findings.add(
+                    Code::MissingKey,
+                    node.at,
+                    "an artifact that is handed in needs `alias`".to_owned(),
+                );
+            }
+            continue;
+        };
+        if !out.insert(alias.clone()) {
+            findings.add(Code::DuplicateName, node.at, format!("two artifacts are called `{alias}`"));
+        }
+    }
+    if let Some(first) = pipeline.below("triggers").entries().first().filter(|_| !out.is_empty()) {
+        let message = "a pipeline whose artifacts are handed in starts with them alone".to_owned();
+        let hint = format!("leave `{}` out", first.key);
+        findings.add_hinted(Code::Exclusive, first.key_at, message, hint);
+    }
+    out
+}
+
 /// Reads the artifacts that come from other pipelines; which one of theirs is found when all are read.
 pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<Inherited> {
     let mut out: Vec<Inherited> = Vec::new();
@@ -171,8 +210,9 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
 /// A pipeline that is alone in its file has no others to listen to.
 pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
     let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
-    let from =
-        pipeline.items("artifacts").iter().filter_map(|node| View::of(node).entry("from")).map(|e| e.key_at);
+    let uploads = |node: &&Node| View::of(node).get("from").and_then(view::text) == Some(UPLOAD);
+    let from = pipeline.items("artifacts").iter().filter(|node| !uploads(node));
+    let from = from.filter_map(|node| View::of(node).entry("from")).map(|entry| entry.key_at);
     for at in builds.into_iter().chain(from) {
         let message = "there are no other pipelines in this file whose builds it could take".to_owned();
         let hint = "declare them together, below `pipelines`".to_owned();

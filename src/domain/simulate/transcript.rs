@@ -200,6 +200,8 @@ impl Transcript {
     fn is_worth_a_line(&mut self, event: &Event) -> bool {
         match event {
             Event::PolicySeen { .. }
+            | Event::ServerPolicySeen { .. }
+            | Event::PolicyProposed(_)
             | Event::PlaceFound { .. }
             | Event::OfferShown { .. }
             | Event::GatesOpened { .. }

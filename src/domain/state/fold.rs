@@ -11,7 +11,9 @@ use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pause::{self, Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
+use crate::domain::policy::demand::{Demand, demanded};
 use crate::domain::progress::Walked;
+use crate::domain::proposal::Proposal;
 use crate::domain::release::{
     BuildState, Offer, Override, Release, StageRun, StageState, TagState, Transition, legal,
 };
@@ -21,15 +23,16 @@ use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, Sta
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
 
+/// So many pull requests are known by what they would do to the rules.
+const PROPOSALS: usize = 100;
+
 impl State {
     /// Adds one event.
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         self.version = self.version.saturating_add(1);
         match event {
-            Event::PolicySeen { commit, pipeline } => {
-                self.see_policy(commit, pipeline);
-                Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
-                Arc::make_mut(&mut self.demands).declare(pipeline, at);
+            Event::PolicySeen { .. } | Event::ServerPolicySeen { .. } | Event::PolicyProposed(_) => {
+                self.apply_policy(event, at);
                 Ok(())
             }
             Event::ReleaseCreated(created) => self.create(created, at),
@@ -142,6 +145,41 @@ impl State {
         Illegal { version: self.version, what: what.into() }
     }
 
+    fn apply_policy(&mut self, event: &Event, at: Timestamp) {
+        if let Event::PolicySeen { commit, pipeline } = event {
+            self.see_policy(commit, pipeline);
+            Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
+            Arc::make_mut(&mut self.demands).declare(pipeline, at);
+        } else if let Event::ServerPolicySeen { demands } = event {
+            self.see_server_policy(demands);
+        } else if let Event::PolicyProposed(proposal) = event {
+            self.propose(proposal);
+        }
+    }
+
+    /// What the server asks holds for open releases, too; what it no longer asks, they keep.
+    fn see_server_policy(&mut self, demands: &[Demand]) {
+        self.server_policy = Arc::new(demands.to_vec());
+        self.in_force = self.head.as_ref().map(|(_, head)| demanded(head, demands));
+        for release in self.releases.values_mut().filter(|r| r.is_open()) {
+            let asked = demanded(&release.rules, demands);
+            if asked != release.rules {
+                Arc::make_mut(release).rules = asked;
+            }
+        }
+    }
+
+    /// Only the last pull requests are kept: of older ones everything has been said.
+    fn propose(&mut self, proposal: &Proposal) {
+        self.proposals.insert(proposal.thread.clone(), (self.version, Arc::new(proposal.clone())));
+        let oldest = self.proposals.iter().min_by_key(|(_, (touched, _))| *touched);
+        if let Some(oldest) = oldest.map(|(thread, _)| thread.clone())
+            && self.proposals.len() > PROPOSALS
+        {
+            self.proposals.remove(&oldest);
+        }
+    }
+
     fn write_group(&mut self, written: &GroupWritten) -> Result<(), Illegal> {
         self.with(written.release, |release| {
             release.groups.write(&written.group, written.version, &written.values);
@@ -206,6 +244,7 @@ impl State {
     /// Every open release is judged by the strictest rules it has met (SEMANTICS §3, THREATS T30).
     fn see_policy(&mut self, commit: &CommitSha, pipeline: &Pipeline) {
         let head = Arc::new(pipeline.clone());
+        self.in_force = Some(demanded(&head, &self.server_policy));
         self.head = Some((commit.clone(), Arc::clone(&head)));
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             let merged = policy::stricter_pipeline(&release.rules, &head);
@@ -236,6 +275,7 @@ impl State {
             Some((_, head)) => Arc::new(policy::stricter_pipeline(&created.pipeline, head)),
             None => Arc::new(Pipeline::clone(&created.pipeline)),
         };
+        let rules = demanded(&rules, &self.server_policy);
         let build = if created.included_in.is_some() { BuildState::NotNeeded } else { BuildState::Waiting };
         let release = Release {
             created: Arc::new(created.clone()),
@@ -330,7 +370,7 @@ impl State {
             return Err(self.illegal("not an opening"));
         };
         let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
-        let head = self.head.as_ref().map(|(_, head)| Arc::clone(head));
+        let head = self.in_force.clone();
         self.with(*release, |r| {
             // What was over is judged by today's rules when it is opened again (THREATS T30).
             if let Some(head) = head.filter(|_| !r.is_open()) {

@@ -2,6 +2,7 @@
 
 use crate::domain::demand::{Asked, Cause, Dropped, Fact};
 use crate::domain::markdown::escape;
+use crate::domain::name::Alias;
 use crate::domain::state::State;
 
 /// Starts that came to nothing which pages show.
@@ -12,7 +13,7 @@ fn who(asked: &Asked) -> String {
     match (&asked.cause, &asked.by) {
         (_, Some(by)) => format!("asked for by {}", by.login),
         (Cause::Schedule { due, .. }, None) => format!("due {}", due.minute()),
-        (Cause::Button { .. }, None) => "asked for".to_owned(),
+        (Cause::Button { .. } | Cause::Upload { .. }, None) => "asked for".to_owned(),
     }
 }
 
@@ -29,13 +30,25 @@ pub fn lines(state: &State) -> Vec<String> {
         Some(asked) => format!("no release {}: {}", who(asked), dropped.why),
         None => dropped.why.clone(),
     });
-    open.chain(last).collect()
+    let pipeline = state.pipeline();
+    let missing: Vec<&str> = pipeline
+        .iter()
+        .flat_map(|p| &p.uploads)
+        .filter(|alias| !demands.uploads.contains_key(*alias) && !demands.uploads.is_empty())
+        .map(Alias::as_str)
+        .collect();
+    let missing =
+        (!missing.is_empty()).then(|| format!("a release waits for {} to be handed in", missing.join(", ")));
+    open.chain(missing).chain(last).collect()
 }
 
 /// One fact in a few words.
 pub fn sentence(fact: &Fact) -> String {
     match fact {
         Fact::Asked(asked) => format!("release {}", who(asked)),
+        Fact::Uploaded { artifact, by } => {
+            format!("{} handed in by {}, {}", artifact.alias, by.login, artifact.digest.short())
+        }
         Fact::Dropped { why, .. } => format!("no release: {why}"),
         Fact::Departed { stage, release: Some(no), .. } => {
             format!("the train to {stage} left with release {no}")

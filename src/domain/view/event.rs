@@ -1,8 +1,10 @@
 //! One event in a few words, wherever events are listed: on the page of a release, and in a simulation.
 
+use crate::domain::check::LegId;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
 use crate::domain::join::{Built, Expected};
-use crate::domain::name::{CommitSha, PipelineName, RefName, VariableName};
+use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
+use crate::domain::probe::Reading;
 
 fn built(outcome: &BuildOutcome) -> String {
     match outcome {
@@ -51,6 +53,11 @@ fn pointed(tag: &RefName, commit: Option<&CommitSha>) -> String {
     format!("tag {tag} points at {}", commit.map_or("nowhere", |c| c.short()))
 }
 
+fn sampled(stage: &StageName, readings: &[(LegId, Reading)]) -> String {
+    let said: Vec<String> = readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
+    format!("{stage}: gates answered: {}", said.join("; "))
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
@@ -75,6 +82,8 @@ pub fn sentence(event: &Event) -> String {
         Event::Target(fact) => fact.sentence(),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
+        Event::ServerPolicySeen { .. } => "the server's policy read".to_owned(),
+        Event::PolicyProposed(proposal) => super::proposal::sentence(proposal),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
@@ -109,11 +118,7 @@ pub fn sentence(event: &Event) -> String {
         }
         Event::GatesOpened { stage, side, .. } => format!("{stage}: its gates ({}) are asked", side.word()),
         Event::GatesClosed { stage, .. } => format!("{stage}: its gates are not asked for now"),
-        Event::GatesSampled { stage, readings, .. } => {
-            let said: Vec<String> =
-                readings.iter().map(|(gate, r)| format!("{gate}: {}", r.detail)).collect();
-            format!("{stage}: gates answered: {}", said.join("; "))
-        }
+        Event::GatesSampled { stage, readings, .. } => sampled(stage, readings),
         Event::FoundFaulty { stage, gate, detail, .. } => {
             format!("{stage}: found faulty by {gate}: {detail}")
         }

@@ -2,7 +2,7 @@
 
 use crate::domain::glob::Glob;
 use crate::domain::join::{Builds, Need};
-use crate::domain::name::PipelineName;
+use crate::domain::name::{Alias, PipelineName};
 use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger};
 
 /// One sentence for each way a release of it begins.
@@ -23,7 +23,10 @@ pub fn sentences(pipeline: &Pipeline) -> Vec<String> {
             timed.channel.as_ref().map_or_else(String::new, |name| format!(", of the channel {name}"));
         format!("{}, when the branch has changed{channel}.", timed.schedule)
     });
-    let once = push.into_iter().chain(tags).chain(builds).chain(button);
+    let uploads: Vec<&str> = pipeline.uploads.iter().map(Alias::as_str).collect();
+    let uploads = (!uploads.is_empty())
+        .then(|| format!("{} handed in by API, with its digest.", joined(&uploads, "and")));
+    let once = uploads.into_iter().chain(push).chain(tags).chain(builds).chain(button);
     once.chain(times).chain(pull_request).collect()
 }
 

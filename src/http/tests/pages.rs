@@ -220,6 +220,21 @@ async fn d03_b02_builds_are_registered_and_pipelines_say_what_starts_them() {
     assert!(site.get("/pipelines").await.text.contains("/pipelines/github:4211/api"));
 }
 
+#[tokio::test]
+async fn e18_a_package_is_handed_in_with_its_digest_or_not_at_all() {
+    let site = filled().await;
+    let path = "/api/pipelines/github:4211/api/artifacts";
+    let send = async |query: &str| {
+        let request = local(Request::post(format!("{path}?{query}"))).body(Body::from("bytes")).unwrap();
+        site.send(request).await.status
+    };
+    let digest = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(send("alias=App&as=ci&digest=sha256:12").await, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&format!("alias=A/B&as=ci&digest={digest}")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&format!("alias=App&digest={digest}")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&format!("alias=App&as=ci&digest={digest}")).await, Why::Refused.status());
+}
+
 /// An engine whose every text is `self.0`.
 struct Hostile(&'static str);
 

@@ -173,6 +173,25 @@ pub(crate) fn build() -> BuildRow {
 }
 
 impl Acts for Engine {
+    fn admit_upload<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a crate::domain::name::Login,
+        _: Caller,
+    ) -> BoxFuture<'a, Outcome<crate::http::upload::Admitted>> {
+        Box::pin(async { Err(Trouble::refused("nothing is handed in here")) })
+    }
+
+    fn end_upload<'a>(
+        &'a self,
+        _: &'a str,
+        _: crate::artifact::store::Incoming,
+        _: (crate::domain::name::Alias, crate::domain::name::Digest, Option<crate::domain::name::CommitSha>),
+        _: crate::domain::person::Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(async { Ok(Reply { accepted: false, text: String::new() }) })
+    }
+
     fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move {
             let text = format!("{} via {} at {}: {}", comment.by, caller.name, comment.place, comment.body);

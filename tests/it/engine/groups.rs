@@ -198,7 +198,7 @@ async fn e22_t47_a_manifest_names_secrets_of_stores_and_of_files_in_the_reposito
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e22_t47_a_manifest_names_no_secret_that_is_not_for_its_stage() {
     for (names, reason) in [
-        ("stages: [test]", "is not for shop/test; `allow` of the secret store"),
+        ("stages: [test]", "is not for acme/shop:shop/test; `allow` of the secret store"),
         ("vault:kv", "is not allowed: the server's config has no secret store `other`"),
         ("sealed:kv", "a manifest may not name sealed:acme/x: only groups of the library"),
         ("keys/gone.age", "age:keys/gone.age: the released commit has no file `keys/gone.age`"),

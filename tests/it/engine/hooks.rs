@@ -214,7 +214,7 @@ async fn a02_a27_t47_a_connection_is_given_to_the_steps_that_name_it_and_never_s
     assert_eq!(world.wrote("seen"), "::\n");
     world.finish().await;
     for (name, allow, why) in [
-        ("azure-prod", "shop/test", "the connection `azure-prod` is not for shop/prod"),
+        ("azure-prod", "shop/test", "the connection `azure-prod` is not for acme/shop:shop/prod"),
         ("azure-test", "shop/*", "the server has no connection `azure-test`"),
     ] {
         let mut world = connected(&looking(&format!("        connection: {name}\n"), ""), allow).await;

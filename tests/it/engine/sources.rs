@@ -162,6 +162,40 @@ async fn t29_a_pull_request_cannot_change_the_rules_it_is_judged_by() {
     world.status(&head, "liftlock/build", "success").await;
     let log = world.log(&format!("github:12/shop/check-{}/1", &head[..7])).await;
     assert!(log.contains("$ sh build.sh") && !log.contains("pwned"), "{log}");
+    let said = world.hears(4).await;
+    assert!(
+        said.contains("This changes the rules of shop") && said.contains("how the artifact is built"),
+        "{said}"
+    );
+    world.finish().await;
+}
+
+/// What the branch has learned since the pull request began is not its doing; taken back, it is said so in place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_request_that_changes_the_manifest_is_told_what_that_does_to_the_rules() {
+    let mut world = World::with(CHECKED).await;
+    let lax = CHECKED.replace("stages: [test]", "stages: [test, {name: prod, soak: 1h}]");
+    let head = world.tree.commit("topic", &[(".github/liftlock.yml", &lax)], "feat: a prod");
+    let strict = CHECKED.replace("stages: [test]", "stages: [{name: test, approval: 1}]");
+    world.merge_files(2, &[(".github/liftlock.yml", &strict)], "feat: somebody looks").await;
+    world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
+    let opened = world.github.state().pull_request(REPO, 4, "opened", DEV);
+    assert_eq!(world.deliver(&opened).await, 202);
+    let said = world.hears(4).await;
+    assert!(said.contains("| prod | a new stage"), "{said}");
+    assert!(!said.contains("| test |"), "{said}");
+    let back = world.tree.commit("topic", &[(".github/liftlock.yml", CHECKED)], "fix: no prod");
+    world.github.state().issue(REPO, 4, DEV, Some(Pull { head: back.clone(), merged: None }));
+    let pushed = world.github.state().pull_request(REPO, 4, "synchronize", DEV);
+    assert_eq!(world.deliver(&pushed).await, 202);
+    world
+        .wait("the comment is edited", |github| {
+            let mut comments = github.repos[&REPO].comments.values();
+            comments.any(|c| c.body.contains("stay as they are")).then_some(())
+        })
+        .await;
+    world.settled().await;
+    world.hears(2).await;
     world.finish().await;
 }
 

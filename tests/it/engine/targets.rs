@@ -131,8 +131,7 @@ async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
     let mut world = world(out.path(), "targets: {roles: [web]}", vec![elsewhere, foreign]).await;
     world.merge(1, "feat: sell shoes").await;
     let said = world.hears(1).await.replace('\\', "");
-    let expected =
-        "did not start: the server has no target in prod with the role web that shop/prod may deploy to";
+    let expected = "did not start: the server has no target in prod with the role web that acme/shop:shop/prod may deploy to";
     assert!(said.contains(expected), "{said}");
     assert!(world.state("shop").await.live.is_empty());
     world.finish().await;

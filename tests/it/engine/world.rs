@@ -225,6 +225,7 @@ impl World {
             notify: self.notify.clone(),
             probe_allow: liftlock::probe::guard::Allowed::default(),
             reconcile_every: Span::hours(1),
+            policy: Vec::new(),
             retention: self.retention,
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();

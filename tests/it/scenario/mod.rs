@@ -88,6 +88,7 @@ scenarios! {
     c27_retries_with_backoff "retries.txt"
     t36_t37_a_commit_off_its_branch_does_not_start "off-branch.txt"
     t44_changed_bytes_never_start "tampered.txt"
+    t29_t30_what_the_server_asks_no_manifest_takes_away "server-policy.txt"
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
     a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"

@@ -16,6 +16,7 @@ use liftlock::domain::pipeline::{
     Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
     Start, Step, Triggers, Who,
 };
+use liftlock::domain::policy::demand::{Demand, Rule};
 use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
@@ -46,6 +47,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
         inherits: Vec::new(),
+        uploads: BTreeSet::new(),
         feeds: BTreeSet::new(),
         release: Naming::default(),
         variables: BTreeMap::new(),
@@ -500,6 +502,17 @@ fn who(text: &str) -> Who {
         login if login.starts_with('@') => Who::User(login[1..].parse().unwrap()),
         word => Who::Role(role(word).expect("a role, a team or @login")),
     }
+}
+
+/// What the server asks: `asks nothing`, or the words of a stage: `prod* (approval 2, not pusher, soak 1h)`.
+pub(crate) fn demands(text: &str) -> Vec<Demand> {
+    let Some((stages, words)) = text.split_once(" (") else { return Vec::new() };
+    let asks = Box::new(stage(&format!("any ({words}"), None));
+    let mut rules = BTreeSet::from([Rule::Approval]);
+    if words.contains("soak") {
+        rules.insert(Rule::Soak);
+    }
+    vec![Demand { stage: stages.parse().unwrap(), rules, asks }]
 }
 
 /// A role by its word.

@@ -79,6 +79,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "tag" => tag(world, rest),
         "check" => check(world, rest),
         "rules" => rules(world, rest),
+        "server" => {
+            let step = world.decide(&Command::SeeServerPolicy { demands: notation::demands(rest) });
+            told(world, step)
+        }
         "clock" => clock(world, rest),
         "build" => work(world, Lane::Build, rest),
         "work" => work(world, Lane::Deploy, rest),

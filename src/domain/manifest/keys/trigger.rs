@@ -7,7 +7,7 @@ use crate::domain::manifest::trigger::check_from;
 use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
 
 words! {
-    FROM = check_from, Some("^build/[A-Za-z0-9]");
+    FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$)");
 }
 
 static PIPELINE: Shape = Shape::Text(&PIPELINE_NAME);
@@ -70,7 +70,7 @@ static BUILDS_OBJECT: Object =
 keys! { ARTIFACT_KEYS {
     "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
     "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
-    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is.";
+    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API.";
 } }
 pub(super) static ARTIFACT_OBJECT: Object = Object {
     what: "an artifact",
