@@ -66,6 +66,13 @@ impl Draft {
             let instead = format!("{} is vetoed there: {}. {lift}", release.created.version, escape(reason));
             return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
         }
+        if release.retired.is_some() {
+            let version = &release.created.version;
+            let instead = format!(
+                "The artifact of {version} was deleted: it was not to be kept any longer. A push makes a new release."
+            );
+            return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
+        }
         let again = (run.state.is_bad_end() || run.fault.is_some())
             && !matches!(run.state, StageState::Superseded | StageState::SkippedUpstream);
         if outrun || !again {
