@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::domain::name::{Login, RepoName};
-use crate::domain::policy::demand::ServerPolicy;
+use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::{KEEP, Retention};
 use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};

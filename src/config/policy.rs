@@ -9,7 +9,7 @@ use super::Reading;
 use crate::domain::glob::Glob;
 use crate::domain::manifest::{self, Problems, Sources};
 use crate::domain::name::RepoName;
-use crate::domain::policy::demand::{Demand, Rule, ServerPolicy};
+use crate::domain::policy::server::{Rule, ServerPolicy, StagePolicy};
 
 /// The path that a policy is read under: messages name the config instead.
 const PATH: &str = ".github/liftlock.yml";
@@ -70,8 +70,8 @@ impl Reading<'_> {
         match manifest::load(&sources, &name) {
             Ok(loaded) => {
                 let asks = loaded.pipelines.into_iter().next()?.stages.into_iter().next()?;
-                let demand = Demand { stage: stage?, rules, asks: Box::new(asks) };
-                Some(ServerPolicy { repository: repository?, pipeline: pipeline?, demand })
+                let stages = StagePolicy { stage: stage?, rules, asks: Box::new(asks) };
+                Some(ServerPolicy { repository: repository?, pipeline: pipeline?, stages })
             }
             Err(Problems(problems)) => {
                 for problem in problems {
@@ -104,7 +104,7 @@ mod tests {
         let pipeline = "web".parse().unwrap();
         let [policy] = config.policy.as_slice() else { panic!("{:?}", config.policy) };
         assert!(policy.of("acme/shop", &pipeline).is_some() && policy.of("eve/shop", &pipeline).is_none());
-        let rule = policy.demand.asks.approval.as_ref().unwrap();
+        let rule = policy.stages.asks.approval.as_ref().unwrap();
         assert_eq!((rule.min, rule.require.len(), rule.exclude.len()), (2, 1, 1));
     }
 

@@ -17,7 +17,7 @@ use crate::domain::name::{
 use crate::domain::pause::Question;
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Pipeline;
-use crate::domain::policy::demand::Demand;
+use crate::domain::policy::server::StagePolicy;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
@@ -62,7 +62,7 @@ pub enum Command {
     /// The server's config was read.
     SeeServerPolicy {
         /// What it asks of the pipeline's stages, all of it.
-        demands: Vec<Demand>,
+        policies: Vec<StagePolicy>,
     },
     /// Something should become a release.
     Start(Box<Start>),
@@ -429,7 +429,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     let mut draft = Draft::of(state, now);
     match command {
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
-        Command::SeeServerPolicy { demands } => draft.see_server_policy(demands)?,
+        Command::SeeServerPolicy { policies } => draft.see_server_policy(policies)?,
         Command::Start(start) => draft.start(start)?,
         Command::Check(request) => draft.check(request)?,
         Command::Propose(proposal) => draft.propose(proposal)?,
@@ -488,11 +488,11 @@ impl Draft {
         self.add(Event::PolicySeen { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })
     }
 
-    fn see_server_policy(&mut self, demands: &[Demand]) -> Result<(), Refusal> {
-        if *self.state.server_policy == *demands {
+    fn see_server_policy(&mut self, policies: &[StagePolicy]) -> Result<(), Refusal> {
+        if *self.state.server_policy == *policies {
             return Ok(());
         }
-        self.add(Event::ServerPolicySeen { demands: demands.to_vec() })
+        self.add(Event::ServerPolicySeen { policies: policies.to_vec() })
     }
 
     /// What was said already, or never needed to be, is not said again.

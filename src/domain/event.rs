@@ -17,7 +17,7 @@ use crate::domain::name::{
 use crate::domain::pause;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
-use crate::domain::policy::demand::Demand;
+use crate::domain::policy::server::StagePolicy;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
@@ -49,7 +49,7 @@ pub enum Event {
     /// The server asks this of stages, beside the manifests; all of it.
     ServerPolicySeen {
         /// What it asks of this pipeline's.
-        demands: Vec<Demand>,
+        policies: Vec<StagePolicy>,
     },
     /// A push or a tag started a release.
     ReleaseCreated(Box<Created>),

@@ -1,7 +1,7 @@
 //! The stricter of two policies: a commit being released can only tighten what the default branch asks (SEMANTICS §3).
 
 mod check;
-pub mod demand;
+pub mod server;
 
 use std::collections::BTreeSet;
 

@@ -14,7 +14,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
-use crate::domain::policy::demand::Demand;
+use crate::domain::policy::server::StagePolicy;
 use crate::domain::progress::{Kept, Owing};
 use crate::domain::proposal::Proposal;
 use crate::domain::release::{Release, StageRun};
@@ -43,7 +43,7 @@ pub struct State {
     /// What the head of the protected branch declares.
     pub head: Option<(CommitSha, Arc<Pipeline>)>,
     /// What the server asks of stages beside the manifests.
-    pub server_policy: Arc<Vec<Demand>>,
+    pub server_policy: Arc<Vec<StagePolicy>>,
     /// What the head declares with what the server asks.
     pub(super) in_force: Option<Arc<Pipeline>>,
     /// Every release.

@@ -12,7 +12,7 @@ use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
 use crate::domain::person::Person;
 use crate::domain::plan::{Lane, Owed};
-use crate::domain::policy::demand::Demand;
+use crate::domain::policy::server::StagePolicy;
 use crate::domain::state::State;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
@@ -290,11 +290,11 @@ impl Service {
     pub(super) async fn see_server_policy(&self, id: &PipelineId, heard: &Heard<'_>) -> Outcome<()> {
         let name = self.journal().name_of(&id.repo).await?;
         let asked = self.settings().policy.iter().filter_map(|policy| policy.of(&name, &id.name));
-        let demands: Vec<Demand> = asked.cloned().collect();
-        if *self.journal().load(id).await?.server_policy == demands {
+        let policies: Vec<StagePolicy> = asked.cloned().collect();
+        if *self.journal().load(id).await?.server_policy == policies {
             return Ok(());
         }
-        self.tell_pipeline(id, &Command::SeeServerPolicy { demands }, heard).await
+        self.tell_pipeline(id, &Command::SeeServerPolicy { policies }, heard).await
     }
 
     /// Gives a command to a pipeline; a refusal of the rules is written down and is not an error.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::artifact;
 use crate::domain::name::RepoId;
-use crate::domain::policy::demand::ServerPolicy;
+use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::time::Span;
 use crate::folder;

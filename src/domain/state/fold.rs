@@ -11,7 +11,7 @@ use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pause::{self, Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
-use crate::domain::policy::demand::{Demand, demanded};
+use crate::domain::policy::server::{StagePolicy, tightened};
 use crate::domain::progress::Walked;
 use crate::domain::proposal::Proposal;
 use crate::domain::release::{
@@ -150,19 +150,19 @@ impl State {
             self.see_policy(commit, pipeline);
             Arc::make_mut(&mut self.runbooks).declare(&pipeline.runbooks, at);
             Arc::make_mut(&mut self.demands).declare(pipeline, at);
-        } else if let Event::ServerPolicySeen { demands } = event {
-            self.see_server_policy(demands);
+        } else if let Event::ServerPolicySeen { policies } = event {
+            self.see_server_policy(policies);
         } else if let Event::PolicyProposed(proposal) = event {
             self.propose(proposal);
         }
     }
 
     /// What the server asks holds for open releases, too; what it no longer asks, they keep.
-    fn see_server_policy(&mut self, demands: &[Demand]) {
-        self.server_policy = Arc::new(demands.to_vec());
-        self.in_force = self.head.as_ref().map(|(_, head)| demanded(head, demands));
+    fn see_server_policy(&mut self, policies: &[StagePolicy]) {
+        self.server_policy = Arc::new(policies.to_vec());
+        self.in_force = self.head.as_ref().map(|(_, head)| tightened(head, policies));
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
-            let asked = demanded(&release.rules, demands);
+            let asked = tightened(&release.rules, policies);
             if asked != release.rules {
                 Arc::make_mut(release).rules = asked;
             }
@@ -244,7 +244,7 @@ impl State {
     /// Every open release is judged by the strictest rules it has met (SEMANTICS §3, THREATS T30).
     fn see_policy(&mut self, commit: &CommitSha, pipeline: &Pipeline) {
         let head = Arc::new(pipeline.clone());
-        self.in_force = Some(demanded(&head, &self.server_policy));
+        self.in_force = Some(tightened(&head, &self.server_policy));
         self.head = Some((commit.clone(), Arc::clone(&head)));
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             let merged = policy::stricter_pipeline(&release.rules, &head);
@@ -275,7 +275,7 @@ impl State {
             Some((_, head)) => Arc::new(policy::stricter_pipeline(&created.pipeline, head)),
             None => Arc::new(Pipeline::clone(&created.pipeline)),
         };
-        let rules = demanded(&rules, &self.server_policy);
+        let rules = tightened(&rules, &self.server_policy);
         let build = if created.included_in.is_some() { BuildState::NotNeeded } else { BuildState::Waiting };
         let release = Release {
             created: Arc::new(created.clone()),

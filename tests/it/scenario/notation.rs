@@ -16,7 +16,7 @@ use liftlock::domain::pipeline::{
     Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
     Start, Step, Triggers, Who,
 };
-use liftlock::domain::policy::demand::{Demand, Rule};
+use liftlock::domain::policy::server::{Rule, StagePolicy};
 use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
@@ -505,14 +505,14 @@ fn who(text: &str) -> Who {
 }
 
 /// What the server asks: `asks nothing`, or the words of a stage: `prod* (approval 2, not pusher, soak 1h)`.
-pub(crate) fn demands(text: &str) -> Vec<Demand> {
+pub(crate) fn server_policies(text: &str) -> Vec<StagePolicy> {
     let Some((stages, words)) = text.split_once(" (") else { return Vec::new() };
     let asks = Box::new(stage(&format!("any ({words}"), None));
     let mut rules = BTreeSet::from([Rule::Approval]);
     if words.contains("soak") {
         rules.insert(Rule::Soak);
     }
-    vec![Demand { stage: stages.parse().unwrap(), rules, asks }]
+    vec![StagePolicy { stage: stages.parse().unwrap(), rules, asks }]
 }
 
 /// A role by its word.

@@ -28,7 +28,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
     let name = |no: &ReleaseNo| state.version_of(*no);
     Some(match event {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
-        Event::ServerPolicySeen { demands } => format!("the server asks {} things of stages", demands.len()),
+        Event::ServerPolicySeen { policies } => {
+            format!("the server asks {} things of stages", policies.len())
+        }
         Event::PolicyProposed(p) => format!("#{} would change {} rules", p.thread, p.changes.len()),
         Event::ReleaseCreated(_) | Event::BuildsExpected(_) | Event::BuildHeard(_) => {
             about_making(state, event)

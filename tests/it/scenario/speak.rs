@@ -80,7 +80,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
         "check" => check(world, rest),
         "rules" => rules(world, rest),
         "server" => {
-            let step = world.decide(&Command::SeeServerPolicy { demands: notation::demands(rest) });
+            let step = world.decide(&Command::SeeServerPolicy { policies: notation::server_policies(rest) });
             told(world, step)
         }
         "clock" => clock(world, rest),

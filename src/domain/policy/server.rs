@@ -62,7 +62,7 @@ impl Rule {
 
 /// What is asked of some stages; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Demand {
+pub struct StagePolicy {
     /// The stages, by name.
     pub stage: Glob,
     /// What of the stage below is asked; everything else of it means nothing.
@@ -78,19 +78,19 @@ pub struct ServerPolicy {
     pub repository: Glob,
     /// Their pipelines.
     pub pipeline: Glob,
-    /// What is asked.
-    pub demand: Demand,
+    /// What is asked of their stages.
+    pub stages: StagePolicy,
 }
 
 impl ServerPolicy {
     /// What is asked of the stages of this pipeline.
-    pub fn of(&self, repository: &str, pipeline: &PipelineName) -> Option<&Demand> {
+    pub fn of(&self, repository: &str, pipeline: &PipelineName) -> Option<&StagePolicy> {
         let mine = self.repository.matches(repository) && self.pipeline.matches(pipeline.as_str());
-        mine.then_some(&self.demand)
+        mine.then_some(&self.stages)
     }
 }
 
-impl Demand {
+impl StagePolicy {
     /// The stage with what is asked of it: merged as two sources of policy are, so that it can only be stricter.
     fn on(&self, stage: &Stage) -> Stage {
         let mut asked = stage.clone();
@@ -117,14 +117,14 @@ impl Demand {
 }
 
 /// The pipeline with what the server asks of its stages; the same one when that is nothing.
-pub fn demanded(pipeline: &Arc<Pipeline>, demands: &[Demand]) -> Arc<Pipeline> {
-    let meant = |stage: &Stage| demands.iter().any(|demand| demand.stage.matches(stage.name.as_str()));
+pub fn tightened(pipeline: &Arc<Pipeline>, policies: &[StagePolicy]) -> Arc<Pipeline> {
+    let meant = |stage: &Stage| policies.iter().any(|policy| policy.stage.matches(stage.name.as_str()));
     if !pipeline.stages.iter().any(meant) {
         return Arc::clone(pipeline);
     }
     let of = |stage: &Stage| {
-        let mine = demands.iter().filter(|demand| demand.stage.matches(stage.name.as_str()));
-        mine.fold(stage.clone(), |stage, demand| demand.on(&stage))
+        let mine = policies.iter().filter(|policy| policy.stage.matches(stage.name.as_str()));
+        mine.fold(stage.clone(), |stage, policy| policy.on(&stage))
     };
     let stages = pipeline.stages.iter().map(of).collect();
     Arc::new(Pipeline { stages, ..Pipeline::clone(pipeline) })
