@@ -67,7 +67,7 @@ scenarios! {
     e06_who_is_told_of_what "notices.txt"
     b09_b10_b11_e20_each_build_makes_a_release_of_all_last_builds "builds-any.txt"
     b11_b12_d04_all_builds_of_a_commit_make_one_release "builds-all.txt"
-    b24_b14_a17_a_button_starts_a_release_with_what_it_is_given "button.txt"
+    b24_a_button_starts_a_release_with_what_it_is_given "button.txt"
     e28_releases_of_a_time_and_trains "trains.txt"
     b11_builds_join_anew_since_the_release_before "builds-anew.txt"
     d13_releases_and_stages_have_channels "channels.txt"
