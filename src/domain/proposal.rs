@@ -143,6 +143,10 @@ const REST: &[Aspect] = &[
     Aspect { what: "queue", value: |s| json(&s.queue), said: |_| String::new() },
     Aspect { what: "secrets", value: |s| json(&s.secrets), said: |s| list(&s.secrets) },
     Aspect { what: "variables", value: |s| json(&(&s.variables, &s.groups)), said: |_| String::new() },
+    Aspect { what: "rollback by itself", value: |s| json(&s.rollback), said: |_| String::new() },
+    Aspect { what: "train", value: |s| json(&s.train), said: |_| String::new() },
+    Aspect { what: "targets", value: |s| json(&s.targets), said: |_| String::new() },
+    Aspect { what: "what it deploys", value: |s| json(&s.deployments), said: |_| String::new() },
     Aspect {
         what: "commands",
         value: |s| json(&(&s.hooks, &s.deploy, &s.test_commands, &s.environment_variables)),
@@ -277,7 +281,8 @@ stages:
             )
             .replace("soak: 1h", "soak: 2h")
             .replace("    verify: [smoke]\n", "    trigger: manual\n")
-            .replace("make dist", "make all");
+            .replace("make dist", "make all")
+            .replace("    soak: 2h", "    rollback: {auto: [verify_failed]}\n    soak: 2h");
         assert_eq!(
             lines(OLD, &new),
             [
@@ -286,6 +291,7 @@ stages:
                 "prod | soak: 1h → 2h | stricter",
                 "prod | start: by itself → by hand | stricter",
                 "prod | checks after the deploy: smoke → none | looser",
+                "prod | rollback by itself: changed | different",
             ]
         );
     }
