@@ -1,9 +1,11 @@
 //! How events and effects read in a transcript: short, and only what a release manager wants to know.
 
 use liftlock::domain::effect::{Effect, Reaction};
-use liftlock::domain::event::{Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard};
+use liftlock::domain::event::{
+    Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard, OfRun,
+};
 use liftlock::domain::name::{CommitSha, PipelineName, ReleaseNo, StageName, UserId, VariableName};
-use liftlock::domain::pause::{self, Said};
+use liftlock::domain::pause::Said;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
@@ -136,7 +138,7 @@ fn about_build(state: &State, event: &Event) -> String {
 }
 
 /// What a stage asks, what was answered, and who takes it up.
-fn pause(state: &State, fact: &pause::Fact) -> String {
+fn pause(state: &State, fact: &OfRun<Said>) -> String {
     let name = format!("{} {}", state.version_of(fact.release), fact.stage);
     match &fact.said {
         Said::Asked(question) => format!("{name}: \"{}\" asks", question.step),
