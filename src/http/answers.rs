@@ -207,10 +207,8 @@ impl Answers {
     async fn ask(&self, ask: Ask) -> Outcome<Reply> {
         let id: PipelineId = named(&ask.pipeline)?;
         let person = self.person(&ask.by)?;
-        Ok(match self.service.ask(&id, &ask.line, &person).await? {
-            Ok(answers) => Reply { accepted: true, text: answers.join("\n") },
-            Err(refusal) => Reply { accepted: false, text: refusal },
-        })
+        let said = self.service.ask(&id, &ask.line, &person).await?;
+        Ok(Reply::of(said.map(|answers| answers.join("\n"))))
     }
 }
 
@@ -312,11 +310,7 @@ impl Acts for Answers {
         standing: Standing,
     ) -> BoxFuture<'a, Outcome<Reply>> {
         Box::pin(async move {
-            let ended = self.service.end_upload(&named(stream)?, incoming, what, standing).await?;
-            Ok(match ended {
-                Ok(text) => Reply { accepted: true, text },
-                Err(refusal) => Reply { accepted: false, text: refusal.to_string() },
-            })
+            Ok(Reply::of(self.service.end_upload(&named(stream)?, incoming, what, standing).await?))
         })
     }
 

@@ -1,7 +1,7 @@
 //! The JSON API: the same facts as the pages, and the same commands as comments.
 
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, Json, extract};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,31 @@ pub struct Reply {
     pub accepted: bool,
     /// What there is to say about it; the same text a comment would get.
     pub text: String,
+}
+
+impl Reply {
+    /// What was said, or why it was refused.
+    pub fn of<R: ToString>(said: Result<String, R>) -> Self {
+        match said {
+            Ok(text) => Self { accepted: true, text },
+            Err(refusal) => Self { accepted: false, text: refusal.to_string() },
+        }
+    }
+
+    /// The answer of the API: with this status when it was taken.
+    pub(super) fn answer(self, taken: StatusCode) -> Response {
+        let status = if self.accepted { taken } else { Why::Refused.status() };
+        (status, Json(self)).into_response()
+    }
+
+    /// The answer to a form: back to a page, or why not.
+    pub(super) fn back_to(self, page: &str) -> Result<Redirect, Fault> {
+        if self.accepted {
+            Ok(Redirect::to(page))
+        } else {
+            Err(Fault { said: Some(self.text.into()), ..Fault::new(Why::Refused) })
+        }
+    }
 }
 
 fn rows(asked: Option<u32>) -> u32 {
@@ -410,7 +435,7 @@ pub(super) async fn comment(
     Sent(comment): Sent<Comment>,
 ) -> Result<Response, Fault> {
     whole(&[&comment.repo, &comment.place, &comment.body, &comment.by])?;
-    Ok(replied(state.acts().say(comment, caller).await?))
+    Ok(state.acts().say(comment, caller).await?.answer(StatusCode::OK))
 }
 
 /// `POST /api/ask`.
@@ -420,7 +445,7 @@ pub(super) async fn ask(
     Sent(ask): Sent<Ask>,
 ) -> Result<Response, Fault> {
     whole(&[&ask.pipeline, &ask.line, &ask.by])?;
-    Ok(replied(state.acts().act(ask, caller).await?))
+    Ok(state.acts().act(ask, caller).await?.answer(StatusCode::OK))
 }
 
 /// `POST /api/apply`.
@@ -430,16 +455,11 @@ pub(super) async fn apply(
     Sent(apply): Sent<Apply>,
 ) -> Result<Response, Fault> {
     whole(&[&apply.repo])?;
-    Ok(replied(state.acts().apply(apply, caller).await?))
+    Ok(state.acts().apply(apply, caller).await?.answer(StatusCode::OK))
 }
 
 /// An empty text is no identity and no command (THREATS T33).
 fn whole(fields: &[&str]) -> Result<(), Fault> {
     let empty = fields.iter().any(|field| field.trim().is_empty());
     if empty { Err(Fault::malformed("No field may be empty.")) } else { Ok(()) }
-}
-
-fn replied(reply: Reply) -> Response {
-    let status = if reply.accepted { StatusCode::OK } else { Why::Refused.status() };
-    (status, Json(reply)).into_response()
 }

@@ -135,12 +135,7 @@ pub(super) async fn cancel_by_form(
     Filled(form): Filled<Form>,
 ) -> Result<Redirect, Fault> {
     let force = form.force.is_some();
-    let reply = cancel(&state, &caller, Cancel { run: form.run, by: form.by, force }).await?;
-    if reply.accepted {
-        Ok(Redirect::to("/queue"))
-    } else {
-        Err(Fault { said: Some(reply.text.into()), ..Fault::new(Why::Refused) })
-    }
+    cancel(&state, &caller, Cancel { run: form.run, by: form.by, force }).await?.back_to("/queue")
 }
 
 /// `GET /api/runs`.
@@ -162,9 +157,7 @@ pub(super) async fn remove(
         return Err(Fault::malformed("The run is named already; leave out `state` and `pipeline`."));
     }
     let by = which.by.unwrap_or_default();
-    let reply = cancel(&state, &caller, Cancel { run, by, force: which.force }).await?;
-    let status = if reply.accepted { StatusCode::OK } else { Why::Refused.status() };
-    Ok((status, Json(reply)).into_response())
+    Ok(cancel(&state, &caller, Cancel { run, by, force: which.force }).await?.answer(StatusCode::OK))
 }
 
 /// `DELETE /api/runs?state=queued&pipeline=&as=`: as many as there are, each by itself and on its own record.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::time::Timestamp;
 use crate::http::State;
 use crate::http::api::Ask;
-use crate::http::error::{Fault, Why};
+use crate::http::error::Fault;
 use crate::http::extract::{At, Filled};
 use crate::http::pages::{Times, shown};
 use crate::http::session::Caller;
@@ -144,10 +144,5 @@ pub(super) async fn run(
     let stream = format!("{repo}/{pipeline}");
     let ask =
         Ask { pipeline: stream.clone(), line: line.trim_end().to_owned(), by: form.by.trim().to_owned() };
-    let reply = state.acts().act(ask, caller).await?;
-    if reply.accepted {
-        Ok(Redirect::to(&format!("/runbooks/{stream}")))
-    } else {
-        Err(Fault { said: Some(reply.text.into()), ..Fault::new(Why::Refused) })
-    }
+    state.acts().act(ask, caller).await?.back_to(&format!("/runbooks/{stream}"))
 }

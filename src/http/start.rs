@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::{Extension, Json, extract};
+use axum::http::StatusCode;
+use axum::response::{Redirect, Response};
+use axum::{Extension, extract};
 use serde::Deserialize;
 
 use crate::http::State;
 use crate::http::api::{Ask, Reply};
-use crate::http::error::{Fault, Why};
+use crate::http::error::Fault;
 use crate::http::extract::{At, Filled, Sent};
 use crate::http::session::Caller;
 
@@ -39,11 +40,7 @@ pub(super) async fn press(
     // A form sends a field that was left empty, too.
     inputs.retain(|_, value| !value.trim().is_empty());
     let reply = said(&state, caller, (&repo, &pipeline), Starting { inputs, by }).await?;
-    if reply.accepted {
-        Ok(Redirect::to(&format!("/pipelines/{repo}/{pipeline}")))
-    } else {
-        Err(Fault { said: Some(reply.text.into()), ..Fault::new(Why::Refused) })
-    }
+    reply.back_to(&format!("/pipelines/{repo}/{pipeline}"))
 }
 
 /// `POST /api/pipelines/{repo}/{pipeline}/start`.
@@ -53,9 +50,7 @@ pub(super) async fn start(
     At((repo, pipeline)): At<(String, String)>,
     Sent(starting): Sent<Starting>,
 ) -> Result<Response, Fault> {
-    let reply = said(&state, caller, (&repo, &pipeline), starting).await?;
-    let status = if reply.accepted { axum::http::StatusCode::ACCEPTED } else { Why::Refused.status() };
-    Ok((status, Json(reply)).into_response())
+    Ok(said(&state, caller, (&repo, &pipeline), starting).await?.answer(StatusCode::ACCEPTED))
 }
 
 /// Says `/start` as the person that is named: one way in, and one judge of who may.

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json, extract};
+use axum::response::Response;
+use axum::{Extension, extract};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
@@ -62,9 +62,7 @@ pub(super) async fn upload(
         Err(_) => return Err(Fault::new(Why::Slow)),
     };
     let what = (said.alias, digest, said.commit);
-    let reply = state.acts().end_upload(&stream, incoming, what, standing).await?;
-    let status = if reply.accepted { StatusCode::ACCEPTED } else { Why::Refused.status() };
-    Ok((status, Json(reply)).into_response())
+    Ok(state.acts().end_upload(&stream, incoming, what, standing).await?.answer(StatusCode::ACCEPTED))
 }
 
 /// Writes the body as it comes; what was written is forgotten when this fails.

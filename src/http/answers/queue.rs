@@ -38,9 +38,7 @@ impl Answers {
                 "{run} is over, or never was; `liftlock queue ls` lists the runs"
             )));
         }
-        Ok(match self.service.cancel_run(&run, cancel.force, &person).await? {
-            Ok(answers) => Reply { accepted: true, text: answers.join("\n") },
-            Err(refusal) => Reply { accepted: false, text: refusal },
-        })
+        let said = self.service.cancel_run(&run, cancel.force, &person).await?;
+        Ok(Reply::of(said.map(|answers| answers.join("\n"))))
     }
 }
