@@ -339,7 +339,11 @@ impl Reading<'_> {
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
-        self.check_allows(served, &connections, &library);
+        let of_connections = connections.iter().map(|(name, c)| (format!("connections.{name}"), &c.allow));
+        let of_targets = targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
+        let of_stores =
+            library.vault.stores.iter().map(|(name, s)| (format!("library.stores.{name}"), &s.allow));
+        self.check_allows(served, of_connections.chain(of_targets).chain(of_stores));
         let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let notify = self.notify(file.notify, &public_url);
@@ -430,20 +434,13 @@ impl Reading<'_> {
     }
 
     /// Whoever may push to one repository calls a pipeline what they like: beside another one, its name says nothing.
-    fn check_allows(
+    fn check_allows<'a>(
         &mut self,
         served: usize,
-        connections: &BTreeMap<String, Connection>,
-        library: &library::Settings,
+        allows: impl Iterator<Item = (String, &'a Vec<secret::Allowed>)>,
     ) {
-        let of_connections =
-            connections.iter().map(|(name, given)| (format!("connections.{name}"), &given.allow));
-        let of_stores =
-            library.vault.stores.iter().map(|(name, given)| (format!("library.stores.{name}"), &given.allow));
-        let open =
-            of_connections.chain(of_stores).filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
-        let open: Vec<String> = open.map(|(what, _)| what).collect();
-        for what in open.into_iter().filter(|_| served > 1) {
+        let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
+        for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(
                 "{what}.allow means a pipeline of that name in each of {served} repositories: write \"<owner>/<repository>:<pipeline>/<stage>\", or \"*:<pipeline>/<stage>\" when it is for all"
             ));

@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn a27_t47_beside_another_repository_an_allow_says_of_which() {
         let other = "[plain.repositories.other]\npath = \"/o\"\n";
-        for what in ["[library.stores.vault]\ncommand = [\"x\"]\n", "[connections.azure]\n"] {
+        let target = "[[target]]\nname = \"web\"\nkind = \"local\"\naddress = \"web\"\nenvironment = \"prod\"\nroles = []\n";
+        for what in ["[library.stores.vault]\ncommand = [\"x\"]\n", "[connections.azure]\n", target] {
             let with = |other: &str, allow: &str| read(&format!("{other}{what}allow = [\"{allow}\"]\n"));
             assert!(with("", "web/prod").is_ok());
             assert!(with(other, "shop:web/prod").is_ok() && with(other, "*:web/prod").is_ok());
