@@ -354,9 +354,9 @@ pub enum Event {
     /// Somebody said a command, and this is what became of it.
     Heard(Box<Heard>),
     /// A stage stopped to ask people, or they answered.
-    Pause(pause::Fact),
+    Pause(OfRun<pause::Said>),
     /// Something about the targets of a running stage.
-    Target(rollout::Fact),
+    Target(OfRun<rollout::Said>),
     /// Something about a runbook.
     Runbook(Fact),
     /// The bytes of a release were not kept any longer; what is known of it stays for ever.
@@ -383,6 +383,19 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+}
+
+/// Something that was said about one run of a release in a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfRun<S> {
+    /// Which release.
+    pub release: ReleaseNo,
+    /// Which stage.
+    pub stage: StageName,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What.
+    pub said: S,
 }
 
 /// What a stage's commands wrote into a variable group.

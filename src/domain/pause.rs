@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Failure, RunKind};
-use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::{Action, Pause, Silence};
@@ -51,20 +50,7 @@ pub enum Then {
     Stop,
 }
 
-/// A question or an answer, as the log keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Which release.
-    pub release: ReleaseNo,
-    /// Which stage.
-    pub stage: StageName,
-    /// Which attempt.
-    pub attempt: u32,
-    /// What was said.
-    pub said: Said,
-}
-
-/// Who said what.
+/// Who said what; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {

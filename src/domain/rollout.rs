@@ -12,20 +12,7 @@ use crate::domain::pipeline::target::Rolling;
 use crate::domain::release::StageRun;
 use crate::domain::state::State;
 
-/// What happened to the targets of a run, as the log keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Which release.
-    pub release: ReleaseNo,
-    /// Which stage.
-    pub stage: StageName,
-    /// Which attempt.
-    pub attempt: u32,
-    /// What.
-    pub said: Said,
-}
-
-/// What happened to the targets of a run.
+/// What happened to the targets of a run; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
@@ -99,13 +86,6 @@ pub enum Next {
     Done,
     /// No further target is touched, and why.
     Stop(String),
-}
-
-impl Fact {
-    /// In a few words, with its stage.
-    pub fn sentence(&self) -> String {
-        format!("{}: {}", self.stage, self.said.sentence())
-    }
 }
 
 impl Said {

@@ -21,7 +21,7 @@ use crate::service::journal::{Around, to_row};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::store::delivery::{Delivery, DeliveryState};
 use crate::store::effect::OwedEffect;
-use crate::store::model::{RepositoryRow, Row};
+use crate::store::model::{PipelineRow, RepositoryRow, Row};
 use crate::store::step::Step;
 use crate::trouble::{Kind, Outcome, Trouble};
 
@@ -387,8 +387,13 @@ impl Service {
 
     /// Every pipeline of the repository that has a log.
     pub(super) async fn pipelines_of(&self, repo: &RepoId) -> Outcome<Vec<Arc<State>>> {
+        self.pipelines(|row| row.repo_id == repo.as_str()).await
+    }
+
+    /// Every pipeline that has a log and a row like this; one that cannot be read is an error.
+    pub(super) async fn pipelines(&self, wanted: impl Fn(&PipelineRow) -> bool) -> Outcome<Vec<Arc<State>>> {
         let mut states = Vec::new();
-        for row in self.store().pipelines().await?.into_iter().filter(|row| row.repo_id == repo.as_str()) {
+        for row in self.store().pipelines().await?.into_iter().filter(|row| wanted(row)) {
             let id = row
                 .stream
                 .parse()

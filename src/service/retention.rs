@@ -1,17 +1,15 @@
 //! Deleting what need not be kept: first what is due is said in the logs, then bytes that no kept release has are removed.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::retention::{Kept, Retention, has_bytes, kept, rule_of};
-use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::service::intake::Heard;
 use crate::service::{Service, blocking};
-use crate::trouble::{Outcome, Trouble};
+use crate::trouble::Outcome;
 
 /// Bytes stored since then may belong to a build that has not said so yet; none takes this long to say it.
 const SETTLED: Span = Span::days(1);
@@ -29,6 +27,8 @@ pub struct Judged {
     pub version: String,
     /// How many bytes are stored for it.
     pub bytes: u64,
+    /// What holds for it.
+    pub rule: Option<Retention>,
     /// Why they are kept; nothing when they are not.
     pub kept: Option<Kept>,
 }
@@ -48,7 +48,7 @@ impl Service {
     /// What would be deleted now, and why everything else would not.
     pub async fn judge_retention(&self) -> Outcome<Vec<Judged>> {
         let now = clock::now();
-        let states = self.all_states().await?;
+        let states = self.pipelines(|_| true).await?;
         let judged = states.iter().flat_map(|state| {
             let rule = rule_of(state, self.settings().retention.as_ref());
             state.in_order().into_iter().filter(|release| has_bytes(release)).map(move |release| Judged {
@@ -56,6 +56,7 @@ impl Service {
                 release: release.no(),
                 version: release.created.version.to_string(),
                 bytes: release.artifacts.iter().map(|artifact| artifact.size).sum(),
+                rule,
                 kept: kept(state, release, rule.as_ref(), now),
             })
         });
@@ -66,7 +67,7 @@ impl Service {
     pub async fn apply_retention(&self, actor: &str) -> Outcome<Swept> {
         let mut swept = Swept::default();
         for judged in self.judge_retention().await?.into_iter().filter(|judged| judged.kept.is_none()) {
-            let Some(rule) = self.retention_of(&judged.pipeline).await? else { continue };
+            let Some(rule) = judged.rule else { continue };
             let heard = Heard { cause: "retention", actor: actor.to_owned() };
             let command = Command::Retire { release: judged.release, rule };
             // Refused is what has become of use again meanwhile.
@@ -78,14 +79,10 @@ impl Service {
         Ok(swept)
     }
 
-    async fn retention_of(&self, id: &PipelineId) -> Outcome<Option<Retention>> {
-        let state = self.journal().load(id).await?;
-        Ok(rule_of(&state, self.settings().retention.as_ref()))
-    }
-
     /// Removes stored files that a retired release had and no other release has, of whatever pipeline.
     async fn sweep(&self, swept: &mut Swept) -> Outcome<()> {
-        let states = self.all_states().await?;
+        // A pipeline that cannot be read keeps everything, because it may refer to any of it.
+        let states = self.pipelines(|_| true).await?;
         let mut gone: BTreeSet<Digest> = BTreeSet::new();
         let mut used: BTreeSet<Digest> = BTreeSet::new();
         for release in states.iter().flat_map(|state| state.releases.values()) {
@@ -112,16 +109,6 @@ impl Service {
         .await?;
         (swept.blobs, swept.bytes) = (blobs, bytes);
         Ok(())
-    }
-
-    /// All pipelines: one that cannot be read keeps everything, because it may refer to any of it.
-    async fn all_states(&self) -> Outcome<Vec<Arc<State>>> {
-        let mut states = Vec::new();
-        for row in self.store().pipelines().await? {
-            let id = row.stream.parse().map_err(|e| Trouble::bug("read the name of a stream").because(e))?;
-            states.push(self.journal().load(&id).await?);
-        }
-        Ok(states)
     }
 
     /// Once a day, with the duty to reconcile.

@@ -14,8 +14,7 @@ use crate::domain::pause::{Question, Then};
 use crate::domain::pipeline::step::{Action, Pause};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
-use crate::domain::release::Release;
-use crate::domain::release::StageRun;
+use crate::domain::release::{Release, StageRun};
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::runner::target::Target;
@@ -220,8 +219,6 @@ impl Walk<'_> {
             return Ok(());
         }
         if let Action::Pause(pause) = &step.action {
-            // People are not asked about what has failed already.
-            self.release_held(phase);
             return self.ask((phase, index, step), (pause, &environment), kept).await;
         }
         let run = self.run(tree, &environment);
@@ -255,9 +252,6 @@ impl Walk<'_> {
         (pause, environment): (&Pause, &BTreeMap<String, String>),
         kept: &mut KeptLog,
     ) -> Outcome<()> {
-        if self.end != StepsEnd::Passed {
-            return Ok(());
-        }
         let name = kept.mask.apply(&step.name);
         match spelled(&pause.instructions, environment) {
             Ok(text) => {

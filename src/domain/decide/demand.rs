@@ -14,6 +14,7 @@ use crate::domain::refusal::{NoRun, NoStart, Refusal};
 use crate::domain::release::{BuildState, StageState};
 use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
+use crate::domain::version::Version;
 
 impl Draft {
     fn demand(&mut self, fact: Fact) -> Result<(), Refusal> {
@@ -89,30 +90,32 @@ impl Draft {
     /// What a start that was asked for brings along: the inputs, and the channel; nothing when it makes no release.
     pub(super) fn demanded(&mut self, no: u32, start: &Start) -> Result<Option<Brought>, Refusal> {
         let Some(asked) = self.state.demands.open.get(&no).cloned() else { return Ok(None) };
-        let given = match &asked.cause {
-            Cause::Button { inputs } => inputs.clone(),
-            Cause::Schedule { .. } | Cause::Upload { .. } => BTreeMap::new(),
+        let none = BTreeMap::new();
+        let (given, channel, uploads) = match &asked.cause {
+            Cause::Button { inputs } => (inputs, None, &[][..]),
+            Cause::Schedule { channel, .. } => (&none, channel.as_ref(), &[][..]),
+            Cause::Upload { artifacts, .. } => (&none, None, artifacts.as_slice()),
         };
-        let inputs = match inputs_of(start, &given) {
+        let inputs = match inputs_of(start, given) {
             Ok(inputs) => inputs,
             Err(why) => return self.drop_start(no, &why).map(|()| None),
         };
-        if let Cause::Upload { artifacts, .. } = &asked.cause {
-            return Ok(Some(Brought { inputs, channel: None, uploads: artifacts.clone() }));
+        let by_its_time = matches!(asked.cause, Cause::Schedule { .. });
+        if let Some(same) = self.made_of(start, channel).filter(|_| by_its_time) {
+            let why = format!("nothing has changed since {same}");
+            return self.drop_start(no, &why).map(|()| None);
         }
-        let Cause::Schedule { channel, .. } = &asked.cause else {
-            return Ok(Some(Brought { inputs, channel: None, uploads: Vec::new() }));
-        };
+        Ok(Some(Brought { inputs, channel: channel.cloned(), uploads: uploads.to_vec() }))
+    }
+
+    /// The version of the release that there is of a commit already, of this channel when that matters.
+    fn made_of(&self, start: &Start, channel: Option<&ChannelName>) -> Option<Version> {
         let same = self.state.releases.values().rev().find(|r| {
             r.created.commit == start.commit
                 && !matches!(r.build, BuildState::Failed(_))
-                && (channel.is_none() || r.created.channel == *channel)
+                && (channel.is_none() || r.created.channel.as_ref() == channel)
         });
-        if let Some(same) = same {
-            let why = format!("nothing has changed since {}", same.created.version);
-            return self.drop_start(no, &why).map(|()| None);
-        }
-        Ok(Some(Brought { inputs, channel: channel.clone(), uploads: Vec::new() }))
+        same.map(|same| same.created.version.clone())
     }
 
     /// Every clock whose time has come.

@@ -9,10 +9,10 @@ use crate::domain::command::{ReleaseRef, Verb};
 use crate::domain::decide::resolve::{HOST_CLOCK_MS, spoken_here};
 use crate::domain::decide::speak::{Told, by, must_be_approver};
 use crate::domain::decide::{Draft, Spoken};
-use crate::domain::event::{ApprovalSide, Detail, Event};
+use crate::domain::event::{ApprovalSide, Detail, Event, OfRun};
 use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
-use crate::domain::pause::{Answer, Fact, Pausing, Question, Said, Then};
+use crate::domain::pause::{Answer, Pausing, Question, Said, Then};
 use crate::domain::pipeline::step::Silence;
 use crate::domain::progress::always_after;
 use crate::domain::refusal::Refusal;
@@ -170,7 +170,7 @@ impl Draft {
         (stage, attempt): (&StageName, u32),
         said: Said,
     ) -> Result<(), Refusal> {
-        self.add(Event::Pause(Fact { release, stage: stage.clone(), attempt, said }))
+        self.add(Event::Pause(OfRun { release, stage: stage.clone(), attempt, said }))
     }
 
     /// It asks, and did when they wrote.

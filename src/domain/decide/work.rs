@@ -3,13 +3,13 @@
 use crate::domain::decide::join::with_inherited;
 use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
-use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, RunKind};
+use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, OfRun, RunKind};
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::progress::{Progress, always_after};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
-use crate::domain::rollout::{Fact, Said};
+use crate::domain::rollout::Said;
 use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
 use crate::domain::time::Span;
 
@@ -75,8 +75,7 @@ impl Draft {
     /// A part of a running stage's work is over; a report of a worker that lost its lease is refused.
     pub(super) fn progress(&mut self, work: &Work, fence: u64, progress: &Progress) -> Result<(), Refusal> {
         let Work::Deploy { release, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
-        let run = self.run(*release, stage)?;
-        if run.attempt != *attempt || run.fence != Some(fence) || !run.state.occupies() {
+        if !self.run(*release, stage)?.is_held_by(*attempt, fence) {
             return Err(Refusal::Stale);
         }
         self.add(Event::PhaseDone {
@@ -92,11 +91,10 @@ impl Draft {
     pub(super) fn roll(&mut self, work: &Work, fence: u64, said: &Said) -> Result<(), Refusal> {
         let Work::Deploy { release, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
         let run = self.run(*release, stage)?;
-        let mine = run.attempt == *attempt && run.fence == Some(fence) && run.state.occupies();
-        if !mine || !run.rollout.takes(said) {
+        if !run.is_held_by(*attempt, fence) || !run.rollout.takes(said) {
             return Err(Refusal::Stale);
         }
-        self.add(Event::Target(Fact {
+        self.add(Event::Target(OfRun {
             release: *release,
             stage: stage.clone(),
             attempt: *attempt,
@@ -217,11 +215,11 @@ impl Draft {
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
-                let mine = run.attempt == *attempt
-                    && run.fence == Some(fence)
-                    && run.state.occupies()
-                    && run.worked_at.is_none();
-                if mine { self.finish_stage(*release, stage, &run, end) } else { Err(Refusal::Stale) }
+                if run.is_held_by(*attempt, fence) && run.worked_at.is_none() {
+                    self.finish_stage(*release, stage, &run, end)
+                } else {
+                    Err(Refusal::Stale)
+                }
             }
             (Work::Runbook { run, .. }, Ended::Stage(end)) => self.finish_run(*run, fence, end),
             (Work::Leg { release, stage, attempt, leg, sample }, Ended::Leg { reading, tail }) => {

@@ -43,11 +43,28 @@ pub(super) fn check_from(text: &str) -> Result<(), String> {
     }
 }
 
+/// Where an artifact comes from, as written.
+fn from_of(artifact: &Node) -> Option<&str> {
+    View::of(artifact).get("from").and_then(view::text)
+}
+
+fn is_upload(artifact: &Node) -> bool {
+    from_of(artifact) == Some(UPLOAD)
+}
+
+/// The name that such an artifact must have.
+fn alias_of(artifact: &Node, what: &str, findings: &mut Findings<'_>) -> Option<Alias> {
+    let view = View::of(artifact);
+    if view.get("alias").is_none() {
+        findings.add(Code::MissingKey, artifact.at, format!("{what} needs `alias`"));
+    }
+    view.parsed("alias")
+}
+
 /// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
 pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
     let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
-    let uploads = |node: &Node| View::of(node).get("from").and_then(view::text) == Some(UPLOAD);
-    if view.items("artifacts").iter().any(uploads) {
+    if view.items("artifacts").iter().any(is_upload) {
         return Triggers::default();
     }
     let Some(block) = view.get("triggers").map(View::of) else {
@@ -158,21 +175,8 @@ fn builds(node: &Node, findings: &mut Findings<'_>) -> Option<Builds> {
 /// Reads the artifacts that are built elsewhere and handed in; a pipeline with some starts with them alone.
 pub(super) fn uploads(pipeline: View<'_>, findings: &mut Findings<'_>) -> BTreeSet<Alias> {
     let mut out = BTreeSet::new();
-    for node in pipeline.items("artifacts") {
-        let view = View::of(node);
-        if view.get("from").and_then(view::text) != Some(UPLOAD) {
-            continue;
-        }
-        let Some(alias) = view.parsed::<Alias>("alias") else {
-            if view.get("alias").is_none() {
-                findings.add(
-                    Code::MissingKey,
-                    node.at,
-                    "an artifact that is handed in needs `alias`".to_owned(),
-                );
-            }
-            continue;
-        };
+    for node in pipeline.items("artifacts").iter().filter(|node| is_upload(node)) {
+        let Some(alias) = alias_of(node, "an artifact that is handed in", findings) else { continue };
         if !out.insert(alias.clone()) {
             findings.add(Code::DuplicateName, node.at, format!("two artifacts are called `{alias}`"));
         }
@@ -189,15 +193,9 @@ pub(super) fn uploads(pipeline: View<'_>, findings: &mut Findings<'_>) -> BTreeS
 pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<Inherited> {
     let mut out: Vec<Inherited> = Vec::new();
     for node in pipeline.items("artifacts") {
-        let view = View::of(node);
-        let from = view.get("from").and_then(view::text).and_then(|text| text.strip_prefix(BUILD));
+        let from = from_of(node).and_then(|text| text.strip_prefix(BUILD));
         let Some(Ok(from)) = from.map(str::parse::<PipelineName>) else { continue };
-        let Some(alias) = view.parsed::<Alias>("alias") else {
-            if view.get("alias").is_none() {
-                findings.add(Code::MissingKey, node.at, "an artifact from a build needs `alias`".to_owned());
-            }
-            continue;
-        };
+        let Some(alias) = alias_of(node, "an artifact from a build", findings) else { continue };
         if out.iter().any(|known| known.alias == alias) {
             findings.add(Code::DuplicateName, node.at, format!("two artifacts are called `{alias}`"));
             continue;
@@ -210,8 +208,7 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
 /// A pipeline that is alone in its file has no others to listen to.
 pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
     let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
-    let uploads = |node: &&Node| View::of(node).get("from").and_then(view::text) == Some(UPLOAD);
-    let from = pipeline.items("artifacts").iter().filter(|node| !uploads(node));
+    let from = pipeline.items("artifacts").iter().filter(|node| !is_upload(node));
     let from = from.filter_map(|node| View::of(node).entry("from")).map(|entry| entry.key_at);
     for at in builds.into_iter().chain(from) {
         let message = "there are no other pipelines in this file whose builds it could take".to_owned();

@@ -171,47 +171,28 @@ impl Source {
 
     /// Makes the release that is owed: builds joined, somebody asked, or a time came.
     pub(super) fn make(&self, world: &mut World, effect: &Effect) -> Result<(), String> {
-        let start = match effect {
-            Effect::Join { line, .. } => {
-                let (joins, _) = world.state.joins();
-                let now = world.now;
-                let Some(join) = joins.into_iter().find(|join| join.line == *line && join.at <= now) else {
-                    return Ok(());
-                };
-                let by = join.builds.iter().max_by_key(|b| (b.seq, b.release)).and_then(|b| b.pusher.clone());
-                let at = (&join.commit, line.branch.clone());
-                Start { started_by: StartedBy::Builds(line.clone()), ..self.start(world, at, by.as_ref())? }
-            }
-            Effect::Start { no } => {
-                let Some(asked) = world.state.demands.open.get(no).cloned() else { return Ok(()) };
-                let Some(head) = self.head() else {
-                    let why = "its branch has no commit".to_owned();
-                    return world
-                        .decide(&Command::Drop { no: *no, why })
-                        .map(drop)
-                        .map_err(|e| e.to_string());
-                };
-                let by = asked.by.as_ref().map(|person| person.login.clone());
-                let start = self.start(world, (&head, self.branch.clone()), by.as_ref())?;
-                let started_by = StartedBy::Demand { no: *no, cause: asked.cause.clone() };
-                Start { started_by, pusher: None, ..start }
-            }
-            Effect::Build { .. }
-            | Effect::Check { .. }
-            | Effect::Deploy { .. }
-            | Effect::Runbook { .. }
-            | Effect::Leg { .. }
-            | Effect::Gates { .. }
-            | Effect::Tag { .. }
-            | Effect::Thread { .. }
-            | Effect::Status { .. }
-            | Effect::Sticky { .. }
-            | Effect::Note { .. }
-            | Effect::Reply { .. }
-            | Effect::Confirm { .. }
-            | Effect::Notify(_)
-            | Effect::Announce { .. }
-            | Effect::Wake => return Ok(()),
+        let start = if let Effect::Join { line, .. } = effect {
+            let (joins, _) = world.state.joins();
+            let now = world.now;
+            let Some(join) = joins.into_iter().find(|join| join.line == *line && join.at <= now) else {
+                return Ok(());
+            };
+            let by = join.builds.iter().max_by_key(|b| (b.seq, b.release)).and_then(|b| b.pusher.clone());
+            let at = (&join.commit, line.branch.clone());
+            Start { started_by: StartedBy::Builds(line.clone()), ..self.start(world, at, by.as_ref())? }
+        } else if let Effect::Start { no } = effect {
+            let Some(asked) = world.state.demands.open.get(no).cloned() else { return Ok(()) };
+            let Some(head) = self.head() else {
+                let why = "its branch has no commit".to_owned();
+                let dropped = world.decide(&Command::Drop { no: *no, why });
+                return dropped.map(drop).map_err(|e| e.to_string());
+            };
+            let by = asked.by.as_ref().map(|person| person.login.clone());
+            let start = self.start(world, (&head, self.branch.clone()), by.as_ref())?;
+            let started_by = StartedBy::Demand { no: *no, cause: asked.cause.clone() };
+            Start { started_by, pusher: None, ..start }
+        } else {
+            return Ok(());
         };
         match world.decide(&Command::Start(Box::new(start))) {
             Ok(_) | Err(Refusal::Stale) => Ok(()),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::domain::demand;
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, Sealed, StartedBy,
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, Sealed,
+    StartedBy,
 };
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
-use crate::domain::pause::{self, Pausing, Question, Said};
+use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
 use crate::domain::policy::server::{StagePolicy, tightened};
@@ -187,7 +188,7 @@ impl State {
         })
     }
 
-    fn take_pause(&mut self, fact: &pause::Fact, at: Timestamp) -> Result<(), Illegal> {
+    fn take_pause(&mut self, fact: &OfRun<Said>, at: Timestamp) -> Result<(), Illegal> {
         self.with(fact.release, |release| {
             release.run_mut(&fact.stage, fact.attempt)?.take_pause(&fact.said, at);
             Ok(())

@@ -1,10 +1,11 @@
 //! What happened to targets: to those of the run, and what is known of each afterwards.
 
-use crate::domain::rollout::{self, Fact};
+use crate::domain::event::OfRun;
+use crate::domain::rollout::{self, Said};
 use crate::domain::state::{Illegal, State};
 
 impl State {
-    pub(super) fn roll(&mut self, fact: &Fact) -> Result<(), Illegal> {
+    pub(super) fn roll(&mut self, fact: &OfRun<Said>) -> Result<(), Illegal> {
         let rule = self.release(fact.release).and_then(|release| release.rule(&fact.stage));
         let Some(environment) = rule.map(|rule| rule.environment.clone()) else {
             return Err(self.illegal(format!("there is no stage {}", fact.stage)));

@@ -1,7 +1,8 @@
 //! What people read about a stage that stopped to ask them: on the thread, in `why`, in the list of events.
 
+use crate::domain::event::OfRun;
 use crate::domain::markdown::{escape, inline_code};
-use crate::domain::pause::{Answer, Fact, Pausing, Said, Then};
+use crate::domain::pause::{Answer, Pausing, Said, Then};
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::Silence;
 use crate::domain::release::Release;
@@ -43,7 +44,7 @@ pub fn why(stage: &Stage, who: &str, asking: &Pausing) -> (String, String) {
 }
 
 /// One fact in a few words.
-pub fn sentence(fact: &Fact) -> String {
+pub fn sentence(fact: &OfRun<Said>) -> String {
     let stage = &fact.stage;
     match &fact.said {
         Said::Asked(question) => format!("{stage}: \"{}\" asks: {}", question.step, question.instructions),
