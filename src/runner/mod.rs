@@ -22,6 +22,7 @@
 pub mod log;
 pub mod probe;
 pub mod process;
+pub mod registry;
 pub mod sandbox;
 pub mod target;
 pub mod terminal;

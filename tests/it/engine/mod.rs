@@ -8,6 +8,7 @@ mod environments;
 mod groups;
 mod hooks;
 mod identity;
+mod images;
 mod invictus;
 mod joins;
 mod manifests;
