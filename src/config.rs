@@ -261,7 +261,9 @@ impl Config {
         let mut reading = Reading { environment, read_file, problems: Vec::new() };
         reading.overrides(&mut file);
         let config = reading.config(file);
-        config.iter().for_each(|config| reading.check_allows(config));
+        if let Some(config) = &config {
+            reading.check_allows(config);
+        }
         match config {
             Some(config) if reading.problems.is_empty() => Ok(config),
             Some(_) | None => Err(Problems(reading.problems)),
