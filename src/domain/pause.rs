@@ -115,7 +115,7 @@ impl Question {
         let mut ahead = all.filter(|(place, _)| after.is_none_or(|after| *place >= after));
         ahead.find_map(|(place, step)| match &step.action {
             Action::Pause(pause) => Some(Self::of(place, &step.name, pause)),
-            Action::Run(_) | Action::Script(_) => None,
+            Action::Run(_) | Action::Script(_) | Action::Hook(_) => None,
         })
     }
 

@@ -336,7 +336,7 @@ fn why_lines(
 ) -> Vec<(String, &'static str)> {
     let mut lines = state_lines(state, release, stage, now);
     let targets = rollout::lines(state, release.no(), stage).into_iter();
-    lines.extend(targets.map(|text| (text, "▪")));
+    lines.extend(targets.map(|line| (line.to_string(), "▪")));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
     lines
 }

@@ -25,6 +25,7 @@ use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
+mod hook;
 pub(crate) mod roll;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.

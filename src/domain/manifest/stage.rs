@@ -105,6 +105,7 @@ pub(super) fn read(
         name,
     };
     agent::set(view, &mut stage);
+    target::check_hooks(&stage, at, findings);
     Some(Draft { stage, at, needs })
 }
 

@@ -22,7 +22,7 @@ use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::{Outcome, Trouble};
 
 /// What is left of the time for all steps.
-type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
+pub(super) type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
 
 impl Walk<'_> {
     /// Runs the deploy steps for one target after another, as long as the rollout goes on.
@@ -94,7 +94,8 @@ impl Walk<'_> {
         let before = self.environment.clone();
         self.environment.extend(target.environment());
         let ran = match &target.kind {
-            Kind::Local { .. } => self.all(steps, left, kept).await,
+            Kind::Local { .. } | Kind::Kubernetes(_) => self.all(steps, left, kept).await,
+            Kind::Http(hook) => self.elsewhere((target, hook), (steps, left), kept).await,
             Kind::Ssh(host) => self.remotely((target, host), (steps, left), kept).await,
         };
         self.environment = before;
@@ -240,7 +241,7 @@ impl Walk<'_> {
     }
 
     /// Stores a fact about the targets; nothing when the run is no longer ours, which ends it.
-    async fn say(&mut self, said: Said, kept: &mut KeptLog) -> Outcome<Option<Rollout>> {
+    pub(super) async fn say(&mut self, said: Said, kept: &mut KeptLog) -> Outcome<Option<Rollout>> {
         let course = self.course;
         let said = kept_from(said, kept);
         let command = Command::Roll { work: course.work.clone(), fence: course.lease.fence(), said };
@@ -266,6 +267,7 @@ fn kept_from(said: Said, kept: &KeptLog) -> Said {
             Said::Ended { target, failed: failed.map(|how| kept.mask.apply(&how)) }
         }
         Said::Unhealthy(why) => Said::Unhealthy(kept.mask.apply(&why)),
+        Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
         Said::Chosen(_) | Said::Started(_) => said,
     }
 }
@@ -294,15 +296,28 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
             script.path
         )),
         Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
+        Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
     }
 }
 
-/// Why a step cannot be run on a host, found before anything has happened.
-pub(crate) fn not_there(step: &Step) -> Option<String> {
-    if !step.terms.outputs.is_empty() {
-        return Some("its outputs would stay on the target; write them in a hook".to_owned());
+/// Why a step cannot be run for a target, found before anything has happened.
+pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
+    match (&target.kind, &step.action) {
+        (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
+            Some("its outputs would stay on the target; write them in a hook".to_owned())
+        }
+        (Kind::Ssh(_), _) => spoken(step).err(),
+        (Kind::Http(_), Action::Hook(_)) => None,
+        (Kind::Http(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            Some("a target of kind `http` runs no commands; write `deploy: [{uses: hook}]`".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Hook(_)) => {
+            Some("only a target of kind `http` does a job".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            None
+        }
     }
-    spoken(step).err()
 }
 
 /// A file of ours that nobody else reads.
