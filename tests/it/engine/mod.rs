@@ -3,6 +3,7 @@
 mod calendar;
 mod checks;
 mod deployments;
+mod elsewhere;
 mod environments;
 mod groups;
 mod hooks;
