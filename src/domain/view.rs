@@ -409,10 +409,9 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
         }
         (Some((other, _)), _) => format!("{} has the {what} just now", other.created.version),
         (None, Some(run)) => format!("{} has the {what} just now", run.title()),
-        (None, None) if shared.is_some() => {
+        (None, None) => {
             format!("a worker takes it as soon as one is free and no other pipeline has the {what}")
         }
-        (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
 }
