@@ -34,6 +34,7 @@ mod act;
 mod advance;
 mod demand;
 mod freeze;
+mod holding;
 mod join;
 mod names;
 mod overriding;
