@@ -367,7 +367,7 @@ fn state_lines(
         .is_none_or(|run| matches!(run.state, StageState::Pending | StageState::AwaitingSignoff));
     let Some(rule) = release.rule(stage).filter(|_| waits) else {
         let mut lines = queued_line(state, release, stage);
-        lines.extend(asking(state, release, stage).into_iter().flat_map(|(lines, _)| lines));
+        lines.extend(asking(state, release, stage, now).into_iter().flat_map(|(lines, _)| lines));
         lines.extend(release.run(stage).into_iter().flat_map(step_lines));
         return lines;
     };
@@ -387,13 +387,13 @@ fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage
 type Why = (Vec<(String, &'static str)>, Vec<String>);
 
 /// What a run stopped for, and who may say what about it.
-fn asking(state: &State, release: &Release, stage: &StageName) -> Option<Why> {
+fn asking(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<Why> {
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     let who: Vec<String> = stage_approvers(rule).iter().map(ToString::to_string).collect();
     let who = who.join(" or ");
     let asking = run.asking()?;
     let course = Course { repo: &state.id.repo, release, stage: rule, run };
-    hold::why(&course, &who).or_else(|| {
+    hold::why(&course, &who, now).or_else(|| {
         let (line, act) = pause::why(rule, &who, asking);
         Some((vec![(line, sign(Mark::Wait))], vec![act]))
     })
@@ -472,7 +472,7 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             return if asks { next_lines(state, other, &at.name, now) } else { Vec::new() };
         }
         Some(run) if run.asking().is_some() => {
-            return asking(state, release, stage).map_or_else(Vec::new, |(_, acts)| acts);
+            return asking(state, release, stage, now).map_or_else(Vec::new, |(_, acts)| acts);
         }
         Some(_) => {
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));

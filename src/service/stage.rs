@@ -131,7 +131,11 @@ impl Service {
             news: nothing(),
             fates: Fates::new(&course.stage.deployments),
             held: StepsEnd::Passed,
-            rollout: course.release.run(&course.stage.name).map(|run| run.rollout.clone()).unwrap_or_default(),
+            rollout: course
+                .release
+                .run(&course.stage.name)
+                .map(|run| run.rollout.clone())
+                .unwrap_or_default(),
         };
         let begun = clock::monotonic();
         let wall = course.stage.timeout;

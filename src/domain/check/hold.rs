@@ -68,11 +68,14 @@ impl Course<'_> {
         if ticks.reds > self.forgiven(Side::Hold) {
             let reds = self.reds(Side::Hold);
             let red = reds.iter().find(|(_, reading)| reading.answer == Answer::Fail);
-            let said = red.map_or_else(String::new, |(gate, reading)| format!("{gate} says {}", reading.detail));
+            let said =
+                red.map_or_else(String::new, |(gate, reading)| format!("{gate} says {}", reading.detail));
             return Some(Holding::Stop(said));
         }
         Some(if !over {
             Holding::Wait
+        } else if self.blocking(Side::Hold).is_empty() {
+            Holding::GoOn
         } else if ticks.opened_at < pausing.ends() {
             Holding::Sample
         } else if ticks.streak >= hold.gates.streak(Side::Hold) {
@@ -80,7 +83,10 @@ impl Course<'_> {
         } else if self.gates_deadline(Side::Hold).is_some_and(|deadline| deadline <= now) {
             let reds = self.reds(Side::Hold);
             let last = reds.first().map(|(gate, reading)| format!("{gate} says {}", reading.detail));
-            Holding::Stop(format!("not green in time, {}", last.unwrap_or_else(|| "nobody could ask".to_owned())))
+            Holding::Stop(format!(
+                "not green in time, {}",
+                last.unwrap_or_else(|| "nobody could ask".to_owned())
+            ))
         } else {
             Holding::Wait
         })

@@ -65,7 +65,7 @@ impl<'a> Course<'a> {
     }
 
     /// The gates of a side that can keep the stage.
-    fn blocking(&self, side: Side) -> Vec<(LegId, &'a Check)> {
+    pub(super) fn blocking(&self, side: Side) -> Vec<(LegId, &'a Check)> {
         self.gates(side).into_iter().filter(|(_, check)| check.blocking && !self.overridden(check)).collect()
     }
 

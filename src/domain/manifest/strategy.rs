@@ -74,7 +74,8 @@ fn check_order(nodes: &[Node], portions: &[Portion], findings: &mut Findings<'_>
         }
         for key in ["for", "gates"].into_iter().filter(|key| last && view.get(key).is_some()) {
             let message = format!("nothing comes behind the last portion that `{key}` could keep");
-            let hint = "what is asked once all of it runs is the stage's own: `verify` and `gates`".to_owned();
+            let hint =
+                "what is asked once all of it runs is the stage's own: `verify` and `gates`".to_owned();
             findings.add_hinted(Code::Strategy, view.place(key), message, hint);
         }
     }

@@ -5,6 +5,7 @@ use crate::domain::check::course::Course;
 use crate::domain::check::hold::Hold;
 use crate::domain::markdown::inline_code;
 use crate::domain::pause::Pausing;
+use crate::domain::time::Timestamp;
 use crate::domain::view::Why;
 use crate::domain::view::check::gate_lines;
 
@@ -14,18 +15,19 @@ pub fn status((held, hold): (&Pausing, &Hold)) -> String {
 }
 
 /// `why` of it: what is waited for, its gates with what they say, and who can end it.
-pub fn why(course: &Course<'_>, who: &str) -> Option<Why> {
+pub fn why(course: &Course<'_>, who: &str, now: Timestamp) -> Option<Why> {
     let (held, hold) = course.run.holding()?;
     let name = &course.stage.name;
     let gates: Vec<&str> = hold.gates.post.iter().map(|check| check.name.as_str()).collect();
-    let green = if gates.is_empty() { String::new() } else { format!(" once {} is good", gates.join(" and ")) };
-    let line = format!(
-        "{} % of {} run {}; it goes on by itself {}{green}",
-        hold.percent,
-        course.stage.environment,
-        course.release.created.version,
-        held.ends().minute()
-    );
+    let gates = gates.join(" and ");
+    let ends = held.ends().minute();
+    let next = match (gates.as_str(), held.ends() <= now) {
+        ("", _) => ends,
+        (gates, false) => format!("{ends} if {gates} is good then"),
+        (gates, true) => format!("as soon as {gates} is good: its time is over"),
+    };
+    let (environment, version) = (&course.stage.environment, &course.release.created.version);
+    let line = format!("{} % of {environment} runs {version}; it goes on by itself {next}", hold.percent);
     let (gates, overrides) = gate_lines(course, Side::Hold);
     let ends = format!(
         "{who} comments {}, or somebody with write {}",

@@ -43,7 +43,8 @@ impl Walk<'_> {
         }
         let strategy = course.strategy();
         let portions = strategy.map_or(Portion::WHOLE, |strategy| strategy.portions(course.kind));
-        let over = course.asked.as_ref().filter(|asked| asked.at.0 == Phase::Deploy).map_or(0, |asked| asked.at.1);
+        let over =
+            course.asked.as_ref().filter(|asked| asked.at.0 == Phase::Deploy).map_or(0, |asked| asked.at.1);
         for (index, portion) in (0_u32..).zip(portions).filter(|(index, _)| *index >= over) {
             if strategy.is_some() {
                 if self.say(Said::Portion(portion.percent), kept).await?.is_none() {

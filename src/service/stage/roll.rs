@@ -64,7 +64,8 @@ impl Walk<'_> {
                     break;
                 }
             }
-            if let (Some(check), Next::Batch(_) | Next::Done) = (health, self.rollout.next(&rolling, percent)) {
+            if let (Some(check), Next::Batch(_) | Next::Done) = (health, self.rollout.next(&rolling, percent))
+            {
                 match self.healthy(check, left, kept).await? {
                     Some(Ok(())) => {}
                     Some(Err(why)) => {

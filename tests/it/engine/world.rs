@@ -456,6 +456,16 @@ impl World {
         .await
     }
 
+    /// Waits until this status says this.
+    pub(super) async fn status_says(&self, sha: &str, context: &str, text: &str) {
+        self.wait(&format!("status {context} says {text} on {sha}"), |state| {
+            let statuses = &state.repos.get(&REPO)?.statuses;
+            let newest = statuses.iter().rev().find(|s| s.sha == sha && s.context == context)?;
+            newest.description.contains(text).then_some(())
+        })
+        .await;
+    }
+
     /// The light of a status as it is now.
     pub(super) fn light(&self, sha: &str, context: &str) -> Option<String> {
         let state = self.github.state();
