@@ -1,7 +1,7 @@
 //! Canaries: portions of targets, or of what the commands are told, watched by gates before they go on.
 #![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
-use super::targets::{local, versions, world};
+use super::targets::{local, manifest, versions, world};
 use super::world::{ANA, World};
 
 const OLD: &str = "v0.1.0-rc.1";
@@ -23,7 +23,8 @@ async fn e23_e24_a_canary_goes_on_by_itself_and_a_red_gate_takes_back_what_it_re
                 hooks: {after: [{name: arm, run: 'echo armed >> \"$OUT/armed\"', always: true}]}\n    rollback: {auto: [gate_failed]}";
     let mut world = world(out.path(), rest, ["web-1", "web-2", "web-3"].map(local).into()).await;
     world.merge(1, "feat: sell shoes").await;
-    assert!(world.hears(1).await.contains("is live in prod"));
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
     assert_eq!(lines(&out, "percents"), ["10", "50", "100"], "one target a portion");
     std::fs::write(out.path().join("ill"), "").unwrap();
     world.merge(2, "feat: sell air").await;
@@ -56,7 +57,8 @@ async fn e23_t57_a_server_that_dies_while_a_canary_is_held_goes_on_when_its_time
     held(&world, &commit, 50).await;
     world.die().await;
     world.wake().await;
-    assert!(world.hears(1).await.contains("is live in prod"));
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
     let counts = ["web-1", "web-2", "web-3"].map(|name| lines(&out, name).len());
     assert_eq!(counts, [1, 1, 1]);
     world.finish().await;
@@ -69,23 +71,19 @@ async fn e23_commands_of_a_canary_without_targets_are_told_how_far_to_go_and_peo
                 hooks: {after: [{name: arm, run: 'echo armed >> \"$OUT/armed\"', always: true}]}";
     let mut world = world(out.path(), rest, Vec::new()).await;
     world.merge(1, "feat: sell shoes").await;
-    assert!(world.hears(1).await.contains("is live in prod"));
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
     assert_eq!(lines(&out, "percents"), ["25", "100"]);
-    let longer = rest.replace("for: 1s", "for: 1h");
-    world
-        .merge_files(
-            2,
-            &[(".github/liftlock.yml", &super::targets::manifest(out.path(), &longer))],
-            "feat: sell hats",
-        )
-        .await;
-    let commit = world.merge(3, "feat: sell socks").await;
+    let longer = manifest(out.path(), &rest.replace("for: 1s", "for: 1h"));
+    let files = [(".github/liftlock.yml", longer.as_str()), ("src/app.txt", "socks\n")];
+    let commit = world.merge_files(2, &files, "feat: sell socks").await;
     held(&world, &commit, 25).await;
-    world.say(3, ANA, "/resume prod").await;
-    assert!(world.hears(3).await.contains("nobody shortens that"));
-    world.say(3, ANA, "/reject prod -- errors in the log").await;
+    world.say(2, ANA, "/resume prod").await;
+    assert!(world.hears(2).await.contains("nobody shortens that"));
+    world.say(2, ANA, "/reject prod -- errors in the log").await;
     let said = world.status(&commit, "liftlock/prod", "failure").await;
     assert!(said.contains("rejected by ana: errors in the log"), "{said}");
+    assert!(world.hears(2).await.contains("failed in prod at"));
     world.settled().await;
     assert_eq!(lines(&out, "percents"), ["25", "100", "25"]);
     assert_eq!(lines(&out, "armed").len(), 2);

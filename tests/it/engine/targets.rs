@@ -14,7 +14,7 @@ use super::tree::sample;
 use super::world::{ANA, World};
 
 /// Writes down what it deploys where; planted files make it wait or fail.
-const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/${TARGET:-all}\"\n\
+const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/${TARGET##*/}\"\n\
                       if [ -n \"${LIFTLOCK_PERCENT:-}\" ]; then echo \"$LIFTLOCK_PERCENT\" >> \"$OUT/percents\"; fi\n\
                       if [ -e \"$OUT/wait-$TARGET\" ]; then touch \"$OUT/waiting-$TARGET\"; while [ -e \"$OUT/wait-$TARGET\" ]; do sleep 0.02; done; fi\n\
                       if [ -e \"$OUT/fail-$TARGET\" ]; then echo it is broken; exit 3; fi\n";
