@@ -13,6 +13,7 @@ use crate::domain::time::Span;
 use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
+use crate::git::origin::Origin;
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
@@ -21,6 +22,7 @@ use crate::secret::{self, Connection, Secret};
 
 pub mod library;
 mod notify;
+mod origin;
 pub mod policy;
 mod target;
 
@@ -91,6 +93,8 @@ pub struct Config {
     pub connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to.
     pub targets: Vec<Target>,
+    /// Other repositories that releases may take the tree of.
+    pub origins: Vec<Origin>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -166,6 +170,7 @@ struct File {
     secrets: BTreeMap<String, Given>,
     connections: BTreeMap<String, ConnectionFile>,
     target: Vec<target::Entry>,
+    repository: Vec<origin::Entry>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     policy: Vec<policy::File>,
@@ -262,6 +267,7 @@ impl Config {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         all.extend(self.notify.hidden().cloned());
+        all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -336,14 +342,11 @@ impl Reading<'_> {
             + file.plain.as_ref().map_or(0, |plain| plain.repositories.len());
         let connections = self.connections(file.connections);
         let targets = self.targets(file.target);
+        let origins = self.origins(file.repository);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
-        let of_connections = connections.iter().map(|(name, c)| (format!("connections.{name}"), &c.allow));
-        let of_targets = targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
-        let of_stores =
-            library.vault.stores.iter().map(|(name, s)| (format!("library.stores.{name}"), &s.allow));
-        self.check_allows(served, of_connections.chain(of_targets).chain(of_stores));
+        self.check_allows(served, (&connections, &targets, &origins, &library));
         let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let notify = self.notify(file.notify, &public_url);
@@ -375,6 +378,7 @@ impl Reading<'_> {
             secrets,
             connections,
             targets,
+            origins,
             personal_tokens,
             library,
             github,
@@ -434,11 +438,22 @@ impl Reading<'_> {
     }
 
     /// Whoever may push to one repository calls a pipeline what they like: beside another one, its name says nothing.
-    fn check_allows<'a>(
+    fn check_allows(
         &mut self,
         served: usize,
-        allows: impl Iterator<Item = (String, &'a Vec<secret::Allowed>)>,
+        (connections, targets, origins, library): (
+            &BTreeMap<String, Connection>,
+            &[Target],
+            &[Origin],
+            &library::Settings,
+        ),
     ) {
+        let of_connections = connections.iter().map(|(name, c)| (format!("connections.{name}"), &c.allow));
+        let of_targets = targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
+        let of_origins = origins.iter().map(|o| (format!("repository {}", o.name), &o.allow));
+        let of_stores =
+            library.vault.stores.iter().map(|(name, s)| (format!("library.stores.{name}"), &s.allow));
+        let allows = of_connections.chain(of_targets).chain(of_origins).chain(of_stores);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(

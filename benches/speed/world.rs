@@ -43,6 +43,7 @@ pub(crate) async fn service(
         toolchains: Vec::new(),
         secrets: BTreeMap::new(),
         connections: BTreeMap::new(),
+        origins: Vec::new(),
         targets: Vec::new(),
         hidden: Vec::new(),
         environment: BTreeMap::new(),

@@ -118,6 +118,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         secrets: config.secrets.clone(),
         connections: config.connections.clone(),
         targets: config.targets.clone(),
+        origins: config.origins.clone(),
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
         environment: config.environment.clone(),
         notify: config.notify.clone(),

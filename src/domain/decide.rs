@@ -25,6 +25,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::retention::{Retention, has_bytes, kept};
 use crate::domain::rollout::Said;
+use crate::domain::source::Found;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
@@ -45,6 +46,7 @@ mod reuse;
 mod rollback;
 mod runbook;
 mod signoff;
+mod source;
 mod speak;
 mod start;
 mod verify;
@@ -67,6 +69,15 @@ pub enum Command {
     },
     /// Something should become a release.
     Start(Box<Start>),
+    /// The commits of other repositories that a release takes were looked for.
+    Find {
+        /// The release.
+        release: ReleaseNo,
+        /// Which try of its build.
+        attempt: u32,
+        /// All of them, or how the build ends for want of one.
+        found: Result<Vec<Found>, BuildOutcome>,
+    },
     /// A pull request's head should be built.
     Check(Box<CheckRequest>),
     /// A pull request's head was compared with where it began.
@@ -432,6 +443,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::SeePolicy { commit, pipeline } => draft.see_policy(commit, pipeline)?,
         Command::SeeServerPolicy { policies } => draft.see_server_policy(policies)?,
         Command::Start(start) => draft.start(start)?,
+        Command::Find { release, attempt, found } => draft.find_sources(*release, *attempt, found)?,
         Command::Check(request) => draft.check(request)?,
         Command::Propose(proposal) => draft.propose(proposal)?,
         Command::Expect(push) => draft.expect(push)?,

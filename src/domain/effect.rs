@@ -12,6 +12,13 @@ use crate::domain::notice::Notice;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
+    /// Find the commits of other repositories that a release takes; may be repeated, the first answer counts.
+    Sources {
+        /// Which release.
+        release: ReleaseNo,
+        /// Which try of its build.
+        attempt: u32,
+    },
     /// Build, pack and seal a release's artifact; may be repeated.
     Build {
         /// Which release.

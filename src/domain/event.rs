@@ -25,6 +25,7 @@ use crate::domain::release::{StageState, Transition};
 use crate::domain::retention::Retention;
 use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
+use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
 
 mod built;
@@ -53,6 +54,13 @@ pub enum Event {
     },
     /// A push or a tag started a release.
     ReleaseCreated(Box<Created>),
+    /// The commits of other repositories that the release takes, all of them.
+    SourcesFound {
+        /// Which release.
+        release: ReleaseNo,
+        /// What was found.
+        found: Vec<Found>,
+    },
     /// A worker took the build.
     BuildStarted {
         /// Which release.
@@ -492,6 +500,7 @@ impl Event {
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
             Self::Retired { release, .. }
+            | Self::SourcesFound { release, .. }
             | Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
             | Self::BuildRetried { release, .. }
@@ -537,6 +546,7 @@ impl Event {
             Self::PolicySeen { .. } => "policy_seen",
             Self::ServerPolicySeen { .. } => "server_policy_seen",
             Self::ReleaseCreated(_) => "release_created",
+            Self::SourcesFound { .. } => "sources_found",
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
             Self::Retired { .. } => "retired",

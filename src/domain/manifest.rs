@@ -20,6 +20,7 @@ mod keys;
 pub mod node;
 mod notify;
 mod order;
+mod origin;
 mod overriding;
 pub mod probe;
 pub mod problem;
@@ -401,6 +402,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         inherits: made.inherits,
         uploads: made.uploads,
+        sources: made.sources,
         feeds: BTreeSet::new(),
         release: release::read(view),
         variables,

@@ -20,6 +20,7 @@ use crate::domain::naming::Template;
 use crate::domain::notice::Notify;
 use crate::domain::retention::Retention;
 use crate::domain::runbook::Runbook;
+use crate::domain::source::Named;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
@@ -63,6 +64,9 @@ pub struct Pipeline {
     /// What is built elsewhere and handed in; such a pipeline starts with it alone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub uploads: BTreeSet<Alias>,
+    /// Trees of other repositories that go into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Named>,
     /// The pipelines of the repository that its builds start.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub feeds: BTreeSet<PipelineName>,
@@ -202,13 +206,15 @@ impl Pipeline {
     /// Whether its releases have something to build; what it only takes of others is sealed already.
     pub fn builds(&self) -> bool {
         let takes = !self.inherits.is_empty() || !self.uploads.is_empty();
-        !self.build.steps.is_empty() || !self.artifacts.is_empty() || !takes
+        let own = !self.artifacts.is_empty() || !self.sources.is_empty();
+        !self.build.steps.is_empty() || own || !takes
     }
 
     /// The names of all artifacts of its releases.
     pub fn aliases(&self) -> impl Iterator<Item = &Alias> {
         let own = self.artifacts.iter().map(|artifact| &artifact.alias);
-        own.chain(self.inherits.iter().map(|inherited| &inherited.alias)).chain(&self.uploads)
+        let sources = self.sources.iter().map(|source| &source.alias);
+        own.chain(sources).chain(self.inherits.iter().map(|inherited| &inherited.alias)).chain(&self.uploads)
     }
 }
 

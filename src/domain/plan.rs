@@ -165,7 +165,11 @@ fn host(state: &State, key: String, effect: Effect) -> Owed {
 
 fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mut Vec<Owed>) {
     let (id, no) = (&state.id, release.no());
-    if matches!(release.build, BuildState::Waiting | BuildState::Running { .. }) {
+    if release.build == BuildState::Waiting && release.lacks_sources() {
+        let attempt = release.build_attempt;
+        let key = format!("sources:{id}:{no}:{attempt}");
+        owed.push(Owed { group: None, ..host(state, key, Effect::Sources { release: no, attempt }) });
+    } else if matches!(release.build, BuildState::Waiting | BuildState::Running { .. }) {
         let attempt = release.build_attempt;
         let effect = Effect::Build { release: no, attempt };
         owed.push(work(state, format!("build:{id}:{no}:{attempt}"), effect));

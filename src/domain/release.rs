@@ -14,6 +14,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
 use crate::domain::rollout::Rollout;
+use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Problem, Taken};
 
@@ -54,6 +55,8 @@ pub struct Release {
     pub unusable: BTreeMap<StageName, Problem>,
     /// Its variable groups: as it took them, and as its stages have written them since.
     pub groups: Taken,
+    /// The commits of other repositories that it takes, once they are known; they never change after that.
+    pub sources: Vec<Found>,
     /// Which try of the build.
     pub build_attempt: u32,
     /// How far it is.
@@ -261,6 +264,11 @@ impl Release {
     /// The attempt that counts.
     pub fn run(&self, stage: &StageName) -> Option<&StageRun> {
         self.stages.get(stage).and_then(|runs| runs.last())
+    }
+
+    /// Whether commits of other repositories are still to be found before it can be built.
+    pub fn lacks_sources(&self) -> bool {
+        self.sources.len() < self.created.pipeline.sources.len()
     }
 
     /// Where it is in a stage; nothing before its artifact is sealed.

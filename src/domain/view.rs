@@ -240,6 +240,9 @@ fn capital(word: &str) -> String {
 pub fn build_status(state: &State, release: &Release) -> Status {
     let version = &release.created.version;
     let (light, text) = match &release.build {
+        BuildState::Waiting if release.lacks_sources() => {
+            (StatusState::Pending, format!("{version} waits for its sources to be read"))
+        }
         BuildState::Waiting => (StatusState::Pending, format!("{version} waits for a worker")),
         BuildState::Running { .. } => (StatusState::Pending, format!("{version} is being built")),
         BuildState::Sealed => {

@@ -5,6 +5,7 @@
 //! text is ever given to a revision parser (THREATS T21).
 
 pub mod fetch;
+pub mod origin;
 pub mod repo;
 mod stale;
 pub mod tree;

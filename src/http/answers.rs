@@ -341,6 +341,10 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
     ]);
+    facts.extend(release.sources.iter().map(|found| {
+        let place = format!("{} at {}", found.source, found.commit);
+        (format!("source {}", found.source.alias), place)
+    }));
     facts.extend(release.retired.map(|at| ("artifact".to_owned(), format!("deleted {}", at.minute()))));
     facts.extend(release.digest.as_ref().map(|d| ("release digest".to_owned(), d.short().to_owned())));
     facts.extend(created.initiator.as_ref().map(|p| ("started by".to_owned(), p.login.to_string())));

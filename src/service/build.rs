@@ -1,16 +1,22 @@
 //! Building: from a tree export in the sandbox to a sealed artifact, or to a pull request's quality verdict.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{pack, scan};
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Form, Sealed};
-use crate::domain::name::{CommitSha, PipelineId, ReleaseNo};
+use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
+use crate::domain::release::Release;
+use crate::domain::source::Found;
 use crate::domain::view;
 use crate::runner::probe::{Origin, choose};
 use crate::runner::{Network, Sandbox, SandboxSpec};
+use crate::service::build::inputs::Inputs;
+use crate::service::source::Public;
 use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -29,10 +35,21 @@ struct Subject<'a> {
     pipeline: &'a Pipeline,
     origin: Origin,
     /// The release it is built for; nothing for a pull request.
-    release: Option<ReleaseNo>,
+    release: Option<&'a Release>,
+    /// The trees of other repositories that it takes.
+    sources: Vec<Found>,
+    /// Whether these have to be public.
+    public: Public,
     log: String,
     environment: BTreeMap<String, String>,
     epoch_s: i64,
+}
+
+impl Subject<'_> {
+    /// The one mtime of everything packed.
+    fn epoch(&self) -> u64 {
+        u64::try_from(self.epoch_s).unwrap_or(0)
+    }
 }
 
 impl Service {
@@ -58,7 +75,9 @@ impl Service {
             commit: created.commit.clone(),
             pipeline: &created.pipeline,
             origin: Origin::ProtectedBranch,
-            release: Some(no),
+            release: Some(&release),
+            sources: release.sources.clone(),
+            public: Public::No,
             log: view::log_id(&id, no, "build", attempt),
             environment,
             epoch_s: created.epoch_s,
@@ -82,16 +101,22 @@ impl Service {
         };
         let check =
             decided.state.checks.get(&commit).cloned().ok_or_else(|| Trouble::bug("the check is gone"))?;
-        let subject = Subject {
+        let mut subject = Subject {
             id: &id,
             commit: commit.clone(),
             pipeline: &check.pipeline,
             origin: Origin::PullRequest,
             release: None,
+            sources: Vec::new(),
+            public: Public::Yes,
             log: view::check_log_id(&id, &commit, attempt),
             environment: BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())]),
             epoch_s: 0,
         };
+        match self.find_all(&id, &check.pipeline.sources, Public::Yes).await {
+            Ok(found) => subject.sources = found,
+            Err(outcome) => return self.end_build(lease, &id, work, outcome).await,
+        }
         let outcome = match self.build(&subject, lease).await {
             Ok(Some(BuildOutcome::Sealed(_))) => BuildOutcome::Passed,
             Ok(Some(outcome)) => outcome,
@@ -126,12 +151,25 @@ impl Service {
         let tree = place.path("src");
         self.export(&subject.id.repo, &subject.commit, tree.clone()).await?;
         let mut kept = KeptLog::open(self, subject.log.clone());
-        let end = self.build_steps(subject, (place, &tree), &mut kept, lease).await;
+        let inputs = match self.bring_inputs(subject, place, &mut kept).await {
+            Ok(Ok(inputs)) => inputs,
+            Ok(Err(outcome)) => {
+                kept.close().await?;
+                return Ok(Some(outcome));
+            }
+            Err(trouble) => {
+                kept.close().await?;
+                return Err(trouble);
+            }
+        };
+        let end = self.build_steps(subject, (place, &tree, &inputs), &mut kept, lease).await;
         let outcome = match end {
             Ok(Ok(StepsEnd::Passed)) if subject.origin == Origin::PullRequest => {
                 Ok(Some(BuildOutcome::Passed))
             }
-            Ok(Ok(StepsEnd::Passed)) => self.seal(subject, tree, (&mut kept, lease)).await.map(Some),
+            Ok(Ok(StepsEnd::Passed)) => {
+                self.seal(subject, (tree, inputs.sealed), (&mut kept, lease)).await.map(Some)
+            }
             Ok(Ok(StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure))) => {
                 Ok(Some(BuildOutcome::Failed(failure)))
             }
@@ -152,7 +190,7 @@ impl Service {
     async fn build_steps(
         &self,
         subject: &Subject<'_>,
-        (place, tree): (&Workplace, &Path),
+        (place, tree, inputs): (&Workplace, &Path, &Inputs),
         kept: &mut KeptLog,
         lease: &Lease,
     ) -> Outcome<Result<StepsEnd, String>> {
@@ -171,7 +209,7 @@ impl Service {
         }
         let sandbox = if choice.sandboxed {
             Sandbox::Bubblewrap(SandboxSpec {
-                artifacts: BTreeMap::new(),
+                artifacts: inputs.folders.clone(),
                 toolchains: self.settings().toolchains.clone(),
                 network,
                 temporary_bytes: TEMPORARY_BYTES,
@@ -182,6 +220,7 @@ impl Service {
         let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
         let mut environment = self.base_environment(&home);
         environment.extend(subject.environment.clone());
+        environment.extend(inputs.environment(choice.sandboxed));
         environment.extend(build.environment.clone());
         if subject.origin == Origin::ProtectedBranch {
             environment.extend(self.secrets(&build.secrets)?);
@@ -203,11 +242,11 @@ impl Service {
     async fn seal(
         &self,
         subject: &Subject<'_>,
-        tree: PathBuf,
+        (tree, brought): (PathBuf, Vec<Sealed>),
         (kept, lease): (&mut KeptLog, &Lease),
     ) -> Outcome<BuildOutcome> {
-        let epoch = u64::try_from(subject.epoch_s).unwrap_or(0);
-        let mut sealed = Vec::new();
+        let epoch = subject.epoch();
+        let mut all = Vec::new();
         for artifact in &subject.pipeline.artifacts {
             let (store, workspace, path) =
                 (self.artifacts().clone(), tree.clone(), PathBuf::from(&artifact.path));
@@ -230,19 +269,10 @@ impl Service {
             kept.log
                 .note(&format!("sealed {} as {} ({} bytes)", artifact.path, packed.blob, packed.size_bytes))
                 .await;
-            sealed.push(Sealed {
-                alias: artifact.alias.clone(),
-                digest: packed.blob,
-                content: packed.tar,
-                size: packed.size_bytes,
-                form: match packed.shape {
-                    pack::Shape::Folder => Form::Folder,
-                    pack::Shape::File { executable: false } => Form::File,
-                    pack::Shape::File { executable: true } => Form::Program,
-                },
-            });
+            all.push(sealed(&artifact.alias, &packed));
         }
-        Ok(BuildOutcome::Sealed(sealed))
+        all.extend(brought);
+        Ok(BuildOutcome::Sealed(all))
     }
 
     /// Warns of secrets inside an artifact (CHECKLIST E14): whoever has the artifact has them, too.
@@ -260,7 +290,7 @@ impl Service {
                  build and change the secret."
             );
             kept.log.note(&format!("warning: {text}")).await;
-            if let Some(no) = subject.release {
+            if let Some(no) = subject.release.map(Release::no) {
                 let code = SECRET_IN_ARTIFACT.to_owned();
                 let alarm = Command::Learn(Learned::Alarm { release: Some(no), code, text });
                 if let Err(refusal) = self.journal().decide(subject.id, &alarm, lease.around()).await? {
@@ -272,5 +302,20 @@ impl Service {
             }
         }
         Ok(())
+    }
+}
+
+/// What was packed, under its name in the release.
+fn sealed(alias: &Alias, packed: &pack::Sealed) -> Sealed {
+    Sealed {
+        alias: alias.clone(),
+        digest: packed.blob.clone(),
+        content: packed.tar.clone(),
+        size: packed.size_bytes,
+        form: match packed.shape {
+            pack::Shape::Folder => Form::Folder,
+            pack::Shape::File { executable: false } => Form::File,
+            pack::Shape::File { executable: true } => Form::Program,
+        },
     }
 }

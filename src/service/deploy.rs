@@ -318,7 +318,7 @@ impl Service {
         Ok(Ok(Ground { environment, source, deploy_in, stage: told.stage }))
     }
 
-    async fn hand_out(
+    pub(super) async fn hand_out(
         &self,
         release: &Release,
         artifact: &crate::domain::event::Sealed,

@@ -76,8 +76,7 @@ impl Service {
         let stage = &told.stage;
         let mut environment = self.base_environment(&grounds.home());
         for artifact in &release.artifacts {
-            let key =
-                format!("LIFTLOCK_ARTIFACT_{}", artifact.alias.as_str().to_uppercase().replace('-', "_"));
+            let key = artifact_variable(artifact.alias.as_str());
             environment.insert(key, shown(&grounds.artifact(&artifact.alias)));
         }
         environment.extend(told.variables.clone());
@@ -222,6 +221,11 @@ impl Service {
             Some(format!("\"{}\": {}", step.name, ready.err()?))
         })
     }
+}
+
+/// What commands find the place of an artifact in.
+pub(super) fn artifact_variable(alias: &str) -> String {
+    format!("LIFTLOCK_ARTIFACT_{}", alias.to_uppercase().replace('-', "_"))
 }
 
 /// Whether the steps of this stage get a token: the commit and every source of policy since say so.

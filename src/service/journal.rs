@@ -272,6 +272,7 @@ pub fn to_row(owed: Owed, stream: Option<String>, now: Timestamp) -> Outcome<Owe
 
 fn kind(effect: &Effect) -> &'static str {
     match effect {
+        Effect::Sources { .. } => "sources",
         Effect::Build { .. } => "build",
         Effect::Check { .. } => "check",
         Effect::Deploy { .. } => "deploy",

@@ -11,6 +11,7 @@ use crate::domain::retention::Retention;
 use crate::domain::time::Span;
 use crate::folder;
 use crate::forge::Forge;
+use crate::git::origin::Origin;
 use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
@@ -39,6 +40,7 @@ pub mod repository;
 pub mod retention;
 pub mod runbook;
 pub mod signoff;
+pub mod source;
 pub mod stage;
 pub mod steps;
 pub mod tell;
@@ -80,6 +82,8 @@ pub struct Settings {
     pub connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to.
     pub targets: Vec<Target>,
+    /// Other repositories that releases may take the tree of.
+    pub origins: Vec<Origin>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.

@@ -34,7 +34,8 @@ impl Service {
                 let id = lease.pipeline()?;
                 self.learn(lease, &id, &Command::Tick).await
             }
-            Effect::Build { .. }
+            Effect::Sources { .. }
+            | Effect::Build { .. }
             | Effect::Check { .. }
             | Effect::Deploy { .. }
             | Effect::Confirm { .. }

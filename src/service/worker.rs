@@ -221,6 +221,7 @@ impl Service {
             Trouble::bug(format!("effect {} is not known to this version", lease.claim.key)).because(e)
         })?;
         match effect {
+            Effect::Sources { release, attempt } => self.find_sources(lease, release, attempt).await,
             Effect::Build { release, attempt } => self.build_release(lease, release, attempt).await,
             Effect::Check { commit, attempt } => self.build_check(lease, commit, attempt).await,
             Effect::Deploy { release, stage, attempt, admission } => {

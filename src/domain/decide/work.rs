@@ -104,7 +104,8 @@ impl Draft {
 
     fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {
         let release = self.release(no)?;
-        let takes = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
+        let takes = matches!(release.build, BuildState::Waiting | BuildState::Running { .. })
+            && !release.lacks_sources();
         if takes && release.build_attempt == attempt {
             self.add(Event::BuildStarted { release: no, attempt, fence })
         } else {
@@ -253,7 +254,13 @@ impl Draft {
         if release.build_attempt != attempt || release.build != (BuildState::Running { fence }) {
             return Err(Refusal::Stale);
         }
-        let outcome = &with_inherited(&release, outcome);
+        self.end_build(&release, outcome)
+    }
+
+    /// The end of a build, and another try of one that could not be done.
+    pub(super) fn end_build(&mut self, release: &Release, outcome: &BuildOutcome) -> Result<(), Refusal> {
+        let (no, attempt) = (release.no(), release.build_attempt);
+        let outcome = &with_inherited(release, outcome);
         self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone() })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),

@@ -6,6 +6,7 @@ use crate::domain::join::Inherited;
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
+use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::step;
@@ -14,6 +15,7 @@ use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
 use crate::domain::pipeline::{Artifact, Build, Network, Step};
+use crate::domain::source::Named;
 use crate::domain::time::Span;
 
 /// How long a build or one attempt of a stage may take by default.
@@ -29,6 +31,7 @@ pub(super) struct Made {
     pub(super) artifacts: Vec<Artifact>,
     pub(super) inherits: Vec<Inherited>,
     pub(super) uploads: BTreeSet<Alias>,
+    pub(super) sources: Vec<Named>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -61,10 +64,11 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     let inherits = trigger::inherited(pipeline, findings);
     let mut artifacts = artifacts(pipeline, left_behind, findings);
     let uploads = trigger::uploads(pipeline, findings);
-    if artifacts.is_empty() && inherits.is_empty() && uploads.is_empty() {
+    let sources = origin::read(pipeline, findings);
+    if artifacts.is_empty() && inherits.is_empty() && uploads.is_empty() && sources.is_empty() {
         artifacts.extend(by_default(&build));
     }
-    Made { build, artifacts, inherits, uploads }
+    Made { build, artifacts, inherits, uploads, sources }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.

@@ -6,6 +6,7 @@ use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::join::{Builds, Inherited, Need};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Entry, Node};
+use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::nearest;
@@ -26,25 +27,22 @@ pub(super) fn check_from(text: &str) -> Result<(), String> {
     if text == UPLOAD {
         return Ok(());
     }
-    if text.starts_with("git+") {
-        return Err(format!(
-            "`{}`: sources of other repositories are not supported yet by this version",
-            printable(text)
-        ));
+    if origin::is_one(text) {
+        return origin::parse(text).map(drop);
     }
     let name = text.strip_prefix(BUILD).map(str::parse::<PipelineName>);
     match name {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(error.to_string()),
         None => Err(format!(
-            "`{}` is not where an artifact comes from: write `build/<pipeline>` or `upload`",
+            "`{}` is not where an artifact comes from: write `build/<pipeline>`, `upload` or `git+https://host/path@branch`",
             printable(text)
         )),
     }
 }
 
 /// Where an artifact comes from, as written.
-fn from_of(artifact: &Node) -> Option<&str> {
+pub(super) fn from_of(artifact: &Node) -> Option<&str> {
     View::of(artifact).get("from").and_then(view::text)
 }
 
@@ -53,7 +51,7 @@ fn is_upload(artifact: &Node) -> bool {
 }
 
 /// The name that such an artifact must have.
-fn alias_of(artifact: &Node, what: &str, findings: &mut Findings<'_>) -> Option<Alias> {
+pub(super) fn alias_of(artifact: &Node, what: &str, findings: &mut Findings<'_>) -> Option<Alias> {
     let view = View::of(artifact);
     if view.get("alias").is_none() {
         findings.add(Code::MissingKey, artifact.at, format!("{what} needs `alias`"));
@@ -208,7 +206,8 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
 /// A pipeline that is alone in its file has no others to listen to.
 pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
     let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
-    let from = pipeline.items("artifacts").iter().filter(|node| !is_upload(node));
+    let elsewhere = |node: &&Node| is_upload(node) || from_of(node).is_some_and(origin::is_one);
+    let from = pipeline.items("artifacts").iter().filter(|node| !elsewhere(node));
     let from = from.filter_map(|node| View::of(node).entry("from")).map(|entry| entry.key_at);
     for at in builds.into_iter().chain(from) {
         let message = "there are no other pipelines in this file whose builds it could take".to_owned();

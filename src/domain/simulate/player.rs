@@ -455,7 +455,8 @@ fn work_of(effect: &Effect) -> Option<Work> {
         Effect::Gates { release, stage, attempt, side, sample } => {
             Work::Gates { release, stage, attempt, side, sample }
         }
-        Effect::Tag { .. }
+        Effect::Sources { .. }
+        | Effect::Tag { .. }
         | Effect::Thread { .. }
         | Effect::Status { .. }
         | Effect::Sticky { .. }

@@ -227,6 +227,7 @@ impl Transcript {
             Event::Target(_) => false,
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
+            | Event::SourcesFound { .. }
             | Event::BuildFinished { .. }
             | Event::Retired { .. }
             | Event::BuildRetried { .. }

@@ -8,7 +8,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::decide::{Command, Fresh, Learned, TagNow, Work, decide};
 use crate::domain::effect::{Effect, Place};
 use crate::domain::event::{Detail, Event};
-use crate::domain::name::{CommitSha, Login, RefName, ReleaseNo, ThreadId, UserId};
+use crate::domain::name::{CommitSha, Digest, Login, RefName, ReleaseNo, ThreadId, UserId};
 use crate::domain::pause::Said;
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
@@ -16,6 +16,7 @@ use crate::domain::plan::{Plan, plan};
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::refusal::Refusal;
 use crate::domain::runbook::fact::Fact;
+use crate::domain::source::{Found, Named};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 
@@ -110,6 +111,11 @@ impl World {
                 self.decide(&Command::Confirm { release, stage, attempt, fresh })?;
                 None
             }
+            Effect::Sources { release, attempt } => {
+                let found = self.sources_of(*release);
+                self.decide(&Command::Find { release: *release, attempt: *attempt, found: Ok(found) })?;
+                None
+            }
             Effect::Thread { release, commit, .. } => {
                 self.thread(commit).map(|place| Learned::Place { release: *release, place })
             }
@@ -143,6 +149,16 @@ impl World {
         };
         learned.into_iter().try_for_each(|learned| self.decide(&Command::Learn(learned)).map(drop))?;
         Ok(false)
+    }
+
+    /// A commit for every source that the release names: the same for the same branch.
+    fn sources_of(&self, release: ReleaseNo) -> Vec<Found> {
+        let named = self.state.release(release).map(|r| r.created.pipeline.sources.clone());
+        let found = |source: Named| {
+            let digits = Digest::of_text(&source.to_string()).hex().get(..40)?.parse().ok()?;
+            Some(Found { source, commit: digits })
+        };
+        named.into_iter().flatten().filter_map(found).collect()
     }
 
     /// The pull request that merged a commit, or an issue opened for it.

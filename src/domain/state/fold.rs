@@ -21,6 +21,7 @@ use crate::domain::release::{
 };
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
+use crate::domain::source::Found;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
@@ -62,7 +63,8 @@ impl State {
             Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
                 self.apply_check(event)
             }
-            Event::BuildStarted { .. }
+            Event::SourcesFound { .. }
+            | Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
             | Event::Retired { .. }
@@ -285,6 +287,7 @@ impl State {
             rules,
             unusable: variable::problems(&created.pipeline, &created.groups),
             groups: created.groups.clone(),
+            sources: Vec::new(),
             build_attempt: 1,
             build,
             built_at: None,
@@ -352,6 +355,8 @@ impl State {
             } else if let Event::BuildRetried { attempt, .. } = event {
                 r.build_attempt = *attempt;
                 r.build = BuildState::Waiting;
+            } else if let Event::SourcesFound { found, .. } = event {
+                r.sources.clone_from(found);
             } else if let Event::Retired { .. } = event {
                 r.retired = Some(at);
             } else if let Event::PlaceFound { place, .. } = event {
@@ -428,7 +433,7 @@ impl Release {
         self.built_at = Some(at);
         match outcome {
             BuildOutcome::Sealed(artifacts) => {
-                self.digest = Some(release_digest(&self.created, artifacts));
+                self.digest = Some(release_digest(&self.created, &self.sources, artifacts));
                 self.artifacts.clone_from(artifacts);
                 self.build = BuildState::Sealed;
                 Ok(())
@@ -588,16 +593,20 @@ impl StageRun {
 }
 
 /// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
-fn release_digest(created: &Created, artifacts: &[Sealed]) -> Digest {
+fn release_digest(created: &Created, sources: &[Found], artifacts: &[Sealed]) -> Digest {
     let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
     sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
     let artifacts: Vec<serde_json::Value> = sorted
         .iter()
         .map(|a| serde_json::json!({"alias": a.alias, "sha256": a.digest.hex(), "size": a.size}))
         .collect();
+    // Releases without sources keep the digest they always had.
+    let own = serde_json::json!(created.commit);
+    let other = |f: &Found| serde_json::json!({"repo": f.source.repository, "sha": f.commit});
+    let components: Vec<serde_json::Value> = [own].into_iter().chain(sources.iter().map(other)).collect();
     let document = serde_json::json!({
         "artifacts": artifacts,
-        "components": [created.commit],
+        "components": components,
         "manifest_sha": created.manifest.hex(),
     });
     Digest::of_text(&document.to_string())

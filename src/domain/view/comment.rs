@@ -29,11 +29,16 @@ pub fn facts(release: &Release) -> String {
     });
     let commits = created.changes.len();
     let plural = if commits == 1 { "" } else { "s" };
-    format!(
+    let mut out = format!(
         "{}- commit {}, artifact {digest}, {commits} commit{plural}\n",
         called.unwrap_or_default(),
         inline_code(release.created.commit.short())
-    )
+    );
+    for found in &release.sources {
+        let (place, commit) = (inline_code(&found.source.to_string()), inline_code(found.commit.short()));
+        writeln!(out, "- source {}: {place}, commit {commit}", found.source.alias).unwrap_or_default();
+    }
+    out
 }
 
 /// The one comment per release that is edited in place.

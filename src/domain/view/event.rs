@@ -5,6 +5,7 @@ use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, G
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
 use crate::domain::probe::Reading;
+use crate::domain::source::Found;
 
 fn built(outcome: &BuildOutcome) -> String {
     match outcome {
@@ -39,6 +40,10 @@ fn made(created: &Created) -> String {
     format!("{} made from {}{of}", created.version, created.commit.short())
 }
 
+fn sources(found: &[Found]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn expected(push: &Expected) -> String {
     let started: Vec<&str> = push.started.iter().map(PipelineName::as_str).collect();
     format!("{} starts {}", push.commit.short(), started.join(", "))
@@ -65,6 +70,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Demand(fact) => super::demand::sentence(fact),
         Event::BuildsExpected(push) => expected(push),
         Event::BuildHeard(built) => told(built),
+        Event::SourcesFound { found, .. } => sources(found),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
         Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),

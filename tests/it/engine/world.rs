@@ -15,6 +15,7 @@ use liftlock::domain::state::State;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge;
 use liftlock::forge::github::{self, GitHub};
+use liftlock::git::origin::Origin;
 use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
@@ -121,6 +122,8 @@ pub(super) struct World {
     pub(super) connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to; asked at the engine's next start.
     pub(super) targets: Vec<Target>,
+    /// Other repositories that releases may take; asked at the engine's next start.
+    pub(super) origins: Vec<Origin>,
     /// How long bytes are kept; asked at the engine's next start.
     pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
@@ -190,6 +193,7 @@ impl World {
             checks: false,
             connections: BTreeMap::new(),
             targets: Vec::new(),
+            origins: Vec::new(),
             notify: Routes::default(),
             retention: None,
             read: Mutex::default(),
@@ -214,6 +218,7 @@ impl World {
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             connections: self.connections.clone(),
             targets: self.targets.clone(),
+            origins: self.origins.clone(),
             hidden: vec![Secret::new(HOOK_SECRET)],
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),

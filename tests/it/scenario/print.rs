@@ -37,9 +37,10 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::ReleaseCreated(_) | Event::BuildsExpected(_) | Event::BuildHeard(_) => {
             about_making(state, event)
         }
-        Event::BuildStarted { .. } | Event::BuildFinished { .. } | Event::BuildRetried { .. } => {
-            about_build(state, event)
-        }
+        Event::SourcesFound { .. }
+        | Event::BuildStarted { .. }
+        | Event::BuildFinished { .. }
+        | Event::BuildRetried { .. } => about_build(state, event),
         Event::TagSeen { commit: Some(at), tag, .. } => format!("tag {tag} is at {}", commit(at)),
         Event::TagSeen { commit: None, tag, .. } => format!("tag {tag} is gone"),
         Event::PlaceFound { .. } | Event::OfferShown { .. } => return None,
@@ -124,6 +125,10 @@ fn about_making(state: &State, event: &Event) -> String {
 fn about_build(state: &State, event: &Event) -> String {
     let name = |no: &ReleaseNo| state.version_of(*no);
     match event {
+        Event::SourcesFound { release, found } => {
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            format!("{} source {}", name(release), found.join(", "))
+        }
         Event::BuildStarted { release, attempt, .. } => {
             format!("{} build {attempt}: started", name(release))
         }

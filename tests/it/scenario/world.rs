@@ -19,6 +19,7 @@ use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
+use liftlock::domain::source::{Found, Named};
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
 use liftlock::domain::variable::Taken;
@@ -152,6 +153,14 @@ impl World {
                 Command::Confirm { release: *release, stage: stage.clone(), attempt: *attempt, fresh };
             let confirmed = self.decide(&command).expect("the host's answer is taken");
             self.confirmed.extend(confirmed);
+            return;
+        }
+        if let Effect::Sources { release, attempt } = effect {
+            let found = |source: &Named| Found { source: source.clone(), commit: sha("f0") };
+            let found = self.state.release(*release).unwrap().created.pipeline.sources.iter().map(found);
+            let found = Ok(found.collect());
+            let command = Command::Find { release: *release, attempt: *attempt, found };
+            self.decide(&command).expect("the host's answer is taken");
             return;
         }
         let learned = match effect {

@@ -7,7 +7,7 @@ use crate::domain::manifest::trigger::check_from;
 use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
 
 words! {
-    FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$)");
+    FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$|git\\+(?:https|ssh)://.+/.+@.)");
 }
 
 static PIPELINE: Shape = Shape::Text(&PIPELINE_NAME);
@@ -70,12 +70,13 @@ static BUILDS_OBJECT: Object =
 keys! { ARTIFACT_KEYS {
     "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
     "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
-    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API.";
+    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `git+https://host/path@branch`: the tree of another repository.";
+    "kind" Optional, Shape::Choice(&["files", "source"]), "`source` for the tree of another repository; what `from` says, says it, too.";
 } }
 pub(super) static ARTIFACT_OBJECT: Object = Object {
     what: "an artifact",
     keys: &[ARTIFACT_KEYS],
-    later: &["kind", "image", "primary"],
+    later: &["image", "primary"],
     one_of: &["path", "from"],
     ..PLAIN
 };

@@ -1,0 +1,172 @@
+//! Releases that take the tree of another repository: at the commit on their record, from where the config says.
+
+use std::collections::BTreeMap;
+
+use liftlock::domain::event::Detail;
+use liftlock::domain::release::BuildState;
+use liftlock::git::fetch::Remote;
+use liftlock::git::origin::Origin;
+
+use super::tree::{Tree, sample};
+use super::world::{ANA, DEV, REPO, World};
+use crate::github::Pull;
+
+/// As manifests name it; where it is, the config says.
+const NAME: &str = "gitea.example/acme/config";
+
+const MANIFEST: &str = r#"version: 1
+name: shop
+triggers: {push: {}, pull_request: {}}
+artifacts: [dist, {alias: Config, from: "git+https://gitea.example/acme/config@main", kind: source}]
+build: |
+  mkdir -p dist
+  cp "$LIFTLOCK_ARTIFACT_CONFIG/service.txt" dist/
+  if touch "$LIFTLOCK_ARTIFACT_CONFIG/mine" 2>/dev/null; then echo "it may be written"; fi
+  echo "token ${GIT_TOKEN:-none}"
+  test ! -e src/broken.txt
+deploy: 'echo $STAGE $(cat service.txt) $(cat $LIFTLOCK_ARTIFACT_CONFIG/service.txt) $(ls $LIFTLOCK_ARTIFACT_CONFIG) >> $TARGET/journal'
+stages: [test]
+"#;
+
+fn origin(remote: Remote, allow: &str) -> Origin {
+    let allow = vec![allow.to_owned().try_into().unwrap()];
+    Origin { name: NAME.to_owned(), remote, token: None, public: false, allow }
+}
+
+/// The shop, and beside it the repository with its configuration.
+async fn world(origin: impl Fn(Remote) -> Option<Origin>) -> (World, Tree) {
+    let mut world = World::asleep(sample(MANIFEST)).await;
+    let path = world.data().with_file_name("config.git");
+    let files = BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]);
+    let config = Tree::new(&path, files);
+    world.origins = origin(Remote::local(&path).unwrap()).into_iter().collect();
+    world.sleep().await;
+    world.wake().await;
+    (world, config)
+}
+
+/// Why the first release was not built.
+async fn failure(world: &World) -> String {
+    let state = world.state("shop").await;
+    let build = &state.releases.values().next().unwrap().build;
+    let BuildState::Failed(Detail::Failed(failure)) = build else { panic!("{build:?}") };
+    failure.how.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b13_b16_b22_a_release_takes_another_repository_at_the_commit_on_its_record() {
+    let (mut world, mut config) = world(|remote| Some(origin(remote, "acme/shop:shop/build"))).await;
+    let first = config.head("main").unwrap();
+    let commit = world.merge_files(1, &[("src/broken.txt", "x")], "feat: sell shoes").await;
+    world.status(&commit, "liftlock/build", "failure").await;
+    world.settled().await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    assert_eq!(release.sources[0].commit.as_str(), first);
+
+    // Somebody rewrites the other repository: the record does not change, and the commit is not lost.
+    let second = config.commit_on("main", (Vec::new(), &[("service.txt", "two")]), "feat: all new");
+    let mended = world.push("fix: what was broken").await;
+    world.tree.remove("src/broken.txt");
+    let again = world.push("fix: really").await;
+    world.status(&again, "liftlock/test", "success").await;
+    world.say(1, ANA, "/retry build").await;
+    world.settled().await;
+    let log = world.log("github:12/shop/1/build/2").await;
+    assert!(log.contains(&format!("source Config is {NAME}@main at {}", &first[..7])), "{log}");
+    let said: Vec<&str> = log.lines().collect();
+    assert!(said.contains(&"token none") && !said.contains(&"it may be written"), "{log}");
+
+    assert_eq!(world.deployed(), ["test two two service.txt"]);
+    let state = world.state("shop").await;
+    let third = state.releases.values().next_back().unwrap();
+    assert_eq!((third.created.commit.as_str(), third.sources[0].commit.as_str()), (&*again, &*second));
+    let aliases: Vec<&str> = third.artifacts.iter().map(|a| a.alias.as_str()).collect();
+    assert_eq!(aliases, ["dist", "Config"]);
+    let sticky = world.sticky();
+    assert!(sticky.contains("- source Config: `gitea.example/acme/config@"), "{sticky}");
+    assert!(sticky.contains(&format!("commit `{}`\n\n|", &second[..7])), "{sticky}");
+    assert_ne!(world.light(&mended, "liftlock/test").as_deref(), Some("success"));
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t40_t52_what_the_config_does_not_name_is_not_asked() {
+    for (allow, says) in [
+        (None, "the server does not know it; add a [[repository]]"),
+        (Some("acme/other:shop/build"), "it is not for acme/shop:shop/build"),
+    ] {
+        let (mut world, _config) = world(|remote| allow.map(|allow| origin(remote, allow))).await;
+        let commit = world.merge(1, "feat: sell shoes").await;
+        let said = world.status(&commit, "liftlock/build", "failure").await;
+        assert!(said.contains("take the source Config"), "{said}");
+        world.settled().await;
+        let how = failure(&world).await;
+        assert!(how.contains(says), "{how}");
+        assert!(!world.data().join("mirrors/sources").exists());
+        world.drain().await;
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b16_a_branch_that_is_not_there_is_said_and_looked_for_again() {
+    let (mut world, config) = world(|remote| Some(origin(remote, "*:*/build"))).await;
+    let head = config.head("main").unwrap();
+    config.unset("refs/heads/main");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/build", "failure").await;
+    world.settled().await;
+    let how = failure(&world).await;
+    assert_eq!(how, "gitea.example/acme/config@main: it has no branch or tag `main`");
+    // A tag of that name is as good.
+    config.set("refs/tags/main", &head);
+    world.say(1, ANA, "/retry build").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test one one service.txt"]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b16_a_repository_that_does_not_answer_is_tried_again_and_then_said() {
+    let nobody = || Remote::loopback("http://127.0.0.1:1/acme/config").unwrap();
+    let (mut world, _config) = world(|_| Some(origin(nobody(), "*:*/build"))).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.status(&commit, "liftlock/build", "failure").await;
+    assert!(said.contains("the source Config"), "{said}");
+    world.settled().await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    assert_eq!(release.build_attempt, 3);
+    assert!(matches!(&release.build, BuildState::Failed(_)), "{:?}", release.build);
+    world.drain().await;
+    world.finish().await;
+}
+
+/// Whoever may open a pull request could read what its build is given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t46_a_pull_request_is_given_only_what_anybody_may_read() {
+    let (mut world, _config) = world(|remote| Some(origin(remote, "*:*/build"))).await;
+    world.push("feat: the manifest").await;
+    world.settled().await;
+    let head = world.tree.commit("topic", &[("src/hats.txt", "hats")], "feat: hats");
+    world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
+    let opened = world.github.state().pull_request(REPO, 4, "opened", DEV);
+    assert_eq!(world.deliver(&opened).await, 202);
+    let said = world.status(&head, "liftlock/build", "failure").await;
+    assert!(said.contains("take the source Config"), "{said}");
+
+    world.origins.iter_mut().for_each(|origin| origin.public = true);
+    world.settled().await;
+    world.sleep().await;
+    world.wake().await;
+    let head = world.tree.commit("topic", &[("src/hats.txt", "more hats")], "feat: more hats");
+    world.github.state().issue(REPO, 4, DEV, Some(Pull { head: head.clone(), merged: None }));
+    let pushed = world.github.state().pull_request(REPO, 4, "synchronize", DEV);
+    assert_eq!(world.deliver(&pushed).await, 202);
+    world.status(&head, "liftlock/build", "success").await;
+    world.drain().await;
+    world.finish().await;
+}
