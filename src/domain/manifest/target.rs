@@ -1,4 +1,4 @@
-//! `targets` and `strategy` → which targets a stage deploys to, and in which portions.
+//! `targets` and `strategy: rolling` → which targets a stage deploys to, and in which batches.
 
 use crate::domain::manifest::check::{self, Declared};
 use crate::domain::manifest::code::Code;
@@ -16,8 +16,8 @@ pub(super) fn of_stage(
 ) -> Option<Targets> {
     let rolling = stage.below("strategy").below("rolling");
     let Some(view) = stage.get("targets").map(View::of) else {
-        if stage.get("strategy").is_some() {
-            let message = "`strategy` says in which portions, and `targets` of what is missing".to_owned();
+        if stage.below("strategy").get("rolling").is_some() {
+            let message = "`rolling` says in which batches, and `targets` of what is missing".to_owned();
             let hint = "write `targets: {roles: [web]}`".to_owned();
             findings.add_hinted(Code::Targets, stage.place("strategy"), message, hint);
         }

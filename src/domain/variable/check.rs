@@ -71,7 +71,7 @@ impl Resolution<'_> {
         let own = &stage.environment_variables;
         self.apart(&exported, (own.keys(), "`env` entry"))?;
         self.apart(&exported, (stage.secrets.iter(), "secret"))?;
-        for check in asked::checks(stage) {
+        for check in stage.checks() {
             self.asked(check)?;
         }
         let written: BTreeSet<VariableName> =
@@ -144,7 +144,7 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
         && stage.groups.is_empty()
         && stage.variables.is_empty()
         && stage.environment_variables.values().all(plain)
-        && asked::checks(stage).flat_map(asked::texts).all(plain)
+        && stage.checks().flat_map(asked::texts).all(plain)
         && stage
             .all_steps()
             .all(|step| said(step) && step.terms.validate.iter().chain(step.environment.values()).all(plain))

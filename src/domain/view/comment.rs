@@ -64,8 +64,10 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     out.push_str(&crate::domain::view::check::table(state, release));
     for stage in &release.rules.stages {
         let lines = rollout::lines(state, release.no(), &stage.name);
+        let targets = release.run(&stage.name).is_some_and(|run| !run.rollout.targets.is_empty());
         if !lines.is_empty() {
-            writeln!(out, "\n**{}: targets**\n", stage.name).unwrap_or_default();
+            let what = if targets { "targets" } else { "how far" };
+            writeln!(out, "\n**{}: {what}**\n", stage.name).unwrap_or_default();
         }
         for line in lines {
             out.push_str(&target(&line));
@@ -138,10 +140,11 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
-    for line in rollout::fates(run) {
-        out.push_str(&target(&line));
+    let fates = rollout::fates(run);
+    for line in &fates {
+        out.push_str(&target(line));
     }
-    if !run.rollout.targets.is_empty() {
+    if !fates.is_empty() {
         out.push('\n');
     }
     // This attempt found it, that is: another one that failed before stays as it was told.
