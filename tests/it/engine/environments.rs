@@ -63,7 +63,7 @@ async fn e15_a_stage_that_waits_for_its_sign_off_keeps_its_lock_from_other_pipel
     world.wake().await;
     assert!(waits(&world.effects().await), "a restart changes nothing about it");
     assert_eq!(world.live().len(), 1);
-    world.say(1, ANA, "/signoff shop/shop-eu").await;
+    world.say_now(1, ANA, "/approve shop/shop-eu").await;
     world.until_deployed(2).await;
     world.drain().await;
     assert_eq!(world.store().lock("lock:cdn").await.unwrap(), None, "nobody has it any more");
