@@ -12,6 +12,7 @@ use crate::domain::probe::Probe;
 use crate::domain::time::Span;
 
 pub mod course;
+pub mod hold;
 pub mod leg;
 pub mod ticks;
 
@@ -141,6 +142,8 @@ pub enum Order {
 pub enum Side {
     /// Before it starts.
     Pre,
+    /// Between two portions of its deploy.
+    Hold,
     /// After its legs, before it counts as live.
     Post,
     /// While it is live.
@@ -208,7 +211,7 @@ impl Gates {
     pub fn on(&self, side: Side) -> &[Check] {
         match side {
             Side::Pre => &self.pre,
-            Side::Post | Side::Watch => &self.post,
+            Side::Hold | Side::Post | Side::Watch => &self.post,
         }
     }
 
@@ -237,7 +240,7 @@ impl Gates {
     /// Time before the first sample.
     pub fn first(&self, side: Side) -> Span {
         match side {
-            Side::Pre | Side::Post => {
+            Side::Pre | Side::Hold | Side::Post => {
                 self.on(side).iter().map(|c| c.delay).max().unwrap_or(Span::ZERO).max(self.delay)
             }
             // It was sampled just before.
@@ -262,6 +265,7 @@ impl Side {
     pub fn word(self) -> &'static str {
         match self {
             Self::Pre => "pre",
+            Self::Hold => "hold",
             Self::Post => "post",
             Self::Watch => "watch",
         }

@@ -35,6 +35,7 @@ mod act;
 mod advance;
 mod demand;
 mod freeze;
+mod holding;
 mod join;
 mod names;
 mod overriding;

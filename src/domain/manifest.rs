@@ -34,6 +34,7 @@ mod shape;
 pub mod source;
 mod stage;
 mod step;
+mod strategy;
 mod target;
 mod trigger;
 mod variable;

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::check::hold::Hold;
 use crate::domain::event::{Failure, RunKind};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::{Action, Pause, Silence};
+use crate::domain::pipeline::strategy::Portion;
 use crate::domain::progress::{Phase, phases};
 use crate::domain::time::{Span, Timestamp};
 
@@ -14,7 +16,7 @@ use crate::domain::time::{Span, Timestamp};
 pub struct Question {
     /// The part of its work it is in.
     pub phase: Phase,
-    /// So many steps of that part are over, the one that asks among them: where it goes on.
+    /// So many steps of that part are over, the one that asks among them, or portions: where it goes on.
     pub steps: u32,
     /// The step that asks.
     pub step: String,
@@ -24,6 +26,10 @@ pub struct Question {
     pub wait: Span,
     /// What happens when nobody answers.
     pub silence: Silence,
+    /// What is asked of the world meanwhile, for a run that is held between two portions: that nobody says no is
+    /// not enough for it to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<Hold>>,
 }
 
 /// What was answered; stored.
@@ -88,7 +94,8 @@ impl Pausing {
         let how = match (&answer.by, &answer.note) {
             (Some(by), Some(note)) => format!("rejected by {}: {note}", by.login),
             (Some(by), None) => format!("rejected by {}", by.login),
-            (None, _) => format!("nobody answered within {}", self.question.wait),
+            (None, Some(note)) => note.clone(),
+            (None, None) => format!("nobody answered within {}", self.question.wait),
         };
         Some(Failure { step: self.question.step.clone(), how, tail: Vec::new() })
     }
@@ -104,19 +111,40 @@ impl Question {
             instructions: pause.instructions.clone(),
             wait: pause.wait,
             silence: pause.silence,
+            hold: None,
         }
+    }
+
+    /// What a run is held for behind this portion, the one with this number, from 0.
+    pub fn held((index, portion): (u32, &Portion)) -> Option<Self> {
+        let (wait, percent) = (portion.hold?, portion.percent);
+        Some(Self {
+            phase: Phase::Deploy,
+            steps: index.saturating_add(1),
+            step: format!("canary at {percent} %"),
+            instructions: format!("held at {percent} % for {wait}"),
+            wait,
+            silence: Silence::Resume,
+            hold: Some(Box::new(Hold::of(portion))),
+        })
     }
 
     /// The first question a run of a stage comes to behind this place; from its start when there is none.
     pub fn next(stage: &Stage, kind: RunKind, after: Option<(Phase, u32)>) -> Option<Self> {
-        let all = phases(stage, kind)
-            .into_iter()
-            .flat_map(|(phase, steps)| (0_u32..).zip(steps).map(move |(index, step)| ((phase, index), step)));
-        let mut ahead = all.filter(|(place, _)| after.is_none_or(|after| *place >= after));
-        ahead.find_map(|(place, step)| match &step.action {
-            Action::Pause(pause) => Some(Self::of(place, &step.name, pause)),
-            Action::Run(_) | Action::Script(_) => None,
-        })
+        let is_ahead = |phase, index| after.is_none_or(|after| (phase, index) >= after);
+        let all = phases(stage, kind).into_iter().flat_map(|(phase, steps)| {
+            let strategy = stage.strategy.as_ref().filter(|_| phase == Phase::Deploy);
+            let portions = strategy.map_or(&[][..], |strategy| strategy.portions(kind));
+            let ahead = (0_u32..).zip(portions).filter(move |(index, _)| is_ahead(phase, *index));
+            let held = ahead.filter_map(Self::held);
+            let ahead = (0_u32..).zip(steps).filter(move |(index, _)| is_ahead(phase, *index));
+            held.chain(ahead.filter_map(move |(index, step)| match &step.action {
+                Action::Pause(pause) => Some(Self::of((phase, index), &step.name, pause)),
+                Action::Run(_) | Action::Script(_) | Action::Hook(_) => None,
+            }))
+        });
+        let mut all = all;
+        all.next()
     }
 
     /// The place behind the step that asks.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
-use crate::domain::check::{Gates, Verify};
+use crate::domain::check::{Check, Gates, Verify};
 use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
@@ -30,6 +30,7 @@ pub mod environment;
 pub mod people;
 pub mod rollback;
 pub mod step;
+pub mod strategy;
 pub mod target;
 pub mod words;
 
@@ -37,6 +38,7 @@ pub use environment::Environment;
 pub use people::{ApprovalRule, Bind, Exclusion, Members, NamedTeam, Requirement, Role, Who};
 pub use rollback::Rollback;
 pub use step::Step;
+pub use strategy::Strategy;
 pub use target::Targets;
 
 /// Most files a release names as those its build is written in.
@@ -298,6 +300,9 @@ pub struct Stage {
     /// The targets that its deploy commands run for, one after another; without, they run once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
+    /// How a release is brought out here, when not all at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
     /// Commands that deploy, in order.
     pub deploy: Vec<Step>,
     /// The things it deploys, when it deploys several, in an order in which each comes after those it depends on;
@@ -477,6 +482,13 @@ impl Stage {
             Some(lock) => format!("lock:{lock}"),
             None => format!("environment:{repo}:{}", self.environment),
         }
+    }
+
+    /// Every check that is asked around it.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        let health = self.targets.iter().filter_map(|targets| targets.health.as_ref());
+        let held = self.strategy.iter().flat_map(Strategy::checks);
+        self.verify.checks().chain(&self.gates.pre).chain(&self.gates.post).chain(health).chain(held)
     }
 
     /// Every step of the stage, in the order in which they run.

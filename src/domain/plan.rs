@@ -20,6 +20,7 @@ mod approval;
 pub mod check;
 mod demand;
 mod join;
+pub mod lock;
 mod notice;
 mod overriding;
 mod runbook;
@@ -259,6 +260,8 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         let paused = || format!("paused:{key}:{}", run.moved_at.0);
         let note = match run.state.ending() {
             None if run.state == StageState::Paused => match run.asking() {
+                // What is held asks nobody, and the release's own comment says until when.
+                Some(asking) if asking.question.hold.is_some() => None,
                 Some(asking) => Some((paused(), view::pause::asked(release, stage, asking))),
                 None => {
                     run.worked_at.map(|_| (paused(), view::comment::verification_paused(release, stage, run)))

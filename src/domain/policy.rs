@@ -21,7 +21,7 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
 /// and the order of stages stay those of the commit; approval, sign-off, checks, gates, soak, manual start, duty,
-/// rollback and overrides tighten.
+/// rollback and overrides tighten, and so do the waits of a canary with the same portions.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     let Some(other) = other else { return stage.clone() };
@@ -45,6 +45,7 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
         around: stage.around.stricter(&other.around),
         rollback: stage.rollback.stricter(&other.rollback),
+        strategy: check::stricter_strategy(stage.strategy.as_ref(), other.strategy.as_ref()),
         verify: check::stricter_verify(&stage.verify, &other.verify),
         gates: check::stricter_gates(&stage.gates, &other.gates),
         windows: [stage.windows.as_slice(), &other.windows]

@@ -145,6 +145,7 @@ const REST: &[Aspect] = &[
     Aspect { what: "variables", value: |s| json(&(&s.variables, &s.groups)), said: |_| String::new() },
     Aspect { what: "rollback by itself", value: |s| json(&s.rollback), said: |_| String::new() },
     Aspect { what: "train", value: |s| json(&s.train), said: |_| String::new() },
+    Aspect { what: "strategy", value: |s| json(&s.strategy), said: |_| String::new() },
     Aspect { what: "targets", value: |s| json(&s.targets), said: |_| String::new() },
     Aspect { what: "what it deploys", value: |s| json(&s.deployments), said: |_| String::new() },
     Aspect {

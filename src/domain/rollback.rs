@@ -6,6 +6,7 @@
 use crate::domain::check::course::{Course, Standing};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::name::{ReleaseNo, StageName};
+use crate::domain::pause::Then;
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
@@ -85,9 +86,16 @@ fn found(
             Trigger::GateFailed
         }
         (None, _) if tested(run) => Trigger::VerifyFailed,
+        (None, _) if stopped_by_gate(run) => Trigger::GateFailed,
         (None, _) => Trigger::DeployFailed,
     };
     Some((trigger, run.moved_at))
+}
+
+/// Whether what ended a run was a gate between two portions of its deploy.
+fn stopped_by_gate(run: &StageRun) -> bool {
+    let answer = run.hold().and_then(|(pausing, _)| pausing.answer.as_ref());
+    answer.is_some_and(|answer| answer.by.is_none() && answer.then == Then::Fail)
 }
 
 impl Bad<'_> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::name::{EnvironmentName, ReleaseNo, RoleName, StageName, TargetName};
-use crate::domain::pipeline::target::Rolling;
+use crate::domain::pipeline::target::{Batch, Rolling};
 use crate::domain::release::StageRun;
 use crate::domain::state::State;
 
@@ -18,8 +18,17 @@ use crate::domain::state::State;
 pub enum Said {
     /// These are the targets of the run.
     Chosen(Vec<Chosen>),
+    /// So many of a hundred are about to get the release.
+    Portion(u32),
     /// The commands for a target are about to begin.
     Started(TargetName),
+    /// A job for a target was launched elsewhere.
+    Launched {
+        /// Which target.
+        target: TargetName,
+        /// The page people look at.
+        page: String,
+    },
     /// The commands for a target are over.
     Ended {
         /// Which.
@@ -64,8 +73,12 @@ pub enum Fate {
 pub struct Rollout {
     /// Each target and where it is.
     pub targets: Vec<(TargetName, Fate)>,
+    /// So many of a hundred were to get the release so far, where it is brought out in portions.
+    pub percent: Option<u32>,
     /// Why it went no further after a batch, if so.
     pub unhealthy: Option<String>,
+    /// Where people look at what is done elsewhere.
+    pub pages: BTreeMap<TargetName, String>,
 }
 
 /// What a target was last seen with.
@@ -93,7 +106,9 @@ impl Said {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Chosen(_) => "targets_chosen",
+            Self::Portion(_) => "portion_started",
             Self::Started(_) => "target_started",
+            Self::Launched { .. } => "target_launched",
             Self::Ended { .. } => "target_ended",
             Self::Unhealthy(_) => "targets_unhealthy",
         }
@@ -106,7 +121,9 @@ impl Said {
                 let names: Vec<&str> = chosen.iter().map(|one| one.name.as_str()).collect();
                 format!("targets {}", names.join(", "))
             }
+            Self::Portion(percent) => format!("{percent} % begun"),
             Self::Started(target) => format!("{target} begun"),
+            Self::Launched { target, page } => format!("{target} is at it: {page}"),
             Self::Ended { target, failed: None } => format!("{target} done"),
             Self::Ended { target, failed: Some(how) } => format!("{target} failed, {how}"),
             Self::Unhealthy(why) => format!("no further target, {why}"),
@@ -129,8 +146,8 @@ impl Fate {
 }
 
 impl Rollout {
-    /// The next portion.
-    pub fn next(&self, rolling: &Rolling) -> Next {
+    /// The next batch among the first so many of a hundred targets.
+    pub fn next(&self, rolling: &Rolling, percent: u32) -> Next {
         if let Some(why) = &self.unhealthy {
             return Next::Stop(why.clone());
         }
@@ -140,7 +157,8 @@ impl Rollout {
             return Next::Stop(format!("it failed on {}", names.join(", ")));
         }
         let size = rolling.batch.of(self.targets.len());
-        let pending = self.targets.iter().filter(|(_, fate)| *fate == Fate::Pending);
+        let within = Batch::Percent(percent).of(self.targets.len());
+        let pending = self.targets.iter().take(within).filter(|(_, fate)| *fate == Fate::Pending);
         let batch: Vec<TargetName> = pending.take(size).map(|(name, _)| name.clone()).collect();
         if batch.is_empty() { Next::Done } else { Next::Batch(batch) }
     }
@@ -156,19 +174,25 @@ impl Rollout {
         self.targets.iter().find(|(name, _)| name == target).map(|(_, fate)| fate)
     }
 
-    /// `2 of 5 targets`, for a run that has targets.
+    /// `2 of 5 targets` for a run that has targets, `50 %` for one that goes by portions alone.
     pub fn count(&self) -> Option<String> {
+        if self.targets.is_empty() {
+            return self.percent.map(|percent| format!("{percent} %"));
+        }
         let over = |fate: &Fate| !matches!(fate, Fate::Pending | Fate::Running);
         let over = self.targets.iter().filter(|(_, fate)| over(fate)).count();
-        (!self.targets.is_empty()).then(|| format!("{over} of {} targets", self.targets.len()))
+        Some(format!("{over} of {} targets", self.targets.len()))
     }
 
     /// Whether a fact can follow.
     pub fn takes(&self, said: &Said) -> bool {
         match said {
             Said::Chosen(chosen) => self.targets.is_empty() && !chosen.is_empty(),
+            Said::Portion(percent) => self.percent.is_none_or(|before| before < *percent),
             Said::Started(target) => self.fate(target) == Some(&Fate::Pending),
-            Said::Ended { target, .. } => self.fate(target) == Some(&Fate::Running),
+            Said::Launched { target, .. } | Said::Ended { target, .. } => {
+                self.fate(target) == Some(&Fate::Running)
+            }
             Said::Unhealthy(_) => self.unhealthy.is_none() && !self.targets.is_empty(),
         }
     }
@@ -180,7 +204,11 @@ impl Rollout {
                 let fate = |name| if there.contains(name) { Fate::There } else { Fate::Pending };
                 self.targets = chosen.iter().map(|one| (one.name.clone(), fate(&one.name))).collect();
             }
+            Said::Portion(percent) => self.percent = Some(*percent),
             Said::Started(target) => self.set(target, &Fate::Running),
+            Said::Launched { target, page } => {
+                self.pages.insert(target.clone(), page.clone());
+            }
             Said::Ended { target, failed: None } => self.set(target, &Fate::Done),
             Said::Ended { target, failed: Some(how) } => self.set(target, &Fate::Failed(how.clone())),
             Said::Unhealthy(why) => self.unhealthy = Some(why.clone()),
@@ -208,7 +236,7 @@ pub type Known = BTreeMap<EnvironmentName, BTreeMap<TargetName, Seen>>;
 pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo, said: &Said) {
     let targets = known.entry(environment.clone()).or_default();
     match said {
-        Said::Chosen(_) | Said::Unhealthy(_) => {}
+        Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) => {}
         // Until it is reported, nobody can say what runs there.
         Said::Started(target) | Said::Ended { target, failed: Some(_) } => {
             let seen = targets.entry(target.clone()).or_insert(Seen { runs: None, tried: None });
@@ -227,27 +255,60 @@ pub fn there(known: &Known, environment: &EnvironmentName, release: ReleaseNo) -
     there.map(|(name, _)| name.clone()).collect()
 }
 
-/// Which target runs what, line by line, for a run that has targets.
-pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<String> {
+/// What there is to say of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// In words.
+    pub text: String,
+    /// Where people look at a job that the target does itself.
+    pub page: Option<String>,
+}
+
+impl Line {
+    fn of(text: String) -> Self {
+        Self { text, page: None }
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)?;
+        self.page.iter().try_for_each(|page| write!(f, " ({page})"))
+    }
+}
+
+/// Which target runs what, line by line, for a run that has targets; how far it came, for one that has none.
+pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<Line> {
     let Some(found) = state.release(release) else { return Vec::new() };
     let Some((rule, run)) = found.rule(stage).zip(found.run(stage)) else { return Vec::new() };
     let known = state.targets.get(&rule.environment);
     let line = |(name, fate): &(TargetName, Fate)| {
         let seen = known.and_then(|known| known.get(name));
-        format!("{name}: {}{}", fate.word(), runs(state, seen, fate))
+        let text = format!("{name}: {}{}", fate.word(), runs(state, seen, fate));
+        Line { text, page: run.rollout.pages.get(name).cloned() }
     };
-    run.rollout.targets.iter().map(line).collect()
+    run.rollout.targets.iter().map(line).chain(reached(run).map(Line::of)).collect()
 }
 
 /// How it went on each target, line by line; of what happened there since, it says nothing.
-pub fn fates(run: &StageRun) -> Vec<String> {
-    let line = |(name, fate): &(TargetName, Fate)| match fate {
-        Fate::Failed(how) => format!("{name}: failed, {how}"),
-        Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => {
-            format!("{name}: {}", fate.word())
-        }
+pub fn fates(run: &StageRun) -> Vec<Line> {
+    let line = |(name, fate): &(TargetName, Fate)| {
+        let text = match fate {
+            Fate::Failed(how) => format!("{name}: failed, {how}"),
+            Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => {
+                format!("{name}: {}", fate.word())
+            }
+        };
+        Line { text, page: run.rollout.pages.get(name).cloned() }
     };
-    run.rollout.targets.iter().map(line).collect()
+    run.rollout.targets.iter().map(line).chain(reached(run).map(Line::of)).collect()
+}
+
+/// How far a run without targets came that ended before all of it ran the release: only its commands know more.
+fn reached(run: &StageRun) -> Option<String> {
+    let ended = run.state.is_bad_end() && run.rollout.targets.is_empty();
+    let percent = run.rollout.percent.filter(|_| ended)?;
+    Some(format!("its commands were told {percent} %, and nothing takes that back by itself"))
 }
 
 /// What runs on a target, after how it went there.
@@ -270,7 +331,6 @@ fn runs(state: &State, seen: Option<&Seen>, fate: &Fate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pipeline::target::Batch;
 
     fn name(no: u32) -> TargetName {
         format!("web-{no}").parse().unwrap()
@@ -306,26 +366,43 @@ mod tests {
     fn e23_batches_follow_each_other_until_every_target_had_its_turn() {
         let rolling = Rolling { batch: Batch::Count(2), max_unavailable: 0 };
         let mut rollout = rollout(3);
-        assert_eq!(rollout.next(&rolling), Next::Batch(vec![name(1), name(2)]));
+        assert_eq!(rollout.next(&rolling, 100), Next::Batch(vec![name(1), name(2)]));
         go(&mut rollout, 1, None);
         go(&mut rollout, 2, None);
-        assert_eq!(rollout.next(&rolling), Next::Batch(vec![name(3)]));
+        assert_eq!(rollout.next(&rolling, 100), Next::Batch(vec![name(3)]));
         go(&mut rollout, 3, None);
-        assert_eq!(rollout.next(&rolling), Next::Done);
+        assert_eq!(rollout.next(&rolling, 100), Next::Done);
+    }
+
+    #[test]
+    fn e23_a_portion_is_a_part_of_all_targets_rounded_up_and_counts_those_that_are_done() {
+        let whole = Rolling { batch: Batch::Percent(100), max_unavailable: 0 };
+        let mut rollout = rollout(3);
+        assert!(rollout.takes(&Said::Portion(10)));
+        rollout.add(&Said::Portion(10), &BTreeSet::new());
+        assert!(!rollout.takes(&Said::Portion(10)), "a portion is begun once");
+        assert_eq!(rollout.next(&whole, 10), Next::Batch(vec![name(1)]));
+        go(&mut rollout, 1, None);
+        assert_eq!(rollout.next(&whole, 10), Next::Done);
+        assert_eq!(rollout.next(&whole, 33), Next::Done);
+        assert_eq!(rollout.next(&whole, 50), Next::Batch(vec![name(2)]));
+        assert_eq!(rollout.next(&whole, 100), Next::Batch(vec![name(2), name(3)]));
+        go(&mut rollout, 2, Some("exit 1"));
+        assert!(matches!(rollout.next(&whole, 100), Next::Stop(_)));
     }
 
     #[test]
     fn e23_a_failure_stops_it_unless_some_are_put_up_with() {
         let mut rollout = rollout(3);
         go(&mut rollout, 1, Some("exit 1"));
-        assert_eq!(rollout.next(&Rolling::default()), Next::Stop("it failed on web-1".to_owned()));
+        assert_eq!(rollout.next(&Rolling::default(), 100), Next::Stop("it failed on web-1".to_owned()));
         let patient = Rolling { max_unavailable: 1, ..Rolling::default() };
-        assert_eq!(rollout.next(&patient), Next::Batch(vec![name(2)]));
+        assert_eq!(rollout.next(&patient, 100), Next::Batch(vec![name(2)]));
         go(&mut rollout, 2, Some("exit 1"));
-        assert_eq!(rollout.next(&patient), Next::Stop("it failed on web-1, web-2".to_owned()));
+        assert_eq!(rollout.next(&patient, 100), Next::Stop("it failed on web-1, web-2".to_owned()));
         let mut ill = Rollout { unhealthy: None, ..rollout };
         ill.add(&Said::Unhealthy("health says 502".to_owned()), &BTreeSet::new());
-        assert_eq!(ill.next(&patient), Next::Stop("health says 502".to_owned()));
+        assert_eq!(ill.next(&patient, 100), Next::Stop("health says 502".to_owned()));
     }
 
     #[test]
@@ -336,7 +413,7 @@ mod tests {
         assert_eq!(rollout.fate(&name(1)), Some(&Fate::Unknown));
         assert_eq!(rollout.fate(&name(2)), Some(&Fate::Pending));
         assert!(!rollout.takes(&Said::Started(name(1))));
-        assert!(matches!(rollout.next(&Rolling::default()), Next::Stop(_)));
+        assert!(matches!(rollout.next(&Rolling::default(), 100), Next::Stop(_)));
     }
 
     #[test]
@@ -351,7 +428,7 @@ mod tests {
         let mut rollout = Rollout::default();
         rollout.add(&Said::Chosen(chosen.to_vec()), &there(&known, &eu, no));
         assert_eq!(
-            rollout.next(&Rolling { batch: Batch::Count(9), max_unavailable: 0 }),
+            rollout.next(&Rolling { batch: Batch::Count(9), max_unavailable: 0 }, 100),
             Next::Batch(vec![name(2)])
         );
     }

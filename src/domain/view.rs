@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::approval::stage_approvers;
+use crate::domain::check::course::Course;
 use crate::domain::command::VERBS;
 use crate::domain::effect::{self, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
@@ -23,6 +24,7 @@ pub mod comment;
 pub mod demand;
 pub mod event;
 pub mod freeze;
+pub mod hold;
 pub mod join;
 pub mod notice;
 pub mod overriding;
@@ -120,7 +122,11 @@ fn run_status(
             (StatusState::Pending, text)
         }
         StageState::Cancelling => (StatusState::Pending, format!("{version} is being stopped")),
-        StageState::Paused => (StatusState::Pending, sentence(&format!("{version} is paused"), &run.detail)),
+        StageState::Paused => {
+            let held = run.holding().map(|held| format!("{version} {}", hold::status(held)));
+            let paused = || sentence(&format!("{version} is paused"), &run.detail);
+            (StatusState::Pending, held.unwrap_or_else(paused))
+        }
         StageState::AwaitingSignoff => {
             let verdict = verdict(state, release, stage, now);
             (StatusState::Pending, short_wait(&verdict, &format!("{version} is deployed and")))
@@ -339,7 +345,7 @@ fn why_lines(
 ) -> Vec<(String, &'static str)> {
     let mut lines = state_lines(state, release, stage, now);
     let targets = rollout::lines(state, release.no(), stage).into_iter();
-    lines.extend(targets.map(|text| (text, "▪")));
+    lines.extend(targets.map(|line| (line.to_string(), "▪")));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
     lines
 }
@@ -364,7 +370,7 @@ fn state_lines(
         .is_none_or(|run| matches!(run.state, StageState::Pending | StageState::AwaitingSignoff));
     let Some(rule) = release.rule(stage).filter(|_| waits) else {
         let mut lines = queued_line(state, release, stage);
-        lines.extend(asking(release, stage).map(|(line, _)| (line, sign(Mark::Wait))));
+        lines.extend(asking(state, release, stage, now).into_iter().flat_map(|(lines, _)| lines));
         lines.extend(release.run(stage).into_iter().flat_map(step_lines));
         return lines;
     };
@@ -380,11 +386,20 @@ fn asked_after<'a>(release: &'a Release, stage: &StageName) -> Option<(&'a Stage
     (run.worked_at.is_some() && run.state != StageState::Succeeded).then_some((rule, run))
 }
 
-/// The question that a run stopped for, and who may answer it.
-fn asking(release: &Release, stage: &StageName) -> Option<(String, String)> {
+/// Lines with their signs, and who can do what about them.
+type Why = (Vec<(String, &'static str)>, Vec<String>);
+
+/// What a run stopped for, and who may say what about it.
+fn asking(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<Why> {
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     let who: Vec<String> = stage_approvers(rule).iter().map(ToString::to_string).collect();
-    Some(pause::why(rule, &who.join(" or "), run.asking()?))
+    let who = who.join(" or ");
+    let asking = run.asking()?;
+    let course = Course { repo: &state.id.repo, release, stage: rule, run };
+    hold::why(&course, &who, now).or_else(|| {
+        let (line, act) = pause::why(rule, &who, asking);
+        Some((vec![(line, sign(Mark::Wait))], vec![act]))
+    })
 }
 
 /// What the steps of a run left for people: what failed and blocks nothing, what was left out and why it may be.
@@ -409,10 +424,9 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
         }
         (Some((other, _)), _) => format!("{} has the {what} just now", other.created.version),
         (None, Some(run)) => format!("{} has the {what} just now", run.title()),
-        (None, None) if shared.is_some() => {
+        (None, None) => {
             format!("a worker takes it as soon as one is free and no other pipeline has the {what}")
         }
-        (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
 }
@@ -460,7 +474,7 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             return if asks { next_lines(state, other, &at.name, now) } else { Vec::new() };
         }
         Some(run) if run.asking().is_some() => {
-            return asking(release, stage).map(|(_, act)| act).into_iter().collect();
+            return asking(state, release, stage, now).map_or_else(Vec::new, |(_, acts)| acts);
         }
         Some(_) => {
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));

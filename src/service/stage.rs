@@ -15,6 +15,7 @@ use crate::domain::pipeline::step::{Action, Pause};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::rollout::Rollout;
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::runner::target::Target;
@@ -25,6 +26,8 @@ use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
+mod hook;
+mod portions;
 pub(crate) mod roll;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
@@ -106,6 +109,8 @@ struct Walk<'a> {
     news: Progress,
     /// What became of the things it deploys.
     fates: Fates<'a>,
+    /// How far its targets and portions are, as the log has it.
+    rollout: Rollout,
     /// How those of them ended that failed, which ends the run when all that do not need them are done.
     held: StepsEnd,
 }
@@ -127,6 +132,11 @@ impl Service {
             news: nothing(),
             fates: Fates::new(&course.stage.deployments),
             held: StepsEnd::Passed,
+            rollout: course
+                .release
+                .run(&course.stage.name)
+                .map(|run| run.rollout.clone())
+                .unwrap_or_default(),
         };
         let begun = clock::monotonic();
         let wall = course.stage.timeout;
@@ -144,14 +154,14 @@ impl Service {
             if asked.is_some_and(|asked| phase < asked.at.0) {
                 continue;
             }
-            let rolls = course.stage.targets.as_ref().filter(|_| phase == Phase::Deploy);
-            if let Some(rule) = rolls {
-                walk.roll((rule, steps), &left, kept).await?;
-                if walk.end == StepsEnd::Lost {
+            let in_portions = phase == Phase::Deploy && course.in_portions();
+            if in_portions {
+                walk.deploy_in_portions(steps, &left, kept).await?;
+                if matches!(walk.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
                     return Ok(walk.end);
                 }
             }
-            for (index, step) in (0_u32..).zip(steps).filter(|_| rolls.is_none()) {
+            for (index, step) in (0_u32..).zip(steps).filter(|_| !in_portions) {
                 if asked.is_some_and(|asked| asked.is_behind((phase, index))) {
                     continue;
                 }

@@ -89,7 +89,7 @@ impl Service {
         let id = lease.pipeline()?;
         let asked_at = clock::now();
         let state = self.journal().load(&id).await?;
-        let Some((release, rule, _)) = questioned(&state, &about) else {
+        let Some((release, rule, run)) = questioned(&state, &about) else {
             return lease.complete(self, "decided already").await;
         };
         if samples_owed(&state, release, &about.stage, asked_at) != Some((side, about.sample)) {
@@ -97,7 +97,8 @@ impl Service {
         }
         let asking = Asking { id: &id, release, stage: rule, lease };
         let Some(readings) = self.ask_side(&asking, side).await else { return Ok(()) };
-        let again = asked_at.plus(rule.gates.pace(side));
+        let course = Course { repo: &id.repo, release, stage: rule, run };
+        let again = asked_at.plus(course.around(side).pace(side));
         let work = Work::Gates {
             release: about.release,
             stage: about.stage,

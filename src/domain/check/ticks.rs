@@ -1,9 +1,9 @@
 //! The gates of one side: all are asked in the same sample, and so many samples in a row must be good (SEMANTICS §5).
 
 use crate::domain::check::course::{Course, legs_of};
-use crate::domain::check::{Check, LegId, OnTimeout, Side};
+use crate::domain::check::{Check, Gates, LegId, OnTimeout, Side};
 use crate::domain::probe::{Answer, Reading};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// The samples of one side so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +52,20 @@ impl Ticks {
 }
 
 impl<'a> Course<'a> {
+    /// What is said about the samples of a side; of a run that is held, its portion says it.
+    pub fn around(&self, side: Side) -> &'a Gates {
+        let held = self.run.hold().filter(|_| side == Side::Hold);
+        held.map_or(&self.stage.gates, |(_, hold)| &hold.gates)
+    }
+
     /// The legs of a side.
     pub fn gates(&self, side: Side) -> Vec<(LegId, &'a Check)> {
-        let checks = self.stage.gates.on(side).iter();
+        let checks = self.around(side).on(side).iter();
         checks.flat_map(|check| legs_of(check, self.repo, self.release)).collect()
     }
 
     /// The gates of a side that can keep the stage.
-    fn blocking(&self, side: Side) -> Vec<(LegId, &'a Check)> {
+    pub(super) fn blocking(&self, side: Side) -> Vec<(LegId, &'a Check)> {
         self.gates(side).into_iter().filter(|(_, check)| check.blocking && !self.overridden(check)).collect()
     }
 
@@ -70,8 +76,8 @@ impl<'a> Course<'a> {
 
     /// When a side is given up.
     pub fn gates_deadline(&self, side: Side) -> Option<Timestamp> {
-        let gates = &self.stage.gates;
-        self.ticks(side).map(|ticks| ticks.opened_at.plus(gates.first(side)).plus(gates.patience(side)))
+        let patience = self.around(side).patience(side);
+        self.ticks(side).map(|ticks| ticks.opened_at.plus(self.first(side, ticks)).plus(patience))
     }
 
     /// How a side stands.
@@ -82,7 +88,7 @@ impl<'a> Course<'a> {
         let (Some(ticks), Some(deadline)) = (self.ticks(side), self.gates_deadline(side)) else {
             return GateStanding::Closed;
         };
-        if ticks.streak >= self.stage.gates.streak(side) {
+        if ticks.streak >= self.around(side).streak(side) {
             GateStanding::Green
         } else if deadline <= now {
             GateStanding::Over(self.when_over(side))
@@ -94,7 +100,7 @@ impl<'a> Course<'a> {
     /// Nobody can tell what nobody could ask: only what was seen to be bad is rejected by the clock.
     fn when_over(&self, side: Side) -> OnTimeout {
         let bad = self.reds(side).iter().any(|(_, reading)| reading.answer == Answer::Fail);
-        match self.stage.gates.when_over(side) {
+        match self.around(side).when_over(side) {
             OnTimeout::Reject if !bad && self.ticks(side).is_some_and(|t| t.at.is_some()) => OnTimeout::Pause,
             OnTimeout::Reject => OnTimeout::Reject,
             OnTimeout::Pause => OnTimeout::Pause,
@@ -104,7 +110,7 @@ impl<'a> Course<'a> {
 
     /// Whether the stage went on although the side was never green.
     pub fn went_on(&self, side: Side) -> bool {
-        let green = self.ticks(side).map(|ticks| ticks.streak >= self.stage.gates.streak(side));
+        let green = self.ticks(side).map(|ticks| ticks.streak >= self.around(side).streak(side));
         green == Some(false) && !self.blocking(side).is_empty()
     }
 
@@ -123,9 +129,8 @@ impl<'a> Course<'a> {
     /// When a side is sampled next, as far as the log tells: samples that changed nothing are not in it.
     pub fn next_sample(&self, side: Side, now: Timestamp) -> Option<Timestamp> {
         let ticks = self.ticks(side)?;
-        let gates = &self.stage.gates;
-        let Some(last) = ticks.at else { return Some(ticks.opened_at.plus(gates.first(side))) };
-        let pace = gates.pace(side);
+        let Some(last) = ticks.at else { return Some(ticks.opened_at.plus(self.first(side, ticks))) };
+        let pace = self.around(side).pace(side);
         let gone = now.since(last).as_millis().checked_div(pace.as_millis().max(1)).unwrap_or(0);
         Some(last.plus(pace.times(gone.saturating_add(1))))
     }
@@ -133,12 +138,15 @@ impl<'a> Course<'a> {
     /// When the effect of the next sample may run.
     pub fn sample_not_before(&self, side: Side) -> Option<Timestamp> {
         let ticks = self.ticks(side)?;
-        let gates = &self.stage.gates;
-        Some(
-            ticks
-                .at
-                .map_or_else(|| ticks.opened_at.plus(gates.first(side)), |last| last.plus(gates.pace(side))),
-        )
+        let pace = self.around(side).pace(side);
+        Some(ticks.at.map_or_else(|| ticks.opened_at.plus(self.first(side, ticks)), |last| last.plus(pace)))
+    }
+
+    /// Time before the first sample; of the last look at a run that is held, none.
+    fn first(&self, side: Side, ticks: &Ticks) -> Span {
+        let held = self.run.hold().filter(|_| side == Side::Hold);
+        let again = held.is_some_and(|(pausing, _)| ticks.opened_at >= pausing.ends());
+        if again { Span::ZERO } else { self.around(side).first(side) }
     }
 
     /// A sample as it would be kept; nothing when it changes nothing, and is not worth an event.
@@ -149,15 +157,16 @@ impl<'a> Course<'a> {
             |leg: &LegId| readings.iter().find(|(l, _)| l == leg).map_or(Answer::Error, |(_, r)| r.answer);
         let green = blocking.iter().all(|(leg, _)| answer(leg) == Answer::Pass);
         let red = blocking.iter().any(|(leg, _)| answer(leg) == Answer::Fail);
-        let wanted = self.stage.gates.streak(side);
+        let wanted = self.around(side).streak(side);
         let streak = if green { before.streak.saturating_add(1).min(wanted) } else { 0 };
         let reds = if red { before.reds.saturating_add(1) } else { 0 };
         let answers = |all: &[(LegId, Reading)]| -> Vec<(LegId, Answer)> {
             all.iter().map(|(leg, reading)| (leg.clone(), reading.answer)).collect()
         };
         let same = before.at.is_some() && answers(&before.readings) == answers(readings);
-        // Bad samples are counted while the release is live, and until the count says so.
-        let counts = side == Side::Watch && reds != before.reds && reds <= self.forgiven().saturating_add(1);
+        // Bad samples are counted while the release is live or held, and until the count says so.
+        let counted = matches!(side, Side::Hold | Side::Watch) && reds != before.reds;
+        let counts = counted && reds <= self.forgiven(side).saturating_add(1);
         if same && streak == before.streak && !counts {
             return None;
         }
@@ -172,9 +181,9 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// So many bad samples in a row are forgiven while the release is live.
-    fn forgiven(&self) -> u32 {
-        self.stage.gates.post.iter().map(|c| c.failure_limit).max().unwrap_or(0)
+    /// So many bad samples in a row are forgiven while the release is live or held.
+    pub(super) fn forgiven(&self, side: Side) -> u32 {
+        self.around(side).on(side).iter().map(|c| c.failure_limit).max().unwrap_or(0)
     }
 
     /// The gate that found the release faulty, with what it saw.
@@ -182,12 +191,12 @@ impl<'a> Course<'a> {
         let ticks = self.ticks(Side::Watch)?;
         let bad = |(_, reading): &(LegId, &Reading)| reading.answer == Answer::Fail;
         let first = self.reds(Side::Watch).into_iter().find(bad);
-        first.filter(|_| ticks.reds > self.forgiven())
+        first.filter(|_| ticks.reds > self.forgiven(Side::Watch))
     }
 
     /// Whether the last sample is older than the time between two.
     pub fn is_stale(&self, side: Side, now: Timestamp) -> bool {
-        let pace = self.stage.gates.pace(side);
+        let pace = self.around(side).pace(side);
         let green = self.gate_standing(side, now) == GateStanding::Green;
         green && self.ticks(side).and_then(|ticks| ticks.at).is_some_and(|at| at.plus(pace) <= now)
     }

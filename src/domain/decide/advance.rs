@@ -28,6 +28,7 @@ impl Draft {
             self.expire(&waiting)?;
             self.expire_signoffs()?;
             self.end_silence()?;
+            self.watch_holds()?;
             self.reuse(&waiting)?;
             self.miss_windows(&waiting)?;
             self.give_back(&waiting)?;

@@ -26,14 +26,16 @@ impl Draft {
         let fits = |run: &StageRun| {
             let again = run.kind == RunKind::Verify && !run.state.is_terminal();
             let asked = run.worked_at.is_some() && run.state != StageState::Succeeded;
-            run.state == StageState::Pending || again || asked
+            run.state == StageState::Pending || again || asked || run.holding().is_some()
         };
         let release = self.for_action(spoken, stage, fits)?;
         let rule = release.rule(stage).cloned().ok_or(Refusal::Stale)?;
         may_override(spoken, &rule)?;
         let named = |check: &&Check| check.name == *name;
-        let declared: Vec<&Check> =
-            rule.verify.checks().chain(&rule.gates.pre).chain(&rule.gates.post).filter(named).collect();
+        let held = release.run(stage).and_then(StageRun::holding);
+        let held = held.into_iter().flat_map(|(_, hold)| &hold.gates.post);
+        let declared = rule.verify.checks().chain(&rule.gates.pre).chain(&rule.gates.post).chain(held);
+        let declared: Vec<&Check> = declared.filter(named).collect();
         let check = name.to_string();
         if declared.is_empty() {
             return Err(Refusal::NoCheck { stage: stage.clone(), check });
@@ -59,6 +61,9 @@ impl Draft {
         };
         if run.state == StageState::Pending && run.kind != RunKind::Verify {
             return not_good(Side::Pre);
+        }
+        if run.holding().is_some() {
+            return not_good(Side::Hold);
         }
         // A verification that was begun again for one red check may be passed over for another right away.
         let runs = release.stages.get(&rule.name).map(Vec::as_slice).unwrap_or_default();

@@ -67,6 +67,14 @@ impl Draft {
         };
         must_be_approver(spoken, &release, (stage, ApprovalSide::Before))?;
         self.must_have_seen(spoken, &release, (Verb::Resume, stage))?;
+        if let Some((asking, hold)) = release.run(stage).and_then(StageRun::holding) {
+            let (percent, ends) = (hold.percent, asking.ends().minute());
+            let instead = format!(
+                "It is held at {percent} % and goes on by itself {ends}, if its gates are green then: nobody shortens \
+                 that. `/reject {stage} -- reason` or `/cancel {stage}` ends it."
+            );
+            return Err(Refusal::Nothing { verb: Verb::Resume, stage: stage.clone(), instead });
+        }
         if let Some(reason) = self.state.vetoes.get(&(stage.clone(), release.no())) {
             let version = &release.created.version;
             let instead =
@@ -124,6 +132,9 @@ impl Draft {
             .flat_map(|release| {
                 let asking = release.stages.iter().filter_map(|(stage, runs)| {
                     let asking = runs.last()?.asking().filter(|asking| asking.ends() <= self.now)?;
+                    if asking.question.hold.is_some() {
+                        return None;
+                    }
                     let then = match asking.question.silence {
                         Silence::Resume => Then::GoOn,
                         Silence::Reject => Then::Fail,
@@ -139,7 +150,7 @@ impl Draft {
     }
 
     /// Keeps an answer. Where nothing has to run whatever happened, a no is the end.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         no: ReleaseNo,
         stage: &StageName,
@@ -151,10 +162,12 @@ impl Draft {
         if release.steps(stage).is_some_and(|steps| always_after(steps).next().is_some()) {
             return Ok(());
         }
-        let failure = self.run(no, stage)?.pauses.last().and_then(Pausing::failure);
+        let run = self.run(no, stage)?;
+        let failure = run.pauses.last().and_then(Pausing::failure);
         match (then, failure) {
             (Then::Fail, Some(failure)) => {
-                let by = if timer { Transition::Timeout } else { Transition::Fail };
+                let silence = timer && run.holding().is_none();
+                let by = if silence { Transition::Timeout } else { Transition::Fail };
                 self.move_stage(no, stage, (by, StageState::Failed), Detail::Failed(failure))
             }
             (Then::Stop, _) => {

@@ -130,7 +130,7 @@ impl Draft {
         if watched { self.open_gates(no, stage, &run, Side::Watch) } else { Ok(()) }
     }
 
-    fn open_gates(
+    pub(super) fn open_gates(
         &mut self,
         no: ReleaseNo,
         stage: &StageName,
@@ -141,7 +141,7 @@ impl Draft {
     }
 
     /// Reads a run's course; nothing when the rules no longer have the stage.
-    fn on_course<T>(
+    pub(super) fn on_course<T>(
         &self,
         no: ReleaseNo,
         stage: &StageName,

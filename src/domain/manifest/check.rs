@@ -116,6 +116,16 @@ pub(super) fn one(
     named(view.items(key), declared, &mut Vec::new(), findings).pop()
 }
 
+/// The checks that a key names.
+pub(super) fn several(
+    view: View<'_>,
+    key: &str,
+    declared: &Declared,
+    findings: &mut Findings<'_>,
+) -> Vec<Check> {
+    named(view.items(key), declared, &mut Vec::new(), findings)
+}
+
 /// The checks a list names, each once.
 fn named<'n>(
     nodes: &'n [Node],

@@ -155,8 +155,13 @@ codes! {
     /// Targets that a stage cannot be rolled out to.
     Targets "M0445" Error
         "A stage with `targets` runs its deploy commands once for every target of its environment that has one of the \
-         roles; the server's config declares targets. `strategy` says in which portions. A step that asks people \
+         roles; the server's config declares targets. `strategy` says in which batches or portions. A step that asks people \
          stands in a hook, because it would ask once for every target.";
+    /// A strategy that cannot be.
+    Strategy "M0446" Error
+        "`strategy: {canary: …}` brings a release out in portions that rise to 100. Each but the last is watched `for` a \
+         time while its `gates` are sampled; then it goes on by itself. With `targets` a portion is a part of them, \
+         without, the deploy commands run once for each portion and find it in `$LIFTLOCK_PERCENT`.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

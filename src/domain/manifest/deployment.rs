@@ -11,6 +11,7 @@ use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Entry, Node, Value};
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::shape::{MAX_ITEMS, nearest};
+use crate::domain::manifest::strategy;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{Context, Dialect, Sources};
 use crate::domain::name::{DeploymentName, PipelineName, printable};
@@ -107,6 +108,7 @@ pub(super) fn unfold(node: &Node, stage: &mut Stage, around: &Around<'_>, findin
         return;
     }
     check_names(view, stage, findings);
+    strategy::with_deployments(stage, view, findings);
     let commands = std::mem::take(&mut stage.deploy);
     // Whoever answers would not know which of them had failed before the question.
     if !main.is_empty() && commands.iter().any(|step| matches!(step.action, Action::Pause(_))) {

@@ -167,6 +167,7 @@ pub(super) mod queue;
 mod retention;
 mod rollback;
 mod runbook;
+mod strategy;
 mod target;
 mod trigger;
 mod window;
@@ -332,7 +333,7 @@ keys! { STAGE_KEYS {
     "deployments" Optional, deployment::DEPLOYMENTS, "What is deployed, each by the deploy commands; all services when absent.";
     "post_deployments" Optional, deployment::POST_DEPLOYMENTS, "Buildspecs that run after everything is deployed.";
     "targets" Optional, target::TARGETS, "The targets of the server's config that the deploy commands run for.";
-    "strategy" Optional, target::STRATEGY, "In which portions targets are deployed to.";
+    "strategy" Optional, strategy::STRATEGY, "How a release is brought out when not all at once.";
     "test_commands" Optional, STEPS, "Commands that test after the deploy.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "groups" Optional, group::OF_STAGE, "Variable groups of this stage; stronger than the pipeline's.";

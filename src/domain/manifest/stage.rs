@@ -12,6 +12,7 @@ use crate::domain::manifest::overriding;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::rollback;
 use crate::domain::manifest::step;
+use crate::domain::manifest::strategy;
 use crate::domain::manifest::target;
 use crate::domain::manifest::trigger;
 use crate::domain::manifest::variable;
@@ -67,6 +68,7 @@ pub(super) fn read(
     let test_commands = steps_of(view, "test_commands").unwrap_or_default();
     let deploy = own_deploy.unwrap_or_else(|| deploy.to_vec());
     let targets = target::of_stage(view, (checks, &deploy), findings);
+    let strategy = strategy::of_stage(view, (checks, &deploy), findings);
     let mut reading = Reading { teams, findings };
     let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
@@ -85,6 +87,7 @@ pub(super) fn read(
         agent: Agent::default(),
         hooks,
         targets,
+        strategy,
         deploy,
         deployments: Vec::new(),
         test_commands,
@@ -105,6 +108,7 @@ pub(super) fn read(
         name,
     };
     agent::set(view, &mut stage);
+    target::check_hooks(&stage, at, findings);
     Some(Draft { stage, at, needs })
 }
 

@@ -191,6 +191,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Swallowed
         | Code::Environment
         | Code::Targets
+        | Code::Strategy
         | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile

@@ -24,6 +24,8 @@ pub fn samples_owed(
     let course = Course { repo: &state.id.repo, release, stage: rule, run };
     let side = if run.state == StageState::Pending && run.kind != RunKind::Rollback {
         Side::Pre
+    } else if run.holding().is_some() {
+        Side::Hold
     } else if matches!(run.state, StageState::Running | StageState::Paused) {
         Side::Post
     } else if run.state == StageState::Succeeded {
@@ -36,6 +38,8 @@ pub fn samples_owed(
             let live = matches!(state.live.get(stage), Some(Live::Release(no, _)) if *no == release.no());
             live && run.fault.is_none() && course.watch_ends().is_some_and(|ends| now < ends)
         }
+        // What is over ends the wait, and with it the samples.
+        Side::Hold => true,
         Side::Pre | Side::Post => match course.gate_standing(side, now) {
             // Who waits for a person goes on looking: it may get well by itself.
             GateStanding::Open(_) | GateStanding::Over(OnTimeout::Pause) => true,
@@ -87,7 +91,7 @@ fn samples(state: &State, release: &Release, stage: &StageName, now: Timestamp) 
     let (no, attempt) = (release.no(), run.attempt);
     let key = format!("gates:{}:{no}:{stage}:{attempt}:{}:{sample}", state.id, side.word());
     let effect = Effect::Gates { release: no, stage: stage.clone(), attempt, side, sample };
-    let lane = lane(rule.gates.on(side).iter());
+    let lane = lane(course.around(side).on(side).iter());
     Some(asking(key, effect, (lane, course.sample_not_before(side)?), false))
 }
 
@@ -109,7 +113,7 @@ pub(super) fn wake_times(state: &State, now: Timestamp, consider: &mut impl FnMu
             let course = Course { repo: &state.id.repo, release, stage: rule, run };
             if !run.state.is_terminal() {
                 course.deadline().into_iter().for_each(&mut *consider);
-                for side in [Side::Pre, Side::Post] {
+                for side in [Side::Pre, Side::Hold, Side::Post] {
                     course.gates_deadline(side).into_iter().for_each(&mut *consider);
                 }
             }

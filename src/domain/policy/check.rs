@@ -1,6 +1,8 @@
 //! The stricter of what two sources of policy ask around a deploy: every check of both (SEMANTICS §3).
 
 use crate::domain::check::{Check, CheckKind, Each, Gates, Reuse, Verify};
+use crate::domain::pipeline::Strategy;
+use crate::domain::pipeline::strategy::Portion;
 
 /// The checks of the commit, tightened by those of the same name, and every check that only the other source has.
 pub(super) fn stricter_verify(ours: &Verify, theirs: &Verify) -> Verify {
@@ -39,6 +41,24 @@ pub(super) fn stricter_gates(ours: &Gates, theirs: &Gates) -> Gates {
         (false, false) => gates.order,
     };
     Gates { order, ..gates }
+}
+
+/// How a release is brought out is a matter of its own steps; a canary of the same portions is watched as long, and by as
+/// many gates, as either says.
+pub(super) fn stricter_strategy(ours: Option<&Strategy>, theirs: Option<&Strategy>) -> Option<Strategy> {
+    let (Some(Strategy::Canary(own)), Some(Strategy::Canary(other))) = (ours, theirs) else {
+        return ours.cloned();
+    };
+    let percents = |portions: &[Portion]| portions.iter().map(|p| p.percent).collect::<Vec<_>>();
+    if percents(own) != percents(other) {
+        return ours.cloned();
+    }
+    let both = own.iter().zip(other).map(|(ours, theirs)| Portion {
+        percent: ours.percent,
+        hold: one_or(ours.hold, theirs.hold, Ord::max),
+        gates: union(&ours.gates, &theirs.gates, &[]),
+    });
+    Some(Strategy::Canary(both.collect()))
 }
 
 fn one_or<T: Copy>(ours: Option<T>, theirs: Option<T>, both: fn(T, T) -> T) -> Option<T> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::check::Side;
 use crate::domain::demand;
 use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, Sealed,
@@ -544,6 +545,10 @@ impl StageRun {
         match said {
             Said::Asked(question) => {
                 self.fence = None;
+                // What was sampled in a hold before says nothing about this one.
+                if let Some(ticks) = self.gates.get_mut(&Side::Hold) {
+                    ticks.closed = true;
+                }
                 self.pauses.push(Pausing { question: Question::clone(question), at, answer: None });
             }
             Said::Answered(answer) => {

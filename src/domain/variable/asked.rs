@@ -62,12 +62,6 @@ pub fn question(release: &Release, stage: &Stage, check: &Check) -> Result<Check
     Resolution::of(&levels)?.asked(check)
 }
 
-/// Every check around a stage.
-pub(super) fn checks(stage: &Stage) -> impl Iterator<Item = &Check> {
-    let legs = stage.verify.parallel.iter().chain(&stage.verify.then);
-    legs.chain(&stage.gates.pre).chain(&stage.gates.post)
-}
-
 /// The texts of a check that may hold macros.
 pub(super) fn texts(check: &Check) -> Vec<&String> {
     match &check.kind {

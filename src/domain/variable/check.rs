@@ -71,7 +71,7 @@ impl Resolution<'_> {
         let own = &stage.environment_variables;
         self.apart(&exported, (own.keys(), "`env` entry"))?;
         self.apart(&exported, (stage.secrets.iter(), "secret"))?;
-        for check in asked::checks(stage) {
+        for check in stage.checks() {
             self.asked(check)?;
         }
         let written: BTreeSet<VariableName> =
@@ -107,6 +107,7 @@ impl Resolution<'_> {
             Action::Run(text) => Action::Run(command(text, shell)?),
             Action::Script(script) => Action::Script(script.clone()),
             Action::Pause(pause) => Action::Pause(pause.clone()),
+            Action::Hook(hook) => Action::Hook(hook.clone()),
         };
         let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
@@ -136,14 +137,14 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let plain = |text: &String| !text.contains("$(");
     let said = |step: &Step| match &step.action {
         Action::Run(text) => plain(text),
-        Action::Script(_) | Action::Pause(_) => true,
+        Action::Script(_) | Action::Pause(_) | Action::Hook(_) => true,
     };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()
         && stage.groups.is_empty()
         && stage.variables.is_empty()
         && stage.environment_variables.values().all(plain)
-        && asked::checks(stage).flat_map(asked::texts).all(plain)
+        && stage.checks().flat_map(asked::texts).all(plain)
         && stage
             .all_steps()
             .all(|step| said(step) && step.terms.validate.iter().chain(step.environment.values()).all(plain))

@@ -127,7 +127,7 @@ fn stage_lines(state: &State, release: &Release, stage: &Stage, run: &StageRun) 
             }
         }));
     }
-    for side in [Side::Pre, Side::Post, Side::Watch] {
+    for side in [Side::Pre, Side::Hold, Side::Post, Side::Watch] {
         let Some(ticks) = course.ticks(side) else { continue };
         out.extend(course.gates(side).iter().map(|(leg, check)| {
             let reading = ticks.reading(leg);
@@ -144,6 +144,7 @@ fn stage_lines(state: &State, release: &Release, stage: &Stage, run: &StageRun) 
             };
             let when = match side {
                 Side::Pre => "gate before",
+                Side::Hold => "while held",
                 Side::Post => "gate after",
                 Side::Watch => "while live",
             };
@@ -225,8 +226,12 @@ pub fn why(
         }
     }
     if course.ticks(Side::Post).is_some() {
-        let (more, further) = gate_lines(&course, now);
+        let (more, further) = gate_lines(&course, Side::Post);
         lines.extend(more);
+        let next = course.next_sample(Side::Post, now).map(Timestamp::minute);
+        if let (GateStanding::Open(until), Some(next)) = (course.gate_standing(Side::Post, now), next) {
+            lines.push((format!("gates are asked again {next}, until {}", until.minute()), "⏳"));
+        }
         acts.extend(further);
     }
     if acts.is_empty() && run.state == StageState::Paused {
@@ -247,20 +252,17 @@ pub fn asked_again(state: &State, (release, stage): (&Release, &Stage), now: Tim
     Some(format!("gates are asked again {}, until {}", next.minute(), until.minute()))
 }
 
-fn gate_lines(course: &Course<'_>, now: Timestamp) -> (Vec<(String, &'static str)>, Vec<String>) {
+/// The gates of a side that is sampled: each with what it said, and who can pass over those that are not good.
+pub(super) fn gate_lines(course: &Course<'_>, side: Side) -> (Vec<(String, &'static str)>, Vec<String>) {
     let (mut lines, mut acts) = (Vec::new(), Vec::new());
-    for (leg, check) in course.gates(Side::Post) {
-        let reading = course.ticks(Side::Post).and_then(|ticks| ticks.reading(&leg));
+    for (leg, check) in course.gates(side) {
+        let reading = course.ticks(side).and_then(|ticks| ticks.reading(&leg));
         let good = course.overridden(check) || reading.is_some_and(|r| r.answer == Answer::Pass);
         let said = reading.map_or("has not answered yet", |r| r.detail.as_str());
         lines.push((format!("gate {leg}: {said}"), if good { "✔" } else { "⏳" }));
         if !good && reading.is_some() && check.blocking {
             acts.push(act(course, check));
         }
-    }
-    let next = course.next_sample(Side::Post, now).map(Timestamp::minute);
-    if let (GateStanding::Open(until), Some(next)) = (course.gate_standing(Side::Post, now), next) {
-        lines.push((format!("gates are asked again {next}, until {}", until.minute()), "⏳"));
     }
     (lines, acts)
 }

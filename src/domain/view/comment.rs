@@ -69,17 +69,25 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     out.push_str(&crate::domain::view::check::table(state, release));
     for stage in &release.rules.stages {
         let lines = rollout::lines(state, release.no(), &stage.name);
+        let targets = release.run(&stage.name).is_some_and(|run| !run.rollout.targets.is_empty());
         if !lines.is_empty() {
-            writeln!(out, "\n**{}: targets**\n", stage.name).unwrap_or_default();
+            let what = if targets { "targets" } else { "how far" };
+            writeln!(out, "\n**{}: {what}**\n", stage.name).unwrap_or_default();
         }
         for line in lines {
-            writeln!(out, "- {}", escape(&line)).unwrap_or_default();
+            out.push_str(&target(&line));
         }
     }
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
     truncate_balanced(&out, LONGEST)
+}
+
+/// What there is to say of a target; its page was checked to be a link when the job was launched.
+fn target(line: &rollout::Line) -> String {
+    let page = line.page.as_ref().map_or_else(String::new, |page| format!(" ([look at it](<{page}>))"));
+    format!("- {}{page}\n", escape(&line.text))
 }
 
 /// A stage's name, and where people find what runs there.
@@ -137,10 +145,11 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
             format!("❌ **{version} {} in {name}**\n\n", run.state.word())
         }
     };
-    for line in rollout::fates(run) {
-        writeln!(out, "- {}", escape(&line)).unwrap_or_default();
+    let fates = rollout::fates(run);
+    for line in &fates {
+        out.push_str(&target(line));
     }
-    if !run.rollout.targets.is_empty() {
+    if !fates.is_empty() {
         out.push('\n');
     }
     // This attempt found it, that is: another one that failed before stays as it was told.

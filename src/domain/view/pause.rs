@@ -47,6 +47,7 @@ pub fn why(stage: &Stage, who: &str, asking: &Pausing) -> (String, String) {
 pub fn sentence(fact: &OfRun<Said>) -> String {
     let stage = &fact.stage;
     match &fact.said {
+        Said::Asked(question) if question.hold.is_some() => format!("{stage}: {}", question.instructions),
         Said::Asked(question) => format!("{stage}: \"{}\" asks: {}", question.step, question.instructions),
         Said::Answered(answer) => format!("{stage}: {}", answered(answer)),
         Said::Taken { .. } => format!("{stage}: taken up to be stopped"),

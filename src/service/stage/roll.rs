@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::domain::check::{Check, TIMEOUT};
-use crate::domain::decide::Command;
 use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
-use crate::domain::pipeline::target::Targets;
+use crate::domain::pipeline::target::Rolling;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::progress::Phase;
-use crate::domain::rollout::{Chosen, Next, Rollout, Said};
+use crate::domain::rollout::{Next, Said};
 use crate::domain::time::Span;
 use crate::runner::target::{Host, Kind, Target, quoted, script};
 use crate::service::blocking;
@@ -22,25 +21,19 @@ use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::{Outcome, Trouble};
 
 /// What is left of the time for all steps.
-type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
+pub(super) type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
 
 impl Walk<'_> {
-    /// Runs the deploy steps for one target after another, as long as the rollout goes on.
+    /// Runs the deploy steps for one target of a portion after another, as long as the rollout goes on.
     pub(super) async fn roll(
         &mut self,
-        (rule, steps): (&Targets, &[Step]),
-        left: Left<'_>,
+        (percent, rolling, health): (u32, Rolling, Option<&Check>),
+        (steps, left): (&[Step], Left<'_>),
         kept: &mut KeptLog,
     ) -> Outcome<()> {
-        if self.end != StepsEnd::Passed {
-            return Ok(());
-        }
-        let chosen = self.course.targets.iter();
-        let chosen = chosen.map(|t| Chosen { name: t.name.clone(), roles: t.roles.clone() }).collect();
         let mut failures: Vec<Failure> = Vec::new();
-        let Some(mut rollout) = self.say(Said::Chosen(chosen), kept).await? else { return Ok(()) };
         loop {
-            let batch = match rollout.next(&rule.rolling) {
+            let batch = match self.rollout.next(&rolling, percent) {
                 Next::Batch(batch) => batch,
                 Next::Done => {
                     // What was put up with is told of, and no more.
@@ -58,68 +51,68 @@ impl Walk<'_> {
             };
             for name in batch {
                 let target = self.course.targets.iter().find(|target| target.name == name).cloned();
-                let target = target.ok_or_else(|| Trouble::bug("a target of the run is gone"))?;
-                let Some(next) = self.one(&target, (steps, left), (&mut failures, kept)).await? else {
+                let Some(target) = target else {
+                    // It may have stopped in between, and the config is another one since.
+                    let how = format!("the server's config no longer has the target {name}");
+                    self.end = StepsEnd::Failed(Failure { step: name.to_string(), how, tail: Vec::new() });
                     return Ok(());
                 };
-                rollout = next;
-                if matches!(rollout.next(&rule.rolling), Next::Stop(_)) {
+                if !self.one(&target, (steps, left), (&mut failures, kept)).await? {
+                    return Ok(());
+                }
+                if matches!(self.rollout.next(&rolling, percent), Next::Stop(_)) {
                     break;
                 }
             }
-            if let (Some(check), Next::Batch(_) | Next::Done) = (&rule.health, rollout.next(&rule.rolling)) {
+            if let (Some(check), Next::Batch(_) | Next::Done) = (health, self.rollout.next(&rolling, percent))
+            {
                 match self.healthy(check, left, kept).await? {
                     Some(Ok(())) => {}
-                    Some(Err(why)) => match self.say(Said::Unhealthy(why), kept).await? {
-                        Some(next) => rollout = next,
-                        None => return Ok(()),
-                    },
+                    Some(Err(why)) => {
+                        if self.say(Said::Unhealthy(why), kept).await?.is_none() {
+                            return Ok(());
+                        }
+                    }
                     None => return Ok(()),
                 }
             }
         }
     }
 
-    /// All steps for one target; nothing when the run is no longer ours or was stopped.
+    /// All steps for one target; false when the run is no longer ours or was stopped.
     async fn one(
         &mut self,
         target: &Target,
         (steps, left): (&[Step], Left<'_>),
         (failures, kept): (&mut Vec<Failure>, &mut KeptLog),
-    ) -> Outcome<Option<Rollout>> {
+    ) -> Outcome<bool> {
         if self.say(Said::Started(target.name.clone()), kept).await?.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         kept.log.note(&format!("target {}", target.name)).await;
         let before = self.environment.clone();
         self.environment.extend(target.environment());
         let ran = match &target.kind {
-            Kind::Local { .. } => self.all(steps, left, kept).await,
+            Kind::Local { .. } | Kind::Kubernetes(_) => self.all(steps, left, kept).await,
+            Kind::Http(hook) => self.elsewhere((target, hook), (steps, left), kept).await,
             Kind::Ssh(host) => self.remotely((target, host), (steps, left), kept).await,
         };
         self.environment = before;
         ran?;
         let ended = |failed| Said::Ended { target: target.name.clone(), failed };
         match std::mem::replace(&mut self.end, StepsEnd::Passed) {
-            StepsEnd::Passed => self.say(ended(None), kept).await,
+            StepsEnd::Passed => Ok(self.say(ended(None), kept).await?.is_some()),
             StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure) => {
                 let how = format!("\"{}\" {}", failure.step, failure.how);
                 failures.push(Failure { how: format!("on {}: {}", target.name, failure.how), ..failure });
-                self.say(ended(Some(how)), kept).await
+                Ok(self.say(ended(Some(how)), kept).await?.is_some())
             }
             // Nobody knows how far its commands came: the log says that it was begun, and no more.
             end @ (StepsEnd::Stopped | StepsEnd::Lost | StepsEnd::Paused(_)) => {
                 self.end = end;
-                Ok(None)
+                Ok(false)
             }
         }
-    }
-
-    async fn all(&mut self, steps: &[Step], left: Left<'_>, kept: &mut KeptLog) -> Outcome<()> {
-        for (index, step) in (0_u32..).zip(steps) {
-            self.step((Phase::Deploy, index, step), left, kept).await?;
-        }
-        Ok(())
     }
 
     /// The artifacts first, then the same steps in a shell on the host.
@@ -238,35 +231,17 @@ impl Walk<'_> {
             }
         }
     }
-
-    /// Stores a fact about the targets; nothing when the run is no longer ours, which ends it.
-    async fn say(&mut self, said: Said, kept: &mut KeptLog) -> Outcome<Option<Rollout>> {
-        let course = self.course;
-        let said = kept_from(said, kept);
-        let command = Command::Roll { work: course.work.clone(), fence: course.lease.fence(), said };
-        match self.service.journal().report(course.id, &command, course.lease.around()).await? {
-            Ok(decided) => {
-                let release = decided.state.release(course.release.no());
-                let run = release.and_then(|release| release.run(&course.stage.name));
-                Ok(run.map(|run| run.rollout.clone()))
-            }
-            Err(refusal) => {
-                kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;
-                self.end = StepsEnd::Lost;
-                Ok(None)
-            }
-        }
-    }
 }
 
 /// What goes into the log says no secret.
-fn kept_from(said: Said, kept: &KeptLog) -> Said {
+pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
     match said {
         Said::Ended { target, failed } => {
             Said::Ended { target, failed: failed.map(|how| kept.mask.apply(&how)) }
         }
         Said::Unhealthy(why) => Said::Unhealthy(kept.mask.apply(&why)),
-        Said::Chosen(_) | Said::Started(_) => said,
+        Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
+        Said::Chosen(_) | Said::Portion(_) | Said::Started(_) => said,
     }
 }
 
@@ -294,15 +269,28 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
             script.path
         )),
         Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
+        Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
     }
 }
 
-/// Why a step cannot be run on a host, found before anything has happened.
-pub(crate) fn not_there(step: &Step) -> Option<String> {
-    if !step.terms.outputs.is_empty() {
-        return Some("its outputs would stay on the target; write them in a hook".to_owned());
+/// Why a step cannot be run for a target, found before anything has happened.
+pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
+    match (&target.kind, &step.action) {
+        (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
+            Some("its outputs would stay on the target; write them in a hook".to_owned())
+        }
+        (Kind::Ssh(_), _) => spoken(step).err(),
+        (Kind::Http(_), Action::Hook(_)) => None,
+        (Kind::Http(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            Some("a target of kind `http` runs no commands; write `deploy: [{uses: hook}]`".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Hook(_)) => {
+            Some("only a target of kind `http` does a job".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            None
+        }
     }
-    spoken(step).err()
 }
 
 /// A file of ours that nobody else reads.

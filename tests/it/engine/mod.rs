@@ -1,6 +1,7 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
 mod calendar;
+mod canaries;
 mod checks;
 mod deployments;
 mod elsewhere;
@@ -10,6 +11,7 @@ mod hooks;
 mod identity;
 mod images;
 mod invictus;
+mod jobs;
 mod joins;
 mod manifests;
 mod notices;

@@ -14,11 +14,12 @@ use super::tree::sample;
 use super::world::{ANA, World};
 
 /// Writes down what it deploys where; planted files make it wait or fail.
-const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/$TARGET\"\n\
+const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/${TARGET##*/}\"\n\
+                      if [ -n \"${LIFTLOCK_PERCENT:-}\" ]; then echo \"$LIFTLOCK_PERCENT\" >> \"$OUT/percents\"; fi\n\
                       if [ -e \"$OUT/wait-$TARGET\" ]; then touch \"$OUT/waiting-$TARGET\"; while [ -e \"$OUT/wait-$TARGET\" ]; do sleep 0.02; done; fi\n\
                       if [ -e \"$OUT/fail-$TARGET\" ]; then echo it is broken; exit 3; fi\n";
 
-fn manifest(out: &Path, rest: &str) -> String {
+pub(super) fn manifest(out: &Path, rest: &str) -> String {
     format!(
         "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\nchecks:\n  health: {{run: 'test ! -e {0}/ill'}}\n\
          stages:\n  - name: prod\n    env: {{OUT: '{0}'}}\n    deploy: sh deploy.sh\n    {rest}\n",
@@ -36,11 +37,11 @@ fn target(name: &str, kind: Kind) -> Target {
     }
 }
 
-fn local(name: &str) -> Target {
+pub(super) fn local(name: &str) -> Target {
     target(name, Kind::Local { address: format!("{name}.example") })
 }
 
-async fn world(out: &Path, rest: &str, targets: Vec<Target>) -> World {
+pub(super) async fn world(out: &Path, rest: &str, targets: Vec<Target>) -> World {
     let mut files = sample(&manifest(out, rest));
     files.insert("deploy.sh".to_owned(), DEPLOY.to_owned());
     let mut world = World::asleep(files).await;
@@ -50,7 +51,7 @@ async fn world(out: &Path, rest: &str, targets: Vec<Target>) -> World {
     world
 }
 
-fn versions(out: &Path, target: &str) -> Vec<String> {
+pub(super) fn versions(out: &Path, target: &str) -> Vec<String> {
     let text = std::fs::read_to_string(out.join(target)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }

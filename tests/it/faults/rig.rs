@@ -134,19 +134,8 @@ runbooks:
     config: "",
 };
 
-/// A stage with three targets, each of which keeps a record and stands half-way as long as it is told to.
-pub(crate) static TARGETS: Rules = Rules {
-    manifest: "stages:
-  - {name: test, test_commands: sh ./smoke.sh}
-  - name: prod
-    approval: 1
-    targets: {}
-    deploy: |
-      echo \"$TARGET\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
-      while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-$TARGET\" ]; do sleep 0.02; done
-",
-    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
-    config: "
+/// Three targets of `prod`.
+const THREE: &str = "
 [[target]]
 name = \"web-1\"
 environment = \"prod\"
@@ -159,7 +148,39 @@ allow = [\"hello/prod\"]
 name = \"web-3\"
 environment = \"prod\"
 allow = [\"hello/prod\"]
+";
+
+/// A stage that brings its release to one of three targets first, and holds it there for a while.
+pub(crate) static CANARY: Rules = Rules {
+    manifest: "checks:
+  calm: {run: 'true'}
+stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    targets: {}
+    strategy: {canary: [{percent: 10, for: 3s, gates: [calm]}, {percent: 100}]}
+    deploy: |
+      echo \"$TARGET\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
+      while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-$TARGET\" ]; do sleep 0.02; done
 ",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: THREE,
+};
+
+/// A stage with three targets, each of which keeps a record and stands half-way as long as it is told to.
+pub(crate) static TARGETS: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    targets: {}
+    deploy: |
+      echo \"$TARGET\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
+      while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-$TARGET\" ]; do sleep 0.02; done
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: THREE,
 };
 
 /// What a yard is made with.
@@ -704,7 +725,9 @@ impl Eyes {
 impl Seen {
     /// Nothing is left to do: all deliveries read, all effects carried out but timers.
     pub(crate) fn idle(&self) -> bool {
-        let busy = |e: &&Effect| matches!(e.state.as_str(), "ready" | "leased") && e.lane != "timer";
+        // A canary that went on leaves the sample that would have been the next one.
+        let later = |e: &&Effect| e.lane == "timer" || e.state == "ready" && e.key.contains(":hold:");
+        let busy = |e: &&Effect| matches!(e.state.as_str(), "ready" | "leased") && !later(e);
         self.deliveries.iter().all(|d| d.state != "new") && !self.effects.iter().any(|e| busy(&e))
     }
 

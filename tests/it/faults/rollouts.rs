@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::drive::{Keeper, until};
-use super::rig::{Door, Plan, Seen, Server, TARGETS, Yard, write};
+use super::rig::{CANARY, Door, Plan, Rules, Seen, Server, TARGETS, Yard, write};
 use super::{one, plan};
 
 /// What a fact about targets says: `target_started` of a name, `target_ended` of a name.
@@ -28,8 +28,12 @@ fn begun(yard: &Yard) -> BTreeMap<String, usize> {
     counts
 }
 
-async fn killed(at: (&str, usize), held: Option<&str>) -> (Yard, Door, Server, Keeper) {
-    let (yard, door) = (Yard::new(Plan { rules: &TARGETS, ..plan(&["hello"], "5s") }), Door::new());
+async fn killed(
+    rules: &'static Rules,
+    at: (&str, usize),
+    held: Option<&str>,
+) -> (Yard, Door, Server, Keeper) {
+    let (yard, door) = (Yard::new(Plan { rules, ..plan(&["hello"], "5s") }), Door::new());
     if let Some(name) = held {
         write(&yard.hold(name), "");
     }
@@ -40,7 +44,7 @@ async fn killed(at: (&str, usize), held: Option<&str>) -> (Yard, Door, Server, K
     until("the place is reached", (&yard, &[&server]), &mut eyes, |seen| {
         keeper.act(seen, &door);
         let standing = held.is_none_or(|name| begun(&yard).contains_key(name));
-        standing && said(seen, at.0).len() >= at.1
+        standing && seen.events.iter().filter(|e| e.kind == at.0).count() >= at.1
     })
     .await;
     server.kill();
@@ -59,7 +63,7 @@ async fn e23_t57_a_rollout_killed_between_two_targets_goes_on_with_what_is_left_
         (("target_ended", 2), Some("web-3")),
     ];
     for (at, held) in places {
-        let (yard, door, server, mut keeper) = killed(at, held).await;
+        let (yard, door, server, mut keeper) = killed(&TARGETS, at, held).await;
         let mut eyes = yard.eyes().await;
         let before = until("it is known how far it came", (&yard, &[&server]), &mut eyes, |seen| {
             keeper.content(seen) || seen.run("hello", 1, "prod").is_some_and(|run| run.1 == "errored")
@@ -79,5 +83,19 @@ async fn e23_t57_a_rollout_killed_between_two_targets_goes_on_with_what_is_left_
         if held.is_some() {
             assert_eq!(keeper.retries, 1, "nothing is repeated by itself");
         }
+    }
+}
+
+/// Held, no worker is at it: the next server goes on by itself. Killed between two portions, it is for people.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_t57_a_canary_killed_while_it_is_held_goes_on_and_touches_no_target_twice() {
+    let places = [(("pause", 1), None), (("gates_sampled", 1), None), (("target_started", 2), Some("web-2"))];
+    for (at, held) in places {
+        let (yard, door, server, mut keeper) = killed(&CANARY, at, held).await;
+        let mut eyes = yard.eyes().await;
+        let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
+        let counts = begun(&yard);
+        assert_eq!((counts["web-1"], counts["web-3"]), (1, 1), "at {at:?}: {}", seen.shown());
+        assert_eq!(keeper.retries, usize::from(held.is_some()), "at {at:?}: {}", seen.shown());
     }
 }

@@ -10,6 +10,7 @@ use liftlock::domain::join::{Builds, Inherited, Need};
 use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
+use liftlock::domain::pipeline::strategy::{Portion, Strategy};
 use liftlock::domain::pipeline::target::{Rolling, Targets};
 use liftlock::domain::pipeline::{
     About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
@@ -261,6 +262,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         agent: Agent::Local,
         hooks: Hooks::default(),
         targets: None,
+        strategy: None,
         deploy: vec![step("./deploy.sh")],
         deployments: Vec::new(),
         test_commands: vec![step("./smoke.sh")],
@@ -409,6 +411,17 @@ fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
             let (batch, failed) = rest.split_once(" forgives ").unwrap_or((rest, "0"));
             let rolling = Rolling { batch: batch.parse().unwrap(), max_unavailable: failed.parse().unwrap() };
             stage.targets = Some(Targets { roles: BTreeSet::new(), health: None, rolling });
+        }
+        "canary" => {
+            let portion = |text: &str| {
+                let mut parts = text.split(':');
+                Portion {
+                    percent: parts.next().unwrap().parse().unwrap(),
+                    hold: parts.next().map(|span| span.parse().unwrap()),
+                    gates: parts.next().into_iter().flat_map(|names| names.split('+')).map(check).collect(),
+                }
+            };
+            stage.strategy = Some(Strategy::Canary(rest.split(' ').map(portion).collect()));
         }
         "locks" => stage.around.lock = Some(rest.parse().unwrap()),
         "url" => stage.around.url = Some(rest.to_owned()),

@@ -146,10 +146,13 @@ fn about_build(state: &State, event: &Event) -> String {
 fn pause(state: &State, fact: &OfRun<Said>) -> String {
     let name = format!("{} {}", state.version_of(fact.release), fact.stage);
     match &fact.said {
+        Said::Asked(question) if question.hold.is_some() => format!("{name}: {}", question.instructions),
         Said::Asked(question) => format!("{name}: \"{}\" asks", question.step),
         Said::Answered(answer) => {
             let by = answer.by.as_ref().map_or("nobody", |by| by.login.as_str());
-            format!("{name}: answered {:?} by {by}", answer.then)
+            let note = answer.note.as_ref().filter(|_| answer.by.is_none());
+            let note = note.map_or_else(String::new, |note| format!(", {note}"));
+            format!("{name}: answered {:?} by {by}{note}", answer.then)
         }
         Said::Taken { fence } => format!("{name}: taken up to be stopped (fence {fence})"),
     }

@@ -231,6 +231,7 @@ fn question(text: &str, instructions: &str, step: &str) -> Question {
     let wait = head.split_once(" for ").map(|(_, rest)| rest.split(' ').next().unwrap().parse().unwrap());
     let silence = if head.ends_with("then goes on") { Silence::Resume } else { Silence::Reject };
     Question {
+        hold: None,
         phase: Phase::Deploy,
         steps: 1,
         step: step.to_owned(),
@@ -249,6 +250,14 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         for (work, fence) in running {
             let said = rolled(said);
             let step = world.decide(&Command::Roll { work, fence, said });
+            out.extend(told(world, step));
+        }
+        return or_nothing(out);
+    }
+    if text == "holds" {
+        for (work, fence) in running {
+            let end = StageEnd::Paused(Box::new(held(world, &work)));
+            let step = world.finish((&work, fence), &end);
             out.extend(told(world, step));
         }
         return or_nothing(out);
@@ -303,10 +312,21 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     or_nothing(out)
 }
 
-/// `over web-1 web-2`, `at web-1`, `done web-1`, `failed web-1: exit 1`, `unhealthy: 502`.
+/// What the run is held for next.
+fn held(world: &World, work: &Work) -> Question {
+    let Work::Deploy { release, stage, .. } = work else { panic!("only a deploy is held") };
+    let release = world.state.release(*release).unwrap();
+    let (steps, run) = release.rule(stage).zip(release.run(stage)).unwrap();
+    Question::next(steps, run.kind, run.pauses.last().map(|last| last.question.place())).unwrap()
+}
+
+/// `over web-1 web-2`, `to 10`, `at web-1`, `done web-1`, `failed web-1: exit 1`, `unhealthy: 502`.
 fn rolled(text: &str) -> Said {
     let (text, how) = text.split_once(": ").map_or((text, None), |(text, how)| (text, Some(how.to_owned())));
     let (word, names) = text.split_once(' ').unwrap_or((text, ""));
+    if word == "to" {
+        return Said::Portion(names.parse().unwrap());
+    }
     let names: Vec<TargetName> = names.split(' ').filter_map(|name| name.parse().ok()).collect();
     match (word, names.first().cloned()) {
         ("over", _) => {

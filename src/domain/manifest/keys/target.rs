@@ -1,6 +1,6 @@
-//! The keys of `targets` and `strategy`.
+//! The keys of `targets`, and of `rolling` among the strategies.
 
-use crate::domain::manifest::shape::Duty::{Optional, Required};
+use crate::domain::manifest::shape::Duty::Optional;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::name::RoleName;
 use crate::domain::pipeline::target::Batch;
@@ -17,8 +17,8 @@ words! {
 
 /// `targets` of a stage.
 pub(super) const TARGETS: Shape = Shape::Object(&TARGETS_OBJECT);
-/// `strategy` of a stage.
-pub(super) const STRATEGY: Shape = Shape::Object(&STRATEGY_OBJECT);
+/// `strategy: rolling` of a stage.
+pub(super) const ROLLING: Shape = Shape::Object(&ROLLING_OBJECT);
 
 keys! { TARGETS_KEYS {
     "roles" Optional, Shape::Any(&[Shape::Text(&ROLE), Shape::List(&Shape::Text(&ROLE))]),
@@ -26,12 +26,6 @@ keys! { TARGETS_KEYS {
     "health" Optional, Shape::Text(&CHECK_NAME), "The check that is asked after every batch.";
 } }
 static TARGETS_OBJECT: Object = Object { what: "`targets`", keys: &[TARGETS_KEYS], ..PLAIN };
-
-keys! { STRATEGY_KEYS {
-    "rolling" Required, Shape::Object(&ROLLING_OBJECT), "Batch after batch, as long as nothing fails.";
-} }
-static STRATEGY_OBJECT: Object =
-    Object { what: "`strategy`", keys: &[STRATEGY_KEYS], later: &["canary", "blue_green"], ..PLAIN };
 
 keys! { ROLLING_KEYS {
     "batch" Optional, Shape::Text(&BATCH), "How many targets before health is asked: `3`, or `25%` of all, rounded up; 1 by default.";

@@ -116,8 +116,7 @@ impl Reader<'_> {
     fn check(&self, name: &str) -> Result<CheckName, String> {
         let mut known: Vec<String> = Vec::new();
         for stage in &self.pipeline.stages {
-            let legs = stage.verify.parallel.iter().chain(&stage.verify.then);
-            for check in legs.chain(&stage.gates.pre).chain(&stage.gates.post) {
+            for check in stage.checks() {
                 if check.name.as_str() == name {
                     return Ok(check.name.clone());
                 }

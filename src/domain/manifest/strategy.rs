@@ -1,0 +1,95 @@
+//! `strategy` → how a stage brings a release out when not all at once; `rolling` is read with its targets.
+
+use crate::domain::manifest::check::{self, Declared};
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::view::View;
+use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::strategy::{Portion, Strategy};
+use crate::domain::pipeline::{Stage, Step};
+
+/// What a stage says about it.
+pub(super) fn of_stage(
+    stage: View<'_>,
+    (declared, deploy): (&Declared, &[Step]),
+    findings: &mut Findings<'_>,
+) -> Option<Strategy> {
+    let written = stage.below("strategy");
+    let nodes = written.items("canary");
+    let place = written.entry("canary")?.key_at;
+    let portions: Vec<Portion> = nodes.iter().filter_map(|node| portion(node, declared, findings)).collect();
+    if portions.len() == nodes.len() {
+        check_order(nodes, &portions, findings);
+    }
+    if nodes.len() < 2 {
+        let message = "a canary of one portion is none".to_owned();
+        let hint = "write `canary: [{percent: 10, for: 30m}, {percent: 100}]`".to_owned();
+        findings.add_hinted(Code::Strategy, place, message, hint);
+    }
+    let asks = |step: &&Step| matches!(step.action, Action::Pause(_));
+    if let Some(step) = deploy.iter().find(asks).filter(|_| stage.get("targets").is_none()) {
+        let message = format!("\"{}\" would ask people once for every portion", step.name);
+        let hint = "ask in a hook, before or after all of them".to_owned();
+        findings.add_hinted(Code::Strategy, place, message, hint);
+    }
+    let idle = stage.line("agent").as_deref() == Some("none") && stage.get("deploy").is_none();
+    if deploy.is_empty() || idle {
+        let message = "the deploy commands bring a canary out, and there are none".to_owned();
+        let hint = "write `deploy`; commands find in `$LIFTLOCK_PERCENT` how far to go".to_owned();
+        findings.add_hinted(Code::Strategy, place, message, hint);
+    }
+    if let Some(entry) = stage.entry("deployments") {
+        refuse_several(entry.key_at, findings);
+    }
+    Some(Strategy::Canary(portions))
+}
+
+fn portion(node: &Node, declared: &Declared, findings: &mut Findings<'_>) -> Option<Portion> {
+    let view = View::of(node);
+    let gates = check::several(view, "gates", declared, findings);
+    Some(Portion { percent: view.count("percent")?, hold: view.parsed("for"), gates })
+}
+
+/// Portions rise to 100, and each but the last is watched for a while.
+fn check_order(nodes: &[Node], portions: &[Portion], findings: &mut Findings<'_>) {
+    let mut before = 0;
+    for (nth, (node, portion)) in nodes.iter().zip(portions).enumerate() {
+        let view = View::of(node);
+        let last = nth + 1 == portions.len();
+        if portion.percent <= before {
+            let message = format!("{} % do not follow {before} %: portions rise", portion.percent);
+            findings.add(Code::Strategy, view.place("percent"), message);
+        }
+        before = portion.percent;
+        if last && portion.percent != 100 {
+            let message = "the last portion is 100: a release is nowhere live in part".to_owned();
+            let hint = "add `{percent: 100}`".to_owned();
+            findings.add_hinted(Code::Strategy, view.place("percent"), message, hint);
+        }
+        if !last && portion.hold.is_none() && view.get("for").is_none() {
+            let message = format!("{} % is not watched for any time", portion.percent);
+            let hint = "write how long: `for: 30m`".to_owned();
+            findings.add_hinted(Code::Strategy, node.at, message, hint);
+        }
+        for key in ["for", "gates"].into_iter().filter(|key| last && view.get(key).is_some()) {
+            let message = format!("nothing comes behind the last portion that `{key}` could keep");
+            let hint =
+                "what is asked once all of it runs is the stage's own: `verify` and `gates`".to_owned();
+            findings.add_hinted(Code::Strategy, view.place(key), message, hint);
+        }
+    }
+}
+
+/// A stage that turned out to deploy several things.
+pub(super) fn with_deployments(stage: &Stage, view: View<'_>, findings: &mut Findings<'_>) {
+    if stage.strategy.is_some() && view.get("deployments").is_none() {
+        refuse_several(view.place("strategy"), findings);
+    }
+}
+
+fn refuse_several(at: crate::domain::manifest::problem::Place, findings: &mut Findings<'_>) {
+    let message = "`strategy` brings one thing out, and the stage deploys several".to_owned();
+    let hint = "deploy each in a stage or pipeline of its own".to_owned();
+    findings.add_hinted(Code::Strategy, at, message, hint);
+}
