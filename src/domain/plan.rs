@@ -282,7 +282,7 @@ fn plan_comments(state: &State, release: &Release, (place, now): (&Place, Timest
         owed.push(note_effect(state, note, None));
     }
     for (version, alarm) in state.alarms.iter().filter(|(_, alarm)| alarm.release == Some(no)) {
-        let note = (format!("alarm:{id}:{version}"), place, view::comment::alarm(&alarm.text));
+        let note = (format!("alarm:{id}:{version}"), place, view::comment::alarm(&alarm.code, &alarm.text));
         owed.push(note_effect(state, note, None));
     }
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::name::{Alias, CommitSha, RefName};
 
+/// Code of the word that a source has moved on since the newest release took it.
+pub const MOVED_ON: &str = "source_moved_on";
+
 /// A branch or tag of another repository, as the manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {

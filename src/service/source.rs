@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::decide::Command;
+use crate::domain::decide::{Command, Learned};
 use crate::domain::event::{BuildOutcome, Failure};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
-use crate::domain::source::{Found, Named};
+use crate::domain::source::{Found, MOVED_ON, Named};
+use crate::domain::state::State;
 use crate::domain::time::Span;
 use crate::git::origin::Origin;
 use crate::git::repo::Mirror;
 use crate::secret::Asking;
+use crate::service::intake::Heard;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -58,6 +60,36 @@ impl Service {
             Mirror::open_or_init(&path)?.find_commit(&origin.remote, &reference, FETCH_WITHIN)
         });
         Ok(Found { source: source.clone(), commit: commit.await? })
+    }
+
+    /// Says of sources that have moved on since the newest release took them (row B33); whether that is worth a release
+    /// is for people.
+    pub(super) async fn watch_sources(&self, state: &State, heard: &Heard<'_>) -> Outcome<()> {
+        let Some(release) = state.releases.values().next_back() else { return Ok(()) };
+        for found in &release.sources {
+            let now = match self.find_one(&state.id, &found.source, Public::No).await {
+                Ok(now) => now,
+                Err(trouble) => {
+                    let source = found.source.to_string();
+                    tracing::warn!(pipeline = %state.id, source, error = trouble.chain(), "cannot look at a source");
+                    continue;
+                }
+            };
+            if now.commit == found.commit {
+                continue;
+            }
+            let text = format!(
+                "{} is at {} now, and {} has {}. The next release takes it: push, or start one.",
+                found.source,
+                now.commit.short(),
+                release.created.version,
+                found.commit.short()
+            );
+            let (no, code) = (Some(release.no()), MOVED_ON.to_owned());
+            let alarm = Command::Learn(Learned::Alarm { release: no, code, text });
+            self.tell_pipeline(&state.id, &alarm, heard).await?;
+        }
+        Ok(())
     }
 
     /// What passes may pass with the next try; what somebody has to put right first is a failed build.

@@ -9,6 +9,7 @@ use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::rollback;
 use crate::domain::rollout;
+use crate::domain::source;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::view::{failure_block, overriding, request, run_status};
@@ -227,6 +228,9 @@ pub fn released(release: &Release) -> String {
 }
 
 /// The comment about something that a person should look at.
-pub fn alarm(text: &str) -> String {
+pub fn alarm(code: &str, text: &str) -> String {
+    if code == source::MOVED_ON {
+        return format!("ℹ️ {}", escape(text));
+    }
     format!("🛑 **{}**", escape(text))
 }

@@ -215,3 +215,42 @@ async fn b22_a_build_finds_what_other_pipelines_built_beside_the_tree_of_another
     assert_eq!(release.sources[0].commit.as_str(), config.head("main").unwrap());
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b33_a_pipeline_of_another_branch_hears_that_what_it_is_based_on_moved_on() {
+    let source = "source: {provider: GitHub, properties: {branch: maintenance, repository: 'https://github.com/acme/shop'}}";
+    let manifest = MANIFEST.replace("triggers: {push: {}, pull_request: {}}", source);
+    let mut world = World::asleep(sample(&manifest)).await;
+    let path = world.data().with_file_name("config.git");
+    let mut config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
+    world.origins = vec![origin(Remote::local(&path).unwrap(), "*:shop/build")];
+    world.sleep().await;
+    world.wake().await;
+    world.push("feat: not on that branch").await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 0, "another branch starts it");
+
+    let first = config.head("main").unwrap();
+    let commit = world.tree.commit("maintenance", &[("src/hats.txt", "hats")], "feat: hats");
+    world.github.state().issue(
+        REPO,
+        4,
+        DEV,
+        Some(Pull { head: commit.clone(), merged: Some(commit.clone()) }),
+    );
+    let hook = world.push_hook("refs/heads/maintenance", None, Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.status(&commit, "liftlock/test", "success").await;
+    world.service().reconcile_once().await;
+    let quiet = world.drain().await;
+    assert!(!quiet.iter().any(|said| said.contains("is at")), "{quiet:?}");
+
+    let second = config.commit("main", &[("service.txt", "two")], "feat: two");
+    world.service().reconcile_once().await;
+    world.service().reconcile_once().await;
+    let said = world.drain().await;
+    let text = format!("is at {} now, and v0.1.0-rc.1 has {}", &second[..7], &first[..7]);
+    assert_eq!(said.iter().filter(|said| said.contains(&text)).count(), 1, "{said:?}");
+    assert_eq!(world.state("shop").await.releases.len(), 1, "whether that is worth a release is for people");
+    world.finish().await;
+}
