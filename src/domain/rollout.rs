@@ -264,7 +264,7 @@ pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<String
         let seen = known.and_then(|known| known.get(name));
         format!("{name}: {}{}", fate.word(), runs(state, seen, fate))
     };
-    let slots = slot::lines(state, rule);
+    let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, rule)).into_iter().flatten();
     run.rollout.targets.iter().map(line).chain(reached(run)).chain(slots).collect()
 }
 

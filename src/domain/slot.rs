@@ -186,9 +186,8 @@ impl InSlot {
             Said::Chosen(_) => false,
             Said::Filled => !self.filled,
             Said::Switching(to) => {
-                let ready = self.filled && matches!(self.switch, Switch::Before | Switch::Done(_));
-                let known = *to == self.choice.slot || Some(to) == self.choice.other.as_ref();
-                ready && known
+                let forth = self.filled && self.choice.switch && self.switch == Switch::Before;
+                (forth && *to == self.choice.slot) || self.back() == Some(to)
             }
             Said::Switched(to) | Said::Unswitched { to, .. } => self.switch == Switch::Begun(to.clone()),
         }

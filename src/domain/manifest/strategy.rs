@@ -35,7 +35,7 @@ pub(super) fn of_stage(
     let idle = stage.line("agent").as_deref() == Some("none") && stage.get("deploy").is_none();
     if deploy.is_empty() || idle {
         let message = format!("the deploy commands bring a {word} out, and there are none");
-        let hint = format!("write `deploy`; commands find in `${}` how far to go", told(&strategy));
+        let hint = format!("write `deploy`; commands are told by `${}`", told(&strategy));
         findings.add_hinted(Code::Strategy, place, message, hint);
     }
     if let Some(entry) = stage.entry("deployments") {
