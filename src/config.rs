@@ -266,7 +266,7 @@ impl Config {
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
-        all.extend(self.notify.hidden().cloned());
+        all.extend(self.notify.hidden().chain(self.targets.iter().flat_map(Target::hidden)).cloned());
         all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),

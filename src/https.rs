@@ -16,6 +16,8 @@ use tower::Service;
 
 use crate::trouble::{Outcome, Trouble};
 
+pub mod signed;
+
 /// Longest wait for a connection, shorter than any deadline so that the message can say which it was.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 

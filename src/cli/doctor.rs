@@ -13,11 +13,13 @@ use crate::service::steps::PATH;
 use crate::trouble::Trouble;
 
 /// Programs that steps often start, and what one does without (CHECKLIST C37); the server itself needs none of them.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("bash", "steps with `shell: bash`"),
     ("curl", "steps that call it"),
     ("docker", "builds of images"),
+    ("flyctl", "`uses: fly`"),
     ("git", "steps that call it"),
+    ("kubectl", "`uses: kubernetes`"),
     ("make", "steps that call it"),
     ("pwsh", "steps with `shell: pwsh`, and `uses: azure-powershell`"),
     ("python3", "steps with `shell: python`"),

@@ -54,7 +54,7 @@ impl Reading<'_> {
         }
     }
 
-    fn address(&mut self, what: &str, given: Given) -> Option<crate::secret::Secret> {
+    pub(super) fn address(&mut self, what: &str, given: Given) -> Option<crate::secret::Secret> {
         let url = self.secret(what, given)?;
         let web = url.expose().starts_with("https://") || url.expose().starts_with("http://");
         if !web || url.expose().bytes().any(|b| !b.is_ascii_graphic()) {

@@ -1,14 +1,15 @@
 //! `[[target]]`: the machines that stages deploy to, and how commands get there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::config::Reading;
+use crate::config::{Given, Reading};
 use crate::domain::name::{EnvironmentName, RoleName, TargetName, printable};
 use crate::domain::time::Span;
-use crate::runner::target::{Host, Kind, Target};
+use crate::runner::hook::{Hook, Product};
+use crate::runner::target::{Cluster, Host, Kind, Target};
 use crate::secret::Allowed;
 
 /// How long a connection may take when nobody says.
@@ -33,6 +34,16 @@ pub(super) struct Entry {
     host_key: Option<String>,
     key_file: Option<PathBuf>,
     timeout: Option<Span>,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    namespace: Option<String>,
+    url: Option<Given>,
+    #[serde(default)]
+    headers: BTreeMap<String, Given>,
+    key: Option<Given>,
+    #[serde(default)]
+    product: Product,
+    body: Option<String>,
     #[serde(default)]
     allow: Vec<Allowed>,
 }
@@ -43,6 +54,8 @@ enum Word {
     #[default]
     Local,
     Ssh,
+    Kubernetes,
+    Http,
 }
 
 impl Reading<'_> {
@@ -61,6 +74,8 @@ impl Reading<'_> {
             let kind = match file.kind {
                 Word::Local => Some(Kind::Local { address: file.address.clone() }),
                 Word::Ssh => self.host(&file).map(Kind::Ssh),
+                Word::Kubernetes => self.cluster(&file).map(Kind::Kubernetes),
+                Word::Http => self.hook(&file).map(|hook| Kind::Http(Box::new(hook))),
             };
             let (environment, roles, allow) = (file.environment, file.roles, file.allow);
             targets.extend(kind.map(|kind| Target { name, environment, roles, kind, allow }));
@@ -72,11 +87,6 @@ impl Reading<'_> {
     /// T38, T39).
     fn host(&mut self, file: &Entry) -> Option<Host> {
         let name = &file.name;
-        let word = |text: &str, more: &str| {
-            let inside = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-            text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-                && text.chars().all(inside)
-        };
         if !word(&file.address, ".-:") {
             self.problem(format!(
                 "target {name}: address = \"{}\" is not a host name or address",
@@ -105,11 +115,66 @@ impl Reading<'_> {
         let (port, timeout) = (file.port.unwrap_or(SSH), file.timeout.unwrap_or(CONNECT));
         Some(Host { address: file.address.clone(), port, user, host_key, key_file, timeout })
     }
+
+    fn cluster(&mut self, file: &Entry) -> Option<Cluster> {
+        let name = &file.name;
+        for (what, given) in [("context", &file.context), ("namespace", &file.namespace)] {
+            if given.as_ref().is_some_and(|text| !word(text, "._-:/@")) {
+                self.problem(format!("target {name}: {what} is not a name of Kubernetes"));
+            }
+        }
+        let Some(kubeconfig) = file.kubeconfig.clone() else {
+            self.problem(format!("target {name}: kubeconfig is missing: the file that `kubectl` reads"));
+            return None;
+        };
+        Some(Cluster { kubeconfig, context: file.context.clone(), namespace: file.namespace.clone() })
+    }
+
+    fn hook(&mut self, file: &Entry) -> Option<Hook> {
+        let name = &file.name;
+        let what = format!("target {name}: url");
+        let Some(url) = file.url.clone() else {
+            self.problem(format!("{what} is missing: the address that launches the job"));
+            return None;
+        };
+        let url = self.address(&what, url);
+        let mut headers = Vec::new();
+        for (header, given) in &file.headers {
+            let what = format!("target {name}: headers.{header}");
+            let value = self.secret(&what, given.clone());
+            match header.parse() {
+                Ok(header) => headers.extend(value.map(|value| (header, value))),
+                Err(_) => self.problem(format!("{what} is not the name of a header")),
+            }
+        }
+        let key = file.key.clone().and_then(|key| self.secret(&format!("target {name}: key"), key));
+        let body = file.body.as_deref().map(serde_json::from_str);
+        let body = match body.transpose() {
+            Ok(body) => body,
+            Err(error) => {
+                self.problem(format!("target {name}: body is no JSON: {error}"));
+                None
+            }
+        };
+        if file.body.is_none() && !file.product.has_body() {
+            self.problem(format!(
+                "target {name}: body is missing: the JSON that this product's launch takes"
+            ));
+        }
+        Some(Hook { url: url?, headers, key, product: file.product, body })
+    }
+}
+
+/// Whether a text is one word that no program takes for an option.
+fn word(text: &str, more: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':') && text.chars().all(inside)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, Environment};
+    use crate::runner::hook::Product;
     use crate::runner::target::Kind;
     use crate::secret::Asking;
 
@@ -135,6 +200,43 @@ mod tests {
             target.allows(Asking { repository: "acme/shop", pipeline: &pipeline, stage: &stage })
         };
         assert!(allows("shop") && !allows("docs"));
+    }
+
+    const HOOK: &str = "[[target]]\nname = \"tower\"\nenvironment = \"prod\"\nkind = \"http\"\n\
+                        product = \"ansible-tower\"\nurl = \"https://tower.example/api/v2/job_templates/7/launch/\"\n\
+                        headers = { Authorization = \"Bearer 4711-4711\" }\nallow = [\"shop/prod\"]\n";
+    const CLUSTER: &str = "[[target]]\nname = \"west\"\nenvironment = \"prod\"\nkind = \"kubernetes\"\n\
+                           kubeconfig = \"/k\"\ncontext = \"west\"\nallow = [\"shop/prod\"]\n";
+
+    #[test]
+    fn e27_a_hook_has_an_address_a_product_and_secrets_that_are_hidden() {
+        let config = read(HOOK).unwrap();
+        let Kind::Http(hook) = &config.targets.first().unwrap().kind else { panic!() };
+        assert_eq!((hook.product, hook.host().as_str()), (Product::AnsibleTower, "tower.example"));
+        assert!(config.hidden().iter().any(|secret| secret.expose() == "Bearer 4711-4711"));
+        for (line, wrong, why) in [
+            ("https://tower", "tower", "is not an `https://` address"),
+            ("Authorization", "\"a b\"", "is not the name of a header"),
+            ("ansible-tower", "puppet", "body is missing"),
+            ("ansible-tower", "jenkins", "unknown variant `jenkins`"),
+            ("allow =", "body = \"{\"\nallow =", "body is no JSON"),
+        ] {
+            let problems = read(&HOOK.replace(line, wrong)).unwrap_err();
+            assert!(problems.contains(why), "{wrong}: {problems}");
+        }
+    }
+
+    #[test]
+    fn e25_a_cluster_has_a_file_and_no_word_of_it_is_an_option() {
+        assert!(read(CLUSTER).is_ok());
+        for (line, wrong, why) in [
+            ("kubeconfig = \"/k\"\n", "", "kubeconfig is missing"),
+            ("context = \"west\"", "context = \"--token\"", "context is not a name"),
+            ("context = \"west\"", "namespace = \"-n\"", "namespace is not a name"),
+        ] {
+            let problems = read(&CLUSTER.replace(line, wrong)).unwrap_err();
+            assert!(problems.contains(why), "{wrong}: {problems}");
+        }
     }
 
     #[test]

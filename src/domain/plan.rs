@@ -20,6 +20,7 @@ mod approval;
 pub mod check;
 mod demand;
 mod join;
+pub mod lock;
 mod notice;
 mod overriding;
 mod runbook;

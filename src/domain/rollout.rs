@@ -23,6 +23,13 @@ pub enum Said {
     Portion(u32),
     /// The commands for a target are about to begin.
     Started(TargetName),
+    /// A job for a target was launched elsewhere.
+    Launched {
+        /// Which target.
+        target: TargetName,
+        /// The page people look at.
+        page: String,
+    },
     /// The commands for a target are over.
     Ended {
         /// Which.
@@ -75,6 +82,8 @@ pub struct Rollout {
     pub percent: Option<u32>,
     /// Why it went no further after a batch, if so.
     pub unhealthy: Option<String>,
+    /// Where people look at what is done elsewhere.
+    pub pages: BTreeMap<TargetName, String>,
 }
 
 /// What a target was last seen with.
@@ -104,6 +113,7 @@ impl Said {
             Self::Chosen(_) => "targets_chosen",
             Self::Portion(_) => "portion_started",
             Self::Started(_) => "target_started",
+            Self::Launched { .. } => "target_launched",
             Self::Ended { .. } => "target_ended",
             Self::Unhealthy(_) => "targets_unhealthy",
             Self::Slot(said) => said.kind(),
@@ -119,6 +129,7 @@ impl Said {
             }
             Self::Portion(percent) => format!("{percent} % begun"),
             Self::Started(target) => format!("{target} begun"),
+            Self::Launched { target, page } => format!("{target} is at it: {page}"),
             Self::Ended { target, failed: None } => format!("{target} done"),
             Self::Ended { target, failed: Some(how) } => format!("{target} failed, {how}"),
             Self::Unhealthy(why) => format!("no further target, {why}"),
@@ -187,7 +198,9 @@ impl Rollout {
             Said::Chosen(chosen) => self.targets.is_empty() && !chosen.is_empty(),
             Said::Portion(percent) => self.percent.is_none_or(|before| before < *percent),
             Said::Started(target) => self.fate(target) == Some(&Fate::Pending),
-            Said::Ended { target, .. } => self.fate(target) == Some(&Fate::Running),
+            Said::Launched { target, .. } | Said::Ended { target, .. } => {
+                self.fate(target) == Some(&Fate::Running)
+            }
             Said::Unhealthy(_) => self.unhealthy.is_none() && !self.targets.is_empty(),
             Said::Slot(slot::Said::Chosen(_)) => self.slot.is_none(),
             Said::Slot(said) => self.slot.as_ref().is_some_and(|at| at.takes(said)),
@@ -203,6 +216,9 @@ impl Rollout {
             }
             Said::Portion(percent) => self.percent = Some(*percent),
             Said::Started(target) => self.set(target, &Fate::Running),
+            Said::Launched { target, page } => {
+                self.pages.insert(target.clone(), page.clone());
+            }
             Said::Ended { target, failed: None } => self.set(target, &Fate::Done),
             Said::Ended { target, failed: Some(how) } => self.set(target, &Fate::Failed(how.clone())),
             Said::Unhealthy(why) => self.unhealthy = Some(why.clone()),
@@ -236,7 +252,7 @@ pub type Known = BTreeMap<EnvironmentName, BTreeMap<TargetName, Seen>>;
 pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo, said: &Said) {
     let targets = known.entry(environment.clone()).or_default();
     match said {
-        Said::Chosen(_) | Said::Portion(_) | Said::Unhealthy(_) | Said::Slot(_) => {}
+        Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) | Said::Slot(_) => {}
         // Until it is reported, nobody can say what runs there.
         Said::Started(target) | Said::Ended { target, failed: Some(_) } => {
             let seen = targets.entry(target.clone()).or_insert(Seen { runs: None, tried: None });
@@ -255,28 +271,54 @@ pub fn there(known: &Known, environment: &EnvironmentName, release: ReleaseNo) -
     there.map(|(name, _)| name.clone()).collect()
 }
 
+/// What there is to say of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// In words.
+    pub text: String,
+    /// Where people look at a job that the target does itself.
+    pub page: Option<String>,
+}
+
+impl Line {
+    fn of(text: String) -> Self {
+        Self { text, page: None }
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)?;
+        self.page.iter().try_for_each(|page| write!(f, " ({page})"))
+    }
+}
+
 /// Which target runs what, line by line, for a run that has targets; how far it came, for one that has none.
-pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<String> {
+pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<Line> {
     let Some(found) = state.release(release) else { return Vec::new() };
     let Some((rule, run)) = found.rule(stage).zip(found.run(stage)) else { return Vec::new() };
     let known = state.targets.get(&rule.environment);
     let line = |(name, fate): &(TargetName, Fate)| {
         let seen = known.and_then(|known| known.get(name));
-        format!("{name}: {}{}", fate.word(), runs(state, seen, fate))
+        let text = format!("{name}: {}{}", fate.word(), runs(state, seen, fate));
+        Line { text, page: run.rollout.pages.get(name).cloned() }
     };
     let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, rule)).into_iter().flatten();
-    run.rollout.targets.iter().map(line).chain(reached(run)).chain(slots).collect()
+    run.rollout.targets.iter().map(line).chain(reached(run).into_iter().chain(slots).map(Line::of)).collect()
 }
 
 /// How it went on each target, line by line; of what happened there since, it says nothing.
-pub fn fates(run: &StageRun) -> Vec<String> {
-    let line = |(name, fate): &(TargetName, Fate)| match fate {
-        Fate::Failed(how) => format!("{name}: failed, {how}"),
-        Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => {
-            format!("{name}: {}", fate.word())
-        }
+pub fn fates(run: &StageRun) -> Vec<Line> {
+    let line = |(name, fate): &(TargetName, Fate)| {
+        let text = match fate {
+            Fate::Failed(how) => format!("{name}: failed, {how}"),
+            Fate::Pending | Fate::There | Fate::Running | Fate::Done | Fate::Unknown => {
+                format!("{name}: {}", fate.word())
+            }
+        };
+        Line { text, page: run.rollout.pages.get(name).cloned() }
     };
-    run.rollout.targets.iter().map(line).chain(reached(run)).collect()
+    run.rollout.targets.iter().map(line).chain(reached(run).map(Line::of)).collect()
 }
 
 /// How far a run without targets came that ended before all of it ran the release: only its commands know more.

@@ -345,7 +345,7 @@ fn why_lines(
 ) -> Vec<(String, &'static str)> {
     let mut lines = state_lines(state, release, stage, now);
     let targets = rollout::lines(state, release.no(), stage).into_iter();
-    lines.extend(targets.map(|text| (text, "▪")));
+    lines.extend(targets.map(|line| (line.to_string(), "▪")));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
     lines
 }
@@ -428,10 +428,9 @@ fn queued_line(state: &State, release: &Release, stage: &StageName) -> Vec<(Stri
         }
         (Some((other, _)), _) => format!("{} has the {what} just now", other.created.version),
         (None, Some(run)) => format!("{} has the {what} just now", run.title()),
-        (None, None) if shared.is_some() => {
+        (None, None) => {
             format!("a worker takes it as soon as one is free and no other pipeline has the {what}")
         }
-        (None, None) => "a worker takes it as soon as one is free".to_owned(),
     };
     vec![(text, "⏳")]
 }

@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod build;
+mod lock;
 mod queue;
 mod retention;
 mod runbook;
@@ -74,6 +75,8 @@ impl Answers {
         let now = clock::now();
         let commit = &release.created.commit;
         let web = self.web(&id, stream).await?;
+        let mut why = whys(&state, release, now);
+        why.extend(self.locked(&state, release).await?);
         Ok(ReleasePage {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),
@@ -86,7 +89,7 @@ impl Answers {
             files: files(release, &web),
             build_log: Some(view::log_id(&id, number, "build", release.build_attempt)),
             stages: stages(&state, release, now),
-            why: whys(&state, release, now),
+            why,
             next: nexts(&state, release, now),
             asked: asked_tables(release, now),
             checks: checks(&state, release),

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::domain::name::RouteName;
 use crate::domain::time::Timestamp;
-use crate::https;
+use crate::https::{self, signed::Headers};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -132,9 +132,6 @@ enum Silence {
     NoAnswer,
     Ours(Trouble),
 }
-
-/// Headers of a request beside the usual ones.
-type Headers = Vec<(HeaderName, HeaderValue)>;
 
 async fn post(url: &Secret, body: String, headers: Headers) -> Result<StatusCode, Silence> {
     let uri: Uri = url.expose().parse().map_err(|_| Silence::Address)?;

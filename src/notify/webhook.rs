@@ -1,18 +1,10 @@
-//! A letter as Standard Webhooks 1.0.0 send it: JSON, an id that stays the same over retries, and a signature.
-
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use hyper::header::{HeaderName, HeaderValue};
-use sha2::{Digest as _, Sha256};
+//! A letter as JSON for whoever takes signed webhooks.
 
 use crate::domain::time::Timestamp;
-use crate::notify::{Headers, Letter};
+use crate::https::signed::{self, Headers};
+use crate::notify::Letter;
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
-
-/// What a key in the standard's own spelling begins with; the rest is base64.
-const PREFIX: &str = "whsec_";
 
 /// Address, body and headers of a letter.
 pub(super) fn request<'a>(
@@ -21,64 +13,12 @@ pub(super) fn request<'a>(
     letter: &Letter,
     now: Timestamp,
 ) -> Outcome<(&'a Secret, String, Headers)> {
-    let bug = |e: Box<dyn std::error::Error + Send + Sync>| Trouble::bug("write a webhook").because(e);
     let body = serde_json::json!({
         "type": format!("liftlock.{}", letter.event),
         "timestamp": now.rfc3339(),
         "data": letter,
     });
-    let body = serde_json::to_string(&body).map_err(|e| bug(e.into()))?;
-    let id = format!("msg_{}", hex::encode(Sha256::digest(letter.id.as_bytes())));
-    let seconds = now.0.div_euclid(1_000).to_string();
-    let mut headers = vec![("webhook-id", id.clone()), ("webhook-timestamp", seconds.clone())];
-    if let Some(key) = key {
-        headers.push(("webhook-signature", signature(key, (&id, &seconds, &body))?));
-    }
-    let headers = headers.into_iter().map(|(name, value)| {
-        let value = HeaderValue::from_str(&value).map_err(|e| bug(e.into()))?;
-        Ok((HeaderName::from_static(name), value))
-    });
-    Ok((url, body, headers.collect::<Outcome<Headers>>()?))
-}
-
-fn signature(key: &Secret, (id, seconds, body): (&str, &str, &str)) -> Outcome<String> {
-    let bytes = match key.expose().strip_prefix(PREFIX) {
-        Some(text) => BASE64_STANDARD
-            .decode(text)
-            .map_err(|_| Trouble::refused("a webhook's key begins with `whsec_` and is not base64"))?,
-        None => key.expose().as_bytes().to_vec(),
-    };
-    let mac = Hmac::<Sha256>::new_from_slice(&bytes);
-    let mut mac = mac.map_err(|e| Trouble::bug("sign a webhook").because(e))?;
-    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-    Ok(format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::notify::tests::letter;
-
-    /// The example of the standard's own libraries.
-    #[test]
-    fn e06_the_signature_is_that_of_the_standard() {
-        let key = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let signed =
-            signature(&key, ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "{\"test\": 2432232314}"))
-                .unwrap();
-        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        assert!(signature(&Secret::new("whsec_?"), ("", "", "")).is_err());
-    }
-
-    #[test]
-    fn a_letter_that_is_sent_again_has_the_same_id() {
-        let url = Secret::new("https://example.com/hook");
-        let of = |letter: &Letter, now| request(&url, None, letter, Timestamp(now)).unwrap().2;
-        let id = |headers: &Headers| headers.iter().find(|(name, _)| name == "webhook-id").cloned();
-        let (first, again) = (of(&letter(), 1_000), of(&letter(), 99_000));
-        assert_eq!(id(&first), id(&again));
-        assert_ne!(first, again, "the time is that of sending");
-        let other = Letter { id: "another".to_owned(), ..letter() };
-        assert_ne!(id(&of(&other, 1_000)), id(&first));
-    }
+    let body = serde_json::to_string(&body).map_err(|e| Trouble::bug("write a webhook").because(e))?;
+    let headers = signed::headers((&letter.id, &body), key, now)?;
+    Ok((url, body, headers))
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::name::{EnvironmentName, RoleName, TargetName};
 use crate::domain::time::Span;
+use crate::runner::hook::Hook;
 use crate::secret::{Allowed, Asking};
 
 /// A machine that stages deploy to.
@@ -36,6 +37,21 @@ pub enum Kind {
     },
     /// They run on the host.
     Ssh(Host),
+    /// They run where the server runs, and `kubectl` finds the cluster.
+    Kubernetes(Cluster),
+    /// None do: `uses: hook` launches a job that is done there.
+    Http(Box<Hook>),
+}
+
+/// A cluster of Kubernetes.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The file that says where it is and who we are.
+    pub kubeconfig: PathBuf,
+    /// Which of its contexts; the current one when absent.
+    pub context: Option<String>,
+    /// The namespace; the context's when absent.
+    pub namespace: Option<String>,
 }
 
 /// A host that is reached by ssh.
@@ -67,10 +83,28 @@ impl Target {
         let address = match &self.kind {
             Kind::Local { address } => address.clone(),
             Kind::Ssh(host) => host.address.clone(),
+            Kind::Kubernetes(cluster) => cluster.context.clone().unwrap_or_default(),
+            Kind::Http(hook) => hook.host(),
         };
-        [("TARGET", self.name.to_string()), ("TARGET_ADDRESS", address), ("TARGET_ROLES", roles.join(","))]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
+        let mut told = vec![
+            ("TARGET", self.name.to_string()),
+            ("TARGET_ADDRESS", address),
+            ("TARGET_ROLES", roles.join(",")),
+        ];
+        if let Kind::Kubernetes(cluster) = &self.kind {
+            told.push(("KUBECONFIG", cluster.kubeconfig.display().to_string()));
+            told.extend(cluster.context.clone().map(|context| ("KUBE_CONTEXT", context)));
+            told.extend(cluster.namespace.clone().map(|namespace| ("KUBE_NAMESPACE", namespace)));
+        }
+        told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Everything of it that must never be shown.
+    pub fn hidden(&self) -> Vec<&crate::secret::Secret> {
+        match &self.kind {
+            Kind::Http(hook) => hook.hidden().collect(),
+            Kind::Local { .. } | Kind::Ssh(_) | Kind::Kubernetes(_) => Vec::new(),
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::event::RunKind;
 use crate::domain::name::{Alias, PipelineId, RoleName, VariableName};
-use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::phases;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
@@ -16,7 +16,7 @@ use crate::runner::probe::find_program;
 use crate::runner::target::{Kind, Target};
 use crate::secret::Asking;
 use crate::service::Service;
-use crate::service::stage::roll::not_there;
+use crate::service::stage::roll::unfit;
 use crate::service::steps::one::{holds, program, spelled, surroundings};
 use crate::service::steps::{Artifacts, Connections, Run};
 use crate::trouble::Outcome;
@@ -153,14 +153,35 @@ impl Service {
                 stage.environment
             ));
         }
-        if !targets.iter().any(|target| matches!(target.kind, Kind::Ssh(_))) {
-            return None;
-        }
         let path = environment.get("PATH").map_or("", String::as_str);
-        if let Some(lacks) = ["ssh", "tar"].into_iter().find(|name| find_program(name, path).is_none()) {
+        let by_ssh = targets.iter().any(|target| matches!(target.kind, Kind::Ssh(_)));
+        let missing = ["ssh", "tar"].into_iter().find(|name| by_ssh && find_program(name, path).is_none());
+        if let Some(lacks) = missing {
             return Some(format!("targets by ssh need `{lacks}`, which is not on the server's machine"));
         }
-        stage.deploy.iter().find_map(|step| Some(format!("\"{}\": {}", step.name, not_there(step)?)))
+        targets.iter().find_map(|target| {
+            let unfit =
+                |step: &Step| Some(format!("\"{}\" on {}: {}", step.name, target.name, unfit(target, step)?));
+            stage.deploy.iter().find_map(unfit)
+        })
+    }
+
+    /// Whether what is sent to the stage's targets can be written.
+    fn bodies(
+        &self,
+        asking: Asking<'_>,
+        release: &Release,
+        stage: &Stage,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        for target in self.targets(asking, release, stage) {
+            let mut own = environment.clone();
+            own.extend(target.environment());
+            if let Kind::Http(hook) = &target.kind {
+                hook.message(&serde_json::Value::Null, &own)?;
+            }
+        }
+        Ok(())
     }
 
     /// Why the stage could not run here, found before anything of it has happened: a program that is not on this
@@ -216,6 +237,7 @@ impl Service {
                     match &step.action {
                         Action::Pause(pause) => spelled(&pause.instructions, &own).map(drop),
                         Action::Run(_) | Action::Script(_) => program(step, &run, &self.mask()).map(drop),
+                        Action::Hook(_) => self.bodies(asking, release, stage, &own),
                     }
                 });
             Some(format!("\"{}\": {}", step.name, ready.err()?))

@@ -8,6 +8,7 @@ use crate::domain::decide::{Command, decide};
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
 use crate::domain::name::{PipelineId, RepoId, RepoName};
+use crate::domain::plan::lock::locks;
 use crate::domain::plan::{Owed, Plan, plan};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
@@ -17,6 +18,7 @@ use crate::domain::view;
 use crate::store::Store;
 use crate::store::delivery::DeliveryState;
 use crate::store::effect::OwedEffect;
+use crate::store::lock::Locks;
 use crate::store::model::{PipelineRow, ReleaseRow, Row, StageRow};
 use crate::store::step::{Done, Race, Step};
 use crate::store::stream::{Append, NewEvent, StoredEvent};
@@ -185,7 +187,8 @@ impl Journal {
         let rows = rows(&state, &self.name_of(&id.repo).await?, 0, now);
         let count = rows.len();
         let effects = owed(&state, plan(&state, now), now)?;
-        self.store.commit(Step { effects, rows, ..Step::default() }).await?;
+        let locks = Some(Locks { stream: id.to_string(), held: locks(&state) });
+        self.store.commit(Step { effects, rows, locks, ..Step::default() }).await?;
         Ok(count)
     }
 }
@@ -232,6 +235,9 @@ fn step(
         })
         .collect::<Outcome<_>>()?;
     let expect = i64::try_from(before.version).unwrap_or(i64::MAX);
+    let held = locks(after);
+    let changed = held != locks(before);
+    let locks = changed.then(|| Locks { stream: stream.clone(), held });
     // Without events too: what is owed follows from this version, and must not overwrite what a newer one owes.
     let appends = if new.is_empty() && expect == 0 {
         Vec::new()
@@ -244,6 +250,7 @@ fn step(
         appends,
         effects: owed(after, plan(after, now), now)?,
         rows: rows(after, name, before.version, now),
+        locks,
     })
 }
 

@@ -27,6 +27,7 @@ use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
+mod hook;
 mod portions;
 pub(crate) mod roll;
 pub(crate) mod slots;

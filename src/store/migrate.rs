@@ -25,6 +25,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_library.sql"),
         postgres: include_str!("../../migrations/postgres/0002_library.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../../migrations/sqlite/0003_locks.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_locks.sql"),
+    },
 ];
 
 /// The advisory lock under which replicas that start together migrate one after the other ("liftlock" in ASCII).

@@ -20,6 +20,7 @@ pub mod duty;
 pub mod effect;
 pub mod health;
 pub mod library;
+pub mod lock;
 pub mod log;
 pub mod model;
 pub mod step;

@@ -117,13 +117,18 @@ statements! { SHARED:
     EFFECT_FORGET = "DELETE FROM effects WHERE id IN (SELECT id FROM effects \
         WHERE lane = 'intake' AND state = 'done' AND updated_at < $1 ORDER BY id LIMIT $2)";
 
-    // Duties, limits, cursors.
+    // Duties, locks, limits, cursors.
     DUTY_TAKE = "INSERT INTO duties (name, holder, token, until) VALUES ($1, $2, 1, $4) ON CONFLICT (name) DO UPDATE \
         SET token = CASE WHEN duties.holder = excluded.holder AND duties.until > $3 THEN duties.token \
         ELSE duties.token + 1 END, holder = excluded.holder, until = excluded.until \
         WHERE duties.until <= $3 OR duties.holder = excluded.holder RETURNING token";
     DUTY_HELD = "SELECT token FROM duties WHERE name = $1 AND token = $2 AND until > $3";
     DUTY_RECLAIM = "UPDATE duties SET until = $1 WHERE until > $1";
+    LOCK_OF = "SELECT name, holder FROM locks WHERE stream = $1";
+    LOCK_GET = "SELECT stream, holder, since FROM locks WHERE name = $1";
+    LOCK_PUT = "INSERT INTO locks (name, stream, holder, since) VALUES ($1, $2, $3, $4) ON CONFLICT (name) \
+        DO UPDATE SET holder = excluded.holder, since = excluded.since WHERE locks.stream = excluded.stream";
+    LOCK_DROP = "DELETE FROM locks WHERE name = $1 AND stream = $2";
     LIMIT_PUT = "INSERT INTO rate_limits (scope, remaining, reset_at, blocked_until) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (scope) DO UPDATE SET remaining = excluded.remaining, reset_at = excluded.reset_at, \
         blocked_until = excluded.blocked_until";
@@ -212,7 +217,8 @@ macro_rules! claim {
         concat!(
             "WITH c AS MATERIALIZED (SELECT e.id FROM effects e WHERE e.state = 'ready' AND e.lane = $1 ",
             "AND e.run_after <= $2 AND (e.group_key IS NULL OR NOT EXISTS (SELECT 1 FROM effects o ",
-            "WHERE o.group_key = e.group_key AND o.state = 'leased')) ORDER BY e.rank, e.id LIMIT 1",
+            "WHERE o.group_key = e.group_key AND o.state = 'leased') AND NOT EXISTS (SELECT 1 FROM locks l ",
+            "WHERE l.name = e.group_key AND l.stream <> e.stream)) ORDER BY e.rank, e.id LIMIT 1",
             $lock,
             ") UPDATE effects SET state = 'leased', token = token + 1, leased_revision = revision, ",
             "lease_by = $3, lease_boot = $4, lease_until = $5, cancel_at = NULL, updated_at = $2 FROM c ",

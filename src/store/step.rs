@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::store::delivery::DeliveryState;
 use crate::store::effect::{AGEING_MS, OwedEffect, owe};
+use crate::store::lock::Locks;
 use crate::store::model::{Row, put_row};
 use crate::store::session::{Session, args};
 use crate::store::stream::{Append, StoredEvent, append};
@@ -35,6 +36,8 @@ pub struct Step {
     pub effects: Vec<OwedEffect>,
     /// Read models as they are now.
     pub rows: Vec<Row>,
+    /// The locks that the pipeline has now, when that may have changed.
+    pub locks: Option<Locks>,
 }
 
 /// A step that is durable.
@@ -116,6 +119,9 @@ impl Change for Step {
             if session.run(sql::EFFECT_DONE, values).await? != 1 {
                 return Err(Race::Lease { key: done.key, token: done.token }.trouble());
             }
+        }
+        if let Some(locks) = &self.locks {
+            locks.put(session, now).await?;
         }
         for effect in &self.effects {
             owe(session, effect, now).await?;

@@ -9,23 +9,64 @@ use crate::domain::manifest::shape::{nearest, quoted_list};
 use crate::domain::manifest::step::{arguments, check_script};
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::printable;
-use crate::domain::pipeline::step::{Action, Script, Shell};
+use crate::domain::pipeline::step::{Action, Hook, Script, Shell};
 
 /// A kind of step.
 struct Adapter {
     name: &'static str,
     /// Those that are known, the newest last.
     versions: &'static [&'static str],
-    /// Its inputs, and whether it needs them.
-    inputs: &'static [(&'static str, bool)],
+    /// Its inputs that it does not do without.
+    needs: &'static [&'static str],
+    kind: Kind,
 }
 
-/// What is known. Azure DevOps' task of this name is a script of the artifact that `pwsh` runs, with a connection.
-static ADAPTERS: &[Adapter] = &[Adapter {
-    name: "azure-powershell",
-    versions: &["4"],
-    inputs: &[("script", true), ("subscription", true)],
-}];
+/// What a step of a kind comes to.
+enum Kind {
+    /// Azure DevOps' task: a script of the artifact that `pwsh` runs, with a connection.
+    AzurePowerShell,
+    /// A command that finds its inputs in its environment.
+    Command(&'static str),
+    /// A job that the target does.
+    Hook,
+}
+
+/// What an image's place must hold, so that a tag that moves cannot change what is deployed (invariant 6).
+macro_rules! with_digest {
+    ($command:literal) => {
+        concat!(
+            "case \"$IMAGE\" in *@sha256:*) ;; *) echo \"image $IMAGE has no digest: write name@sha256:…\" >&2; exit 1;; esac\n",
+            $command
+        )
+    };
+}
+
+/// What is known.
+static ADAPTERS: &[Adapter] = &[
+    Adapter {
+        name: "azure-powershell",
+        versions: &["4"],
+        needs: &["script", "subscription"],
+        kind: Kind::AzurePowerShell,
+    },
+    Adapter {
+        name: "kubernetes",
+        versions: &["1"],
+        needs: &["workload", "container", "image"],
+        kind: Kind::Command(with_digest!(
+            "set -- ${KUBE_CONTEXT:+\"--context=$KUBE_CONTEXT\"} ${KUBE_NAMESPACE:+\"--namespace=$KUBE_NAMESPACE\"}\n\
+             kubectl \"$@\" set image \"$WORKLOAD\" \"$CONTAINER=$IMAGE\"\n\
+             kubectl \"$@\" rollout status \"$WORKLOAD\""
+        )),
+    },
+    Adapter {
+        name: "fly",
+        versions: &["1"],
+        needs: &["app", "image"],
+        kind: Kind::Command(with_digest!("flyctl deploy --app \"$APP\" --image \"$IMAGE\"")),
+    },
+    Adapter { name: "hook", versions: &["1"], needs: &[], kind: Kind::Hook },
+];
 
 /// What belongs to the format and comes with a later version.
 static LATER: &[&str] =
@@ -51,12 +92,22 @@ pub(super) fn read(
         return None;
     };
     check_version(view, adapter, findings);
-    for (input, needed) in adapter.inputs {
-        if *needed && !with.contains_key(*input) {
-            let message = format!("`{name}` needs `{input}` in `with`");
-            findings.add(Code::BadStep, uses.at, message);
-        }
+    for input in adapter.needs.iter().filter(|input| !with.contains_key(**input)) {
+        let message = format!("`{name}` needs `{input}` in `with`");
+        findings.add(Code::BadStep, uses.at, message);
     }
+    match adapter.kind {
+        Kind::AzurePowerShell => azure_powershell(view, (with, connection), findings),
+        Kind::Command(text) => Some(Action::Run(text.to_owned())),
+        Kind::Hook => Some(hook(view, findings)),
+    }
+}
+
+fn azure_powershell(
+    view: View<'_>,
+    (with, connection): (&mut BTreeMap<String, String>, &mut Option<String>),
+    findings: &mut Findings<'_>,
+) -> Option<Action> {
     let path = with.remove("script");
     *connection = with.remove("subscription").or_else(|| connection.take());
     let path = path?;
@@ -65,6 +116,20 @@ pub(super) fn read(
         return None;
     }
     Some(Action::Script(Script { path, shell: Shell::Pwsh, arguments: arguments(view, findings) }))
+}
+
+/// A job that is done elsewhere runs nothing here and is launched once.
+fn hook(view: View<'_>, findings: &mut Findings<'_>) -> Action {
+    for entry in view.entries() {
+        // That it does not run anything as well is said of the keys that exclude each other.
+        let known = ["uses", "version", "name", "with", "if", "timeout", "run", "script", "pause"];
+        if !known.contains(&entry.key.as_str()) {
+            let message = format!("`{}` says nothing about a job that a target does", printable(&entry.key));
+            let hint = "the server's config says what is sent there".to_owned();
+            findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
+        }
+    }
+    Action::Hook(Hook {})
 }
 
 /// A version is pinned so that a newer program cannot give the step another meaning.

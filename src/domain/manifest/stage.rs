@@ -108,6 +108,7 @@ pub(super) fn read(
         name,
     };
     agent::set(view, &mut stage);
+    target::check_hooks(&stage, at, findings);
     Some(Draft { stage, at, needs })
 }
 

@@ -71,7 +71,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
     };
     let unnamed =
         Step { name: String::new(), action, environment: view.variables("env"), terms: Box::new(terms) };
-    let name = view.line("name").unwrap_or_else(|| shortened(unnamed.text()));
+    let name = view.line("name").or_else(|| view.line("uses")).unwrap_or_else(|| shortened(unnamed.text()));
     Some(Step { name, ..unnamed })
 }
 

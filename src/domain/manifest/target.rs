@@ -2,11 +2,11 @@
 
 use crate::domain::manifest::check::{self, Declared};
 use crate::domain::manifest::code::Code;
-use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::View;
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::target::Rolling;
-use crate::domain::pipeline::{Step, Targets};
+use crate::domain::pipeline::{Stage, Step, Targets};
 
 /// The targets of a stage, if it has any.
 pub(super) fn of_stage(
@@ -43,4 +43,19 @@ pub(super) fn of_stage(
             max_unavailable: rolling.count("max_unavailable").unwrap_or(usual.max_unavailable),
         },
     })
+}
+
+/// A job is launched at a target, so there is one, and it is what the deploy does.
+pub(super) fn check_hooks(stage: &Stage, at: Place, findings: &mut Findings<'_>) {
+    let launches = |step: &&Step| matches!(step.action, Action::Hook(_));
+    let around = stage.hooks.before.iter().chain(&stage.hooks.after).chain(&stage.test_commands);
+    if let Some(step) = around.clone().find(launches) {
+        let message = format!("\"{}\" launches a job at a target, which only `deploy` does", step.name);
+        findings.add(Code::Targets, at, message);
+    }
+    if let (Some(step), None) = (stage.deploy.iter().find(launches), &stage.targets) {
+        let message = format!("\"{}\" launches a job at a target, and the stage has none", step.name);
+        let hint = "write `targets: {roles: [tower]}`".to_owned();
+        findings.add_hinted(Code::Targets, at, message, hint);
+    }
 }

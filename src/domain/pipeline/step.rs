@@ -35,7 +35,13 @@ pub enum Action {
     Script(Script),
     /// Nothing: people are asked before the next step (`/resume`).
     Pause(Pause),
+    /// A job is launched where the target says, and waited for; nothing runs here.
+    Hook(Hook),
 }
+
+/// A job that a target of kind `http` does; what it is given stands under `with`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {}
 
 /// A question to people between two steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +174,7 @@ impl Step {
         match &self.action {
             Action::Run(_) => self.terms.shell,
             Action::Script(script) => Some(script.shell),
-            Action::Pause(_) => None,
+            Action::Pause(_) | Action::Hook(_) => None,
         }
     }
 
@@ -178,6 +184,7 @@ impl Step {
             Action::Run(text) => text,
             Action::Script(script) => &script.path,
             Action::Pause(pause) => &pause.instructions,
+            Action::Hook(_) => "hook",
         }
     }
 }

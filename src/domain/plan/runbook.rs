@@ -1,7 +1,7 @@
 //! What is owed for runbooks: their work, a comment on how each ended, and the next time to look.
 
 use crate::domain::effect::Effect;
-use crate::domain::plan::{Lane, Owed, note_effect};
+use crate::domain::plan::{Lane, Owed, lock, note_effect};
 use crate::domain::runbook::run::{Progress, Run};
 use crate::domain::runbook::wait;
 use crate::domain::state::{State, TOLD_AFTER};
@@ -28,16 +28,9 @@ pub(super) fn owe(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
 }
 
 fn work(state: &State, run: &Run) -> Owed {
-    // Pipelines that share an environment share its group; a run of several has that of the first.
+    // What it has of other environments is seen when it begins.
     let group = match run.asked.environments.first() {
-        Some(lock) => {
-            let pipeline = state.pipeline();
-            let stage = pipeline.as_ref().and_then(|p| p.stages.iter().find(|stage| stage.lock() == lock));
-            stage.map_or_else(
-                || format!("environment:{}:{lock}", state.id.repo),
-                |s| s.lock_group(&state.id.repo),
-            )
-        }
+        Some(environment) => lock::name(state, environment),
         None => format!("runbook:{}:{}", state.id, run.runbook().name),
     };
     Owed {

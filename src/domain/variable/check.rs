@@ -115,6 +115,7 @@ impl Resolution<'_> {
             Action::Run(text) => Action::Run(command(text, shell)?),
             Action::Script(script) => Action::Script(script.clone()),
             Action::Pause(pause) => Action::Pause(pause.clone()),
+            Action::Hook(hook) => Action::Hook(hook.clone()),
         };
         let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
@@ -144,7 +145,7 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let plain = |text: &String| !text.contains("$(");
     let said = |step: &Step| match &step.action {
         Action::Run(text) => plain(text),
-        Action::Script(_) | Action::Pause(_) => true,
+        Action::Script(_) | Action::Pause(_) | Action::Hook(_) => true,
     };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()

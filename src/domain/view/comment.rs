@@ -74,13 +74,19 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
             writeln!(out, "\n**{}: {what}**\n", stage.name).unwrap_or_default();
         }
         for line in lines {
-            writeln!(out, "- {}", escape(&line)).unwrap_or_default();
+            out.push_str(&target(&line));
         }
     }
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
     truncate_balanced(&out, LONGEST)
+}
+
+/// What there is to say of a target; its page was checked to be a link when the job was launched.
+fn target(line: &rollout::Line) -> String {
+    let page = line.page.as_ref().map_or_else(String::new, |page| format!(" ([look at it](<{page}>))"));
+    format!("- {}{page}\n", escape(&line.text))
 }
 
 /// A stage's name, and where people find what runs there.
@@ -140,7 +146,7 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
     };
     let fates = rollout::fates(run);
     for line in &fates {
-        writeln!(out, "- {}", escape(line)).unwrap_or_default();
+        out.push_str(&target(line));
     }
     if !fates.is_empty() {
         out.push('\n');

@@ -94,7 +94,8 @@ impl Walk<'_> {
         let before = self.environment.clone();
         self.environment.extend(target.environment());
         let ran = match &target.kind {
-            Kind::Local { .. } => self.all(steps, left, kept).await,
+            Kind::Local { .. } | Kind::Kubernetes(_) => self.all(steps, left, kept).await,
+            Kind::Http(hook) => self.elsewhere((target, hook), (steps, left), kept).await,
             Kind::Ssh(host) => self.remotely((target, host), (steps, left), kept).await,
         };
         self.environment = before;
@@ -243,6 +244,7 @@ pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
         Said::Slot(slot::Said::Unswitched { to, how }) => {
             Said::Slot(slot::Said::Unswitched { to, how: kept.mask.apply(&how) })
         }
+        Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
         Said::Chosen(_) | Said::Portion(_) | Said::Started(_) | Said::Slot(_) => said,
     }
 }
@@ -271,15 +273,28 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
             script.path
         )),
         Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
+        Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
     }
 }
 
-/// Why a step cannot be run on a host, found before anything has happened.
-pub(crate) fn not_there(step: &Step) -> Option<String> {
-    if !step.terms.outputs.is_empty() {
-        return Some("its outputs would stay on the target; write them in a hook".to_owned());
+/// Why a step cannot be run for a target, found before anything has happened.
+pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
+    match (&target.kind, &step.action) {
+        (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
+            Some("its outputs would stay on the target; write them in a hook".to_owned())
+        }
+        (Kind::Ssh(_), _) => spoken(step).err(),
+        (Kind::Http(_), Action::Hook(_)) => None,
+        (Kind::Http(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            Some("a target of kind `http` runs no commands; write `deploy: [{uses: hook}]`".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Hook(_)) => {
+            Some("only a target of kind `http` does a job".to_owned())
+        }
+        (Kind::Local { .. } | Kind::Kubernetes(_), Action::Run(_) | Action::Script(_) | Action::Pause(_)) => {
+            None
+        }
     }
-    spoken(step).err()
 }
 
 /// A file of ours that nobody else reads.

@@ -125,6 +125,7 @@ pub(crate) fn program(
         },
         Action::Script(script) => script_program(script, run, (&environment, mask))?,
         Action::Pause(_) => return Err("only a stage can stop to ask".to_owned()),
+        Action::Hook(_) => return Err("only a target of kind `http` does a job".to_owned()),
     };
     Ok((program, environment))
 }
@@ -238,5 +239,6 @@ fn shown(step: &Step) -> String {
         Action::Run(text) => text.trim_end().to_owned(),
         Action::Script(script) => format!("{} {}", script.shell, script.path),
         Action::Pause(pause) => pause.instructions.clone(),
+        Action::Hook(_) => step.text().to_owned(),
     }
 }

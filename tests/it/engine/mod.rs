@@ -10,6 +10,7 @@ mod groups;
 mod hooks;
 mod identity;
 mod invictus;
+mod jobs;
 mod joins;
 mod manifests;
 mod notices;

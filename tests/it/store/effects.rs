@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use liftlock::domain::time::Span;
 use liftlock::store::effect::{Beat, EffectFilter, EffectState, OwedEffect, Retry};
-use liftlock::store::step::Race;
+use liftlock::store::lock::Locks;
+use liftlock::store::step::{Race, Step};
 use liftlock::trouble::Kind;
 
 use super::{Home, LEASE, NOW, Place, claim_one, claims_nothing, completing, on_both, owed, owing, worker};
@@ -13,6 +14,7 @@ use super::{Home, LEASE, NOW, Place, claim_one, claims_nothing, completing, on_b
 on_both! {
     fifty_workers_never_share_an_effect
     a_group_is_leased_once_however_many_ask
+    a_lock_keeps_the_effects_of_other_pipelines_from_being_claimed
     a_holder_that_comes_back_late_is_fenced_off
     a_claim_is_durable_before_anything_is_done
     what_is_done_as_desired_is_left_alone
@@ -74,6 +76,40 @@ async fn a_group_is_leased_once_however_many_ask(place: &Place) {
     }
     let in_order: Vec<String> = (0..10).map(|n| format!("e{n}")).collect();
     assert_eq!(done, in_order);
+}
+
+async fn a_lock_keeps_the_effects_of_other_pipelines_from_being_claimed(place: &Place) {
+    let of = |stream: &str, held: &[(&str, &str)]| Step {
+        locks: Some(Locks {
+            stream: stream.to_owned(),
+            held: held.iter().map(|(name, who)| ((*name).to_owned(), (*who).to_owned())).collect(),
+        }),
+        ..Step::default()
+    };
+    let wants = |key: &str, stream: &str| OwedEffect {
+        group: Some("lock:cdn".to_owned()),
+        stream: Some(stream.to_owned()),
+        ..owed(key)
+    };
+    place
+        .store
+        .commit(of("shop", &[("lock:cdn", "shop v1 in eu"), ("lock:db", "shop v1 in eu")]))
+        .await
+        .unwrap();
+    place.store.commit(owing([wants("theirs", "docs")])).await.unwrap();
+    claims_nothing(&place.store, "build").await;
+    // Whoever has it may go on, another pipeline's decision to take it is not stored.
+    place.store.commit(owing([wants("ours", "shop")])).await.unwrap();
+    assert_eq!(claim_one(&place.store, "build").await.key, "ours");
+    let taking = of("docs", &[("lock:cdn", "docs v7 in eu")]);
+    let refused = place.store.commit(taking.clone()).await.unwrap_err();
+    assert!(refused.is_transient(), "{}", refused.chain());
+    assert_eq!(place.store.lock("lock:cdn").await.unwrap().unwrap().holder, "shop v1 in eu");
+    // What is not named any more is given back, and what was named again stays.
+    place.store.commit(of("shop", &[("lock:db", "shop v2 in eu")])).await.unwrap();
+    assert_eq!(place.store.lock("lock:db").await.unwrap().unwrap().holder, "shop v2 in eu");
+    place.store.commit(taking).await.unwrap();
+    assert_eq!(place.store.lock("lock:cdn").await.unwrap().unwrap().stream, "docs");
 }
 
 async fn a_holder_that_comes_back_late_is_fenced_off(place: &Place) {

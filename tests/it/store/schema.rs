@@ -108,7 +108,7 @@ async fn the_file_is_in_wal_mode_and_knows_its_schema() {
     let mut connection = sqlite_connect(&folder(&place).db()).await;
     let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap().get(0);
     let version: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await.unwrap().get(0);
-    assert_eq!((mode.as_str(), version), ("wal", 2));
+    assert_eq!((mode.as_str(), version), ("wal", 3));
     place.store.ping().await.unwrap();
     place.store.check().await.unwrap();
     place.end().await;

@@ -1,0 +1,36 @@
+//! Which locks a pipeline has: those of the environments that its stages and runbooks occupy.
+
+use std::collections::BTreeMap;
+
+use crate::domain::name::EnvironmentName;
+use crate::domain::state::State;
+
+/// Who has each lock, in words, by its name: the group of the effects that need it (SEMANTICS §8).
+pub fn locks(state: &State) -> BTreeMap<String, String> {
+    let mut locks = BTreeMap::new();
+    for release in state.open() {
+        for (name, runs) in &release.stages {
+            let occupies = runs.last().is_some_and(|run| run.state.occupies());
+            if let Some(rule) = release.rule(name).filter(|_| occupies) {
+                let holder = format!("{} {} in {name}", state.id.name, release.created.version);
+                locks.insert(rule.lock_group(&state.id.repo), holder);
+            }
+        }
+    }
+    for run in state.runbooks.at_work() {
+        for environment in &run.asked.environments {
+            locks.insert(name(state, environment), format!("{} of {}", run.title(), state.id.name));
+        }
+    }
+    locks
+}
+
+/// The name of an environment's lock, as the pipeline has it now.
+pub(super) fn name(state: &State, environment: &EnvironmentName) -> String {
+    let pipeline = state.pipeline();
+    let stage = pipeline.as_ref().and_then(|p| p.stages.iter().find(|stage| stage.lock() == environment));
+    stage.map_or_else(
+        || format!("environment:{}:{environment}", state.id.repo),
+        |stage| stage.lock_group(&state.id.repo),
+    )
+}
