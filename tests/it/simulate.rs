@@ -97,6 +97,27 @@ fn d01_d07_d08_d09_d11_d24_d26_d28_d32_d38_d40_the_rings_of_dotnet_to_the_day_of
     plays("fixtures/scenarios/processes/dotnet-rings.yml", "fixtures/scenarios/processes/dotnet-rings.txt");
 }
 
+/// A service of Altinn: published by a button, each in its turn, from files of another repository.
+#[test]
+fn b14_b24_a_service_is_published_by_its_button() {
+    plays(
+        "fixtures/scenarios/processes/altinn-service.yml",
+        "fixtures/scenarios/processes/altinn-service.txt",
+    );
+}
+
+/// Copilot's pipeline: all you do is push; red tests keep a change from the production stage.
+#[test]
+fn c04_c09_c28_c36_copilots_pipeline_from_a_push_to_production() {
+    plays("fixtures/scenarios/processes/copilot.yml", "fixtures/scenarios/processes/copilot.txt");
+}
+
+/// Release management in practice: a train, a canary that is put back, and the fix that takes the next one.
+#[test]
+fn e02_e05_e23_e28_a_train_with_a_canary_that_is_put_back() {
+    plays("fixtures/scenarios/processes/practice.yml", "fixtures/scenarios/processes/practice.txt");
+}
+
 #[test]
 fn e07_an_everyday_scenario_goes_through_failures_overrides_and_a_rollback() {
     holds(&play(&text("everyday.yml"), &text("everyday.txt")));

@@ -66,7 +66,11 @@ fn said(answer: &Answer) -> String {
         Then::Fail => "may not go on",
         Then::Stop => "is to stop",
     };
-    let who = answer.by.as_ref().map_or_else(|| "time is up".to_owned(), |p| p.login.to_string());
-    let note = answer.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
-    format!("{what}, {who}{note}")
+    match (&answer.by, &answer.note) {
+        (Some(by), None) => format!("{what}, {}", by.login),
+        (Some(by), Some(note)) => format!("{what}, {}: {note}", by.login),
+        // Nobody but a gate or the clock says it.
+        (None, Some(note)) => format!("{what}: {note}"),
+        (None, None) => format!("{what}, time is up"),
+    }
 }
