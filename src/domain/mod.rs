@@ -13,6 +13,7 @@ pub mod event;
 pub mod gate;
 pub mod glob;
 pub mod group;
+pub mod image;
 pub mod import;
 pub mod input;
 pub mod join;

@@ -60,5 +60,10 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
 
 /// A sealed artifact, as pages show it.
 pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
-    ArtifactLine { alias: sealed.alias.to_string(), digest: sealed.digest.to_string(), size: sealed.size }
+    ArtifactLine {
+        alias: sealed.alias.to_string(),
+        digest: sealed.digest.to_string(),
+        size: sealed.size,
+        image: sealed.image.as_ref().map(ToString::to_string),
+    }
 }

@@ -164,6 +164,7 @@ pub(crate) fn build() -> BuildRow {
             alias: "app".to_owned(),
             digest: format!("sha256:{}", "d".repeat(64)),
             size: 4_096,
+            image: None,
         }],
         channels: vec!["Candidate Validation".to_owned()],
         released: true,
@@ -587,11 +588,13 @@ pub(crate) fn page() -> ReleasePage {
                 alias: "api.tar.zst".to_owned(),
                 digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
                 size: 18_437_120,
+                image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
                 digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
                 size: 40_213,
+                image: None,
             },
         ],
         changes: vec![
