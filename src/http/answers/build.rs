@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::event::Sealed;
+use crate::domain::evidence;
 use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
 use crate::domain::time::Timestamp;
@@ -60,5 +61,10 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
 
 /// A sealed artifact, as pages show it.
 pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
-    ArtifactLine { alias: sealed.alias.to_string(), digest: sealed.digest.to_string(), size: sealed.size }
+    ArtifactLine {
+        alias: sealed.alias.to_string(),
+        file: evidence::file_name(sealed),
+        digest: sealed.digest.to_string(),
+        size: sealed.size,
+    }
 }
