@@ -17,6 +17,7 @@ use crate::git::origin::Origin;
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::Policy;
+use crate::runner::registry::Registry;
 use crate::runner::target::Target;
 use crate::secret::{self, Connection, Secret};
 
@@ -24,6 +25,7 @@ pub mod library;
 mod notify;
 mod origin;
 pub mod policy;
+mod registry;
 mod target;
 
 /// What variables of the environment that override the file begin with.
@@ -95,6 +97,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Other repositories that releases may take the tree of.
     pub origins: Vec<Origin>,
+    /// Where images are pushed to and taken from.
+    pub registries: Vec<Registry>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -171,6 +175,7 @@ struct File {
     connections: BTreeMap<String, ConnectionFile>,
     target: Vec<target::Entry>,
     repository: Vec<origin::Entry>,
+    registry: Vec<registry::Entry>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     policy: Vec<policy::File>,
@@ -256,6 +261,9 @@ impl Config {
         let mut reading = Reading { environment, read_file, problems: Vec::new() };
         reading.overrides(&mut file);
         let config = reading.config(file);
+        if let Some(config) = &config {
+            reading.check_allows(config);
+        }
         match config {
             Some(config) if reading.problems.is_empty() => Ok(config),
             Some(_) | None => Err(Problems(reading.problems)),
@@ -268,6 +276,8 @@ impl Config {
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         all.extend(self.notify.hidden().chain(self.targets.iter().flat_map(Target::hidden)).cloned());
         all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
+        let logins = self.registries.iter().filter_map(|registry| registry.login.as_ref());
+        all.extend(logins.map(|(_, password)| password.clone()));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -338,15 +348,13 @@ impl Reading<'_> {
         self.check_webhook_secrets(&webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
-        let served = file.github.as_ref().map_or(0, |github| github.repositories.len())
-            + file.plain.as_ref().map_or(0, |plain| plain.repositories.len());
         let connections = self.connections(file.connections);
         let targets = self.targets(file.target);
         let origins = self.origins(file.repository);
+        let registries = self.registries(file.registry);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
-        self.check_allows(served, (&connections, &targets, &origins, &library));
         let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
         let notify = self.notify(file.notify, &public_url);
@@ -379,6 +387,7 @@ impl Reading<'_> {
             connections,
             targets,
             origins,
+            registries,
             personal_tokens,
             library,
             github,
@@ -438,22 +447,16 @@ impl Reading<'_> {
     }
 
     /// Whoever may push to one repository calls a pipeline what they like: beside another one, its name says nothing.
-    fn check_allows(
-        &mut self,
-        served: usize,
-        (connections, targets, origins, library): (
-            &BTreeMap<String, Connection>,
-            &[Target],
-            &[Origin],
-            &library::Settings,
-        ),
-    ) {
-        let of_connections = connections.iter().map(|(name, c)| (format!("connections.{name}"), &c.allow));
-        let of_targets = targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
-        let of_origins = origins.iter().map(|o| (format!("repository {}", o.name), &o.allow));
-        let of_stores =
-            library.vault.stores.iter().map(|(name, s)| (format!("library.stores.{name}"), &s.allow));
-        let allows = of_connections.chain(of_targets).chain(of_origins).chain(of_stores);
+    fn check_allows(&mut self, config: &Config) {
+        let served = config.github.as_ref().map_or(0, |github| github.repositories.len())
+            + config.plain.as_ref().map_or(0, |plain| plain.repositories.len());
+        let connections = config.connections.iter().map(|(n, c)| (format!("connections.{n}"), &c.allow));
+        let targets = config.targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
+        let origins = config.origins.iter().map(|o| (format!("repository {}", o.name), &o.allow));
+        let registries = config.registries.iter().map(|r| (format!("registry {}", r.address), &r.allow));
+        let stores = config.library.vault.stores.iter();
+        let stores = stores.map(|(n, s)| (format!("library.stores.{n}"), &s.allow));
+        let allows = connections.chain(targets).chain(origins).chain(registries).chain(stores);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(

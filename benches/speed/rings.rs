@@ -139,6 +139,7 @@ async fn fill(journal: &Journal, id: &PipelineId, (manifest, releases): (&str, u
             content: digest(&format!("{number:064x}"))?,
             size: 1_000,
             form: Form::Folder,
+            image: None,
         }]));
         let commands = [
             start(&pipeline, number)?,

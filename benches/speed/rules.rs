@@ -85,6 +85,7 @@ impl Played {
             content: digest(&"c".repeat(64))?,
             size: 1_000,
             form: Form::Folder,
+            image: None,
         }]));
         played.take(&Command::Finish { work: build, fence: 1, ended: sealed })?;
         for _ in 0..FAILURES {

@@ -44,6 +44,7 @@ pub(crate) async fn service(
         secrets: BTreeMap::new(),
         connections: BTreeMap::new(),
         origins: Vec::new(),
+        registries: Vec::new(),
         targets: Vec::new(),
         hidden: Vec::new(),
         environment: BTreeMap::new(),

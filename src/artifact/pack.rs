@@ -62,6 +62,27 @@ pub struct Sealed {
 ///
 /// The path leads through no link, because what was built could have laid one to anywhere on this machine.
 pub fn seal(store: &Store, workspace: &Path, path: &Path, mtime_s: u64, limits: Limits) -> Outcome<Sealed> {
+    let root = descend(workspace, path)?;
+    let fail = |e: rustix::io::Errno| {
+        Trouble::transient(format!("read {}", path.display())).because(io::Error::from(e))
+    };
+    let stat = rustix::fs::fstat(&root).map_err(fail)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => seal_folder(store, &root, mtime_s, limits),
+        FileType::RegularFile => seal_file(store, File::from(root), &stat, limits),
+        FileType::Symlink
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => {
+            Err(Trouble::refused(format!("{} is neither a folder nor a file", path.display())))
+        }
+    }
+}
+
+/// Opens the folder or file at `path` of a workspace, through no link.
+pub(super) fn descend(workspace: &Path, path: &Path) -> Outcome<OwnedFd> {
     let fail = |e: rustix::io::Errno| match e {
         rustix::io::Errno::NOENT => Trouble::not_found(format!(
             "the build made no `{}`; let it, or correct the artifact's path",
@@ -87,23 +108,12 @@ pub fn seal(store: &Store, workspace: &Path, path: &Path, mtime_s: u64, limits: 
         };
         root = rustix::fs::openat(&root, name, READ, Mode::empty()).map_err(fail)?;
     }
-    let stat = rustix::fs::fstat(&root).map_err(fail)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => seal_folder(store, &root, mtime_s, limits),
-        FileType::RegularFile => seal_file(store, File::from(root), &stat, limits),
-        FileType::Symlink
-        | FileType::Fifo
-        | FileType::Socket
-        | FileType::CharacterDevice
-        | FileType::BlockDevice
-        | FileType::Unknown => {
-            Err(Trouble::refused(format!("{} is neither a folder nor a file", path.display())))
-        }
-    }
+    Ok(root)
 }
 
 /// Without following a link, without blocking on a pipe.
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+pub(super) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 fn seal_file(store: &Store, mut file: File, stat: &Stat, limits: Limits) -> Outcome<Sealed> {
     let fail = |e: io::Error| Trouble::transient("store a file").because(e);

@@ -119,6 +119,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         connections: config.connections.clone(),
         targets: config.targets.clone(),
         origins: config.origins.clone(),
+        registries: config.registries.clone(),
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
         environment: config.environment.clone(),
         notify: config.notify.clone(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Created, Event, Sealed};
+use crate::domain::image::ImageName;
 use crate::domain::name::{Alias, ChannelName, CommitSha, Digest, Login, PipelineName, RefName, ReleaseNo};
 use crate::domain::person::Person;
 use crate::domain::state::State;
@@ -52,6 +53,12 @@ pub struct Inherited {
     pub pipeline: PipelineName,
     /// Its name there.
     pub artifact: Alias,
+    /// Whether it must be an image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_image: bool,
+    /// What the image is called here, when it is another name than where it was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
 }
 
 /// Which of the pipelines that another one listens to a push starts.
@@ -192,7 +199,17 @@ impl Created {
             let found = all.iter().find(|sealed| sealed.alias == inherited.artifact).ok_or_else(|| {
                 format!("{} {} has no artifact `{}`", build.pipeline, build.version, inherited.artifact)
             })?;
-            Ok(Sealed { alias: inherited.alias.clone(), ..found.clone() })
+            let mut image = found.image.clone();
+            if inherited.is_image && image.is_none() {
+                return Err(format!(
+                    "{} {} has `{}` as files, and not as an image",
+                    build.pipeline, build.version, inherited.artifact
+                ));
+            }
+            if let (Some(image), Some(name)) = (&mut image, &inherited.image) {
+                image.name = name.clone();
+            }
+            Ok(Sealed { alias: inherited.alias.clone(), image, ..found.clone() })
         };
         let handed_in = |alias: &Alias| {
             let found = self.uploads.iter().find(|sealed| sealed.alias == *alias);

@@ -16,6 +16,7 @@ mod deployment;
 mod environment;
 mod extends;
 mod group;
+mod image;
 mod keys;
 pub mod node;
 mod notify;

@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod gate;
 pub mod glob;
 pub mod group;
+pub mod image;
 pub mod import;
 pub mod input;
 pub mod join;

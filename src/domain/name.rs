@@ -436,7 +436,12 @@ impl Digest {
 
     /// The digest of a text.
     pub fn of_text(text: &str) -> Self {
-        Self(format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes()))))
+        Self::of_bytes(text.as_bytes())
+    }
+
+    /// The digest of these bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex::encode(Sha256::digest(bytes))))
     }
 
     /// The hex digits without `sha256:`.

@@ -12,6 +12,7 @@ use crate::domain::check::{Check, Gates, Verify};
 use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
+use crate::domain::image::ImageName;
 use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
     Alias, ChannelLabel, EnvironmentName, PipelineName, RefName, RepoId, RunbookName, StageName, VariableName,
@@ -250,6 +251,9 @@ pub struct Artifact {
     pub alias: Alias,
     /// A folder or file below the source tree, `.` for the whole tree.
     pub path: String,
+    /// What it is called in registries, when it is an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
 }
 
 /// One stage.

@@ -465,6 +465,8 @@ pub struct ArtifactLine {
     pub digest: String,
     /// Bytes.
     pub size: u64,
+    /// The image that it is, by name and digest, when it is one.
+    pub image: Option<String>,
 }
 
 /// A commit of the release.

@@ -23,6 +23,7 @@ pub mod hook;
 pub mod log;
 pub mod probe;
 pub mod process;
+pub mod registry;
 pub mod sandbox;
 pub mod target;
 pub mod terminal;

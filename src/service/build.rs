@@ -5,9 +5,10 @@ mod inputs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{pack, scan};
+use crate::artifact::{image, pack, scan};
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Form, Sealed};
+use crate::domain::image::Image;
 use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::release::Release;
@@ -250,8 +251,13 @@ impl Service {
         for artifact in &subject.pipeline.artifacts {
             let (store, workspace, path) =
                 (self.artifacts().clone(), tree.clone(), PathBuf::from(&artifact.path));
-            let packed = blocking(move || pack::seal(&store, &workspace, &path, epoch, TREE_LIMITS)).await;
-            let packed = match packed {
+            let is_image = artifact.image.is_some();
+            let packed = blocking(move || {
+                let manifest = is_image.then(|| image::read(&workspace, &path)).transpose()?;
+                Ok((pack::seal(&store, &workspace, &path, epoch, TREE_LIMITS)?, manifest))
+            });
+            let packed = packed.await;
+            let (packed, manifest) = match packed {
                 Ok(packed) => packed,
                 Err(trouble) if trouble.is_transient() => return Err(trouble),
                 Err(trouble) => {
@@ -269,7 +275,12 @@ impl Service {
             kept.log
                 .note(&format!("sealed {} as {} ({} bytes)", artifact.path, packed.blob, packed.size_bytes))
                 .await;
-            all.push(sealed(&artifact.alias, &packed));
+            let image = artifact.image.clone().zip(manifest);
+            let image = image.map(|(name, manifest)| Image { name, manifest });
+            if let Some(image) = &image {
+                kept.log.note(&format!("image {} is {}", artifact.alias, image.manifest)).await;
+            }
+            all.push(Sealed { image, ..sealed(&artifact.alias, &packed) });
         }
         all.extend(brought);
         Ok(BuildOutcome::Sealed(all))
@@ -317,5 +328,6 @@ fn sealed(alias: &Alias, packed: &pack::Sealed) -> Sealed {
             pack::Shape::File { executable: false } => Form::File,
             pack::Shape::File { executable: true } => Form::Program,
         },
+        image: None,
     }
 }

@@ -112,7 +112,7 @@ impl Service {
     ) -> Outcome<Result<String, Refusal>> {
         let said = digest.clone();
         let size = blocking(move || incoming.commit_as(&said)).await?;
-        let artifact = Sealed { alias, content: digest.clone(), digest, size, form: Form::File };
+        let artifact = Sealed { alias, content: digest.clone(), digest, size, form: Form::File, image: None };
         let around =
             Around { actor: standing.person.login.to_string(), cause: "api".to_owned(), ..Around::default() };
         let (name, short) = (artifact.alias.clone(), artifact.digest.short().to_owned());

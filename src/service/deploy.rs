@@ -235,6 +235,10 @@ impl Service {
         };
         let Ground { mut environment, source, deploy_in, stage } = ground;
         let stage = &stage;
+        let end = self.push_images((release, stage), place, kept, lease.stops()).await?;
+        if end != StepsEnd::Passed {
+            return Ok(Ok(end));
+        }
         if let Some(token) = token {
             environment.insert("SYSTEM_ACCESSTOKEN".to_owned(), token.expose().to_owned());
         }

@@ -79,6 +79,7 @@ impl Service {
             let key = artifact_variable(artifact.alias.as_str());
             environment.insert(key, shown(&grounds.artifact(&artifact.alias)));
         }
+        environment.extend(self.image_variables(release, stage));
         environment.extend(told.variables.clone());
         environment.extend(about_release(id, (release, stage), fence));
         let places = [("LIFTLOCK_ARTIFACT", grounds.first(release)), ("LIFTLOCK_SOURCE", grounds.source())];
@@ -228,6 +229,11 @@ impl Service {
             artifacts: Some(Artifacts { all: &all, first: &first, unpacked: false }),
             connections: &connections,
         };
+        if kind != RunKind::Verify
+            && let Some(why) = self.no_registry(asking, release, stage)
+        {
+            return Some(why);
+        }
         if let Some(why) = self.no_target(asking, release, (stage, kind), &environment) {
             return Some(why);
         }

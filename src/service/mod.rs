@@ -16,6 +16,7 @@ use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
 use crate::runner::probe::{Policy, Runner};
+use crate::runner::registry::Registry;
 use crate::runner::target::Target;
 use crate::secret::{Connection, Secret};
 use crate::store::Store;
@@ -27,6 +28,7 @@ pub mod demand;
 pub mod deploy;
 pub mod environment;
 pub mod groups;
+pub mod images;
 pub mod intake;
 pub mod join;
 pub mod journal;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Other repositories that releases may take the tree of.
     pub origins: Vec<Origin>,
+    /// Where images are pushed to and taken from.
+    pub registries: Vec<Registry>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::image::Image;
 use crate::domain::name::{Alias, Digest};
 use crate::domain::person::Person;
 
@@ -34,6 +35,9 @@ pub struct Sealed {
     pub size: u64,
     /// What it is once it is handed out.
     pub form: Form,
+    /// The image that it is, when it is one: a folder in the OCI layout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
 }
 
 /// What an artifact is once it is handed out.

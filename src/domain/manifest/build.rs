@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::join::Inherited;
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::image;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::{Findings, Place};
@@ -154,7 +155,9 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
         let view = View::of(node);
         taken.extend(view.get("from").and_then(|_| view.parsed::<Alias>("alias")));
         let path = view::text(node).or_else(|| view.get("path").and_then(view::text));
-        let Some(path) = path.and_then(|p| clean_path(p).ok()) else { continue };
+        let image = image::read(node, findings);
+        let usual = || image.as_ref().and_then(|_| image::usual_path(&view.parsed("alias")?));
+        let Some(path) = path.and_then(|p| clean_path(p).ok()).or_else(usual) else { continue };
         let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
         if out.iter().any(|a| a.alias == alias) || taken.contains(&alias) {
             let message = format!("two artifacts are called `{alias}`");
@@ -162,12 +165,12 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
             findings.add_hinted(Code::DuplicateName, node.at, message, hint);
             continue;
         }
-        out.push(Artifact { alias, path });
+        out.push(Artifact { alias, path, image });
     }
     if given.is_empty() {
         for path in left_behind {
             if let Some(alias) = alias_of(&path).and_then(|a| unused(a, &out)) {
-                out.push(Artifact { alias, path });
+                out.push(Artifact { alias, path, image: None });
             }
         }
     }
@@ -178,7 +181,7 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
 /// A buildspec that names no artifacts keeps to no convention of ours, so the tree as it left it is packed.
 fn by_default(build: &Build) -> Option<Artifact> {
     let path = if build.steps.is_empty() || build.buildspec.is_some() { "." } else { DEFAULT_PATH };
-    alias_of(path).map(|alias| Artifact { alias, path: path.to_owned() })
+    alias_of(path).map(|alias| Artifact { alias, path: path.to_owned(), image: None })
 }
 
 /// The alias, or the alias with the first number that makes it different from the others.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::join::{Builds, Inherited, Need};
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::image;
 use crate::domain::manifest::node::{Entry, Node};
 use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::Findings;
@@ -19,7 +20,7 @@ use crate::domain::time::Span;
 /// How long `any` waits for a second build that ends at about the same time.
 const SETTLE: Span = Span::minutes(2);
 /// What `from` begins with when it means a build.
-const BUILD: &str = "build/";
+pub(super) const BUILD: &str = "build/";
 /// What `from` says of what is handed in.
 const UPLOAD: &str = "upload";
 
@@ -198,7 +199,8 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
             findings.add(Code::DuplicateName, node.at, format!("two artifacts are called `{alias}`"));
             continue;
         }
-        out.push(Inherited { artifact: alias.clone(), alias, pipeline: from });
+        let (is_image, image) = image::inherited(node);
+        out.push(Inherited { artifact: alias.clone(), alias, pipeline: from, is_image, image });
     }
     out
 }

@@ -399,6 +399,7 @@ fn sealed(no: ReleaseNo, alias: &Alias) -> Sealed {
         content: Digest::of_text(&format!("content {alias} of release {no}")),
         size: SIZE,
         form: Form::Folder,
+        image: None,
     }
 }
 

@@ -152,7 +152,7 @@ impl Source {
         let sealed = |inherited: &crate::domain::join::Inherited| {
             let bytes = Digest::of_text(&format!("{} of {pipeline} {number}", inherited.artifact));
             let (alias, form) = (inherited.artifact.clone(), Form::Folder);
-            Sealed { alias, digest: bytes.clone(), content: bytes, size: 1, form }
+            Sealed { alias, digest: bytes.clone(), content: bytes, size: 1, form, image: None }
         };
         let ours = self.pipeline.inherits.iter().filter(|inherited| inherited.pipeline == *pipeline);
         Ok(Command::Hear(Box::new(Built {

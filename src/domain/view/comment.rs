@@ -34,6 +34,11 @@ pub fn facts(release: &Release) -> String {
         called.unwrap_or_default(),
         inline_code(release.created.commit.short())
     );
+    for (alias, image) in release.artifacts.iter().filter_map(|a| Some((&a.alias, a.image.as_ref()?))) {
+        let digest = inline_code(image.manifest.as_str());
+        writeln!(out, "- image {alias}: {}, {digest}", inline_code(&image.name.to_string()))
+            .unwrap_or_default();
+    }
     for found in &release.sources {
         let (place, commit) = (inline_code(&found.source.to_string()), inline_code(found.commit.short()));
         writeln!(out, "- source {}: {place}, commit {commit}", found.source.alias).unwrap_or_default();

@@ -66,5 +66,6 @@ pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
         file: evidence::file_name(sealed),
         digest: sealed.digest.to_string(),
         size: sealed.size,
+        image: sealed.image.as_ref().map(ToString::to_string),
     }
 }

@@ -178,6 +178,7 @@ pub(crate) fn build() -> BuildRow {
             file: "app.tar.zst".to_owned(),
             digest: format!("sha256:{}", "d".repeat(64)),
             size: 4_096,
+            image: None,
         }],
         channels: vec!["Candidate Validation".to_owned()],
         released: true,
@@ -602,12 +603,14 @@ pub(crate) fn page() -> ReleasePage {
                 file: "api.tar.zst".to_owned(),
                 digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
                 size: 18_437_120,
+                image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
                 file: "migrations".to_owned(),
                 digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
                 size: 40_213,
+                image: None,
             },
         ],
         changes: vec![

@@ -9,6 +9,7 @@ mod environments;
 mod groups;
 mod hooks;
 mod identity;
+mod images;
 mod invictus;
 mod jobs;
 mod joins;

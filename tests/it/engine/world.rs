@@ -21,6 +21,7 @@ use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
 use liftlock::runner::probe::{Policy, Runner};
+use liftlock::runner::registry::Registry;
 use liftlock::runner::target::Target;
 use liftlock::secret::{Connection, Secret};
 use liftlock::service::library::Library;
@@ -124,6 +125,8 @@ pub(super) struct World {
     pub(super) targets: Vec<Target>,
     /// Other repositories that releases may take; asked at the engine's next start.
     pub(super) origins: Vec<Origin>,
+    /// Where images go; asked at the engine's next start.
+    pub(super) registries: Vec<Registry>,
     /// How long bytes are kept; asked at the engine's next start.
     pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
@@ -194,6 +197,7 @@ impl World {
             connections: BTreeMap::new(),
             targets: Vec::new(),
             origins: Vec::new(),
+            registries: Vec::new(),
             notify: Routes::default(),
             retention: None,
             read: Mutex::default(),
@@ -219,6 +223,7 @@ impl World {
             connections: self.connections.clone(),
             targets: self.targets.clone(),
             origins: self.origins.clone(),
+            registries: self.registries.clone(),
             hidden: vec![Secret::new(HOOK_SECRET)],
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),

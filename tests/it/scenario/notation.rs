@@ -46,7 +46,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             secrets: BTreeSet::new(),
             timeout: Span::minutes(30),
         },
-        artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned() }],
+        artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
         uploads: BTreeSet::new(),
         sources: Vec::new(),
@@ -196,7 +196,7 @@ fn builds(pipeline: &mut Pipeline, text: &str) {
     pipeline.artifacts.clear();
     let take = |name: &PipelineName| {
         let alias: Alias = name.as_str().parse().unwrap();
-        Inherited { artifact: alias.clone(), alias, pipeline: name.clone() }
+        Inherited { artifact: alias.clone(), alias, pipeline: name.clone(), is_image: false, image: None }
     };
     pipeline.inherits = from.iter().map(take).collect();
     pipeline.triggers.builds = Some(Builds { need, from, settle: settle.parse().unwrap() });

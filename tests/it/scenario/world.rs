@@ -260,6 +260,7 @@ impl World {
             content: bytes,
             size: 4_096,
             form: liftlock::domain::event::Form::Folder,
+            image: None,
         };
         let built = Built {
             pipeline: pipeline.parse().unwrap(),
@@ -562,6 +563,7 @@ fn built(end: &StageEnd, no: u64) -> BuildOutcome {
             content: digest(no + 1_000),
             size: 4_096,
             form: liftlock::domain::event::Form::Folder,
+            image: None,
         }]),
         StageEnd::Failed(f) | StageEnd::TimedOut(f) => BuildOutcome::Failed(f.clone()),
         StageEnd::Stopped | StageEnd::Paused(_) => BuildOutcome::Errored("stopped".to_owned()),

@@ -1,5 +1,6 @@
 //! The keys of `triggers` and of `artifacts`: what starts a release, and what it is made of.
 
+use crate::domain::manifest::image;
 use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::trigger::check_from;
@@ -7,6 +8,7 @@ use crate::domain::manifest::trigger::check_from;
 use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
 
 words! {
+    IMAGE = image::check_name, Some("^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*$");
     FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$|git\\+(?:https|ssh)://.+/.+@.)");
 }
 
@@ -71,12 +73,13 @@ keys! { ARTIFACT_KEYS {
     "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
     "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
     "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `git+https://host/path@branch`: the tree of another repository.";
-    "kind" Optional, Shape::Choice(&["files", "source"]), "`source` for the tree of another repository; what `from` says, says it, too.";
+    "kind" Optional, Shape::Choice(&["files", "image", "source"]), "`image` for an OCI layout that goes to registries, `source` for the tree of another repository.";
+    "image" Optional, Shape::Text(&IMAGE), "What the image is called in registries: `acme/sdk` in that of each environment, `ghcr.io/acme/sdk` in that one.";
 } }
 pub(super) static ARTIFACT_OBJECT: Object = Object {
     what: "an artifact",
     keys: &[ARTIFACT_KEYS],
-    later: &["image", "primary"],
-    one_of: &["path", "from"],
+    later: &["primary"],
+    exclusive: &[&["path", "from"]],
     ..PLAIN
 };

@@ -1,0 +1,285 @@
+//! Images: built as OCI layouts, pushed to real registries on this machine, and known by their digests.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode, header};
+use liftlock::domain::name::Digest;
+use liftlock::runner::registry::Registry;
+use liftlock::secret::Secret;
+
+use super::tree::sample;
+use super::world::{ANA, World, files_below};
+
+/// The login's password, and what the registry keeps of it.
+const PASSWORD: &str = "canary-of-registry-55d1";
+const KEPT: &str = "bot:$2y$05$abcdefghijklmnopqrstuuY/4pIhJzk3Menlj.Ye6BnGwagoHYbeC\n";
+
+/// Leaves an image with one layer, the folder `src`.
+const BUILD: &str = r#"set -e
+mkdir -p dist/Sdk/blobs/sha256
+cd dist/Sdk
+blob() { hex=$(sha256sum "$1" | cut -c1-64); size=$(wc -c < "$1"); mv "$1" "blobs/sha256/$hex"; }
+of='application/vnd.oci.image'
+printf '{"imageLayoutVersion":"1.0.0"}' > oci-layout
+tar --sort=name --mtime=@0 --owner=0 --group=0 -cf layer ../../src
+blob layer
+layer="{\"mediaType\":\"$of.layer.v1.tar\",\"digest\":\"sha256:$hex\",\"size\":$size}"
+printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' $hex > config
+blob config
+config="{\"mediaType\":\"$of.config.v1+json\",\"digest\":\"sha256:$hex\",\"size\":$size}"
+printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":%s,"layers":[%s]}' $of "$config" "$layer" > manifest
+blob manifest
+printf '{"schemaVersion":2,"manifests":[{"mediaType":"%s.manifest.v1+json","digest":"sha256:%s","size":%s}]}' $of $hex $size > index.json
+"#;
+
+const MANIFEST: &str = r"version: 1
+name: shop
+build: sh image.sh
+artifacts: [{alias: Sdk, kind: image, image: acme/sdk}]
+deploy: 'echo $STAGE $LIFTLOCK_IMAGE_SDK >> $TARGET/journal'
+stages: [test, prod]
+";
+
+/// A registry of the distribution's own server; it ends with the test.
+struct Running {
+    folder: tempfile::TempDir,
+    address: String,
+    process: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until something listens there.
+fn until_listens(address: &str) {
+    // Twenty seconds at most.
+    for _ in 0..2_000 {
+        if TcpStream::connect(address).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nothing listens on {address}");
+}
+
+impl Running {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let below = |name: &str| folder.path().join(name).display().to_string();
+        let put = |name: &str, text: &str| {
+            File::create(folder.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+        };
+        put("users", KEPT);
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: '{address}'}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+            below("data"),
+            below("users")
+        );
+        put("config.yml", &config);
+        let mut command = Command::new("docker-registry");
+        command
+            .arg("serve")
+            .arg(folder.path().join("config.yml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = command.spawn().expect("docker-registry is installed; ./test installs it");
+        until_listens(&address);
+        Self { folder, address, process }
+    }
+
+    /// What a tag leads to.
+    fn tag(&self, image: &str, tag: &str) -> String {
+        let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
+        std::fs::read_to_string(self.folder.path().join(path)).unwrap_or_default()
+    }
+}
+
+fn registry(address: &str, environment: &str, password: &str) -> Registry {
+    Registry {
+        address: address.to_owned(),
+        environment: Some(environment.parse().unwrap()),
+        login: Some(("bot".to_owned(), Secret::new(password))),
+        plain: true,
+        allow: vec!["acme/shop:shop/*".to_owned().try_into().unwrap()],
+    }
+}
+
+async fn world(manifest: &str, registries: Vec<Registry>) -> World {
+    let mut files = sample(manifest);
+    files.insert("image.sh".to_owned(), BUILD.to_owned());
+    let mut world = World::asleep(files).await;
+    world.registries = registries;
+    world.sleep().await;
+    world.wake().await;
+    world
+}
+
+/// The digest of the newest release's image.
+async fn image(world: &World) -> Digest {
+    let state = world.state("shop").await;
+    let release = state.releases.values().next_back().unwrap();
+    release.artifacts[0].image.as_ref().unwrap().manifest.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b17_b23_c07_one_image_is_pushed_to_the_registry_of_every_environment() {
+    let (test, prod) = (Running::start(), Running::start());
+    let registries = vec![
+        registry(&test.address, "test", PASSWORD),
+        registry(&format!("{}/live", prod.address), "prod", PASSWORD),
+    ];
+    let mut world = world(MANIFEST, registries).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.drain().await;
+    let digest = image(&world).await;
+    assert_eq!(test.tag("acme/sdk", "v0.1.0-rc.1"), digest.as_str());
+    assert_eq!(prod.tag("live/acme/sdk", "v0.1.0-rc.1"), digest.as_str());
+    assert_eq!(
+        world.deployed(),
+        [
+            format!("test {}/acme/sdk@{digest}", test.address),
+            format!("prod {}/live/acme/sdk@{digest}", prod.address)
+        ]
+    );
+    let log = world.log("github:12/shop/1/prod/1").await;
+    assert!(
+        log.contains(&format!("image Sdk is {}/live/acme/sdk@{digest}, read back", prod.address)),
+        "{log}"
+    );
+    let sticky = world.sticky();
+    assert!(sticky.contains(&format!("- image Sdk: `acme/sdk`, `{digest}`")), "{sticky}");
+    for text in [log, world.said_and_kept().await] {
+        assert!(!text.contains(PASSWORD), "{text}");
+    }
+    let left = files_below(&world.data().join("work"));
+    assert!(left.is_empty(), "{left:?}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b23_a_registry_that_refuses_or_is_away_fails_the_stage_and_another_try_goes_on() {
+    let test = Running::start();
+    let wrong = registry(&test.address, "test", "another password");
+    let mut world = world(&MANIFEST.replace("[test, prod]", "[test]"), vec![wrong]).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.status(&commit, "liftlock/test", "failure").await;
+    assert!(said.contains("push the image Sdk"), "{said}");
+    world.drain().await;
+    assert_eq!(world.deployed(), Vec::<String>::new(), "no command ran");
+    world.registries = vec![registry(&test.address, "test", PASSWORD)];
+    world.sleep().await;
+    world.wake().await;
+    world.say(1, ANA, "/retry test").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.drain().await;
+    assert_eq!(test.tag("acme/sdk", "v0.1.0-rc.1"), image(&world).await.as_str());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b23_t52_an_image_goes_only_where_the_config_says() {
+    let other = registry("127.0.0.1:1", "prod", PASSWORD);
+    let strange = Registry { environment: Some("test".parse().unwrap()), allow: Vec::new(), ..other.clone() };
+    for (image, registries, says) in [
+        ("acme/sdk", vec![other.clone()], "the server has no registry for the image Sdk in test"),
+        ("evil.example/sdk", vec![other.clone()], "does not know the registry evil.example"),
+        ("acme/sdk", vec![strange], "is not for acme/shop:shop/test"),
+    ] {
+        let manifest = MANIFEST.replace("[test, prod]", "[test]").replace("acme/sdk", image);
+        let mut world = world(&manifest, registries).await;
+        let commit = world.merge(1, "feat: sell shoes").await;
+        world.status(&commit, "liftlock/test", "error").await;
+        let said = world.drain().await.join("\n");
+        assert!(said.contains(says), "{said}");
+        assert_eq!(world.deployed(), Vec::<String>::new());
+        world.finish().await;
+    }
+}
+
+/// Says yes to everything, and gives back another manifest than it was given.
+async fn liar() -> String {
+    const OTHER: &str = "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+                         \"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"sha256:\
+                         44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\"size\":2},\"layers\":[]}";
+    let answer = |method: Method| async move {
+        let kind = [(header::CONTENT_TYPE, "application/vnd.oci.image.manifest.v1+json")];
+        let code = if method == Method::PUT { StatusCode::CREATED } else { StatusCode::OK };
+        (code, kind, if method == Method::GET { OTHER } else { "" })
+    };
+    let app = axum::Router::new().fallback(answer);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b23_c07_t44_a_registry_with_another_digest_fails_the_stage() {
+    let registries = vec![registry(&liar().await, "test", PASSWORD)];
+    let mut world = world(&MANIFEST.replace("[test, prod]", "[test]"), registries).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "failure").await;
+    world.drain().await;
+    let log = world.log("github:12/shop/1/test/1").await;
+    let digest = image(&world).await;
+    assert!(log.contains(&format!("there, and {digest} was sealed")), "{log}");
+    assert_eq!(world.deployed(), Vec::<String>::new());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b17_t41_a_build_that_leaves_no_image_fails() {
+    let manifest = MANIFEST.replace("sh image.sh", "mkdir -p dist/Sdk && echo hello > dist/Sdk/index.json");
+    let mut world = world(&manifest, Vec::new()).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.status(&commit, "liftlock/build", "failure").await;
+    assert!(said.contains("seal dist/Sdk"), "{said}");
+    world.settled().await;
+    assert!(world.sticky().contains("no OCI image layout"), "{}", world.sticky());
+    world.drain().await;
+    world.finish().await;
+}
+
+const ZIPS: &str = r"version: 1
+name: shop
+build:
+  steps:
+    - sh build.sh
+    - {name: zips, run: 'mkdir -p out && for part in sdk runtime asp; do (cat dist/app.txt; echo; echo $part) > out/$part.zip; done'}
+artifacts: [{alias: Sdk, path: out/sdk.zip}, {alias: Runtime, path: out/runtime.zip}, {alias: Asp, path: out/asp.zip}]
+deploy: 'echo $STAGE $(tail -qn1 $LIFTLOCK_ARTIFACT_SDK $LIFTLOCK_ARTIFACT_RUNTIME $LIFTLOCK_ARTIFACT_ASP) >> $TARGET/journal'
+stages: [test]
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d31_a_set_of_zips_is_an_artifact_each() {
+    let mut world = World::with(ZIPS).await;
+    let commit = world.push("feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test sdk runtime asp"]);
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    let text = "the shop\nfeat: sell shoes";
+    let of = |part: &str| Digest::of_text(&format!("{text}\n{part}\n"));
+    let digests: Vec<(&str, &Digest)> =
+        release.artifacts.iter().map(|a| (a.alias.as_str(), &a.digest)).collect();
+    assert_eq!(digests, [("Sdk", &of("sdk")), ("Runtime", &of("runtime")), ("Asp", &of("asp"))]);
+    assert_ne!(release.digest.as_ref(), Some(&of("sdk")), "the release has a digest over all of them");
+    world.finish().await;
+}
