@@ -20,7 +20,7 @@ RUN mkdir -p tests/it && touch tests/it/main.rs \
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends bubblewrap ca-certificates git tini util-linux \
+    && apt-get install -y --no-install-recommends bubblewrap ca-certificates git skopeo tini umoci util-linux \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin liftlock \
     && install -d -o liftlock -g liftlock -m 0700 /data

@@ -31,6 +31,31 @@ pub struct Image {
     pub manifest: Digest,
 }
 
+/// An image that commands run in: in a registry, at a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// What it is called, with its registry.
+    pub name: ImageName,
+    /// What it is.
+    pub digest: Digest,
+}
+
+impl Base {
+    /// The image that a build names, when it is one that can be run in: other texts are names of a hosted service.
+    pub fn of(text: &str) -> Option<Self> {
+        let (name, digest) = text.split_once('@')?;
+        let name: ImageName = name.parse().ok()?;
+        name.host()?;
+        Some(Self { name, digest: digest.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.digest)
+    }
+}
+
 impl ImageName {
     /// The registry it belongs to, when it names one.
     pub fn host(&self) -> Option<&str> {
@@ -146,6 +171,12 @@ mod tests {
         }
         let name: ImageName = serde_json::from_str("\"ghcr.io/acme/sdk\"").unwrap();
         assert_eq!(serde_json::to_string(&name).unwrap(), "\"ghcr.io/acme/sdk\"");
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        assert_eq!(Base::of(&format!("ghcr.io/acme/sdk@{digest}")).unwrap().digest.as_str(), digest);
+        for shown in ["rust:1.95", "ghcr.io/acme/sdk:1", "aws/codebuild/x:5.0", &format!("acme/sdk@{digest}")]
+        {
+            assert_eq!(Base::of(shown), None, "{shown}");
+        }
         assert_eq!(tag_of(&"v1.4.0-rc.2".parse().unwrap()), "v1.4.0-rc.2");
     }
 }

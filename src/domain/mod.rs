@@ -41,6 +41,7 @@ pub mod rollout;
 pub mod runbook;
 pub mod schedule;
 pub mod simulate;
+pub mod slot;
 pub mod source;
 pub mod state;
 pub mod time;

@@ -181,6 +181,14 @@ name!(
 );
 
 name!(
+    /// One of the two places of an environment of which one is live: `blue`, `green`.
+    SlotName,
+    "slot name",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
     /// What a target is there for: `web`, `db`.
     RoleName,
     "role name",

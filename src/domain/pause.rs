@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::hold::Hold;
 use crate::domain::event::{Failure, RunKind};
+use crate::domain::name::SlotName;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::step::{Action, Pause, Silence};
-use crate::domain::pipeline::strategy::Portion;
+use crate::domain::pipeline::strategy::{BlueGreen, Portion};
 use crate::domain::progress::{Phase, phases};
 use crate::domain::time::{Span, Timestamp};
 
@@ -126,6 +127,20 @@ impl Question {
             wait,
             silence: Silence::Resume,
             hold: Some(Box::new(Hold::of(portion))),
+        })
+    }
+
+    /// What a run is held for once a slot was made the live one.
+    pub fn kept(slot: &SlotName, rule: &BlueGreen) -> Option<Self> {
+        let wait = rule.keep?;
+        Some(Self {
+            phase: Phase::Deploy,
+            steps: 1,
+            step: format!("watched on {slot}"),
+            instructions: format!("watched on {slot} for {wait}"),
+            wait,
+            silence: Silence::Resume,
+            hold: Some(Box::new(Hold::of_slot(slot, rule))),
         })
     }
 

@@ -493,7 +493,9 @@ impl Stage {
 
     /// Every step of the stage, in the order in which they run.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
-        self.hooks.before.iter().chain(&self.deploy).chain(&self.hooks.after).chain(&self.test_commands)
+        let switch = self.strategy.iter().filter_map(Strategy::step);
+        let deploy = self.hooks.before.iter().chain(&self.deploy).chain(switch);
+        deploy.chain(&self.hooks.after).chain(&self.test_commands)
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::name::{EnvironmentName, ReleaseNo, RoleName, StageName, TargetName};
 use crate::domain::pipeline::target::{Batch, Rolling};
 use crate::domain::release::StageRun;
+use crate::domain::slot::{self, InSlot};
 use crate::domain::state::State;
 
 /// What happened to the targets of a run; stored.
@@ -39,6 +40,8 @@ pub enum Said {
     },
     /// What was asked after a batch said no.
     Unhealthy(String),
+    /// Something about its slots.
+    Slot(slot::Said),
 }
 
 /// A target of a run.
@@ -73,6 +76,8 @@ pub enum Fate {
 pub struct Rollout {
     /// Each target and where it is.
     pub targets: Vec<(TargetName, Fate)>,
+    /// Its slot, where one of two is live.
+    pub slot: Option<InSlot>,
     /// So many of a hundred were to get the release so far, where it is brought out in portions.
     pub percent: Option<u32>,
     /// Why it went no further after a batch, if so.
@@ -111,6 +116,7 @@ impl Said {
             Self::Launched { .. } => "target_launched",
             Self::Ended { .. } => "target_ended",
             Self::Unhealthy(_) => "targets_unhealthy",
+            Self::Slot(said) => said.kind(),
         }
     }
 
@@ -127,6 +133,7 @@ impl Said {
             Self::Ended { target, failed: None } => format!("{target} done"),
             Self::Ended { target, failed: Some(how) } => format!("{target} failed, {how}"),
             Self::Unhealthy(why) => format!("no further target, {why}"),
+            Self::Slot(said) => said.sentence(),
         }
     }
 }
@@ -177,7 +184,8 @@ impl Rollout {
     /// `2 of 5 targets` for a run that has targets, `50 %` for one that goes by portions alone.
     pub fn count(&self) -> Option<String> {
         if self.targets.is_empty() {
-            return self.percent.map(|percent| format!("{percent} %"));
+            let slot = self.slot.as_ref().map(|at| at.choice.slot.to_string());
+            return self.percent.map(|percent| format!("{percent} %")).or(slot);
         }
         let over = |fate: &Fate| !matches!(fate, Fate::Pending | Fate::Running);
         let over = self.targets.iter().filter(|(_, fate)| over(fate)).count();
@@ -194,6 +202,8 @@ impl Rollout {
                 self.fate(target) == Some(&Fate::Running)
             }
             Said::Unhealthy(_) => self.unhealthy.is_none() && !self.targets.is_empty(),
+            Said::Slot(slot::Said::Chosen(_)) => self.slot.is_none(),
+            Said::Slot(said) => self.slot.as_ref().is_some_and(|at| at.takes(said)),
         }
     }
 
@@ -212,6 +222,12 @@ impl Rollout {
             Said::Ended { target, failed: None } => self.set(target, &Fate::Done),
             Said::Ended { target, failed: Some(how) } => self.set(target, &Fate::Failed(how.clone())),
             Said::Unhealthy(why) => self.unhealthy = Some(why.clone()),
+            Said::Slot(slot::Said::Chosen(choice)) => self.slot = Some(InSlot::of(choice)),
+            Said::Slot(said) => {
+                if let Some(at) = &mut self.slot {
+                    at.add(said);
+                }
+            }
         }
     }
 
@@ -236,7 +252,7 @@ pub type Known = BTreeMap<EnvironmentName, BTreeMap<TargetName, Seen>>;
 pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo, said: &Said) {
     let targets = known.entry(environment.clone()).or_default();
     match said {
-        Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) => {}
+        Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) | Said::Slot(_) => {}
         // Until it is reported, nobody can say what runs there.
         Said::Started(target) | Said::Ended { target, failed: Some(_) } => {
             let seen = targets.entry(target.clone()).or_insert(Seen { runs: None, tried: None });
@@ -287,7 +303,8 @@ pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<Line> 
         let text = format!("{name}: {}{}", fate.word(), runs(state, seen, fate));
         Line { text, page: run.rollout.pages.get(name).cloned() }
     };
-    run.rollout.targets.iter().map(line).chain(reached(run).map(Line::of)).collect()
+    let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, rule)).into_iter().flatten();
+    run.rollout.targets.iter().map(line).chain(reached(run).into_iter().chain(slots).map(Line::of)).collect()
 }
 
 /// How it went on each target, line by line; of what happened there since, it says nothing.
@@ -307,6 +324,9 @@ pub fn fates(run: &StageRun) -> Vec<Line> {
 /// How far a run without targets came that ended before all of it ran the release: only its commands know more.
 fn reached(run: &StageRun) -> Option<String> {
     let ended = run.state.is_bad_end() && run.rollout.targets.is_empty();
+    if let Some(at) = run.rollout.slot.as_ref().filter(|_| ended) {
+        return Some(at.ended());
+    }
     let percent = run.rollout.percent.filter(|_| ended)?;
     Some(format!("its commands were told {percent} %, and nothing takes that back by itself"))
 }

@@ -21,6 +21,7 @@ use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Known;
 use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Runs;
+use crate::domain::slot;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -78,6 +79,8 @@ pub struct State {
     pub owing: BTreeMap<EnvironmentName, Owing>,
     /// Which target runs what, by environment.
     pub targets: Known,
+    /// Which slot holds what, and which one is live, by environment.
+    pub slots: slot::Known,
     /// Starts that no push asks for, and their clocks.
     pub demands: Arc<Demands>,
     /// What other pipelines told of their builds.
@@ -191,6 +194,7 @@ impl State {
             kept: BTreeMap::new(),
             owing: BTreeMap::new(),
             targets: Known::new(),
+            slots: slot::Known::new(),
             demands: Arc::default(),
             upstream: Arc::default(),
         }

@@ -394,6 +394,10 @@ fn asking(state: &State, release: &Release, stage: &StageName, now: Timestamp) -
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     let who: Vec<String> = stage_approvers(rule).iter().map(ToString::to_string).collect();
     let who = who.join(" or ");
+    let answered = run.state == StageState::Paused && run.worked_at.is_none() && run.asking().is_none();
+    if let Some(last) = run.pauses.last().filter(|_| answered) {
+        return Some((vec![(pause::answered(last), sign(Mark::Wait))], Vec::new()));
+    }
     let asking = run.asking()?;
     let course = Course { repo: &state.id.repo, release, stage: rule, run };
     hold::why(&course, &who, now).or_else(|| {

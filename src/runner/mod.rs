@@ -75,6 +75,8 @@ pub enum Sandbox {
 /// What a sandboxed job sees beside the system's programs and its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxSpec {
+    /// A tree in place of the system's own programs: that of an image, read-only.
+    pub root: Option<PathBuf>,
     /// Artifact folders on this machine by name, read-only; the job finds them under [`sandbox::ARTIFACTS`].
     pub artifacts: BTreeMap<String, PathBuf>,
     /// Folders with tools outside `/usr`, read-only, seen under their own paths. From the server's settings alone.

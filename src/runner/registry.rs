@@ -13,13 +13,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Program;
-use crate::domain::image::ImageName;
+use crate::domain::image::{Base, ImageName};
 use crate::domain::name::{Digest, EnvironmentName};
 use crate::secret::{Allowed, Asking, Secret};
 use crate::trouble::{Outcome, Trouble};
 
 /// The program.
 pub const CLIENT: &str = "skopeo";
+/// The program that makes a tree of an image.
+pub const UNPACKER: &str = "umoci";
 /// Where the logins are, in the folder that the client starts in.
 const LOGINS: &str = "login.json";
 /// A file without a word, in place of the system's settings.
@@ -125,6 +127,29 @@ impl Registry {
             &format!("oci:{layout}"),
             &format!("docker://{}:{tag}", self.place(name)),
         ])
+    }
+
+    /// Copies an image at its digest into a layout, in the folder that the client starts in.
+    pub fn pull(&self, base: &Base) -> Program {
+        words(&[
+            CLIENT,
+            "--insecure-policy",
+            "copy",
+            "--quiet",
+            "--preserve-digests",
+            &format!("--src-tls-verify={}", self.tls()),
+            &format!("docker://{base}"),
+            "oci:layout:base",
+        ])
+    }
+
+    /// Makes a tree of what was pulled, in the folder `bundle`; who is not root gets all files as their own.
+    pub fn unpack() -> Program {
+        let rootless = !rustix::process::geteuid().is_root();
+        let mut argv = vec![UNPACKER, "unpack"];
+        argv.extend(rootless.then_some("--rootless"));
+        argv.extend(["--image", "layout:base", "bundle"]);
+        words(&argv)
     }
 
     /// Reads the manifest that the registry has under a tag or digest into [`READ_BACK`].

@@ -188,10 +188,19 @@ fn input(tool: &Bubblewrap, job: &Job, spec: &SandboxSpec) -> Outcome<Vec<u8>> {
         args.add(&["--share-net"]);
     }
     args.add(&["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "build"]);
-    for path in SYSTEM.iter().chain(&SETTINGS) {
-        args.add(&["--ro-bind-try", path, path]);
+    match &spec.root {
+        Some(root) => {
+            args.bind("--ro-bind", root, Path::new("/"));
+            // The tree of an image takes no folders of ours, so what is put into it stands on one of memory.
+            args.add(&["--tmpfs", "/build"]);
+        }
+        None => {
+            for path in SYSTEM.iter().chain(&SETTINGS) {
+                args.add(&["--ro-bind-try", path, path]);
+            }
+        }
     }
-    if spec.network == Network::Host {
+    if spec.network == Network::Host && spec.root.is_none() {
         for path in NETWORK_SETTINGS {
             args.add(&["--ro-bind-try", path, path]);
         }
@@ -202,7 +211,7 @@ fn input(tool: &Bubblewrap, job: &Job, spec: &SandboxSpec) -> Outcome<Vec<u8>> {
         args.add(&["--ro-bind-try", path, path]);
     }
     args.add(&["--remount-ro", "/dev", "--size", &room, "--tmpfs", "/tmp"]);
-    for path in &spec.toolchains {
+    for path in spec.toolchains.iter().filter(|_| spec.root.is_none()) {
         if !is_toolchain(path) {
             return Err(Trouble::refused(format!(
                 "`{}` cannot be shown to builds as a toolchain: name the folder of the tools, in full",

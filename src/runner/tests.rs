@@ -63,6 +63,7 @@ impl Drop for Folder {
 
 fn bubblewrap() -> Sandbox {
     Sandbox::Bubblewrap(SandboxSpec {
+        root: None,
         artifacts: BTreeMap::new(),
         toolchains: Vec::new(),
         network: Network::None,

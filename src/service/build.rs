@@ -1,5 +1,6 @@
 //! Building: from a tree export in the sandbox to a sealed artifact, or to a pull request's quality verdict.
 
+mod base;
 mod inputs;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::artifact::{image, pack, scan};
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Form, Sealed};
-use crate::domain::image::Image;
+use crate::domain::image::{Base, Image};
 use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::release::Release;
@@ -208,8 +209,20 @@ impl Service {
         for warning in &choice.warnings {
             kept.log.note(&format!("warning: {warning}")).await;
         }
+        let wanted = build.image.as_deref().and_then(Base::of);
+        let base = match wanted {
+            Some(_) if !choice.sandboxed => {
+                return Ok(Err("what runs in an image runs in a sandbox, and there is none here".to_owned()));
+            }
+            Some(wanted) => match self.base_image((subject.id, &wanted), place, kept, lease.stops()).await? {
+                Ok(base) => Some(base),
+                Err(why) => return Ok(Err(why)),
+            },
+            None => None,
+        };
         let sandbox = if choice.sandboxed {
             Sandbox::Bubblewrap(SandboxSpec {
+                root: base.as_ref().map(|base| base.root.clone()),
                 artifacts: inputs.folders.clone(),
                 toolchains: self.settings().toolchains.clone(),
                 network,
@@ -220,6 +233,9 @@ impl Service {
         };
         let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
         let mut environment = self.base_environment(&home);
+        // An image knows better than the server where its programs are; its home is not writable.
+        let of_image = base.iter().flat_map(|base| base.environment.clone());
+        environment.extend(of_image.filter(|(name, _)| !matches!(name.as_str(), "HOME" | "TERM")));
         environment.extend(subject.environment.clone());
         environment.extend(inputs.environment(choice.sandboxed));
         environment.extend(build.environment.clone());

@@ -19,7 +19,7 @@ use crate::secret::{Asking, Secret};
 use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
 use crate::service::journal::Decided;
-use crate::service::stage::{Asked, Course};
+use crate::service::stage::{Asked, Course, slots};
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -266,6 +266,7 @@ impl Service {
             release,
             stage,
             targets: self.targets(asking, release, stage),
+            slot: slots::choice(&decided.state, release.no(), release.rule(&stage.name).unwrap_or(stage)),
             kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
             artifacts: grounds.artifacts(),
             first: grounds.first(release),

@@ -18,7 +18,7 @@ use crate::trouble::{Kind, Outcome, Trouble};
 const FETCH_WITHIN: Span = Span::minutes(15);
 
 /// The word that stands for the stage in an `allow` of something that builds are given.
-const BUILD: &str = "build";
+pub(super) const BUILD: &str = "build";
 
 impl Service {
     /// Finds the commits of other repositories that a release takes, and puts them on the record.

@@ -16,6 +16,7 @@ use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Rollout;
+use crate::domain::slot::Choice;
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::runner::target::Target;
@@ -29,6 +30,7 @@ use crate::trouble::{Outcome, Trouble};
 mod hook;
 mod portions;
 pub(crate) mod roll;
+pub(crate) mod slots;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
 const ALWAYS: Span = Span::minutes(10);
@@ -48,6 +50,8 @@ pub struct Course<'a> {
     pub stage: &'a Stage,
     /// The targets that its deploy steps run for.
     pub targets: Vec<Target>,
+    /// The slot that it goes to, when it has two.
+    pub slot: Option<Choice>,
     /// Why it runs.
     pub kind: RunKind,
     /// The folder with all artifacts.

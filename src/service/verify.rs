@@ -14,6 +14,7 @@ use crate::domain::plan::check::samples_owed;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
+use crate::domain::rollout::Rollout;
 use crate::domain::state::State;
 use crate::domain::time::Span;
 use crate::domain::variable;
@@ -22,6 +23,7 @@ use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
 use crate::service::deploy::Unready;
 use crate::service::groups::Secrets;
+use crate::service::stage::slots::SLOT;
 use crate::service::steps::{KeptLog, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::trouble::Outcome;
@@ -48,6 +50,8 @@ struct Asking<'a> {
     release: &'a Release,
     stage: &'a Stage,
     lease: &'a Lease,
+    /// How far the run is.
+    rollout: Option<&'a Rollout>,
 }
 
 /// An answer; nothing when somebody stopped it or the lease is another's.
@@ -65,7 +69,7 @@ impl Service {
         let course = Course { repo: &id.repo, release, stage: rule, run };
         let due = course.due().into_iter().find(|due| due.leg == leg && due.samples == about.sample);
         let Some(due) = due else { return lease.complete(self, "decided already").await };
-        let asking = Asking { id: &id, release, stage: rule, lease };
+        let asking = Asking { id: &id, release, stage: rule, lease, rollout: Some(&run.rollout) };
         let Some((reading, tail)) = self.ask_check(&asking, &leg, due.check).await else {
             return if lease.stops().lost.is_cancelled() {
                 Ok(())
@@ -95,7 +99,7 @@ impl Service {
         if samples_owed(&state, release, &about.stage, asked_at) != Some((side, about.sample)) {
             return lease.complete(self, "decided already").await;
         }
-        let asking = Asking { id: &id, release, stage: rule, lease };
+        let asking = Asking { id: &id, release, stage: rule, lease, rollout: Some(&run.rollout) };
         let Some(readings) = self.ask_side(&asking, side).await else { return Ok(()) };
         let course = Course { repo: &id.repo, release, stage: rule, run };
         let again = asked_at.plus(course.around(side).pace(side));
@@ -137,17 +141,18 @@ impl Service {
         if !course.is_stale(Side::Pre, clock::now()) {
             return None;
         }
-        self.ask_side(&Asking { id: &state.id, release, stage, lease }, Side::Pre).await
+        self.ask_side(&Asking { id: &state.id, release, stage, lease, rollout: None }, Side::Pre).await
     }
 
-    /// Asks the check that stands between two batches of targets; nothing when somebody stopped it.
+    /// Asks a check that stands in the middle of a deploy; nothing when somebody stopped it.
     pub(super) async fn ask_health(
         &self,
         course: &crate::service::stage::Course<'_>,
+        rollout: &Rollout,
         check: &Check,
     ) -> Option<Reading> {
         let (release, stage) = (course.release, course.release.rule(&course.stage.name)?);
-        let asking = Asking { id: course.id, release, stage, lease: course.lease };
+        let asking = Asking { id: course.id, release, stage, lease: course.lease, rollout: Some(rollout) };
         let leg = LegId::whole(check.name.clone());
         self.ask_check(&asking, &leg, check).await.map(|(reading, _)| reading)
     }
@@ -232,6 +237,9 @@ impl Service {
         // A check changes nothing, so there is nothing that a number could fence off.
         environment.remove("FENCE_TOKEN");
         environment.insert("LIFTLOCK_CHECK".to_owned(), leg.check.to_string());
+        if let Some(at) = asking.rollout.and_then(|rollout| rollout.slot.as_ref()) {
+            environment.insert(SLOT.to_owned(), at.choice.slot.to_string());
+        }
         if let Some(component) = &leg.component {
             environment.insert("REPO".to_owned(), self.journal().name_of(&component.repo).await?);
             environment.insert("SHA".to_owned(), component.commit.to_string());

@@ -1,4 +1,4 @@
-//! A canary that is held: its gates are sampled for as long as it lasts, and once more when the time is over.
+//! A canary that is held, or a slot that is watched: its gates are sampled for as long as it lasts, and once more when the time is over.
 //!
 //! What was green before the server slept for an hour says nothing about now; therefore nothing goes on by itself
 //! that was not looked at after its time was over.
@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::course::Course;
 use crate::domain::check::{Gates, Side};
+use crate::domain::name::SlotName;
 use crate::domain::pause::Pausing;
-use crate::domain::pipeline::strategy::Portion;
+use crate::domain::pipeline::strategy::{BlueGreen, Portion};
 use crate::domain::probe::Answer;
 use crate::domain::release::StageRun;
 use crate::domain::time::Timestamp;
@@ -18,6 +19,9 @@ use crate::domain::time::Timestamp;
 pub struct Hold {
     /// So many of a hundred run the release.
     pub percent: u32,
+    /// The slot that is live meanwhile, where one of two is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<SlotName>,
     /// What is sampled meanwhile, after the deploy as any gate is.
     pub gates: Gates,
 }
@@ -39,7 +43,21 @@ impl Hold {
     /// What follows this portion.
     pub fn of(portion: &Portion) -> Self {
         let gates = Gates { post: portion.gates.clone(), ..Gates::default() };
-        Self { percent: portion.percent, gates }
+        Self { percent: portion.percent, slot: None, gates }
+    }
+
+    /// What follows a switch to this slot.
+    pub fn of_slot(slot: &SlotName, rule: &BlueGreen) -> Self {
+        let gates = Gates { post: rule.gates.clone(), ..Gates::default() };
+        Self { percent: 100, slot: Some(slot.clone()), gates }
+    }
+
+    /// `held at 10 %`, after "it is".
+    pub fn word(&self) -> String {
+        match &self.slot {
+            None => format!("held at {} %", self.percent),
+            Some(slot) => format!("watched on {slot}"),
+        }
     }
 }
 

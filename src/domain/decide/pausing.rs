@@ -68,9 +68,9 @@ impl Draft {
         must_be_approver(spoken, &release, (stage, ApprovalSide::Before))?;
         self.must_have_seen(spoken, &release, (Verb::Resume, stage))?;
         if let Some((asking, hold)) = release.run(stage).and_then(StageRun::holding) {
-            let (percent, ends) = (hold.percent, asking.ends().minute());
+            let (held, ends) = (hold.word(), asking.ends().minute());
             let instead = format!(
-                "It is held at {percent} % and goes on by itself {ends}, if its gates are green then: nobody shortens \
+                "It is {held} and goes on by itself {ends}, if its gates are green then: nobody shortens \
                  that. `/reject {stage} -- reason` or `/cancel {stage}` ends it."
             );
             return Err(Refusal::Nothing { verb: Verb::Resume, stage: stage.clone(), instead });
@@ -159,7 +159,9 @@ impl Draft {
         let (then, timer) = (answer.then, answer.by.is_none());
         self.say(no, (stage, self.run(no, stage)?.attempt), Said::Answered(answer))?;
         let release = self.release(no)?;
-        if release.steps(stage).is_some_and(|steps| always_after(steps).next().is_some()) {
+        // A slot is switched back, too.
+        let back = self.run(no, stage)?.rollout.slot.as_ref().is_some_and(|at| at.back().is_some());
+        if back || release.steps(stage).is_some_and(|steps| always_after(steps).next().is_some()) {
             return Ok(());
         }
         let run = self.run(no, stage)?;

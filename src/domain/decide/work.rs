@@ -10,6 +10,7 @@ use crate::domain::progress::{Progress, always_after};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::rollout::Said;
+use crate::domain::slot;
 use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
 use crate::domain::time::Span;
 
@@ -153,7 +154,8 @@ impl Draft {
             );
         }
         // Nothing has happened yet, so what runs there stays known; whoever puts it right asks for another try.
-        if let Some(why) = &fresh.cannot_start {
+        let unclear = slot::unclear(&self.state, no, rule);
+        if let Some(why) = fresh.cannot_start.as_ref().or(unclear.as_ref()) {
             let by = (Transition::AgentWaitExpired, StageState::Errored);
             return self.move_stage(no, stage, by, Detail::Reason(format!("did not start: {why}")));
         }

@@ -161,7 +161,9 @@ codes! {
     Strategy "M0446" Error
         "`strategy: {canary: …}` brings a release out in portions that rise to 100. Each but the last is watched `for` a \
          time while its `gates` are sampled; then it goes on by itself. With `targets` a portion is a part of them, \
-         without, the deploy commands run once for each portion and find it in `$LIFTLOCK_PERCENT`.";
+         without, the deploy commands run once for each portion and find it in `$LIFTLOCK_PERCENT`. \
+         `{blue_green: …}` deploys to the one of two `slots` that is not live, and `switch` makes it the live one; for \
+         as long as `keep` says the other slot stays to be switched back to.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

@@ -288,7 +288,7 @@ keys! { BUILD_KEYS {
     "run" Optional, Shape::Text(&COMMAND), "One command.";
     "steps" Optional, Shape::List(&BUILD_STEP), "Commands in order.";
     "buildspec" Optional, Shape::Text(&PATH), "A buildspec file with the commands.";
-    "image" Optional, Shape::Text(&LINE), "The image a hosted service would use; shown on pages.";
+    "image" Optional, Shape::Text(&LINE), "`registry/name@sha256:…`: the image that commands run in; another text is what a hosted service would use, and is shown on pages.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
     "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";

@@ -4,9 +4,10 @@ use crate::domain::manifest::check::{self, Declared};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
-use crate::domain::manifest::view::View;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::SlotName;
 use crate::domain::pipeline::step::Action;
-use crate::domain::pipeline::strategy::{Portion, Strategy};
+use crate::domain::pipeline::strategy::{BlueGreen, Portion, Strategy};
 use crate::domain::pipeline::{Stage, Step};
 
 /// What a stage says about it.
@@ -16,8 +17,43 @@ pub(super) fn of_stage(
     findings: &mut Findings<'_>,
 ) -> Option<Strategy> {
     let written = stage.below("strategy");
+    let strategy = match (written.get("canary"), written.get("blue_green")) {
+        (Some(_), _) => canary(written, declared, findings),
+        (None, Some(node)) => blue_green((stage, node), declared, findings)?,
+        (None, None) => return None,
+    };
+    let (word, place) = match &strategy {
+        Strategy::Canary(_) => ("portion", written.place("canary")),
+        Strategy::BlueGreen(_) => ("slot", written.place("blue_green")),
+    };
+    let asks = |step: &&Step| matches!(step.action, Action::Pause(_));
+    if let Some(step) = deploy.iter().find(asks).filter(|_| stage.get("targets").is_none()) {
+        let message = format!("\"{}\" would ask people once for every {word}", step.name);
+        let hint = "ask in a hook, before or after all of them".to_owned();
+        findings.add_hinted(Code::Strategy, place, message, hint);
+    }
+    let idle = stage.line("agent").as_deref() == Some("none") && stage.get("deploy").is_none();
+    if deploy.is_empty() || idle {
+        let message = format!("the deploy commands bring a {word} out, and there are none");
+        let hint = format!("write `deploy`; commands are told by `${}`", told(&strategy));
+        findings.add_hinted(Code::Strategy, place, message, hint);
+    }
+    if let Some(entry) = stage.entry("deployments") {
+        refuse_several(entry.key_at, findings);
+    }
+    Some(strategy)
+}
+
+/// What commands are told.
+fn told(strategy: &Strategy) -> &'static str {
+    match strategy {
+        Strategy::Canary(_) => "LIFTLOCK_PERCENT",
+        Strategy::BlueGreen(_) => "LIFTLOCK_SLOT",
+    }
+}
+
+fn canary(written: View<'_>, declared: &Declared, findings: &mut Findings<'_>) -> Strategy {
     let nodes = written.items("canary");
-    let place = written.entry("canary")?.key_at;
     let portions: Vec<Portion> = nodes.iter().filter_map(|node| portion(node, declared, findings)).collect();
     if portions.len() == nodes.len() {
         check_order(nodes, &portions, findings);
@@ -25,24 +61,50 @@ pub(super) fn of_stage(
     if nodes.len() < 2 {
         let message = "a canary of one portion is none".to_owned();
         let hint = "write `canary: [{percent: 10, for: 30m}, {percent: 100}]`".to_owned();
-        findings.add_hinted(Code::Strategy, place, message, hint);
+        findings.add_hinted(Code::Strategy, written.place("canary"), message, hint);
     }
-    let asks = |step: &&Step| matches!(step.action, Action::Pause(_));
-    if let Some(step) = deploy.iter().find(asks).filter(|_| stage.get("targets").is_none()) {
-        let message = format!("\"{}\" would ask people once for every portion", step.name);
-        let hint = "ask in a hook, before or after all of them".to_owned();
-        findings.add_hinted(Code::Strategy, place, message, hint);
+    Strategy::Canary(portions)
+}
+
+fn blue_green(
+    (stage, node): (View<'_>, &Node),
+    declared: &Declared,
+    findings: &mut Findings<'_>,
+) -> Option<Strategy> {
+    let view = View::of(node);
+    let named: Vec<SlotName> = view.all("slots");
+    let usual = || Some(["blue".parse().ok()?, "green".parse().ok()?]);
+    let slots = match named.as_slice() {
+        [] if view.get("slots").is_none() => usual(),
+        [first, second] if first != second => Some([first.clone(), second.clone()]),
+        _ => {
+            let message = "one of two slots is live: `slots` names two different ones".to_owned();
+            let hint = "write `slots: [blue, green]`; the first is filled first".to_owned();
+            findings.add_hinted(Code::Strategy, view.place("slots"), message, hint);
+            usual()
+        }
+    }?;
+    if let Some(entry) = stage.entry("targets") {
+        let message = "a slot is all of the stage, and `targets` are parts of it".to_owned();
+        let hint =
+            "let the deploy commands reach what is in `$LIFTLOCK_SLOT`, or write `rolling` or `canary`";
+        findings.add_hinted(Code::Strategy, entry.key_at, message, hint.to_owned());
     }
-    let idle = stage.line("agent").as_deref() == Some("none") && stage.get("deploy").is_none();
-    if deploy.is_empty() || idle {
-        let message = "the deploy commands bring a canary out, and there are none".to_owned();
-        let hint = "write `deploy`; commands find in `$LIFTLOCK_PERCENT` how far to go".to_owned();
-        findings.add_hinted(Code::Strategy, place, message, hint);
+    let gates = check::several(view, "gates", declared, findings);
+    let keep = view.parsed("keep");
+    if !gates.is_empty() && view.get("keep").is_none() {
+        let message = "`gates` are sampled for as long as the other slot is kept".to_owned();
+        let hint = "write how long: `keep: 1h`".to_owned();
+        findings.add_hinted(Code::Strategy, view.place("gates"), message, hint);
     }
-    if let Some(entry) = stage.entry("deployments") {
-        refuse_several(entry.key_at, findings);
-    }
-    Some(Strategy::Canary(portions))
+    let switch = view.get("switch").and_then(view::text).unwrap_or_default();
+    Some(Strategy::BlueGreen(Box::new(BlueGreen {
+        slots,
+        switch: Step::command("switch", switch),
+        before: check::several(view, "before", declared, findings),
+        gates,
+        keep,
+    })))
 }
 
 fn portion(node: &Node, declared: &Declared, findings: &mut Findings<'_>) -> Option<Portion> {

@@ -2,7 +2,7 @@
 
 use crate::domain::check::{Check, CheckKind, Each, Gates, Reuse, Verify};
 use crate::domain::pipeline::Strategy;
-use crate::domain::pipeline::strategy::Portion;
+use crate::domain::pipeline::strategy::{BlueGreen, Portion};
 
 /// The checks of the commit, tightened by those of the same name, and every check that only the other source has.
 pub(super) fn stricter_verify(ours: &Verify, theirs: &Verify) -> Verify {
@@ -44,8 +44,16 @@ pub(super) fn stricter_gates(ours: &Gates, theirs: &Gates) -> Gates {
 }
 
 /// How a release is brought out is a matter of its own steps; a canary of the same portions is watched as long, and by as
-/// many gates, as either says.
+/// many gates, as either says, and so is a slot.
 pub(super) fn stricter_strategy(ours: Option<&Strategy>, theirs: Option<&Strategy>) -> Option<Strategy> {
+    if let (Some(Strategy::BlueGreen(own)), Some(Strategy::BlueGreen(other))) = (ours, theirs) {
+        return Some(Strategy::BlueGreen(Box::new(BlueGreen {
+            before: union(&own.before, &other.before, &[]),
+            gates: union(&own.gates, &other.gates, &[]),
+            keep: one_or(own.keep, other.keep, Ord::max),
+            ..BlueGreen::clone(own)
+        })));
+    }
     let (Some(Strategy::Canary(own)), Some(Strategy::Canary(other))) = (ours, theirs) else {
         return ours.cloned();
     };

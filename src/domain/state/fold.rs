@@ -21,6 +21,7 @@ use crate::domain::release::{
 };
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
+use crate::domain::slot;
 use crate::domain::source::Found;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
@@ -406,9 +407,9 @@ impl State {
                 self.live.insert(stage.clone(), Live::Release(no, at));
             }
             StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
-                // What never started has changed nothing.
-                let run = self.release(no).and_then(|r| r.run(stage));
-                if run.is_some_and(|run| run.started_at.is_some()) {
+                // What never started has changed nothing, and neither has what left alone the slot that is live.
+                let run = self.release(no).and_then(|r| r.rule(stage).zip(r.run(stage)));
+                if run.is_some_and(|(rule, run)| run.started_at.is_some() && !slot::untouched(rule, run)) {
                     self.live.insert(stage.clone(), Live::Unknown(no));
                 }
             }

@@ -20,6 +20,10 @@ impl State {
             Ok(())
         })?;
         rollout::note(&mut self.targets, &environment, fact.release, &fact.said);
+        let run = self.release(fact.release).and_then(|release| release.run(&fact.stage));
+        if let (Said::Slot(said), Some(at)) = (&fact.said, run.and_then(|run| run.rollout.slot.clone())) {
+            self.slots.entry(environment).or_default().note(fact.release, &at, said);
+        }
         Ok(())
     }
 }

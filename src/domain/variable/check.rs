@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::name::{StageName, VariableName};
 use crate::domain::pipeline::step::{Action, Shell, Terms};
-use crate::domain::pipeline::{Hooks, Pipeline, Stage, Step};
+use crate::domain::pipeline::strategy::BlueGreen;
+use crate::domain::pipeline::{Hooks, Pipeline, Stage, Step, Strategy};
 use crate::domain::variable::asked;
 use crate::domain::variable::group::{self, Taken, linked};
 use crate::domain::variable::{
@@ -82,6 +83,13 @@ impl Resolution<'_> {
         let stage = Stage {
             hooks: Hooks { before: steps(&stage.hooks.before)?, after: steps(&stage.hooks.after)? },
             deploy: steps(&stage.deploy)?,
+            strategy: match &stage.strategy {
+                Some(Strategy::BlueGreen(rule)) => {
+                    let switch = self.step(&rule.switch, (&exported, &written), reveal)?;
+                    Some(Strategy::BlueGreen(Box::new(BlueGreen { switch, ..BlueGreen::clone(rule) })))
+                }
+                strategy @ (Some(Strategy::Canary(_)) | None) => strategy.clone(),
+            },
             test_commands: steps(&stage.test_commands)?,
             environment_variables: self.entries(own, "the stage", reveal)?,
             ..stage.clone()

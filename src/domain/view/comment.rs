@@ -69,9 +69,13 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
     out.push_str(&crate::domain::view::check::table(state, release));
     for stage in &release.rules.stages {
         let lines = rollout::lines(state, release.no(), &stage.name);
-        let targets = release.run(&stage.name).is_some_and(|run| !run.rollout.targets.is_empty());
-        if !lines.is_empty() {
-            let what = if targets { "targets" } else { "how far" };
+        let rollout = release.run(&stage.name).map(|run| &run.rollout);
+        if let Some(rollout) = rollout.filter(|_| !lines.is_empty()) {
+            let what = match (rollout.targets.is_empty(), &rollout.slot) {
+                (false, _) => "targets",
+                (true, Some(_)) => "slots",
+                (true, None) => "how far",
+            };
             writeln!(out, "\n**{}: {what}**\n", stage.name).unwrap_or_default();
         }
         for line in lines {

@@ -11,7 +11,7 @@ use crate::domain::view::check::gate_lines;
 
 /// `is held at 10 % until 2026-03-02 12:30 UTC`, after the version.
 pub fn status((held, hold): (&Pausing, &Hold)) -> String {
-    format!("is held at {} % until {}", hold.percent, held.ends().minute())
+    format!("is {} until {}", hold.word(), held.ends().minute())
 }
 
 /// `why` of it: what is waited for, its gates with what they say, and who can end it.
@@ -27,7 +27,10 @@ pub fn why(course: &Course<'_>, who: &str, now: Timestamp) -> Option<Why> {
         (gates, true) => format!("as soon as {gates} is good: its time is over"),
     };
     let (environment, version) = (&course.stage.environment, &course.release.created.version);
-    let line = format!("{} % of {environment} runs {version}; it goes on by itself {next}", hold.percent);
+    let line = match &hold.slot {
+        None => format!("{} % of {environment} runs {version}; it goes on by itself {next}", hold.percent),
+        Some(slot) => format!("{slot} is live in {environment} with {version}; it goes on by itself {next}"),
+    };
     let (gates, overrides) = gate_lines(course, Side::Hold);
     let ends = format!(
         "{who} comments {}, or somebody with write {}",

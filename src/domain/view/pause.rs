@@ -43,18 +43,24 @@ pub fn why(stage: &Stage, who: &str, asking: &Pausing) -> (String, String) {
     (line, act)
 }
 
+/// `why` of one that was answered and not taken up yet.
+pub fn answered(last: &Pausing) -> String {
+    let said = last.answer.as_ref().map_or_else(String::new, said);
+    format!("{}: {said}; a worker takes it up as soon as one is free", last.question.step)
+}
+
 /// One fact in a few words.
 pub fn sentence(fact: &OfRun<Said>) -> String {
     let stage = &fact.stage;
     match &fact.said {
         Said::Asked(question) if question.hold.is_some() => format!("{stage}: {}", question.instructions),
         Said::Asked(question) => format!("{stage}: \"{}\" asks: {}", question.step, question.instructions),
-        Said::Answered(answer) => format!("{stage}: {}", answered(answer)),
+        Said::Answered(answer) => format!("{stage}: {}", said(answer)),
         Said::Taken { .. } => format!("{stage}: taken up to be stopped"),
     }
 }
 
-fn answered(answer: &Answer) -> String {
+fn said(answer: &Answer) -> String {
     let what = match answer.then {
         Then::GoOn => "may go on",
         Then::Fail => "may not go on",

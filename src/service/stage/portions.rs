@@ -1,4 +1,4 @@
-//! The deploy of a stage that brings a release out in portions, over targets or by what its commands make of a number.
+//! The deploy of a stage that does not bring a release out at once: portions of targets, or of what commands are told.
 
 use crate::domain::decide::Command;
 use crate::domain::pause::Question;
@@ -8,6 +8,7 @@ use crate::domain::pipeline::{Step, Strategy};
 use crate::domain::progress::Phase;
 use crate::domain::rollout::{Chosen, Rollout, Said};
 use crate::service::stage::roll::{Left, kept_from};
+use crate::service::stage::slots::Rules;
 use crate::service::stage::{Course, Walk};
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::Outcome;
@@ -21,6 +22,16 @@ impl Course<'_> {
     /// How a release is brought out here, with the waits that the strictest rules ask for.
     fn strategy(&self) -> Option<&Strategy> {
         self.release.rule(&self.stage.name).unwrap_or(self.stage).strategy.as_ref()
+    }
+
+    /// What it goes by when it has slots.
+    fn slots(&self) -> Option<Rules<'_>> {
+        match (&self.stage.strategy, self.strategy()) {
+            (Some(Strategy::BlueGreen(own)), Some(Strategy::BlueGreen(strict))) => {
+                Some(Rules { own, strict })
+            }
+            (Some(Strategy::Canary(_) | Strategy::BlueGreen(_)) | None, _) => None,
+        }
     }
 
     /// Whether its deploy commands may run more than once.
@@ -38,6 +49,9 @@ impl Walk<'_> {
         kept: &mut KeptLog,
     ) -> Outcome<()> {
         let course = self.course;
+        if let Some(rules) = course.slots() {
+            return self.deploy_to_slot(rules, (steps, left), kept).await;
+        }
         if self.end != StepsEnd::Passed || !self.choose(kept).await? {
             return Ok(());
         }
@@ -83,7 +97,7 @@ impl Walk<'_> {
     }
 
     /// Lets the worker go: who goes on behind the hold is another, so everything is reported first.
-    async fn hold(&mut self, question: Question, kept: &mut KeptLog) -> Outcome<()> {
+    pub(super) async fn hold(&mut self, question: Question, kept: &mut KeptLog) -> Outcome<()> {
         if !self.news.is_empty() {
             let steps = usize::try_from(question.steps).unwrap_or(0);
             self.report((question.phase, steps), kept).await?;

@@ -12,6 +12,7 @@ use crate::domain::pipeline::target::Rolling;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::progress::Phase;
 use crate::domain::rollout::{Next, Said};
+use crate::domain::slot;
 use crate::domain::time::Span;
 use crate::runner::target::{Host, Kind, Target, quoted, script};
 use crate::service::blocking;
@@ -194,7 +195,7 @@ impl Walk<'_> {
     }
 
     /// What health says after a batch; nothing when somebody stopped the run or it is another's.
-    async fn healthy(
+    pub(super) async fn healthy(
         &mut self,
         check: &Check,
         left: Left<'_>,
@@ -204,7 +205,7 @@ impl Walk<'_> {
         let patience = check.timeout.unwrap_or(TIMEOUT);
         let (mut streak, mut bad) = (0, 0);
         loop {
-            let Some(reading) = self.service.ask_health(self.course, check).await else {
+            let Some(reading) = self.service.ask_health(self.course, &self.rollout, check).await else {
                 let lost = self.course.lease.stops().lost.is_cancelled();
                 self.end = if lost { StepsEnd::Lost } else { StepsEnd::Stopped };
                 return Ok(None);
@@ -240,8 +241,11 @@ pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
             Said::Ended { target, failed: failed.map(|how| kept.mask.apply(&how)) }
         }
         Said::Unhealthy(why) => Said::Unhealthy(kept.mask.apply(&why)),
+        Said::Slot(slot::Said::Unswitched { to, how }) => {
+            Said::Slot(slot::Said::Unswitched { to, how: kept.mask.apply(&how) })
+        }
         Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
-        Said::Chosen(_) | Said::Portion(_) | Said::Started(_) => said,
+        Said::Chosen(_) | Said::Portion(_) | Said::Started(_) | Said::Slot(_) => said,
     }
 }
 

@@ -170,3 +170,48 @@ async fn t46_a_pull_request_is_given_only_what_anybody_may_read() {
     world.drain().await;
     world.finish().await;
 }
+
+/// Seed 001: the service's image is put together of the runtime, of what is built here, and of files from Gitea.
+const BUNDLE: &str = r#"version: 1
+pipelines:
+  runtime:
+    triggers: {push: {paths: ['src/**']}}
+    build: 'mkdir -p out && echo runtime > out/base.txt'
+    artifacts: out
+    stages: [quality]
+    deploy: 'true'
+  shop:
+    triggers: {builds: {any: [runtime], settle: 0s}}
+    artifacts:
+      - dist
+      - {alias: Runtime, from: build/runtime}
+      - {alias: Config, from: "git+https://gitea.example/acme/config@main"}
+    build: |
+      mkdir -p dist
+      cat "$LIFTLOCK_ARTIFACT_RUNTIME/base.txt" "$LIFTLOCK_ARTIFACT_CONFIG/service.txt" > dist/all.txt
+      if touch "$LIFTLOCK_ARTIFACT_RUNTIME/mine" 2>/dev/null; then echo written >> dist/all.txt; fi
+    deploy: 'echo $STAGE $(cat all.txt) >> $TARGET/journal'
+    stages: [test]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b22_a_build_finds_what_other_pipelines_built_beside_the_tree_of_another_repository() {
+    let mut world = World::asleep(sample(BUNDLE)).await;
+    let path = world.data().with_file_name("config.git");
+    let config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
+    world.origins = vec![origin(Remote::local(&path).unwrap(), "*:shop/build")];
+    world.sleep().await;
+    world.wake().await;
+    let commit = world.push("feat: sell shoes").await;
+    world.status(&commit, "liftlock/shop/test", "success").await;
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test runtime one"]);
+    let (runtime, shop) = (world.state("runtime").await, world.state("shop").await);
+    let (built, release) =
+        (&runtime.releases.values().next().unwrap(), &shop.releases.values().next().unwrap());
+    let of: Vec<&str> = release.artifacts.iter().map(|a| a.alias.as_str()).collect();
+    assert_eq!(of, ["dist", "Config", "Runtime"], "the release lists all that it is made of");
+    assert_eq!(release.artifacts[2].digest, built.artifacts[0].digest);
+    assert_eq!(release.sources[0].commit.as_str(), config.head("main").unwrap());
+    world.finish().await;
+}

@@ -283,3 +283,97 @@ async fn d31_a_set_of_zips_is_an_artifact_each() {
     assert_ne!(release.digest.as_ref(), Some(&of("sdk")), "the release has a digest over all of them");
     world.finish().await;
 }
+
+/// Leaves an image with the system's own programs, and a file that only it has.
+const BASE: &str = r#"set -e
+mkdir -p root/bin root/usr/bin root/lib root/lib64 root/etc root/opt/sdk
+echo 'the sdk of the image' > root/opt/sdk/version
+for program in sh cat mkdir ls cp; do
+  cp "$(command -v $program)" root/usr/bin/
+  ln -sf "/usr/bin/$program" "root/bin/$program"
+  ldd "$(command -v $program)" | grep -o '/[^ )]*' | while read -r library; do
+    mkdir -p "root/$(dirname "$library")"
+    cp -Ln "$library" "root/$library"
+  done
+done
+"#;
+
+/// An image of programs, pushed by a release of its own; its place in the registry.
+async fn base_image(registry_at: &Running) -> String {
+    let registries = vec![registry(&registry_at.address, "test", PASSWORD)];
+    let mut files = sample(&MANIFEST.replace("[test, prod]", "[test]"));
+    let script = BUILD
+        .replace("../../src", "-C ../../root .")
+        .replace("\"config\":{}", "\"config\":{\"Env\":[\"PATH=/usr/bin:/bin\",\"SDK=from the image\"]}");
+    files.insert("image.sh".to_owned(), format!("{BASE}{script}"));
+    let mut world = World::asleep(files).await;
+    world.registries = registries;
+    world.sleep().await;
+    world.wake().await;
+    let commit = world.merge(1, "feat: an sdk").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    world.drain().await;
+    let place = format!("{}/acme/sdk@{}", registry_at.address, image(&world).await);
+    world.finish().await;
+    place
+}
+
+const INSIDE: &str = r#"version: 1
+name: shop
+build:
+  image: "BASE"
+  run: |
+    mkdir -p dist
+    cp /opt/sdk/version dist/
+    cat src/app.txt
+    echo "$SDK"
+    if ls /usr/lib/os-release 2>/dev/null; then echo "the server's own system"; fi
+    if echo x > /opt/sdk/mine 2>/dev/null; then echo "it may be written"; fi
+deploy: 'echo $STAGE $(cat version) >> $TARGET/journal'
+stages: [test]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b18_b19_b20_b21_a_build_runs_in_an_image_that_is_pulled_once() {
+    let running = Running::start();
+    let base = base_image(&running).await;
+    let manifest = INSIDE.replace("BASE", &base);
+    let mut world = world(&manifest, vec![registry(&running.address, "none", PASSWORD)]).await;
+    let first = world.merge(1, "feat: sell shoes").await;
+    world.status(&first, "liftlock/test", "success").await;
+    let log = world.log("github:12/shop/1/build/1").await;
+    assert!(log.contains(&format!("image {base} is not in the cache; it is pulled")), "{log}");
+    let said: Vec<&str> = log.lines().collect();
+    assert!(said.contains(&"the shop") && said.contains(&"from the image"), "{log}");
+    assert!(!said.contains(&"the server's own system") && !said.contains(&"it may be written"), "{log}");
+
+    // The registry is gone, and nobody needs it.
+    drop(running);
+    let second = world.merge(2, "feat: sell hats").await;
+    world.status(&second, "liftlock/test", "success").await;
+    let log = world.log("github:12/shop/2/build/1").await;
+    assert!(log.contains(&format!("image {base}, from the cache")), "{log}");
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test the sdk of the image", "test the sdk of the image"]);
+    assert!(!log.contains(PASSWORD) && !world.said_and_kept().await.contains(PASSWORD));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b19_t52_an_image_of_a_registry_that_the_config_does_not_name_is_not_pulled() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for (host, registries, says) in [
+        ("127.0.0.1:2", Vec::new(), "does not know the registry 127.0.0.1:2"),
+        ("127.0.0.1:1", vec![registry("127.0.0.1:1", "none", PASSWORD)], "cannot be had"),
+    ] {
+        let manifest = INSIDE.replace("BASE", &format!("{host}/acme/sdk@{digest}"));
+        let mut world = world(&manifest, registries).await;
+        let commit = world.merge(1, "feat: sell shoes").await;
+        world.status(&commit, "liftlock/build", "failure").await;
+        world.settled().await;
+        let text = world.sticky();
+        assert!(text.contains(says), "{text}");
+        world.drain().await;
+        world.finish().await;
+    }
+}

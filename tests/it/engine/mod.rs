@@ -21,6 +21,7 @@ mod road;
 mod rollback;
 mod runbooks;
 mod signoff;
+mod slots;
 mod sources;
 mod speech;
 mod starts;

@@ -150,6 +150,24 @@ environment = \"prod\"
 allow = [\"hello/prod\"]
 ";
 
+/// A stage with two slots, whose commands keep a record; the switch stands half-way as long as it is told to.
+pub(crate) static SLOTS: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    strategy:
+      blue_green:
+        keep: 1s
+        switch: |
+          echo \"to-$LIFTLOCK_SLOT\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
+          while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-to-$LIFTLOCK_SLOT\" ]; do sleep 0.02; done
+    deploy: echo \"$LIFTLOCK_SLOT\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "",
+};
+
 /// A stage that brings its release to one of three targets first, and holds it there for a while.
 pub(crate) static CANARY: Rules = Rules {
     manifest: "checks:

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::drive::{Keeper, until};
-use super::rig::{CANARY, Door, Plan, Rules, Seen, Server, TARGETS, Yard, write};
+use super::rig::{CANARY, Door, Plan, Rules, SLOTS, Seen, Server, TARGETS, Yard, write};
 use super::{one, plan};
 
 /// What a fact about targets says: `target_started` of a name, `target_ended` of a name.
@@ -97,5 +97,20 @@ async fn e23_t57_a_canary_killed_while_it_is_held_goes_on_and_touches_no_target_
         let counts = begun(&yard);
         assert_eq!((counts["web-1"], counts["web-3"]), (1, 1), "at {at:?}: {}", seen.shown());
         assert_eq!(keeper.retries, usize::from(held.is_some()), "at {at:?}: {}", seen.shown());
+    }
+}
+
+/// A slot that was filled is not filled again, and a switch that was begun is made by nobody but who asks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_t57_a_switch_killed_half_way_is_made_again_when_asked_and_the_slot_is_not_filled_again() {
+    let places = [(("slot_switching", 1), Some("to-blue")), (("pause", 1), None)];
+    for (at, held) in places {
+        let (yard, door, server, mut keeper) = killed(&SLOTS, at, held).await;
+        let mut eyes = yard.eyes().await;
+        let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
+        let again = usize::from(held.is_some());
+        let counts = begun(&yard);
+        assert_eq!((counts["blue"], counts["to-blue"]), (1, 1 + again), "at {at:?}: {}", seen.shown());
+        assert_eq!(keeper.retries, again, "at {at:?}: {}", seen.shown());
     }
 }

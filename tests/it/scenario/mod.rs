@@ -78,6 +78,7 @@ scenarios! {
     e15_environments_share_a_lock "environments.txt"
     e23_t57_targets_one_after_another "targets.txt"
     e23_e24_a_canary_is_watched_before_it_goes_on "canary.txt"
+    e23_e24_t57_one_of_two_slots_is_live "slots.txt"
     t24_an_older_release_never_starts_over_a_newer_one "older-than-live.txt"
     t16_t18_t21_offers_are_never_guessed "offers.txt"
     d04_approvals_in_advance "advance-approval.txt"

@@ -10,7 +10,7 @@ use liftlock::domain::join::{Builds, Inherited, Need};
 use liftlock::domain::name::{Alias, PipelineName, StageName};
 use liftlock::domain::notice::{Audience, Notify, Topic};
 use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
-use liftlock::domain::pipeline::strategy::{Portion, Strategy};
+use liftlock::domain::pipeline::strategy::{BlueGreen, Portion, Strategy};
 use liftlock::domain::pipeline::target::{Rolling, Targets};
 use liftlock::domain::pipeline::{
     About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
@@ -411,6 +411,18 @@ fn set_rollback(stage: &mut Stage, (word, rest): (&str, &str)) {
             let (batch, failed) = rest.split_once(" forgives ").unwrap_or((rest, "0"));
             let rolling = Rolling { batch: batch.parse().unwrap(), max_unavailable: failed.parse().unwrap() };
             stage.targets = Some(Targets { roles: BTreeSet::new(), health: None, rolling });
+        }
+        "slots" => {
+            // `1h:health`: how long the other slot is kept, and what is asked meanwhile.
+            let (keep, gates) =
+                rest.split_once(':').map_or((rest, None), |(keep, gates)| (keep, Some(gates)));
+            stage.strategy = Some(Strategy::BlueGreen(Box::new(BlueGreen {
+                slots: ["blue", "green"].map(|name| name.parse().unwrap()),
+                switch: step("./switch.sh"),
+                before: Vec::new(),
+                gates: gates.into_iter().flat_map(|names| names.split('+')).map(check).collect(),
+                keep: keep.parse().ok(),
+            })));
         }
         "canary" => {
             let portion = |text: &str| {

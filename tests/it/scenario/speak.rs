@@ -8,6 +8,7 @@ use liftlock::domain::event::{Event, Withdrawal};
 use liftlock::domain::name::{Digest, TargetName};
 use liftlock::domain::pause::Question;
 use liftlock::domain::person::Account;
+use liftlock::domain::pipeline::Strategy;
 use liftlock::domain::pipeline::step::Silence;
 use liftlock::domain::plan::Lane;
 use liftlock::domain::probe::{Answer, Reading};
@@ -15,6 +16,7 @@ use liftlock::domain::progress::{Phase, Progress};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::retention::{Retention, has_bytes, kept};
 use liftlock::domain::rollout::{Chosen, Said};
+use liftlock::domain::slot;
 use liftlock::domain::state::{Live, State};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::domain::view;
@@ -248,7 +250,7 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(said) = text.strip_prefix("rolls ") {
         for (work, fence) in running {
-            let said = rolled(said);
+            let said = if said == "to a slot" { chosen(world, &work) } else { rolled(said) };
             let step = world.decide(&Command::Roll { work, fence, said });
             out.extend(told(world, step));
         }
@@ -312,11 +314,23 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
     or_nothing(out)
 }
 
+/// The slot that a run goes to, as the log has it.
+fn chosen(world: &World, work: &Work) -> Said {
+    let Work::Deploy { release, stage, .. } = work else { panic!("only a deploy has a slot") };
+    let rule = world.state.release(*release).unwrap().rule(stage).unwrap();
+    let Some(Strategy::BlueGreen(blue_green)) = &rule.strategy else { panic!("{stage} has no slots") };
+    let known = world.state.slots.get(&rule.environment).cloned().unwrap_or_default();
+    Said::Slot(slot::Said::Chosen(known.choose(*release, &blue_green.slots).unwrap()))
+}
+
 /// What the run is held for next.
 fn held(world: &World, work: &Work) -> Question {
     let Work::Deploy { release, stage, .. } = work else { panic!("only a deploy is held") };
     let release = world.state.release(*release).unwrap();
     let (steps, run) = release.rule(stage).zip(release.run(stage)).unwrap();
+    if let (Some(Strategy::BlueGreen(rule)), Some(at)) = (&steps.strategy, &run.rollout.slot) {
+        return Question::kept(&at.choice.slot, rule).unwrap();
+    }
     Question::next(steps, run.kind, run.pauses.last().map(|last| last.question.place())).unwrap()
 }
 
@@ -332,6 +346,13 @@ fn rolled(text: &str) -> Said {
         ("over", _) => {
             let chosen = |name| Chosen { name, roles: std::collections::BTreeSet::new() };
             Said::Chosen(names.into_iter().map(chosen).collect())
+        }
+        ("filled", None) => Said::Slot(slot::Said::Filled),
+        ("switching", Some(to)) => Said::Slot(slot::Said::Switching(to.as_str().parse().unwrap())),
+        ("switched", Some(to)) => Said::Slot(slot::Said::Switched(to.as_str().parse().unwrap())),
+        ("unswitched", Some(to)) => {
+            let (to, how) = (to.as_str().parse().unwrap(), how.unwrap());
+            Said::Slot(slot::Said::Unswitched { to, how })
         }
         ("at", Some(name)) => Said::Started(name),
         ("done", Some(target)) => Said::Ended { target, failed: None },
