@@ -1,6 +1,6 @@
 //! liftlock raises one sealed artifact from stage to stage, when its keepers say so.
 //!
-//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner`, `probe` and `forge` are the edges;
+//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner`, `probe`, `sign` and `forge` are the edges;
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
@@ -19,6 +19,7 @@ pub mod probe;
 pub mod runner;
 pub mod secret;
 pub mod service;
+pub mod sign;
 pub mod store;
 pub mod telemetry;
 pub mod trouble;

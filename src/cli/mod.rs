@@ -14,6 +14,7 @@ mod client;
 mod demo;
 mod deploy;
 mod doctor;
+mod evidence;
 mod group;
 mod hook;
 mod import;
@@ -107,6 +108,10 @@ enum Command {
     Queue(queue::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
+    Verify(evidence::Verify),
+    /// The keys that statements are signed with: show the public ones, or make a new one.
+    Keys(evidence::Keys),
     /// Make a release of the head of the branch, as a pipeline's button does.
     Start(ask::Start),
     /// Start a runbook, or list them and what ran.
@@ -197,6 +202,8 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Verify(arguments) => evidence::verify(&arguments),
+        Command::Keys(arguments) => evidence::keys(&arguments),
         Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Builds(arguments) => ask::builds(&arguments).await,

@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod detect;
 pub mod effect;
 pub mod event;
+pub mod evidence;
 pub mod gate;
 pub mod glob;
 pub mod group;

@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod build;
+pub mod evidence;
 mod lock;
 mod queue;
 mod retention;
@@ -30,6 +31,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::evidence::{FileBytes, Proof};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -220,6 +222,18 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
+    fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>> {
+        Box::pin(self.prove(stream, no, what))
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(self.public_keys())
+    }
+
+    fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>> {
+        Box::pin(self.file_bytes(stream, no, name))
+    }
+
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
         Box::pin(self.runbooks(stream))
     }

@@ -27,6 +27,7 @@ pub mod about;
 pub mod answers;
 pub mod api;
 pub mod error;
+pub mod evidence;
 pub mod queue;
 pub mod retention;
 pub mod runbooks;
@@ -284,6 +285,10 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/files/{name}", READ, get(evidence::file)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/provenance", READ, get(evidence::provenance)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/SHA256SUMS", READ, get(evidence::checksums)),
+        route("GET", "/keys", PUBLIC, get(evidence::keys)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/retention", READ, get(retention::list)),

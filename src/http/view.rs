@@ -459,6 +459,8 @@ pub struct OverrideLine {
 pub struct ArtifactLine {
     /// What the manifest calls it.
     pub alias: String,
+    /// Its name as a file.
+    pub file: String,
     /// Its digest.
     pub digest: String,
     /// Bytes.

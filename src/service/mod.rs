@@ -206,7 +206,7 @@ impl Service {
         &self.0.parts.runner
     }
 
-    fn artifacts(&self) -> &artifact::store::Store {
+    pub(crate) fn artifacts(&self) -> &artifact::store::Store {
         &self.0.parts.artifacts
     }
 

@@ -16,6 +16,7 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
+use liftlock::http::evidence::{FileBytes, Proof};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
@@ -75,6 +76,18 @@ impl Reader for NoEngine {
 
     fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
+    fn file<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<FileBytes>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {

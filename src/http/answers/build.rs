@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::event::Sealed;
+use crate::domain::evidence;
 use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
 use crate::domain::time::Timestamp;
@@ -62,6 +63,7 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
 pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
     ArtifactLine {
         alias: sealed.alias.to_string(),
+        file: evidence::file_name(sealed),
         digest: sealed.digest.to_string(),
         size: sealed.size,
         image: sealed.image.as_ref().map(ToString::to_string),

@@ -187,8 +187,15 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
             Needs::Nothing => public.push(format!("{} {}", route.method, route.path)),
         }
     }
-    let expected =
-        ["GET /healthz", "GET /readyz", "POST /webhook/github", "POST /webhook/plain", "GET /assets/{file}"];
+    let expected = [
+        "GET /healthz",
+        "GET /readyz",
+        "POST /webhook/github",
+        "POST /webhook/plain",
+        "GET /assets/{file}",
+        // What others check signatures with.
+        "GET /keys",
+    ];
     assert_eq!(public, expected);
     let elsewhere = site.send(Request::get("/nowhere").body(Body::empty()).unwrap()).await;
     assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED);

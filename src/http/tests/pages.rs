@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
+use crate::http::evidence::{FileBytes, Proof};
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
@@ -271,6 +272,23 @@ impl Reader for Hostile {
             }
             Ok(page)
         })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn keys(&self) -> BoxFuture<'_, crate::trouble::Outcome<String>> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
+    fn file<'a>(
+        &'a self,
+        _: &'a str,
+        _: u32,
+        _: &'a str,
+    ) -> BoxFuture<'a, crate::trouble::Outcome<FileBytes>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
     }
 
     fn retention(&self) -> BoxFuture<'_, crate::trouble::Outcome<Vec<RetentionLine>>> {

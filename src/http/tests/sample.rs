@@ -8,6 +8,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::evidence::{FileBytes, Proof};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
@@ -52,6 +53,18 @@ impl Reader for Engine {
                 Err(Trouble::not_found("there is no such pipeline"))
             }
         })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
+    fn file<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<FileBytes>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
@@ -162,6 +175,7 @@ pub(crate) fn build() -> BuildRow {
         branch: "main".to_owned(),
         artifacts: vec![ArtifactLine {
             alias: "app".to_owned(),
+            file: "app.tar.zst".to_owned(),
             digest: format!("sha256:{}", "d".repeat(64)),
             size: 4_096,
             image: None,
@@ -585,13 +599,15 @@ pub(crate) fn page() -> ReleasePage {
         ],
         artifacts: vec![
             ArtifactLine {
-                alias: "api.tar.zst".to_owned(),
+                alias: "api".to_owned(),
+                file: "api.tar.zst".to_owned(),
                 digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
                 size: 18_437_120,
                 image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
+                file: "migrations".to_owned(),
                 digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
                 size: 40_213,
                 image: None,

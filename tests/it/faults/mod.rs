@@ -6,6 +6,7 @@ use std::path::PathBuf;
 mod again;
 mod chaos;
 mod drive;
+mod evidence;
 mod kills;
 mod places;
 mod replicas;

@@ -1,0 +1,100 @@
+//! What anybody can check without us: the files of a release, their checksums, signed statements, the public keys.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use axum::body::{Body, Bytes};
+use axum::extract;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+
+use crate::http::State;
+use crate::http::error::Fault;
+use crate::http::extract::At;
+use crate::service::blocking;
+use crate::trouble::Trouble;
+
+/// Bytes of a file that are read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// What proves something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The lines for `sha256sum --check`.
+    Checksums,
+    /// The signed statement of who built what from which commit, one line of JSON.
+    Provenance,
+}
+
+/// A file of a release that is sent.
+#[derive(Debug)]
+pub struct FileBytes {
+    /// Its name.
+    pub name: String,
+    /// The bytes, checked just now.
+    pub file: File,
+    /// How many.
+    pub size: u64,
+}
+
+type Which = At<(String, String, u32)>;
+
+/// `GET /keys`: PEM, newest first.
+pub(super) async fn keys(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
+    let text = state.reader().keys().await?;
+    Ok(([(CONTENT_TYPE, "application/x-pem-file")], text).into_response())
+}
+
+/// `GET /api/releases/{repo}/{pipeline}/{no}/SHA256SUMS`.
+pub(super) async fn checksums(
+    extract::State(state): extract::State<State>,
+    At((repo, pipeline, no)): Which,
+) -> Result<Response, Fault> {
+    let text = state.reader().proof(&format!("{repo}/{pipeline}"), no, Proof::Checksums).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// `GET /api/releases/{repo}/{pipeline}/{no}/provenance`.
+pub(super) async fn provenance(
+    extract::State(state): extract::State<State>,
+    At((repo, pipeline, no)): Which,
+) -> Result<Response, Fault> {
+    let text = state.reader().proof(&format!("{repo}/{pipeline}"), no, Proof::Provenance).await?;
+    Ok(([(CONTENT_TYPE, "application/jsonl")], text).into_response())
+}
+
+/// `GET /api/releases/{repo}/{pipeline}/{no}/files/{name}`.
+pub(super) async fn file(
+    extract::State(state): extract::State<State>,
+    At((repo, pipeline, no, name)): At<(String, String, u32, String)>,
+) -> Result<Response, Fault> {
+    let FileBytes { name, file, size } =
+        state.reader().file(&format!("{repo}/{pipeline}"), no, &name).await?;
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, size.to_string()),
+        // An alias has no quotes and no control characters.
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    Ok((headers, body(file)).into_response())
+}
+
+/// The bytes of a file, read as they are sent.
+fn body(file: File) -> Body {
+    Body::from_stream(stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = blocking(move || {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let limit = u64::try_from(CHUNK).unwrap_or(u64::MAX);
+            let read = file.by_ref().take(limit).read_to_end(&mut chunk);
+            read.map_err(|e| Trouble::transient("read an artifact").because(e))?;
+            Ok((chunk, file))
+        });
+        match read.await {
+            Ok((chunk, _)) if chunk.is_empty() => None,
+            Ok((chunk, file)) => Some((Ok(Bytes::from(chunk)), Some(file))),
+            Err(trouble) => Some((Err(trouble), None)),
+        }
+    }))
+}
