@@ -13,7 +13,7 @@ use crate::service::steps::PATH;
 use crate::trouble::Trouble;
 
 /// Programs that steps often start, and what one does without (CHECKLIST C37); the server itself needs none of them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("bash", "steps with `shell: bash`"),
     ("curl", "steps that call it"),
     ("docker", "builds of images"),
@@ -23,8 +23,10 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("make", "steps that call it"),
     ("pwsh", "steps with `shell: pwsh`, and `uses: azure-powershell`"),
     ("python3", "steps with `shell: python`"),
+    ("skopeo", "images, and builds in one"),
     ("ssh", "targets by ssh"),
     ("tar", "targets by ssh"),
+    ("umoci", "builds in an image"),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -34,3 +34,20 @@ pub(super) fn name(state: &State, environment: &EnvironmentName) -> String {
         |stage| stage.lock_group(&state.id.repo),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::name::PipelineId;
+
+    /// Two repositories may call their pipelines and environments the same; each has its own.
+    #[test]
+    fn c11_a_pipeline_and_its_environments_belong_to_its_repository() {
+        let [one, two] = ["github:1/web", "github:2/web"].map(|id| id.parse::<PipelineId>().unwrap());
+        assert_eq!(one.name, two.name);
+        assert_ne!(one, two);
+        let prod = "prod".parse().unwrap();
+        let [one, two] = [one, two].map(|id| name(&State::new(id), &prod));
+        assert_eq!((one.as_str(), two.as_str()), ("environment:github:1:prod", "environment:github:2:prod"));
+    }
+}
