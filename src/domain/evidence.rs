@@ -65,20 +65,35 @@ pub fn checksums(release: &Release) -> String {
     out
 }
 
-/// Who built which files from what.
-pub fn provenance(release: &Release, origin: Origin<'_>) -> Value {
+/// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was
+/// handed in is a thing it was made from.
+fn built_here(release: &Release, sealed: &Sealed) -> bool {
+    let pipeline = &release.created.pipeline;
+    let taken = pipeline.inherits.iter().any(|inherited| inherited.alias == sealed.alias);
+    let fetched = pipeline.sources.iter().any(|source| source.alias == sealed.alias);
+    !taken && !fetched && !pipeline.uploads.contains(&sealed.alias)
+}
+
+/// Who built which files from what; nothing for a release that built none of its files.
+pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
     let created = &release.created;
-    let subject = release.artifacts.iter();
-    let subject = subject.map(|a| json!({"name": file_name(a), "digest": {"sha256": a.digest.hex()}}));
+    let (own, taken): (Vec<&Sealed>, Vec<&Sealed>) =
+        release.artifacts.iter().partition(|sealed| built_here(release, sealed));
+    if own.is_empty() {
+        return None;
+    }
+    let named = |a: &&Sealed| json!({"name": file_name(a), "digest": {"sha256": a.digest.hex()}});
+    let subject: Vec<Value> = own.iter().map(named).collect();
     let source = origin.commit_url.map_or_else(|| format!("git+{}", origin.repository), str::to_owned);
     let mut dependencies = vec![json!({"uri": source, "digest": {"gitCommit": created.commit}})];
     dependencies.extend(release.sources.iter().map(|found| {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
     }));
-    json!({
+    dependencies.extend(taken.iter().map(named));
+    Some(json!({
         "_type": STATEMENT,
-        "subject": subject.collect::<Vec<_>>(),
+        "subject": subject,
         "predicateType": PROVENANCE,
         "predicate": {
             "buildDefinition": {
@@ -103,7 +118,7 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Value {
                 },
             },
         },
-    })
+    }))
 }
 
 /// What is signed for a text of a type (DSSE v1.0, "Signature Definition").

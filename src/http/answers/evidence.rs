@@ -43,7 +43,13 @@ impl Answers {
             commit_url: link.as_deref(),
             server: &self.service.settings().notify.public_url,
         };
-        let statement = evidence::provenance(&release, origin).to_string();
+        let statement = evidence::provenance(&release, origin).ok_or_else(|| {
+            Trouble::not_found(format!(
+                "release {no} of {stream} built none of its files: what other pipelines built has statements of \
+                 theirs, and for what was handed in others have to answer"
+            ))
+        })?;
+        let statement = statement.to_string();
         let folder = self.service.settings().data.join(KEYS);
         let envelope = blocking(move || {
             Keys::of_folder(&folder, clock::now())?.sign(PAYLOAD_TYPE, statement.as_bytes())
