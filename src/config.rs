@@ -27,6 +27,8 @@ mod origin;
 pub mod policy;
 mod registry;
 mod target;
+#[cfg(test)]
+mod tests;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -290,6 +292,11 @@ impl Config {
     }
 }
 
+/// How an `allow` names stages.
+const STAGES: &str = "[\"<pipeline>/<stage>\"], `*`";
+/// How an `allow` names builds.
+const BUILDS: &str = "[\"<pipeline>/build\"], `*/build`";
+
 struct Reading<'a> {
     environment: &'a Environment,
     read_file: &'a dyn Fn(&Path) -> Result<String, String>,
@@ -465,15 +472,18 @@ impl Reading<'_> {
         }
     }
 
+    /// What nobody may have is a slip; `example` says how somebody is named.
+    fn for_somebody(&mut self, what: &str, allow: &[secret::Allowed], example: &str) {
+        if allow.is_empty() {
+            self.problem(format!("{what} is for nobody: add allow = {example} for any"));
+        }
+    }
+
     fn connections(&mut self, given: BTreeMap<String, ConnectionFile>) -> BTreeMap<String, Connection> {
         let mut connections = BTreeMap::new();
         for (name, file) in given {
             let secrets = self.step_secrets(&format!("connections.{name}.secrets"), file.secrets);
-            if file.allow.is_empty() {
-                self.problem(format!(
-                    "connections.{name} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
-                ));
-            }
+            self.for_somebody(&format!("connections.{name}"), &file.allow, STAGES);
             let connection = Connection { environment: file.environment, secrets, allow: file.allow };
             connections.insert(name, connection);
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Given, Reading};
+use super::{BUILDS, Given, Reading};
 use crate::domain::manifest::source::normalise_repository;
 use crate::domain::name::printable;
 use crate::git::fetch::{Credential, Remote};
@@ -39,11 +39,7 @@ impl Reading<'_> {
             if origins.iter().any(|known| known.name == name) {
                 self.problem(format!("two repositories are {name}"));
             }
-            if file.allow.is_empty() {
-                self.problem(format!(
-                    "repository {name} is for nobody: add allow = [\"<pipeline>/build\"], `*/build` for any"
-                ));
-            }
+            self.for_somebody(&format!("repository {name}"), &file.allow, BUILDS);
             let token = file.token.and_then(|given| self.secret(&format!("repository {name}: token"), given));
             let user = file.user.as_deref().unwrap_or("git");
             let remote = remote(&file.address, file.path.as_deref(), token.as_ref().map(|t| (user, t)));
@@ -89,18 +85,11 @@ fn remote(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Environment};
+    use crate::config::tests::read;
     use crate::secret::Asking;
 
     const CONFIG: &str = "[[repository]]\naddress = \"https://gitea.example/acme/Config.git\"\nuser = \"bot\"\n\
                           token = \"canary-of-gitea-4711\"\nallow = [\"shop/build\"]\n";
-
-    fn read(text: &str) -> Result<Config, String> {
-        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
-        let file = |_: &std::path::Path| Err("not there".to_owned());
-        Config::read(&format!("{base}{text}"), &Environment::new(), &file)
-            .map_err(|problems| problems.0.join("\n"))
-    }
 
     #[test]
     fn b13_b16_another_repository_is_known_by_host_and_path_and_is_for_the_builds_it_names() {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Given, Reading};
+use super::{Given, Reading, STAGES};
 use crate::domain::image::{is_host, is_part};
 use crate::domain::name::{EnvironmentName, printable};
 use crate::runner::registry::Registry;
@@ -38,11 +38,7 @@ impl Reading<'_> {
             if file.plain_http && !loopback {
                 self.problem(format!("registry {shown}: plain_http is for registries on this machine"));
             }
-            if file.allow.is_empty() {
-                self.problem(format!(
-                    "registry {shown} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
-                ));
-            }
+            self.for_somebody(&format!("registry {shown}"), &file.allow, STAGES);
             let same =
                 |known: &&Registry| known.environment == file.environment && file.environment.is_some();
             if let Some(known) = registries.iter().find(same) {
@@ -67,17 +63,10 @@ impl Reading<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Environment};
+    use crate::config::tests::read;
 
     const REGISTRY: &str = "[[registry]]\naddress = \"ghcr.io\"\nenvironment = \"prod\"\nuser = \"bot\"\n\
                             password = \"canary-of-registry\"\nallow = [\"shop/prod\"]\n";
-
-    fn read(text: &str) -> Result<Config, String> {
-        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
-        let file = |_: &std::path::Path| Err("not there".to_owned());
-        Config::read(&format!("{base}{text}"), &Environment::new(), &file)
-            .map_err(|problems| problems.0.join("\n"))
-    }
 
     #[test]
     fn b19_b23_a_registry_is_a_host_with_a_login_that_is_hidden() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::config::{Given, Reading};
+use crate::config::{Given, Reading, STAGES};
 use crate::domain::name::{EnvironmentName, RoleName, TargetName, printable};
 use crate::domain::time::Span;
 use crate::runner::hook::{Hook, Product};
@@ -66,11 +66,7 @@ impl Reading<'_> {
             if targets.iter().any(|known| known.name == name) {
                 self.problem(format!("two targets are called {name}"));
             }
-            if file.allow.is_empty() {
-                self.problem(format!(
-                    "target {name} is for nobody: add allow = [\"<pipeline>/<stage>\"], `*` for any"
-                ));
-            }
+            self.for_somebody(&format!("target {name}"), &file.allow, STAGES);
             let kind = match file.kind {
                 Word::Local => Some(Kind::Local { address: file.address.clone() }),
                 Word::Ssh => self.host(&file).map(Kind::Ssh),
@@ -173,7 +169,7 @@ fn word(text: &str, more: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Environment};
+    use crate::config::tests::read;
     use crate::runner::hook::Product;
     use crate::runner::target::Kind;
     use crate::secret::Asking;
@@ -181,13 +177,6 @@ mod tests {
     const HOST: &str = "[[target]]\nname = \"web-1\"\nenvironment = \"prod\"\nroles = [\"web\"]\nkind = \"ssh\"\n\
                         address = \"10.0.0.5\"\nuser = \"deploy\"\nhost_key = \"ssh-ed25519 AAAAC3Nz+/=\"\n\
                         key_file = \"/k\"\nallow = [\"shop/prod\"]\n";
-
-    fn read(text: &str) -> Result<Config, String> {
-        let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
-        let file = |_: &std::path::Path| Err("not there".to_owned());
-        Config::read(&format!("{base}{text}"), &Environment::new(), &file)
-            .map_err(|problems| problems.0.join("\n"))
-    }
 
     #[test]
     fn e15_a_target_has_the_usual_port_and_is_for_the_stages_it_names() {

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use liftlock::clock;
 
-use super::rig::{Door, GLANCE, PATIENCE, request};
+use super::rig::{Door, GLANCE, PATIENCE, Server, request};
 use super::{one, yard};
 
 const MANUAL: &str = include_str!("../../../docs/verify.md");
@@ -62,22 +62,27 @@ impl Reader<'_> {
     }
 }
 
+/// The checksums of the release, once it is sealed; until then there are none.
+fn sealed(door: &Door, server: &Server) -> String {
+    let begun = clock::monotonic();
+    loop {
+        let (status, body) =
+            request(door, "GET", &format!("/api/releases/{RELEASE}/SHA256SUMS"), &[], "").unwrap();
+        if status == 200 {
+            return body;
+        }
+        assert_eq!(status, 404, "{body}");
+        assert!(begun.elapsed() < PATIENCE, "nothing is sealed\n{}", server.log_tail());
+        std::thread::sleep(GLANCE);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_nothing() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
     one(&yard, &door);
-    let begun = clock::monotonic();
-    let sums = loop {
-        let (status, body) =
-            request(&door, "GET", &format!("/api/releases/{RELEASE}/SHA256SUMS"), &[], "").unwrap();
-        if status == 200 {
-            break body;
-        }
-        assert_eq!(status, 404, "{body}");
-        assert!(begun.elapsed() < PATIENCE, "nothing is sealed\n{}", server.log_tail());
-        std::thread::sleep(GLANCE);
-    };
+    let sums = sealed(&door, &server);
     let file = sums.trim().rsplit(' ').next().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
@@ -123,14 +128,9 @@ async fn t44_a_file_that_was_swapped_in_the_store_is_put_aside_and_not_sent() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
     one(&yard, &door);
-    let begun = clock::monotonic();
+    let sums = sealed(&door, &server);
     let get =
         |what: &str| request(&door, "GET", &format!("/api/releases/{RELEASE}/{what}"), &[], "").unwrap();
-    while get("SHA256SUMS").0 != 200 {
-        assert!(begun.elapsed() < PATIENCE, "nothing is sealed\n{}", server.log_tail());
-        std::thread::sleep(GLANCE);
-    }
-    let sums = get("SHA256SUMS").1;
     let (digest, file) = sums.trim().split_once("  ").unwrap();
     let found = Command::new("find").arg(yard.data()).args(["-name", digest]).output().unwrap();
     let blob = String::from_utf8(found.stdout).unwrap().trim().to_owned();
