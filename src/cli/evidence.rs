@@ -124,9 +124,7 @@ pub(super) fn keys(asked: &Keys) -> Ended {
         None => crate::sign::Keys::of_folder(&folder, clock::now())?,
     };
     for key in keys.public()? {
-        let until = key.until.map_or_else(String::new, |until| format!(" until {}", until.minute()));
-        terminal::line(&format!("key {} since {}{until}", key.id, key.since.minute()));
-        terminal::line(key.pem().trim_end());
+        terminal::line(key.to_string().trim_end());
     }
     Ok(Exit::Done)
 }

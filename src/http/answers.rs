@@ -7,6 +7,8 @@ mod queue;
 mod retention;
 mod runbook;
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use crate::artifact::store::Incoming;
@@ -65,18 +67,25 @@ impl Answers {
         Self { service, plain }
     }
 
-    async fn page(&self, stream: &str, no: u32) -> Outcome<ReleasePage> {
-        let missing = || Trouble::not_found(format!("there is no release {no} in {stream}"));
+    /// A release of a pipeline by its number, with the state it is part of.
+    async fn release(&self, stream: &str, no: u32) -> Outcome<(Arc<State>, Arc<Release>)> {
+        let missing = || no_release(stream, no);
         let id: PipelineId = stream.parse().map_err(|_| missing())?;
         let number = std::num::NonZeroU32::new(no).map(ReleaseNo).ok_or_else(missing)?;
         let state = self.service.journal().load(&id).await?;
-        let release = state.release(number).ok_or_else(missing)?;
-        let row = self.service.store().release(stream, no).await?.ok_or_else(missing)?;
+        let release = state.release(number).map(Arc::clone).ok_or_else(missing)?;
+        Ok((state, release))
+    }
+
+    async fn page(&self, stream: &str, no: u32) -> Outcome<ReleasePage> {
+        let (state, release) = self.release(stream, no).await?;
+        let (id, release, number) = (&state.id, &*release, release.no());
+        let row = self.service.store().release(stream, no).await?.ok_or_else(|| no_release(stream, no))?;
         let filter = EventFilter { stream: Some(stream.to_owned()), release: Some(no), kind: None };
         let events = self.service.store().events(&filter, 0, EVENTS).await?;
         let now = clock::now();
         let commit = &release.created.commit;
-        let web = self.web(&id, stream).await?;
+        let web = self.web(id, stream).await?;
         let mut why = whys(&state, release, now);
         why.extend(self.locked(&state, release).await?);
         Ok(ReleasePage {
@@ -89,7 +98,7 @@ impl Answers {
             facts: facts(&state, release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
-            build_log: Some(view::log_id(&id, number, "build", release.build_attempt)),
+            build_log: Some(view::log_id(id, number, "build", release.build_attempt)),
             stages: stages(&state, release, now),
             why,
             next: nexts(&state, release, now),
@@ -215,6 +224,10 @@ impl Answers {
         let said = self.service.ask(&id, &ask.line, &person).await?;
         Ok(Reply::of(said.map(|answers| answers.join("\n"))))
     }
+}
+
+fn no_release(stream: &str, no: u32) -> Trouble {
+    Trouble::not_found(format!("there is no release {no} in {stream}"))
 }
 
 fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str) -> Outcome<T> {

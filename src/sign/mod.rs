@@ -174,6 +174,15 @@ impl Key {
     }
 }
 
+/// Which key it is, since when and until when it signed, and the key as PEM.
+impl fmt::Display for Public {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {} since {}", self.id, self.since.minute())?;
+        self.until.iter().try_for_each(|until| write!(f, " until {}", until.minute()))?;
+        write!(f, "\n{}", self.pem())
+    }
+}
+
 impl Public {
     fn new(der: Vec<u8>, since: Timestamp) -> Self {
         Self { id: hex::encode(Sha256::digest(&der)), since, until: None, der }

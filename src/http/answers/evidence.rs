@@ -1,13 +1,12 @@
 //! Proofs of a release, made of its log when somebody asks, and signed then.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::Answers;
 use crate::artifact::store::Unusable;
 use crate::clock;
 use crate::domain::evidence::{self, Origin, PAYLOAD_TYPE};
-use crate::domain::name::{PipelineId, ReleaseNo};
+use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release};
 use crate::http::evidence::{FileBytes, Proof};
 use crate::service::blocking;
@@ -19,15 +18,11 @@ pub const KEYS: &str = "keys";
 
 impl Answers {
     async fn sealed(&self, stream: &str, no: u32) -> Outcome<(PipelineId, Arc<Release>)> {
-        let missing = || Trouble::not_found(format!("there is no release {no} in {stream}"));
-        let id: PipelineId = stream.parse().map_err(|_| missing())?;
-        let number = NonZeroU32::new(no).map(ReleaseNo).ok_or_else(missing)?;
-        let state = self.service.journal().load(&id).await?;
-        let release = state.release(number).ok_or_else(missing)?;
+        let (state, release) = self.release(stream, no).await?;
         if release.build != BuildState::Sealed || release.artifacts.is_empty() {
             return Err(Trouble::not_found(format!("release {no} of {stream} has no sealed artifact")));
         }
-        Ok((id, Arc::clone(release)))
+        Ok((state.id.clone(), release))
     }
 
     pub(super) async fn prove(&self, stream: &str, no: u32, what: Proof) -> Outcome<String> {
@@ -61,11 +56,7 @@ impl Answers {
     pub(super) async fn public_keys(&self) -> Outcome<String> {
         let folder = self.service.settings().data.join(KEYS);
         let public = blocking(move || Keys::of_folder(&folder, clock::now())?.public()).await?;
-        let one = |key: &crate::sign::Public| {
-            let until = key.until.map_or_else(String::new, |until| format!(" until {}", until.minute()));
-            format!("key {} since {}{until}\n{}", key.id, key.since.minute(), key.pem())
-        };
-        Ok(public.iter().map(one).collect::<Vec<String>>().concat())
+        Ok(public.iter().map(ToString::to_string).collect::<Vec<String>>().concat())
     }
 
     pub(super) async fn file_bytes(&self, stream: &str, no: u32, name: &str) -> Outcome<FileBytes> {
