@@ -53,6 +53,13 @@ pub struct Asking<'a> {
     pub stage: &'a StageName,
 }
 
+impl Asking<'_> {
+    /// Why the stage is not given something of the server's.
+    pub fn not_of(self, what: &str) -> String {
+        format!("{what} is not for {self}; its `allow` in the server's config says for whom")
+    }
+}
+
 impl fmt::Display for Asking<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}/{}", self.repository, self.pipeline, self.stage)

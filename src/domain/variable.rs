@@ -20,7 +20,7 @@ mod tests;
 
 pub use asked::question;
 pub use check::{Told, levels, of_release, problem, problems};
-pub use environment::{environment_name, is_reserved};
+pub use environment::{artifact_variable, environment_name, image_variable, is_reserved};
 pub use expand::{Reveal, ShellText, hidden};
 pub use group::{GroupLink, Linked, Taken, all_linked, linked};
 pub use predefined::{Facts, source_branch};

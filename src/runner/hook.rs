@@ -233,7 +233,7 @@ impl Hook {
                 .as_ref()
                 .map(|name| {
                     let scheme = launched_at.scheme_str().unwrap_or("https");
-                    format!("{scheme}://{}{}", self.host(), path.replace("{}", &encoded(name)))
+                    format!("{scheme}://{}{}", self.host(), path.replace("{}", &part(name)))
                 })
                 .filter(|page| is_page(page)),
         };
@@ -354,8 +354,8 @@ fn is_page(text: &str) -> bool {
         && text.bytes().all(plain)
 }
 
-/// An id as one part of a path.
-fn encoded(id: &str) -> String {
+/// An id as one part of a path; what would mean something else there is left out.
+fn part(id: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     id.chars().filter(|c| plain(*c)).collect()
 }

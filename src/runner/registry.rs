@@ -77,9 +77,10 @@ impl Registry {
         format!("{}@{digest}", self.place(name))
     }
 
-    /// Writes what the client reads into a folder of its own.
+    /// Writes what the client reads into a folder of its own, which is made when it is not there.
     pub fn prepare(&self, folder: &Path) -> Outcome<()> {
         let what = || format!("write the login for {}", self.host());
+        std::fs::create_dir_all(folder).map_err(|e| Trouble::transient(what()).because(e))?;
         let put = |name: &str, text: &str| {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(folder.join(name));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::name::{EnvironmentName, RoleName, TargetName};
 use crate::domain::time::Span;
+use crate::domain::variable::artifact_variable;
 use crate::runner::hook::Hook;
 use crate::secret::{Allowed, Asking};
 
@@ -188,8 +189,8 @@ pub fn script(
         if index == 0 {
             writeln!(out, "export LIFTLOCK_ARTIFACT=\"$PWD\"/{}", quoted(alias)).unwrap_or_default();
         }
-        let name = alias.to_uppercase().replace('-', "_");
-        writeln!(out, "export LIFTLOCK_ARTIFACT_{name}=\"$PWD\"/{}", quoted(alias)).unwrap_or_default();
+        let name = artifact_variable(alias);
+        writeln!(out, "export {name}=\"$PWD\"/{}", quoted(alias)).unwrap_or_default();
     }
     out.push_str("if [ -d \"$LIFTLOCK_ARTIFACT\" ]; then cd \"$LIFTLOCK_ARTIFACT\"; fi\n");
     if !below.is_empty() {

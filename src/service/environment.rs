@@ -10,7 +10,9 @@ use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::phases;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
-use crate::domain::variable::{self, Entry, Facts, Problem, Resolution, Reveal, Told, environment_name};
+use crate::domain::variable::{
+    self, Entry, Facts, Problem, Resolution, Reveal, Told, artifact_variable, environment_name,
+};
 use crate::runner::Sandbox;
 use crate::runner::probe::find_program;
 use crate::runner::target::{Kind, Target};
@@ -100,9 +102,7 @@ impl Service {
                 ));
             };
             if !connection.allows(asking) {
-                return Err(format!(
-                    "the connection `{name}` is not for {asking}; its `allow` in the server's config says for whom"
-                ));
+                return Err(asking.not_of(&format!("the connection `{name}`")));
             }
             let secrets =
                 connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
@@ -249,11 +249,6 @@ impl Service {
             Some(format!("\"{}\": {}", step.name, ready.err()?))
         })
     }
-}
-
-/// What commands find the place of an artifact in.
-pub(super) fn artifact_variable(alias: &str) -> String {
-    format!("LIFTLOCK_ARTIFACT_{}", alias.to_uppercase().replace('-', "_"))
 }
 
 /// Whether the steps of this stage get a token: the commit and every source of policy since say so.

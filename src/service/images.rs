@@ -9,6 +9,7 @@ use crate::domain::name::{Digest, EnvironmentName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::Release;
 use crate::domain::time::Span;
+use crate::domain::variable::image_variable;
 use crate::runner::probe::find_program;
 use crate::runner::registry::{CLIENT, READ_BACK, Registry};
 use crate::runner::{Job, Limits, Program, Sandbox, Stops};
@@ -40,8 +41,7 @@ impl Service {
         let environment = environment_of(release, stage);
         let told = images(release).filter_map(|(alias, image)| {
             let registry = self.registry(image, environment)?;
-            let name = format!("LIFTLOCK_IMAGE_{}", alias.to_uppercase().replace('-', "_"));
-            Some((name, registry.reference(&image.name, &image.manifest)))
+            Some((image_variable(alias), registry.reference(&image.name, &image.manifest)))
         });
         told.collect()
     }
@@ -59,10 +59,9 @@ impl Service {
                      environment = \"{environment}\" to its config"
                 ),
             }),
-            Some(registry) if !registry.allows(asking) => Some(format!(
-                "the registry {} is not for {asking}; its `allow` in the server's config says for whom",
-                registry.address
-            )),
+            Some(registry) if !registry.allows(asking) => {
+                Some(asking.not_of(&format!("the registry {}", registry.address)))
+            }
             Some(_) => None,
         });
         missing.or_else(|| {
@@ -91,12 +90,7 @@ impl Service {
                 return Ok(failed(alias, format!("there is no registry for it in {environment}")));
             };
             let (own, login) = (work.to_owned(), registry.clone());
-            blocking(move || {
-                std::fs::create_dir_all(&own)
-                    .map_err(|e| Trouble::transient("make a folder for logins").because(e))?;
-                login.prepare(&own)
-            })
-            .await?;
+            blocking(move || login.prepare(&own)).await?;
             let place = registry.place(&image.name);
             kept.log.note(&format!("image {alias} goes to {place}:{tag}")).await;
             let client = Client { registry, work, wall: stage.timeout };
@@ -139,15 +133,7 @@ impl Service {
         let report = self.runner().run(&job, &mut kept.log, stops).await?;
         let host = client.registry.host();
         let how = self.mask().apply(&format!("{CLIENT} for {host} {}", report.ended));
-        Ok(match report.ended {
-            crate::runner::Ended::Cancelled => StepsEnd::Stopped,
-            crate::runner::Ended::Lost => StepsEnd::Lost,
-            crate::runner::Ended::Exited(0) => StepsEnd::Passed,
-            crate::runner::Ended::TimedOut { .. } => StepsEnd::TimedOut(failure(alias, how, report.tail)),
-            crate::runner::Ended::Exited(_)
-            | crate::runner::Ended::Killed { .. }
-            | crate::runner::Ended::OutputLimit { .. } => StepsEnd::Failed(failure(alias, how, report.tail)),
-        })
+        Ok(StepsEnd::of_process(&report.ended, || failure(alias, how, report.tail)))
     }
 }
 

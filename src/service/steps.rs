@@ -15,7 +15,7 @@ use crate::domain::time::Span;
 use crate::folder;
 use crate::mask::Mask;
 use crate::runner::log::{Log, LogLine};
-use crate::runner::{Sandbox, Stops};
+use crate::runner::{Ended, Sandbox, Stops};
 use crate::service::environment::Grounds;
 use crate::service::{Service, blocking};
 use crate::store::Store;
@@ -175,6 +175,17 @@ pub enum StepsEnd {
 }
 
 impl StepsEnd {
+    /// What the end of a process is for its step.
+    pub fn of_process(ended: &Ended, failure: impl FnOnce() -> Failure) -> Self {
+        match ended {
+            Ended::Exited(0) => Self::Passed,
+            Ended::Cancelled => Self::Stopped,
+            Ended::Lost => Self::Lost,
+            Ended::TimedOut { .. } => Self::TimedOut(failure()),
+            Ended::Exited(_) | Ended::Killed { .. } | Ended::OutputLimit { .. } => Self::Failed(failure()),
+        }
+    }
+
     /// The same for the rules, for a run that began then; nothing when the next holder of the lease says it.
     pub fn of_run(self, begun: Instant) -> Option<StageEnd> {
         match self {

@@ -38,6 +38,20 @@ pub fn environment_name(name: &VariableName) -> String {
     name.as_str().chars().map(|c| if matches!(c, '.' | '-') { '_' } else { c.to_ascii_uppercase() }).collect()
 }
 
+/// What commands find the place of an artifact in.
+pub fn artifact_variable(alias: &str) -> String {
+    of_alias("LIFTLOCK_ARTIFACT", alias)
+}
+
+/// What commands find the name of an image in, with its digest.
+pub fn image_variable(alias: &str) -> String {
+    of_alias("LIFTLOCK_IMAGE", alias)
+}
+
+fn of_alias(what: &str, alias: &str) -> String {
+    format!("{what}_{}", alias.to_uppercase().replace('-', "_"))
+}
+
 /// Whether a variable of the environment is not a manifest's to give.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name) || RESERVED_BEGINNINGS.iter().any(|start| name.starts_with(start))

@@ -74,9 +74,7 @@ impl Service {
                     "the server does not know the registry {host} of the image {base}; add a [[registry]] to its config"
                 )
             } else {
-                format!(
-                    "the registry {host} is not for {asking}; its `allow` in the server's config says for whom"
-                )
+                asking.not_of(&format!("the registry {host}"))
             }));
         };
         let images = self.settings().data.join("images");
@@ -95,12 +93,7 @@ impl Service {
         kept.log.note(&format!("image {base} is not in the cache; it is pulled")).await;
         let work = place.path("image");
         let (own, login) = (work.clone(), registry.clone());
-        blocking(move || {
-            std::fs::create_dir_all(&own)
-                .map_err(|e| Trouble::transient("make a folder for an image").because(e))?;
-            login.prepare(&own)
-        })
-        .await?;
+        blocking(move || login.prepare(&own)).await?;
         for program in [registry.pull(base), Registry::unpack()] {
             if let Err(how) = self.fetch_part(program, &work, kept, stops).await? {
                 return Ok(Err(format!("the image {base} cannot be had: {how}")));

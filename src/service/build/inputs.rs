@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use crate::artifact::pack;
 use crate::domain::event::{BuildOutcome, Sealed};
+use crate::domain::variable::artifact_variable;
 use crate::runner::sandbox::ARTIFACTS;
 use crate::service::build::{Subject, sealed};
-use crate::service::environment::artifact_variable;
 use crate::service::steps::{KeptLog, Workplace};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::Outcome;

@@ -9,6 +9,7 @@ use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
 use crate::domain::rollout::Said;
 use crate::domain::time::Span;
+use crate::domain::variable::environment_name;
 use crate::domain::view;
 use crate::https::{self, Connections};
 use crate::runner::hook::{Hook, Job, Launch, Look};
@@ -16,7 +17,7 @@ use crate::runner::target::Target;
 use crate::service::stage::Walk;
 use crate::service::stage::roll::Left;
 use crate::service::steps::one::surroundings;
-use crate::service::steps::{KeptLog, StepsEnd};
+use crate::service::steps::{KeptLog, StepsEnd, left_of};
 use crate::trouble::Outcome;
 
 /// First wait before a job is looked at again; it doubles with every look.
@@ -68,11 +69,10 @@ impl Walk<'_> {
                     return Ok(());
                 }
             }
-            let limit = clock::monotonic();
-            let own = step.terms.timeout;
-            let left = move || {
+            let begun = clock::monotonic();
+            let left = || {
                 let all = left();
-                own.map_or(all, |own| all.min(crate::service::steps::left_of(own, limit)))
+                step.terms.timeout.map_or(all, |own| all.min(left_of(own, begun)))
             };
             self.wait((hook, &connections), (&job, step), &left, kept).await;
         }
@@ -150,8 +150,7 @@ impl Walk<'_> {
         let (release, stage) = (self.course.release, self.course.stage);
         let artifacts = release.artifacts.iter().map(|a| json!({"alias": a.alias, "digest": a.digest}));
         let with = step.terms.with.keys().filter_map(|name| {
-            let variable = crate::domain::variable::environment_name(name);
-            Some((name.to_string(), Value::String(values.get(&variable)?.clone())))
+            Some((name.to_string(), Value::String(values.get(&environment_name(name))?.clone())))
         });
         json!({
             "type": "liftlock.deploy",

@@ -11,7 +11,7 @@ use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
 use crate::mask::Mask;
 use crate::runner::probe::find_program;
-use crate::runner::{Ended, Job, Limits, Program, Report, Sandbox, Stops};
+use crate::runner::{Job, Limits, Program, Report, Sandbox, Stops};
 use crate::service::Service;
 use crate::service::steps::{KeptLog, Run, StepsEnd};
 use crate::trouble::Outcome;
@@ -88,15 +88,7 @@ impl Service {
 
     fn step_end(&self, step: &Step, report: &Report) -> StepsEnd {
         let failure = || self.failure(step, &report.ended.to_string(), report.tail.clone());
-        match report.ended {
-            Ended::Exited(0) => StepsEnd::Passed,
-            Ended::Cancelled => StepsEnd::Stopped,
-            Ended::Lost => StepsEnd::Lost,
-            Ended::TimedOut { .. } => StepsEnd::TimedOut(failure()),
-            Ended::Exited(_) | Ended::Killed { .. } | Ended::OutputLimit { .. } => {
-                StepsEnd::Failed(failure())
-            }
-        }
+        StepsEnd::of_process(&report.ended, failure)
     }
 
     fn failure(&self, step: &Step, how: &str, tail: Vec<String>) -> Failure {
