@@ -20,6 +20,7 @@ mod hook;
 mod import;
 mod init;
 mod inspect;
+mod notes;
 mod pipeline;
 mod plan;
 mod queue;
@@ -109,6 +110,8 @@ enum Command {
     Queue(queue::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// What has changed in a release, as people will read it; rewriting it until it is published.
+    Notes(notes::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
     Verify(evidence::Verify),
     /// Seal a secret that the server's config names: `{ sealed = "…" }`.
@@ -205,6 +208,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => evidence::verify(&arguments),
         Command::Secret(arguments) => secret::run(&arguments),
         Command::Keys(arguments) => evidence::keys(&arguments),

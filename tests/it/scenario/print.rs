@@ -65,6 +65,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
         }
         Event::Retired { release, .. } => format!("{} retired", name(release)),
+        Event::Noted { release, frozen, .. } => {
+            format!("{} notes {}", name(release), if *frozen { "published" } else { "written" })
+        }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
