@@ -52,12 +52,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {stage} attempt {attempt}: {kind:?}{after}", name(release))
         }
         Event::StageMoved { release, stage, transition, to, detail, .. } => {
-            format!(
-                "{} {stage}: {}{}",
-                name(release),
-                word(*to),
-                why(state, detail, &format!("{transition:?}"))
-            )
+            let why = why(state, detail, &format!("{transition:?}"));
+            format!("{} {stage}: {}{why}", name(release), word(*to))
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
