@@ -29,6 +29,7 @@ mod secret;
 mod serve;
 mod simulate;
 mod terminal;
+mod validate;
 mod vars;
 
 /// How a command ended, for the shell.
@@ -44,6 +45,8 @@ enum Exit {
     Denied,
     /// It waits: ask again later.
     Waiting,
+    /// Nobody can tell from what there is (`EX_TEMPFAIL`, the exit of checks that cannot tell).
+    CannotTell,
 }
 
 impl Exit {
@@ -55,6 +58,7 @@ impl Exit {
             Self::Conflict => 3,
             Self::Denied => 4,
             Self::Waiting => 8,
+            Self::CannotTell => 75,
         })
     }
 }
@@ -110,6 +114,8 @@ enum Command {
     Queue(queue::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// Look at artifacts as the checks that are built in do; exit 75 when there is nothing that they know.
+    Validate(validate::Arguments),
     /// What has changed in a release, as people will read it; rewriting it until it is published.
     Notes(notes::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
@@ -208,6 +214,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Validate(arguments) => validate::run(&arguments),
         Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => evidence::verify(&arguments),
         Command::Secret(arguments) => secret::run(&arguments),
