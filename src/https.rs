@@ -1,12 +1,14 @@
 //! The one HTTPS client there is: roots compiled in, bounded waits for connections, bounded answers, no redirects.
 
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -27,6 +29,9 @@ pub const USER_AGENT: &str = concat!("liftlock/", env!("CARGO_PKG_VERSION"));
 /// Connections to whatever is asked; plain `http` is spoken, too: who may be asked so is the caller's to say.
 pub type Connections<R = GaiResolver> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
+/// A body that is sent piece by piece, for files larger than anybody keeps in memory.
+pub type Pieces = UnsyncBoxBody<Bytes, io::Error>;
+
 /// Prepares connections; none is made yet.
 pub fn connections() -> Outcome<Connections> {
     connections_by(GaiResolver::new())
@@ -39,6 +44,23 @@ where
     R::Response: Iterator<Item = SocketAddr>,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
     R::Future: Send,
+{
+    client(resolver)
+}
+
+/// The same, for bodies that are sent piece by piece.
+pub fn uploads() -> Outcome<Client<HttpsConnector<HttpConnector>, Pieces>> {
+    client(GaiResolver::new())
+}
+
+fn client<R, B>(resolver: R) -> Outcome<Client<HttpsConnector<HttpConnector<R>>, B>>
+where
+    R: Service<Name> + Clone + Send + Sync + 'static,
+    R::Response: Iterator<Item = SocketAddr>,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+    R::Future: Send,
+    B: Body + Send,
+    B::Data: Send,
 {
     let mut http = HttpConnector::new_with_resolver(resolver);
     http.enforce_http(false);

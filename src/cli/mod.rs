@@ -22,6 +22,7 @@ mod init;
 mod inspect;
 mod pipeline;
 mod plan;
+mod publish;
 mod queue;
 mod retention;
 mod serve;
@@ -106,6 +107,8 @@ enum Command {
     Status(ask::Status),
     /// What runs and waits, and taking runs out of the queue.
     Queue(queue::Arguments),
+    /// What of a release is published where.
+    Publish(publish::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
@@ -201,6 +204,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
+        Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Verify(arguments) => evidence::verify(&arguments),
         Command::Keys(arguments) => evidence::keys(&arguments),

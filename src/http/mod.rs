@@ -28,6 +28,7 @@ pub mod answers;
 pub mod api;
 pub mod error;
 pub mod evidence;
+pub mod published;
 pub mod queue;
 pub mod retention;
 pub mod runbooks;

@@ -16,6 +16,7 @@ mod joins;
 mod manifests;
 mod notices;
 mod probes;
+mod publish;
 mod retention;
 mod road;
 mod rollback;

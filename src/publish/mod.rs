@@ -1,0 +1,149 @@
+//! Outlets: where files of releases are published, and how they get there and are read back.
+//!
+//! An outlet never replaces anything: a file is put there under a name that nothing has, or not at all.
+
+use std::fs::File;
+
+use crate::domain::name::{Digest, OutletName};
+use crate::domain::publication::{Found, Item};
+use crate::domain::time::Span;
+use crate::secret::{Allowed, Asking, Secret};
+use crate::trouble::Outcome;
+
+pub mod folder;
+pub mod http;
+
+/// Where files of releases are published.
+#[derive(Debug, Clone)]
+pub struct Outlet {
+    /// What manifests call it.
+    pub name: OutletName,
+    /// What it is.
+    pub kind: Kind,
+    /// What stands in front of `<version>/<file>` for everybody, without a slash at its end.
+    pub url: Option<String>,
+    /// How long it may take until everybody sees what was published.
+    pub patience: Patience,
+    /// The stages that may publish there.
+    pub allow: Vec<Allowed>,
+}
+
+/// What an outlet is.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// A folder of this machine.
+    Folder(folder::Folder),
+    /// An address that takes files.
+    Http(http::Http),
+}
+
+/// How often something is read back before it counts as not there, and the wait between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often.
+    pub tries: u32,
+    /// Time between two tries.
+    pub wait: Span,
+}
+
+/// The bytes of a file that is published.
+#[derive(Debug)]
+pub enum Content {
+    /// A file whose bytes were checked just now.
+    File(File, u64),
+    /// A few bytes.
+    Text(String),
+}
+
+/// What reading back under a name of the outlet gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing has that name.
+    Nothing,
+    /// Bytes with this digest.
+    Bytes(Digest),
+    /// Something that has no bytes of its own, in words.
+    Odd(String),
+}
+
+/// What became of a file that was put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken.
+    Yes,
+    /// Something has the name already.
+    Occupied,
+}
+
+impl Seen {
+    /// What it means for a file.
+    pub fn of(self, item: &Item) -> Found {
+        match self {
+            Self::Nothing => Found::Missing,
+            Self::Bytes(digest) if digest.to_string() == item.is => Found::Same,
+            Self::Bytes(digest) => Found::Other(digest.to_string()),
+            Self::Odd(what) => Found::Other(what),
+        }
+    }
+}
+
+impl Outlet {
+    /// Whether this stage may publish there.
+    pub fn allows(&self, asking: Asking<'_>) -> bool {
+        self.allow.iter().any(|allowed| allowed.is(asking))
+    }
+
+    /// Everything of it that must never be shown.
+    pub fn hidden(&self) -> Vec<Secret> {
+        match &self.kind {
+            Kind::Folder(_) => Vec::new(),
+            Kind::Http(http) => http.headers.iter().map(|(_, value)| value.clone()).collect(),
+        }
+    }
+
+    /// Where everybody finds a version, if anywhere.
+    pub fn address(&self, version: &str) -> Option<String> {
+        self.url.as_ref().map(|url| format!("{url}/{version}/"))
+    }
+
+    /// What there is of a file of a version now, where it is put.
+    pub async fn look(&self, version: &str, item: &Item) -> Outcome<Found> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.look(version, item).await,
+            Kind::Http(_) => Ok(self.read(version, &item.name).await?.of(item)),
+        }
+    }
+
+    /// Puts a file there.
+    pub async fn put(&self, version: &str, item: &Item, content: Content) -> Outcome<Taken> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.put(version, item, content).await.map(|()| Taken::Yes),
+            Kind::Http(http) => http.put(version, item, content).await,
+        }
+    }
+
+    /// Whether what is put there stands where people look for it at once.
+    pub fn shows_at_once(&self) -> bool {
+        match &self.kind {
+            Kind::Folder(_) => false,
+            Kind::Http(_) => true,
+        }
+    }
+
+    /// Brings a file that was put there to where people look for it.
+    pub async fn show(&self, version: &str, item: &Item) -> Outcome<Taken> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.show(version, item).await,
+            Kind::Http(_) => Ok(Taken::Yes),
+        }
+    }
+
+    /// Reads what everybody gets under a name.
+    pub async fn read(&self, version: &str, name: &str) -> Outcome<Seen> {
+        match (&self.kind, &self.url) {
+            (_, Some(url)) => http::get(&format!("{url}/{version}/{name}")).await,
+            (Kind::Folder(folder), None) => folder.read(version, name).await,
+            (Kind::Http(http), None) => http::get(&http.at(version, name)).await,
+        }
+    }
+}

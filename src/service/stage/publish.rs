@@ -1,0 +1,359 @@
+//! Publishing in a stage: look, put what is missing, show it, read it back, and say each of it in the ledger.
+
+use std::collections::BTreeMap;
+
+use crate::artifact::store::Unusable;
+use crate::clock;
+use crate::domain::decide::Command;
+use crate::domain::event::Failure;
+use crate::domain::evidence::{checksums, file_name};
+use crate::domain::pipeline::Step;
+use crate::domain::publication::{
+    CHECKSUMS, Found, Item, Ledger, Move, Next, Publish, Said, Stopped, items, next,
+};
+use crate::domain::release::Release;
+use crate::domain::time::Span;
+use crate::publish::{Content, Outlet, Patience, Seen, Taken};
+use crate::secret::Asking;
+use crate::service::stage::Walk;
+use crate::service::stage::roll::Left;
+use crate::service::steps::one::not_valid;
+use crate::service::steps::{KeptLog, Run, StepsEnd, left_of};
+use crate::service::{Service, blocking};
+use crate::trouble::{Outcome, Trouble};
+
+/// How often a file is put before it counts as refused; reading back has a patience of its own.
+const PUT_TRIES: u32 = 3;
+/// Most things that are done for one row in one attempt: twice what an outlet takes that loses everything once.
+const MOST_MOVES: u32 = 20;
+
+/// Why publishing ends early.
+enum Halt {
+    /// At the outlet, with what people are told.
+    Stop(Stopped),
+    /// For the run: cancelled, out of time, or no longer ours.
+    End(StepsEnd),
+}
+
+impl From<Trouble> for Halt {
+    fn from(trouble: Trouble) -> Self {
+        Self::Stop(stopped(trouble.chain(), Vec::new()))
+    }
+}
+
+/// A row that is being worked on.
+struct At<'a> {
+    publish: &'a Publish,
+    outlet: &'a Outlet,
+    version: String,
+    items: Vec<Item>,
+    found: BTreeMap<String, Found>,
+}
+
+impl Service {
+    fn outlet(&self, publish: &Publish) -> Option<&Outlet> {
+        self.settings().outlets.iter().find(|outlet| outlet.name.as_str() == publish.outlet())
+    }
+
+    /// Why the stage cannot publish this, found before anything of it has happened.
+    pub(crate) fn no_outlet(&self, asking: Asking<'_>, publish: &Publish) -> Result<(), String> {
+        let to = publish.outlet();
+        match self.outlet(publish) {
+            None => Err(format!(
+                "the server has no outlet `{to}`; add a [[publish]] with name = \"{to}\" to its config"
+            )),
+            Some(outlet) if !outlet.allows(asking) => Err(asking.not_of(&format!("the outlet `{to}`"))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The bytes of a file of the release, checked.
+    async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
+        if item.name == CHECKSUMS {
+            return Ok(Content::Text(checksums(release)));
+        }
+        let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
+        let sealed = sealed.ok_or_else(|| Trouble::bug(format!("the release has no file {}", item.name)))?;
+        let (store, digest) = (self.artifacts().clone(), sealed.digest.clone());
+        blocking(move || match store.open_verified(&digest) {
+            Ok((file, size)) => Ok(Content::File(file, size)),
+            Err(Unusable::Trouble(trouble)) => Err(trouble),
+            Err(mismatch @ Unusable::Mismatch { .. }) => Err(Trouble::refused(mismatch.to_string())),
+        })
+        .await
+    }
+}
+
+impl Walk<'_> {
+    /// Publishes what the step says; what is there already is left alone.
+    pub(super) async fn publish(
+        &mut self,
+        (step, publish): (&Step, &Publish),
+        (run, left): (&Run<'_>, Left<'_>),
+        kept: &mut KeptLog,
+    ) -> Outcome<StepsEnd> {
+        let begun = clock::monotonic();
+        let left = || {
+            let all = left();
+            step.terms.timeout.map_or(all, |own| all.min(left_of(own, begun)))
+        };
+        let (service, release) = (self.service, self.course.release);
+        let Some(outlet) = service.outlet(publish) else {
+            // It may have stopped in between, and the config is another one since.
+            return Ok(self.unpublished(
+                step,
+                format!("the server has no outlet {}", publish.outlet()),
+                kept,
+            ));
+        };
+        let Publish::Files { what, .. } = publish;
+        let items = match items(release, what) {
+            Ok(items) => items,
+            Err(how) => return Ok(self.unpublished(step, how, kept)),
+        };
+        let version = release.created.version.to_string();
+        let mut at = At { publish, outlet, version, items, found: BTreeMap::new() };
+        match self.bring(&mut at, &left, kept).await {
+            Ok(()) => {}
+            Err(Halt::End(StepsEnd::TimedOut(_))) => {
+                let stop = stopped("it took too long".to_owned(), at.there());
+                let failed = self.stop(step, (&at, stop), kept).await?;
+                return Ok(if let StepsEnd::Failed(f) = failed { StepsEnd::TimedOut(f) } else { failed });
+            }
+            Err(Halt::End(end)) => return Ok(end),
+            Err(Halt::Stop(stop)) => return self.stop(step, (&at, stop), kept).await,
+        }
+        let Some(proof) = &step.terms.validate else { return Ok(StepsEnd::Passed) };
+        let proof = Step::command(step.name.clone(), proof.clone());
+        let stops = self.course.lease.stops();
+        Ok(not_valid(service.run_step((&proof, run), &left, kept, stops).await?))
+    }
+
+    /// Does what is to be done next until nothing is.
+    async fn bring(&mut self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        for item in at.items.clone() {
+            let found = self.patiently(at, left, kept, || at.outlet.look(&at.version, &item)).await?;
+            at.found.insert(item.name.clone(), found);
+        }
+        let address = at.outlet.address(&at.version);
+        for _ in 0..MOST_MOVES {
+            match next(self.ledger.get(at.publish), &at.items, &at.found, address.as_deref()) {
+                Next::Say(moved) => self.tell(at.publish, moved, kept).await?,
+                Next::Put(lacking) => {
+                    for item in lacking {
+                        kept.log.note(&format!("put {} to {}", item.name, at.outlet.name)).await;
+                        let found = self.put(at, &item, left, kept).await?;
+                        at.found.insert(item.name, found);
+                    }
+                }
+                Next::Show => self.show(at, left, kept).await?,
+                Next::ReadBack => {
+                    for item in at.items.clone() {
+                        self.read_back(at, &item, left, kept).await?;
+                    }
+                    self.tell(at.publish, Move::Verified, kept).await?;
+                }
+                Next::Done => return Ok(()),
+                Next::Stop(stopped) => return Err(Halt::Stop(stopped)),
+            }
+        }
+        let how = format!("{} does not keep what it is given", at.outlet.name);
+        Err(Halt::Stop(stopped(how, at.there())))
+    }
+
+    async fn put(&self, at: &At<'_>, item: &Item, left: Left<'_>, kept: &mut KeptLog) -> Result<Found, Halt> {
+        let tries = Patience { tries: PUT_TRIES, ..at.outlet.patience };
+        let (service, release) = (self.service, self.course.release);
+        let put = || async {
+            let content = service.content(release, item).await?;
+            at.outlet.put(&at.version, item, content).await
+        };
+        let taken = self.again(tries, (at, left), kept, put).await?;
+        match taken {
+            Taken::Yes if at.outlet.shows_at_once() => Ok(Found::Same),
+            Taken::Yes => Ok(Found::Hidden),
+            Taken::Occupied => self.occupied(at, item, left, kept).await,
+        }
+    }
+
+    /// What stands where a file was not taken.
+    async fn occupied(
+        &self,
+        at: &At<'_>,
+        item: &Item,
+        left: Left<'_>,
+        kept: &mut KeptLog,
+    ) -> Result<Found, Halt> {
+        let Patience { tries, wait } = at.outlet.patience;
+        for _ in 0..tries {
+            match self.patiently(at, left, kept, || at.outlet.look(&at.version, item)).await? {
+                // What everybody sees may be late.
+                Found::Missing => self.unless_stopped(tokio::time::sleep(wait.as_std()), left).await?,
+                found @ (Found::Hidden | Found::Same | Found::Other(_)) => return Ok(found),
+            }
+        }
+        let how = format!("{} does not take {} and does not show one either", at.outlet.name, item.name);
+        Err(Halt::Stop(stopped(how, at.there())))
+    }
+
+    async fn show(&self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        for item in at.items.clone() {
+            if at.found.get(&item.name) != Some(&Found::Hidden) {
+                continue;
+            }
+            let found = match self.patiently(at, left, kept, || at.outlet.show(&at.version, &item)).await? {
+                Taken::Yes => Found::Same,
+                Taken::Occupied => self.occupied(at, &item, left, kept).await?,
+            };
+            at.found.insert(item.name, found);
+        }
+        Ok(())
+    }
+
+    /// Reads a file where everybody gets it until it is the one that was published: caches take their time.
+    async fn read_back(
+        &self,
+        at: &At<'_>,
+        item: &Item,
+        left: Left<'_>,
+        kept: &mut KeptLog,
+    ) -> Result<(), Halt> {
+        let Patience { tries, wait } = at.outlet.patience;
+        let mut last = String::new();
+        for no in 1..=tries {
+            let read = self.unless_stopped(at.outlet.read(&at.version, &item.name), left).await?;
+            let seen = match read {
+                Ok(Seen::Bytes(digest)) if digest.to_string() == item.is => return Ok(()),
+                Ok(Seen::Bytes(digest)) => {
+                    format!("{} is {digest} there, and not {}", item.name, item.is)
+                }
+                Ok(Seen::Nothing) => format!("{} is not there", item.name),
+                Ok(Seen::Odd(what)) => format!("{} is {what} there", item.name),
+                Err(trouble) => trouble.chain(),
+            };
+            if seen != last {
+                kept.log.note(&format!("read back: {seen}")).await;
+                last = seen;
+            }
+            if no < tries {
+                self.unless_stopped(tokio::time::sleep(wait.as_std()), left).await?;
+            }
+        }
+        let how = format!("{last}, read back {tries} times");
+        Err(Halt::Stop(stopped(how, at.there())))
+    }
+
+    /// Asks with the outlet's patience while it may pass what is wrong.
+    async fn patiently<T, W: Future<Output = Outcome<T>>>(
+        &self,
+        at: &At<'_>,
+        left: Left<'_>,
+        kept: &mut KeptLog,
+        work: impl Fn() -> W,
+    ) -> Result<T, Halt> {
+        self.again(at.outlet.patience, (at, left), kept, work).await
+    }
+
+    async fn again<T, W: Future<Output = Outcome<T>>>(
+        &self,
+        patience: Patience,
+        (at, left): (&At<'_>, Left<'_>),
+        kept: &mut KeptLog,
+        work: impl Fn() -> W,
+    ) -> Result<T, Halt> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.unless_stopped(work(), left).await? {
+                Ok(done) => return Ok(done),
+                Err(trouble) if trouble.is_transient() && tries < patience.tries => {
+                    kept.log.note(&format!("{}: {}", at.outlet.name, trouble.chain())).await;
+                    self.unless_stopped(tokio::time::sleep(patience.wait.as_std()), left).await?;
+                }
+                Err(trouble) => return Err(Halt::Stop(stopped(trouble.chain(), at.there()))),
+            }
+        }
+    }
+
+    /// Waits for something as long as the run may go on.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>, left: Left<'_>) -> Result<T, Halt> {
+        let stops = self.course.lease.stops();
+        let time = left();
+        if time <= Span::millis(1) {
+            return Err(Halt::End(out_of_time()));
+        }
+        tokio::select! {
+            biased;
+            () = stops.lost.cancelled() => Err(Halt::End(StepsEnd::Lost)),
+            () = stops.cancel.cancelled() => Err(Halt::End(StepsEnd::Stopped)),
+            done = work => Ok(done),
+            () = tokio::time::sleep(time.as_std()) => Err(Halt::End(out_of_time())),
+        }
+    }
+
+    /// Stores a move of the row before anything else happens.
+    async fn tell(&mut self, publish: &Publish, moved: Move, kept: &mut KeptLog) -> Result<(), Halt> {
+        let course = self.course;
+        let said = Said { publish: publish.clone(), moved };
+        kept.log.note(&said.sentence()).await;
+        let command = Command::Publish { work: course.work.clone(), fence: course.lease.fence(), said };
+        let decided = self.service.journal().report(course.id, &command, course.lease.around()).await?;
+        match decided {
+            Ok(decided) => {
+                let release = decided.state.release(course.release.no());
+                self.ledger = release.map_or_else(Ledger::new, |release| release.ledger.clone());
+                Ok(())
+            }
+            Err(refusal) => {
+                kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;
+                Err(Halt::End(StepsEnd::Lost))
+            }
+        }
+    }
+
+    /// Says in the ledger and in the step's failure what is there and what is missing.
+    async fn stop(
+        &mut self,
+        step: &Step,
+        (at, stop): (&At<'_>, Stopped),
+        kept: &mut KeptLog,
+    ) -> Outcome<StepsEnd> {
+        let how = kept.mask.apply(&stop.how);
+        let there = if stop.there.is_empty() { at.there() } else { stop.there };
+        let stop = Stopped { how, there, clash: stop.clash };
+        let how = format!("{}: {}", at.publish, stop.sentence(&at.items));
+        // A row that was never planned has nothing to say: nothing happened.
+        if self.ledger.contains_key(at.publish) {
+            match self.tell(at.publish, Move::Stopped(stop), kept).await {
+                Ok(()) => {}
+                Err(Halt::End(end)) => return Ok(end),
+                Err(Halt::Stop(stopped)) => return Ok(self.unpublished(step, stopped.how, kept)),
+            }
+        }
+        Ok(self.unpublished(step, how, kept))
+    }
+
+    fn unpublished(&self, step: &Step, how: String, kept: &KeptLog) -> StepsEnd {
+        let retry = format!("{how}; `/retry {}` goes on with what is missing", self.course.stage.name);
+        let how = if how.contains("release a new version") { how } else { retry };
+        let (step, how) = (kept.mask.apply(&step.name), kept.mask.apply(&how));
+        StepsEnd::Failed(Failure { step, how, tail: Vec::new() })
+    }
+}
+
+impl At<'_> {
+    /// The files that are known to be there.
+    fn there(&self) -> Vec<String> {
+        let same = self.items.iter().filter(|item| self.found.get(&item.name) == Some(&Found::Same));
+        same.map(|item| item.name.clone()).collect()
+    }
+}
+
+fn stopped(how: String, there: Vec<String>) -> Stopped {
+    Stopped { how, there, clash: false }
+}
+
+fn out_of_time() -> StepsEnd {
+    let failure = Failure { step: String::new(), how: String::new(), tail: Vec::new() };
+    StepsEnd::TimedOut(failure)
+}
