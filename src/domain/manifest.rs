@@ -41,6 +41,7 @@ mod trigger;
 mod variable;
 mod view;
 mod window;
+mod workflow;
 
 #[cfg(test)]
 mod tests;
@@ -404,6 +405,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         inherits: made.inherits,
         uploads: made.uploads,
+        workflow: made.workflow,
         sources: made.sources,
         feeds: BTreeSet::new(),
         release: release::read(view),
