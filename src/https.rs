@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -20,7 +19,10 @@ use tower::Service;
 
 use crate::trouble::{Outcome, Trouble};
 
+pub mod pieces;
 pub mod signed;
+
+use pieces::Pieces;
 
 /// Longest wait for a connection, shorter than any deadline so that the message can say which it was.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -30,9 +32,6 @@ pub const USER_AGENT: &str = concat!("liftlock/", env!("CARGO_PKG_VERSION"));
 
 /// Connections to whatever is asked; plain `http` is spoken, too: who may be asked so is the caller's to say.
 pub type Connections<R = GaiResolver> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
-
-/// A body that is sent piece by piece, for files larger than anybody keeps in memory.
-pub type Pieces = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Prepares connections; none is made yet.
 pub fn connections() -> Outcome<Connections> {

@@ -28,6 +28,15 @@ pub enum Publish {
         /// What of the release.
         what: Goods,
     },
+    /// A tag in its repository and in every one that it took the tree of.
+    Tags,
+    /// The host's own release, with its files.
+    HostRelease {
+        /// Whether it says what changed.
+        notes: bool,
+        /// Whether the checksums are among its files.
+        metadata: bool,
+    },
 }
 
 /// What of a release is published.
@@ -49,7 +58,7 @@ pub enum Goods {
 pub struct Item {
     /// Its name there.
     pub name: String,
-    /// What must be there: the digest of the file's bytes.
+    /// What must be there: the digest of the file's bytes, or the commit that the tag names.
     pub is: String,
 }
 
@@ -172,12 +181,15 @@ impl Goods {
 
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Files { to, what } = self;
-        match what {
-            Goods::All => write!(f, "{to}"),
-            Goods::SignedBits => write!(f, "{to} (signed bits)"),
-            Goods::Checksums => write!(f, "{to} (checksums)"),
-            Goods::One(alias) => write!(f, "{to} ({alias})"),
+        match self {
+            Self::Files { to, what } => match what {
+                Goods::All => write!(f, "{to}"),
+                Goods::SignedBits => write!(f, "{to} (signed bits)"),
+                Goods::Checksums => write!(f, "{to} (checksums)"),
+                Goods::One(alias) => write!(f, "{to} ({alias})"),
+            },
+            Self::Tags => f.write_str("git tags"),
+            Self::HostRelease { .. } => f.write_str("GitHub release"),
         }
     }
 }
@@ -187,6 +199,8 @@ impl Publish {
     pub fn outlet(&self) -> &str {
         match self {
             Self::Files { to, .. } => to.as_str(),
+            Self::Tags => "git-tags",
+            Self::HostRelease { .. } => "github-release",
         }
     }
 }
@@ -340,8 +354,17 @@ pub fn next(
     }
 }
 
-/// The files of a release that are published; the error is why there are none.
-pub fn items(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
+/// What of a release is published; `own` is its repository's present name. The error is why there is nothing.
+pub fn items(release: &Release, publish: &Publish, own: &str) -> Result<Vec<Item>, String> {
+    match publish {
+        Publish::Files { what, .. } => files(release, what),
+        Publish::HostRelease { metadata: true, .. } => files(release, &Goods::All),
+        Publish::HostRelease { metadata: false, .. } => files(release, &Goods::SignedBits),
+        Publish::Tags => tags(release, own),
+    }
+}
+
+fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
     let file = |sealed: &Sealed| Item { name: file_name(sealed), is: sealed.digest.to_string() };
     let sums = || Item { name: CHECKSUMS.to_owned(), is: Digest::of_text(&checksums(release)).to_string() };
     match what {
@@ -353,6 +376,31 @@ pub fn items(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
             one.map(|sealed| vec![file(sealed)]).ok_or_else(|| format!("the release has no artifact {alias}"))
         }
     }
+}
+
+/// The name of a tag in a repository, among the things of its row.
+pub fn tagged(tag: &str, repository: &str) -> String {
+    format!("{tag} of {repository}")
+}
+
+fn tags(release: &Release, own: &str) -> Result<Vec<Item>, String> {
+    let tag = release.created.version.to_string();
+    let item = |repository: &str, is: String| Item { name: tagged(&tag, repository), is };
+    let mut items = vec![item(own, release.created.commit.to_string())];
+    for found in &release.sources {
+        let one = item(&found.source.repository, found.commit.to_string());
+        match items.iter().find(|known| known.name == one.name) {
+            None => items.push(one),
+            Some(known) if known.is == one.is => {}
+            Some(_) => {
+                let repository = &found.source.repository;
+                return Err(format!(
+                    "it took two commits of {repository}, and {tag} can name one of them only"
+                ));
+            }
+        }
+    }
+    Ok(items)
 }
 
 /// The rows that a stage worked on last, in words, with where people find them.

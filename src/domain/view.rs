@@ -27,6 +27,7 @@ pub mod event;
 pub mod freeze;
 pub mod hold;
 pub mod join;
+pub mod notes;
 pub mod notice;
 pub mod overriding;
 pub mod pause;

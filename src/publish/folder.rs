@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use sha2::{Digest as _, Sha256};
 
-use super::{Content, Seen, Taken};
+use super::{Seen, Taken};
 use crate::domain::name::Digest;
 use crate::domain::publication::{Found, Item};
+use crate::https::pieces::Content;
 use crate::trouble::{Outcome, Trouble};
 
 /// Bytes that are read at once.
@@ -111,7 +112,7 @@ fn read(path: &Path) -> Outcome<Seen> {
         }
         sum.update(chunk.get(..count).unwrap_or_default());
     }
-    digest(sum).map(Seen::Bytes)
+    Ok(Seen::Is(digest(sum)?.to_string()))
 }
 
 /// The digest of all that went in.
@@ -120,9 +121,7 @@ pub(super) fn digest(sum: Sha256) -> Outcome<Digest> {
 }
 
 /// Off the async threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Outcome<T> + Send + 'static,
-) -> Outcome<T> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(Trouble::bug("a blocking task ended early").because(e)))

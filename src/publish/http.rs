@@ -1,28 +1,26 @@
 //! Files over HTTP: put at an address that must not have one, and read back from where everybody gets it.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::Frame;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, USER_AGENT,
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, USER_AGENT,
 };
 use hyper::{Method, Request, StatusCode};
 use sha2::{Digest as _, Sha256};
 
-use super::folder::{blocking, digest};
-use super::{Content, Seen, Taken};
+use super::folder::digest;
+use super::{Seen, Taken};
 use crate::domain::publication::Item;
-use crate::https::{self, Pieces};
+use crate::https;
+use crate::https::pieces::Content;
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
-/// Bytes of a file that are read at once.
-const CHUNK: usize = 256 * 1024;
+/// Most redirects that reading back follows; whoever sends on more often sends in circles.
+const MOST_REDIRECTS: usize = 5;
 /// Longest silence of the other side while something is sent or read.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -43,7 +41,7 @@ impl Http {
     /// Puts a file, if nothing is there.
     pub(super) async fn put(&self, version: &str, item: &Item, content: Content) -> Outcome<Taken> {
         let at = self.at(version, &item.name);
-        let (size, body) = pieces(content);
+        let (size, body) = content.pieces();
         let mut request = Request::builder()
             .method(Method::PUT)
             .uri(&at)
@@ -68,30 +66,45 @@ impl Http {
     }
 }
 
-/// Reads what everybody gets at an address, without any of our secrets.
-pub(super) async fn get(at: &str) -> Outcome<Seen> {
-    let request = Request::builder()
-        .uri(at)
-        .header(USER_AGENT, https::USER_AGENT)
-        .header(ACCEPT, "*/*")
-        .body(Full::new(Bytes::new()))
-        .map_err(|_| Trouble::refused(format!("{at} is no address")))?;
-    let nobody = || Trouble::transient(format!("nobody answers at {at}"));
+/// Reads what everybody gets at an address, without any of our secrets, wherever it sends on to.
+pub(crate) async fn get(at: &str) -> Outcome<Seen> {
     let connections = https::connections()?;
-    let answer = within(connections.request(request)).await.and_then(Result::ok).ok_or_else(nobody)?;
-    match answer.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Seen::Nothing),
-        status => return Err(said(at, status)),
+    let mut here = at.to_owned();
+    for _ in 0..=MOST_REDIRECTS {
+        let request = Request::builder()
+            .uri(&here)
+            .header(USER_AGENT, https::USER_AGENT)
+            .header(ACCEPT, "*/*")
+            .body(Full::new(Bytes::new()))
+            .map_err(|_| Trouble::refused(format!("{here} is no address")))?;
+        let nobody = || Trouble::transient(format!("nobody answers at {here}"));
+        let answer = within(connections.request(request)).await.and_then(Result::ok).ok_or_else(nobody)?;
+        match answer.status() {
+            StatusCode::OK => return sum_of(at, answer.into_body()).await,
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Seen::Nothing),
+            status if status.is_redirection() => {
+                let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
+                // Never to a plainer place than it began at.
+                if !to.starts_with("https://") {
+                    return Err(Trouble::refused(format!("{at} sends on to no `https://` address")));
+                }
+                to.clone_into(&mut here);
+            }
+            status => return Err(said(at, status)),
+        }
     }
-    let (mut sum, mut body) = (Sha256::new(), answer.into_body());
+    Err(Trouble::refused(format!("{at} sends on in circles")))
+}
+
+async fn sum_of(at: &str, mut body: Incoming) -> Outcome<Seen> {
+    let mut sum = Sha256::new();
     let half = || Trouble::transient(format!("{at} answered no more than half"));
     while let Some(frame) = within(body.frame()).await.ok_or_else(half)? {
         if let Ok(bytes) = frame.map_err(|_| half())?.into_data() {
             sum.update(&bytes);
         }
     }
-    digest(sum).map(Seen::Bytes)
+    Ok(Seen::Is(digest(sum)?.to_string()))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
@@ -102,31 +115,4 @@ fn said(at: &str, status: StatusCode) -> Trouble {
     let text = format!("{at} answers {status}");
     let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     if later { Trouble::transient(text) } else { Trouble::refused(text) }
-}
-
-fn pieces(content: Content) -> (u64, Pieces) {
-    match content {
-        Content::File(file, size) => (size, StreamBody::new(stream::unfold(Some(file), read)).boxed_unsync()),
-        Content::Text(text) => {
-            let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
-            (size, Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync())
-        }
-    }
-}
-
-/// The next piece of a file; nothing behind its end or an error.
-async fn read(file: Option<File>) -> Option<(io::Result<Frame<Bytes>>, Option<File>)> {
-    let mut file = file?;
-    let piece = blocking(move || {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let limit = u64::try_from(CHUNK).unwrap_or(u64::MAX);
-        let read = file.by_ref().take(limit).read_to_end(&mut chunk);
-        read.map_err(|e| Trouble::transient("read an artifact").because(e))?;
-        Ok((chunk, file))
-    });
-    match piece.await {
-        Ok((chunk, _)) if chunk.is_empty() => None,
-        Ok((chunk, file)) => Some((Ok(Frame::data(Bytes::from(chunk))), Some(file))),
-        Err(trouble) => Some((Err(io::Error::other(trouble)), None)),
-    }
 }

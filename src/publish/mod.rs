@@ -2,11 +2,10 @@
 //!
 //! An outlet never replaces anything: a file is put there under a name that nothing has, or not at all.
 
-use std::fs::File;
-
-use crate::domain::name::{Digest, OutletName};
+use crate::domain::name::OutletName;
 use crate::domain::publication::{Found, Item};
 use crate::domain::time::Span;
+use crate::https::pieces::Content;
 use crate::secret::{Allowed, Asking, Secret};
 use crate::trouble::Outcome;
 
@@ -46,22 +45,13 @@ pub struct Patience {
     pub wait: Span,
 }
 
-/// The bytes of a file that is published.
-#[derive(Debug)]
-pub enum Content {
-    /// A file whose bytes were checked just now.
-    File(File, u64),
-    /// A few bytes.
-    Text(String),
-}
-
 /// What reading back under a name of the outlet gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// Nothing has that name.
     Nothing,
-    /// Bytes with this digest.
-    Bytes(Digest),
+    /// This: the digest of the bytes there, or the commit that a tag names.
+    Is(String),
     /// Something that has no bytes of its own, in words.
     Odd(String),
 }
@@ -80,8 +70,8 @@ impl Seen {
     pub fn of(self, item: &Item) -> Found {
         match self {
             Self::Nothing => Found::Missing,
-            Self::Bytes(digest) if digest.to_string() == item.is => Found::Same,
-            Self::Bytes(digest) => Found::Other(digest.to_string()),
+            Self::Is(this) if this == item.is => Found::Same,
+            Self::Is(other) => Found::Other(other),
             Self::Odd(what) => Found::Other(what),
         }
     }

@@ -38,6 +38,7 @@ pub mod listen;
 pub mod notify;
 pub mod probe;
 mod proposal;
+pub mod publish;
 pub mod reconcile;
 pub mod repository;
 pub mod retention;

@@ -32,6 +32,10 @@ enum Kind {
     Hook,
     /// Files of the release are published.
     Publish,
+    /// Its repositories are tagged.
+    Tags,
+    /// The host shows a release of it.
+    HostRelease,
 }
 
 /// What an image's place must hold, so that a tag that moves cannot change what is deployed (invariant 6).
@@ -70,10 +74,12 @@ static ADAPTERS: &[Adapter] = &[
     },
     Adapter { name: "hook", versions: &["1"], needs: &[], kind: Kind::Hook },
     Adapter { name: "publish", versions: &["1"], needs: &["to"], kind: Kind::Publish },
+    Adapter { name: "git-tags", versions: &["1"], needs: &[], kind: Kind::Tags },
+    Adapter { name: "github-release", versions: &["1"], needs: &[], kind: Kind::HostRelease },
 ];
 
 /// What belongs to the format and comes with a later version.
-static LATER: &[&str] = &["git-tags", "github-release", "release-notes", "checksums", "release-metadata"];
+static LATER: &[&str] = &["release-notes", "checksums", "release-metadata"];
 
 /// Reads a step that uses an adapter; its inputs are taken out of `with`, and a connection may come of them.
 pub(super) fn read(
@@ -104,6 +110,8 @@ pub(super) fn read(
         Kind::Command(text) => Some(Action::Run(text.to_owned())),
         Kind::Hook => Some(hook(view, findings)),
         Kind::Publish => publish::files(view, with, findings),
+        Kind::Tags => Some(publish::tags(view, with, findings)),
+        Kind::HostRelease => Some(publish::host_release(view, with, findings)),
     }
 }
 

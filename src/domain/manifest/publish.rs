@@ -40,6 +40,42 @@ pub(super) fn files(
     }
 }
 
+/// `uses: git-tags`: its own repository and every one that it took the tree of.
+pub(super) fn tags(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let repos = with.remove("repos");
+    check_keys(view, with, findings);
+    if repos.as_deref().is_some_and(|repos| repos != "components") {
+        let message =
+            "`repos` is `components`: the release's repository and every one that it took the tree of";
+        findings.add(Code::BadStep, view.place("with"), message.to_owned());
+    }
+    Action::Publish(Publish::Tags)
+}
+
+/// `uses: github-release`.
+pub(super) fn host_release(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let mut flag = |name: &str| match with.remove(name).as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            let message = format!("`{name}` is `true` or `false`");
+            findings.add(Code::BadStep, view.place("with"), message);
+            false
+        }
+    };
+    let (notes, metadata) = (flag("notes"), flag("metadata"));
+    check_keys(view, with, findings);
+    Action::Publish(Publish::HostRelease { notes, metadata })
+}
+
 /// Nothing runs here, so what is said of commands means nothing.
 fn check_keys(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
     for entry in view.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {

@@ -2,24 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::artifact::store::Unusable;
 use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::event::Failure;
-use crate::domain::evidence::{checksums, file_name};
 use crate::domain::pipeline::Step;
-use crate::domain::publication::{
-    CHECKSUMS, Found, Item, Ledger, Move, Next, Publish, Said, Stopped, items, next,
-};
-use crate::domain::release::Release;
+use crate::domain::publication::{Found, Item, Ledger, Move, Next, Publish, Reached, Said, Stopped, next};
 use crate::domain::time::Span;
-use crate::publish::{Content, Outlet, Patience, Seen, Taken};
-use crate::secret::Asking;
+use crate::publish::{Patience, Seen, Taken};
+use crate::service::publish::Way;
 use crate::service::stage::Walk;
 use crate::service::stage::roll::Left;
 use crate::service::steps::one::not_valid;
 use crate::service::steps::{KeptLog, Run, StepsEnd, left_of};
-use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
 /// How often a file is put before it counts as refused; reading back has a patience of its own.
@@ -44,44 +38,10 @@ impl From<Trouble> for Halt {
 /// A row that is being worked on.
 struct At<'a> {
     publish: &'a Publish,
-    outlet: &'a Outlet,
-    version: String,
+    way: Way<'a>,
     items: Vec<Item>,
     found: BTreeMap<String, Found>,
-}
-
-impl Service {
-    fn outlet(&self, publish: &Publish) -> Option<&Outlet> {
-        self.settings().outlets.iter().find(|outlet| outlet.name.as_str() == publish.outlet())
-    }
-
-    /// Why the stage cannot publish this, found before anything of it has happened.
-    pub(crate) fn no_outlet(&self, asking: Asking<'_>, publish: &Publish) -> Result<(), String> {
-        let to = publish.outlet();
-        match self.outlet(publish) {
-            None => Err(format!(
-                "the server has no outlet `{to}`; add a [[publish]] with name = \"{to}\" to its config"
-            )),
-            Some(outlet) if !outlet.allows(asking) => Err(asking.not_of(&format!("the outlet `{to}`"))),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// The bytes of a file of the release, checked.
-    async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
-        if item.name == CHECKSUMS {
-            return Ok(Content::Text(checksums(release)));
-        }
-        let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
-        let sealed = sealed.ok_or_else(|| Trouble::bug(format!("the release has no file {}", item.name)))?;
-        let (store, digest) = (self.artifacts().clone(), sealed.digest.clone());
-        blocking(move || match store.open_verified(&digest) {
-            Ok((file, size)) => Ok(Content::File(file, size)),
-            Err(Unusable::Trouble(trouble)) => Err(trouble),
-            Err(mismatch @ Unusable::Mismatch { .. }) => Err(Trouble::refused(mismatch.to_string())),
-        })
-        .await
-    }
+    address: Option<String>,
 }
 
 impl Walk<'_> {
@@ -97,22 +57,13 @@ impl Walk<'_> {
             let all = left();
             step.terms.timeout.map_or(all, |own| all.min(left_of(own, begun)))
         };
-        let (service, release) = (self.service, self.course.release);
-        let Some(outlet) = service.outlet(publish) else {
-            // It may have stopped in between, and the config is another one since.
-            return Ok(self.unpublished(
-                step,
-                format!("the server has no outlet {}", publish.outlet()),
-                kept,
-            ));
-        };
-        let Publish::Files { what, .. } = publish;
-        let items = match items(release, what) {
-            Ok(items) => items,
+        let (service, course) = (self.service, self.course);
+        let way = service.way((course.id, &course.stage.name), course.release, publish);
+        let (way, items) = match way.await? {
+            Ok(ready) => ready,
             Err(how) => return Ok(self.unpublished(step, how, kept)),
         };
-        let version = release.created.version.to_string();
-        let mut at = At { publish, outlet, version, items, found: BTreeMap::new() };
+        let mut at = At { publish, way, items, found: BTreeMap::new(), address: None };
         match self.bring(&mut at, &left, kept).await {
             Ok(()) => {}
             Err(Halt::End(StepsEnd::TimedOut(_))) => {
@@ -131,17 +82,17 @@ impl Walk<'_> {
 
     /// Does what is to be done next until nothing is.
     async fn bring(&mut self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
-        for item in at.items.clone() {
-            let found = self.patiently(at, left, kept, || at.outlet.look(&at.version, &item)).await?;
-            at.found.insert(item.name.clone(), found);
-        }
-        let address = at.outlet.address(&at.version);
+        at.found = self.patiently(at, left, kept, || at.way.look(&at.items)).await?;
         for _ in 0..MOST_MOVES {
-            match next(self.ledger.get(at.publish), &at.items, &at.found, address.as_deref()) {
+            let row = self.ledger.get(at.publish);
+            if at.address.is_none() && row.is_some_and(|row| row.reached >= Reached::Verified) {
+                at.address = self.patiently(at, left, kept, || at.way.address()).await?;
+            }
+            match next(self.ledger.get(at.publish), &at.items, &at.found, at.address.as_deref()) {
                 Next::Say(moved) => self.tell(at.publish, moved, kept).await?,
                 Next::Put(lacking) => {
                     for item in lacking {
-                        kept.log.note(&format!("put {} to {}", item.name, at.outlet.name)).await;
+                        kept.log.note(&format!("put {} to {}", item.name, at.way.name())).await;
                         let found = self.put(at, &item, left, kept).await?;
                         at.found.insert(item.name, found);
                     }
@@ -157,20 +108,15 @@ impl Walk<'_> {
                 Next::Stop(stopped) => return Err(Halt::Stop(stopped)),
             }
         }
-        let how = format!("{} does not keep what it is given", at.outlet.name);
+        let how = format!("{} does not keep what it is given", at.way.name());
         Err(Halt::Stop(stopped(how, at.there())))
     }
 
     async fn put(&self, at: &At<'_>, item: &Item, left: Left<'_>, kept: &mut KeptLog) -> Result<Found, Halt> {
-        let tries = Patience { tries: PUT_TRIES, ..at.outlet.patience };
-        let (service, release) = (self.service, self.course.release);
-        let put = || async {
-            let content = service.content(release, item).await?;
-            at.outlet.put(&at.version, item, content).await
-        };
-        let taken = self.again(tries, (at, left), kept, put).await?;
+        let tries = Patience { tries: PUT_TRIES, ..at.way.patience() };
+        let taken = self.again(tries, (at, left), kept, || at.way.put(item)).await?;
         match taken {
-            Taken::Yes if at.outlet.shows_at_once() => Ok(Found::Same),
+            Taken::Yes if at.way.shows_at_once() => Ok(Found::Same),
             Taken::Yes => Ok(Found::Hidden),
             Taken::Occupied => self.occupied(at, item, left, kept).await,
         }
@@ -184,24 +130,27 @@ impl Walk<'_> {
         left: Left<'_>,
         kept: &mut KeptLog,
     ) -> Result<Found, Halt> {
-        let Patience { tries, wait } = at.outlet.patience;
+        let Patience { tries, wait } = at.way.patience();
         for _ in 0..tries {
-            match self.patiently(at, left, kept, || at.outlet.look(&at.version, item)).await? {
+            let one = std::slice::from_ref(item);
+            let mut found = self.patiently(at, left, kept, || at.way.look(one)).await?;
+            match found.remove(&item.name).unwrap_or(Found::Missing) {
                 // What everybody sees may be late.
                 Found::Missing => self.unless_stopped(tokio::time::sleep(wait.as_std()), left).await?,
                 found @ (Found::Hidden | Found::Same | Found::Other(_)) => return Ok(found),
             }
         }
-        let how = format!("{} does not take {} and does not show one either", at.outlet.name, item.name);
+        let how = format!("{} does not take {} and does not show one either", at.way.name(), item.name);
         Err(Halt::Stop(stopped(how, at.there())))
     }
 
     async fn show(&self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        self.patiently(at, left, kept, || at.way.alone(&at.items)).await?;
         for item in at.items.clone() {
             if at.found.get(&item.name) != Some(&Found::Hidden) {
                 continue;
             }
-            let found = match self.patiently(at, left, kept, || at.outlet.show(&at.version, &item)).await? {
+            let found = match self.patiently(at, left, kept, || at.way.show(&item)).await? {
                 Taken::Yes => Found::Same,
                 Taken::Occupied => self.occupied(at, &item, left, kept).await?,
             };
@@ -218,15 +167,13 @@ impl Walk<'_> {
         left: Left<'_>,
         kept: &mut KeptLog,
     ) -> Result<(), Halt> {
-        let Patience { tries, wait } = at.outlet.patience;
+        let Patience { tries, wait } = at.way.patience();
         let mut last = String::new();
         for no in 1..=tries {
-            let read = self.unless_stopped(at.outlet.read(&at.version, &item.name), left).await?;
+            let read = self.unless_stopped(at.way.read(item), left).await?;
             let seen = match read {
-                Ok(Seen::Bytes(digest)) if digest.to_string() == item.is => return Ok(()),
-                Ok(Seen::Bytes(digest)) => {
-                    format!("{} is {digest} there, and not {}", item.name, item.is)
-                }
+                Ok(Seen::Is(this)) if this == item.is => return Ok(()),
+                Ok(Seen::Is(other)) => format!("{} is {other} there, and not {}", item.name, item.is),
                 Ok(Seen::Nothing) => format!("{} is not there", item.name),
                 Ok(Seen::Odd(what)) => format!("{} is {what} there", item.name),
                 Err(trouble) => trouble.chain(),
@@ -251,7 +198,7 @@ impl Walk<'_> {
         kept: &mut KeptLog,
         work: impl Fn() -> W,
     ) -> Result<T, Halt> {
-        self.again(at.outlet.patience, (at, left), kept, work).await
+        self.again(at.way.patience(), (at, left), kept, work).await
     }
 
     async fn again<T, W: Future<Output = Outcome<T>>>(
@@ -267,7 +214,7 @@ impl Walk<'_> {
             match self.unless_stopped(work(), left).await? {
                 Ok(done) => return Ok(done),
                 Err(trouble) if trouble.is_transient() && tries < patience.tries => {
-                    kept.log.note(&format!("{}: {}", at.outlet.name, trouble.chain())).await;
+                    kept.log.note(&format!("{}: {}", at.way.name(), trouble.chain())).await;
                     self.unless_stopped(tokio::time::sleep(patience.wait.as_std()), left).await?;
                 }
                 Err(trouble) => return Err(Halt::Stop(stopped(trouble.chain(), at.there()))),

@@ -52,7 +52,7 @@ keys! { STEP_KEYS {
     "args" Optional,
         Shape::Any(&[Shape::List(&Shape::Text(&VALUE)), Shape::Map { key: &ARGUMENT, value: &ARGUMENT_VALUE }]),
         "What the script is given: words, or values by name.";
-    "uses" Optional, Shape::Text(&LINE), "A step that is known by name: `azure-powershell`, `kubernetes`, `fly`, `hook`, `publish`, or `runbook/<name>`.";
+    "uses" Optional, Shape::Text(&LINE), "A step that is known by name: `azure-powershell`, `kubernetes`, `fly`, `hook`, `publish`, `git-tags`, `github-release`, or `runbook/<name>`.";
     "version" Optional, Shape::Text(&LINE), "The version of what `uses` names.";
     "with" Optional, Shape::Map { key: &GIVEN, value: &WITH_VALUE }, "Values for it, in its environment.";
     "connection" Optional, Shape::Text(&CONNECTION), "The connection of the server it works with.";
