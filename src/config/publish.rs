@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{Given, Reading, STAGES};
+use crate::domain::image::{is_host, is_part};
 use crate::domain::name::OutletName;
 use crate::domain::time::Span;
+use crate::publish::command::Feed;
 use crate::publish::folder::Folder;
 use crate::publish::http::Http;
-use crate::publish::{Kind, Outlet, Patience};
+use crate::publish::{Images, Kind, Outlet, Patience};
 use crate::secret::Allowed;
 
 /// How often something is read back when nobody says; with the wait some two minutes, which caches need.
@@ -30,6 +32,19 @@ pub(super) struct Entry {
     put: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, Given>,
+    #[serde(default)]
+    upload: Vec<String>,
+    #[serde(default)]
+    validate: Vec<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    secrets: BTreeMap<String, Given>,
+    address: Option<String>,
+    user: Option<String>,
+    password: Option<Given>,
+    #[serde(default)]
+    plain_http: bool,
     url: Option<String>,
     tries: Option<u32>,
     wait: Option<Span>,
@@ -42,6 +57,29 @@ pub(super) struct Entry {
 enum Word {
     Folder,
     Http,
+    Command,
+    Registry,
+}
+
+impl Entry {
+    /// Keys that say something about another kind.
+    fn misplaced(&self) -> Option<&'static str> {
+        use Word::{Command, Folder, Http, Registry};
+        let own = [
+            ("path", self.path.is_some(), Folder),
+            ("put", self.put.is_some(), Http),
+            ("headers", !self.headers.is_empty(), Http),
+            ("upload", !self.upload.is_empty(), Command),
+            ("validate", !self.validate.is_empty(), Command),
+            ("environment", !self.environment.is_empty(), Command),
+            ("secrets", !self.secrets.is_empty(), Command),
+            ("address", self.address.is_some(), Registry),
+            ("user", self.user.is_some(), Registry),
+            ("password", self.password.is_some(), Registry),
+            ("plain_http", self.plain_http, Registry),
+        ];
+        own.into_iter().find(|(_, given, kind)| *given && *kind != self.kind).map(|(key, _, _)| key)
+    }
 }
 
 impl Reading<'_> {
@@ -59,9 +97,14 @@ impl Reading<'_> {
             }
             let patience = Patience { tries, wait: file.wait.unwrap_or(WAIT) };
             let url = file.url.as_ref().and_then(|url| self.base(&format!("publish {name}: url"), url));
+            if let Some(key) = file.misplaced() {
+                self.problem(format!("publish {name}: {key} says nothing about this kind"));
+            }
             let kind = match file.kind {
                 Word::Folder => self.folder(&file).map(Kind::Folder),
                 Word::Http => self.puts(&file).map(Kind::Http),
+                Word::Command => Some(Kind::Command(self.feed(&file))),
+                Word::Registry => self.images(&file).map(Kind::Registry),
             };
             let allow = file.allow;
             outlets.extend(kind.map(|kind| Outlet { name, kind, url, patience, allow }));
@@ -71,9 +114,6 @@ impl Reading<'_> {
 
     fn folder(&mut self, file: &Entry) -> Option<Folder> {
         let name = &file.name;
-        if file.put.is_some() || !file.headers.is_empty() {
-            self.problem(format!("publish {name}: put and headers are for kind = \"http\""));
-        }
         match &file.path {
             Some(path) if path.is_absolute() => Some(Folder { path: path.clone() }),
             Some(_) | None => {
@@ -85,9 +125,6 @@ impl Reading<'_> {
 
     fn puts(&mut self, file: &Entry) -> Option<Http> {
         let name = &file.name;
-        if file.path.is_some() {
-            self.problem(format!("publish {name}: path is for kind = \"folder\""));
-        }
         let mut headers = Vec::new();
         for (header, given) in &file.headers {
             let what = format!("publish {name}: headers.{header}");
@@ -103,6 +140,47 @@ impl Reading<'_> {
         };
         let put = self.base(&format!("publish {name}: put"), put)?;
         Some(Http { put, headers })
+    }
+
+    /// What nobody reads back is not published: both commands are asked for.
+    fn feed(&mut self, file: &Entry) -> Feed {
+        let name = &file.name;
+        for (key, argv) in [("upload", &file.upload), ("validate", &file.validate)] {
+            if argv.first().is_none_or(String::is_empty) {
+                self.problem(format!("publish {name}: {key} is missing: a program and its words"));
+            }
+        }
+        let secrets = self.step_secrets(&format!("publish {name}: secrets"), file.secrets.clone());
+        let (upload, validate) = (file.upload.clone(), file.validate.clone());
+        Feed { upload, validate, environment: file.environment.clone(), secrets }
+    }
+
+    fn images(&mut self, file: &Entry) -> Option<Images> {
+        let name = &file.name;
+        let address = file.address.clone().unwrap_or_default();
+        let (host, path) =
+            address.split_once('/').map_or((&*address, None), |(host, path)| (host, Some(path)));
+        if !is_host(host) || path.is_some_and(|path| !path.split('/').all(is_part)) {
+            self.problem(format!(
+                "publish {name}: address is a host such as \"docker.io\", and maybe a path"
+            ));
+            return None;
+        }
+        let loopback = matches!(host.split(':').next(), Some("127.0.0.1" | "localhost"));
+        if file.plain_http && !loopback {
+            self.problem(format!("publish {name}: plain_http is for registries on this machine"));
+        }
+        let password = file.password.clone();
+        let password = password.and_then(|given| self.secret(&format!("publish {name}: password"), given));
+        let login = match (file.user.clone(), password) {
+            (Some(user), Some(password)) if !user.contains(':') => Some((user, password)),
+            (None, None) => None,
+            _ => {
+                self.problem(format!("publish {name}: user and password go together"));
+                None
+            }
+        };
+        Some(Images { address, login, plain: file.plain_http })
     }
 
     /// An address that others are below; it is shown to everybody, so nothing secret is in it.
@@ -137,6 +215,21 @@ mod tests {
     const FOLDER: &str =
         "[[publish]]\nname = \"disk\"\nkind = \"folder\"\npath = \"/srv/cdn\"\nallow = [\"shop/prod\"]\n";
 
+    const FEED: &str = "[[publish]]\nname = \"nuget\"\nkind = \"command\"\nupload = [\"/bin/up\", \"{files}\"]\n\
+                        validate = [\"/bin/look\"]\nsecrets = { KEY = \"canary-of-nuget\" }\nallow = [\"shop/prod\"]\n";
+    const DOCKER: &str = "[[publish]]\nname = \"docker\"\nkind = \"registry\"\naddress = \"docker.io/acme\"\n\
+                          user = \"bot\"\npassword = \"canary-of-docker\"\nallow = [\"shop/prod\"]\n";
+
+    #[test]
+    fn d45_d50_t47_feeds_and_registries_have_secrets_that_are_hidden() {
+        let config = read(&format!("{FEED}{DOCKER}")).unwrap();
+        let hidden: Vec<String> = config.hidden().iter().map(|s| s.expose().to_owned()).collect();
+        assert!(
+            hidden.contains(&"canary-of-nuget".to_owned()) && hidden.contains(&"canary-of-docker".to_owned())
+        );
+        assert!(!format!("{:?}", config.outlets).contains("canary"));
+    }
+
     #[test]
     fn d42_t47_an_outlet_has_a_public_address_patience_and_secrets_that_are_hidden() {
         let config = read(&format!("{CDN}{FOLDER}")).unwrap();
@@ -158,11 +251,17 @@ mod tests {
             (CDN, "https://cdn.example/", "https://cdn.example/?k=1", "url is an `https://` address"),
             (CDN, "Authorization", "\"a b\"", "is not the name of a header"),
             (CDN, "tries = 5", "tries = 0", "tries is 1 to 10000"),
-            (CDN, "tries = 5", "path = \"/x\"", "path is for kind = \"folder\""),
+            (CDN, "tries = 5", "path = \"/x\"", "path says nothing about this kind"),
+            (FEED, "upload = [\"/bin/up\", \"{files}\"]\n", "", "upload is missing"),
+            (FEED, "validate = [\"/bin/look\"]\n", "", "validate is missing"),
+            (FEED, "secrets", "headers", "headers says nothing about this kind"),
+            (DOCKER, "docker.io", "https://docker.io", "address is a host"),
+            (DOCKER, "user = \"bot\"\n", "", "user and password go together"),
+            (DOCKER, "user", "plain_http = true\nuser", "plain_http is for registries on this machine"),
             (CDN, "allow = [\"shop/prod\"]", "", "publish cdn is for nobody"),
             (CDN, "\"http\"", "\"ftp\"", "unknown variant `ftp`"),
             (FOLDER, "/srv/cdn", "srv/cdn", "path is the folder's"),
-            (FOLDER, "path", "put = \"https://x.example\"\npath", "put and headers are for"),
+            (FOLDER, "path", "put = \"https://x.example\"\npath", "put says nothing about this kind"),
         ] {
             let problems = read(&from.replace(old, new)).unwrap_err();
             assert!(problems.contains(why), "{new}: {problems}");

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{checksums, file_name};
+use crate::domain::image::tag_of;
 use crate::domain::name::{Alias, Digest, OutletName, StageName};
 use crate::domain::release::Release;
 
@@ -376,6 +377,23 @@ fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
             one.map(|sealed| vec![file(sealed)]).ok_or_else(|| format!("the release has no artifact {alias}"))
         }
     }
+}
+
+/// The images of a release that are published; the error is why there are none.
+pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String> {
+    let wanted = |alias: &Alias| match publish {
+        Publish::Files { what: Goods::One(one), .. } => alias == one,
+        Publish::Files { what: Goods::All | Goods::SignedBits, .. } => true,
+        Publish::Files { what: Goods::Checksums, .. } | Publish::Tags | Publish::HostRelease { .. } => false,
+    };
+    let tag = tag_of(&release.created.version);
+    let images = release.artifacts.iter().filter(|sealed| wanted(&sealed.alias));
+    let items = images.filter_map(|sealed| {
+        let image = sealed.image.as_ref()?;
+        Some(Item { name: format!("{}:{tag}", image.name.here()), is: image.manifest.to_string() })
+    });
+    let items: Vec<Item> = items.collect();
+    if items.is_empty() { Err("the release has no image to publish there".to_owned()) } else { Ok(items) }
 }
 
 /// The name of a tag in a repository, among the things of its row.

@@ -1,7 +1,7 @@
 //! What is sent that is larger than anybody keeps in memory: the bytes of a file, piece by piece.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -25,6 +25,14 @@ pub enum Content {
 }
 
 impl Content {
+    /// Writes all of it.
+    pub fn copy_to(self, to: &mut File) -> io::Result<()> {
+        match self {
+            Self::File(mut from, _) => io::copy(&mut from, to).map(drop),
+            Self::Text(text) => to.write_all(text.as_bytes()),
+        }
+    }
+
     /// How many bytes, and all of them.
     pub fn pieces(self) -> (u64, Pieces) {
         match self {
@@ -45,7 +53,7 @@ async fn read(file: Option<File>) -> Option<(io::Result<Frame<Bytes>>, Option<Fi
     let piece = tokio::task::spawn_blocking(move || {
         let mut chunk = Vec::with_capacity(CHUNK);
         let limit = u64::try_from(CHUNK).unwrap_or(u64::MAX);
-        file.by_ref().take(limit).read_to_end(&mut chunk).map(|_| (chunk, file))
+        (&mut file).take(limit).read_to_end(&mut chunk).map(|_| (chunk, file))
     });
     match piece.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
         Ok((chunk, _)) if chunk.is_empty() => None,

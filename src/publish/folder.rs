@@ -1,7 +1,7 @@
 //! A folder of this machine: a file is written beside its place, synced, and given its name if nothing has it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -58,10 +58,7 @@ impl Folder {
                 let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
                 let options = options.write(true).create(true).truncate(true).custom_flags(flags);
                 let mut file = options.mode(0o644).open(&path)?;
-                match content {
-                    Content::File(mut from, _) => io::copy(&mut from, &mut file).map(drop)?,
-                    Content::Text(text) => file.write_all(text.as_bytes())?,
-                }
+                content.copy_to(&mut file)?;
                 file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
                 file.sync_all()
             };
@@ -129,6 +126,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn item(name: &str, text: &str) -> Item {

@@ -7,8 +7,9 @@ use crate::domain::publication::{Found, Item};
 use crate::domain::time::Span;
 use crate::https::pieces::Content;
 use crate::secret::{Allowed, Asking, Secret};
-use crate::trouble::Outcome;
+use crate::trouble::{Outcome, Trouble};
 
+pub mod command;
 pub mod folder;
 pub mod http;
 
@@ -34,6 +35,21 @@ pub enum Kind {
     Folder(folder::Folder),
     /// An address that takes files.
     Http(http::Http),
+    /// A feed with a client of its own.
+    Command(command::Feed),
+    /// A registry of images.
+    Registry(Images),
+}
+
+/// A registry that images are published in.
+#[derive(Debug, Clone)]
+pub struct Images {
+    /// `host[:port]`, and maybe a path that all its images are below.
+    pub address: String,
+    /// Who we are there.
+    pub login: Option<(String, Secret)>,
+    /// Whether it is asked without TLS, as on this machine alone.
+    pub plain: bool,
 }
 
 /// How often something is read back before it counts as not there, and the wait between.
@@ -87,6 +103,8 @@ impl Outlet {
     pub fn hidden(&self) -> Vec<Secret> {
         match &self.kind {
             Kind::Folder(_) => Vec::new(),
+            Kind::Registry(images) => images.login.iter().map(|(_, password)| password.clone()).collect(),
+            Kind::Command(feed) => feed.secrets.values().cloned().collect(),
             Kind::Http(http) => http.headers.iter().map(|(_, value)| value.clone()).collect(),
         }
     }
@@ -101,6 +119,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.look(version, item).await,
             Kind::Http(_) => Ok(self.read(version, &item.name).await?.of(item)),
+            Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
 
@@ -109,6 +128,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.put(version, item, content).await.map(|()| Taken::Yes),
             Kind::Http(http) => http.put(version, item, content).await,
+            Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
 
@@ -116,7 +136,7 @@ impl Outlet {
     pub fn shows_at_once(&self) -> bool {
         match &self.kind {
             Kind::Folder(_) => false,
-            Kind::Http(_) => true,
+            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) => true,
         }
     }
 
@@ -124,16 +144,22 @@ impl Outlet {
     pub async fn show(&self, version: &str, item: &Item) -> Outcome<Taken> {
         match &self.kind {
             Kind::Folder(folder) => folder.show(version, item).await,
-            Kind::Http(_) => Ok(Taken::Yes),
+            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) => Ok(Taken::Yes),
         }
     }
 
     /// Reads what everybody gets under a name.
     pub async fn read(&self, version: &str, name: &str) -> Outcome<Seen> {
         match (&self.kind, &self.url) {
+            (Kind::Command(_) | Kind::Registry(_), _) => Err(by_client()),
             (_, Some(url)) => http::get(&format!("{url}/{version}/{name}")).await,
             (Kind::Folder(folder), None) => folder.read(version, name).await,
             (Kind::Http(http), None) => http::get(&http.at(version, name)).await,
         }
     }
+}
+
+/// Programs are run by the stage, which has a log and a way to stop them.
+fn by_client() -> Trouble {
+    Trouble::bug("a feed with a client of its own is asked by that")
 }

@@ -6,7 +6,7 @@ use crate::artifact::store::Unusable;
 use crate::clock;
 use crate::domain::evidence::{checksums, file_name};
 use crate::domain::name::{CommitSha, PipelineId, RefName, StageName};
-use crate::domain::publication::{CHECKSUMS, Found, Item, Publish, items, tagged};
+use crate::domain::publication::{CHECKSUMS, Found, Item, Publish, images, items, tagged};
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::view::notes;
@@ -17,8 +17,12 @@ use crate::git::origin::Origin;
 use crate::git::repo::Mirror;
 use crate::git::write::{NewTag, OURSELVES};
 use crate::https::pieces::Content;
-use crate::publish::{Outlet, Patience, Seen, Taken, http};
+use crate::publish::command::Feed;
+use crate::publish::{self, Images, Outlet, Patience, Seen, Taken, http};
+use crate::runner::probe::find_program;
+use crate::runner::registry::{CLIENT, Registry};
 use crate::secret::Asking;
+use crate::service::steps::PATH;
 use crate::service::{Service, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
 
@@ -36,8 +40,18 @@ pub(super) struct Way<'a> {
 
 enum To<'a> {
     Outlet(&'a Outlet),
+    Client(&'a Outlet, Client<'a>),
     Tags(Tags<'a>),
     Release(OnHost<'a>),
+}
+
+/// A program that speaks with an outlet.
+#[derive(Debug, Clone)]
+pub(super) enum Client<'a> {
+    /// Commands of the config.
+    Feed(&'a Feed),
+    /// The client of registries.
+    Registry(Registry),
 }
 
 /// The repositories that a release is made of.
@@ -71,7 +85,13 @@ impl Service {
                     "the server has no outlet `{to}`; add a [[publish]] with name = \"{to}\" to its config"
                 )),
                 Some(outlet) if !outlet.allows(asking) => Err(asking.not_of(&format!("the outlet `{to}`"))),
-                Some(_) => Ok(()),
+                Some(outlet) => match client(outlet) {
+                    Some(Client::Registry(_)) if find_program(CLIENT, PATH).is_none() => {
+                        Err(format!("images are copied by `{CLIENT}`, which is not on the server's machine"))
+                    }
+                    Some(Client::Registry(_)) => images(release, publish).map(drop),
+                    Some(Client::Feed(_)) | None => Ok(()),
+                },
             },
             Publish::Tags => self.others(asking, release).map(drop),
             Publish::HostRelease { .. } => {
@@ -120,7 +140,10 @@ impl Service {
         let tag: RefName = tag.map_err(|e| Trouble::bug("a version is no tag").because(e))?;
         let to = match publish {
             Publish::Files { .. } => match self.outlet(publish) {
-                Some(outlet) => To::Outlet(outlet),
+                Some(outlet) => match client(outlet) {
+                    Some(client) => To::Client(outlet, client),
+                    None => To::Outlet(outlet),
+                },
                 None => return Ok(Err("the outlet is gone".to_owned())),
             },
             Publish::Tags => match self.others(asking, release) {
@@ -138,12 +161,15 @@ impl Service {
                 }
             }
         };
-        let items = items(release, publish, &own);
+        let items = match &to {
+            To::Client(_, Client::Registry(_)) => images(release, publish),
+            To::Client(..) | To::Outlet(_) | To::Tags(_) | To::Release(_) => items(release, publish, &own),
+        };
         Ok(items.map(|items| (Way { service: self, release, to }, items)))
     }
 
     /// The bytes of a file of the release, checked.
-    async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
+    pub(super) async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
         if item.name == CHECKSUMS {
             return Ok(Content::Text(checksums(release)));
         }
@@ -159,6 +185,20 @@ impl Service {
     }
 }
 
+fn client(outlet: &Outlet) -> Option<Client<'_>> {
+    match &outlet.kind {
+        publish::Kind::Folder(_) | publish::Kind::Http(_) => None,
+        publish::Kind::Command(feed) => Some(Client::Feed(feed)),
+        publish::Kind::Registry(Images { address, login, plain }) => Some(Client::Registry(Registry {
+            address: address.clone(),
+            environment: None,
+            login: login.clone(),
+            plain: *plain,
+            allow: Vec::new(),
+        })),
+    }
+}
+
 fn draft(release: &Release, tag: RefName, with_notes: bool) -> Draft {
     let version = &release.created.version;
     Draft {
@@ -170,7 +210,15 @@ fn draft(release: &Release, tag: RefName, with_notes: bool) -> Draft {
     }
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    /// The program that speaks with the outlet, where one does.
+    pub(super) fn client(&self) -> Option<Client<'a>> {
+        match &self.to {
+            To::Client(_, client) => Some(client.clone()),
+            To::Outlet(_) | To::Tags(_) | To::Release(_) => None,
+        }
+    }
+
     fn version(&self) -> String {
         self.release.created.version.to_string()
     }
@@ -178,7 +226,7 @@ impl Way<'_> {
     /// How it is called in the log.
     pub(super) fn name(&self) -> String {
         match &self.to {
-            To::Outlet(outlet) => outlet.name.to_string(),
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.name.to_string(),
             To::Tags(_) => "the repository".to_owned(),
             To::Release(_) => "the host's release".to_owned(),
         }
@@ -187,7 +235,7 @@ impl Way<'_> {
     /// How long it may take until everybody sees it.
     pub(super) fn patience(&self) -> Patience {
         match &self.to {
-            To::Outlet(outlet) => outlet.patience,
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.patience,
             To::Tags(_) | To::Release(_) => HOSTS,
         }
     }
@@ -195,7 +243,7 @@ impl Way<'_> {
     /// Where people find it.
     pub(super) async fn address(&self) -> Outcome<Option<String>> {
         match &self.to {
-            To::Outlet(outlet) => Ok(outlet.address(&self.version())),
+            To::Outlet(outlet) | To::Client(outlet, _) => Ok(outlet.address(&self.version())),
             To::Tags(_) => Ok(None),
             To::Release(there) => Ok(there.find().await?.map(|shown| shown.page)),
         }
@@ -204,7 +252,7 @@ impl Way<'_> {
     /// Whether what is put there stands where people look for it at once.
     pub(super) fn shows_at_once(&self) -> bool {
         match &self.to {
-            To::Outlet(outlet) => outlet.shows_at_once(),
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.shows_at_once(),
             To::Tags(_) => true,
             To::Release(_) => false,
         }
@@ -215,11 +263,11 @@ impl Way<'_> {
         let mut found = BTreeMap::new();
         let shown = match &self.to {
             To::Release(there) => there.find().await?,
-            To::Outlet(_) | To::Tags(_) => None,
+            To::Outlet(_) | To::Client(..) | To::Tags(_) => None,
         };
         for item in items {
             let one = match &self.to {
-                To::Outlet(outlet) => outlet.look(&self.version(), item).await?,
+                To::Outlet(outlet) | To::Client(outlet, _) => outlet.look(&self.version(), item).await?,
                 To::Tags(tags) => tags.read(self.service, item).await?.of(item),
                 To::Release(_) => shown.as_ref().map_or(Ok(Found::Missing), |shown| found_in(shown, item))?,
             };
@@ -245,7 +293,7 @@ impl Way<'_> {
     /// Puts one there.
     pub(super) async fn put(&self, item: &Item) -> Outcome<Taken> {
         match &self.to {
-            To::Outlet(outlet) => {
+            To::Outlet(outlet) | To::Client(outlet, _) => {
                 let content = self.service.content(self.release, item).await?;
                 outlet.put(&self.version(), item, content).await
             }
@@ -260,7 +308,7 @@ impl Way<'_> {
     /// Brings one that was put there to where people look for it.
     pub(super) async fn show(&self, item: &Item) -> Outcome<Taken> {
         match &self.to {
-            To::Outlet(outlet) => outlet.show(&self.version(), item).await,
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.show(&self.version(), item).await,
             To::Tags(_) => Ok(Taken::Yes),
             To::Release(there) => there.show().await.map(|()| Taken::Yes),
         }
@@ -269,7 +317,7 @@ impl Way<'_> {
     /// What everybody gets.
     pub(super) async fn read(&self, item: &Item) -> Outcome<Seen> {
         match &self.to {
-            To::Outlet(outlet) => outlet.read(&self.version(), &item.name).await,
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.read(&self.version(), &item.name).await,
             To::Tags(tags) => tags.read(self.service, item).await,
             To::Release(there) => there.read(item).await,
         }
@@ -337,17 +385,16 @@ impl OnHost<'_> {
     /// Into the release that is there, or a draft of our own under a tag that names our commit.
     async fn put(&self, item: &Item, content: Content) -> Outcome<Taken> {
         let repo = &self.id.repo;
-        let shown = match self.find().await? {
-            Some(shown) => shown,
-            None => {
-                let Draft { tag, commit, title, .. } = &self.draft;
-                if let Tagged::Elsewhere(there) = self.host.tag(repo, tag, commit, title).await? {
-                    return Err(Trouble::refused(format!(
-                        "the tag {tag} is there already and names {there}, not {commit}; release a new version"
-                    )));
-                }
-                self.releases.draft(repo, &self.draft).await?
+        let shown = if let Some(shown) = self.find().await? {
+            shown
+        } else {
+            let Draft { tag, commit, title, .. } = &self.draft;
+            if let Tagged::Elsewhere(there) = self.host.tag(repo, tag, commit, title).await? {
+                return Err(Trouble::refused(format!(
+                    "the tag {tag} is there already and names {there}, not {commit}; release a new version"
+                )));
             }
+            self.releases.draft(repo, &self.draft).await?
         };
         if let Some(broken) = shown.assets.iter().find(|asset| asset.name == item.name && !asset.whole) {
             self.releases.detach(repo, broken.id).await?;

@@ -143,32 +143,31 @@ impl Stack {
         drop(turn);
         let now = clock::now();
         self.seen.note(grant.installation, &answer.headers, now);
-        match answer.judge(&format!("POST {}", shown(target)), &grant.token, now) {
-            Verdict::Fine => {
-                lane.fine();
-                Ok(())
-            }
-            verdict => Err(self.refused(verdict, (identity, &grant.token), &lane).await),
+        let verdict = answer.judge(&format!("POST {}", shown(target)), &grant.token, now);
+        if let Some(trouble) = self.refusal(verdict, (identity, &grant.token), &lane).await {
+            return Err(trouble);
         }
+        lane.fine();
+        Ok(())
     }
 
-    /// What a verdict means to whoever sends nothing again.
-    async fn refused(
+    /// What a verdict means to whoever sends nothing again; nothing when it is fine.
+    async fn refusal(
         &self,
         verdict: Verdict,
         (identity, token): (&Identity, &crate::secret::Secret),
         lane: &Lane,
-    ) -> Trouble {
+    ) -> Option<Trouble> {
         match verdict {
-            Verdict::Fine => Trouble::bug("GitHub's answer is no refusal"),
+            Verdict::Fine => None,
             Verdict::Limited(asked, text) => {
-                Trouble::new(Kind::Transient { retry_after: Some(lane.limited(asked)) }, text)
+                Some(Trouble::new(Kind::Transient { retry_after: Some(lane.limited(asked)) }, text))
             }
             Verdict::Unauthorized(trouble) if self.keys.forget(identity, token).await => {
                 // The next try has a new token.
-                Trouble::transient(trouble.to_string())
+                Some(Trouble::transient(trouble.to_string()))
             }
-            Verdict::Unauthorized(trouble) | Verdict::Failed(trouble) => trouble,
+            Verdict::Unauthorized(trouble) | Verdict::Failed(trouble) => Some(trouble),
         }
     }
 
@@ -187,10 +186,11 @@ impl Stack {
             lane.fine();
             return self.transport.download(&ask, &answer, to).await;
         }
-        Err(match answer.judge(&format!("GET {target}"), &grant.token, now) {
-            Verdict::Fine => Trouble::refused(format!("GET {target}: GitHub does not say where the file is")),
-            verdict => self.refused(verdict, (identity, &grant.token), &lane).await,
-        })
+        let verdict = answer.judge(&format!("GET {target}"), &grant.token, now);
+        let refusal = self.refusal(verdict, (identity, &grant.token), &lane).await;
+        Err(refusal.unwrap_or_else(|| {
+            Trouble::refused(format!("GET {target}: GitHub does not say where the file is"))
+        }))
     }
 
     async fn call(&self, request: Request<OctoBody>) -> Outcome<Response<Full<Bytes>>> {

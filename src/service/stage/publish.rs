@@ -9,12 +9,15 @@ use crate::domain::pipeline::Step;
 use crate::domain::publication::{Found, Item, Ledger, Move, Next, Publish, Reached, Said, Stopped, next};
 use crate::domain::time::Span;
 use crate::publish::{Patience, Seen, Taken};
-use crate::service::publish::Way;
+use crate::service::publish::{Client, Way};
 use crate::service::stage::Walk;
 use crate::service::stage::roll::Left;
 use crate::service::steps::one::not_valid;
 use crate::service::steps::{KeptLog, Run, StepsEnd, left_of};
 use crate::trouble::{Outcome, Trouble};
+
+mod feed;
+mod registry;
 
 /// How often a file is put before it counts as refused; reading back has a patience of its own.
 const PUT_TRIES: u32 = 3;
@@ -42,6 +45,8 @@ struct At<'a> {
     items: Vec<Item>,
     found: BTreeMap<String, Found>,
     address: Option<String>,
+    /// The last lines of a client that said no.
+    tail: Vec<String>,
 }
 
 impl Walk<'_> {
@@ -61,9 +66,9 @@ impl Walk<'_> {
         let way = service.way((course.id, &course.stage.name), course.release, publish);
         let (way, items) = match way.await? {
             Ok(ready) => ready,
-            Err(how) => return Ok(self.unpublished(step, how, kept)),
+            Err(how) => return Ok(self.unpublished(step, (how, &[]), kept)),
         };
-        let mut at = At { publish, way, items, found: BTreeMap::new(), address: None };
+        let mut at = At { publish, way, items, found: BTreeMap::new(), address: None, tail: Vec::new() };
         match self.bring(&mut at, &left, kept).await {
             Ok(()) => {}
             Err(Halt::End(StepsEnd::TimedOut(_))) => {
@@ -82,7 +87,7 @@ impl Walk<'_> {
 
     /// Does what is to be done next until nothing is.
     async fn bring(&mut self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
-        at.found = self.patiently(at, left, kept, || at.way.look(&at.items)).await?;
+        self.look(at, left, kept).await?;
         for _ in 0..MOST_MOVES {
             let row = self.ledger.get(at.publish);
             if at.address.is_none() && row.is_some_and(|row| row.reached >= Reached::Verified) {
@@ -90,26 +95,62 @@ impl Walk<'_> {
             }
             match next(self.ledger.get(at.publish), &at.items, &at.found, at.address.as_deref()) {
                 Next::Say(moved) => self.tell(at.publish, moved, kept).await?,
-                Next::Put(lacking) => {
-                    for item in lacking {
-                        kept.log.note(&format!("put {} to {}", item.name, at.way.name())).await;
-                        let found = self.put(at, &item, left, kept).await?;
-                        at.found.insert(item.name, found);
-                    }
-                }
+                Next::Put(lacking) => self.put_all(at, lacking, left, kept).await?,
                 Next::Show => self.show(at, left, kept).await?,
-                Next::ReadBack => {
-                    for item in at.items.clone() {
-                        self.read_back(at, &item, left, kept).await?;
-                    }
-                    self.tell(at.publish, Move::Verified, kept).await?;
-                }
+                Next::ReadBack => self.read_all(at, left, kept).await?,
                 Next::Done => return Ok(()),
                 Next::Stop(stopped) => return Err(Halt::Stop(stopped)),
             }
         }
         let how = format!("{} does not keep what it is given", at.way.name());
         Err(Halt::Stop(stopped(how, at.there())))
+    }
+
+    /// Finds out what there is.
+    async fn look(&self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        match at.way.client() {
+            Some(Client::Feed(feed)) => self.look_in_feed(at, feed, left, kept).await,
+            Some(Client::Registry(registry)) => self.look_in_registry(at, &registry, left, kept).await,
+            None => {
+                at.found = self.patiently(at, left, kept, || at.way.look(&at.items)).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn put_all(
+        &self,
+        at: &mut At<'_>,
+        lacking: Vec<Item>,
+        left: Left<'_>,
+        kept: &mut KeptLog,
+    ) -> Result<(), Halt> {
+        let client = at.way.client();
+        if let Some(Client::Feed(feed)) = client {
+            return self.put_into_feed(at, feed, left, kept).await;
+        }
+        for item in lacking {
+            kept.log.note(&format!("put {} to {}", item.name, at.way.name())).await;
+            let found = match &client {
+                Some(Client::Registry(registry)) => {
+                    self.put_into_registry(at, (registry, &item), left, kept).await?;
+                    Found::Same
+                }
+                Some(Client::Feed(_)) | None => self.put(at, &item, left, kept).await?,
+            };
+            at.found.insert(item.name, found);
+        }
+        Ok(())
+    }
+
+    async fn read_all(&mut self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        if let Some(Client::Feed(feed)) = at.way.client() {
+            return self.prove_feed(at, feed, left, kept).await;
+        }
+        for item in at.items.clone() {
+            self.read_back(at, &item, left, kept).await?;
+        }
+        self.tell(at.publish, Move::Verified, kept).await
     }
 
     async fn put(&self, at: &At<'_>, item: &Item, left: Left<'_>, kept: &mut KeptLog) -> Result<Found, Halt> {
@@ -162,7 +203,7 @@ impl Walk<'_> {
     /// Reads a file where everybody gets it until it is the one that was published: caches take their time.
     async fn read_back(
         &self,
-        at: &At<'_>,
+        at: &mut At<'_>,
         item: &Item,
         left: Left<'_>,
         kept: &mut KeptLog,
@@ -170,7 +211,12 @@ impl Walk<'_> {
         let Patience { tries, wait } = at.way.patience();
         let mut last = String::new();
         for no in 1..=tries {
-            let read = self.unless_stopped(at.way.read(item), left).await?;
+            let read = match at.way.client() {
+                Some(Client::Registry(registry)) => {
+                    self.in_registry(at, (&registry, item), left, kept).await.map(Ok)?
+                }
+                Some(Client::Feed(_)) | None => self.unless_stopped(at.way.read(item), left).await?,
+            };
             let seen = match read {
                 Ok(Seen::Is(this)) if this == item.is => return Ok(()),
                 Ok(Seen::Is(other)) => format!("{} is {other} there, and not {}", item.name, item.is),
@@ -274,17 +320,17 @@ impl Walk<'_> {
             match self.tell(at.publish, Move::Stopped(stop), kept).await {
                 Ok(()) => {}
                 Err(Halt::End(end)) => return Ok(end),
-                Err(Halt::Stop(stopped)) => return Ok(self.unpublished(step, stopped.how, kept)),
+                Err(Halt::Stop(stopped)) => return Ok(self.unpublished(step, (stopped.how, &at.tail), kept)),
             }
         }
-        Ok(self.unpublished(step, how, kept))
+        Ok(self.unpublished(step, (how, &at.tail), kept))
     }
 
-    fn unpublished(&self, step: &Step, how: String, kept: &KeptLog) -> StepsEnd {
+    fn unpublished(&self, step: &Step, (how, tail): (String, &[String]), kept: &KeptLog) -> StepsEnd {
         let retry = format!("{how}; `/retry {}` goes on with what is missing", self.course.stage.name);
         let how = if how.contains("release a new version") { how } else { retry };
         let (step, how) = (kept.mask.apply(&step.name), kept.mask.apply(&how));
-        StepsEnd::Failed(Failure { step, how, tail: Vec::new() })
+        StepsEnd::Failed(Failure { step, how, tail: tail.to_vec() })
     }
 }
 

@@ -17,6 +17,7 @@ mod manifests;
 mod notices;
 mod probes;
 mod publish;
+mod publish_feeds;
 mod publish_host;
 mod retention;
 mod road;

@@ -25,14 +25,14 @@ stages:
     deploy: [{name: tags, uses: git-tags, with: {repos: components}}]
 "#;
 
-const RELEASE: &str = r#"version: 1
+const RELEASE: &str = r"version: 1
 name: shop
 build: sh build.sh
 artifacts: [dist, {alias: notes, path: dist/app.txt}]
 stages:
   - name: prod
     deploy: [{name: show, uses: github-release, with: {notes: true, metadata: true}}]
-"#;
+";
 
 /// The shop, and beside it the repository with its configuration.
 async fn with_config(allow: &[&str]) -> (World, Tree) {
@@ -116,9 +116,9 @@ fn only(world: &World) -> Release {
     release.clone()
 }
 
-async fn published(world: &World) -> Release {
+fn published(world: &World) -> Release {
     let release = only(world);
-    assert!(!release.draft && release.pre_release, "{release:?}");
+    assert!(!release.draft && release.early, "{release:?}");
     assert_eq!((release.tag.as_str(), release.name.as_str()), (TAG, TAG));
     let files = release.files();
     assert_eq!(files.keys().copied().collect::<Vec<_>>(), ["SHA256SUMS", "dist.tar.zst", "notes"]);
@@ -137,7 +137,7 @@ async fn d52_t48_a_draft_gets_its_files_is_compared_and_published_although_an_up
     world.github.fault(&Method::POST, "/releases", 1, Fault::DropAfter);
     let commit = world.merge(1, "feat: sell <b>shoes</b> to @everyone ![](http://t) `#1`").await;
     assert!(world.hears(1).await.contains("is live in prod"));
-    let release = published(&world).await;
+    let release = published(&world);
     assert_eq!(release.commit, commit);
     assert!(release.body.contains("### Changes") && release.body.contains(&commit[..7]), "{}", release.body);
     for harm in ["<b>", " @everyone", "![](", "`#1`"] {
@@ -161,7 +161,7 @@ async fn d52_d53_a_draft_of_a_former_try_is_taken_up_and_private_files_are_known
             tag: TAG.to_owned(),
             name: TAG.to_owned(),
             draft: true,
-            pre_release: true,
+            early: true,
             assets: BTreeMap::from([(7, half)]),
             ..Release::default()
         };
@@ -169,7 +169,7 @@ async fn d52_d53_a_draft_of_a_former_try_is_taken_up_and_private_files_are_known
     }
     world.merge(1, "feat: sell shoes").await;
     assert!(world.hears(1).await.contains("is live in prod"));
-    published(&world).await;
+    published(&world);
     world.finish().await;
 }
 
@@ -184,7 +184,7 @@ async fn d52_a_file_that_is_not_of_the_release_keeps_it_a_draft() {
             tag: TAG.to_owned(),
             name: TAG.to_owned(),
             draft: true,
-            pre_release: true,
+            early: true,
             assets,
             ..Release::default()
         };
@@ -198,6 +198,6 @@ async fn d52_a_file_that_is_not_of_the_release_keeps_it_a_draft() {
     world.github.state().repos.get_mut(&REPO).unwrap().releases.get_mut(&6).unwrap().assets.remove(&7);
     world.say(1, ANA, "/retry prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
-    published(&world).await;
+    published(&world);
     world.finish().await;
 }

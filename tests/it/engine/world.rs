@@ -229,7 +229,7 @@ impl World {
             origins: self.origins.clone(),
             registries: self.registries.clone(),
             outlets: self.outlets.clone(),
-            hidden: vec![Secret::new(HOOK_SECRET)],
+            hidden: self.outlets.iter().flat_map(Outlet::hidden).chain([Secret::new(HOOK_SECRET)]).collect(),
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),
                 ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.target().join("bin").display())),

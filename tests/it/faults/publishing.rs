@@ -1,6 +1,7 @@
 //! `kill -9` at every move of the ledger: what was published stays, what is missing is put when asked, nothing twice.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use liftlock::domain::name::Digest;
 
@@ -51,6 +52,23 @@ fn files(yard: &Yard) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// What `liftlock publish status` says when all of it is published.
+fn told(door: &Door) {
+    let address = format!("http://{}", door.address());
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_liftlock"));
+        command.args(["publish", "status", "latest", "--server", &address]).args(more);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let text = run(&[]);
+    assert!(text.starts_with("v0.1.0-rc.1\n  disk (signed bits)       announced  dist.tar.zst\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    assert_eq!(json["publications"][1]["outlet"], "disk (checksums)");
+    assert_eq!(json["publications"][1]["files"][0]["name"], "SHA256SUMS");
+}
+
 async fn round(kill_at: Option<i64>) -> Round {
     let (yard, door) = (Yard::new(Plan { rules: &OUTLET, ..plan(&["hello"], "5s") }), Door::new());
     let mut server = yard.serve(&door);
@@ -75,6 +93,9 @@ async fn round(kill_at: Option<i64>) -> Round {
         deadline.check("everything is live", &seen, &yard, &[&server]);
         tokio::time::sleep(GLANCE).await;
     };
+    if kill_at.is_none() {
+        told(&door);
+    }
     server.kill();
     let killed_at = killer.and_then(|k| k.join().unwrap());
     yard.verify(&door);

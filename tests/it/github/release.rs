@@ -18,7 +18,7 @@ pub(crate) struct Release {
     pub(crate) name: String,
     pub(crate) body: String,
     pub(crate) draft: bool,
-    pub(crate) pre_release: bool,
+    pub(crate) early: bool,
     /// By number.
     pub(crate) assets: BTreeMap<u64, Asset>,
 }
@@ -66,7 +66,7 @@ fn shown(state: &State, call: &Call, repo: u64, id: u64) -> Value {
     };
     json!({
         "id": id, "tag_name": release.tag, "target_commitish": release.commit, "name": release.name,
-        "body": release.body, "draft": release.draft, "prerelease": release.pre_release,
+        "body": release.body, "draft": release.draft, "prerelease": release.early,
         "html_url": format!("https://github.example/{name}/releases/tag/{}", release.tag),
         "assets": release.assets.iter().map(asset).collect::<Vec<_>>(),
     })
@@ -96,7 +96,7 @@ fn make(state: &mut State, call: &Call, repo: u64) -> Answered {
         name: call.text("name"),
         body: call.text("body"),
         draft: call.body["draft"].as_bool().unwrap_or(false),
-        pre_release: call.body["prerelease"].as_bool().unwrap_or(false),
+        early: call.body["prerelease"].as_bool().unwrap_or(false),
         assets: BTreeMap::new(),
     };
     let id = state.fresh_id();
