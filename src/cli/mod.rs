@@ -20,6 +20,7 @@ mod hook;
 mod import;
 mod init;
 mod inspect;
+mod notes;
 mod pipeline;
 mod plan;
 mod publish;
@@ -112,6 +113,8 @@ enum Command {
     Publish(publish::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// What has changed in a release, as people will read it; rewriting it until it is published.
+    Notes(notes::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
     Verify(evidence::Verify),
     /// Seal a secret that the server's config names: `{ sealed = "…" }`.
@@ -209,6 +212,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => evidence::verify(&arguments),
         Command::Secret(arguments) => secret::run(&arguments),
         Command::Keys(arguments) => evidence::keys(&arguments),

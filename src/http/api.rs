@@ -17,6 +17,7 @@ use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::error::{Fault, Why};
 use crate::http::evidence::{FileBytes, Proof};
 use crate::http::extract::{Asked, At, Sent};
+use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -54,6 +55,10 @@ pub trait Reader: Send + Sync {
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
     /// What proves where the files of a release come from; `NotFound` while nothing is sealed.
     fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>>;
+    /// The notes of a release, as written or as they would be made now.
+    fn notes<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<NotesText>>;
+    /// What a release is, for programs.
+    fn metadata<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<Value>>;
     /// The public keys that statements are signed with, as PEM, newest first.
     fn keys(&self) -> BoxFuture<'_, Outcome<String>>;
     /// A file of a release, its bytes hashed again.
@@ -82,6 +87,13 @@ pub trait Acts: Send + Sync {
         incoming: Incoming,
         what: (Alias, Digest, Option<CommitSha>),
         standing: Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>>;
+    /// Puts somebody's text in the place of a release's notes.
+    fn write_notes<'a>(
+        &'a self,
+        which: (&'a str, u32),
+        written: Written,
+        caller: Caller,
     ) -> BoxFuture<'a, Outcome<Reply>>;
     /// Deletes what need not be kept any longer.
     fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>>;

@@ -230,6 +230,7 @@ impl Transcript {
             | Event::SourcesFound { .. }
             | Event::BuildFinished { .. }
             | Event::Retired { .. }
+            | Event::Noted { .. }
             | Event::BuildRetried { .. }
             | Event::GroupWritten(_)
             | Event::PhaseDone { .. }

@@ -52,18 +52,17 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {stage} attempt {attempt}: {kind:?}{after}", name(release))
         }
         Event::StageMoved { release, stage, transition, to, detail, .. } => {
-            format!(
-                "{} {stage}: {}{}",
-                name(release),
-                word(*to),
-                why(state, detail, &format!("{transition:?}"))
-            )
+            let why = why(state, detail, &format!("{transition:?}"));
+            format!("{} {stage}: {}{why}", name(release), word(*to))
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
         Event::Target(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Publication(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Retired { release, .. } => format!("{} retired", name(release)),
+        Event::Noted { release, frozen, .. } => {
+            format!("{} notes {}", name(release), if *frozen { "published" } else { "written" })
+        }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }
