@@ -408,6 +408,7 @@ async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_o
     assert!(first.hears(1).await.contains("is live in prod"));
     let digest = image(&first).await;
     assert_eq!(public.tag("public/acme/sdk", "v0.1.0-rc.1"), digest.to_string());
+    first.settled().await;
     let sticky = first.sticky().replace('\\', "");
     assert!(sticky.contains("- docker (Sdk): announced, acme/sdk:v0.1.0-rc.1"), "{sticky}");
     assert!(!first.said_and_kept().await.contains(PASSWORD));

@@ -89,6 +89,7 @@ async fn d42_d43_d44_bits_and_checksums_are_published_in_a_folder_of_their_versi
         ["cdn (checksums)", "cdn (signed bits)"].map(|row| (row.to_owned(), Reached::Announced)),
     );
     assert_eq!(reached(&world, 1).await, both);
+    world.settled().await;
     let sticky = world.sticky().replace('\\', "");
     assert!(sticky.contains("**prod: published**"), "{sticky}");
     assert!(sticky.contains("- cdn (checksums): announced, SHA256SUMS"), "{sticky}");
@@ -250,6 +251,7 @@ async fn d42_d43_d44_t47_what_is_put_is_read_back_through_the_public_address_unt
         assert_eq!(puts, ["v0.1.0-rc.1/dist.tar.zst", "v0.1.0-rc.1/notes", "v0.1.0-rc.1/SHA256SUMS"]);
         assert!(shelf.asked.values().all(|asked| *asked > 2), "{:?}", shelf.asked);
     }
+    world.settled().await;
     let sticky = world.sticky().replace('\\', "");
     assert!(sticky.contains(&format!("announced, SHA256SUMS ([look at it](<{address}>))")), "{sticky}");
     let log = world.log("github:12/shop/1/prod/1").await;

@@ -64,6 +64,7 @@ async fn d41_every_repository_of_a_release_has_an_annotated_tag_at_its_commit() 
     assert!(world.hears(1).await.contains("is live in prod"));
     assert_eq!(tag_of(&world.tree), Some((ObjectType::Tag, commit)));
     assert_eq!(tag_of(&config), Some((ObjectType::Tag, config.head("main").unwrap())));
+    world.settled().await;
     let sticky = world.sticky().replace('\\', "");
     assert!(
         sticky.contains("git tags: announced, v0.1.0-rc.1 of acme/shop, v0.1.0-rc.1 of gitea.example"),
@@ -143,6 +144,7 @@ async fn d52_t48_a_draft_gets_its_files_is_compared_and_published_although_an_up
     for harm in ["<b>", " @everyone", "![](", "`#1`"] {
         assert!(!release.body.contains(harm), "{harm} in {}", release.body);
     }
+    world.settled().await;
     let sticky = world.sticky().replace('\\', "");
     let page = format!("([look at it](<https://github.example/acme/shop/releases/tag/{TAG}>))");
     assert!(sticky.contains("GitHub release: announced") && sticky.contains(&page), "{sticky}");
