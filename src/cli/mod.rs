@@ -23,6 +23,7 @@ mod inspect;
 mod notes;
 mod pipeline;
 mod plan;
+mod publish;
 mod queue;
 mod retention;
 mod secret;
@@ -112,6 +113,8 @@ enum Command {
     Status(ask::Status),
     /// What runs and waits, and taking runs out of the queue.
     Queue(queue::Arguments),
+    /// What of a release is published where.
+    Publish(publish::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
     /// Look at artifacts as the checks that are built in do; exit 75 when there is nothing that they know.
@@ -213,6 +216,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
+        Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Notes(arguments) => notes::run(&arguments).await,

@@ -14,6 +14,7 @@ use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
+use crate::domain::publication::Ledger;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
@@ -74,6 +75,8 @@ pub struct Release {
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
+    /// What of it is published where.
+    pub ledger: Ledger,
     /// When its bytes were deleted, if they were.
     pub retired: Option<Timestamp>,
     /// Its notes, once somebody wrote or published them.

@@ -81,6 +81,7 @@ impl State {
             Event::GroupWritten(written) => self.write_group(written),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
+            Event::Publication(fact) => self.publish(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -299,6 +300,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            ledger: BTreeMap::new(),
             retired: None,
             notes: None,
             stages: BTreeMap::new(),
