@@ -4,10 +4,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
 };
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Error as Failed;
 
 use crate::domain::time::Span;
 use crate::forge::github::settings::Settings;
@@ -149,27 +151,14 @@ impl Transport {
 
     /// Sends a request and reads the whole answer, following a redirect of a read on the same origin.
     pub(super) async fn exchange(&self, ask: &Ask<'_>) -> Outcome<Answer> {
-        let path = shown(&ask.target);
-        match tokio::time::timeout(self.deadline.as_std(), self.follow(ask)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble::transient(format!(
-                "{} {path}: GitHub did not answer within {}",
-                ask.method, self.deadline
-            ))),
-        }
+        let what = format!("{} {}", ask.method, shown(&ask.target));
+        within(&what, self.deadline, self.follow(ask)).await
     }
 
     /// Sends a read and gives back its answer, also one that points elsewhere.
     pub(super) async fn ask_once(&self, ask: &Ask<'_>) -> Outcome<Answer> {
-        let asked = async { self.send(ask, &self.absolute(&ask.target)?).await };
-        match tokio::time::timeout(self.deadline.as_std(), asked).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble::transient(format!(
-                "GET {}: GitHub did not answer within {}",
-                shown(&ask.target),
-                self.deadline
-            ))),
-        }
+        let what = format!("GET {}", shown(&ask.target));
+        within(&what, self.deadline, async { self.send(ask, &self.absolute(&ask.target)?).await }).await
     }
 
     /// Follows an answer to where GitHub keeps large files and writes what is there to a new file. That is another
@@ -202,10 +191,7 @@ impl Transport {
             }
             https::to_file(response.into_body(), (to, most)).await
         };
-        match tokio::time::timeout(DOWNLOAD_WITHIN.as_std(), fetched).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble::transient(format!("{what}: not there within {DOWNLOAD_WITHIN}"))),
-        }
+        within(&what, DOWNLOAD_WITHIN, fetched).await
     }
 
     /// Over TLS, or on the GitHub of the config itself.
@@ -242,21 +228,8 @@ impl Transport {
             .header(CONTENT_LENGTH, size)
             .body(body)
             .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
-        let sending = async {
-            let response = https::uploads()?
-                .request(request)
-                .await
-                .map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
-            let (parts, body) = response.into_parts();
-            let body = https::body(body, MAX_ANSWER_BYTES)
-                .await
-                .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
-        };
-        match tokio::time::timeout(UPLOAD_WITHIN.as_std(), sending).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble::transient(format!("{what}: it took longer than {UPLOAD_WITHIN}"))),
-        }
+        let sending = async { answered(&what, https::uploads()?.request(request).await).await };
+        within(&what, UPLOAD_WITHIN, sending).await
     }
 
     /// The address of a target; an origin that the config does not name is never connected to (THREATS T52).
@@ -318,16 +291,26 @@ impl Transport {
         let request = request
             .body(Full::new(ask.body.clone()))
             .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
-        let (parts, body) = response.into_parts();
-        let body = https::body(body, MAX_ANSWER_BYTES)
-            .await
-            .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        answered(&what, self.client.request(request).await).await
+    }
+}
+
+/// The whole answer to a request.
+async fn answered(what: &str, sent: Result<Response<Incoming>, Failed>) -> Outcome<Answer> {
+    let response =
+        sent.map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
+    let (parts, body) = response.into_parts();
+    let body = https::body(body, MAX_ANSWER_BYTES)
+        .await
+        .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
+    Ok(Answer { status: parts.status, headers: parts.headers, body })
+}
+
+/// What came of it in time.
+async fn within<T>(what: &str, limit: Span, asked: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    match tokio::time::timeout(limit.as_std(), asked).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Trouble::transient(format!("{what}: GitHub did not answer within {limit}"))),
     }
 }
 
