@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::artifact::hashing::digest_of;
 use crate::cli::{ConfigFile, Ended, Exit, serve, terminal};
 use crate::clock;
-use crate::domain::evidence::{Claim, PAYLOAD_TYPE, claim};
+use crate::domain::evidence::PAYLOAD_TYPE;
+use crate::domain::evidence::claim::{Claim, claim};
 use crate::domain::name::Digest;
-use crate::http::answers::evidence::KEYS;
-use crate::sign::{Envelope, Public};
+use crate::sign::{Envelope, FOLDER, Public};
 use crate::trouble::{Outcome, Trouble};
 
 /// Largest file of statements or keys that is read: a statement has some kilobytes.
@@ -39,15 +39,26 @@ pub(super) struct Verify {
 #[derive(Debug, clap::Args)]
 pub(super) struct Keys {
     #[command(subcommand)]
-    what: Option<KeysDo>,
-    #[command(flatten)]
-    config: ConfigFile,
+    what: KeysDo,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum KeysDo {
-    /// Make a new key, which signs from now on; older ones stay, to be checked against.
-    Rotate,
+    /// Make the first keys now, rather than when something is to be signed; where there are some, nothing happens.
+    Init {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Make new keys, which sign from now on; older ones stay, to be checked against.
+    Rotate {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Print the public halves, newest first, with the times in which each signed.
+    Export {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 /// Absent, unreadable or foreign evidence proves nothing: only one way leads to exit 0 (THREATS T45).
@@ -117,11 +128,11 @@ fn text(path: &Path) -> Outcome<String> {
 }
 
 pub(super) fn keys(asked: &Keys) -> Ended {
-    let config = serve::read_config(&asked.config.config)?;
-    let folder = config.data.join(KEYS);
-    let keys = match &asked.what {
-        Some(KeysDo::Rotate) => crate::sign::Keys::rotate(&folder, clock::now())?,
-        None => crate::sign::Keys::of_folder(&folder, clock::now())?,
+    let (KeysDo::Init { config } | KeysDo::Rotate { config } | KeysDo::Export { config }) = &asked.what;
+    let folder = serve::read_config(&config.config)?.data.join(FOLDER);
+    let keys = match asked.what {
+        KeysDo::Rotate { .. } => crate::sign::Keys::rotate(&folder, clock::now())?,
+        KeysDo::Init { .. } | KeysDo::Export { .. } => crate::sign::Keys::of_folder(&folder, clock::now())?,
     };
     for key in keys.public()? {
         terminal::line(key.to_string().trim_end());

@@ -10,6 +10,7 @@ use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::demand;
 use crate::domain::effect::Place;
+use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
@@ -376,6 +377,8 @@ pub enum Event {
         /// By which rule.
         rule: Retention,
     },
+    /// Something about a release was signed, and is kept.
+    Attested(Box<Attested>),
     /// Something about starts that no push asks for.
     Demand(demand::Fact),
     /// A push starts pipelines whose builds this one waits for.
@@ -497,6 +500,7 @@ impl Event {
         match self {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
+            Self::Attested(attested) => Some(attested.release),
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
             Self::Retired { release, .. }
@@ -550,6 +554,7 @@ impl Event {
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
             Self::Retired { .. } => "retired",
+            Self::Attested(_) => "attested",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",
             Self::PlaceFound { .. } => "place_found",

@@ -8,6 +8,7 @@ use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
+use crate::domain::evidence::{Evidence, Matter};
 use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
@@ -73,6 +74,8 @@ pub struct Release {
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
+    /// What was signed about it and is kept, oldest first.
+    pub evidence: Vec<(Matter, Vec<Evidence>)>,
     /// When its bytes were deleted, if they were.
     pub retired: Option<Timestamp>,
     /// Attempts per stage, oldest first; the last one counts.
@@ -298,6 +301,11 @@ impl Release {
     pub fn is_open(&self) -> bool {
         !self.state().is_over()
             || self.stages.values().any(|runs| runs.last().is_some_and(|r| !r.state.is_terminal()))
+    }
+
+    /// What was signed about a matter, if that was.
+    pub fn signed(&self, what: &Matter) -> Option<&[Evidence]> {
+        self.evidence.iter().find(|(about, _)| about == what).map(|(_, files)| files.as_slice())
     }
 
     /// Where it is as a whole.

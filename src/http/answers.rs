@@ -33,7 +33,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceList, FileBytes};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -235,8 +235,12 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
-    fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>> {
-        Box::pin(self.prove(stream, no, what))
+    fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(self.evidence_of(stream, no))
+    }
+
+    fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>> {
+        Box::pin(self.prove(stream, no, name))
     }
 
     fn keys(&self) -> BoxFuture<'_, Outcome<String>> {

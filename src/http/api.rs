@@ -15,7 +15,7 @@ use crate::http::State;
 use crate::http::about::About;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::error::{Fault, Why};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceList, FileBytes};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
@@ -52,8 +52,10 @@ pub trait Reader: Send + Sync {
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>>;
     /// Every release with stored bytes, and why they are kept.
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
-    /// What proves where the files of a release come from; `NotFound` while nothing is sealed.
-    fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>>;
+    /// The files of a release and the evidence that is kept of it; `NotFound` while nothing is sealed.
+    fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>>;
+    /// A file of evidence; `NotFound` until it is signed.
+    fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>>;
     /// The public keys that statements are signed with, as PEM, newest first.
     fn keys(&self) -> BoxFuture<'_, Outcome<String>>;
     /// A file of a release, its bytes hashed again.

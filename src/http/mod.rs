@@ -286,6 +286,8 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/files/{name}", READ, get(evidence::file)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/evidence", READ, get(evidence::list)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/evidence/{name}", READ, get(evidence::one)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/provenance", READ, get(evidence::provenance)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/SHA256SUMS", READ, get(evidence::checksums)),
         route("GET", "/keys", PUBLIC, get(evidence::keys)),

@@ -22,6 +22,8 @@ use crate::domain::evidence::pae;
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
 
+/// Where the keys are, below the data folder.
+pub const FOLDER: &str = "keys";
 /// How the files of keys end.
 const ENDING: &str = "pk8";
 /// Largest file of a key; a real one has some 140 bytes.

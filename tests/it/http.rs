@@ -16,7 +16,7 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
-use liftlock::http::evidence::{FileBytes, Proof};
+use liftlock::http::evidence::{EvidenceList, FileBytes};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
@@ -78,7 +78,11 @@ impl Reader for NoEngine {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 

@@ -77,6 +77,10 @@ impl State {
             }
             Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten(written) => self.write_group(written),
+            Event::Attested(attested) => self.with(attested.release, |r| {
+                r.evidence.push((attested.what.clone(), attested.files.clone()));
+                Ok(())
+            }),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
@@ -297,6 +301,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            evidence: Vec::new(),
             retired: None,
             stages: BTreeMap::new(),
             touched: self.version,

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceList, FileBytes};
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
@@ -274,7 +274,11 @@ impl Reader for Hostile {
         })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<EvidenceList>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
         Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
     }
 

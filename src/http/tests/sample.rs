@@ -8,7 +8,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceList, FileBytes};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
@@ -55,7 +55,11 @@ impl Reader for Engine {
         })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 

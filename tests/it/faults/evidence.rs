@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use liftlock::clock;
+use liftlock::domain::name::Digest;
+use serde_json::Value;
 
+use super::drive::Keeper;
 use super::rig::{Door, GLANCE, PATIENCE, Server, request};
 use super::{one, yard};
 
@@ -62,12 +65,12 @@ impl Reader<'_> {
     }
 }
 
-/// The checksums of the release, once it is sealed; until then there are none.
+/// The checksums of the release, once they are signed; until then there are none.
 fn sealed(door: &Door, server: &Server) -> String {
     let begun = clock::monotonic();
     loop {
         let (status, body) =
-            request(door, "GET", &format!("/api/releases/{RELEASE}/SHA256SUMS"), &[], "").unwrap();
+            request(door, "GET", &format!("/api/releases/{RELEASE}/evidence/SHA256SUMS"), &[], "").unwrap();
         if status == 200 {
             return body;
         }
@@ -120,6 +123,71 @@ async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_n
     std::fs::remove_file(folder.path().join(&statement)).unwrap();
     assert!(!reader.run(ours).status.success(), "a statement that is missing proves nothing");
     server.kill();
+}
+
+/// What was signed is in the log, so a new key changes nothing of it; the old key's public half stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    let push = one(&yard, &door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&push));
+    let mut eyes = yard.eyes().await;
+    let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let get = |what: &str| {
+        let (status, body) =
+            request(&door, "GET", &format!("/api/releases/{RELEASE}/evidence{what}"), &[], "").unwrap();
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    let list: Value = serde_json::from_str(&get("")).unwrap();
+    let kept: Vec<(&str, &str)> = list["evidence"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kept| (kept["name"].as_str().unwrap(), kept["digest"].as_str().unwrap()))
+        .collect();
+    let names: Vec<&str> = kept.iter().map(|kept| kept.0).collect();
+    let wanted = [
+        "SHA256SUMS",
+        "provenance.dsse.json",
+        "passed-test-1.dsse.json",
+        "tests-test-1.dsse.json",
+        "passed-prod-1.dsse.json",
+        "tests-prod-1.dsse.json",
+    ];
+    assert_eq!(names, wanted);
+    // The log names what is sent, byte for byte.
+    let logged: Vec<&Value> = seen
+        .events
+        .iter()
+        .filter(|e| e.kind == "attested")
+        .flat_map(|e| e.data["files"].as_array().unwrap())
+        .collect();
+    assert_eq!(logged.len(), kept.len());
+    for (name, digest) in &kept {
+        assert_eq!(Digest::of_text(&get(&format!("/{name}"))).to_string(), *digest, "{name}");
+        assert!(logged.iter().any(|file| file["name"] == *name && file["digest"] == *digest), "{name}");
+    }
+    let file = list["files"][0]["name"].as_str().unwrap();
+    let (lines, keys) =
+        (get(&format!("/{file}.intoto.jsonl")), request(&door, "GET", "/keys", &[], "").unwrap().1);
+    assert_eq!(lines.lines().count(), 5);
+    server.kill();
+    assert!(yard.start(&door, &["keys", "rotate"]).wait().success());
+    let mut server = yard.serve(&door);
+    assert_eq!(get(&format!("/{file}.intoto.jsonl")), lines);
+    let now = request(&door, "GET", "/keys", &[], "").unwrap().1;
+    let old = keys.split_once('\n').unwrap().1;
+    assert!(now.ends_with(old) && now.len() > keys.len(), "{now}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = file.to_owned();
+    let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
+    let [fetch, ours, ..] = commands()[..] else { panic!("{MANUAL}") };
+    reader.passes(fetch);
+    reader.passes(ours);
+    server.kill();
+    yard.verify(&door);
 }
 
 /// A blob that is no longer what was sealed is not sent.

@@ -64,6 +64,10 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Target(fact) => {
             format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
         }
+        Event::Attested(attested) => {
+            let names: Vec<&str> = attested.files.iter().map(|kept| kept.name.as_str()).collect();
+            format!("{} signed: {}", name(&attested.release), names.join(", "))
+        }
         Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
