@@ -9,6 +9,7 @@ use liftlock::domain::pause::Said;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
+use liftlock::domain::view::event::sentence;
 use liftlock::domain::view::runbook::line;
 
 /// A commit as the transcript calls it: `c12`.
@@ -64,10 +65,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Target(fact) => {
             format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
         }
-        Event::Attested(attested) => {
-            let names: Vec<&str> = attested.files.iter().map(|kept| kept.name.as_str()).collect();
-            format!("{} signed: {}", name(&attested.release), names.join(", "))
-        }
+        Event::Attested(said) => format!("{} {}", name(&said.release), sentence(event)),
         Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
