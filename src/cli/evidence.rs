@@ -12,7 +12,7 @@ use crate::clock;
 use crate::domain::evidence::PAYLOAD_TYPE;
 use crate::domain::evidence::claim::{Claim, claim};
 use crate::domain::name::Digest;
-use crate::sign::{Envelope, FOLDER, Public};
+use crate::sign::{Envelope, FOLDER, Public, minisign, ssh};
 use crate::trouble::{Outcome, Trouble};
 
 /// Largest file of statements or keys that is read: a statement has some kilobytes.
@@ -56,9 +56,23 @@ enum KeysDo {
     },
     /// Print the public halves, newest first, with the times in which each signed.
     Export {
+        /// For what.
+        #[arg(long, value_enum, default_value = "pem")]
+        format: Format,
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+/// Who is to read public keys.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// `liftlock verify` and openssl: all of them.
+    Pem,
+    /// `ssh-keygen -Y verify`: a file of allowed signers.
+    Ssh,
+    /// `minisign -V`.
+    Minisign,
 }
 
 /// Absent, unreadable or foreign evidence proves nothing: only one way leads to exit 0 (THREATS T45).
@@ -128,14 +142,22 @@ fn text(path: &Path) -> Outcome<String> {
 }
 
 pub(super) fn keys(asked: &Keys) -> Ended {
-    let (KeysDo::Init { config } | KeysDo::Rotate { config } | KeysDo::Export { config }) = &asked.what;
+    let (KeysDo::Init { config } | KeysDo::Rotate { config } | KeysDo::Export { config, .. }) = &asked.what;
     let folder = serve::read_config(&config.config)?.data.join(FOLDER);
     let keys = match asked.what {
         KeysDo::Rotate { .. } => crate::sign::Keys::rotate(&folder, clock::now())?,
         KeysDo::Init { .. } | KeysDo::Export { .. } => crate::sign::Keys::of_folder(&folder, clock::now())?,
     };
-    for key in keys.public()? {
-        terminal::line(key.to_string().trim_end());
-    }
+    let format = match asked.what {
+        KeysDo::Export { format, .. } => format,
+        KeysDo::Init { .. } | KeysDo::Rotate { .. } => Format::Pem,
+    };
+    let text = |key: &Public| match format {
+        Format::Pem => Some(key.to_string()),
+        Format::Ssh => ssh::allowed_signer(key),
+        Format::Minisign => minisign::public(key),
+    };
+    let text: String = keys.public()?.iter().filter_map(text).collect();
+    terminal::line(text.trim_end());
     Ok(Exit::Done)
 }

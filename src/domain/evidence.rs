@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::event::{Form, Sealed};
 use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::time::Timestamp;
 
 pub mod claim;
 pub mod statement;
@@ -27,8 +28,12 @@ const ENVELOPE: &str = ".dsse.json";
 pub const STATEMENTS: &str = ".intoto.jsonl";
 /// The envelope of the provenance.
 pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
+/// The same as a Sigstore bundle.
+pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
 /// The checksums of all files.
 pub const SHA256SUMS: &str = "SHA256SUMS";
+/// The same by another hash.
+pub const SHA512SUMS: &str = "SHA512SUMS";
 
 /// What evidence is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,6 +61,17 @@ pub struct Evidence {
     pub size: u64,
 }
 
+/// What was signed about a matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The matter.
+    pub what: Matter,
+    /// When.
+    pub at: Timestamp,
+    /// What was kept of it.
+    pub files: Vec<Evidence>,
+}
+
 /// Something about a release was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
@@ -75,11 +91,11 @@ pub fn file_name(sealed: &Sealed) -> String {
     }
 }
 
-/// The lines that `sha256sum --check` reads.
-pub fn checksums(release: &Release) -> String {
+/// The lines that `sha256sum --check` and its like read.
+pub fn checksums<'a>(files: impl Iterator<Item = (&'a Sealed, &'a str)>) -> String {
     let mut out = String::new();
-    for sealed in &release.artifacts {
-        writeln!(out, "{}  {}", sealed.digest.hex(), file_name(sealed)).unwrap_or_default();
+    for (file, hex) in files {
+        writeln!(out, "{hex}  {}", file_name(file)).unwrap_or_default();
     }
     out
 }
@@ -101,7 +117,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
 
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.
 pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
-    release.evidence.iter().flat_map(|(_, files)| files)
+    release.evidence.iter().flat_map(|signed| &signed.files)
 }
 
 /// The envelopes that are about a file of the release, oldest first: where it comes from, and where it succeeded.

@@ -8,7 +8,7 @@ use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
-use crate::domain::evidence::{Evidence, Matter};
+use crate::domain::evidence::{Matter, Signed};
 use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
@@ -75,7 +75,7 @@ pub struct Release {
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
     /// What was signed about it and is kept, oldest first.
-    pub evidence: Vec<(Matter, Vec<Evidence>)>,
+    pub evidence: Vec<Signed>,
     /// When its bytes were deleted, if they were.
     pub retired: Option<Timestamp>,
     /// Attempts per stage, oldest first; the last one counts.
@@ -304,8 +304,8 @@ impl Release {
     }
 
     /// What was signed about a matter, if that was.
-    pub fn signed(&self, what: &Matter) -> Option<&[Evidence]> {
-        self.evidence.iter().find(|(about, _)| about == what).map(|(_, files)| files.as_slice())
+    pub fn signed(&self, what: &Matter) -> Option<&Signed> {
+        self.evidence.iter().find(|signed| signed.what == *what)
     }
 
     /// Where it is as a whole.

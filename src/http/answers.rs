@@ -33,7 +33,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{EvidenceList, FileBytes};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -243,8 +243,8 @@ impl Reader for Answers {
         Box::pin(self.prove(stream, no, name))
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
-        Box::pin(self.public_keys())
+    fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(self.public_keys(form))
     }
 
     fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>> {

@@ -15,7 +15,7 @@ use crate::http::State;
 use crate::http::about::About;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::error::{Fault, Why};
-use crate::http::evidence::{EvidenceList, FileBytes};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
@@ -56,8 +56,8 @@ pub trait Reader: Send + Sync {
     fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>>;
     /// A file of evidence; `NotFound` until it is signed.
     fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>>;
-    /// The public keys that statements are signed with, as PEM, newest first.
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>>;
+    /// The public keys that evidence is signed with, newest first.
+    fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>>;
     /// A file of a release, its bytes hashed again.
     fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>>;
     /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.

@@ -11,6 +11,7 @@ use futures_util::stream;
 use serde::Serialize;
 
 use crate::domain::evidence::{Evidence, PROVENANCE_FILE, SHA256SUMS};
+use crate::domain::time::Timestamp;
 use crate::http::State;
 use crate::http::error::Fault;
 use crate::http::extract::At;
@@ -29,8 +30,29 @@ pub struct EvidenceList {
     pub commit: String,
     /// What was sealed.
     pub files: Vec<Evidence>,
-    /// What was signed about it, as it is kept.
-    pub evidence: Vec<Evidence>,
+    /// What was signed about it, as it is kept, oldest first.
+    pub evidence: Vec<EvidenceLine>,
+}
+
+/// A file of evidence, and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceLine {
+    /// The file.
+    #[serde(flatten)]
+    pub file: Evidence,
+    /// When it was signed.
+    pub signed: Timestamp,
+}
+
+/// In which form the public keys are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All of them as PEM.
+    Pem,
+    /// Those of OpenSSH, with the times in which each signed.
+    AllowedSigners,
+    /// Those of minisign, newest first; it reads the first.
+    Minisign,
 }
 
 /// A file of a release that is sent.
@@ -48,8 +70,20 @@ type Which = At<(String, String, u32)>;
 
 /// `GET /keys`: PEM, newest first.
 pub(super) async fn keys(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
-    let text = state.reader().keys().await?;
+    let text = state.reader().keys(Form::Pem).await?;
     Ok(([(CONTENT_TYPE, "application/x-pem-file")], text).into_response())
+}
+
+/// `GET /keys/allowed_signers`.
+pub(super) async fn signers(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
+    let text = state.reader().keys(Form::AllowedSigners).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// `GET /keys/minisign.pub`.
+pub(super) async fn minisign(extract::State(state): extract::State<State>) -> Result<Response, Fault> {
+    let text = state.reader().keys(Form::Minisign).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
 /// `GET /api/releases/{repo}/{pipeline}/{no}/evidence`.

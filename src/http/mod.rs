@@ -291,6 +291,8 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/provenance", READ, get(evidence::provenance)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/SHA256SUMS", READ, get(evidence::checksums)),
         route("GET", "/keys", PUBLIC, get(evidence::keys)),
+        route("GET", "/keys/allowed_signers", PUBLIC, get(evidence::signers)),
+        route("GET", "/keys/minisign.pub", PUBLIC, get(evidence::minisign)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/retention", READ, get(retention::list)),

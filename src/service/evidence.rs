@@ -1,13 +1,16 @@
 //! Signing what is known of a release: each statement is made once, kept by its digest, and named in the log.
 
-use serde_json::Value;
-
 use crate::artifact::store::Store;
 use crate::clock;
 use crate::domain::decide::Command;
+use crate::domain::event::Sealed;
 use crate::domain::evidence::statement::{Origin, statements};
-use crate::domain::evidence::{Attested, Evidence, Matter, PAYLOAD_TYPE, SHA256SUMS, checksums, owed};
+use crate::domain::evidence::{
+    Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SHA256SUMS, SHA512SUMS,
+    checksums, owed,
+};
 use crate::domain::name::ReleaseNo;
+use crate::domain::time::Timestamp;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, blocking};
 use crate::sign::{FOLDER, Keys};
@@ -30,20 +33,19 @@ impl Service {
             commit_url: commit_url.as_deref(),
             server: &self.settings().notify.public_url,
         };
-        let statements = statements(release, &what, origin);
-        let plain = match what {
-            Matter::Build => vec![(SHA256SUMS.to_owned(), checksums(release))],
+        let statements: Vec<(String, String)> = statements(release, &what, origin)
+            .into_iter()
+            .map(|(name, statement)| (name, self.mask().apply(&statement.to_string())))
+            .collect();
+        let sealed = match what {
+            Matter::Build => release.artifacts.clone(),
             Matter::Stage { .. } => Vec::new(),
         };
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
         let files = blocking(move || {
-            let keys = Keys::of_folder(&folder, clock::now())?;
-            let plain = plain.into_iter().map(|(name, text)| keep(&store, name, &text));
-            let signed = statements.into_iter().map(|(name, statement)| {
-                let envelope = signed(&keys, &statement)?;
-                keep(&store, name, &envelope)
-            });
-            plain.chain(signed).collect::<Outcome<Vec<Evidence>>>()
+            let now = clock::now();
+            let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept: Vec::new() };
+            signing.all(&sealed, &statements)
         });
         let attested = Attested { release: no, what, files: files.await? };
         let command = Command::Attest(Box::new(attested));
@@ -54,14 +56,53 @@ impl Service {
     }
 }
 
-/// One line of JSON.
-fn signed(keys: &Keys, statement: &Value) -> Outcome<String> {
-    let envelope = keys.sign(PAYLOAD_TYPE, statement.to_string().as_bytes())?;
-    let line = serde_json::to_string(&envelope).map_err(|e| Trouble::bug("write a statement").because(e))?;
-    Ok(line + "\n")
+/// What is being signed, and what has been kept of it.
+struct Signing {
+    keys: Keys,
+    store: Store,
+    now: Timestamp,
+    kept: Vec<Evidence>,
 }
 
-fn keep(store: &Store, name: String, text: &str) -> Outcome<Evidence> {
-    let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    Ok(Evidence { name, digest: store.put(text.as_bytes())?, size })
+impl Signing {
+    fn all(mut self, sealed: &[Sealed], statements: &[(String, String)]) -> Outcome<Vec<Evidence>> {
+        if !sealed.is_empty() {
+            let sums = checksums(sealed.iter().map(|file| (file, file.digest.hex())));
+            self.keep_signed(SHA256SUMS, &sums)?;
+            let hex: Vec<String> =
+                sealed.iter().map(|file| Ok(self.store.sha512(&file.digest)?)).collect::<Outcome<_>>()?;
+            let sums = checksums(sealed.iter().zip(hex.iter().map(String::as_str)));
+            self.keep_signed(SHA512SUMS, &sums)?;
+        }
+        for (name, statement) in statements {
+            let envelope = self.keys.sign(PAYLOAD_TYPE, statement.as_bytes())?;
+            self.keep(name, &line(&envelope)?)?;
+            if name == PROVENANCE_FILE {
+                self.keep(BUNDLE_FILE, &line(&envelope.bundle())?)?;
+            }
+        }
+        Ok(self.kept)
+    }
+
+    /// A file, and beside it what OpenSSH and minisign check it with.
+    fn keep_signed(&mut self, name: &str, text: &str) -> Outcome<()> {
+        let ssh = self.keys.sign_ssh(text.as_bytes())?;
+        let minisign = self.keys.sign_minisign(name, text.as_bytes(), self.now)?;
+        self.keep(name, text)?;
+        self.keep(&format!("{name}.sig"), &ssh)?;
+        self.keep(&format!("{name}.minisig"), &minisign)
+    }
+
+    fn keep(&mut self, name: &str, text: &str) -> Outcome<()> {
+        let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let digest = self.store.put(text.as_bytes())?;
+        self.kept.push(Evidence { name: name.to_owned(), digest, size });
+        Ok(())
+    }
+}
+
+/// One line of JSON.
+fn line<T: serde::Serialize>(value: &T) -> Outcome<String> {
+    let line = serde_json::to_string(value).map_err(|e| Trouble::bug("write a statement").because(e))?;
+    Ok(line + "\n")
 }

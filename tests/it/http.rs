@@ -16,7 +16,7 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
-use liftlock::http::evidence::{EvidenceList, FileBytes};
+use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
@@ -86,7 +86,7 @@ impl Reader for NoEngine {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 

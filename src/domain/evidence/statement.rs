@@ -118,7 +118,7 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let all_built = release.artifacts.iter().all(|file| built_here(release, file));
     let mut levels = vec![format!("stage:{stage}")];
     levels.extend(all_built.then(|| BUILT_LEVEL.to_owned()));
-    let of_build = release.signed(&Matter::Build).unwrap_or_default().iter();
+    let of_build = release.signed(&Matter::Build).into_iter().flat_map(|signed| &signed.files);
     let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
     let inputs: Vec<Value> = of_build.filter(|kept| kept.name == PROVENANCE_FILE).map(input).collect();
     let predicate = json!({

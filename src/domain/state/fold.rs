@@ -9,6 +9,7 @@ use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, Sealed,
     StartedBy,
 };
+use crate::domain::evidence::{Attested, Signed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
@@ -77,10 +78,7 @@ impl State {
             }
             Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten(written) => self.write_group(written),
-            Event::Attested(attested) => self.with(attested.release, |r| {
-                r.evidence.push((attested.what.clone(), attested.files.clone()));
-                Ok(())
-            }),
+            Event::Attested(attested) => self.take_signed(attested, at),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
@@ -192,6 +190,14 @@ impl State {
     fn write_group(&mut self, written: &GroupWritten) -> Result<(), Illegal> {
         self.with(written.release, |release| {
             release.groups.write(&written.group, written.version, &written.values);
+            Ok(())
+        })
+    }
+
+    fn take_signed(&mut self, attested: &Attested, at: Timestamp) -> Result<(), Illegal> {
+        self.with(attested.release, |release| {
+            let (what, files) = (attested.what.clone(), attested.files.clone());
+            release.evidence.push(Signed { what, at, files });
             Ok(())
         })
     }

@@ -8,12 +8,12 @@ use super::Answers;
 use crate::artifact::store::{Store, Unusable};
 use crate::clock;
 use crate::domain::event::Sealed;
-use crate::domain::evidence::{self, Evidence, Matter, STATEMENTS};
+use crate::domain::evidence::{self, Evidence, Matter, STATEMENTS, Signed};
 use crate::domain::name::Digest;
 use crate::domain::release::{BuildState, Release};
-use crate::http::evidence::{EvidenceList, FileBytes};
+use crate::http::evidence::{EvidenceLine, EvidenceList, FileBytes, Form};
 use crate::service::blocking;
-use crate::sign::{FOLDER, Keys};
+use crate::sign::{FOLDER, Keys, Public, minisign, ssh};
 use crate::trouble::{Outcome, Trouble};
 
 impl Answers {
@@ -37,7 +37,7 @@ impl Answers {
             version: release.created.version.to_string(),
             commit: release.created.commit.to_string(),
             files: release.artifacts.iter().map(file).collect(),
-            evidence: evidence::files(&release).cloned().collect(),
+            evidence: release.evidence.iter().flat_map(lines).collect(),
         })
     }
 
@@ -57,10 +57,15 @@ impl Answers {
         blocking(move || found.iter().map(|digest| text_of(&store, digest)).collect()).await
     }
 
-    pub(super) async fn public_keys(&self) -> Outcome<String> {
+    pub(super) async fn public_keys(&self, form: Form) -> Outcome<String> {
         let folder = self.service.settings().data.join(FOLDER);
         let public = blocking(move || Keys::of_folder(&folder, clock::now())?.public()).await?;
-        Ok(public.iter().map(ToString::to_string).collect::<Vec<String>>().concat())
+        let text = |key: &Public| match form {
+            Form::Pem => Some(key.to_string()),
+            Form::AllowedSigners => ssh::allowed_signer(key),
+            Form::Minisign => minisign::public(key),
+        };
+        Ok(public.iter().filter_map(text).collect())
     }
 
     pub(super) async fn file_bytes(&self, stream: &str, no: u32, name: &str) -> Outcome<FileBytes> {
@@ -74,6 +79,10 @@ impl Answers {
         let (file, size) = blocking(move || open(&store, &digest)).await?;
         Ok(FileBytes { name: name.to_owned(), file, size })
     }
+}
+
+fn lines(signed: &Signed) -> impl Iterator<Item = EvidenceLine> {
+    signed.files.iter().map(|file| EvidenceLine { file: file.clone(), signed: signed.at })
 }
 
 fn file_of<'a>(release: &'a Release, name: &str) -> Option<&'a Sealed> {

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
-use crate::http::evidence::{EvidenceList, FileBytes};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
@@ -282,7 +282,7 @@ impl Reader for Hostile {
         Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, crate::trouble::Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, crate::trouble::Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 

@@ -8,7 +8,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{EvidenceList, FileBytes};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
@@ -63,7 +63,7 @@ impl Reader for Engine {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 

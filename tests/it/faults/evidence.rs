@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use liftlock::clock;
 use liftlock::domain::name::Digest;
+use liftlock::domain::time::Timestamp;
+use liftlock::sign::Public;
 use serde_json::Value;
 
 use super::drive::Keeper;
@@ -81,7 +83,7 @@ fn sealed(door: &Door, server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_nothing() {
+async fn d36_t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_nothing() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
     one(&yard, &door);
@@ -89,11 +91,16 @@ async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_n
     let file = sums.trim().rsplit(' ').next().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
-    let [fetch, ours, checksums, signature, subject] = commands()[..] else { panic!("{MANUAL}") };
+    let [fetch, ours, checksums, ssh, minisign, signature, subject] = commands()[..] else {
+        panic!("{MANUAL}")
+    };
     reader.passes(fetch);
     let said = reader.passes(ours);
     assert!(said.contains("of hello v0.1.0-rc.1, built by"), "{said}");
     assert!(reader.passes(checksums).contains(": OK"));
+    reader.passes("sha256sum --check --ignore-missing SHA256SUMS");
+    assert!(reader.passes(ssh).contains("Good \"file\" signature for liftlock"));
+    assert!(reader.passes(minisign).contains("Signature and comment signature verified"));
     assert!(reader.passes(signature).contains("Verified OK"));
     assert_eq!(reader.passes(subject).trim(), "true");
     reader.passes(&format!("{} --repository hello", ours.trim()));
@@ -117,6 +124,16 @@ async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_n
         let said = reader.notices(&statement, inside(what), ours);
         assert!(said.contains("is not proven by"), "{said}");
         reader.notices(&statement, inside(what), signature);
+    }
+    for (file, command) in [
+        ("SHA512SUMS", ssh),
+        ("SHA512SUMS", minisign),
+        ("SHA512SUMS.sig", ssh),
+        ("SHA512SUMS.minisig", minisign),
+        ("allowed_signers", ssh),
+        ("minisign.pub", minisign),
+    ] {
+        reader.notices(file, middle, command);
     }
     reader.notices("keys.pem", |bytes| inside("BEGIN PUBLIC KEY-----\n")(bytes) + 60, ours);
     reader.notices("keys.pem", |bytes| inside("BEGIN PUBLIC KEY-----\n")(bytes) + 60, signature);
@@ -150,7 +167,13 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
     let names: Vec<&str> = kept.iter().map(|kept| kept.0).collect();
     let wanted = [
         "SHA256SUMS",
+        "SHA256SUMS.sig",
+        "SHA256SUMS.minisig",
+        "SHA512SUMS",
+        "SHA512SUMS.sig",
+        "SHA512SUMS.minisig",
         "provenance.dsse.json",
+        "provenance.sigstore.json",
         "passed-test-1.dsse.json",
         "tests-test-1.dsse.json",
         "passed-prod-1.dsse.json",
@@ -178,14 +201,25 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
     let mut server = yard.serve(&door);
     assert_eq!(get(&format!("/{file}.intoto.jsonl")), lines);
     let now = request(&door, "GET", "/keys", &[], "").unwrap().1;
-    let old = keys.split_once('\n').unwrap().1;
-    assert!(now.ends_with(old) && now.len() > keys.len(), "{now}");
+    let pem =
+        |text: &str| Public::all_of_pem(text).unwrap().into_iter().map(|key| key.id).collect::<Vec<_>>();
+    let (old, new) = (pem(&keys), pem(&now));
+    assert_eq!((old.len(), new.len()), (2, 4), "{now}");
+    assert_eq!((&old[0], &old[1]), (&new[1], &new[3]), "the old ones stay, behind the new ones");
     let folder = tempfile::tempdir().unwrap();
     let file = file.to_owned();
     let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
-    let [fetch, ours, ..] = commands()[..] else { panic!("{MANUAL}") };
+    let [fetch, ours, _, ssh, ..] = commands()[..] else { panic!("{MANUAL}") };
     reader.passes(fetch);
     reader.passes(ours);
+    // The old key signs nothing any more, and was good when it did.
+    assert!(!reader.run(ssh).status.success());
+    let signed = list["evidence"][4]["signed"].as_i64().map_or_else(
+        || list["evidence"][4]["signed"].as_str().unwrap().to_owned(),
+        |ms| Timestamp(ms).rfc3339(),
+    );
+    let then: String = signed.chars().take(19).filter(char::is_ascii_digit).collect();
+    reader.passes(&ssh.replace("-Y verify", &format!("-Y verify -O verify-time={then}Z")));
     server.kill();
     yard.verify(&door);
 }
