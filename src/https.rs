@@ -1,7 +1,9 @@
 //! The one HTTPS client there is: roots compiled in, bounded waits for connections, bounded answers, no redirects.
 
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tower::Service;
 
 use crate::trouble::{Outcome, Trouble};
@@ -53,6 +56,23 @@ where
 /// The whole body of an answer, refused when it is longer than `limit` bytes.
 pub async fn body(answer: Incoming, limit: usize) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
     Ok(Limited::new(answer, limit).collect().await?.to_bytes())
+}
+
+/// Writes an answer's body to a new file, refused when it is longer than `most` bytes.
+pub async fn to_file(mut answer: Incoming, (path, most): (&Path, u64)) -> Outcome<()> {
+    let fail = |e: io::Error| Trouble::transient(format!("write {}", path.display())).because(e);
+    let mut file = tokio::fs::File::create_new(path).await.map_err(fail)?;
+    let mut total = 0_u64;
+    while let Some(frame) = answer.frame().await {
+        let frame = frame.map_err(|e| Trouble::transient("an answer broke off").because(e))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        total = total.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if total > most {
+            return Err(Trouble::refused(format!("an answer has more than {most} bytes")));
+        }
+        file.write_all(&bytes).await.map_err(fail)?;
+    }
+    file.flush().await.map_err(fail)
 }
 
 /// The start of an answer's body, at most `limit` bytes.

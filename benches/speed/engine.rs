@@ -19,6 +19,7 @@ use liftlock::domain::person::{Person, Standing};
 use liftlock::domain::probe::{CheckRun, CommitStatus};
 use liftlock::domain::release::StageState;
 use liftlock::domain::time::Timestamp;
+use liftlock::domain::workflow::{Left, Run};
 use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
@@ -333,6 +334,18 @@ impl Forge for Watched {
 
     fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {
         self.plain.count_issues(repo, query)
+    }
+
+    fn workflow_run<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Run> {
+        self.plain.workflow_run(repo, run)
+    }
+
+    fn run_artifacts<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Vec<Left>> {
+        self.plain.run_artifacts(repo, run)
+    }
+
+    fn fetch_artifact<'a>(&'a self, repo: &'a RepoId, artifact: &'a Left, to: &'a Path) -> Asked<'a, ()> {
+        self.plain.fetch_artifact(repo, artifact, to)
     }
 
     fn tag<'a>(

@@ -155,6 +155,7 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
         project: "hello".to_owned(),
         files: Vec::new(),
         groups: Taken::default(),
+        fetched: Vec::new(),
     })))
 }
 

@@ -11,3 +11,4 @@ pub mod scan;
 pub mod store;
 pub mod tarball;
 pub mod unpack;
+pub mod unzip;

@@ -31,6 +31,7 @@ use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
 use crate::domain::version::Version;
+use crate::domain::workflow::RunRef;
 
 mod act;
 mod advance;
@@ -89,6 +90,8 @@ pub enum Command {
     Hear(Box<Built>),
     /// Something that was built elsewhere was handed in and is stored.
     Upload(Box<Upload>),
+    /// A run of a workflow of the host's own CI is over, and counts.
+    SeeRun(RunRef),
     /// A start that was asked for makes no release.
     Drop {
         /// Which.
@@ -202,6 +205,8 @@ pub struct Start {
     pub files: Vec<String>,
     /// What it takes of variable groups.
     pub groups: Taken,
+    /// What was fetched of the run that it is made of.
+    pub fetched: Vec<Sealed>,
 }
 
 /// Something that was built elsewhere.
@@ -452,6 +457,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
         Command::Upload(upload) => draft.take_upload(upload)?,
+        Command::SeeRun(run) => draft.take_run(run)?,
         Command::Drop { no, why } => draft.drop_start(*no, why)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,
         Command::Finish { work, fence, ended } => draft.finish(work, *fence, ended)?,

@@ -16,6 +16,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::RunRef;
 
 /// Starts that came to nothing and are kept at hand.
 const KEPT: usize = 20;
@@ -70,7 +71,7 @@ impl Asked {
     pub fn uploads(&self) -> &[Sealed] {
         match &self.cause {
             Cause::Upload { artifacts, .. } => artifacts,
-            Cause::Button { .. } | Cause::Schedule { .. } => &[],
+            Cause::Button { .. } | Cause::Schedule { .. } | Cause::Run(_) => &[],
         }
     }
 }
@@ -102,6 +103,8 @@ pub enum Cause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<CommitSha>,
     },
+    /// A run of a workflow of the host's own CI.
+    Run(RunRef),
 }
 
 /// What happened to starts; one kind of [`crate::domain::event::Event`].

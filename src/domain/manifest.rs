@@ -40,6 +40,7 @@ mod trigger;
 mod variable;
 mod view;
 mod window;
+mod workflow;
 
 #[cfg(test)]
 mod tests;
@@ -403,6 +404,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         inherits: made.inherits,
         uploads: made.uploads,
+        workflow: made.workflow,
         sources: made.sources,
         feeds: BTreeSet::new(),
         release: release::read(view),

@@ -49,3 +49,4 @@ pub mod variable;
 pub mod version;
 pub mod view;
 pub mod window;
+pub mod workflow;

@@ -25,6 +25,7 @@ use crate::domain::source::Named;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
+use crate::domain::workflow::Workflow;
 
 pub mod environment;
 pub mod people;
@@ -65,6 +66,9 @@ pub struct Pipeline {
     /// What is built elsewhere and handed in; such a pipeline starts with it alone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub uploads: BTreeSet<Alias>,
+    /// The workflow of the host's own CI that builds all of them; nothing when people hand them in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Workflow>,
     /// Trees of other repositories that go into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Named>,
@@ -209,6 +213,12 @@ impl Pipeline {
         let takes = !self.inherits.is_empty() || !self.uploads.is_empty();
         let own = !self.artifacts.is_empty() || !self.sources.is_empty();
         !self.build.steps.is_empty() || own || !takes
+    }
+
+    /// The artifacts that people hand in: none when a workflow builds them.
+    pub fn handed_in(&self) -> &BTreeSet<Alias> {
+        static NONE: BTreeSet<Alias> = BTreeSet::new();
+        if self.workflow.is_some() { &NONE } else { &self.uploads }
     }
 
     /// The names of all artifacts of its releases.

@@ -8,6 +8,7 @@ use crate::domain::name::{
     CommentId, CommitSha, Login, NameError, RefName, RepoId, RepoName, ThreadId, UserId, printable,
 };
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::Run;
 
 /// One thing that a host says has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +90,13 @@ pub enum Fact {
         external_id: Option<String>,
         /// Who pressed: authorised exactly like a commenter (THREATS T34).
         sender: Option<Person>,
+    },
+    /// A run of a workflow of the host's own CI is over.
+    RunOver {
+        /// Where.
+        repo: RepoRef,
+        /// The run, as it was told.
+        run: Run,
     },
     /// A commit status was written, by us or by somebody else.
     StatusSeen {

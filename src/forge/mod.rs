@@ -7,6 +7,7 @@ pub mod signature;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::path::Path;
 
 use futures_util::future::BoxFuture;
 
@@ -17,6 +18,7 @@ use crate::domain::name::{
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
@@ -188,6 +190,15 @@ pub trait Forge: Debug + Send + Sync {
     /// How many issues match a search in the host's own words, in this repository unless it names another one of
     /// the server's config.
     fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64>;
+
+    /// A run of a workflow of the host's own CI, as it is now.
+    fn workflow_run<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Run>;
+
+    /// Everything that such a run left.
+    fn run_artifacts<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Vec<Left>>;
+
+    /// Writes the zip archive of one of them to a new file.
+    fn fetch_artifact<'a>(&'a self, repo: &'a RepoId, artifact: &'a Left, to: &'a Path) -> Asked<'a, ()>;
 
     /// Makes an annotated tag.
     fn tag<'a>(

@@ -29,9 +29,13 @@ impl Service {
             return self.drop_start(lease, no, "the server's config does not name the repository").await;
         };
         self.fetch(&repository, None, None).await?;
-        let wanted = match &asked.cause {
-            Cause::Upload { commit, .. } => commit.clone(),
-            Cause::Button { .. } | Cause::Schedule { .. } => None,
+        let (wanted, by) = match &asked.cause {
+            Cause::Upload { commit, .. } => (commit.clone(), asked.by.clone()),
+            Cause::Button { .. } | Cause::Schedule { .. } => (None, asked.by.clone()),
+            Cause::Run(run) => match self.run_again(&id.repo, run, &repository.default_branch).await? {
+                Ok(run) => (Some(run.commit), run.by),
+                Err(why) => return self.drop_start(lease, no, &why).await,
+            },
         };
         let head = match self.commit_to_release(&repository, wanted).await? {
             Ok(head) => head,
@@ -48,7 +52,13 @@ impl Service {
         };
         let at = (&head, &repository.default_branch);
         let mut start = self.gather(&state, at, (pipeline, &loaded)).await?;
-        start.initiator.clone_from(&asked.by);
+        if let Cause::Run(run) = &asked.cause {
+            match self.fetch_run(lease, (&id, pipeline), (run, start.epoch_s)).await? {
+                Ok(fetched) => start.fetched = fetched,
+                Err(why) => return self.drop_start(lease, no, &why).await,
+            }
+        }
+        start.initiator = by;
         start.started_by = StartedBy::Demand { no, cause: asked.cause.clone() };
         start.project = repository.name.to_string();
         match self.journal().decide(&id, &Command::Start(Box::new(start)), lease.done("made")).await? {
@@ -79,7 +89,7 @@ impl Service {
     /// Who wants to hand something in, and whether they may: asked before a byte of it is read.
     pub async fn may_upload(&self, id: &PipelineId, person: &Person) -> Outcome<Standing> {
         let state = self.journal().load(id).await?;
-        if state.pipeline().is_none_or(|p| p.uploads.is_empty()) {
+        if state.pipeline().is_none_or(|p| p.handed_in().is_empty()) {
             return Err(Trouble::refused(format!(
                 "{} takes nothing that was built elsewhere; its manifest would say `artifacts: [{{alias: …, from: upload}}]`",
                 id.name

@@ -130,6 +130,7 @@ impl Service {
             Fact::CheckRequested { repo, head, check, sender, external_id, .. } => {
                 self.take_check(&repo.id, head, (check, external_id, sender), cause).await
             }
+            Fact::RunOver { repo, run } => self.take_run(&repo.id, &run, &heard("host".to_owned())).await,
             Fact::StatusSeen { repo, commit, context, state, description, .. } => {
                 let seen = (context, format!("{state:?}").to_lowercase(), description.unwrap_or_default());
                 self.take_status(&repo.id, &commit, seen).await

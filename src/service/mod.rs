@@ -49,6 +49,7 @@ pub mod steps;
 pub mod tell;
 pub mod verify;
 pub mod worker;
+mod workflow;
 
 use journal::Journal;
 use library::Library;

@@ -165,6 +165,7 @@ impl Service {
             project: String::new(),
             files: files.into_iter().collect(),
             groups: self.take_groups(&state.id, pipeline).await?,
+            fetched: Vec::new(),
         })
     }
 }

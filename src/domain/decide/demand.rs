@@ -6,7 +6,7 @@ use crate::domain::command::Verb;
 use crate::domain::decide::speak::{Told, needs};
 use crate::domain::decide::{Draft, Spoken, Start, Upload};
 use crate::domain::demand::{Asked, Bell, Cause, Clock, Fact};
-use crate::domain::event::{Event, RunKind, Sealed};
+use crate::domain::event::{Event, RunKind, Sealed, StartedBy};
 use crate::domain::input;
 use crate::domain::name::{ChannelName, ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
@@ -15,6 +15,7 @@ use crate::domain::release::{BuildState, StageState};
 use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
+use crate::domain::workflow::RunRef;
 
 impl Draft {
     fn demand(&mut self, fact: Fact) -> Result<(), Refusal> {
@@ -52,8 +53,9 @@ impl Draft {
             let needs = Role::Write;
             return Err(Refusal::NeedsRole { verb: Verb::Start, stage: None, needs, has: by.role });
         }
-        if !pipeline.uploads.contains(&artifact.alias) {
-            let known = pipeline.uploads.iter().map(ToString::to_string).collect();
+        let taken = pipeline.handed_in();
+        if !taken.contains(&artifact.alias) {
+            let known = taken.iter().map(ToString::to_string).collect();
             return Err(Refusal::NoStart(NoStart::Upload { alias: artifact.alias.to_string(), known }));
         }
         // Sent again because an answer was lost: once is one release.
@@ -64,7 +66,7 @@ impl Draft {
         });
         let open = self.state.demands.open.values().any(|asked| match &asked.cause {
             Cause::Upload { artifacts, commit } => artifacts.contains(artifact) && *commit == upload.commit,
-            Cause::Button { .. } | Cause::Schedule { .. } => false,
+            Cause::Button { .. } | Cause::Schedule { .. } | Cause::Run(_) => false,
         });
         if made || open {
             return Ok(());
@@ -77,6 +79,28 @@ impl Draft {
         let cause = Cause::Upload { artifacts, commit: upload.commit.clone() };
         let asked = Asked { no, cause, by: Some(person), place: None, at: self.now };
         self.demand(Fact::Asked(Box::new(asked)))
+    }
+
+    /// A run of a workflow is over: it is a release when the pipeline takes its artifacts, once.
+    pub(super) fn take_run(&mut self, run: &RunRef) -> Result<(), Refusal> {
+        let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
+        if pipeline.workflow.as_ref().is_none_or(|workflow| workflow.file != run.file) {
+            return Ok(());
+        }
+        let cause = Cause::Run(run.clone());
+        let same = |asked: &Asked| asked.cause == cause;
+        let made = self.state.releases.values().any(|release| match &release.created.started_by {
+            StartedBy::Demand { cause: known, .. } => *known == cause,
+            StartedBy::Push | StartedBy::Tag(_) | StartedBy::Builds(_) => false,
+        });
+        let demands = &self.state.demands;
+        let known = demands.open.values().map(AsRef::as_ref);
+        let dropped = demands.dropped.iter().filter_map(|dropped| dropped.asked.as_deref());
+        if made || known.chain(dropped).any(same) {
+            return Ok(());
+        }
+        let no = demands.next().ok_or(Refusal::Full)?;
+        self.demand(Fact::Asked(Box::new(Asked { no, cause, by: None, place: None, at: self.now })))
     }
 
     /// A start came to nothing.
@@ -95,13 +119,15 @@ impl Draft {
             Cause::Button { inputs } => (inputs, None, &[][..]),
             Cause::Schedule { channel, .. } => (&none, channel.as_ref(), &[][..]),
             Cause::Upload { artifacts, .. } => (&none, None, artifacts.as_slice()),
+            Cause::Run(_) => (&none, None, start.fetched.as_slice()),
         };
         let inputs = match inputs_of(start, given) {
             Ok(inputs) => inputs,
             Err(why) => return self.drop_start(no, &why).map(|()| None),
         };
-        let by_its_time = matches!(asked.cause, Cause::Schedule { .. });
-        if let Some(same) = self.made_of(start, channel).filter(|_| by_its_time) {
+        // People may have reasons to release a commit again; clocks and runs that are run again have none.
+        let by_itself = matches!(asked.cause, Cause::Schedule { .. } | Cause::Run(_));
+        if let Some(same) = self.made_of(start, channel).filter(|_| by_itself) {
             let why = format!("nothing has changed since {same}");
             return self.drop_start(no, &why).map(|()| None);
         }

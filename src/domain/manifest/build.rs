@@ -13,11 +13,13 @@ use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::step;
 use crate::domain::manifest::trigger;
 use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::workflow;
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
 use crate::domain::pipeline::{Artifact, Build, Network, Step};
 use crate::domain::source::Named;
 use crate::domain::time::Span;
+use crate::domain::workflow::Workflow;
 
 /// How long a build or one attempt of a stage may take by default.
 pub(super) const TIMEOUT: Span = Span::hours(1);
@@ -32,6 +34,7 @@ pub(super) struct Made {
     pub(super) artifacts: Vec<Artifact>,
     pub(super) inherits: Vec<Inherited>,
     pub(super) uploads: BTreeSet<Alias>,
+    pub(super) workflow: Option<Workflow>,
     pub(super) sources: Vec<Named>,
 }
 
@@ -64,12 +67,13 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     }
     let inherits = trigger::inherited(pipeline, findings);
     let mut artifacts = artifacts(pipeline, left_behind, findings);
-    let uploads = trigger::uploads(pipeline, findings);
+    let workflow = workflow::read(pipeline, findings);
+    let uploads = trigger::uploads(pipeline, workflow.as_ref(), findings);
     let sources = origin::read(pipeline, findings);
     if artifacts.is_empty() && inherits.is_empty() && uploads.is_empty() && sources.is_empty() {
         artifacts.extend(by_default(&build));
     }
-    Made { build, artifacts, inherits, uploads, sources }
+    Made { build, artifacts, inherits, uploads, workflow, sources }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.

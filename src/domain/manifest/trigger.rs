@@ -13,9 +13,11 @@ use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::source::Source;
 use crate::domain::manifest::view::{self, View};
+use crate::domain::manifest::workflow;
 use crate::domain::name::{Alias, ChannelName, PipelineName, StageName, printable};
 use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger, Triggers};
 use crate::domain::time::Span;
+use crate::domain::workflow::Workflow;
 
 /// How long `any` waits for a second build that ends at about the same time.
 const SETTLE: Span = Span::minutes(2);
@@ -31,12 +33,16 @@ pub(super) fn check_from(text: &str) -> Result<(), String> {
     if origin::is_one(text) {
         return origin::parse(text).map(drop);
     }
+    if let Some(file) = workflow::parse(text) {
+        return file.map(drop);
+    }
     let name = text.strip_prefix(BUILD).map(str::parse::<PipelineName>);
     match name {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(error.to_string()),
         None => Err(format!(
-            "`{}` is not where an artifact comes from: write `build/<pipeline>`, `upload` or `git+https://host/path@branch`",
+            "`{}` is not where an artifact comes from: write `build/<pipeline>`, `upload`, \
+             `actions/<workflow>.yml` or `git+https://host/path@branch`",
             printable(text)
         )),
     }
@@ -47,7 +53,7 @@ pub(super) fn from_of(artifact: &Node) -> Option<&str> {
     View::of(artifact).get("from").and_then(view::text)
 }
 
-fn is_upload(artifact: &Node) -> bool {
+pub(super) fn is_upload(artifact: &Node) -> bool {
     from_of(artifact) == Some(UPLOAD)
 }
 
@@ -63,7 +69,7 @@ pub(super) fn alias_of(artifact: &Node, what: &str, findings: &mut Findings<'_>)
 /// Without `triggers`, a push to the default branch; with it, only what it lists. Copilot's branch always counts.
 pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findings<'_>) -> Triggers {
     let branches: Vec<_> = source.and_then(|s| s.branch.clone()).into_iter().collect();
-    if view.items("artifacts").iter().any(is_upload) {
+    if view.items("artifacts").iter().any(|node| is_upload(node) || workflow::is_one(node)) {
         return Triggers::default();
     }
     let Some(block) = view.get("triggers").map(View::of) else {
@@ -171,9 +177,14 @@ fn builds(node: &Node, findings: &mut Findings<'_>) -> Option<Builds> {
     Some(Builds { need, from, settle: view.parsed("settle").unwrap_or(usual) })
 }
 
-/// Reads the artifacts that are built elsewhere and handed in; a pipeline with some starts with them alone.
-pub(super) fn uploads(pipeline: View<'_>, findings: &mut Findings<'_>) -> BTreeSet<Alias> {
-    let mut out = BTreeSet::new();
+/// Reads the artifacts that are built elsewhere and handed in, or come from this workflow; a pipeline with some starts
+/// with them alone.
+pub(super) fn uploads(
+    pipeline: View<'_>,
+    workflow: Option<&Workflow>,
+    findings: &mut Findings<'_>,
+) -> BTreeSet<Alias> {
+    let mut out: BTreeSet<Alias> = workflow.iter().flat_map(|w| w.artifacts.keys().cloned()).collect();
     for node in pipeline.items("artifacts").iter().filter(|node| is_upload(node)) {
         let Some(alias) = alias_of(node, "an artifact that is handed in", findings) else { continue };
         if !out.insert(alias.clone()) {
@@ -181,7 +192,8 @@ pub(super) fn uploads(pipeline: View<'_>, findings: &mut Findings<'_>) -> BTreeS
         }
     }
     if let Some(first) = pipeline.below("triggers").entries().first().filter(|_| !out.is_empty()) {
-        let message = "a pipeline whose artifacts are handed in starts with them alone".to_owned();
+        let how = if workflow.is_some() { "come from a workflow" } else { "are handed in" };
+        let message = format!("a pipeline whose artifacts {how} starts with them alone");
         let hint = format!("leave `{}` out", first.key);
         findings.add_hinted(Code::Exclusive, first.key_at, message, hint);
     }
@@ -208,7 +220,8 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
 /// A pipeline that is alone in its file has no others to listen to.
 pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
     let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
-    let elsewhere = |node: &&Node| is_upload(node) || from_of(node).is_some_and(origin::is_one);
+    let elsewhere =
+        |node: &&Node| is_upload(node) || workflow::is_one(node) || from_of(node).is_some_and(origin::is_one);
     let from = pipeline.items("artifacts").iter().filter(|node| !elsewhere(node));
     let from = from.filter_map(|node| View::of(node).entry("from")).map(|entry| entry.key_at);
     for at in builds.into_iter().chain(from) {

@@ -1,5 +1,6 @@
 //! What is owed for starts that were asked for: making their releases, and saying why there is none.
 
+use crate::domain::demand::Cause;
 use crate::domain::effect::Effect;
 use crate::domain::plan::{Lane, Owed, host, note_effect};
 use crate::domain::state::{State, TOLD_AFTER};
@@ -10,8 +11,13 @@ use crate::domain::view;
 pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
     for asked in state.demands.open.values() {
         let key = format!("start:{}:{}", state.id, asked.no);
+        let lane = match asked.cause {
+            // It fetches what may be large.
+            Cause::Run(_) => Lane::Build,
+            Cause::Button { .. } | Cause::Schedule { .. } | Cause::Upload { .. } => Lane::Timer,
+        };
         owed.push(Owed {
-            lane: Lane::Timer,
+            lane,
             group: None,
             // A time that stays: an effect of this lane is owed again when its time changes.
             not_before: Some(asked.at),

@@ -194,6 +194,7 @@ impl Look {
             project: pipeline.name.to_string(),
             files: Vec::new(),
             groups,
+            fetched: Vec::new(),
         };
         let commit = start.commit.clone();
         self.decide(&Command::SeePolicy { commit: commit.clone(), pipeline: Box::new(pipeline.clone()) })?;

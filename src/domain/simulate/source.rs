@@ -116,6 +116,7 @@ impl Source {
             project: self.pipeline.name.to_string(),
             files: Vec::new(),
             groups: groups(&self.pipeline, &self.groups),
+            fetched: Vec::new(),
         })
     }
 

@@ -13,6 +13,7 @@ fn who(asked: &Asked) -> String {
     match (&asked.cause, &asked.by) {
         (_, Some(by)) => format!("asked for by {}", by.login),
         (Cause::Schedule { due, .. }, None) => format!("due {}", due.minute()),
+        (Cause::Run(run), None) => format!("of run {} of {}", run.id, run.file),
         (Cause::Button { .. } | Cause::Upload { .. }, None) => "asked for".to_owned(),
     }
 }
@@ -33,7 +34,7 @@ pub fn lines(state: &State) -> Vec<String> {
     let pipeline = state.pipeline();
     let missing: Vec<&str> = pipeline
         .iter()
-        .flat_map(|p| &p.uploads)
+        .flat_map(|p| p.handed_in())
         .filter(|alias| !demands.uploads.contains_key(*alias) && !demands.uploads.is_empty())
         .map(Alias::as_str)
         .collect();

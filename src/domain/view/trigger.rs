@@ -24,8 +24,10 @@ pub fn sentences(pipeline: &Pipeline) -> Vec<String> {
         format!("{}, when the branch has changed{channel}.", timed.schedule)
     });
     let uploads: Vec<&str> = pipeline.uploads.iter().map(Alias::as_str).collect();
-    let uploads = (!uploads.is_empty())
-        .then(|| format!("{} handed in by API, with its digest.", joined(&uploads, "and")));
+    let uploads = (!uploads.is_empty()).then(|| match &pipeline.workflow {
+        Some(workflow) => format!("A run of {} that leaves {}.", workflow.file, joined(&uploads, "and")),
+        None => format!("{} handed in by API, with its digest.", joined(&uploads, "and")),
+    });
     let once = uploads.into_iter().chain(push).chain(tags).chain(builds).chain(button);
     once.chain(times).chain(pull_request).collect()
 }

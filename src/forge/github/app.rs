@@ -76,6 +76,8 @@ pub(super) enum Work {
     Checks,
     /// Count issues and pull requests.
     Issues,
+    /// Read runs of workflows and fetch what they left.
+    Actions,
 }
 
 /// A token and the lane its requests go in.
@@ -155,6 +157,7 @@ impl Work {
             Self::Statuses => json!({"metadata": "read", "statuses": "read"}),
             Self::Checks => json!({"checks": "read", "metadata": "read"}),
             Self::Issues => json!({"issues": "read", "metadata": "read", "pull_requests": "read"}),
+            Self::Actions => json!({"actions": "read", "metadata": "read"}),
         }
     }
 }
@@ -346,6 +349,7 @@ fn explained(trouble: Trouble, work: Work) -> Trouble {
         Work::Statuses => "commit statuses: read",
         Work::Checks => "checks: read",
         Work::Issues => "issues: read, pull requests: read",
+        Work::Actions => "actions: read",
     };
     match trouble.kind() {
         Kind::Refused | Kind::Conflict => Trouble::refused(format!(
@@ -370,6 +374,7 @@ mod tests {
                 Work::Statuses,
                 Work::Checks,
                 Work::Issues,
+                Work::Actions,
             ];
             for work in reads {
                 let asked = work.permissions(checks).to_string();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
 use crate::forge::github::answer::Rate;
 use crate::forge::github::app::{Identity, Work};
@@ -329,6 +331,18 @@ impl Forge for GitHub {
 
     fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {
         Box::pin(self.issues_matching(repo, query))
+    }
+
+    fn workflow_run<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Run> {
+        Box::pin(self.run_of(repo, run))
+    }
+
+    fn run_artifacts<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, Vec<Left>> {
+        Box::pin(self.left_by(repo, run))
+    }
+
+    fn fetch_artifact<'a>(&'a self, repo: &'a RepoId, artifact: &'a Left, to: &'a Path) -> Asked<'a, ()> {
+        Box::pin(self.archive_to(repo, artifact, to))
     }
 
     fn tag<'a>(

@@ -115,6 +115,46 @@ pub(super) struct Reaction {
     pub(super) content: String,
 }
 
+/// `GET …/actions/runs/{id}`.
+#[derive(Debug, Deserialize)]
+pub(super) struct WorkflowRun {
+    pub(super) id: u64,
+    /// Absent for what is no file of the repository.
+    #[serde(default)]
+    pub(super) path: String,
+    pub(super) run_attempt: u32,
+    pub(super) head_sha: String,
+    pub(super) head_branch: Option<String>,
+    pub(super) event: String,
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) conclusion: Option<String>,
+    pub(super) repository: Numbered,
+    /// Nothing when the fork is gone.
+    pub(super) head_repository: Option<Numbered>,
+    #[serde(default)]
+    pub(super) actor: Option<User>,
+    #[serde(default)]
+    pub(super) triggering_actor: Option<User>,
+}
+
+/// `GET …/actions/runs/{id}/artifacts`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Artifacts {
+    pub(super) total_count: u64,
+    pub(super) artifacts: Vec<Artifact>,
+}
+
+/// One artifact of a run.
+#[derive(Debug, Deserialize)]
+pub(super) struct Artifact {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) size_in_bytes: u64,
+    #[serde(default)]
+    pub(super) expired: bool,
+}
+
 /// `GET …/commits/{sha}/check-runs`.
 #[derive(Debug, Deserialize)]
 pub(super) struct CheckRuns {

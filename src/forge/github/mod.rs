@@ -4,6 +4,7 @@
 //! that `app` holds and at the pace that `limits` allows, `client` answers [`crate::forge::Forge`].
 //! GitHub's types end in this folder.
 
+mod actions;
 mod answer;
 mod app;
 mod client;

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::forge::github::dto::WorkflowRun;
+
 /// What every body starts from; enough to route it and to say whose it is.
 #[derive(Debug, Deserialize)]
 pub struct Envelope {
@@ -98,6 +100,12 @@ pub(super) struct Side {
 #[derive(Deserialize)]
 pub(super) struct Numbered {
     pub(super) id: u64,
+}
+
+/// `workflow_run`: the run is what the API shows of it, too.
+#[derive(Deserialize)]
+pub(super) struct WorkflowRunEvent {
+    pub(super) workflow_run: WorkflowRun,
 }
 
 /// `issue_comment` and `commit_comment`: the one has an issue, the other a commit in its comment.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 
 use crate::clock;
@@ -103,7 +104,7 @@ impl Stack {
     pub(super) async fn revoke(&self, token: &crate::secret::Secret) -> Outcome<()> {
         let target = "/installation/token".to_owned();
         let what = format!("DELETE {target}");
-        let ask = Ask { method: hyper::Method::DELETE, target, body: Bytes::new(), bearer: token };
+        let ask = Ask { method: Method::DELETE, target, body: Bytes::new(), bearer: token };
         let answer = self.transport.exchange(&ask).await?;
         match answer.judge(&what, token, clock::now()) {
             // It had run out, or somebody else was first.
@@ -130,6 +131,35 @@ impl Stack {
     fn lane(&self, installation: u64) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(installation).or_insert_with(|| Arc::new(Lane::new(self.pause))))
+    }
+
+    /// Writes what GitHub keeps elsewhere to a new file of at most so many bytes.
+    pub(super) async fn download(&self, identity: &Identity, target: &str, to: (&Path, u64)) -> Outcome<()> {
+        let grant = self.keys.grant(identity, &self.transport, &self.seen).await?;
+        let lane = self.lane(grant.installation);
+        let turn = lane.enter(Weight::Read, self.transport.deadline()).await?;
+        let ask =
+            Ask { method: Method::GET, target: target.to_owned(), body: Bytes::new(), bearer: &grant.token };
+        let answer = self.transport.ask_once(&ask).await?;
+        drop(turn);
+        let now = clock::now();
+        self.seen.note(grant.installation, &answer.headers, now);
+        if answer.status.is_redirection() {
+            lane.fine();
+            return self.transport.download(&ask, &answer, to).await;
+        }
+        Err(match answer.judge(&format!("GET {target}"), &grant.token, now) {
+            Verdict::Fine => Trouble::refused(format!("GET {target}: GitHub does not say where the file is")),
+            Verdict::Limited(asked, text) => {
+                let kind = Kind::Transient { retry_after: Some(lane.limited(asked)) };
+                Trouble::new(kind, text)
+            }
+            Verdict::Unauthorized(trouble) if self.keys.forget(identity, &grant.token).await => {
+                // The next try has a new token.
+                Trouble::transient(trouble.to_string())
+            }
+            Verdict::Unauthorized(trouble) | Verdict::Failed(trouble) => trouble,
+        })
     }
 
     async fn call(&self, request: Request<OctoBody>) -> Outcome<Response<Full<Bytes>>> {

@@ -14,7 +14,7 @@ use crate::forge::fact::{
 };
 use crate::forge::github::payload::{
     CheckRunEvent, CheckSuiteEvent, CommentEvent, Envelope, InstallationEvent, Kind, OldOwner, PullRequest,
-    Push, Repository, RepositoryChanges, RepositoryEvent, Status, User,
+    Push, Repository, RepositoryChanges, RepositoryEvent, Status, User, WorkflowRunEvent,
 };
 
 /// Why a body gives no fact; the delivery stays stored, visible and replayable.
@@ -84,6 +84,7 @@ pub fn translate(event: &str, body: &[u8]) -> Result<Vec<Fact>, TranslateError> 
         "status" => status,
         "installation" | "installation_repositories" => installation,
         "repository" => repository,
+        "workflow_run" => workflow_run,
         _ => return unfollowed(event, body).map(|fact| vec![fact]),
     };
     let envelope: Envelope = json(body)?;
@@ -93,6 +94,7 @@ pub fn translate(event: &str, body: &[u8]) -> Result<Vec<Fact>, TranslateError> 
         | ("check_suite", Some("rerequested"))
         | ("issue_comment" | "commit_comment", Some("created" | "edited" | "deleted"))
         | ("repository", Some("renamed" | "transferred"))
+        | ("workflow_run", Some("completed"))
         | ("push" | "pull_request" | "status" | "installation" | "installation_repositories", _) => {
             read(envelope, body)?
         }
@@ -214,6 +216,16 @@ fn check_suite(envelope: Envelope, body: &[u8]) -> Translated {
         name: None,
         external_id: None,
         sender: person("sender", envelope.sender)?,
+    })
+}
+
+fn workflow_run(envelope: Envelope, body: &[u8]) -> Translated {
+    let WorkflowRunEvent { workflow_run } = json(body)?;
+    let action = envelope.action.clone();
+    Ok(match workflow_run.run() {
+        Some(run) => Fact::RunOver { repo: repo(envelope.repository)?, run },
+        // Of an organisation's or an app's workflow, which has no file here.
+        None => unknown("workflow_run", action.as_deref(), Ignored::NotFollowed),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Requests over the wire: only to configured addresses, one deadline each, bounded answers, no retries.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -18,6 +20,9 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A renamed repository answers with one redirect; more than this is a loop.
 const MAX_REDIRECTS: usize = 3;
+
+/// Longest that a file may take to be fetched: 4 GiB within it is a slow line.
+const DOWNLOAD_WITHIN: Span = Span::minutes(30);
 
 /// The API we speak, supported by GitHub until 2028-03 at the earliest (GITHUB.md A3).
 const API_VERSION: (&str, &str) = ("x-github-api-version", "2022-11-28");
@@ -132,6 +137,61 @@ impl Transport {
                 ask.method, self.deadline
             ))),
         }
+    }
+
+    /// Sends a read and gives back its answer, also one that points elsewhere.
+    pub(super) async fn ask_once(&self, ask: &Ask<'_>) -> Outcome<Answer> {
+        let asked = async { self.send(ask, &self.absolute(&ask.target)?).await };
+        match tokio::time::timeout(self.deadline.as_std(), asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble::transient(format!(
+                "GET {}: GitHub did not answer within {}",
+                shown(&ask.target),
+                self.deadline
+            ))),
+        }
+    }
+
+    /// Follows an answer to where GitHub keeps large files and writes what is there to a new file. That is another
+    /// host, so it is told nothing: no credential, and no request that changes anything (THREATS T52).
+    pub(super) async fn download(
+        &self,
+        ask: &Ask<'_>,
+        answer: &Answer,
+        (to, most): (&Path, u64),
+    ) -> Outcome<()> {
+        let what = format!("GET {}", shown(&ask.target));
+        let location = answer.headers.get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let uri: Option<Uri> = location.parse().ok().filter(|uri| self.keeps_files(uri));
+        let Some(uri) = uri else {
+            return Err(Trouble::refused(format!(
+                "{what}: GitHub keeps the file where nothing is fetched from"
+            )));
+        };
+        let request = Request::get(uri)
+            .header(USER_AGENT, https::USER_AGENT)
+            .body(Full::new(Bytes::new()))
+            .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
+        let fetched = async {
+            let unreached =
+                |e| Trouble::transient(format!("{what}: the file could not be reached")).because(e);
+            let response = self.client.request(request).await.map_err(unreached)?;
+            if response.status() != StatusCode::OK {
+                let status = response.status().as_u16();
+                return Err(Trouble::transient(format!("{what}: where the file is answered {status}")));
+            }
+            https::to_file(response.into_body(), (to, most)).await
+        };
+        match tokio::time::timeout(DOWNLOAD_WITHIN.as_std(), fetched).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble::transient(format!("{what}: not there within {DOWNLOAD_WITHIN}"))),
+        }
+    }
+
+    /// Over TLS, or on the GitHub of the config itself.
+    fn keeps_files(&self, uri: &Uri) -> bool {
+        let plain = uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+        plain && (uri.scheme_str() == Some("https") || Origin::of(uri).as_ref() == Some(&self.base.origin))
     }
 
     async fn follow(&self, ask: &Ask<'_>) -> Outcome<Answer> {

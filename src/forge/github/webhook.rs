@@ -23,6 +23,7 @@ const EVENTS: &[&str] = &[
     "check_run",
     "check_suite",
     "repository",
+    "workflow_run",
 ];
 
 /// What came of placing a webhook.

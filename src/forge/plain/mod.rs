@@ -5,7 +5,7 @@
 //! one place where a host knows [`crate::git`]: here the repository is the host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
+use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use crate::git::write::{Created, NewTag, Origin};
@@ -33,6 +34,9 @@ pub use settings::{PersonSettings, RepositorySettings, Settings, id_of};
 
 /// Longest wait for one answer: the work is some file operations behind a lock that is held as long.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Why such a host has no runs of workflows.
+const NO_CI: &str = "a plain git host runs no workflows; hand artifacts in by API with `from: upload`";
 
 /// The bare repositories and people of the server's config.
 #[derive(Debug, Clone)]
@@ -324,6 +328,18 @@ impl Forge for Plain {
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
         Box::pin(async move { self.home(repo).map(|home| Source::Local(home.path.clone())) })
+    }
+
+    fn workflow_run<'a>(&'a self, _repo: &'a RepoId, _run: u64) -> Asked<'a, Run> {
+        Box::pin(async { Err(Trouble::refused(NO_CI)) })
+    }
+
+    fn run_artifacts<'a>(&'a self, _repo: &'a RepoId, _run: u64) -> Asked<'a, Vec<Left>> {
+        Box::pin(async { Err(Trouble::refused(NO_CI)) })
+    }
+
+    fn fetch_artifact<'a>(&'a self, _repo: &'a RepoId, _artifact: &'a Left, _to: &'a Path) -> Asked<'a, ()> {
+        Box::pin(async { Err(Trouble::refused(NO_CI)) })
     }
 
     fn gives_tokens(&self) -> Result<(), String> {

@@ -2,11 +2,15 @@
 
 use std::io::Write as _;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
+use hyper::Method;
 use liftlock::domain::name::{CommitSha, Digest, PipelineId, UserId};
 use liftlock::domain::person::Person;
+use liftlock::domain::state::State;
 
-use super::world::{ANA, EVE, World, repo_id};
+use super::world::{ANA, EVE, REPO, World, repo_id};
+use crate::github::WorkflowRun;
 
 const MANIFEST: &str = r"version: 1
 name: shop
@@ -102,5 +106,117 @@ async fn e11_e18_t44_what_was_built_elsewhere_is_released_as_it_is() {
     let last = state.releases.values().next_back().unwrap();
     assert_eq!(last.created.commit.as_str(), first);
     assert_eq!(last.artifacts[0].digest, Digest::of_text("app-2"));
+    world.finish().await;
+}
+
+/// What GitHub's own CI builds: nothing is built here.
+const OF_ACTIONS: &str = r"version: 1
+name: shop
+artifacts: [{alias: App, from: actions/build.yml, artifact: app-linux}, {alias: Docs, from: actions/build.yml}]
+deploy: 'echo $STAGE $(cat $LIFTLOCK_ARTIFACT_APP/bin/app) $(cat $LIFTLOCK_ARTIFACT_DOCS/index.html) >> $TARGET/journal'
+stages: [test]
+";
+
+/// A run of `build.yml` that left both artifacts.
+fn ran(id: u64, sha: &str) -> WorkflowRun {
+    let file = |name: &str, text: String| (name.to_owned(), text);
+    WorkflowRun {
+        id,
+        attempt: 1,
+        file: "build.yml".to_owned(),
+        sha: sha.to_owned(),
+        branch: "main".to_owned(),
+        event: "push",
+        conclusion: "success",
+        head_repo: REPO,
+        by: ANA,
+        artifacts: vec![
+            ("app-linux".to_owned(), vec![file("bin/app", format!("app-{id}"))]),
+            ("Docs".to_owned(), vec![file("index.html", format!("docs-{id}"))]),
+            ("coverage".to_owned(), vec![file("report.txt", "99 %".to_owned())]),
+        ],
+    }
+}
+
+/// Says that a run is over; the host tells of it twice.
+async fn over(world: &World, run: WorkflowRun) {
+    let id = run.id;
+    let hook = {
+        let mut state = world.github.state();
+        state.repos.get_mut(&REPO).unwrap().runs.insert(id, run);
+        state.run_event(REPO, id)
+    };
+    assert_eq!(world.deliver(&hook).await, 202);
+    let again = world.github.state().run_event(REPO, id);
+    assert_eq!(world.deliver(&again).await, 202);
+    world.settled().await;
+}
+
+/// The pipeline once so many starts came to nothing.
+async fn dropped(world: &World, count: usize) -> Arc<State> {
+    world.settled().await;
+    let state = world.state("shop").await;
+    assert_eq!(state.demands.dropped.len(), count, "{:?}", state.demands.dropped);
+    state
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e19_what_the_hosts_own_ci_built_is_released_as_it_is() {
+    let mut world = World::with(OF_ACTIONS).await;
+    let first = world.push("feat: built by GitHub").await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 0, "a push starts nothing");
+
+    // Runs that make no release: of a fork's pull request, of another branch, failed, of another workflow.
+    over(&world, WorkflowRun { event: "pull_request", head_repo: 999, ..ran(1, &first) }).await;
+    over(&world, WorkflowRun { head_repo: 999, ..ran(2, &first) }).await;
+    over(&world, WorkflowRun { branch: "feature".to_owned(), ..ran(3, &first) }).await;
+    over(&world, WorkflowRun { conclusion: "failure", ..ran(4, &first) }).await;
+    over(&world, WorkflowRun { file: "lint.yml".to_owned(), ..ran(5, &first) }).await;
+    assert_eq!(world.state("shop").await.releases.len(), 0);
+    assert_eq!(world.github.count(&Method::GET, "/actions/"), 0, "nothing of them is fetched");
+
+    over(&world, ran(6, &first)).await;
+    dropped(&world, 0).await;
+    assert_eq!(world.deployed(), ["test app-6 docs-6"]);
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    assert_eq!(release.created.commit.as_str(), first);
+    assert_eq!(release.created.initiator.as_ref().unwrap().login.as_str(), "ana");
+    assert_eq!(release.artifacts.len(), 2, "what nobody takes is left there");
+    // The same workflow is run again for the same commit: that is no second release, and said to be none.
+    over(&world, WorkflowRun { attempt: 2, ..ran(6, &first) }).await;
+    let state = dropped(&world, 1).await;
+    assert_eq!(state.releases.len(), 1);
+    assert!(
+        state.demands.dropped[0].why.contains("nothing has changed since"),
+        "{:?}",
+        state.demands.dropped
+    );
+
+    let second = world.push("feat: more of it").await;
+    // Whoever forges the delivery of a run changes nothing: the host is asked.
+    let forged = {
+        let mut github = world.github.state();
+        let real = WorkflowRun { conclusion: "failure", ..ran(7, &second) };
+        github.repos.get_mut(&REPO).unwrap().runs.insert(7, ran(7, &second));
+        let hook = github.run_event(REPO, 7);
+        github.repos.get_mut(&REPO).unwrap().runs.insert(7, real);
+        hook
+    };
+    assert_eq!(world.deliver(&forged).await, 202);
+    let state = dropped(&world, 2).await;
+    assert_eq!(state.releases.len(), 1);
+    assert_eq!(state.demands.dropped[1].why, "run 7 of build.yml ended as failure");
+    // One that left too little, and one that is whole.
+    let mut little = ran(8, &second);
+    little.artifacts.remove(1);
+    over(&world, little).await;
+    let state = dropped(&world, 3).await;
+    assert_eq!(state.demands.dropped[2].why, "the run left no artifact `Docs`; it left app-linux, coverage");
+    over(&world, ran(9, &second)).await;
+    world.until("a deployment", |_| world.deployed().len() == 2).await;
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test app-6 docs-6", "test app-9 docs-9"]);
     world.finish().await;
 }

@@ -123,6 +123,15 @@ impl State {
         self.webhook(event, repo, sender, payload)
     }
 
+    /// `completed` of a run of a workflow.
+    pub(crate) fn run_event(&mut self, repo: u64, run: u64) -> Webhook {
+        let run = self.repos[&repo].runs[&run].clone();
+        let shown = super::actions::show(self, repo, &run);
+        let payload =
+            json!({"action": "completed", "workflow": {"id": 1, "name": "CI"}, "workflow_run": shown});
+        self.webhook("workflow_run", repo, run.by, payload)
+    }
+
     /// `create` or `delete` of a tag or branch.
     pub(crate) fn reference_event(
         &mut self,

@@ -3,6 +3,7 @@
 //! A test ends with [`FakeGitHub::finish`], which fails on requests that no route knows and on comments, statuses
 //! and check runs that the test did not expect.
 
+mod actions;
 mod api;
 mod fault;
 mod git;
@@ -27,7 +28,9 @@ pub(crate) use fault::Fault;
 use fault::Planned;
 pub(crate) use hook::{Webhook, signature};
 pub(crate) use state::State as GitHubState;
-pub(crate) use state::{APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status};
+pub(crate) use state::{
+    APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status, WorkflowRun,
+};
 use state::{PERSONAL_TOKEN, State};
 
 /// Longest wait for something that should come: it ends at once when it does.

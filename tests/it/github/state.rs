@@ -51,6 +51,24 @@ pub(crate) struct Repo {
     pub(crate) tag_objects: BTreeMap<String, String>,
     /// Number → address.
     pub(crate) hooks: BTreeMap<u64, String>,
+    pub(crate) runs: BTreeMap<u64, WorkflowRun>,
+}
+
+/// A run of a workflow that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkflowRun {
+    pub(crate) id: u64,
+    pub(crate) attempt: u32,
+    pub(crate) file: String,
+    pub(crate) sha: String,
+    pub(crate) branch: String,
+    pub(crate) event: &'static str,
+    pub(crate) conclusion: &'static str,
+    /// The repository its code is from.
+    pub(crate) head_repo: u64,
+    pub(crate) by: u64,
+    /// Name → files.
+    pub(crate) artifacts: Vec<(String, Vec<(String, String)>)>,
 }
 
 #[derive(Debug)]
@@ -155,6 +173,7 @@ impl State {
     /// An app installed on nothing yet, and nobody but its bot.
     pub(crate) fn new() -> Self {
         let permissions = [
+            ("actions", "read"),
             ("checks", "write"),
             ("contents", "write"),
             ("issues", "write"),

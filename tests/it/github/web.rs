@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::state::{APP_ID, State, Token};
-use super::{Fault, Recorded, Shared, api, git, lock};
+use super::{Fault, Recorded, Shared, actions, api, git, lock};
 
 /// One request, read.
 #[derive(Debug)]
@@ -140,6 +140,9 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> io::Result<Reply
 async fn route(shared: &Shared, mut call: Call, target: &str) -> Reply {
     if call.path.first().is_some_and(|s| s == "git") {
         return git::answer(shared, &call).await;
+    }
+    if call.path.first().is_some_and(|s| s == "storage") {
+        return actions::stored(&lock(&shared.state), &call);
     }
     let prefix: Vec<&str> = shared.prefix.split('/').skip(1).collect();
     let below = call.path.iter().zip(&prefix).all(|(a, b)| a == b) && call.path.len() > prefix.len();

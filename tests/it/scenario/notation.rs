@@ -49,6 +49,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
         uploads: BTreeSet::new(),
+        workflow: None,
         sources: Vec::new(),
         feeds: BTreeSet::new(),
         release: Naming::default(),

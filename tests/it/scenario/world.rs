@@ -352,6 +352,7 @@ impl World {
             project: "acme/shop".to_owned(),
             files: Vec::new(),
             groups: Taken::default(),
+            fetched: Vec::new(),
         }
     }
 

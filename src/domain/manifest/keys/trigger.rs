@@ -4,12 +4,14 @@ use crate::domain::manifest::image;
 use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::trigger::check_from;
+use crate::domain::manifest::workflow;
 
 use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
 
 words! {
+    LEFT = workflow::check_name, Some("^[^\":<>|*?\\\\/\\x00-\\x1f]+$");
     IMAGE = image::check_name, Some("^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*$");
-    FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$|git\\+(?:https|ssh)://.+/.+@.)");
+    FROM = check_from, Some("^(?:build/[A-Za-z0-9]|upload$|actions/[A-Za-z0-9._-]+\\.ya?ml$|git\\+(?:https|ssh)://.+/.+@.)");
 }
 
 static PIPELINE: Shape = Shape::Text(&PIPELINE_NAME);
@@ -72,7 +74,8 @@ static BUILDS_OBJECT: Object =
 keys! { ARTIFACT_KEYS {
     "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
     "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
-    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `git+https://host/path@branch`: the tree of another repository.";
+    "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `actions/<file>`: what a workflow of GitHub's own CI left; `git+https://host/path@branch`: the tree of another repository.";
+    "artifact" Optional, Shape::Text(&LEFT), "What the workflow calls it; the alias by default.";
     "kind" Optional, Shape::Choice(&["files", "image", "source"]), "`image` for an OCI layout that goes to registries, `source` for the tree of another repository.";
     "image" Optional, Shape::Text(&IMAGE), "What the image is called in registries: `acme/sdk` in that of each environment, `ghcr.io/acme/sdk` in that one.";
 } }
