@@ -195,6 +195,8 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
         "GET /assets/{file}",
         // What others check signatures with.
         "GET /keys",
+        "GET /keys/allowed_signers",
+        "GET /keys/minisign.pub",
     ];
     assert_eq!(public, expected);
     let elsewhere = site.send(Request::get("/nowhere").body(Body::empty()).unwrap()).await;

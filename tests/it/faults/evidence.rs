@@ -11,7 +11,7 @@ use liftlock::sign::Public;
 use serde_json::Value;
 
 use super::drive::Keeper;
-use super::rig::{Door, GLANCE, PATIENCE, Server, request};
+use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, request};
 use super::{one, yard};
 
 const MANUAL: &str = include_str!("../../../docs/verify.md");
@@ -142,6 +142,28 @@ async fn d36_t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_prov
     server.kill();
 }
 
+/// What is at an address of the release's evidence.
+#[track_caller]
+fn evidence(door: &Door, what: &str) -> String {
+    let address = format!("/api/releases/{RELEASE}/evidence{what}");
+    let (status, body) = request(door, "GET", &address, &[], "").unwrap();
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+/// The log names what is sent, byte for byte, and all of it.
+fn is_logged(door: &Door, list: &Value, seen: &Seen) {
+    let attested = seen.events.iter().filter(|e| e.kind == "attested");
+    let logged: Vec<&Value> = attested.flat_map(|e| e.data["files"].as_array().unwrap()).collect();
+    let kept = list["evidence"].as_array().unwrap();
+    assert_eq!(logged.len(), kept.len());
+    for (logged, kept) in logged.into_iter().zip(kept) {
+        let (name, digest) = (kept["name"].as_str().unwrap(), kept["digest"].as_str().unwrap());
+        assert_eq!((logged["name"].as_str(), logged["digest"].as_str()), (Some(name), Some(digest)));
+        assert_eq!(Digest::of_text(&evidence(door, &format!("/{name}"))).as_str(), digest, "{name}");
+    }
+}
+
 /// What was signed is in the log, so a new key changes nothing of it; the old key's public half stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
@@ -151,20 +173,9 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
     let mut keeper = Keeper::new(std::slice::from_ref(&push));
     let mut eyes = yard.eyes().await;
     let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
-    let get = |what: &str| {
-        let (status, body) =
-            request(&door, "GET", &format!("/api/releases/{RELEASE}/evidence{what}"), &[], "").unwrap();
-        assert_eq!(status, 200, "{body}");
-        body
-    };
-    let list: Value = serde_json::from_str(&get("")).unwrap();
-    let kept: Vec<(&str, &str)> = list["evidence"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|kept| (kept["name"].as_str().unwrap(), kept["digest"].as_str().unwrap()))
-        .collect();
-    let names: Vec<&str> = kept.iter().map(|kept| kept.0).collect();
+    let list: Value = serde_json::from_str(&evidence(&door, "")).unwrap();
+    let kept = list["evidence"].as_array().unwrap();
+    let names: Vec<&str> = kept.iter().map(|kept| kept["name"].as_str().unwrap()).collect();
     let wanted = [
         "SHA256SUMS",
         "SHA256SUMS.sig",
@@ -180,26 +191,17 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
         "tests-prod-1.dsse.json",
     ];
     assert_eq!(names, wanted);
-    // The log names what is sent, byte for byte.
-    let logged: Vec<&Value> = seen
-        .events
-        .iter()
-        .filter(|e| e.kind == "attested")
-        .flat_map(|e| e.data["files"].as_array().unwrap())
-        .collect();
-    assert_eq!(logged.len(), kept.len());
-    for (name, digest) in &kept {
-        assert_eq!(Digest::of_text(&get(&format!("/{name}"))).to_string(), *digest, "{name}");
-        assert!(logged.iter().any(|file| file["name"] == *name && file["digest"] == *digest), "{name}");
-    }
+    is_logged(&door, &list, &seen);
     let file = list["files"][0]["name"].as_str().unwrap();
-    let (lines, keys) =
-        (get(&format!("/{file}.intoto.jsonl")), request(&door, "GET", "/keys", &[], "").unwrap().1);
+    let (lines, keys) = (
+        evidence(&door, &format!("/{file}.intoto.jsonl")),
+        request(&door, "GET", "/keys", &[], "").unwrap().1,
+    );
     assert_eq!(lines.lines().count(), 5);
     server.kill();
     assert!(yard.start(&door, &["keys", "rotate"]).wait().success());
     let mut server = yard.serve(&door);
-    assert_eq!(get(&format!("/{file}.intoto.jsonl")), lines);
+    assert_eq!(evidence(&door, &format!("/{file}.intoto.jsonl")), lines);
     let now = request(&door, "GET", "/keys", &[], "").unwrap().1;
     let pem =
         |text: &str| Public::all_of_pem(text).unwrap().into_iter().map(|key| key.id).collect::<Vec<_>>();
@@ -213,13 +215,11 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
     reader.passes(fetch);
     reader.passes(ours);
     // The old key signs nothing any more, and was good when it did.
-    assert!(!reader.run(ssh).status.success());
-    let signed = list["evidence"][4]["signed"].as_i64().map_or_else(
-        || list["evidence"][4]["signed"].as_str().unwrap().to_owned(),
-        |ms| Timestamp(ms).rfc3339(),
-    );
+    let at = |time: &str| ssh.replace("-Y verify", &format!("-Y verify -O verify-time={time}Z"));
+    assert!(!reader.run(&at("20990101000000")).status.success());
+    let signed = Timestamp(list["evidence"][4]["signed"].as_i64().unwrap()).rfc3339();
     let then: String = signed.chars().take(19).filter(char::is_ascii_digit).collect();
-    reader.passes(&ssh.replace("-Y verify", &format!("-Y verify -O verify-time={then}Z")));
+    reader.passes(&at(&then));
     server.kill();
     yard.verify(&door);
 }
