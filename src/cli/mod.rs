@@ -110,7 +110,7 @@ enum Command {
     Retention(retention::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
     Verify(evidence::Verify),
-    /// The keys that statements are signed with.
+    /// The keys that statements are signed with: show the public ones, or make a new one.
     Keys(evidence::Keys),
     /// Make a release of the head of the branch, as a pipeline's button does.
     Start(ask::Start),
