@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::sealed::{SealedName, Seals};
 use crate::domain::name::{Login, RepoName};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::{KEEP, Retention};
@@ -26,6 +27,7 @@ mod notify;
 mod origin;
 pub mod policy;
 mod registry;
+pub mod sealed;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -219,7 +221,7 @@ struct ConnectionFile {
     allow: Vec<secret::Allowed>,
 }
 
-/// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, or the text itself.
+/// A secret in the config: `{ file = "…" }`, `{ env = "…" }`, `{ sealed = "…" }`, or the text itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Given {
@@ -234,6 +236,11 @@ enum Given {
     Env {
         /// Its name.
         env: String,
+    },
+    /// One that is sealed in the data folder.
+    Sealed {
+        /// Its name.
+        sealed: SealedName,
     },
 }
 
@@ -258,9 +265,8 @@ impl Config {
         environment: &Environment,
         read_file: &dyn Fn(&Path) -> Result<String, String>,
     ) -> Result<Self, Problems> {
-        let mut file: File =
-            toml::from_str(text).map_err(|e| Problems(vec![e.to_string().trim_end().to_owned()]))?;
-        let mut reading = Reading { environment, read_file, problems: Vec::new() };
+        let mut file = parse(text)?;
+        let mut reading = Reading::new(environment, read_file);
         reading.overrides(&mut file);
         let config = reading.config(file);
         if let Some(config) = &config {
@@ -297,10 +303,24 @@ const STAGES: &str = "[\"<pipeline>/<stage>\"], `*`";
 /// How an `allow` names builds.
 const BUILDS: &str = "[\"<pipeline>/build\"], `*/build`";
 
+fn parse(text: &str) -> Result<File, Problems> {
+    toml::from_str(text).map_err(|e| Problems(vec![e.to_string().trim_end().to_owned()]))
+}
+
 struct Reading<'a> {
     environment: &'a Environment,
     read_file: &'a dyn Fn(&Path) -> Result<String, String>,
     problems: Vec<String>,
+    /// The data folder and the library's key, as given: what is sealed needs them before anything else.
+    data: Option<PathBuf>,
+    library_key: Option<Given>,
+    seals: Option<Seals>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(environment: &'a Environment, read_file: &'a dyn Fn(&Path) -> Result<String, String>) -> Self {
+        Self { environment, read_file, problems: Vec::new(), data: None, library_key: None, seals: None }
+    }
 }
 
 impl Reading<'_> {
@@ -318,6 +338,8 @@ impl Reading<'_> {
         file.public_url = self.variable("PUBLIC_URL").or(file.public_url.take());
         file.data = self.variable("DATA").map(PathBuf::from).or(file.data.take());
         file.database = self.variable("DATABASE").or(file.database.take());
+        self.data.clone_from(&file.data);
+        self.library_key.clone_from(&file.library.key);
         if let Some(secrets) = self.variable("WEBHOOK_SECRETS") {
             file.webhook_secrets =
                 secrets.split(',').map(|s| Given::Text(Hidden(s.trim().to_owned()))).collect();
@@ -428,6 +450,7 @@ impl Reading<'_> {
                 };
                 text.clone()
             }
+            Given::Sealed { sealed } => self.sealed(what, &sealed)?,
         };
         if text.is_empty() {
             self.problem(format!("{what} is empty"));

@@ -159,7 +159,7 @@ pub(super) async fn run(asked: &Arguments) -> Ended {
 }
 
 /// A secret from standard input, without its line's end.
-fn from_stdin() -> Result<String, Trouble> {
+pub(super) fn from_stdin() -> Result<String, Trouble> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)

@@ -24,6 +24,7 @@ mod pipeline;
 mod plan;
 mod queue;
 mod retention;
+mod secret;
 mod serve;
 mod simulate;
 mod terminal;
@@ -110,6 +111,8 @@ enum Command {
     Retention(retention::Arguments),
     /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
     Verify(evidence::Verify),
+    /// Seal a secret that the server's config names: `{ sealed = "…" }`.
+    Secret(secret::Arguments),
     /// The keys that statements are signed with: show the public ones, or make a new one.
     Keys(evidence::Keys),
     /// Make a release of the head of the branch, as a pipeline's button does.
@@ -152,7 +155,7 @@ struct Server {
 #[derive(Debug, Clone, clap::Args)]
 struct ConfigFile {
     /// The server's config.
-    #[arg(long, env = "LIFTLOCK_CONFIG", default_value = "liftlock.toml")]
+    #[arg(long, global = true, env = "LIFTLOCK_CONFIG", default_value = "liftlock.toml")]
     config: PathBuf,
 }
 
@@ -203,6 +206,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Verify(arguments) => evidence::verify(&arguments),
+        Command::Secret(arguments) => secret::run(&arguments),
         Command::Keys(arguments) => evidence::keys(&arguments),
         Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,

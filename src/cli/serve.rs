@@ -81,12 +81,17 @@ async fn wait_for_signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads the config file with the environment over it; all problems in one answer.
+/// The config's text and the environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for `config`")]
-pub(super) fn read_config(path: &Path) -> Outcome<Config> {
+pub(super) fn read_text(path: &Path) -> Outcome<(String, Environment)> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Trouble::not_found(format!("read the config {}", path.display())).because(e))?;
-    let environment: Environment = std::env::vars().collect();
+    Ok((text, std::env::vars().collect()))
+}
+
+/// Reads the config file with the environment over it; all problems in one answer.
+pub(super) fn read_config(path: &Path) -> Outcome<Config> {
+    let (text, environment) = read_text(path)?;
     Config::read(&text, &environment, &|file| std::fs::read_to_string(file).map_err(|e| e.to_string()))
         .map_err(|problems| Trouble::refused(format!("{}: {problems}", path.display())))
 }

@@ -30,7 +30,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     admins: Vec<Principal>,
-    key: Option<Given>,
+    pub(super) key: Option<Given>,
     env: Vec<String>,
     files: Vec<PathBuf>,
     stores: BTreeMap<String, StoreFile>,

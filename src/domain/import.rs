@@ -51,8 +51,9 @@ pub fn copilot(text: &str) -> Result<Imported, Broken> {
     let property = |name: &str| read.pointer(&format!("/source/properties/{name}")).and_then(|v| v.as_str());
     if let Some(secret) = property("access_token_secret") {
         left.push(format!(
-            "the token `{}` is the server's: put it under [github] in its config",
-            printable(secret)
+            "the token `{name}` is the server's: `liftlock secret set {name}` seals it, and `token = {{ sealed = \
+             \"{name}\" }}` under [github] in its config names it",
+            name = printable(secret)
         ));
     }
     if let Some(connection) = property("connection_name") {

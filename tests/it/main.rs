@@ -22,6 +22,8 @@ mod properties;
 mod samples;
 mod scenario;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
 mod simulate;
 mod store;
 #[cfg(test)]

@@ -28,10 +28,10 @@ pub(crate) use fault::Fault;
 use fault::Planned;
 pub(crate) use hook::{Webhook, signature};
 pub(crate) use state::State as GitHubState;
+use state::State;
 pub(crate) use state::{
-    APP_ID, APP_USER, Check, Comment, INSTALLATION, Pull, Reaction, Spot, Status, WorkflowRun,
+    APP_ID, APP_USER, Check, Comment, INSTALLATION, PERSONAL_TOKEN, Pull, Reaction, Spot, Status, WorkflowRun,
 };
-use state::{PERSONAL_TOKEN, State};
 
 /// Longest wait for something that should come: it ends at once when it does.
 const PATIENCE: Duration = Duration::from_secs(20);
