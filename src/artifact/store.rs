@@ -9,10 +9,8 @@ use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha512};
-
 use super::file::{sync_folder, unused_name, write_synced};
-use super::hashing::{Hashing, copy, digest_of};
+use super::hashing::{Hashing, Sum512, copy, digest_of};
 use crate::domain::name::Digest;
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
@@ -147,14 +145,14 @@ impl Store {
     pub fn sha512(&self, digest: &Digest) -> Result<String, Unusable> {
         let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
         let mut file = self.blob(digest)?;
-        let mut sums = Hashing::new(Sum512(Sha512::new()));
+        let mut sums = Hashing::new(Sum512::default());
         copy(&mut file, &mut sums).map_err(fail)?;
         let (sum, found, _) = sums.finish().map_err(fail)?;
         if found != *digest {
             self.isolate(digest)?;
             return Err(Unusable::Mismatch { wanted: digest.clone(), found });
         }
-        Ok(hex::encode(sum.0.finalize()))
+        Ok(sum.hex())
     }
 
     /// Hashes a blob again and answers its size in bytes.
@@ -235,20 +233,6 @@ impl Store {
 
     fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
-    }
-}
-
-/// A sum of what is written to it.
-struct Sum512(Sha512);
-
-impl Write for Sum512 {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

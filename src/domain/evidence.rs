@@ -23,13 +23,17 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// Who built which files from what.
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// How the envelope of one statement is called.
-const ENVELOPE: &str = ".dsse.json";
+pub const ENVELOPE: &str = ".dsse.json";
 /// How all envelopes about one file are called, behind its own name.
 pub const STATEMENTS: &str = ".intoto.jsonl";
 /// The envelope of the provenance.
 pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
 /// The same as a Sigstore bundle.
 pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
+/// What the release is made of, as lock files say.
+pub const SBOM_FILE: &str = "sbom.cdx.json";
+/// The statement that says which bill of materials belongs to the files.
+pub const SBOM_ENVELOPE: &str = "sbom.dsse.json";
 /// The checksums of all files.
 pub const SHA256SUMS: &str = "SHA256SUMS";
 /// The same by another hash.

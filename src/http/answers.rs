@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod build;
+mod digest;
 pub mod evidence;
 mod lock;
 mod queue;
@@ -33,6 +34,7 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
@@ -235,6 +237,10 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
+    fn digest<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(self.digest_page(digest))
+    }
+
     fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
         Box::pin(self.evidence_of(stream, no))
     }

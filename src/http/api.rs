@@ -14,6 +14,7 @@ use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::digests::DigestPage;
 use crate::http::error::{Fault, Why};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::extract::{Asked, At, Sent};
@@ -52,6 +53,8 @@ pub trait Reader: Send + Sync {
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>>;
     /// Every release with stored bytes, and why they are kept.
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
+    /// What has this digest; `NotFound` when nothing here has.
+    fn digest<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Outcome<DigestPage>>;
     /// The files of a release and the evidence that is kept of it; `NotFound` while nothing is sealed.
     fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>>;
     /// A file of evidence; `NotFound` until it is signed.

@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::http::State;
 use crate::http::error::Fault;
 use crate::http::extract::At;
+use crate::http::view::rfc3339;
 use crate::service::blocking;
 use crate::trouble::Trouble;
 
@@ -41,6 +42,7 @@ pub struct EvidenceLine {
     #[serde(flatten)]
     pub file: Evidence,
     /// When it was signed.
+    #[serde(serialize_with = "rfc3339")]
     pub signed: Timestamp,
 }
 

@@ -16,6 +16,7 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
+use liftlock::http::digests::DigestPage;
 use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
@@ -76,6 +77,10 @@ impl Reader for NoEngine {
 
     fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn digest<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
     fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {

@@ -7,15 +7,21 @@ use crate::domain::event::Sealed;
 use crate::domain::evidence::{
     ENVELOPE, Evidence, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
 };
-use crate::domain::name::PipelineId;
+use crate::domain::name::{Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
 /// That a stage was passed (<https://slsa.dev/spec/v1.1/verification_summary>).
-const PASSED: &str = "https://slsa.dev/verification_summary/v1";
+pub(super) const PASSED: &str = "https://slsa.dev/verification_summary/v1";
 /// How tests and checks ended (<https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md>).
-const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1";
+pub(super) const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1";
+/// That another file belongs to them (<https://github.com/in-toto/attestation/blob/main/spec/predicates/reference.md>).
+pub(super) const REFERENCE: &str = "https://in-toto.io/attestation/reference/v0.1";
+/// The media type of a bill of materials.
+const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// What a level that is ours begins with; the stage follows.
+pub(super) const STAGE: &str = "stage:";
 /// What can be said of whatever was built here: how is on record. More depends on where the server stands.
 const BUILT_LEVEL: &str = "SLSA_BUILD_LEVEL_1";
 
@@ -116,7 +122,7 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let Matter::Stage { stage, .. } = what else { return Value::Null };
     let subject: Vec<Value> = release.artifacts.iter().map(named).collect();
     let all_built = release.artifacts.iter().all(|file| built_here(release, file));
-    let mut levels = vec![format!("stage:{stage}")];
+    let mut levels = vec![format!("{STAGE}{stage}")];
     levels.extend(all_built.then(|| BUILT_LEVEL.to_owned()));
     let of_build = release.signed(&Matter::Build).into_iter().flat_map(|signed| &signed.files);
     let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
@@ -164,4 +170,20 @@ fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
         "failedTests": [],
     });
     Some(statement(&subject, TESTS, &predicate))
+}
+
+/// That a bill of materials is of the files that were built here.
+pub fn reference(release: &Release, (name, bill): (&str, &str), origin: Origin<'_>) -> Value {
+    let subject: Vec<Value> =
+        release.artifacts.iter().filter(|file| built_here(release, file)).map(named).collect();
+    let predicate = json!({
+        "attester": {"id": origin.server},
+        "references": [{
+            "name": name,
+            "downloadLocation": origin.evidence(release, name),
+            "digest": {"sha256": Digest::of_text(bill).hex()},
+            "mediaType": CYCLONEDX,
+        }],
+    });
+    statement(&subject, REFERENCE, &predicate)
 }

@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::http::about::About;
+use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
@@ -207,6 +208,25 @@ async fn b24_t20_a_pipeline_is_started_by_its_form_or_by_a_program() {
 }
 
 #[tokio::test]
+async fn t44_a_digest_says_what_it_is_and_how_to_check_it() {
+    let site = filled().await;
+    let address = format!("/digests/{}", sample::digest().digest);
+    let page = site.get(&address).await.text;
+    for text in [
+        "v2.14.0 of api",
+        "<code>dist.tar.zst</code>",
+        "staging",
+        "liftlock verify",
+        "/releases/github:4211/api/142",
+    ] {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    let json = site.json(&format!("/api{address}")).await;
+    assert_eq!(json["found"][0]["stages"][0]["stage"], "dev");
+    assert_eq!(site.get("/digests/sha256:0").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn d03_b02_builds_are_registered_and_pipelines_say_what_starts_them() {
     let site = filled().await;
     let page = site.get("/builds").await.text;
@@ -272,6 +292,17 @@ impl Reader for Hostile {
             }
             Ok(page)
         })
+    }
+
+    fn digest<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<DigestPage>> {
+        let text = || self.0.to_owned();
+        let mut page = sample::digest();
+        for used in &mut page.found {
+            (used.repo, used.pipeline, used.version, used.commit) = (text(), text(), text(), text());
+            (used.what, used.verify) = (text(), vec![text()]);
+            used.stages.iter_mut().for_each(|stage| (stage.stage, stage.state) = (text(), text()));
+        }
+        Box::pin(async move { Ok(page) })
     }
 
     fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<EvidenceList>> {
@@ -472,6 +503,7 @@ async fn t49_no_text_from_outside_becomes_part_of_a_page() {
             "/queue",
             "/pipelines",
             "/builds",
+            "/digests/sha256:d",
         ] {
             let page = site.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{path} with {text}");

@@ -8,6 +8,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::digests::{DigestPage, DigestUse};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
@@ -52,6 +53,13 @@ impl Reader for Engine {
             } else {
                 Err(Trouble::not_found("there is no such pipeline"))
             }
+        })
+    }
+
+    fn digest<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(async move {
+            let page = digest();
+            if page.digest == text { Ok(page) } else { Err(Trouble::not_found("nothing here has it")) }
         })
     }
 
@@ -463,6 +471,22 @@ fn channel_line() -> ChannelLine {
         path: format!("/releases/{STREAM}/142"),
         since: hours(2),
     }
+}
+
+pub(crate) fn digest() -> DigestPage {
+    let used = DigestUse {
+        repo: "acme/payments".to_owned(),
+        stream: STREAM.to_owned(),
+        pipeline: "api".to_owned(),
+        no: 142,
+        version: "v2.14.0".to_owned(),
+        commit: "c".repeat(40),
+        what: "the file `dist.tar.zst`".to_owned(),
+        deleted: false,
+        stages: page_stages(),
+        verify: vec!["liftlock verify 'dist.tar.zst' --keys keys.pem".to_owned()],
+    };
+    DigestPage { digest: format!("sha256:{}", "d".repeat(64)), found: vec![used] }
 }
 
 fn page_stages() -> Vec<StageBox> {
