@@ -175,7 +175,7 @@ fn concrete(path: &str) -> String {
 async fn t32_every_address_that_is_not_public_asks_who_it_is() {
     let site = Site::new(tokens()).await;
     let mut public = Vec::new();
-    for route in table() {
+    for route in routes() {
         let request =
             Request::builder().method(route.method).uri(concrete(route.path)).body(Body::empty()).unwrap();
         let answer = site.send(request).await;
@@ -206,7 +206,7 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
 #[tokio::test]
 async fn t32_a_right_to_read_is_no_right_to_act() {
     let site = Site::new(tokens()).await;
-    for route in table() {
+    for route in routes() {
         let bearer = |token: &str| {
             Request::builder()
                 .method(route.method)
