@@ -43,6 +43,11 @@ pub(super) async fn post(server: &Server, path: &str, body: &Value) -> Result<Va
     send(server, Method::POST, path, Some(body)).await
 }
 
+/// Puts something in the place of what is there.
+pub(super) async fn put(server: &Server, path: &str, body: &Value) -> Result<Value, Trouble> {
+    send(server, Method::PUT, path, Some(body)).await
+}
+
 /// Takes something of the API away.
 pub(super) async fn delete(server: &Server, path: &str) -> Result<Value, Trouble> {
     send(server, Method::DELETE, path, None).await

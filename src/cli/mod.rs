@@ -20,6 +20,7 @@ mod import;
 mod init;
 mod inspect;
 mod keys;
+mod notes;
 mod pipeline;
 mod plan;
 mod queue;
@@ -111,6 +112,8 @@ enum Command {
     Queue(queue::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// What has changed in a release, as people will read it; rewriting it until it is published.
+    Notes(notes::Arguments),
     /// Check a file, a downloaded release or one on a server with public keys alone; exit 1 when it is not proven.
     Verify(verify::Arguments),
     /// Seal a secret that the server's config names: `{ sealed = "…" }`.
@@ -209,6 +212,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Secret(arguments) => secret::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),

@@ -40,6 +40,7 @@ mod freeze;
 mod holding;
 mod join;
 mod names;
+mod notes;
 mod overriding;
 mod overriding_check;
 mod pausing;
@@ -90,6 +91,20 @@ pub enum Command {
     Hear(Box<Built>),
     /// Something that was built elsewhere was handed in and is stored.
     Upload(Box<Upload>),
+    /// Somebody writes a release's notes.
+    WriteNotes {
+        /// The release.
+        release: ReleaseNo,
+        /// Markdown.
+        text: String,
+        /// Who, asked from the host just now.
+        standing: Box<Standing>,
+    },
+    /// A release's notes are published.
+    FreezeNotes {
+        /// The release.
+        release: ReleaseNo,
+    },
     /// A run of a workflow of the host's own CI is over, and counts.
     SeeRun(RunRef),
     /// A start that was asked for makes no release.
@@ -457,6 +472,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
         Command::Upload(upload) => draft.take_upload(upload)?,
+        Command::WriteNotes { release, text, standing } => draft.write_notes(*release, text, standing)?,
+        Command::FreezeNotes { release } => draft.freeze_notes(*release)?,
         Command::SeeRun(run) => draft.take_run(run)?,
         Command::Drop { no, why } => draft.drop_start(*no, why)?,
         Command::Begin { work, fence, fresh } => draft.begin(work, *fence, fresh)?,

@@ -379,6 +379,17 @@ pub enum Event {
     },
     /// Something about a release was signed, and is kept.
     Attested(Box<Attested>),
+    /// The notes of a release were written, or published.
+    Noted {
+        /// Which release.
+        release: ReleaseNo,
+        /// Markdown.
+        text: String,
+        /// Who wrote them; nobody when they were made.
+        by: Option<Person>,
+        /// They are published and stay as they are.
+        frozen: bool,
+    },
     /// Something about starts that no push asks for.
     Demand(demand::Fact),
     /// A push starts pipelines whose builds this one waits for.
@@ -504,6 +515,7 @@ impl Event {
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
             Self::Retired { release, .. }
+            | Self::Noted { release, .. }
             | Self::SourcesFound { release, .. }
             | Self::BuildStarted { release, .. }
             | Self::BuildFinished { release, .. }
@@ -555,6 +567,7 @@ impl Event {
             Self::BuildFinished { .. } => "build_finished",
             Self::Retired { .. } => "retired",
             Self::Attested(_) => "attested",
+            Self::Noted { .. } => "noted",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",
             Self::PlaceFound { .. } => "place_found",

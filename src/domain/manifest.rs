@@ -177,6 +177,7 @@ pub fn also_needed(files: &Sources) -> BTreeSet<String> {
         for pipeline in pipelines(&root) {
             let build = build::buildspec_path(pipeline.get("build"), Dialect::of(path)).map(|(path, _)| path);
             needed.extend(build.filter(|_| is_manifest(path)));
+            needed.extend(release::template(pipeline));
             needed.extend(
                 pipeline.items("stages").iter().flat_map(|stage| deployment::buildspecs(View::of(stage))),
             );
@@ -407,7 +408,7 @@ fn read_pipeline(
         workflow: made.workflow,
         sources: made.sources,
         feeds: BTreeSet::new(),
-        release: release::read(view),
+        release: release::read(view, context.files, findings),
         variables,
         groups,
         channels,

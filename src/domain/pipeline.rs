@@ -18,6 +18,7 @@ use crate::domain::name::{
     Alias, ChannelLabel, EnvironmentName, PipelineName, RefName, RepoId, RunbookName, StageName, VariableName,
 };
 use crate::domain::naming::Template;
+use crate::domain::notes;
 use crate::domain::notice::Notify;
 use crate::domain::retention::Retention;
 use crate::domain::runbook::Runbook;
@@ -107,6 +108,9 @@ pub struct Naming {
     pub name: Option<Template>,
     /// The version of a release that no tag names; by default it follows from the commits.
     pub version: Option<Template>,
+    /// How notes are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<notes::Rule>,
 }
 
 /// How a pipeline's status contexts are spelled.

@@ -10,9 +10,11 @@ use crate::domain::name::{ReleaseNo, StageName, printable};
 use crate::domain::pipeline::Role;
 use crate::domain::state::Illegal;
 
+mod notes;
 mod runbook;
 mod start;
 
+pub use notes::NoNotes;
 pub use runbook::NoRun;
 pub use start::NoStart;
 
@@ -210,6 +212,8 @@ pub enum Refusal {
     Runbook(NoRun),
     /// Nothing is started by hand here.
     NoStart(NoStart),
+    /// Notes of a release are not written, or cannot be made.
+    Notes(NoNotes),
     /// Nothing has been pushed yet.
     NoPipeline,
     /// Another run has the environment.
@@ -268,6 +272,7 @@ impl Refusal {
             Self::WhichStage { .. } => "which_stage",
             Self::Runbook(no) => no.code(),
             Self::NoStart(no) => no.code(),
+            Self::Notes(no) => no.code(),
             Self::NoPipeline => "no_pipeline",
             Self::Busy { .. } => "busy",
             Self::NothingNew => "nothing_new",
@@ -290,6 +295,7 @@ impl Refusal {
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
             | Self::NoStart(_)
+            | Self::Notes(_)
             | Self::NoPipeline => Reaction::Confused,
             Self::Nothing { .. }
             | Self::BeforeDeploy { .. }
@@ -390,6 +396,8 @@ impl fmt::Display for Refusal {
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. } => self.fmt_asked(f),
             Self::Runbook(no) => no.fmt(f),
+            Self::NoStart(no) => no.fmt(f),
+            Self::Notes(no) => no.fmt(f),
             Self::NeedsRole { .. }
             | Self::NotEntitled { .. }
             | Self::OlderThanLive { .. }
@@ -402,7 +410,6 @@ impl fmt::Display for Refusal {
             | Self::NotHeld { .. }
             | Self::NotFrozen { .. }
             | Self::Past { .. }
-            | Self::NoStart(_)
             | Self::NoPipeline
             | Self::Busy { .. }
             | Self::NothingNew
@@ -427,6 +434,19 @@ fn needs_role(
     let about = stage.map_or_else(String::new, |s| format!(" for {s}"));
     let (needs, has) = (needs.word(), has.word());
     write!(f, "🔒 **Not done: `/{verb}`{about} needs the {needs} role; yours is {has}.**")
+}
+
+fn no_rollback(f: &mut fmt::Formatter<'_>, stage: &StageName, wanted: Option<&str>) -> fmt::Result {
+    match wanted {
+        Some(wanted) => write!(
+            f,
+            "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
+            inline_code(&printable(wanted))
+        ),
+        None => {
+            write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
+        }
+    }
 }
 
 fn older_than_live(
@@ -512,17 +532,7 @@ impl Refusal {
             }
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::Runs { stage, release } => runs(f, stage, release),
-            Self::NoRollback { stage, wanted: Some(wanted) } => write!(
-                f,
-                "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
-                inline_code(&printable(wanted))
-            ),
-            Self::NoRollback { stage, wanted: None } => {
-                write!(
-                    f,
-                    "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**"
-                )
-            }
+            Self::NoRollback { stage, wanted } => no_rollback(f, stage, wanted.as_deref()),
             Self::OnHold { place, lift, hold } => {
                 write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
             }
@@ -539,7 +549,6 @@ impl Refusal {
             }
             Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
             Self::Past { day } => past(f, day),
-            Self::NoStart(no) => write!(f, "{no}"),
             Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {
                 write!(f, "⏳ **{release} has {environment} just now.** It goes on when that has ended.")
@@ -562,6 +571,8 @@ impl Refusal {
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }
             | Self::Runbook(_)
+            | Self::NoStart(_)
+            | Self::Notes(_)
             | Self::NoCheck { .. }
             | Self::FixedCheck { .. }
             | Self::NoReleaseHere => Ok(()),

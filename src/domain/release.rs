@@ -10,6 +10,7 @@ use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::evidence::{Matter, Signed};
 use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::notes::Kept;
 use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
@@ -78,6 +79,8 @@ pub struct Release {
     pub evidence: Vec<Signed>,
     /// When its bytes were deleted, if they were.
     pub retired: Option<Timestamp>,
+    /// Its notes, once somebody wrote or published them.
+    pub notes: Option<Kept>,
     /// Attempts per stage, oldest first; the last one counts.
     pub stages: BTreeMap<StageName, Vec<StageRun>>,
     /// The pipeline's version when it last changed; plans leave out what has long been told.

@@ -4,6 +4,7 @@ mod build;
 mod digest;
 pub mod evidence;
 mod lock;
+mod notes;
 mod queue;
 mod retention;
 mod runbook;
@@ -11,6 +12,7 @@ mod runbook;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use crate::artifact::store::Incoming;
 use crate::clock;
@@ -36,6 +38,7 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
+use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -249,6 +252,14 @@ impl Reader for Answers {
         Box::pin(self.prove(stream, no, name))
     }
 
+    fn notes<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<NotesText>> {
+        Box::pin(self.notes_of(stream, no))
+    }
+
+    fn metadata<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<Value>> {
+        Box::pin(self.metadata_of(stream, no))
+    }
+
     fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(self.public_keys(form))
     }
@@ -352,6 +363,15 @@ impl Acts for Answers {
         Box::pin(async move {
             Ok(Reply::of(self.service.end_upload(&named(stream)?, incoming, what, standing).await?))
         })
+    }
+
+    fn write_notes<'a>(
+        &'a self,
+        which: (&'a str, u32),
+        written: Written,
+        caller: Caller,
+    ) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(self.note(which, written, caller))
     }
 
     fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>> {

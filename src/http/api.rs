@@ -18,6 +18,7 @@ use crate::http::digests::DigestPage;
 use crate::http::error::{Fault, Why};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::extract::{Asked, At, Sent};
+use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -61,6 +62,10 @@ pub trait Reader: Send + Sync {
     fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>>;
     /// The public keys that evidence is signed with, newest first.
     fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>>;
+    /// The notes of a release, as written or as they would be made now.
+    fn notes<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<NotesText>>;
+    /// What a release is, for programs.
+    fn metadata<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<Value>>;
     /// A file of a release, its bytes hashed again.
     fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>>;
     /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.
@@ -87,6 +92,13 @@ pub trait Acts: Send + Sync {
         incoming: Incoming,
         what: (Alias, Digest, Option<CommitSha>),
         standing: Standing,
+    ) -> BoxFuture<'a, Outcome<Reply>>;
+    /// Puts somebody's text in the place of a release's notes.
+    fn write_notes<'a>(
+        &'a self,
+        which: (&'a str, u32),
+        written: Written,
+        caller: Caller,
     ) -> BoxFuture<'a, Outcome<Reply>>;
     /// Deletes what need not be kept any longer.
     fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>>;

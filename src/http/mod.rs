@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,7 @@ pub mod answers;
 pub mod api;
 pub mod error;
 pub mod evidence;
+pub mod notes;
 pub mod queue;
 pub mod retention;
 pub mod runbooks;
@@ -286,6 +287,10 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/notes", READ, get(notes::read)),
+        route("PUT", "/api/releases/{repo}/{pipeline}/{no}/notes", ACT, put(notes::write)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/notes.md", READ, get(notes::markdown)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/release.json", READ, get(notes::metadata)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/retention", READ, get(retention::list)),

@@ -86,6 +86,11 @@ impl Service {
         .await
     }
 
+    /// What somebody may do in the repository, asked from the host just now.
+    pub async fn standing_of(&self, id: &PipelineId, person: &Person) -> Outcome<Standing> {
+        self.host(&id.repo)?.standing(&id.repo, person, &BTreeSet::new()).await
+    }
+
     /// Who wants to hand something in, and whether they may: asked before a byte of it is read.
     pub async fn may_upload(&self, id: &PipelineId, person: &Person) -> Outcome<Standing> {
         let state = self.journal().load(id).await?;
@@ -95,7 +100,7 @@ impl Service {
                 id.name
             )));
         }
-        let standing = self.host(&id.repo)?.standing(&id.repo, person, &BTreeSet::new()).await?;
+        let standing = self.standing_of(id, person).await?;
         if standing.role < Role::Write {
             let who = &person.login;
             return Err(Trouble::refused(format!(

@@ -6,13 +6,14 @@ use crate::domain::decide::Start;
 use crate::domain::event::{Change, StartedBy};
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
 use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName};
+use crate::domain::notes::Message;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::state::State;
 use crate::domain::time::Span;
 use crate::domain::version::Version;
 use crate::forge::{Repository, Source};
 use crate::git::fetch::{Credential, Remote, Wanted};
-use crate::git::repo::{Mirror, Order};
+use crate::git::repo::{CommitInfo, Mirror, Order};
 use crate::git::tree::Changed;
 use crate::service::{Service, blocking};
 use crate::trouble::Outcome;
@@ -144,9 +145,10 @@ impl Service {
         }
         let host = self.host(&repo)?;
         let mut changes = Vec::with_capacity(found.commits.len());
-        for (sha, subject, email) in found.commits {
+        for (sha, message, email) in found.commits {
             let author = host.author(&repo, &sha, &email).await?;
-            changes.push(Change { commit: sha, subject, author_email: email, author });
+            let Message { title: subject, breaking, reverts } = message;
+            changes.push(Change { commit: sha, subject, author_email: email, author, breaking, reverts });
         }
         Ok(Start {
             commit: commit.clone(),
@@ -199,7 +201,7 @@ fn remote(source: Source) -> Outcome<Remote> {
 /// What git knows about a commit that becomes a release.
 struct Found {
     seq: u64,
-    commits: Vec<(CommitSha, String, String)>,
+    commits: Vec<(CommitSha, Message, String)>,
     messages: Vec<String>,
     taken: Vec<Version>,
     epoch_s: i64,
@@ -232,9 +234,13 @@ fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
         versions.iter().filter(|(v, _)| v.is_final()).max_by(|a, b| a.0.cmp(&b.0)).map(|(_, c)| c.clone());
     let since = mirror.commits_between(last.as_ref(), head, COMMITS)?;
     let messages = since.iter().map(|c| mirror.full_commit_message(&c.sha)).collect::<Outcome<_>>()?;
+    let said = |commit: CommitInfo| {
+        let message = Message::of(&mirror.full_commit_message(&commit.sha)?);
+        Ok((commit.sha, message, commit.author_email))
+    };
     Ok(Found {
         seq,
-        commits: commits.into_iter().map(|c| (c.sha, c.subject, c.author_email)).collect(),
+        commits: commits.into_iter().map(said).collect::<Outcome<_>>()?,
         messages,
         taken: versions.into_iter().map(|(v, _)| v).collect(),
         epoch_s: info.committed_at.0.div_euclid(1_000),

@@ -18,6 +18,7 @@ use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
 use liftlock::http::digests::DigestPage;
 use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
+use liftlock::http::notes::{NotesText, Written};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
@@ -31,6 +32,7 @@ use liftlock::telemetry::Metrics;
 use liftlock::trouble::{Outcome, Trouble};
 use liftlock::vault::seal::Key;
 use liftlock::vault::{self, Vault};
+use serde_json::Value;
 use sha2::Sha256;
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -89,6 +91,14 @@ impl Reader for NoEngine {
 
     fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn notes<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<NotesText>> {
+        Box::pin(async { Err(Trouble::not_found("there is no such release")) })
+    }
+
+    fn metadata<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<Value>> {
+        Box::pin(async { Err(Trouble::not_found("there is no such release")) })
     }
 
     fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
@@ -150,6 +160,10 @@ impl Acts for NoEngine {
 
     fn act(&self, _: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
+    }
+
+    fn write_notes<'a>(&'a self, _: (&'a str, u32), _: Written, _: Caller) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::refused("notes are not written here")) })
     }
 
     fn retain(&self, _: Caller) -> BoxFuture<'_, Outcome<Deleted>> {

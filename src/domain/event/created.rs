@@ -100,12 +100,18 @@ impl StartedBy {
 pub struct Change {
     /// The commit.
     pub commit: CommitSha,
-    /// First line of its message.
+    /// First line of its message, or the title of the pull request that it merges.
     pub subject: String,
     /// Its author's mail address: names and dates are the author's to choose, so neither is trusted (THREATS T19).
     pub author_email: String,
     /// The host's account of the author, when the host knows one.
     pub author: Option<Login>,
+    /// Its message says that it breaks what uses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub breaking: bool,
+    /// The commit that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<CommitSha>,
 }
 
 impl Created {

@@ -1,9 +1,13 @@
 //! `release` → what releases are called; what comes out for a release of main is looked at here.
 
+use crate::domain::manifest::Sources;
+use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::View;
+use crate::domain::name::printable;
 use crate::domain::naming::{NamingError, Template};
+use crate::domain::notes;
 use crate::domain::pipeline::{Naming, Pipeline};
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Facts, Resolution, hidden, of_release};
@@ -15,9 +19,39 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
 }
 
 /// Reads `release`.
-pub(super) fn read(pipeline: View<'_>) -> Naming {
+pub(super) fn read(pipeline: View<'_>, files: &Sources, findings: &mut Findings<'_>) -> Naming {
     let release = pipeline.below("release");
-    Naming { name: release.parsed("name"), version: release.parsed("version") }
+    let notes = release.get("notes").map(|_| notes(release.below("notes"), files, findings));
+    Naming { name: release.parsed("name"), version: release.parsed("version"), notes }
+}
+
+/// The file with the template of notes, if one is named.
+pub(super) fn template(pipeline: View<'_>) -> Option<String> {
+    clean_path(&pipeline.below("release").below("notes").line("template")?).ok()
+}
+
+fn notes(block: View<'_>, files: &Sources, findings: &mut Findings<'_>) -> notes::Rule {
+    let from = match block.line("from").as_deref() {
+        Some("pull_requests") => notes::From::PullRequests,
+        Some(_) | None => notes::From::Commits,
+    };
+    let path = block.line("template").and_then(|path| clean_path(&path).ok());
+    let Some(path) = path else { return notes::Rule { from, template: None } };
+    let (at, shown) = (block.place("template"), printable(&path));
+    let template = files.get(&path).cloned();
+    match &template {
+        None => {
+            let message = format!("the template `{shown}` is not in the tree");
+            let hint = format!("commit `{shown}`, or leave `template` out");
+            findings.add_hinted(Code::BadText, at, message, hint);
+        }
+        Some(text) => {
+            if let Err(why) = notes::check_template(text) {
+                findings.add(Code::BadText, at, format!("`template`: {shown}, {why}"));
+            }
+        }
+    }
+    notes::Rule { from, template }
 }
 
 /// Says what could not be made of a name or version whatever the commit.

@@ -56,6 +56,8 @@ impl Source {
         let commit = digest.hex().get(..40).and_then(|hex| hex.parse::<CommitSha>().ok());
         let commit = commit.ok_or("there are no more commits")?;
         self.commits.push(Change {
+            breaking: false,
+            reverts: None,
             commit: commit.clone(),
             subject: push.subject.clone(),
             author_email: format!("{}@example.org", push.author),

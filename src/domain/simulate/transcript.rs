@@ -231,6 +231,7 @@ impl Transcript {
             | Event::SourcesFound { .. }
             | Event::BuildFinished { .. }
             | Event::Retired { .. }
+            | Event::Noted { .. }
             | Event::BuildRetried { .. }
             | Event::GroupWritten(_)
             | Event::PhaseDone { .. }

@@ -11,6 +11,7 @@ use crate::domain::event::{
 };
 use crate::domain::evidence::{Attested, Signed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
+use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy;
@@ -70,6 +71,7 @@ impl State {
             | Event::BuildFinished { .. }
             | Event::BuildRetried { .. }
             | Event::Retired { .. }
+            | Event::Noted { .. }
             | Event::TagSeen { .. }
             | Event::PlaceFound { .. } => self.apply_build(event, at),
             Event::StageOpened { .. } => self.open_stage(event, at),
@@ -309,6 +311,7 @@ impl State {
             listed: BTreeMap::new(),
             evidence: Vec::new(),
             retired: None,
+            notes: None,
             stages: BTreeMap::new(),
             touched: self.version,
         };
@@ -371,6 +374,8 @@ impl State {
                 r.sources.clone_from(found);
             } else if let Event::Retired { .. } = event {
                 r.retired = Some(at);
+            } else if let Event::Noted { text, by, frozen, .. } = event {
+                r.notes = Some(Kept { text: text.clone(), by: by.clone(), frozen: *frozen });
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
             } else if let Event::TagSeen { commit, .. } = event {

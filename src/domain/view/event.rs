@@ -5,6 +5,7 @@ use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, G
 use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
+use crate::domain::person::Person;
 use crate::domain::probe::Reading;
 use crate::domain::source::Found;
 
@@ -69,6 +70,11 @@ fn sampled(stage: &StageName, readings: &[(LegId, Reading)]) -> String {
     format!("{stage}: gates answered: {}", said.join("; "))
 }
 
+fn noted(by: Option<&Person>, frozen: bool) -> String {
+    let what = if frozen { "notes published" } else { "notes written" };
+    by.map_or_else(|| what.to_owned(), |by| format!("{what}, by {}", by.login))
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
@@ -79,6 +85,7 @@ pub fn sentence(event: &Event) -> String {
         Event::SourcesFound { found, .. } => sources(found),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, .. } => built(outcome),
+        Event::Noted { by, frozen, .. } => noted(by.as_ref(), *frozen),
         Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
         Event::Attested(attested) => signed(attested),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),

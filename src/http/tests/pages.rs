@@ -1,11 +1,13 @@
 //! Pages: what they show, and that no text from outside becomes part of them.
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::*;
 use crate::http::about::About;
 use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
+use crate::http::notes::NotesText;
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
@@ -311,6 +313,14 @@ impl Reader for Hostile {
 
     fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
         Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn notes<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<NotesText>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("there is no such release")) })
+    }
+
+    fn metadata<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<Value>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("there is no such release")) })
     }
 
     fn keys(&self, _: Form) -> BoxFuture<'_, crate::trouble::Outcome<String>> {

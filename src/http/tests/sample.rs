@@ -1,6 +1,7 @@
 //! A believable week of two pipelines, to test pages with and to look at.
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use crate::domain::queue::Progress;
 use crate::domain::simulate::ahead::{Act, Ahead};
@@ -10,6 +11,7 @@ use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::{DigestPage, DigestUse};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
+use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
@@ -69,6 +71,14 @@ impl Reader for Engine {
 
     fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn notes<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<NotesText>> {
+        Box::pin(async { Err(Trouble::not_found("there is no such release")) })
+    }
+
+    fn metadata<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<Value>> {
+        Box::pin(async { Err(Trouble::not_found("there is no such release")) })
     }
 
     fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
@@ -228,6 +238,10 @@ impl Acts for Engine {
 
     fn act(&self, ask: Ask, _: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move { Ok(Reply { accepted: ask.line.starts_with('/'), text: ask.line }) })
+    }
+
+    fn write_notes<'a>(&'a self, _: (&'a str, u32), _: Written, _: Caller) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(async { Err(Trouble::refused("notes are not written here")) })
     }
 
     fn retain(&self, _: Caller) -> BoxFuture<'_, Outcome<Deleted>> {

@@ -14,6 +14,7 @@ mod invictus;
 mod jobs;
 mod joins;
 mod manifests;
+mod notes;
 mod notices;
 mod probes;
 mod retention;

@@ -47,7 +47,7 @@ deploy: 'echo $STAGE $(cat $LIFTLOCK_ARTIFACT_APP) $(cat $LIFTLOCK_ARTIFACT_LIB)
 stages: [test]
 ";
 
-fn person(id: u64, login: &str) -> Person {
+pub(super) fn person(id: u64, login: &str) -> Person {
     Person { id: UserId(NonZeroU64::new(id).unwrap()), login: login.parse().unwrap() }
 }
 

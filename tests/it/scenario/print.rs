@@ -53,12 +53,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
             format!("{} {stage} attempt {attempt}: {kind:?}{after}", name(release))
         }
         Event::StageMoved { release, stage, transition, to, detail, .. } => {
-            format!(
-                "{} {stage}: {}{}",
-                name(release),
-                word(*to),
-                why(state, detail, &format!("{transition:?}"))
-            )
+            let why = why(state, detail, &format!("{transition:?}"));
+            format!("{} {stage}: {}{why}", name(release), word(*to))
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
@@ -67,6 +63,9 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::Attested(said) => format!("{} {}", name(&said.release), sentence(event)),
         Event::Retired { release, .. } => format!("{} retired", name(release)),
+        Event::Noted { release, frozen, .. } => {
+            format!("{} notes {}", name(release), if *frozen { "published" } else { "written" })
+        }
         Event::Approved { release, stage, approval, .. } => {
             format!("{} {stage}: {}", name(release), approved(approval))
         }

@@ -338,6 +338,8 @@ impl World {
             pusher: Some(initiator.login.clone()),
             initiator: Some(initiator),
             changes: vec![Change {
+                breaking: false,
+                reverts: None,
                 commit: sha(alias),
                 subject: subject.to_owned(),
                 author_email: "somebody@example.org".to_owned(),

@@ -1,0 +1,82 @@
+//! `release.json`: what a release is, in one document for programs (CHECKLIST D37; schema in docs/release.schema.json).
+
+use serde_json::{Value, json};
+
+use crate::domain::event::{Approval, Sealed};
+use crate::domain::evidence::file_name;
+use crate::domain::evidence::statement::Origin;
+use crate::domain::release::{Release, StageRun};
+
+/// The form of the document; a field may be added to it and never changes its meaning.
+const FORM: u32 = 1;
+
+/// The whole document.
+pub fn document(release: &Release, origin: Origin<'_>) -> Value {
+    let created = &release.created;
+    let components: Vec<Value> = std::iter::once(json!({
+        "repository": origin.repository, "commit": created.commit, "ref": created.branch,
+    }))
+    .chain(release.sources.iter().map(|found| {
+        json!({
+            "name": found.source.alias, "repository": found.source.repository, "commit": found.commit,
+            "ref": found.source.reference,
+        })
+    }))
+    .collect();
+    let stages = created.pipeline.stages.iter().filter_map(|stage| {
+        let runs = release.stages.get(&stage.name)?;
+        let attempts: Vec<Value> = runs.iter().map(attempt).collect();
+        Some(json!({"name": stage.name, "environment": stage.environment, "attempts": attempts}))
+    });
+    json!({
+        "form": FORM,
+        "name": created.names.name,
+        "version": created.version.to_string(),
+        "number": created.release,
+        "pipeline": origin.pipeline.name,
+        "commit": created.commit,
+        "created": release.at.rfc3339(),
+        "manifest": {"sha256": created.manifest.hex()},
+        "digest": release.digest.as_ref().map(|digest| json!({"sha256": digest.hex()})),
+        "components": components,
+        "artifacts": release.artifacts.iter().map(artifact).collect::<Vec<_>>(),
+        "stages": stages.collect::<Vec<_>>(),
+        "channels": release.listed.keys().collect::<Vec<_>>(),
+        "notes": release.notes.as_ref().map(|kept| &kept.text),
+    })
+}
+
+fn artifact(sealed: &Sealed) -> Value {
+    let mut out = json!({
+        "name": sealed.alias,
+        "file": file_name(sealed),
+        "bytes": sealed.size,
+        "digest": {"sha256": sealed.digest.hex()},
+    });
+    if let (Some(image), Some(fields)) = (&sealed.image, out.as_object_mut()) {
+        let image = json!({"name": image.name.to_string(), "digest": image.manifest.to_string()});
+        fields.insert("image".to_owned(), image);
+    }
+    out
+}
+
+fn attempt(run: &StageRun) -> Value {
+    let given = |approvals: &[Approval]| -> Vec<Value> {
+        let said = approvals.iter().map(|approval| {
+            json!({"by": approval.standing.person.login, "at": approval.at.rfc3339(), "team": approval.team})
+        });
+        said.collect()
+    };
+    let overrides = run
+        .overrides
+        .iter()
+        .map(|passed| json!({"check": passed.check.word(), "by": passed.by.login, "reason": passed.reason}));
+    json!({
+        "attempt": run.attempt,
+        "state": run.state.word(),
+        "at": run.moved_at.rfc3339(),
+        "approvals": given(&run.approvals),
+        "signoffs": given(&run.signoffs),
+        "overrides": overrides.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,328 @@
+//! Notes of a release: what has changed since the one that its last stage had before, by kind and by whom.
+//!
+//! They are made of commits (Conventional Commits 1.0.0) and the titles of merged pull requests, may be rewritten by
+//! people until the release is published, and stay as they are from then on (EVIDENCE; CHECKLIST D35).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, UndefinedBehavior};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::event::Change;
+use crate::domain::markdown::escape;
+use crate::domain::name::{CommitSha, Login};
+use crate::domain::person::Person;
+use crate::domain::release::Release;
+use crate::domain::state::State;
+
+/// Largest text of notes: GitHub's releases take 125 000 characters.
+pub const MAX_BYTES: usize = 64 * 1024;
+/// Steps that a template may take: a line of notes takes some dozens.
+const FUEL: u64 = 200_000;
+/// What a merge of GitHub's begins with; the pull request's title is the next paragraph.
+const MERGE: &str = "Merge pull request #";
+/// What git writes into the commit that reverts another one.
+const REVERTS: &str = "This reverts commit ";
+
+/// How a pipeline's notes are made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// What is listed.
+    pub from: From,
+    /// The text of a template, in place of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// What notes list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum From {
+    /// Every commit.
+    #[default]
+    Commits,
+    /// Commits that came by a pull request.
+    PullRequests,
+}
+
+/// The notes of a release as people wrote them, or as they were when it was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Markdown.
+    pub text: String,
+    /// Who wrote them last; nobody when they are as they were made.
+    pub by: Option<Person>,
+    /// They are published and stay as they are.
+    pub frozen: bool,
+}
+
+/// What a commit's message says beside its first line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The line that notes show: the first one, or the title of the pull request that it merges with its number.
+    pub title: String,
+    /// It breaks what uses it.
+    pub breaking: bool,
+    /// The commit that it takes back.
+    pub reverts: Option<CommitSha>,
+}
+
+impl Message {
+    /// Reads a whole message.
+    pub fn of(text: &str) -> Self {
+        let mut lines = text.trim().lines().map(str::trim);
+        let first = lines.next().unwrap_or_default();
+        let number = first.strip_prefix(MERGE).and_then(|rest| rest.split(' ').next());
+        let title = number.and_then(|number| {
+            let title = lines.clone().find(|line| !line.is_empty())?;
+            Some(format!("{title} (#{number})"))
+        });
+        let breaking = git_conventional::Commit::parse(text.trim()).is_ok_and(|commit| commit.breaking());
+        let reverts = lines.find_map(|line| line.strip_prefix(REVERTS));
+        let reverts = reverts.and_then(|sha| sha.trim_end_matches('.').parse().ok());
+        Self { title: title.unwrap_or_else(|| first.to_owned()), breaking, reverts }
+    }
+}
+
+/// A part of notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Breaking,
+    Features,
+    Fixes,
+    Performance,
+    Other,
+}
+
+impl Kind {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Breaking => "Breaking changes",
+            Self::Features => "Features",
+            Self::Fixes => "Fixes",
+            Self::Performance => "Performance",
+            Self::Other => "Other",
+        }
+    }
+}
+
+/// One line of notes, safe to stand in Markdown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Line {
+    /// Without its type, which the part's title says, and without its number.
+    subject: String,
+    /// The number of the pull request that brought it.
+    pull: Option<u64>,
+    scope: Option<String>,
+    /// Shortened.
+    commit: String,
+    author: Option<Login>,
+    /// The commit that took it back later, shortened.
+    reverted_by: Option<String>,
+}
+
+/// What a release brings to its last stage.
+#[derive(Debug)]
+pub struct Notes<'a> {
+    release: &'a Release,
+    since: Option<&'a Release>,
+    parts: BTreeMap<Kind, Vec<Line>>,
+    contributors: BTreeSet<Login>,
+}
+
+impl<'a> Notes<'a> {
+    /// What has changed since the release that the last stage had before this one.
+    pub fn of(state: &'a State, release: &'a Release) -> Self {
+        let since = before(state, release);
+        let rule = release.created.pipeline.release.notes.clone().unwrap_or_default();
+        let taken_back = taken_back(state);
+        let mut notes = Self { release, since, parts: BTreeMap::new(), contributors: BTreeSet::new() };
+        let mut seen = BTreeSet::new();
+        for change in changes(state, since, release) {
+            let (kind, line) = line(change, taken_back.get(&change.commit));
+            let listed = rule.from == From::Commits || line.pull.is_some();
+            if listed && seen.insert(&change.commit) {
+                notes.contributors.extend(change.author.clone());
+                notes.parts.entry(kind).or_default().push(line);
+            }
+        }
+        notes
+    }
+
+    /// Markdown, by the pipeline's template or ours; the error is what is wrong with the template.
+    pub fn render(&self) -> Result<String, String> {
+        let rule = self.release.created.pipeline.release.notes.as_ref();
+        let text = match rule.and_then(|rule| rule.template.as_deref()) {
+            Some(template) => self.by(template)?,
+            None => self.ours(),
+        };
+        if text.len() > MAX_BYTES {
+            return Err(format!("the notes have {} bytes, more than {MAX_BYTES}", text.len()));
+        }
+        Ok(text)
+    }
+
+    fn ours(&self) -> String {
+        let mut out = String::new();
+        let version = &self.release.created.version;
+        let since = self.since.map_or_else(
+            || "The first release.".to_owned(),
+            |since| format!("Changes since {}.", since.created.version),
+        );
+        writeln!(out, "## {version}\n\n{since}").unwrap_or_default();
+        for (kind, lines) in &self.parts {
+            writeln!(out, "\n### {}\n", kind.title()).unwrap_or_default();
+            for line in lines {
+                let scope = line.scope.as_ref().map_or_else(String::new, |scope| format!("**{scope}:** "));
+                let by = line.author.as_ref().map_or_else(String::new, |author| format!(", {author}"));
+                let pull = line.pull.map_or_else(String::new, |number| format!(" (#{number})"));
+                let gone = line.reverted_by.as_ref();
+                let gone = gone.map_or_else(String::new, |by| format!("; ⚠ taken back later by {by}"));
+                writeln!(out, "- {scope}{}{pull}, {}{by}{gone}", line.subject, line.commit)
+                    .unwrap_or_default();
+            }
+        }
+        if !self.contributors.is_empty() {
+            let names: Vec<&str> = self.contributors.iter().map(Login::as_str).collect();
+            writeln!(out, "\nBy {}.", names.join(", ")).unwrap_or_default();
+        }
+        out
+    }
+
+    fn by(&self, template: &str) -> Result<String, String> {
+        let created = &self.release.created;
+        let parts = self.parts.iter();
+        let parts: Vec<_> =
+            parts.map(|(kind, lines)| json!({"title": kind.title(), "changes": lines})).collect();
+        let values = Value::from(Serde(json!({
+            "version": created.version.to_string(),
+            "name": created.names.name,
+            "commit": created.commit,
+            "since": self.since.map(|since| since.created.version.to_string()),
+            "parts": parts,
+            "contributors": self.contributors,
+        })));
+        environment().render_str(template, values).map_err(|error| said(&error))
+    }
+}
+
+/// Whether a template can be read at all.
+pub fn check_template(text: &str) -> Result<(), String> {
+    environment().template_from_str(text).map(drop).map_err(|error| said(&error))
+}
+
+/// Bounded, and strict: a name that is not there is an error, not an empty text.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment
+}
+
+fn said(error: &minijinja::Error) -> String {
+    let line = error.line().map_or_else(String::new, |line| format!("line {line}: "));
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    format!("{line}{detail}")
+}
+
+/// The release that the last stage had before this one.
+fn before<'a>(state: &'a State, release: &Release) -> Option<&'a Release> {
+    let last = release.created.pipeline.stage_names().last()?;
+    let earlier = state.done(last).filter(|other| other.order() < release.order());
+    earlier.max_by_key(|other| other.order()).map(AsRef::as_ref)
+}
+
+/// What every release after that one and up to this one brought, newest first.
+fn changes<'a>(
+    state: &'a State,
+    since: Option<&Release>,
+    release: &Release,
+) -> impl Iterator<Item = &'a Change> {
+    let between = state.in_order().into_iter().filter(|other| {
+        other.order() <= release.order() && since.is_none_or(|since| since.order() < other.order())
+    });
+    let mut between: Vec<_> = between.collect();
+    between.reverse();
+    between.into_iter().flat_map(|other| other.created.changes.iter())
+}
+
+/// Commits by what took them back.
+fn taken_back(state: &State) -> BTreeMap<CommitSha, CommitSha> {
+    let all = state.releases.values().flat_map(|release| &release.created.changes);
+    all.filter_map(|change| Some((change.reverts.clone()?, change.commit.clone()))).collect()
+}
+
+/// `… (#12)` → what stands before it, and the number.
+fn numbered(subject: &str) -> (&str, Option<u64>) {
+    let parts = subject.rsplit_once(" (#");
+    let found = parts.and_then(|(title, tail)| Some((title, tail.strip_suffix(')')?.parse().ok()?)));
+    found.map_or((subject, None), |(title, number)| (title, Some(number)))
+}
+
+fn line(change: &Change, reverted_by: Option<&CommitSha>) -> (Kind, Line) {
+    let (title, pull) = numbered(&change.subject);
+    let parsed = git_conventional::Commit::parse(title).ok();
+    let kind = match &parsed {
+        _ if change.breaking || parsed.as_ref().is_some_and(git_conventional::Commit::breaking) => {
+            Kind::Breaking
+        }
+        Some(commit) if commit.type_() == git_conventional::Type::FEAT => Kind::Features,
+        Some(commit) if commit.type_() == git_conventional::Type::FIX => Kind::Fixes,
+        Some(commit) if commit.type_() == git_conventional::Type::PERF => Kind::Performance,
+        Some(_) | None => Kind::Other,
+    };
+    // The type of what is under "Other" is all that says what it is.
+    let short = parsed.filter(|_| kind != Kind::Other);
+    let subject = short.as_ref().map_or(title, git_conventional::Commit::description);
+    let scope = short.as_ref().and_then(|commit| Some(escape(commit.scope()?.as_str())));
+    let line = Line {
+        subject: escape(subject),
+        pull,
+        scope,
+        commit: change.commit.short().to_owned(),
+        author: change.author.clone(),
+        reverted_by: reverted_by.map(|commit| commit.short().to_owned()),
+    };
+    (kind, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d35_a_message_gives_its_title_and_what_it_breaks_or_takes_back() {
+        let merge = Message::of("Merge pull request #12 from ana/shoes\n\nfeat: sell shoes\n");
+        assert_eq!(merge.title, "feat: sell shoes (#12)");
+        let breaks = Message::of("fix: rename the key\n\nBREAKING CHANGE: old configs are not read\n");
+        assert!(breaks.breaking && breaks.title == "fix: rename the key");
+        let sha = "c0ffee00".repeat(5);
+        let back = Message::of(&format!("Revert \"feat: hats\"\n\nThis reverts commit {sha}.\n"));
+        assert_eq!(back.reverts.unwrap().as_str(), sha);
+        assert_eq!(Message::of(""), Message::default());
+    }
+
+    #[test]
+    fn d35_a_pull_requests_number_stands_behind_its_title() {
+        assert_eq!(numbered("feat: sell shoes (#12)"), ("feat: sell shoes", Some(12)));
+        for plain in ["feat: sell shoes", "fix (#x)", "(#12)", "talk about (#1) things"] {
+            assert_eq!(numbered(plain), (plain, None));
+        }
+    }
+
+    #[test]
+    fn d35_a_template_is_bounded_and_strict() {
+        assert!(check_template("{% for part in parts %}{{ part.title }}{% endfor %}").is_ok());
+        assert!(check_template("{% for part in parts %}").unwrap_err().starts_with("line 1: "));
+        let render = |text: &str| {
+            environment().render_str(text, Value::from(Serde(json!({"version": "v1"})))).map_err(|e| said(&e))
+        };
+        assert_eq!(render("{{ version }}").unwrap(), "v1");
+        assert!(render("{{ verson }}").is_err(), "a name that is not there is no empty text");
+        let long = "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}";
+        assert!(render(long).unwrap_err().contains("fuel"), "{:?}", render(long));
+    }
+}

@@ -1,0 +1,147 @@
+//! Notes of releases and their `release.json`, from commits on a real repository.
+
+use std::collections::BTreeSet;
+
+use liftlock::domain::decide::Command;
+use liftlock::domain::evidence::statement::Origin;
+use liftlock::domain::metadata;
+use liftlock::domain::name::PipelineId;
+use liftlock::domain::notes::Notes;
+use liftlock::domain::person::{Account, Standing};
+use liftlock::domain::pipeline::Role;
+use liftlock::service::journal::Around;
+use serde_json::{Value, json};
+
+use super::world::{ANA, World, repo_id};
+
+const MANIFEST: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test, {name: prod, approval: 1}]\n";
+
+/// The notes of the newest release, as they would be made now.
+async fn made(world: &World) -> Result<String, String> {
+    let state = world.state("shop").await;
+    let newest = state.releases.values().next_back().unwrap();
+    Notes::of(&state, newest).render()
+}
+
+async fn tell(world: &World, command: Command) -> Result<(), String> {
+    let id = PipelineId { repo: repo_id(), name: "shop".parse().unwrap() };
+    let around = Around { actor: "ana".to_owned(), cause: "test".to_owned(), ..Around::default() };
+    let said = world.service().journal().decide(&id, &command, around).await.unwrap();
+    said.map(|_| ()).map_err(|refusal| refusal.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_notes_say_what_is_new_to_the_last_stage() {
+    let mut world = World::with(MANIFEST).await;
+    let hats = world.merge(1, "feat(shop): sell hats (#1)").await;
+    assert!(world.hears(1).await.contains("/approve prod"));
+    world.say(1, ANA, "/approve prod").await;
+    world.drain().await;
+    let first = made(&world).await.unwrap();
+    assert!(
+        first.contains("The first release.") && first.contains("- **shop:** sell hats (#1), "),
+        "{first}"
+    );
+
+    // Two releases that do not reach prod, and one that takes back what is live: the notes are of all three.
+    world.merge(2, "fix: count them right").await;
+    world.drain().await;
+    world.merge(3, "feat!: another key\n\nBREAKING CHANGE: old keys are not read").await;
+    world.drain().await;
+    world.merge(4, &format!("Revert \"feat(shop): sell hats (#1)\"\n\nThis reverts commit {hats}.")).await;
+    world.drain().await;
+    let notes = made(&world).await.unwrap();
+    let lines: Vec<&str> = notes.lines().filter(|line| !line.is_empty()).collect();
+    assert!(lines[1].starts_with("Changes since v"), "{notes}");
+    assert_eq!(lines[2], "### Breaking changes");
+    assert!(lines[3].starts_with("- another key, "), "{notes}");
+    assert_eq!((lines[4], lines[6]), ("### Fixes", "### Other"), "{notes}");
+    assert!(lines[5].starts_with("- count them right, "), "{notes}");
+    assert!(lines[7].starts_with("- Revert "), "{notes}");
+    // Who looks at the first one now is told that it was taken back.
+    let state = world.state("shop").await;
+    let first = Notes::of(&state, state.releases.values().next().unwrap()).render().unwrap();
+    assert!(first.contains("taken back later by "), "{first}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_notes_may_be_written_until_they_are_published() {
+    let mut world = World::with(MANIFEST).await;
+    world.merge(1, "feat: sell hats").await;
+    world.drain().await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap().no();
+    let standing = |role| Standing {
+        role,
+        kind: Account::Human,
+        person: super::starts::person(ANA, "ana"),
+        teams: BTreeSet::new(),
+    };
+    let write = |text: &str, role| Command::WriteNotes {
+        release,
+        text: text.to_owned(),
+        standing: Box::new(standing(role)),
+    };
+    let refused = tell(&world, write("Hats!", Role::Read)).await.unwrap_err();
+    assert!(refused.contains("ana may not write notes"), "{refused}");
+    tell(&world, write("Hats, at last.", Role::Write)).await.unwrap();
+    let long = tell(&world, write(&"x".repeat(70_000), Role::Write)).await.unwrap_err();
+    assert!(long.contains("70000 bytes"), "{long}");
+    tell(&world, Command::FreezeNotes { release }).await.unwrap();
+    tell(&world, Command::FreezeNotes { release }).await.unwrap();
+    let late = tell(&world, write("Shoes!", Role::Write)).await.unwrap_err();
+    assert!(late.contains("are published"), "{late}");
+    let state = world.state("shop").await;
+    let kept = state.release(release).unwrap().notes.clone().unwrap();
+    assert_eq!((kept.text.as_str(), kept.frozen), ("Hats, at last.", true));
+    assert_eq!(kept.by.unwrap().login.as_str(), "ana");
+    world.finish().await;
+}
+
+const TEMPLATED: &str = "version: 1\nname: shop\nrelease: {notes: {from: pull_requests, template: notes.md}}\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test]\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_a_template_of_the_repository_makes_the_notes() {
+    let mut world = World::with(TEMPLATED).await;
+    let template = "# {{ version }}\n{% for part in parts %}{% for change in part.changes %}{{ part.title }}: {{ change.subject }} #{{ change.pull }}\n{% endfor %}{% endfor %}";
+    world
+        .merge_files(1, &[("notes.md", template)], "Merge pull request #1 from dev/hats\n\nfeat: sell hats")
+        .await;
+    world.drain().await;
+    let notes = made(&world).await.unwrap();
+    assert!(notes.ends_with("Features: sell hats #1\n"), "{notes}");
+    // A template that names what is not there is said to be wrong, and makes no notes with a hole in them.
+    world.merge_files(2, &[("notes.md", "{{ verson }}")], "fix: the notes (#2)").await;
+    world.drain().await;
+    assert!(made(&world).await.unwrap_err().contains("undefined"), "{:?}", made(&world).await);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d37_a_release_is_described_for_programs() {
+    let mut world = World::with(MANIFEST).await;
+    let head = world.merge(1, "feat: sell hats").await;
+    assert!(world.hears(1).await.contains("/approve prod"));
+    world.say(1, ANA, "/approve prod").await;
+    world.drain().await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    let origin = Origin {
+        pipeline: &state.id,
+        repository: "acme/shop",
+        commit_url: None,
+        server: "https://lift.example",
+    };
+    let document = metadata::document(release, origin);
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/release.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}\n{document:#}");
+    assert!(!schema.is_valid(&json!({"form": 1})), "a document that says nothing is none");
+    assert_eq!(document["components"][0]["commit"], json!(head));
+    assert_eq!(document["artifacts"][0]["digest"]["sha256"], json!(release.artifacts[0].digest.hex()));
+    assert_eq!(document["stages"][1]["attempts"][0]["approvals"][0]["by"], json!("ana"));
+    assert_eq!(document["stages"][1]["attempts"][0]["state"], json!("live"));
+    world.finish().await;
+}
