@@ -17,6 +17,7 @@ use crate::forge::{github, plain};
 use crate::git::origin::Origin;
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
+use crate::publish::Outlet;
 use crate::runner::probe::Policy;
 use crate::runner::registry::Registry;
 use crate::runner::target::Target;
@@ -26,6 +27,7 @@ pub mod library;
 mod notify;
 mod origin;
 pub mod policy;
+mod publish;
 mod registry;
 pub mod sealed;
 mod target;
@@ -103,6 +105,8 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// Where images are pushed to and taken from.
     pub registries: Vec<Registry>,
+    /// Where files of releases are published.
+    pub outlets: Vec<Outlet>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -180,6 +184,7 @@ struct File {
     target: Vec<target::Entry>,
     repository: Vec<origin::Entry>,
     registry: Vec<registry::Entry>,
+    publish: Vec<publish::Entry>,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     policy: Vec<policy::File>,
@@ -286,6 +291,7 @@ impl Config {
         all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
         let logins = self.registries.iter().filter_map(|registry| registry.login.as_ref());
         all.extend(logins.map(|(_, password)| password.clone()));
+        all.extend(self.outlets.iter().flat_map(Outlet::hidden));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -381,6 +387,7 @@ impl Reading<'_> {
         let targets = self.targets(file.target);
         let origins = self.origins(file.repository);
         let registries = self.registries(file.registry);
+        let outlets = self.outlets(file.publish);
         let probe_allow = self.probe_allow(file.probe.allow);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
@@ -417,6 +424,7 @@ impl Reading<'_> {
             targets,
             origins,
             registries,
+            outlets,
             personal_tokens,
             library,
             github,
@@ -484,9 +492,10 @@ impl Reading<'_> {
         let targets = config.targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
         let origins = config.origins.iter().map(|o| (format!("repository {}", o.name), &o.allow));
         let registries = config.registries.iter().map(|r| (format!("registry {}", r.address), &r.allow));
+        let outlets = config.outlets.iter().map(|o| (format!("publish {}", o.name), &o.allow));
         let stores = config.library.vault.stores.iter();
         let stores = stores.map(|(n, s)| (format!("library.stores.{n}"), &s.allow));
-        let allows = connections.chain(targets).chain(origins).chain(registries).chain(stores);
+        let allows = connections.chain(targets).chain(origins).chain(registries).chain(outlets).chain(stores);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,7 +19,10 @@ use tower::Service;
 
 use crate::trouble::{Outcome, Trouble};
 
+pub mod pieces;
 pub mod signed;
+
+use pieces::Pieces;
 
 /// Longest wait for a connection, shorter than any deadline so that the message can say which it was.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -42,6 +45,23 @@ where
     R::Response: Iterator<Item = SocketAddr>,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
     R::Future: Send,
+{
+    client(resolver)
+}
+
+/// The same, for bodies that are sent piece by piece.
+pub fn uploads() -> Outcome<Client<HttpsConnector<HttpConnector>, Pieces>> {
+    client(GaiResolver::new())
+}
+
+fn client<R, B>(resolver: R) -> Outcome<Client<HttpsConnector<HttpConnector<R>>, B>>
+where
+    R: Service<Name> + Clone + Send + Sync + 'static,
+    R::Response: Iterator<Item = SocketAddr>,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+    R::Future: Send,
+    B: Body + Send,
+    B::Data: Send,
 {
     let mut http = HttpConnector::new_with_resolver(resolver);
     http.enforce_http(false);

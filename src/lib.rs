@@ -16,6 +16,7 @@ pub mod https;
 pub mod mask;
 pub mod notify;
 pub mod probe;
+pub mod publish;
 pub mod runner;
 pub mod secret;
 pub mod service;

@@ -23,6 +23,7 @@ use liftlock::domain::workflow::{Left, Run};
 use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
+use liftlock::forge::release::Releases;
 use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use liftlock::probe::guard::Allowed;
 use liftlock::secret::Secret;
@@ -238,6 +239,10 @@ impl Forge for Watched {
 
     fn web(&self, repository: &RepoName, commit: &CommitSha, file: Option<&str>) -> Option<String> {
         self.plain.web(repository, commit, file)
+    }
+
+    fn releases(&self) -> Result<&dyn Releases, String> {
+        self.plain.releases()
     }
 
     fn gives_tokens(&self) -> Result<(), String> {

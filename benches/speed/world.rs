@@ -45,6 +45,7 @@ pub(crate) async fn service(
         connections: BTreeMap::new(),
         origins: Vec::new(),
         registries: Vec::new(),
+        outlets: Vec::new(),
         targets: Vec::new(),
         hidden: Vec::new(),
         environment: BTreeMap::new(),

@@ -23,6 +23,7 @@ mod keys;
 mod notes;
 mod pipeline;
 mod plan;
+mod publish;
 mod queue;
 mod retention;
 mod sbom;
@@ -110,6 +111,8 @@ enum Command {
     Status(ask::Status),
     /// What runs and waits, and taking runs out of the queue.
     Queue(queue::Arguments),
+    /// What of a release is published where.
+    Publish(publish::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
     /// What has changed in a release, as people will read it; rewriting it until it is published.
@@ -211,6 +214,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
+        Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,

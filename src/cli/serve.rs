@@ -125,6 +125,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         targets: config.targets.clone(),
         origins: config.origins.clone(),
         registries: config.registries.clone(),
+        outlets: config.outlets.clone(),
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
         environment: config.environment.clone(),
         notify: config.notify.clone(),

@@ -22,6 +22,7 @@ use crate::domain::policy::server::StagePolicy;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
+use crate::domain::publication;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::retention::{Retention, has_bytes, kept};
@@ -160,6 +161,15 @@ pub enum Command {
         fence: u64,
         /// What happens, or has.
         said: Said,
+    },
+    /// A row of the ledger moves: something is about to be published, or has been.
+    Publish {
+        /// Which run.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// What happens, or has.
+        said: publication::Said,
     },
     /// The host told us something about a release.
     Learn(Learned),
@@ -483,6 +493,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         }
         Command::Progress { work, fence, progress } => draft.progress(work, *fence, progress)?,
         Command::Roll { work, fence, said } => draft.roll(work, *fence, said)?,
+        Command::Publish { work, fence, said } => draft.publish(work, *fence, said)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,

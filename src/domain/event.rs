@@ -22,6 +22,7 @@ use crate::domain::policy::server::StagePolicy;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::proposal::Proposal;
+use crate::domain::publication;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::retention::Retention;
 use crate::domain::rollout;
@@ -366,6 +367,8 @@ pub enum Event {
     Pause(OfRun<pause::Said>),
     /// Something about the targets of a running stage.
     Target(OfRun<rollout::Said>),
+    /// A row of the ledger of what is published moved.
+    Publication(OfRun<publication::Said>),
     /// Something about a runbook.
     Runbook(Fact),
     /// The bytes of a release were not kept any longer; what is known of it stays for ever.
@@ -514,6 +517,7 @@ impl Event {
             Self::Attested(attested) => Some(attested.release),
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
+            Self::Publication(fact) => Some(fact.release),
             Self::Retired { release, .. }
             | Self::Noted { release, .. }
             | Self::SourcesFound { release, .. }
@@ -598,6 +602,7 @@ impl Event {
             Self::Heard(_) => "heard",
             Self::Pause(_) => "pause",
             Self::Target(fact) => fact.said.kind(),
+            Self::Publication(fact) => fact.said.moved.kind(),
             Self::Runbook(fact) => fact.kind(),
             Self::Demand(fact) => fact.kind(),
             Self::BuildsExpected(_) => "builds_expected",

@@ -95,8 +95,13 @@ pub fn file_name(sealed: &Sealed) -> String {
     }
 }
 
-/// The lines that `sha256sum --check` and its like read.
-pub fn checksums<'a>(files: impl Iterator<Item = (&'a Sealed, &'a str)>) -> String {
+/// The lines that `sha256sum --check` reads.
+pub fn checksums(release: &Release) -> String {
+    sums(release.artifacts.iter().map(|file| (file, file.digest.hex())))
+}
+
+/// The same of whatever hash.
+pub fn sums<'a>(files: impl Iterator<Item = (&'a Sealed, &'a str)>) -> String {
     let mut out = String::new();
     for (file, hex) in files {
         writeln!(out, "{hex}  {}", file_name(file)).unwrap_or_default();

@@ -66,6 +66,12 @@ impl ImageName {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// The same in whatever registry it is put.
+    #[must_use]
+    pub fn here(&self) -> Self {
+        Self { host: None, path: self.path.clone() }
+    }
 }
 
 impl FromStr for ImageName {

@@ -25,6 +25,7 @@ mod origin;
 mod overriding;
 pub mod probe;
 pub mod problem;
+mod publish;
 mod release;
 mod retention;
 mod rollback;
@@ -418,6 +419,7 @@ fn read_pipeline(
         runbooks,
     };
     variable::check(view, &pipeline, findings);
+    publish::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
     trigger::check_trains(view, &pipeline, findings);

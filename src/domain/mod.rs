@@ -34,6 +34,7 @@ pub mod policy;
 pub mod probe;
 pub mod progress;
 pub mod proposal;
+pub mod publication;
 pub mod queue;
 pub mod refusal;
 pub mod release;

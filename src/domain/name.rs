@@ -190,6 +190,14 @@ name!(
 );
 
 name!(
+    /// An outlet: where files of releases are published.
+    OutletName,
+    "name of an outlet",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
     /// One of the two places of an environment of which one is live: `blue`, `green`.
     SlotName,
     "slot name",

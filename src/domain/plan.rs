@@ -191,7 +191,6 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
     if let (BuildState::Sealed, TagState::Unknown, Ok(tag)) =
         (&release.build, &release.tag, release.created.version.to_string().parse::<RefName>())
     {
-        let digest = release.shown_digest().map_or("", |d| d.as_str());
         owed.push(host(
             state,
             format!("tag:{id}:{no}"),
@@ -199,7 +198,7 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
                 release: no,
                 tag,
                 commit: release.created.commit.clone(),
-                message: format!("{}\n\nArtifact: {digest}\n", release.created.version),
+                message: view::notes::of_tag(release),
             },
         ));
     }

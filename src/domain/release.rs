@@ -15,6 +15,7 @@ use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
+use crate::domain::publication::Ledger;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
@@ -77,6 +78,8 @@ pub struct Release {
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
     /// What was signed about it and is kept, oldest first.
     pub evidence: Vec<Signed>,
+    /// What of it is published where.
+    pub ledger: Ledger,
     /// When its bytes were deleted, if they were.
     pub retired: Option<Timestamp>,
     /// Its notes, once somebody wrote or published them.

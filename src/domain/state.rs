@@ -30,6 +30,7 @@ mod check;
 mod fold;
 pub(in crate::domain) mod freeze;
 mod progress;
+mod publication;
 mod rollout;
 
 pub use freeze::Freeze;

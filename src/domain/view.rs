@@ -12,6 +12,7 @@ use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
+use crate::domain::publication;
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::rollback;
 use crate::domain::rollout;
@@ -26,6 +27,7 @@ pub mod event;
 pub mod freeze;
 pub mod hold;
 pub mod join;
+pub mod notes;
 pub mod notice;
 pub mod overriding;
 pub mod pause;
@@ -346,6 +348,11 @@ fn why_lines(
     let mut lines = state_lines(state, release, stage, now);
     let targets = rollout::lines(state, release.no(), stage).into_iter();
     lines.extend(targets.map(|line| (line.to_string(), "▪")));
+    let published = publication::lines(release, stage);
+    lines.extend(published.map(|(line, address)| {
+        let at = address.map_or_else(String::new, |address| format!(" ({address})"));
+        (format!("{line}{at}"), "▪")
+    }));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
     lines
 }

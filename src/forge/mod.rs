@@ -3,6 +3,7 @@
 pub mod fact;
 pub mod github;
 pub mod plain;
+pub mod release;
 pub mod signature;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
+use crate::forge::release::Releases;
 use crate::secret::Secret;
 use crate::trouble::Outcome;
 
@@ -208,6 +210,9 @@ pub trait Forge: Debug + Send + Sync {
         commit: &'a CommitSha,
         message: &'a str,
     ) -> Asked<'a, Tagged>;
+
+    /// Where the host shows releases; the error is why it does not.
+    fn releases(&self) -> Result<&dyn Releases, String>;
 
     /// The host's account of a commit's author, as far as it says (THREATS T27: an unknown author could be anybody).
     fn author<'a>(

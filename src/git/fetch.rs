@@ -145,6 +145,11 @@ impl Remote {
         settings
     }
 
+    /// Where it is; what is secret about it is not in it.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn mask(&self, text: &str) -> String {
         self.credential.as_ref().map_or_else(|| text.to_owned(), |c| c.mask(text))
     }
@@ -193,7 +198,7 @@ impl Mirror {
 }
 
 /// Leaves the program no way to read settings, ask, follow or speak another protocol.
-fn harden(command: &mut Command, remote: &Remote) {
+pub(super) fn harden(command: &mut Command, remote: &Remote) {
     command
         .env_clear()
         .env("PATH", PATH)
@@ -214,7 +219,7 @@ fn harden(command: &mut Command, remote: &Remote) {
 }
 
 /// Runs a program until it ends, or kills it with all it started.
-fn run(mut command: Command, deadline: Span) -> Outcome<(ExitStatus, Vec<u8>)> {
+pub(super) fn run(mut command: Command, deadline: Span) -> Outcome<(ExitStatus, Vec<u8>)> {
     let mut child = command.spawn().map_err(|e| {
         if e.kind() == io::ErrorKind::NotFound {
             Trouble::refused(format!("the program `git` is not in {PATH}; install git"))
@@ -240,14 +245,20 @@ fn run(mut command: Command, deadline: Span) -> Outcome<(ExitStatus, Vec<u8>)> {
     let status = child.wait().map_err(|e| Trouble::transient("wait for the program `git`").because(e))?;
     reader.join().unwrap_or_default();
     let complaint =
-        complaint.map_err(|_| Trouble::transient(format!("the fetch took longer than {deadline}")))?;
+        complaint.map_err(|_| Trouble::transient(format!("`git` took longer than {deadline}")))?;
     Ok((status, complaint))
+}
+
+/// The program's complaint without the credential and without control characters, and no longer than people read.
+pub(super) fn shortened(remote: &Remote, complaint: &[u8]) -> String {
+    let text = remote.mask(&String::from_utf8_lossy(complaint));
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARS).collect();
+    line.trim().to_owned()
 }
 
 /// What the program's complaint means; it is repeated without the credential and without control characters.
 fn complained(remote: &Remote, complaint: &[u8]) -> Trouble {
-    let text = remote.mask(&String::from_utf8_lossy(complaint));
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARS).collect();
+    let text = shortened(remote, complaint);
     let what = format!("fetch {}", remote.url);
     let says = |phrases: &[&str]| phrases.iter().any(|p| text.contains(p));
     let trouble =
@@ -264,7 +275,7 @@ fn complained(remote: &Remote, complaint: &[u8]) -> Trouble {
         } else {
             Trouble::transient(what)
         };
-    trouble.because(line.trim().to_owned())
+    trouble.because(text.clone())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod fetch;
 pub mod origin;
+mod push;
 pub mod repo;
 mod stale;
 pub mod tree;

@@ -22,6 +22,9 @@ pub struct Person<'a> {
     pub email: &'a str,
 }
 
+/// This program as git records writers; no person's address looks so, theirs start with a number.
+pub const OURSELVES: Person<'static> = Person { name: "liftlock", email: "server@liftlock" };
+
 /// An annotated tag to make.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTag<'a> {
@@ -268,7 +271,7 @@ fn full(log: &RefName) -> String {
 }
 
 /// A signature whose text cannot end its own line: libgit2 would write a line break into the object as it is.
-fn signature(person: Person<'_>, at: Timestamp) -> Outcome<Signature<'static>> {
+pub(super) fn signature(person: Person<'_>, at: Timestamp) -> Outcome<Signature<'static>> {
     let clean = |text: &str| {
         let text = text.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), " ");
         if text.trim().is_empty() { "unknown".to_owned() } else { text }

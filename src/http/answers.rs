@@ -39,6 +39,7 @@ use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
+use crate::http::published::PublicationLine;
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
@@ -112,6 +113,7 @@ impl Answers {
             approvals: approvals(release, now),
             overrides: overrides(release),
             artifacts: release.artifacts.iter().map(build::artifact).collect(),
+            publications: PublicationLine::all(release),
             changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
                 .unwrap_or(u32::MAX),

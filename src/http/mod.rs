@@ -29,6 +29,7 @@ pub mod api;
 pub mod error;
 pub mod evidence;
 pub mod notes;
+pub mod published;
 pub mod queue;
 pub mod retention;
 pub mod runbooks;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::domain::release::LIVE_WITH_ISSUES;
 use crate::domain::time::Timestamp;
 use crate::http::about::{ChannelLine, StageAbout};
+use crate::http::published::PublicationLine;
 use crate::store::delivery::Delivery;
 use crate::store::model::{PipelineRow, ReleaseRow, StageRow};
 
@@ -273,6 +274,8 @@ pub struct ReleasePage {
     pub overrides: Vec<OverrideLine>,
     /// What was built.
     pub artifacts: Vec<ArtifactLine>,
+    /// What of it is published where.
+    pub publications: Vec<PublicationLine>,
     /// Commits since the release before, newest first.
     pub changes: Vec<ChangeLine>,
     /// How many more commits there are.

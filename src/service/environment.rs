@@ -244,6 +244,7 @@ impl Service {
                         Action::Pause(pause) => spelled(&pause.instructions, &own).map(drop),
                         Action::Run(_) | Action::Script(_) => program(step, &run, &self.mask()).map(drop),
                         Action::Hook(_) => self.bodies(asking, release, stage, &own),
+                        Action::Publish(publish) => self.no_outlet((id, asking), release, publish),
                     }
                 });
             Some(format!("\"{}\": {}", step.name, ready.err()?))

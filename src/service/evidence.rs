@@ -7,7 +7,7 @@ use crate::domain::event::Sealed;
 use crate::domain::evidence::statement::{self, Origin, statements};
 use crate::domain::evidence::{
     Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
-    SHA256SUMS, SHA512SUMS, checksums, owed,
+    SHA256SUMS, SHA512SUMS, owed, sums,
 };
 use crate::domain::name::{PipelineId, ReleaseNo};
 use crate::domain::release::Release;
@@ -121,12 +121,12 @@ impl Signing {
         bill: Option<&(String, String)>,
     ) -> Outcome<Vec<Evidence>> {
         if !sealed.is_empty() {
-            let sums = checksums(sealed.iter().map(|file| (file, file.digest.hex())));
-            self.keep_signed(SHA256SUMS, &sums)?;
+            let list = sums(sealed.iter().map(|file| (file, file.digest.hex())));
+            self.keep_signed(SHA256SUMS, &list)?;
             let hex: Vec<String> =
                 sealed.iter().map(|file| Ok(self.store.sha512(&file.digest)?)).collect::<Outcome<_>>()?;
-            let sums = checksums(sealed.iter().zip(hex.iter().map(String::as_str)));
-            self.keep_signed(SHA512SUMS, &sums)?;
+            let list = sums(sealed.iter().zip(hex.iter().map(String::as_str)));
+            self.keep_signed(SHA512SUMS, &list)?;
         }
         for (name, statement) in statements {
             let envelope = self.keys.sign(PAYLOAD_TYPE, statement.as_bytes())?;

@@ -153,7 +153,7 @@ fn failed(alias: &str, how: String) -> StepsEnd {
 }
 
 /// The digest of what the registry gave back.
-async fn read_back(work: &Path) -> Outcome<Digest> {
+pub(super) async fn read_back(work: &Path) -> Outcome<Digest> {
     let path = work.join(READ_BACK);
     blocking(move || {
         let fail = |e| Trouble::transient("read what the registry has").because(e);

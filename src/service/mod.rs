@@ -15,6 +15,7 @@ use crate::git::origin::Origin;
 use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
 use crate::probe::guard::Allowed;
+use crate::publish::Outlet;
 use crate::runner::probe::{Policy, Runner};
 use crate::runner::registry::Registry;
 use crate::runner::target::Target;
@@ -38,6 +39,7 @@ pub mod listen;
 pub mod notify;
 pub mod probe;
 mod proposal;
+pub mod publish;
 pub mod reconcile;
 pub mod repository;
 pub mod retention;
@@ -90,6 +92,8 @@ pub struct Settings {
     pub origins: Vec<Origin>,
     /// Where images are pushed to and taken from.
     pub registries: Vec<Registry>,
+    /// Where files of releases are published.
+    pub outlets: Vec<Outlet>,
     /// Everything else that must never be shown: tokens, webhook secrets.
     pub hidden: Vec<Secret>,
     /// Extra variables for every step, from the server's config.

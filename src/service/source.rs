@@ -129,7 +129,7 @@ impl Service {
         }
     }
 
-    fn source_mirror(&self, origin: &Origin) -> PathBuf {
+    pub(super) fn source_mirror(&self, origin: &Origin) -> PathBuf {
         origin.mirror_path(&self.settings().data.join("mirrors"))
     }
 

@@ -14,6 +14,7 @@ use crate::domain::pause::{Question, Then};
 use crate::domain::pipeline::step::{Action, Pause};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::{Outputs, Phase, Progress, always_after, phases};
+use crate::domain::publication::{Ledger, Publish};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Rollout;
 use crate::domain::slot::Choice;
@@ -29,6 +30,7 @@ use crate::trouble::{Outcome, Trouble};
 
 mod hook;
 mod portions;
+mod publish;
 pub(crate) mod roll;
 pub(crate) mod slots;
 
@@ -115,6 +117,10 @@ struct Walk<'a> {
     fates: Fates<'a>,
     /// How far its targets and portions are, as the log has it.
     rollout: Rollout,
+    /// What is published where, as the log has it.
+    ledger: Ledger,
+    /// What this run has published: for the next target or portion it is there already.
+    published: BTreeSet<Publish>,
     /// How those of them ended that failed, which ends the run when all that do not need them are done.
     held: StepsEnd,
 }
@@ -136,6 +142,8 @@ impl Service {
             news: nothing(),
             fates: Fates::new(&course.stage.deployments),
             held: StepsEnd::Passed,
+            ledger: course.release.ledger.clone(),
+            published: BTreeSet::new(),
             rollout: course
                 .release
                 .run(&course.stage.name)
@@ -235,6 +243,18 @@ impl Walk<'_> {
         if let Action::Pause(pause) = &step.action {
             return self.ask((phase, index, step), (pause, &environment), kept).await;
         }
+        if let Action::Publish(publish) = &step.action {
+            let run = run(self.course, tree, &environment);
+            if !self.published.contains(publish) {
+                // Boxed: it is the largest of what a step may be.
+                let ended = Box::pin(self.publish((step, publish), (&run, left), kept)).await?;
+                if ended == StepsEnd::Passed {
+                    self.published.insert(publish.clone());
+                }
+                self.settle(step, ended);
+            }
+            return Ok(());
+        }
         let run = self.run(tree, &environment);
         // Nobody but its own limit stops a step that puts things right.
         let stops = Stops { cancel: CancellationToken::new(), lost: self.course.lease.stops().lost.clone() };
@@ -285,16 +305,7 @@ impl Walk<'_> {
     }
 
     fn run<'r>(&'r self, tree: &'r Path, environment: &'r BTreeMap<String, String>) -> Run<'r> {
-        let course = self.course;
-        Run {
-            steps: &[],
-            tree,
-            environment,
-            sandbox: Sandbox::Plain,
-            wall: course.stage.timeout,
-            artifacts: Some(Artifacts { all: &course.artifacts, first: &course.first, unpacked: true }),
-            connections: &course.connections,
-        }
+        run(self.course, tree, environment)
     }
 
     /// An empty file for a step's outputs.
@@ -443,6 +454,18 @@ impl Walk<'_> {
             self.end = StepsEnd::Lost;
         }
         Ok(())
+    }
+}
+
+fn run<'r>(course: &'r Course<'_>, tree: &'r Path, environment: &'r BTreeMap<String, String>) -> Run<'r> {
+    Run {
+        steps: &[],
+        tree,
+        environment,
+        sandbox: Sandbox::Plain,
+        wall: course.stage.timeout,
+        artifacts: Some(Artifacts { all: &course.artifacts, first: &course.first, unpacked: true }),
+        connections: &course.connections,
     }
 }
 

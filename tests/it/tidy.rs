@@ -82,7 +82,8 @@ fn height(module: &str) -> Option<u8> {
         "cli" => Some(5),
         "http" => Some(4),
         "service" | "config" | "telemetry" => Some(3),
-        "forge" | "git" | "runner" | "artifact" | "store" | "notify" | "probe" | "sign" | "vault" => Some(2),
+        "forge" | "git" | "runner" | "artifact" | "store" | "notify" | "probe" | "publish" | "sign"
+        | "vault" => Some(2),
         "trouble" | "clock" | "secret" | "mask" | "folder" | "https" => Some(1),
         "domain" => Some(0),
         _ => None,

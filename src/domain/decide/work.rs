@@ -7,6 +7,7 @@ use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, OfRun, Run
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::progress::{Progress, always_after};
+use crate::domain::publication::{self, Row};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::rollout::Said;
@@ -96,6 +97,26 @@ impl Draft {
             return Err(Refusal::Stale);
         }
         self.add(Event::Target(OfRun {
+            release: *release,
+            stage: stage.clone(),
+            attempt: *attempt,
+            said: said.clone(),
+        }))
+    }
+
+    /// A move of a row of the ledger; of a worker that lost its lease it is refused, and so is what cannot happen now.
+    pub(super) fn publish(
+        &mut self,
+        work: &Work,
+        fence: u64,
+        said: &publication::Said,
+    ) -> Result<(), Refusal> {
+        let Work::Deploy { release, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
+        let row = self.release(*release)?.ledger.get(&said.publish).cloned();
+        if !self.run(*release, stage)?.is_held_by(*attempt, fence) || !Row::takes(row.as_ref(), &said.moved) {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::Publication(OfRun {
             release: *release,
             stage: stage.clone(),
             attempt: *attempt,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::publish;
 use crate::domain::manifest::shape::{nearest, quoted_list};
 use crate::domain::manifest::step::{arguments, check_script};
 use crate::domain::manifest::view::{self, View};
@@ -29,6 +30,12 @@ enum Kind {
     Command(&'static str),
     /// A job that the target does.
     Hook,
+    /// Files of the release are published.
+    Publish,
+    /// Its repositories are tagged.
+    Tags,
+    /// The host shows a release of it.
+    HostRelease,
 }
 
 /// What an image's place must hold, so that a tag that moves cannot change what is deployed (invariant 6).
@@ -66,11 +73,13 @@ static ADAPTERS: &[Adapter] = &[
         kind: Kind::Command(with_digest!("flyctl deploy --app \"$APP\" --image \"$IMAGE\"")),
     },
     Adapter { name: "hook", versions: &["1"], needs: &[], kind: Kind::Hook },
+    Adapter { name: "publish", versions: &["1"], needs: &["to"], kind: Kind::Publish },
+    Adapter { name: "git-tags", versions: &["1"], needs: &[], kind: Kind::Tags },
+    Adapter { name: "github-release", versions: &["1"], needs: &[], kind: Kind::HostRelease },
 ];
 
 /// What belongs to the format and comes with a later version.
-static LATER: &[&str] =
-    &["publish", "git-tags", "github-release", "release-notes", "checksums", "release-metadata"];
+static LATER: &[&str] = &["release-notes", "checksums", "release-metadata"];
 
 /// Reads a step that uses an adapter; its inputs are taken out of `with`, and a connection may come of them.
 pub(super) fn read(
@@ -100,6 +109,9 @@ pub(super) fn read(
         Kind::AzurePowerShell => azure_powershell(view, (with, connection), findings),
         Kind::Command(text) => Some(Action::Run(text.to_owned())),
         Kind::Hook => Some(hook(view, findings)),
+        Kind::Publish => publish::files(view, with, findings),
+        Kind::Tags => Some(publish::tags(view, with, findings)),
+        Kind::HostRelease => Some(publish::host_release(view, with, findings)),
     }
 }
 

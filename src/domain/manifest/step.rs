@@ -7,6 +7,7 @@ use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::publish;
 use crate::domain::manifest::runbook;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{NameError, VariableName, printable};
@@ -61,7 +62,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
         connection,
         outputs: outputs(view),
-        validate: view.get("validate").and_then(view::text).map(str::to_owned),
+        validate: publish::validation(view, &action, findings),
         condition: view.line("if"),
         always: view.flag("always").unwrap_or(false),
         advisory: view.flag("blocking") == Some(false),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::deployment::Unit;
 use crate::domain::name::{RunbookName, VariableName};
+use crate::domain::publication::Publish;
 use crate::domain::time::Span;
 use crate::domain::variable::{self, environment_name};
 
@@ -37,6 +38,8 @@ pub enum Action {
     Pause(Pause),
     /// A job is launched where the target says, and waited for; nothing runs here.
     Hook(Hook),
+    /// Nothing: files of the release are published and read back.
+    Publish(Publish),
 }
 
 /// A job that a target of kind `http` does; what it is given stands under `with`.
@@ -174,7 +177,7 @@ impl Step {
         match &self.action {
             Action::Run(_) => self.terms.shell,
             Action::Script(script) => Some(script.shell),
-            Action::Pause(_) | Action::Hook(_) => None,
+            Action::Pause(_) | Action::Hook(_) | Action::Publish(_) => None,
         }
     }
 
@@ -185,6 +188,7 @@ impl Step {
             Action::Script(script) => &script.path,
             Action::Pause(pause) => &pause.instructions,
             Action::Hook(_) => "hook",
+            Action::Publish(publish) => publish.outlet(),
         }
     }
 }

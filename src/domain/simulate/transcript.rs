@@ -225,7 +225,7 @@ impl Transcript {
             Event::Demand(fact) => !matches!(fact, demand::Fact::Counted { .. }),
             // The move before it says the question.
             // A simulation has no targets: how they go is for the server that knows them.
-            Event::Target(_) => false,
+            Event::Target(_) | Event::Publication(_) => false,
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
             | Event::SourcesFound { .. }

@@ -83,6 +83,7 @@ impl State {
             Event::Attested(attested) => self.take_signed(attested, at),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
+            Event::Publication(fact) => self.publish(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
                 Ok(())
@@ -310,6 +311,7 @@ impl State {
             place: None,
             listed: BTreeMap::new(),
             evidence: Vec::new(),
+            ledger: BTreeMap::new(),
             retired: None,
             notes: None,
             stages: BTreeMap::new(),

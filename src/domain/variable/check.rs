@@ -116,6 +116,7 @@ impl Resolution<'_> {
             Action::Script(script) => Action::Script(script.clone()),
             Action::Pause(pause) => Action::Pause(pause.clone()),
             Action::Hook(hook) => Action::Hook(hook.clone()),
+            Action::Publish(publish) => Action::Publish(publish.clone()),
         };
         let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
@@ -145,7 +146,7 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let plain = |text: &String| !text.contains("$(");
     let said = |step: &Step| match &step.action {
         Action::Run(text) => plain(text),
-        Action::Script(_) | Action::Pause(_) | Action::Hook(_) => true,
+        Action::Script(_) | Action::Pause(_) | Action::Hook(_) | Action::Publish(_) => true,
     };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()

@@ -6,6 +6,7 @@ use crate::domain::event::Detail;
 use crate::domain::markdown::{escape, inline_code, truncate_balanced};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::publication;
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
 use crate::domain::rollback;
 use crate::domain::rollout;
@@ -17,7 +18,7 @@ use crate::domain::view::{failure_block, overriding, request, run_status};
 /// Most commits a comment lists.
 pub const LISTED_CHANGES: usize = 20;
 /// Longest comment; hosts refuse more than 65 536 characters.
-const LONGEST: usize = 60_000;
+pub(super) const LONGEST: usize = 60_000;
 
 /// The name that the manifest asked for, commit, artifact and number of commits.
 pub fn facts(release: &Release) -> String {
@@ -83,10 +84,27 @@ pub fn sticky(state: &State, release: &Release, now: Timestamp) -> String {
             out.push_str(&target(&line));
         }
     }
+    out.push_str(&published(release));
     for (stage, text) in overrides(release) {
         writeln!(out, "\n⚠️ {stage}: {}", escape(&text)).unwrap_or_default();
     }
     truncate_balanced(&out, LONGEST)
+}
+
+/// What is published where, by stage.
+fn published(release: &Release) -> String {
+    let mut out = String::new();
+    for stage in &release.rules.stages {
+        let lines: Vec<_> = publication::lines(release, &stage.name).collect();
+        if !lines.is_empty() {
+            writeln!(out, "\n**{}: published**\n", stage.name).unwrap_or_default();
+        }
+        for (line, address) in lines {
+            let at = address.map_or_else(String::new, |address| format!(" ([look at it](<{address}>))"));
+            writeln!(out, "- {}{at}", escape(&line)).unwrap_or_default();
+        }
+    }
+    out
 }
 
 /// What there is to say of a target; its page was checked to be a link when the job was launched.

@@ -100,6 +100,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Heard(heard) => heard.line.clone(),
         Event::Pause(fact) => super::pause::sentence(fact),
         Event::Target(fact) => format!("{}: {}", fact.stage, fact.said.sentence()),
+        Event::Publication(fact) => format!("{}: {}", fact.stage, fact.said.sentence()),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::ServerPolicySeen { .. } => "the server's policy read".to_owned(),

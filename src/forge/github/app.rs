@@ -64,7 +64,7 @@ pub(super) enum Work {
     Speak,
     /// Fetch objects.
     Fetch,
-    /// Make tags.
+    /// Make tags and releases.
     Tag,
     /// What a stage's own steps do with it: read the repository.
     Step,

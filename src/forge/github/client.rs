@@ -31,6 +31,7 @@ use crate::forge::github::settings::{Credentials, Settings};
 use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::Base;
+use crate::forge::release::Releases;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -357,6 +358,10 @@ impl Forge for GitHub {
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
         Box::pin(self.source_of(repo))
+    }
+
+    fn releases(&self) -> Result<&dyn Releases, String> {
+        Ok(self)
     }
 
     fn gives_tokens(&self) -> Result<(), String> {

@@ -248,3 +248,25 @@ mod tests;
 pub(super) struct Authored {
     pub(super) author: Option<User>,
 }
+
+/// A release, in `GET …/releases` and elsewhere.
+#[derive(Debug, Deserialize)]
+pub(super) struct Release {
+    pub(super) id: u64,
+    pub(super) tag_name: String,
+    pub(super) draft: bool,
+    pub(super) html_url: String,
+    #[serde(default)]
+    pub(super) assets: Vec<Asset>,
+}
+
+/// A file of a release.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asset {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) digest: Option<String>,
+    pub(super) browser_download_url: String,
+}

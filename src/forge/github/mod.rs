@@ -16,6 +16,7 @@ mod mark;
 pub mod payload;
 mod people;
 mod registry;
+mod release;
 mod route;
 pub mod settings;
 mod stack;

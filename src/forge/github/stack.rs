@@ -19,6 +19,7 @@ use crate::forge::github::app::{Identity, Keys};
 use crate::forge::github::limits::{Lane, Weight};
 use crate::forge::github::settings::Settings;
 use crate::forge::github::transport::{Answer, Ask, Transport, shown};
+use crate::https::pieces::Content;
 use crate::trouble::{Kind, Outcome, Trouble};
 
 /// What a request carries beside HTTP, as an extension.
@@ -133,6 +134,43 @@ impl Stack {
         Arc::clone(lanes.entry(installation).or_insert_with(|| Arc::new(Lane::new(self.pause))))
     }
 
+    /// Sends a file to where GitHub takes files.
+    pub(super) async fn upload(&self, identity: &Identity, target: &str, content: Content) -> Outcome<()> {
+        let grant = self.keys.grant(identity, &self.transport, &self.seen).await?;
+        let lane = self.lane(grant.installation);
+        let turn = lane.enter(Weight::Content, self.transport.deadline()).await?;
+        let answer = self.transport.upload(target, &grant.token, content).await?;
+        drop(turn);
+        let now = clock::now();
+        self.seen.note(grant.installation, &answer.headers, now);
+        let verdict = answer.judge(&format!("POST {}", shown(target)), &grant.token, now);
+        if let Some(trouble) = self.refusal(verdict, (identity, &grant.token), &lane).await {
+            return Err(trouble);
+        }
+        lane.fine();
+        Ok(())
+    }
+
+    /// What a verdict means to whoever sends nothing again; nothing when it is fine.
+    async fn refusal(
+        &self,
+        verdict: Verdict,
+        (identity, token): (&Identity, &crate::secret::Secret),
+        lane: &Lane,
+    ) -> Option<Trouble> {
+        match verdict {
+            Verdict::Fine => None,
+            Verdict::Limited(asked, text) => {
+                Some(Trouble::new(Kind::Transient { retry_after: Some(lane.limited(asked)) }, text))
+            }
+            Verdict::Unauthorized(trouble) if self.keys.forget(identity, token).await => {
+                // The next try has a new token.
+                Some(Trouble::transient(trouble.to_string()))
+            }
+            Verdict::Unauthorized(trouble) | Verdict::Failed(trouble) => Some(trouble),
+        }
+    }
+
     /// Writes what GitHub keeps elsewhere to a new file of at most so many bytes.
     pub(super) async fn download(&self, identity: &Identity, target: &str, to: (&Path, u64)) -> Outcome<()> {
         let grant = self.keys.grant(identity, &self.transport, &self.seen).await?;
@@ -148,18 +186,11 @@ impl Stack {
             lane.fine();
             return self.transport.download(&ask, &answer, to).await;
         }
-        Err(match answer.judge(&format!("GET {target}"), &grant.token, now) {
-            Verdict::Fine => Trouble::refused(format!("GET {target}: GitHub does not say where the file is")),
-            Verdict::Limited(asked, text) => {
-                let kind = Kind::Transient { retry_after: Some(lane.limited(asked)) };
-                Trouble::new(kind, text)
-            }
-            Verdict::Unauthorized(trouble) if self.keys.forget(identity, &grant.token).await => {
-                // The next try has a new token.
-                Trouble::transient(trouble.to_string())
-            }
-            Verdict::Unauthorized(trouble) | Verdict::Failed(trouble) => trouble,
-        })
+        let verdict = answer.judge(&format!("GET {target}"), &grant.token, now);
+        let refusal = self.refusal(verdict, (identity, &grant.token), &lane).await;
+        Err(refusal.unwrap_or_else(|| {
+            Trouble::refused(format!("GET {target}: GitHub does not say where the file is"))
+        }))
     }
 
     async fn call(&self, request: Request<OctoBody>) -> Outcome<Response<Full<Bytes>>> {

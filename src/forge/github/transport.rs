@@ -11,6 +11,7 @@ use hyper::{Method, Request, StatusCode, Uri};
 
 use crate::domain::time::Span;
 use crate::forge::github::settings::Settings;
+use crate::https::pieces::Content;
 use crate::https::{self, Connections};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -23,6 +24,9 @@ const MAX_REDIRECTS: usize = 3;
 
 /// Longest that a file may take to be fetched: 4 GiB within it is a slow line.
 const DOWNLOAD_WITHIN: Span = Span::minutes(30);
+
+/// Longest that one file may take: the largest that GitHub takes, 2 GiB, over 10 Mbit/s.
+const UPLOAD_WITHIN: Span = Span::minutes(30);
 
 /// The API we speak, supported by GitHub until 2028-03 at the earliest (GITHUB.md A3).
 const API_VERSION: (&str, &str) = ("x-github-api-version", "2022-11-28");
@@ -68,6 +72,8 @@ pub(super) struct Transport {
     client: Connections,
     base: Base,
     upload: Option<Origin>,
+    /// What stands in front of the paths that files are sent to, without a slash at its end.
+    upload_base: String,
     deadline: Span,
 }
 
@@ -106,6 +112,15 @@ impl Base {
         &self.text
     }
 
+    /// Where the GitHub behind this API takes files: `api.github.com` → `uploads.github.com`, `host/api/v3` →
+    /// `host/api/uploads`.
+    fn uploads(&self) -> Outcome<Self> {
+        match self.text.strip_suffix("/api/v3") {
+            Some(host) => Self::parse(&format!("{host}/api/uploads")),
+            None => Self::parse(&self.text.replacen("://api.", "://uploads.", 1)),
+        }
+    }
+
     /// Where the git repositories of the GitHub behind this API are: `api.github.com` → `github.com`,
     /// `host/api/v3` → `host`.
     pub(super) fn git(&self) -> Outcome<Self> {
@@ -117,9 +132,14 @@ impl Transport {
     /// Prepares connections; none is made yet.
     pub(super) fn new(settings: &Settings) -> Outcome<Self> {
         let base = Base::parse(&settings.api_url)?;
-        let upload = settings.upload_url.as_deref().map(Base::parse).transpose()?.map(|b| b.origin);
+        let upload = match &settings.upload_url {
+            Some(url) => Base::parse(url)?,
+            None => base.uploads()?,
+        };
+        let upload_base = upload.text;
         // Plain http is possible only where `Base::parse` allowed it.
-        Ok(Self { client: https::connections()?, base, upload, deadline: settings.deadline })
+        let (client, deadline) = (https::connections()?, settings.deadline);
+        Ok(Self { client, base, upload: Some(upload.origin), upload_base, deadline })
     }
 
     /// The longest time one request may take.
@@ -206,6 +226,39 @@ impl Transport {
         Err(Trouble::refused(format!("{} {}: GitHub redirects in circles", ask.method, shown(&ask.target))))
     }
 
+    /// Sends a file to where GitHub takes files, and reads the whole answer.
+    pub(super) async fn upload(&self, target: &str, bearer: &Secret, content: Content) -> Outcome<Answer> {
+        let what = format!("POST {}", shown(target));
+        let uri = self.absolute(&format!("{}{target}", self.upload_base))?;
+        let (size, body) = content.pieces();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(USER_AGENT, https::USER_AGENT)
+            .header(ACCEPT, "application/vnd.github+json")
+            .header(API_VERSION.0, API_VERSION.1)
+            .header(AUTHORIZATION, sensitive(bearer)?)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_LENGTH, size)
+            .body(body)
+            .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
+        let sending = async {
+            let response = https::uploads()?
+                .request(request)
+                .await
+                .map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
+            let (parts, body) = response.into_parts();
+            let body = https::body(body, MAX_ANSWER_BYTES)
+                .await
+                .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        };
+        match tokio::time::timeout(UPLOAD_WITHIN.as_std(), sending).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble::transient(format!("{what}: it took longer than {UPLOAD_WITHIN}"))),
+        }
+    }
+
     /// The address of a target; an origin that the config does not name is never connected to (THREATS T52).
     fn absolute(&self, target: &str) -> Outcome<Uri> {
         let text =
@@ -248,9 +301,7 @@ impl Transport {
 
     async fn send(&self, ask: &Ask<'_>, uri: &Uri) -> Outcome<Answer> {
         let what = format!("{} {}", ask.method, shown(&ask.target));
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", ask.bearer.expose()))
-            .map_err(|_| Trouble::refused("the GitHub token holds characters that no header can carry"))?;
-        bearer.set_sensitive(true);
+        let bearer = sensitive(ask.bearer)?;
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(uri.clone())
@@ -278,6 +329,13 @@ impl Transport {
             .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
+}
+
+fn sensitive(token: &Secret) -> Outcome<HeaderValue> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| Trouble::refused("the GitHub token holds characters that no header can carry"))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// A target as messages show it: without its query.

@@ -17,8 +17,9 @@ use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
+use crate::forge::release::Releases;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
-use crate::git::write::{Created, NewTag, Origin};
+use crate::git::write::{Created, NewTag, OURSELVES, Origin};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -183,7 +184,7 @@ fn tag(
     message: &str,
     at: Timestamp,
 ) -> Outcome<Tagged> {
-    match origin.create_tag(NewTag { name: tag, commit, message, tagger: talk::OURSELVES, at })? {
+    match origin.create_tag(NewTag { name: tag, commit, message, tagger: OURSELVES, at })? {
         Created::New(_) | Created::Exists { same: true } => Ok(Tagged::There),
         Created::Exists { same: false } => {
             let there = origin.read().tags()?.into_iter().find(|there| there.name == *tag);
@@ -340,6 +341,10 @@ impl Forge for Plain {
 
     fn fetch_artifact<'a>(&'a self, _repo: &'a RepoId, _artifact: &'a Left, _to: &'a Path) -> Asked<'a, ()> {
         Box::pin(async { Err(Trouble::refused(NO_CI)) })
+    }
+
+    fn releases(&self) -> Result<&dyn Releases, String> {
+        Err("a plain git host shows no releases; publish the files at an outlet, `uses: publish`".to_owned())
     }
 
     fn gives_tokens(&self) -> Result<(), String> {

@@ -6,7 +6,8 @@ use crate::domain::effect::{Reaction, Status, StatusState};
 use crate::domain::name::{CommentId, CommitSha, RefName};
 use crate::domain::probe::CommitStatus;
 use crate::domain::time::Timestamp;
-use crate::forge::plain::talk::{self, OURSELVES};
+use crate::forge::plain::talk;
+use crate::git::write::OURSELVES;
 use crate::git::write::Origin;
 use crate::trouble::{Outcome, Trouble};
 

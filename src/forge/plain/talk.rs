@@ -15,10 +15,6 @@ use crate::trouble::{Outcome, Trouble};
 pub(super) const OUR_REFS: [&str; 3] =
     ["refs/liftlock", "refs/notes/liftlock", "refs/notes/liftlock-reactions"];
 
-/// This program as git records writers; no person's address looks so, theirs start with a number.
-pub(super) const OURSELVES: write::Person<'static> =
-    write::Person { name: "liftlock", email: "server@liftlock" };
-
 /// What the address of a person starts before: their id stands in front.
 const AT_HOME: &str = "@liftlock";
 
@@ -76,7 +72,7 @@ pub(super) fn say(
         Ok(newest.filter(|entry| entry.message == message))
     };
     must_be_there(origin, thread)?;
-    let entry = origin.append_unless(&log(thread)?, &message, (OURSELVES, at), said)?;
+    let entry = origin.append_unless(&log(thread)?, &message, (write::OURSELVES, at), said)?;
     Ok(Said { id: id_of(&entry.id)?, at: entry.at })
 }
 
@@ -131,7 +127,7 @@ fn author(entry: &write::Said) -> Option<Person> {
 }
 
 fn ours(entry: &write::Said) -> bool {
-    entry.login == OURSELVES.name && entry.email == OURSELVES.email
+    entry.login == write::OURSELVES.name && entry.email == write::OURSELVES.email
 }
 
 /// What we said, and under which marker.

@@ -12,6 +12,7 @@ use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::{DigestPage, DigestUse};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
+use crate::http::published::{PublicationLine, PublishedFile};
 use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
@@ -655,6 +656,17 @@ pub(crate) fn page() -> ReleasePage {
                 image: None,
             },
         ],
+        publications: vec![PublicationLine {
+            outlet: "cdn (checksums)".to_owned(),
+            stage: "prod".to_owned(),
+            state: "uploaded".to_owned(),
+            stopped: Some("<b>cdn</b> answered 503; there: nothing; missing: SHA256SUMS".to_owned()),
+            address: Link::new("https://cdn.example/v2.14.0/"),
+            files: vec![PublishedFile {
+                name: "SHA256SUMS".to_owned(),
+                is: format!("sha256:{}", "6d".repeat(32)),
+            }],
+        }],
         changes: vec![
             change("9fceb02d0ae598e95dc970b74767f19372d61af8", "Idempotency keys for refunds (#812)", "bo"),
             change(

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
+use crate::domain::pipeline::step::Action;
+use crate::domain::progress::Phase;
 use crate::domain::rollout::Said;
 use crate::domain::time::Span;
 use crate::domain::variable::environment_name;
@@ -42,6 +44,11 @@ impl Walk<'_> {
             }
             let environment = self.environment.clone();
             if !self.wanted(step, &environment, kept).await {
+                continue;
+            }
+            if matches!(step.action, Action::Publish(_)) {
+                let no = u32::try_from(index).unwrap_or(u32::MAX);
+                self.step((Phase::Deploy, no, step), left, kept).await?;
                 continue;
             }
             let run = self.run(&self.course.deploy_in, &environment);

@@ -143,6 +143,10 @@ impl Walk<'_> {
             if self.end != StepsEnd::Passed && !step.terms.always {
                 continue;
             }
+            if matches!(step.action, Action::Publish(_)) {
+                self.step((Phase::Deploy, index, step), left, kept).await?;
+                continue;
+            }
             let step = match self.told(step, &folder, (&client, &there, &aliases), index).await? {
                 Ok(step) => step,
                 Err(how) => {
@@ -274,12 +278,15 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
         )),
         Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
         Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
+        Action::Publish(_) => Err("only a stage publishes".to_owned()),
     }
 }
 
 /// Why a step cannot be run for a target, found before anything has happened.
 pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
     match (&target.kind, &step.action) {
+        // It happens here and once, whatever the target.
+        (_, Action::Publish(_)) => None,
         (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
             Some("its outputs would stay on the target; write them in a hook".to_owned())
         }

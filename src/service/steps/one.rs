@@ -118,6 +118,7 @@ pub(crate) fn program(
         Action::Script(script) => script_program(script, run, (&environment, mask))?,
         Action::Pause(_) => return Err("only a stage can stop to ask".to_owned()),
         Action::Hook(_) => return Err("only a target of kind `http` does a job".to_owned()),
+        Action::Publish(_) => return Err("only a stage publishes".to_owned()),
     };
     Ok((program, environment))
 }
@@ -188,7 +189,7 @@ fn script_program(
 }
 
 /// A proof that failed is a failure of its step.
-fn not_valid(end: StepsEnd) -> StepsEnd {
+pub(crate) fn not_valid(end: StepsEnd) -> StepsEnd {
     let tell = |failure: Failure| Failure { how: format!("`validate` {}", failure.how), ..failure };
     match end {
         StepsEnd::Failed(failure) => StepsEnd::Failed(tell(failure)),
@@ -231,6 +232,6 @@ fn shown(step: &Step) -> String {
         Action::Run(text) => text.trim_end().to_owned(),
         Action::Script(script) => format!("{} {}", script.shell, script.path),
         Action::Pause(pause) => pause.instructions.clone(),
-        Action::Hook(_) => step.text().to_owned(),
+        Action::Hook(_) | Action::Publish(_) => step.text().to_owned(),
     }
 }

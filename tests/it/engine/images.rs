@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
 use liftlock::domain::name::Digest;
+use liftlock::domain::time::Span;
+use liftlock::publish::{Images, Kind, Outlet, Patience};
 use liftlock::runner::registry::Registry;
 use liftlock::secret::Secret;
 
@@ -376,4 +378,50 @@ async fn b19_t52_an_image_of_a_registry_that_the_config_does_not_name_is_not_pul
         world.drain().await;
         world.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_one_stays() {
+    let (own, public) = (Running::start(), Running::start());
+    let manifest =
+        MANIFEST.replace("deploy: 'echo $STAGE $LIFTLOCK_IMAGE_SDK >> $TARGET/journal'\n", "").replace(
+            "stages: [test, prod]",
+            "stages: [{name: prod, deploy: [{name: docker, uses: publish, with: {to: docker, what: Sdk}}]}]",
+        );
+    let outlet = Outlet {
+        name: "docker".parse().unwrap(),
+        kind: Kind::Registry(Images {
+            address: format!("{}/public", public.address),
+            login: Some(("bot".to_owned(), Secret::new(PASSWORD))),
+            plain: true,
+        }),
+        url: None,
+        patience: Patience { tries: 3, wait: Span::millis(20) },
+        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
+    };
+    let registries = vec![registry(&own.address, "prod", PASSWORD)];
+    let mut first = world(&manifest, registries.clone()).await;
+    first.sleep().await;
+    first.outlets = vec![outlet.clone()];
+    first.wake().await;
+    first.merge(1, "feat: sell shoes").await;
+    assert!(first.hears(1).await.contains("is live in prod"));
+    let digest = image(&first).await;
+    assert_eq!(public.tag("public/acme/sdk", "v0.1.0-rc.1"), digest.to_string());
+    first.settled().await;
+    let sticky = first.sticky().replace('\\', "");
+    assert!(sticky.contains("- docker (Sdk): announced, acme/sdk:v0.1.0-rc.1"), "{sticky}");
+    assert!(!first.said_and_kept().await.contains(PASSWORD));
+    first.finish().await;
+
+    // Another repository with another image under the same name and version.
+    let mut second = world(&manifest, registries).await;
+    second.sleep().await;
+    second.outlets = vec![outlet];
+    second.wake().await;
+    second.merge_files(1, &[("src/app.txt", "another shop")], "feat: sell shoes").await;
+    let said = second.hears(1).await.replace('\\', "");
+    assert!(said.contains(&format!("acme/sdk:v0.1.0-rc.1 is there already as {digest}")), "{said}");
+    assert_eq!(public.tag("public/acme/sdk", "v0.1.0-rc.1"), digest.to_string());
+    second.finish().await;
 }

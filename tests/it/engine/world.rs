@@ -20,6 +20,7 @@ use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
+use liftlock::publish::Outlet;
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::runner::registry::Registry;
 use liftlock::runner::target::Target;
@@ -127,6 +128,8 @@ pub(super) struct World {
     pub(super) origins: Vec<Origin>,
     /// Where images go; asked at the engine's next start.
     pub(super) registries: Vec<Registry>,
+    /// Where files are published; asked at the engine's next start.
+    pub(super) outlets: Vec<Outlet>,
     /// How long bytes are kept; asked at the engine's next start.
     pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
@@ -198,6 +201,7 @@ impl World {
             targets: Vec::new(),
             origins: Vec::new(),
             registries: Vec::new(),
+            outlets: Vec::new(),
             notify: Routes::default(),
             retention: None,
             read: Mutex::default(),
@@ -224,7 +228,8 @@ impl World {
             targets: self.targets.clone(),
             origins: self.origins.clone(),
             registries: self.registries.clone(),
-            hidden: vec![Secret::new(HOOK_SECRET)],
+            outlets: self.outlets.clone(),
+            hidden: self.outlets.iter().flat_map(Outlet::hidden).chain([Secret::new(HOOK_SECRET)]).collect(),
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),
                 ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.target().join("bin").display())),

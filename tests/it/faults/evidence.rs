@@ -9,7 +9,7 @@ use liftlock::domain::name::Digest;
 use liftlock::sign::Public;
 use serde_json::Value;
 
-use super::drive::Keeper;
+use super::drive::{Keeper, until};
 use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, deliver, request, write};
 use super::{one, yard};
 
@@ -161,7 +161,10 @@ async fn t44_t45_a_file_or_a_whole_release_is_verified_with_public_keys_alone() 
     let mut server = yard.serve(&door);
     let push = one(&yard, &door);
     let mut keeper = Keeper::new(std::slice::from_ref(&push));
-    keeper.finish(&yard, &door, &server, &mut yard.eyes().await).await;
+    let mut eyes = yard.eyes().await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let signed = |seen: &Seen| seen.events.iter().filter(|e| e.kind == "attested").count() == 3;
+    until("all is signed", (&yard, &[&server]), &mut eyes, signed).await;
     let file = sealed(&door, &server).trim().rsplit(' ').next().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
@@ -300,7 +303,9 @@ async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
     let push = one(&yard, &door);
     let mut keeper = Keeper::new(std::slice::from_ref(&push));
     let mut eyes = yard.eyes().await;
-    let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let signed = |seen: &Seen| seen.events.iter().filter(|e| e.kind == "attested").count() == 3;
+    let seen = until("all is signed", (&yard, &[&server]), &mut eyes, signed).await;
     let list: Value = serde_json::from_str(&evidence(&door, "")).unwrap();
     let kept = list["evidence"].as_array().unwrap();
     let names: Vec<&str> = kept.iter().map(|kept| kept["name"].as_str().unwrap()).collect();

@@ -66,7 +66,7 @@ fn story(seen: &Seen) -> Vec<(String, String)> {
 }
 
 /// Looks as fast as it can, and kills. The process is never reaped before this is over, so its number stays its own.
-fn kill_when(pid: Pid, file: &Path, k: i64) -> Option<i64> {
+pub(crate) fn kill_when(pid: Pid, file: &Path, k: i64) -> Option<i64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut eyes = super::rig::Eyes::open(None, file).await;

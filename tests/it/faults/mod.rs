@@ -9,6 +9,7 @@ mod drive;
 mod evidence;
 mod kills;
 mod places;
+mod publishing;
 mod replicas;
 mod rig;
 mod rollouts;

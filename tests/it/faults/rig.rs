@@ -134,6 +134,27 @@ runbooks:
     config: "",
 };
 
+/// A stage that publishes what it has deployed, row after row, into a folder.
+pub(crate) static OUTLET: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    hooks:
+      after:
+        - {uses: publish, with: {to: disk, what: signed-bits}}
+        - {uses: publish, with: {to: disk, what: checksums}}
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "
+[[publish]]
+name = \"disk\"
+kind = \"folder\"
+path = \"{target}/outlet\"
+allow = [\"hello/prod\"]
+",
+};
+
 /// Three targets of `prod`.
 const THREE: &str = "
 [[target]]
@@ -424,7 +445,7 @@ deploy: sh ./deploy.sh
             writeln!(text, "\n[plain.repositories.{name}]\npath = \"{root}/{name}.git\"").unwrap();
         }
         writeln!(text, "\n[plain.people.ana]\nid = 1\nrole = \"maintain\"").unwrap();
-        text.push_str(self.plan.rules.config);
+        text.push_str(&self.plan.rules.config.replace("{target}", &format!("{root}/target")));
         let path = self.path(&format!("liftlock-{}.toml", door.port));
         write(&path, &text);
         path

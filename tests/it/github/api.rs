@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::state::{APP_ID, APP_SLUG, Check, Delivery, Repo, State, Status, Token};
 use super::web::{Auth, Call, Reply};
-use super::{actions, git, issues, show};
+use super::{actions, git, issues, release, show};
 
 /// A refusal on the way to an answer is an answer too.
 pub(super) type Answered = Result<Reply, Reply>;
@@ -68,6 +68,10 @@ fn of_repo(state: &mut State, call: &Call, id: u64, rest: &[&str]) -> Option<Rep
         ("GET", ["hooks", _, "deliveries"]) => Ok(deliveries(state, call)),
         ("POST", ["hooks", _, "deliveries", delivery, "attempts"]) => redeliver(state, call, delivery),
         ("GET", ["actions", rest @ ..]) => actions::answer(state, call, id, rest),
+        (_, ["releases", ..]) => {
+            return release::answer(state, call, id, rest)
+                .map(|answered| answered.unwrap_or_else(|refusal| refusal));
+        }
         _ => return issues::answer(state, call, id, rest),
     };
     Some(answered.unwrap_or_else(|refusal| refusal))

@@ -9,6 +9,7 @@ mod fault;
 mod git;
 mod hook;
 mod issues;
+mod release;
 mod show;
 mod state;
 mod web;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 pub(crate) use fault::Fault;
 use fault::Planned;
 pub(crate) use hook::{Webhook, signature};
+pub(crate) use release::{Asset, Release};
 pub(crate) use state::State as GitHubState;
 use state::State;
 pub(crate) use state::{

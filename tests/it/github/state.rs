@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use liftlock::clock;
 use liftlock::domain::time::{Span, Timestamp};
 
+use super::release::Release;
+
 /// Everything on this GitHub.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -20,6 +22,8 @@ pub(crate) struct State {
     /// Tokens that were ended before their time.
     pub(crate) revoked: Vec<String>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// The next upload of a file of this name breaks off.
+    pub(crate) breaks_off: Option<String>,
     next: u64,
 }
 
@@ -49,6 +53,10 @@ pub(crate) struct Repo {
     pub(crate) tags: BTreeMap<String, String>,
     /// Tag object → what it points at.
     pub(crate) tag_objects: BTreeMap<String, String>,
+    /// By number.
+    pub(crate) releases: BTreeMap<u64, Release>,
+    /// Whether only members see it.
+    pub(crate) private: bool,
     /// Number → address.
     pub(crate) hooks: BTreeMap<u64, String>,
     pub(crate) runs: BTreeMap<u64, WorkflowRun>,

@@ -58,9 +58,8 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
-        Event::Target(fact) => {
-            format!("{} {}: {}", name(&fact.release), fact.stage, fact.said.sentence())
-        }
+        Event::Target(fact) => of_run(state, fact, &fact.said.sentence()),
+        Event::Publication(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Attested(said) => format!("{} {}", name(&said.release), sentence(event)),
         Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Noted { release, frozen, .. } => {
@@ -141,6 +140,11 @@ fn about_build(state: &State, event: &Event) -> String {
         }
         other => panic!("not about a build: {other:?}"),
     }
+}
+
+/// A fact about one run of a release in a stage.
+fn of_run<S>(state: &State, fact: &OfRun<S>, said: &str) -> String {
+    format!("{} {}: {said}", state.version_of(fact.release), fact.stage)
 }
 
 /// What a stage asks, what was answered, and who takes it up.

@@ -52,12 +52,12 @@ keys! { STEP_KEYS {
     "args" Optional,
         Shape::Any(&[Shape::List(&Shape::Text(&VALUE)), Shape::Map { key: &ARGUMENT, value: &ARGUMENT_VALUE }]),
         "What the script is given: words, or values by name.";
-    "uses" Optional, Shape::Text(&LINE), "A step that is known by name: `azure-powershell`, `kubernetes`, `fly`, `hook`, or `runbook/<name>`.";
+    "uses" Optional, Shape::Text(&LINE), "A step that is known by name: `azure-powershell`, `kubernetes`, `fly`, `hook`, `publish`, `git-tags`, `github-release`, or `runbook/<name>`.";
     "version" Optional, Shape::Text(&LINE), "The version of what `uses` names.";
     "with" Optional, Shape::Map { key: &GIVEN, value: &WITH_VALUE }, "Values for it, in its environment.";
     "connection" Optional, Shape::Text(&CONNECTION), "The connection of the server it works with.";
     "outputs" Optional, Shape::List(&OUTPUT), "What it writes to `$LIFTLOCK_OUTPUT` for later steps.";
-    "validate" Optional, Shape::Text(&COMMAND), "A command that proves that it did its work.";
+    "validate" Optional, Shape::Text(&COMMAND), "A command that proves that it did its work; what is published is read back without one.";
     "pause" Optional, Shape::Text(&LINE), "Nothing is run: the stage stops and asks this, until somebody comments `/resume` or `/reject`; `timeout` is how long they have, 7 days by default.";
     "on_timeout" Optional, Shape::Choice(&["reject", "resume"]), "What silence means to a `pause`; `reject` by default.";
     "if" Optional, Shape::Text(&LINE), "It is left out when this comes to nothing or `false`.";

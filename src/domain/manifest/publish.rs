@@ -1,0 +1,132 @@
+//! Steps that publish: `uses: publish`, with where to and what of the release.
+
+use std::collections::BTreeMap;
+
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::{OutletName, printable};
+use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::publication::{Goods, Publish};
+
+/// The keys that say something about a step that publishes. That it does not run anything as well is said of the keys
+/// that exclude each other.
+const KNOWN: &[&str] =
+    &["uses", "version", "name", "with", "if", "timeout", "validate", "blocking", "run", "script", "pause"];
+
+/// `uses: publish`; its inputs are taken out of `with`.
+pub(super) fn files(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Option<Action> {
+    let (to, what) = (with.remove("to"), with.remove("what"));
+    check_keys(view, with, findings);
+    let mut bad = |reason: String| findings.add(Code::BadStep, view.place("with"), reason);
+    let what = match Goods::of_word(what.as_deref().unwrap_or("all")) {
+        Ok(what) => what,
+        Err(reason) => {
+            bad(reason);
+            Goods::All
+        }
+    };
+    match to?.parse::<OutletName>() {
+        Ok(to) => Some(Action::Publish(Publish::Files { to, what })),
+        Err(error) => {
+            bad(format!("`to`: {error}"));
+            None
+        }
+    }
+}
+
+/// `uses: git-tags`: its own repository and every one that it took the tree of.
+pub(super) fn tags(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let repos = with.remove("repos");
+    check_keys(view, with, findings);
+    if repos.as_deref().is_some_and(|repos| repos != "components") {
+        let message =
+            "`repos` is `components`: the release's repository and every one that it took the tree of";
+        findings.add(Code::BadStep, view.place("with"), message.to_owned());
+    }
+    Action::Publish(Publish::Tags)
+}
+
+/// `uses: github-release`.
+pub(super) fn host_release(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let mut flag = |name: &str| match with.remove(name).as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            let message = format!("`{name}` is `true` or `false`");
+            findings.add(Code::BadStep, view.place("with"), message);
+            false
+        }
+    };
+    let (notes, metadata) = (flag("notes"), flag("metadata"));
+    check_keys(view, with, findings);
+    Action::Publish(Publish::HostRelease { notes, metadata })
+}
+
+/// Nothing runs here, so what is said of commands means nothing.
+fn check_keys(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
+    for entry in view.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
+        let message = format!("`{}` says nothing about a step that publishes", printable(&entry.key));
+        let hint = "the server's config says how, and how often it is read back".to_owned();
+        findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
+    }
+    if let Some(name) = with.keys().next() {
+        let message = format!("`{}` is not one of the step's inputs", printable(name));
+        findings.add(Code::BadStep, view.place("with"), message);
+    }
+}
+
+/// The command of `validate`: what is published is read back whatever it says, so `true` asks for nothing more.
+pub(super) fn validation(view: View<'_>, action: &Action, findings: &mut Findings<'_>) -> Option<String> {
+    let node = view.get("validate")?;
+    let command = view::text(node)?;
+    if !matches!(action, Action::Publish(_)) {
+        return Some(command.to_owned());
+    }
+    match command.trim() {
+        "true" => None,
+        "false" => {
+            let message = "what is published is always read back".to_owned();
+            let hint = "leave `validate` out, or give it a further command".to_owned();
+            findings.add_hinted(Code::BadStep, node.at, message, hint);
+            None
+        }
+        command => Some(command.to_owned()),
+    }
+}
+
+/// What is published is an artifact of the pipeline.
+pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    for stage in &pipeline.stages {
+        for (step, alias) in aliases(stage) {
+            if pipeline.aliases().any(|known| known == alias) {
+                continue;
+            }
+            let message =
+                format!("\"{step}\" in {} publishes `{alias}`, which is not an artifact", stage.name);
+            let known: Vec<String> = pipeline.aliases().map(|alias| format!("`{alias}`")).collect();
+            let hint = format!("`what` is `all`, `signed-bits`, `checksums` or one of {}", known.join(", "));
+            findings.add_hinted(Code::BadStep, view.place("stages"), message, hint);
+        }
+    }
+}
+
+fn aliases(stage: &Stage) -> impl Iterator<Item = (&str, &crate::domain::name::Alias)> {
+    stage.all_steps().filter_map(|step| match &step.action {
+        Action::Publish(Publish::Files { what: Goods::One(alias), .. }) => Some((step.name.as_str(), alias)),
+        Action::Publish(_) | Action::Run(_) | Action::Script(_) | Action::Pause(_) | Action::Hook(_) => None,
+    })
+}

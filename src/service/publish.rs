@@ -1,0 +1,443 @@
+//! Where a step publishes to: an outlet of the config, tags of every repository, or the host's own release.
+
+use std::collections::BTreeMap;
+
+use crate::artifact::store::Unusable;
+use crate::clock;
+use crate::domain::evidence::{checksums, file_name};
+use crate::domain::name::{CommitSha, PipelineId, RefName, StageName};
+use crate::domain::publication::{CHECKSUMS, Found, Item, Publish, images, items, tagged};
+use crate::domain::release::Release;
+use crate::domain::time::Span;
+use crate::domain::view::notes;
+use crate::forge::release::{Asset, Draft, Releases, Shown};
+use crate::forge::{Forge, Tagged};
+use crate::git::fetch::Wanted;
+use crate::git::origin::Origin;
+use crate::git::repo::Mirror;
+use crate::git::write::{NewTag, OURSELVES};
+use crate::https::pieces::Content;
+use crate::publish::command::Feed;
+use crate::publish::{self, Images, Outlet, Patience, Seen, Taken, http};
+use crate::runner::probe::find_program;
+use crate::runner::registry::{CLIENT, Registry};
+use crate::secret::Asking;
+use crate::service::steps::PATH;
+use crate::service::{Service, blocking};
+use crate::trouble::{Kind, Outcome, Trouble};
+
+/// Longest that another repository may take to be asked or told.
+const GIT_WITHIN: Span = Span::minutes(5);
+/// What a host's own API is given: it answers for itself, so nothing has to spread.
+const HOSTS: Patience = Patience { tries: 5, wait: Span::seconds(2) };
+
+/// What a step publishes, and how.
+pub(super) struct Way<'a> {
+    service: &'a Service,
+    release: &'a Release,
+    to: To<'a>,
+}
+
+enum To<'a> {
+    Outlet(&'a Outlet),
+    Client(&'a Outlet, Client<'a>),
+    Tags(Tags<'a>),
+    Release(OnHost<'a>),
+}
+
+/// A program that speaks with an outlet.
+#[derive(Debug, Clone)]
+pub(super) enum Client<'a> {
+    /// Commands of the config.
+    Feed(&'a Feed),
+    /// The client of registries.
+    Registry(Registry),
+}
+
+/// The repositories that a release is made of.
+struct Tags<'a> {
+    id: &'a PipelineId,
+    tag: RefName,
+    /// Those that it took trees of.
+    others: Vec<Origin>,
+}
+
+/// The release as the host shows it.
+struct OnHost<'a> {
+    id: &'a PipelineId,
+    host: &'a dyn Forge,
+    releases: &'a dyn Releases,
+    draft: Draft,
+}
+
+impl Service {
+    /// Why the stage cannot publish this, found before anything of it has happened.
+    pub(super) fn no_outlet(
+        &self,
+        (id, asking): (&PipelineId, Asking<'_>),
+        release: &Release,
+        publish: &Publish,
+    ) -> Result<(), String> {
+        let to = publish.outlet();
+        match publish {
+            Publish::Files { .. } => match self.outlet(publish) {
+                None => Err(format!(
+                    "the server has no outlet `{to}`; add a [[publish]] with name = \"{to}\" to its config"
+                )),
+                Some(outlet) if !outlet.allows(asking) => Err(asking.not_of(&format!("the outlet `{to}`"))),
+                Some(outlet) => match client(outlet) {
+                    Some(Client::Registry(_)) if find_program(CLIENT, PATH).is_none() => {
+                        Err(format!("images are copied by `{CLIENT}`, which is not on the server's machine"))
+                    }
+                    Some(Client::Registry(_)) => images(release, publish).map(drop),
+                    Some(Client::Feed(_)) | None => Ok(()),
+                },
+            },
+            Publish::Tags => self.others(asking, release).map(drop),
+            Publish::HostRelease { .. } => {
+                let host = self.host(&id.repo).map_err(|trouble| trouble.to_string())?;
+                host.releases().map(drop)
+            }
+        }
+    }
+
+    fn outlet(&self, publish: &Publish) -> Option<&Outlet> {
+        self.settings().outlets.iter().find(|outlet| outlet.name.as_str() == publish.outlet())
+    }
+
+    /// The other repositories of a release, for a stage that may write to them.
+    fn others(&self, asking: Asking<'_>, release: &Release) -> Result<Vec<Origin>, String> {
+        let one = |name: &String| {
+            let known = self.settings().origins.iter().find(|origin| origin.name == *name);
+            match known {
+                None => Err(format!("the server no longer knows {name}; add a [[repository]] to its config")),
+                Some(origin) if !origin.allows(asking) => {
+                    Err(asking.not_of(&format!("the repository {name}")))
+                }
+                Some(origin) => Ok(origin.clone()),
+            }
+        };
+        let mut names: Vec<&String> = release.sources.iter().map(|found| &found.source.repository).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().map(one).collect()
+    }
+
+    /// How a step's goods get where they are to be, and what they are; the error is what people are told.
+    pub(super) async fn way<'a>(
+        &'a self,
+        (id, stage): (&'a PipelineId, &StageName),
+        release: &'a Release,
+        publish: &Publish,
+    ) -> Outcome<Result<(Way<'a>, Vec<Item>), String>> {
+        let own = self.journal().name_of(&id.repo).await?;
+        let asking = Asking { repository: &own, pipeline: &id.name, stage };
+        // It may have stopped in between, and the config is another one since.
+        if let Err(why) = self.no_outlet((id, asking), release, publish) {
+            return Ok(Err(why));
+        }
+        let tag = release.created.version.to_string().parse();
+        let tag: RefName = tag.map_err(|e| Trouble::bug("a version is no tag").because(e))?;
+        let to = match publish {
+            Publish::Files { .. } => match self.outlet(publish) {
+                Some(outlet) => match client(outlet) {
+                    Some(client) => To::Client(outlet, client),
+                    None => To::Outlet(outlet),
+                },
+                None => return Ok(Err("the outlet is gone".to_owned())),
+            },
+            Publish::Tags => match self.others(asking, release) {
+                Ok(others) => To::Tags(Tags { id, tag, others }),
+                Err(why) => return Ok(Err(why)),
+            },
+            Publish::HostRelease { notes, .. } => {
+                let host = &**self.host(&id.repo)?;
+                match host.releases() {
+                    Ok(releases) => {
+                        let draft = draft(release, tag, *notes);
+                        To::Release(OnHost { id, host, releases, draft })
+                    }
+                    Err(why) => return Ok(Err(why)),
+                }
+            }
+        };
+        let items = match &to {
+            To::Client(_, Client::Registry(_)) => images(release, publish),
+            To::Client(..) | To::Outlet(_) | To::Tags(_) | To::Release(_) => items(release, publish, &own),
+        };
+        Ok(items.map(|items| (Way { service: self, release, to }, items)))
+    }
+
+    /// The bytes of a file of the release, checked.
+    pub(super) async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
+        if item.name == CHECKSUMS {
+            return Ok(Content::Text(checksums(release)));
+        }
+        let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
+        let sealed = sealed.ok_or_else(|| Trouble::bug(format!("the release has no file {}", item.name)))?;
+        let (store, digest) = (self.artifacts().clone(), sealed.digest.clone());
+        blocking(move || match store.open_verified(&digest) {
+            Ok((file, size)) => Ok(Content::File(file, size)),
+            Err(Unusable::Trouble(trouble)) => Err(trouble),
+            Err(mismatch @ Unusable::Mismatch { .. }) => Err(Trouble::refused(mismatch.to_string())),
+        })
+        .await
+    }
+}
+
+fn client(outlet: &Outlet) -> Option<Client<'_>> {
+    match &outlet.kind {
+        publish::Kind::Folder(_) | publish::Kind::Http(_) => None,
+        publish::Kind::Command(feed) => Some(Client::Feed(feed)),
+        publish::Kind::Registry(Images { address, login, plain }) => Some(Client::Registry(Registry {
+            address: address.clone(),
+            environment: None,
+            login: login.clone(),
+            plain: *plain,
+            allow: Vec::new(),
+        })),
+    }
+}
+
+fn draft(release: &Release, tag: RefName, with_notes: bool) -> Draft {
+    let version = &release.created.version;
+    Draft {
+        tag,
+        commit: release.created.commit.clone(),
+        title: version.to_string(),
+        body: if with_notes { notes::of_release(release) } else { notes::of_commit(release) },
+        pre_release: version.pre_release().is_some(),
+    }
+}
+
+impl<'a> Way<'a> {
+    /// The program that speaks with the outlet, where one does.
+    pub(super) fn client(&self) -> Option<Client<'a>> {
+        match &self.to {
+            To::Client(_, client) => Some(client.clone()),
+            To::Outlet(_) | To::Tags(_) | To::Release(_) => None,
+        }
+    }
+
+    fn version(&self) -> String {
+        self.release.created.version.to_string()
+    }
+
+    /// How it is called in the log.
+    pub(super) fn name(&self) -> String {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.name.to_string(),
+            To::Tags(_) => "the repository".to_owned(),
+            To::Release(_) => "the host's release".to_owned(),
+        }
+    }
+
+    /// How long it may take until everybody sees it.
+    pub(super) fn patience(&self) -> Patience {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.patience,
+            To::Tags(_) | To::Release(_) => HOSTS,
+        }
+    }
+
+    /// Where people find it.
+    pub(super) async fn address(&self) -> Outcome<Option<String>> {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => Ok(outlet.address(&self.version())),
+            To::Tags(_) => Ok(None),
+            To::Release(there) => Ok(there.find().await?.map(|shown| shown.page)),
+        }
+    }
+
+    /// Whether what is put there stands where people look for it at once.
+    pub(super) fn shows_at_once(&self) -> bool {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.shows_at_once(),
+            To::Tags(_) => true,
+            To::Release(_) => false,
+        }
+    }
+
+    /// What there is of these now.
+    pub(super) async fn look(&self, items: &[Item]) -> Outcome<BTreeMap<String, Found>> {
+        let mut found = BTreeMap::new();
+        let shown = match &self.to {
+            To::Release(there) => there.find().await?,
+            To::Outlet(_) | To::Client(..) | To::Tags(_) => None,
+        };
+        for item in items {
+            let one = match &self.to {
+                To::Outlet(outlet) | To::Client(outlet, _) => outlet.look(&self.version(), item).await?,
+                To::Tags(tags) => tags.read(self.service, item).await?.of(item),
+                To::Release(_) => shown.as_ref().map_or(Ok(Found::Missing), |shown| found_in(shown, item))?,
+            };
+            found.insert(item.name.clone(), one);
+        }
+        Ok(found)
+    }
+
+    /// Whether nothing else stands beside what is published, where that matters.
+    pub(super) async fn alone(&self, items: &[Item]) -> Outcome<()> {
+        let To::Release(there) = &self.to else { return Ok(()) };
+        let Some(shown) = there.find().await? else { return Ok(()) };
+        let known = |asset: &&Asset| items.iter().any(|item| item.name == asset.name);
+        match shown.assets.iter().find(|asset| !known(asset)) {
+            None => Ok(()),
+            Some(other) => Err(Trouble::refused(format!(
+                "the release {} on the host has {} besides, which is not of this release; delete it there",
+                there.draft.tag, other.name
+            ))),
+        }
+    }
+
+    /// Puts one there.
+    pub(super) async fn put(&self, item: &Item) -> Outcome<Taken> {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => {
+                let content = self.service.content(self.release, item).await?;
+                outlet.put(&self.version(), item, content).await
+            }
+            To::Tags(tags) => tags.put((self.service, self.release), item).await,
+            To::Release(there) => {
+                let content = self.service.content(self.release, item).await?;
+                there.put(item, content).await
+            }
+        }
+    }
+
+    /// Brings one that was put there to where people look for it.
+    pub(super) async fn show(&self, item: &Item) -> Outcome<Taken> {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.show(&self.version(), item).await,
+            To::Tags(_) => Ok(Taken::Yes),
+            To::Release(there) => there.show().await.map(|()| Taken::Yes),
+        }
+    }
+
+    /// What everybody gets.
+    pub(super) async fn read(&self, item: &Item) -> Outcome<Seen> {
+        match &self.to {
+            To::Outlet(outlet) | To::Client(outlet, _) => outlet.read(&self.version(), &item.name).await,
+            To::Tags(tags) => tags.read(self.service, item).await,
+            To::Release(there) => there.read(item).await,
+        }
+    }
+}
+
+impl Tags<'_> {
+    /// The repository that an item is the tag of; nothing for its own.
+    fn other(&self, item: &Item) -> Option<&Origin> {
+        self.others.iter().find(|origin| tagged(self.tag.as_str(), &origin.name) == item.name)
+    }
+
+    async fn read(&self, service: &Service, item: &Item) -> Outcome<Seen> {
+        let tag = self.tag.clone();
+        let at = move |mirror: &Mirror| {
+            let found = mirror.tags()?.into_iter().find(|there| there.name == tag);
+            Ok(found.map_or(Seen::Nothing, |there| Seen::Is(there.commit.to_string())))
+        };
+        if let Some(origin) = self.other(item) {
+            let (path, remote) = (service.source_mirror(origin), origin.remote.clone());
+            return blocking(move || {
+                let mirror = Mirror::open_or_init(&path)?;
+                mirror.fetch(&remote, Wanted { branches: &[], commit: None }, GIT_WITHIN)?;
+                at(&mirror)
+            })
+            .await;
+        }
+        let repo = &self.id.repo;
+        let repository = service.host(repo)?.repository(repo).await?;
+        service.fetch(&repository, None, None).await?;
+        service.mirror(repo, at).await
+    }
+
+    async fn put(&self, (service, release): (&Service, &Release), item: &Item) -> Outcome<Taken> {
+        let commit: CommitSha = item.is.parse().map_err(|e| Trouble::bug("a tag of no commit").because(e))?;
+        let message = notes::of_tag(release);
+        let Some(origin) = self.other(item) else {
+            let host = service.host(&self.id.repo)?;
+            return Ok(match host.tag(&self.id.repo, &self.tag, &commit, &message).await? {
+                Tagged::There => Taken::Yes,
+                Tagged::Elsewhere(_) => Taken::Occupied,
+            });
+        };
+        let (path, remote, name) = (service.source_mirror(origin), origin.remote.clone(), self.tag.clone());
+        let at = clock::now();
+        let pushed = blocking(move || {
+            let mirror = Mirror::open_or_init(&path)?;
+            mirror.bring_commit(&remote, &commit, GIT_WITHIN)?;
+            let new = NewTag { name: &name, commit: &commit, message: &message, tagger: OURSELVES, at };
+            mirror.push_tag(&remote, new, GIT_WITHIN)
+        });
+        match pushed.await {
+            Ok(()) => Ok(Taken::Yes),
+            Err(trouble) if trouble.kind() == Kind::Conflict => Ok(Taken::Occupied),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+impl OnHost<'_> {
+    async fn find(&self) -> Outcome<Option<Shown>> {
+        self.releases.find(&self.id.repo, &self.draft.tag).await
+    }
+
+    /// Into the release that is there, or a draft of our own under a tag that names our commit.
+    async fn put(&self, item: &Item, content: Content) -> Outcome<Taken> {
+        let repo = &self.id.repo;
+        let shown = if let Some(shown) = self.find().await? {
+            shown
+        } else {
+            let Draft { tag, commit, title, .. } = &self.draft;
+            if let Tagged::Elsewhere(there) = self.host.tag(repo, tag, commit, title).await? {
+                return Err(Trouble::refused(format!(
+                    "the tag {tag} is there already and names {there}, not {commit}; release a new version"
+                )));
+            }
+            self.releases.draft(repo, &self.draft).await?
+        };
+        if let Some(broken) = shown.assets.iter().find(|asset| asset.name == item.name && !asset.whole) {
+            self.releases.detach(repo, broken.id).await?;
+        }
+        match self.releases.attach(repo, shown.id, &item.name, content).await {
+            Ok(()) => Ok(Taken::Yes),
+            Err(trouble) if trouble.kind() == Kind::Conflict => Ok(Taken::Occupied),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn show(&self) -> Outcome<()> {
+        match self.find().await? {
+            Some(shown) if shown.draft => self.releases.publish(&self.id.repo, shown.id).await,
+            Some(_) => Ok(()),
+            None => Err(Trouble::transient(format!("the draft of {} is gone", self.draft.tag))),
+        }
+    }
+
+    /// By its public address; where only members get it, what the host says of its bytes.
+    async fn read(&self, item: &Item) -> Outcome<Seen> {
+        let Some(shown) = self.find().await?.filter(|shown| !shown.draft) else { return Ok(Seen::Nothing) };
+        let Some(asset) = shown.assets.into_iter().find(|asset| asset.name == item.name) else {
+            return Ok(Seen::Nothing);
+        };
+        match http::get(&asset.address).await {
+            Ok(Seen::Nothing) => Ok(asset.digest.map_or(Seen::Nothing, Seen::Is)),
+            other => other,
+        }
+    }
+}
+
+/// What a release of the host has of a file; what it cannot say of its bytes proves nothing (THREATS T45).
+fn found_in(shown: &Shown, item: &Item) -> Outcome<Found> {
+    let Some(asset) = shown.assets.iter().find(|asset| asset.name == item.name && asset.whole) else {
+        return Ok(Found::Missing);
+    };
+    match &asset.digest {
+        Some(digest) if *digest == item.is => Ok(if shown.draft { Found::Hidden } else { Found::Same }),
+        Some(digest) => Ok(Found::Other(digest.clone())),
+        None => Err(Trouble::refused(format!(
+            "the host does not say what the bytes of {} are, so nothing is known of them",
+            asset.name
+        ))),
+    }
+}

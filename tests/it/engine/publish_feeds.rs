@@ -1,0 +1,247 @@
+//! Feeds with clients of their own: commands of the config upload and prove; a real apt repository, and feeds that
+//! answer as `NuGet`, a symbol server and a snap store do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, put};
+use liftlock::domain::publication::Reached;
+use liftlock::domain::time::Span;
+use liftlock::publish::command::Feed;
+use liftlock::publish::{Kind, Outlet, Patience};
+use liftlock::secret::Secret;
+
+use super::tree::sample;
+use super::world::{ANA, World};
+
+const KEY: &str = "canary-of-nuget-51d04b86";
+
+fn feed(name: &str, (upload, validate): (&str, &str), environment: &[(&str, String)]) -> Outlet {
+    let shell =
+        |text: &str| ["/bin/sh", "-ec", text, "sh", "{artifacts}", "{version}"].map(str::to_owned).to_vec();
+    let (secrets, environment): (Vec<_>, Vec<_>) = environment.iter().partition(|(name, _)| *name == "KEY");
+    let plain = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+    let hidden = |(name, value): &(&str, String)| ((*name).to_owned(), Secret::new(value.clone()));
+    Outlet {
+        name: name.parse().unwrap(),
+        kind: Kind::Command(Feed {
+            upload: shell(upload),
+            validate: shell(validate),
+            environment: environment.iter().copied().map(plain).collect(),
+            secrets: secrets.iter().copied().map(hidden).collect(),
+        }),
+        url: None,
+        patience: Patience { tries: 3, wait: Span::millis(20) },
+        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
+    }
+}
+
+async fn world(manifest: &str, build: &str, outlets: impl Fn(&World) -> Vec<Outlet>) -> World {
+    let mut files = sample(manifest);
+    files.insert("pack.sh".to_owned(), build.to_owned());
+    let mut world = World::asleep(files).await;
+    world.sleep().await;
+    world.outlets = outlets(&world);
+    world.wake().await;
+    world
+}
+
+async fn reached(world: &World) -> BTreeMap<String, Reached> {
+    let state = world.state("shop").await;
+    let release = state.releases.values().next_back().unwrap();
+    release.ledger.iter().map(|(publish, row)| (publish.to_string(), row.reached)).collect()
+}
+
+const DEBIAN: &str = r"version: 1
+name: shop
+build: sh pack.sh
+artifacts: dist
+stages:
+  - name: prod
+    deploy: [{name: linux, uses: publish, with: {to: linux, what: dist}, validate: true}]
+";
+
+/// A package that installs one file; the same tree gives the same bytes.
+const PACK: &str = r#"set -e
+mkdir -p dist deb/DEBIAN deb/usr/share/shop
+cp src/app.txt deb/usr/share/shop/
+version=$(echo "${LIFTLOCK_VERSION#v}" | tr - '~')
+printf 'Package: shop\nVersion: %s\nArchitecture: all\nMaintainer: Ana <ana@example.org>\nSection: misc\nPriority: optional\nDescription: the shop\n' "$version" > deb/DEBIAN/control
+dpkg-deb --root-owner-group --build deb dist/shop.deb > /dev/null
+"#;
+
+/// What apt does: the index of the distribution names a file and its sum, and both are fetched by the public address.
+const APT: &str = r#"
+index=$(curl -fsS "$PUBLIC/dists/stable/main/binary-amd64/Packages") || exit 1
+entry=$(printf '%s\n' "$index" | awk -v RS= -v want="$(dpkg-deb -f "$1/shop.deb" Version)" '$0 ~ "\nVersion: " want "\n"')
+test -n "$entry" || exit 1
+name=$(printf '%s\n' "$entry" | sed -n 's/^Filename: //p')
+ours=$(sha256sum < "$1/shop.deb")
+test "$(printf '%s\n' "$entry" | sed -n 's/^SHA256: //p')  -" = "$ours" || exit 3
+curl -fsS "$PUBLIC/$name" | sha256sum | grep -qxF "$ours"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d48_d53_a_real_apt_repository_takes_a_package_and_its_index_is_read_back() {
+    let mut world = world(DEBIAN, PACK, |world| {
+        let repository = world.target().join("apt");
+        std::fs::create_dir_all(repository.join("conf")).unwrap();
+        let conf = "Codename: stable\nComponents: main\nArchitectures: amd64\n";
+        liftlock::artifact::file::write_synced(
+            &repository.join("conf/distributions"),
+            conf.as_bytes(),
+            0o644,
+        )
+        .unwrap();
+        let at = repository.display().to_string();
+        let values = [("REPOSITORY", at.clone()), ("PUBLIC", format!("file://{at}"))];
+        vec![feed(
+            "linux",
+            ("reprepro --silent -b \"$REPOSITORY\" includedeb stable \"$1/shop.deb\"", APT),
+            &values,
+        )]
+    })
+    .await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(reached(&world).await, BTreeMap::from([("linux (dist)".to_owned(), Reached::Announced)]));
+    let pool = world.target().join("apt/pool/main/s/shop");
+    let packages = std::fs::read_dir(&pool).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(packages.collect::<Vec<_>>(), ["shop_0.1.0~rc.1_all.deb"]);
+    world.finish().await;
+}
+
+/// What the feeds hold: path → bytes; a version that is there is refused, as all of them do.
+#[derive(Clone, Default)]
+struct Feeds(Arc<Mutex<BTreeMap<String, Bytes>>>);
+
+async fn push(
+    State(feeds): State<Feeds>,
+    Path((id, version)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    if headers.get("x-nuget-apikey").is_none_or(|key| key != KEY) {
+        return StatusCode::FORBIDDEN;
+    }
+    let path = format!("{id}/{version}/{id}.{version}.nupkg");
+    if feeds.0.lock().unwrap().insert(path, body).is_some() {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::CREATED
+    }
+}
+
+async fn versions(State(feeds): State<Feeds>, Path(id): Path<String>) -> String {
+    let feeds = feeds.0.lock().unwrap();
+    let all = feeds.keys().filter_map(|path| path.strip_prefix(&format!("{id}/"))?.split('/').next());
+    serde_json::json!({ "versions": all.collect::<Vec<_>>() }).to_string()
+}
+
+async fn package(State(feeds): State<Feeds>, Path(path): Path<String>) -> Result<Bytes, StatusCode> {
+    feeds.0.lock().unwrap().get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn serve(feeds: Feeds) -> String {
+    let app = Router::new()
+        .route("/api/v2/package/{id}/{version}", put(push))
+        .route("/v3-flatcontainer/{id}/index.json", get(versions))
+        .route("/files/{*path}", get(package))
+        .with_state(feeds);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    at
+}
+
+const FEEDS: &str = r"version: 1
+name: shop
+build: sh pack.sh
+artifacts: [dist, {alias: Symbols, path: out/shop.pdb}]
+stages:
+  - name: prod
+    env: {PATH: /nowhere, LD_PRELOAD: /nowhere.so, KEY: mine}
+    deploy:
+      - {uses: publish, with: {to: nuget, what: dist}, validate: true}
+      - {uses: publish, with: {to: symbols, what: Symbols}, validate: true}
+      - {uses: publish, with: {to: snap, what: dist}}
+      - {uses: publish, with: {to: dot.net, what: signed-bits}}
+";
+const BUILD: &str =
+    "set -e\nmkdir -p dist out\ncp src/app.txt dist/shop.nupkg\necho symbols > out/shop.pdb\n";
+
+/// Index, then content.
+const NUGET: &str = r#"
+curl -fsS "$FEED/v3-flatcontainer/shop/index.json" | jq -e --arg v "$2" '.versions | index($v)' || exit 1
+curl -fsS "$FEED/files/shop/$2/shop.$2.nupkg" | cmp - "$1/shop.nupkg" || exit 3
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d45_d46_d47_d51_d53_t47_feeds_are_asked_before_and_after_and_a_version_is_there_once() {
+    let feeds = Feeds::default();
+    let at = serve(feeds.clone()).await;
+    let mut world = world(FEEDS, BUILD, |world| {
+        let store = world.target().join("store");
+        std::fs::create_dir_all(&store).unwrap();
+        let nuget = "curl -fsS -X PUT -H \"X-NuGet-ApiKey: $KEY\" --data-binary @\"$1/shop.nupkg\" \"$FEED/api/v2/package/shop/$2\"";
+        // A symbol server finds a file by its name and its id, here the sum of its bytes.
+        let symbols = "id=$(sha256sum < \"$1\" | cut -c1-32); mkdir -p \"$STORE/shop.pdb/$id\"; cp \"$1\" \"$STORE/shop.pdb/$id/shop.pdb\"";
+        let by_id = "id=$(sha256sum < \"$1\" | cut -c1-32); curl -fsS \"file://$STORE/shop.pdb/$id/shop.pdb\" | cmp - \"$1\"";
+        let snap = "if [ -e \"$STORE/broken\" ]; then echo store is down; exit 7; fi; cp \"$1/shop.nupkg\" \"$STORE/shop_$2.snap\"";
+        let drop = "mkdir -p \"$STORE/drop\"; cp \"$LIFTLOCK_FILES\"/* \"$STORE/drop/\"";
+        let dropped = "for f in \"$LIFTLOCK_FILES\"/*; do cmp \"$f\" \"$STORE/drop/${f##*/}\" || exit 1; done";
+        let values = [("FEED", at.clone()), ("KEY", KEY.to_owned()), ("STORE", store.display().to_string())];
+        vec![
+            feed("nuget", (nuget, NUGET), &values),
+            feed("symbols", (symbols, by_id), &values),
+            feed("snap", (snap, "cmp \"$1/shop.nupkg\" \"$STORE/shop_$2.snap\""), &values),
+            feed("dot.net", (drop, dropped), &values),
+        ]
+    })
+    .await;
+    let broken = world.target().join("store/broken");
+    std::fs::File::create(&broken).unwrap();
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains(
+            "(snap (dist): its `upload` ended with exit code 7; there: nothing; missing: dist.tar.zst"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("store is down") && said.contains("`/retry prod`"), "{said}");
+    world.status(&commit, "liftlock/prod", "failure").await;
+    std::fs::remove_file(&broken).unwrap();
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let rows = ["dot.net (signed bits)", "nuget (dist)", "snap (dist)", "symbols (Symbols)"];
+    let all = BTreeMap::from(rows.map(|row| (row.to_owned(), Reached::Announced)));
+    assert_eq!(reached(&world).await, all);
+    assert!(!world.said_and_kept().await.contains("canary-of-nuget"));
+    assert_eq!(feeds.0.lock().unwrap().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d45_d53_a_version_with_other_content_is_a_hard_stop() {
+    let feeds = Feeds::default();
+    let at = serve(feeds.clone()).await;
+    let name = "shop/v0.1.0-rc.1/shop.v0.1.0-rc.1.nupkg";
+    feeds.0.lock().unwrap().insert(name.to_owned(), Bytes::from_static(b"of somebody else"));
+    let manifest = FEEDS.split("      - {uses: publish, with: {to: symbols").next().unwrap();
+    let mut world = world(manifest, BUILD, |_| {
+        let values = [("FEED", at.clone()), ("KEY", KEY.to_owned())];
+        vec![feed("nuget", ("exit 9", NUGET), &values)]
+    })
+    .await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("dist.tar.zst is there already as something else, says `validate`"), "{said}");
+    assert!(said.contains("release a new version"), "{said}");
+    assert_eq!(feeds.0.lock().unwrap()[name], "of somebody else");
+    world.finish().await;
+}

@@ -1,0 +1,205 @@
+//! Tags in every repository of a release, and the host's own release with its files.
+
+use std::collections::BTreeMap;
+
+use git2::{ObjectType, Oid, Repository};
+use hyper::Method;
+use liftlock::domain::name::Digest;
+use liftlock::git::fetch::Remote;
+use liftlock::git::origin::Origin;
+
+use super::tree::{Tree, sample};
+use super::world::{ANA, REPO, World};
+use crate::github::{Asset, Fault, Release};
+
+/// As manifests name it; where it is, the config says.
+const NAME: &str = "gitea.example/acme/config";
+const TAG: &str = "v0.1.0-rc.1";
+
+const TAGS: &str = r#"version: 1
+name: shop
+artifacts: [dist, {alias: Config, from: "git+https://gitea.example/acme/config@main", kind: source}]
+build: sh build.sh
+stages:
+  - name: prod
+    deploy: [{name: tags, uses: git-tags, with: {repos: components}}]
+"#;
+
+const RELEASE: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: [dist, {alias: notes, path: dist/app.txt}]
+stages:
+  - name: prod
+    deploy: [{name: show, uses: github-release, with: {notes: true, metadata: true}}]
+";
+
+/// The shop, and beside it the repository with its configuration.
+async fn with_config(allow: &[&str]) -> (World, Tree) {
+    let mut world = World::asleep(sample(TAGS)).await;
+    let path = world.data().with_file_name("config.git");
+    let config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
+    let allow = allow.iter().map(|text| (*text).to_owned().try_into().unwrap()).collect();
+    let remote = Remote::local(&path).unwrap();
+    world.origins = vec![Origin { name: NAME.to_owned(), remote, token: None, public: false, allow }];
+    world.sleep().await;
+    world.wake().await;
+    (world, config)
+}
+
+/// The kind of a tag and the commit it leads to.
+fn tag_of(tree: &Tree) -> Option<(ObjectType, String)> {
+    let repo = Repository::open_bare(tree.path()).unwrap();
+    let found = repo.find_reference(&format!("refs/tags/{TAG}")).ok()?;
+    let kind = repo.find_object(found.target().unwrap(), None).unwrap().kind().unwrap();
+    Some((kind, found.peel_to_commit().unwrap().id().to_string()))
+}
+
+const BOTH: &[&str] = &["acme/shop:shop/build", "acme/shop:shop/prod"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_every_repository_of_a_release_has_an_annotated_tag_at_its_commit() {
+    let (mut world, config) = with_config(BOTH).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(tag_of(&world.tree), Some((ObjectType::Tag, commit)));
+    assert_eq!(tag_of(&config), Some((ObjectType::Tag, config.head("main").unwrap())));
+    world.settled().await;
+    let sticky = world.sticky().replace('\\', "");
+    assert!(
+        sticky.contains("git tags: announced, v0.1.0-rc.1 of acme/shop, v0.1.0-rc.1 of gitea.example"),
+        "{sticky}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t35_a_tag_that_names_another_commit_is_a_hard_stop_and_is_not_moved() {
+    let (mut world, mut config) = with_config(BOTH).await;
+    let other = config.head("main").unwrap();
+    config.commit_on("main", (Vec::new(), &[("service.txt", "two")]), "feat: all new");
+    let repo = Repository::open_bare(config.path()).unwrap();
+    let there = repo.find_object(Oid::from_str(&other).unwrap(), None).unwrap();
+    repo.tag_lightweight(TAG, &there, false).unwrap();
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains(
+            "at \"tags\"** (git tags: v0.1.0-rc.1 of gitea.example/acme/config is there already as"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("release a new version; there of it: v0.1.0-rc.1 of acme/shop"), "{said}");
+    world.status(&commit, "liftlock/prod", "failure").await;
+    assert_eq!(tag_of(&config), Some((ObjectType::Commit, other)));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t53_another_repository_is_written_to_by_the_stages_it_is_for() {
+    let (mut world, config) = with_config(&["acme/shop:shop/build"]).await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains("the repository gitea.example/acme/config is not for acme/shop:shop/prod"),
+        "{said}"
+    );
+    assert_eq!(tag_of(&config), None);
+    world.finish().await;
+}
+
+/// The one release of the fake.
+fn only(world: &World) -> Release {
+    let state = world.github.state();
+    let [release] = state.repos[&REPO].releases.values().collect::<Vec<_>>()[..] else {
+        panic!("{:?}", state.repos[&REPO].releases)
+    };
+    release.clone()
+}
+
+fn published(world: &World) -> Release {
+    let release = only(world);
+    assert!(!release.draft && release.early, "{release:?}");
+    assert_eq!((release.tag.as_str(), release.name.as_str()), (TAG, TAG));
+    let files = release.files();
+    assert_eq!(files.keys().copied().collect::<Vec<_>>(), ["SHA256SUMS", "dist.tar.zst", "notes"]);
+    let sums = String::from_utf8(files["SHA256SUMS"].to_vec()).unwrap();
+    for name in ["dist.tar.zst", "notes"] {
+        assert!(sums.contains(&format!("{}  {name}\n", Digest::of_bytes(files[name]).hex())), "{sums}");
+    }
+    assert!(release.assets.values().all(|asset| asset.whole));
+    release
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d52_t48_a_draft_gets_its_files_is_compared_and_published_although_an_upload_breaks_off() {
+    let mut world = World::with(RELEASE).await;
+    world.github.state().breaks_off = Some("dist.tar.zst".to_owned());
+    world.github.fault(&Method::POST, "/releases", 1, Fault::DropAfter);
+    let commit = world.merge(1, "feat: sell <b>shoes</b> to @everyone ![](http://t) `#1`").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let release = published(&world);
+    assert_eq!(release.commit, commit);
+    assert!(release.body.contains("### Changes") && release.body.contains(&commit[..7]), "{}", release.body);
+    for harm in ["<b>", " @everyone", "![](", "`#1`"] {
+        assert!(!release.body.contains(harm), "{harm} in {}", release.body);
+    }
+    world.settled().await;
+    let sticky = world.sticky().replace('\\', "");
+    let page = format!("([look at it](<https://github.example/acme/shop/releases/tag/{TAG}>))");
+    assert!(sticky.contains("GitHub release: announced") && sticky.contains(&page), "{sticky}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d52_d53_a_draft_of_a_former_try_is_taken_up_and_private_files_are_known_by_the_hosts_digest() {
+    let mut world = World::with(RELEASE).await;
+    {
+        let mut state = world.github.state();
+        let repo = state.repos.get_mut(&REPO).unwrap();
+        repo.private = true;
+        let half = Asset { name: "notes".to_owned(), bytes: "the sh".into(), whole: false };
+        let draft = Release {
+            tag: TAG.to_owned(),
+            name: TAG.to_owned(),
+            draft: true,
+            early: true,
+            assets: BTreeMap::from([(7, half)]),
+            ..Release::default()
+        };
+        repo.releases.insert(6, draft);
+    }
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    published(&world);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d52_a_file_that_is_not_of_the_release_keeps_it_a_draft() {
+    let mut world = World::with(RELEASE).await;
+    {
+        let mut state = world.github.state();
+        let other = Asset { name: "malware.exe".to_owned(), bytes: "x".into(), whole: true };
+        let assets = BTreeMap::from([(7, other)]);
+        let draft = Release {
+            tag: TAG.to_owned(),
+            name: TAG.to_owned(),
+            draft: true,
+            early: true,
+            assets,
+            ..Release::default()
+        };
+        state.repos.get_mut(&REPO).unwrap().releases.insert(6, draft);
+    }
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("the release v0.1.0-rc.1 on the host has malware.exe besides"), "{said}");
+    world.status(&commit, "liftlock/prod", "failure").await;
+    assert!(only(&world).draft);
+    world.github.state().repos.get_mut(&REPO).unwrap().releases.get_mut(&6).unwrap().assets.remove(&7);
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    published(&world);
+    world.finish().await;
+}
