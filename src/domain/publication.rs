@@ -17,6 +17,8 @@ use crate::domain::release::Release;
 
 /// The file of checksums.
 pub const CHECKSUMS: &str = "SHA256SUMS";
+/// The file that says what the release is, for programs.
+pub const METADATA: &str = "release.json";
 
 /// What is published where, and so the name of its row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub enum Publish {
     HostRelease {
         /// Whether it says what changed.
         notes: bool,
-        /// Whether the checksums are among its files.
+        /// Whether its checksums and `release.json` are among its files.
         metadata: bool,
     },
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::artifact::store::Unusable;
 use crate::clock;
-use crate::domain::evidence::{checksums, file_name};
-use crate::domain::name::{CommitSha, PipelineId, RefName, StageName};
-use crate::domain::publication::{CHECKSUMS, Found, Item, Publish, images, items, tagged};
+use crate::domain::decide::Command;
+use crate::domain::evidence::{Origin, checksums, file_name};
+use crate::domain::metadata;
+use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, StageName};
+use crate::domain::publication::{CHECKSUMS, Found, Item, METADATA, Publish, images, items, tagged};
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::view::notes;
 use crate::forge::release::{Asset, Draft, Releases, Shown};
 use crate::forge::{Forge, Tagged};
 use crate::git::fetch::Wanted;
-use crate::git::origin::Origin;
+use crate::git::origin;
 use crate::git::repo::Mirror;
 use crate::git::write::{NewTag, OURSELVES};
 use crate::https::pieces::Content;
@@ -22,6 +24,7 @@ use crate::publish::{self, Images, Outlet, Patience, Seen, Taken, http};
 use crate::runner::probe::find_program;
 use crate::runner::registry::{CLIENT, Registry};
 use crate::secret::Asking;
+use crate::service::journal::Around;
 use crate::service::steps::PATH;
 use crate::service::{Service, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -59,7 +62,7 @@ struct Tags<'a> {
     id: &'a PipelineId,
     tag: RefName,
     /// Those that it took trees of.
-    others: Vec<Origin>,
+    others: Vec<origin::Origin>,
 }
 
 /// The release as the host shows it.
@@ -106,7 +109,7 @@ impl Service {
     }
 
     /// The other repositories of a release, for a stage that may write to them.
-    fn others(&self, asking: Asking<'_>, release: &Release) -> Result<Vec<Origin>, String> {
+    fn others(&self, asking: Asking<'_>, release: &Release) -> Result<Vec<origin::Origin>, String> {
         let one = |name: &String| {
             let known = self.settings().origins.iter().find(|origin| origin.name == *name);
             match known {
@@ -128,7 +131,7 @@ impl Service {
         &'a self,
         (id, stage): (&'a PipelineId, &StageName),
         release: &'a Release,
-        publish: &Publish,
+        (publish, around): (&Publish, Around),
     ) -> Outcome<Result<(Way<'a>, Vec<Item>), String>> {
         let own = self.journal().name_of(&id.repo).await?;
         let asking = Asking { repository: &own, pipeline: &id.name, stage };
@@ -154,8 +157,11 @@ impl Service {
                 let host = &**self.host(&id.repo)?;
                 match host.releases() {
                     Ok(releases) => {
-                        let draft = draft(release, tag, *notes);
-                        To::Release(OnHost { id, host, releases, draft })
+                        let body = match self.body((id, release), *notes, around).await? {
+                            Ok(body) => body,
+                            Err(why) => return Ok(Err(why)),
+                        };
+                        To::Release(OnHost { id, host, releases, draft: draft(release, tag, body) })
                     }
                     Err(why) => return Ok(Err(why)),
                 }
@@ -165,7 +171,57 @@ impl Service {
             To::Client(_, Client::Registry(_)) => images(release, publish),
             To::Client(..) | To::Outlet(_) | To::Tags(_) | To::Release(_) => items(release, publish, &own),
         };
-        Ok(items.map(|items| (Way { service: self, release, to }, items)))
+        let mut items = match items {
+            Ok(items) => items,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Publish::HostRelease { metadata: true, .. } = publish {
+            items.push(self.metadata(release, publish, (id, &own)).await?);
+        }
+        Ok(Ok((Way { service: self, release, to }, items)))
+    }
+
+    /// What the host's release says; its notes stay as they are from here on.
+    async fn body(
+        &self,
+        (id, release): (&PipelineId, &Release),
+        with_notes: bool,
+        around: Around,
+    ) -> Outcome<Result<String, String>> {
+        let built = notes::of_commit(release);
+        if !with_notes {
+            return Ok(Ok(built));
+        }
+        let freeze = Command::FreezeNotes { release: release.no() };
+        Ok(match self.journal().report(id, &freeze, around).await? {
+            Ok(decided) => {
+                let kept = decided.state.release(release.no()).and_then(|release| release.notes.clone());
+                Ok(kept.map_or_else(String::new, |kept| format!("{}\n", kept.text)) + &built)
+            }
+            Err(refusal) => Err(refusal.to_string()),
+        })
+    }
+
+    /// `release.json` as it was when it was first to be published: it tells of stages, so it changes with every one.
+    async fn metadata(
+        &self,
+        release: &Release,
+        publish: &Publish,
+        (id, own): (&PipelineId, &str),
+    ) -> Outcome<Item> {
+        let planned = release.ledger.get(publish).into_iter().flat_map(|row| &row.items);
+        if let Some(item) = planned.clone().find(|item| item.name == METADATA) {
+            return Ok(item.clone());
+        }
+        // As it is now, with the notes that were kept a moment ago.
+        let state = self.journal().load(id).await?;
+        let release = state.release(release.no()).map_or(release, |now| now);
+        let server = &self.settings().notify.public_url;
+        let origin = Origin { pipeline: id, repository: own, commit_url: None, server };
+        let text = format!("{:#}\n", metadata::document(release, origin));
+        let store = self.artifacts().clone();
+        let digest = blocking(move || store.put(text.as_bytes())).await?;
+        Ok(Item { name: METADATA.to_owned(), is: digest.to_string() })
     }
 
     /// The bytes of a file of the release, checked.
@@ -174,8 +230,13 @@ impl Service {
             return Ok(Content::Text(checksums(release)));
         }
         let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
-        let sealed = sealed.ok_or_else(|| Trouble::bug(format!("the release has no file {}", item.name)))?;
-        let (store, digest) = (self.artifacts().clone(), sealed.digest.clone());
+        let digest: Digest = match sealed {
+            Some(sealed) => sealed.digest.clone(),
+            None => {
+                item.is.parse().map_err(|e| Trouble::bug(format!("no file is {}", item.name)).because(e))?
+            }
+        };
+        let store = self.artifacts().clone();
         blocking(move || match store.open_verified(&digest) {
             Ok((file, size)) => Ok(Content::File(file, size)),
             Err(Unusable::Trouble(trouble)) => Err(trouble),
@@ -199,13 +260,13 @@ fn client(outlet: &Outlet) -> Option<Client<'_>> {
     }
 }
 
-fn draft(release: &Release, tag: RefName, with_notes: bool) -> Draft {
+fn draft(release: &Release, tag: RefName, body: String) -> Draft {
     let version = &release.created.version;
     Draft {
         tag,
         commit: release.created.commit.clone(),
         title: version.to_string(),
-        body: if with_notes { notes::of_release(release) } else { notes::of_commit(release) },
+        body,
         pre_release: version.pre_release().is_some(),
     }
 }
@@ -326,7 +387,7 @@ impl<'a> Way<'a> {
 
 impl Tags<'_> {
     /// The repository that an item is the tag of; nothing for its own.
-    fn other(&self, item: &Item) -> Option<&Origin> {
+    fn other(&self, item: &Item) -> Option<&origin::Origin> {
         self.others.iter().find(|origin| tagged(self.tag.as_str(), &origin.name) == item.name)
     }
 

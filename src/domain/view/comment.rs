@@ -18,7 +18,7 @@ use crate::domain::view::{failure_block, overriding, request, run_status};
 /// Most commits a comment lists.
 pub const LISTED_CHANGES: usize = 20;
 /// Longest comment; hosts refuse more than 65 536 characters.
-pub(super) const LONGEST: usize = 60_000;
+const LONGEST: usize = 60_000;
 
 /// The name that the manifest asked for, commit, artifact and number of commits.
 pub fn facts(release: &Release) -> String {

@@ -200,3 +200,10 @@ async fn t35_a_tag_is_annotated_and_never_moved() {
     let refused = plain.tag(&repo(), &"odd".parse().unwrap(), &two, "no").await.unwrap_err();
     assert!(refused.to_string().contains("leads to no commit"), "{refused}");
 }
+
+#[test]
+fn d52_a_plain_host_says_that_it_shows_no_releases() {
+    let bare = Bare::new();
+    let why = plain(&bare).releases().unwrap_err();
+    assert!(why.contains("shows no releases") && why.contains("`uses: publish`"), "{why}");
+}

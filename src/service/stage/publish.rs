@@ -63,7 +63,8 @@ impl Walk<'_> {
             step.terms.timeout.map_or(all, |own| all.min(left_of(own, begun)))
         };
         let (service, course) = (self.service, self.course);
-        let way = service.way((course.id, &course.stage.name), course.release, publish);
+        let around = course.lease.around();
+        let way = service.way((course.id, &course.stage.name), course.release, (publish, around));
         let (way, items) = match way.await? {
             Ok(ready) => ready,
             Err(how) => return Ok(self.unpublished(step, (how, &[]), kept)),

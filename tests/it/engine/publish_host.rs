@@ -122,7 +122,12 @@ fn published(world: &World) -> Release {
     assert!(!release.draft && release.early, "{release:?}");
     assert_eq!((release.tag.as_str(), release.name.as_str()), (TAG, TAG));
     let files = release.files();
-    assert_eq!(files.keys().copied().collect::<Vec<_>>(), ["SHA256SUMS", "dist.tar.zst", "notes"]);
+    assert_eq!(
+        files.keys().copied().collect::<Vec<_>>(),
+        ["SHA256SUMS", "dist.tar.zst", "notes", "release.json"]
+    );
+    let document: serde_json::Value = serde_json::from_slice(files["release.json"]).unwrap();
+    assert_eq!(document["version"], TAG);
     let sums = String::from_utf8(files["SHA256SUMS"].to_vec()).unwrap();
     for name in ["dist.tar.zst", "notes"] {
         assert!(sums.contains(&format!("{}  {name}\n", Digest::of_bytes(files[name]).hex())), "{sums}");
@@ -140,11 +145,17 @@ async fn d52_t48_a_draft_gets_its_files_is_compared_and_published_although_an_up
     assert!(world.hears(1).await.contains("is live in prod"));
     let release = published(&world);
     assert_eq!(release.commit, commit);
-    assert!(release.body.contains("### Changes") && release.body.contains(&commit[..7]), "{}", release.body);
+    assert!(
+        release.body.contains("The first release.") && release.body.contains(&commit[..7]),
+        "{}",
+        release.body
+    );
     for harm in ["<b>", " @everyone", "![](", "`#1`"] {
         assert!(!release.body.contains(harm), "{harm} in {}", release.body);
     }
     world.settled().await;
+    let notes = world.state("shop").await.releases.values().next().unwrap().notes.clone().unwrap();
+    assert!(notes.frozen && release.body.starts_with(&notes.text), "{notes:?}");
     let sticky = world.sticky().replace('\\', "");
     let page = format!("([look at it](<https://github.example/acme/shop/releases/tag/{TAG}>))");
     assert!(sticky.contains("GitHub release: announced") && sticky.contains(&page), "{sticky}");

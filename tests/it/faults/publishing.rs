@@ -21,6 +21,8 @@ struct Round {
     moves: Vec<String>,
     /// The log's length when each move was in it.
     places: Vec<i64>,
+    /// How often the client of the feed was told to upload.
+    uploads: usize,
     /// The files there, by name.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -99,8 +101,16 @@ async fn round(kill_at: Option<i64>) -> Round {
     server.kill();
     let killed_at = killer.and_then(|k| k.join().unwrap());
     yard.verify(&door);
+    let uploads = std::fs::read_to_string(yard.target().join("uploads")).unwrap();
     let (places, moves) = moves(&seen).into_iter().unzip();
-    Round { killed_at, retries: keeper.retries, moves, places, files: files(&yard) }
+    Round {
+        killed_at,
+        retries: keeper.retries,
+        moves,
+        places,
+        uploads: uploads.lines().count(),
+        files: files(&yard),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -108,8 +118,10 @@ async fn d53_t57_killed_at_every_row_it_ends_as_if_nothing_had_happened() {
     let undisturbed = round(None).await;
     assert_eq!(undisturbed.retries, 0);
     let words = ["planned", "uploaded", "visible", "verified", "announced"];
-    let of = |goods: &str| words.map(|word| format!("publication_{word} \"{goods}\"")).to_vec();
-    assert_eq!(undisturbed.moves, [of("signed_bits"), of("checksums")].concat());
+    let of = |goods: &str| words.map(|word| format!("publication_{word} {goods}")).to_vec();
+    let rows = [of("\"signed_bits\""), of("\"checksums\""), of("{\"one\":\"dist\"}")];
+    assert_eq!(undisturbed.moves, rows.concat());
+    assert_eq!(undisturbed.uploads, 1);
     assert!(undisturbed.is_whole(), "{:?}", undisturbed.files.keys());
     // One before the first row, and one behind each move.
     let first = undisturbed.places.first().unwrap() - 1;
@@ -123,6 +135,8 @@ async fn d53_t57_killed_at_every_row_it_ends_as_if_nothing_had_happened() {
             assert!(at.is_some(), "it was over before it was killed");
             assert!(round.is_whole(), "killed at {at:?}: {:?}", round.files.keys());
             assert_eq!(round.moves, undisturbed.moves, "killed at {at:?}: every row moves once");
+            // An upload that was killed half-way may be made again; one that is there is not.
+            assert!(round.uploads <= 1 + round.retries, "killed at {at:?}: {} uploads", round.uploads);
             assert!(round.retries <= 1, "killed at {at:?}: {} retries", round.retries);
             lost += round.retries;
         }

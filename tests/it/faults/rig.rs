@@ -144,6 +144,7 @@ pub(crate) static OUTLET: Rules = Rules {
       after:
         - {uses: publish, with: {to: disk, what: signed-bits}}
         - {uses: publish, with: {to: disk, what: checksums}}
+        - {uses: publish, with: {to: feed, what: dist}}
 ",
     statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
     config: "
@@ -151,6 +152,12 @@ pub(crate) static OUTLET: Rules = Rules {
 name = \"disk\"
 kind = \"folder\"
 path = \"{target}/outlet\"
+allow = [\"hello/prod\"]
+[[publish]]
+name = \"feed\"
+kind = \"command\"
+upload = ['/bin/sh', '-ec', 'echo up >> {target}/uploads; mkdir -p {target}/feed; cp \"$1\"/* {target}/feed/', 'sh', '{files}']
+validate = ['/bin/sh', '-ec', 'for f in \"$1\"/*; do cmp \"$f\" {target}/feed/${f##*/}; done', 'sh', '{files}']
 allow = [\"hello/prod\"]
 ",
 };
