@@ -16,6 +16,8 @@ use crate::domain::time::Timestamp;
 pub mod claim;
 pub mod statement;
 
+pub use statement::Origin;
+
 /// The kind of text that is signed.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// The form of statements.
