@@ -1,6 +1,7 @@
 //! liftlock raises one sealed artifact from stage to stage, when its keepers say so.
 //!
-//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner`, `probe`, `sign` and `forge` are the edges;
+//! Reading order: [`domain`] holds the rules; `store`, `git`, `artifact`, `runner`, `probe`, `sign`, `validate` and
+//! `forge` are the edges;
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
@@ -24,4 +25,5 @@ pub mod sign;
 pub mod store;
 pub mod telemetry;
 pub mod trouble;
+pub mod validate;
 pub mod vault;

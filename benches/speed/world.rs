@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -38,6 +38,7 @@ pub(crate) async fn service(
     std::fs::create_dir_all(folder)?;
     let store = open(folder).await?;
     let settings = Settings {
+        program: PathBuf::from("liftlock"),
         data: folder.to_owned(),
         sandbox: Policy::Auto,
         toolchains: Vec::new(),

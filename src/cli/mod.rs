@@ -31,6 +31,7 @@ mod secret;
 mod serve;
 mod simulate;
 mod terminal;
+mod validate;
 mod vars;
 mod verify;
 
@@ -47,6 +48,8 @@ enum Exit {
     Denied,
     /// It waits: ask again later.
     Waiting,
+    /// Nobody can tell from what there is (`EX_TEMPFAIL`, the exit of checks that cannot tell).
+    CannotTell,
 }
 
 impl Exit {
@@ -58,6 +61,7 @@ impl Exit {
             Self::Conflict => 3,
             Self::Denied => 4,
             Self::Waiting => 8,
+            Self::CannotTell => 75,
         })
     }
 }
@@ -115,6 +119,8 @@ enum Command {
     Publish(publish::Arguments),
     /// What is kept and why, and deleting what need not be.
     Retention(retention::Arguments),
+    /// Look at artifacts as the checks that are built in do; exit 75 when there is nothing that they know.
+    Validate(validate::Arguments),
     /// What has changed in a release, as people will read it; rewriting it until it is published.
     Notes(notes::Arguments),
     /// Check a file, a downloaded release or one on a server with public keys alone; exit 1 when it is not proven.
@@ -216,6 +222,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,
+        Command::Validate(arguments) => validate::run(&arguments),
         Command::Notes(arguments) => notes::run(&arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Secret(arguments) => secret::run(&arguments),

@@ -118,6 +118,8 @@ pub(super) struct Server {
 fn settings(config: &Config, library: &Library) -> Settings {
     Settings {
         data: config.data.clone(),
+        // A program that was deleted while it runs validates nothing; the check then says what could not be run.
+        program: std::env::current_exe().unwrap_or_default(),
         sandbox: config.sandbox,
         toolchains: config.toolchains.clone(),
         secrets: config.secrets.clone(),

@@ -58,6 +58,57 @@ pub enum CheckKind {
     Run(String),
     /// A question to the outside world.
     Probe(Probe),
+    /// A look at the bytes of the artifacts.
+    BuiltIn(BuiltIn),
+}
+
+/// What is looked at in artifacts without a command of the user's (CHECKLIST D14–D18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuiltIn {
+    /// Programs are built so that a bug in them is hard to use.
+    Binary,
+    /// Lists of checksums are right.
+    Checksum,
+    /// Archives open, and packages are what they are called.
+    Packages,
+    /// Symbols lead to the released commit.
+    Sourcelink,
+    /// Programs have symbols.
+    Symbols,
+}
+
+impl BuiltIn {
+    /// All of them, by name.
+    pub const ALL: [Self; 5] =
+        [Self::Binary, Self::Checksum, Self::Packages, Self::Sourcelink, Self::Symbols];
+
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Checksum => "checksum",
+            Self::Packages => "packages",
+            Self::Sourcelink => "sourcelink",
+            Self::Symbols => "symbols",
+        }
+    }
+
+    /// The one of a name; `binskim` is what people call `binary` where that tool did it.
+    pub fn of_word(word: &str) -> Option<Self> {
+        let word = if word == "binskim" { "binary" } else { word };
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+impl CheckKind {
+    /// Whether it is a process of its own, with a log.
+    pub fn runs(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::BuiltIn(_) => true,
+            Self::Probe(_) => false,
+        }
+    }
 }
 
 /// How often a check is asked.

@@ -78,6 +78,8 @@ pub struct Parts {
 pub struct Settings {
     /// Mirrors, working trees and blobs live below it.
     pub data: PathBuf,
+    /// This program, which validates artifacts in a process of its own.
+    pub program: PathBuf,
     /// Whether builds of protected branches may run without a sandbox.
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.

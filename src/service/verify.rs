@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::clock;
 use crate::domain::check::course::Course;
-use crate::domain::check::{Check, CheckKind, LegId, Side};
+use crate::domain::check::{BuiltIn, Check, CheckKind, LegId, Side};
 use crate::domain::decide::{Command, Ended, Work};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
@@ -17,8 +17,9 @@ use crate::domain::release::Release;
 use crate::domain::rollout::Rollout;
 use crate::domain::state::State;
 use crate::domain::time::Span;
-use crate::domain::variable;
+use crate::domain::variable::{self, artifact_variable};
 use crate::domain::view;
+use crate::runner::target::quoted;
 use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
 use crate::service::deploy::Unready;
@@ -181,18 +182,37 @@ impl Service {
             Err(problem) => return Some((Reading::new(Answer::Error, problem.to_string()), Vec::new())),
         };
         match &question {
-            CheckKind::Run(text) => match self.ask_command(asking, (leg, check), text).await {
-                Ok(answered) => answered,
-                Err(trouble) => {
-                    let detail = self.mask().apply(&trouble.chain());
-                    Some((Reading::new(Answer::Error, detail), Vec::new()))
-                }
-            },
+            CheckKind::Run(text) => self.ask_process(asking, (leg, check), text).await,
+            CheckKind::BuiltIn(what) => {
+                self.ask_process(asking, (leg, check), &self.validation(asking.release, *what)).await
+            }
             CheckKind::Probe(probe) => {
                 let about = leg.component.as_ref();
                 let repo = about.map_or(&asking.id.repo, |component| &component.repo);
                 let commit = about.map_or(&asking.release.created.commit, |component| &component.commit);
                 Some((self.probe(repo, commit, probe).await, Vec::new()))
+            }
+        }
+    }
+
+    /// What is built in runs as a process like any command: what it reads may be anybody's.
+    fn validation(&self, release: &Release, what: BuiltIn) -> String {
+        let program = quoted(&self.settings().program.display().to_string());
+        let commit = match what {
+            BuiltIn::Sourcelink => format!(" --commit {}", release.created.commit),
+            BuiltIn::Binary | BuiltIn::Checksum | BuiltIn::Packages | BuiltIn::Symbols => String::new(),
+        };
+        let artifacts = release.artifacts.iter();
+        let artifacts = artifacts.map(|sealed| format!(" \"${}\"", artifact_variable(sealed.alias.as_str())));
+        format!("exec {program} validate {}{commit}{}", what.word(), artifacts.collect::<String>())
+    }
+
+    async fn ask_process(&self, asking: &Asking<'_>, which: (&LegId, &Check), text: &str) -> Answered {
+        match self.ask_command(asking, which, text).await {
+            Ok(answered) => answered,
+            Err(trouble) => {
+                let detail = self.mask().apply(&trouble.chain());
+                Some((Reading::new(Answer::Error, detail), Vec::new()))
             }
         }
     }

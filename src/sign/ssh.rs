@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha512};
 
 use super::{Kind, Public, wrapped};
+use crate::domain::time::{Span, Timestamp};
 
 /// What a signature begins with, armored and not.
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
@@ -55,11 +56,13 @@ pub fn allowed_signer(key: &Public) -> Option<String> {
     if key.kind != Kind::EcdsaP256 {
         return None;
     }
-    let digits = |at: crate::domain::time::Timestamp| {
+    let digits = |at: Timestamp| {
         let text: String = at.rfc3339().chars().take(19).filter(char::is_ascii_digit).collect();
         format!("{text}Z")
     };
-    let until = key.until.map_or_else(String::new, |at| format!(",valid-before=\"{}\"", digits(at)));
+    // Its last second is all its own: OpenSSH knows no shorter time, and takes no key that is good for none.
+    let until = key.until.map(|at| digits(at.plus(Span::seconds(1))));
+    let until = until.map_or_else(String::new, |at| format!(",valid-before=\"{at}\""));
     Some(format!(
         "{PRINCIPAL} namespaces=\"{NAMESPACE}\",valid-after=\"{}\"{until} {ALGORITHM} {} {}\n",
         digits(key.since),
@@ -157,7 +160,6 @@ pub fn verify(signature: &str, file: &[u8], keys: &[Public]) -> Result<(), Strin
 mod tests {
     use super::super::Keys;
     use super::*;
-    use crate::domain::time::Timestamp;
 
     #[test]
     fn t45_a_signature_is_of_one_file_by_one_key() {
@@ -189,7 +191,7 @@ mod tests {
             "liftlock namespaces=\"file\",valid-after=\"19700102000000Z\" ecdsa-sha2-nistp256 AAAA"
         ));
         assert!(
-            old.contains("valid-after=\"19700101000001Z\",valid-before=\"19700102000000Z\" ecdsa"),
+            old.contains("valid-after=\"19700101000001Z\",valid-before=\"19700102000001Z\" ecdsa"),
             "{old}"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
+use crate::domain::check::{BuiltIn, Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::probe;
@@ -14,8 +14,7 @@ use crate::domain::overridable::{NEVER, WAITS};
 use crate::domain::time::Span;
 
 /// Validations that belong to the format and come with a later version.
-const BUILT_IN: &[&str] =
-    &["asset", "binary", "binskim", "checksum", "packages", "signing", "sourcelink", "symbols"];
+const LATER: &[&str] = &["asset", "signing"];
 
 /// The one name that is never overridden and still a check's: what people call the check of a release's contract.
 const CONTRACT: &str = "contract";
@@ -48,8 +47,12 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
     // Also for a command, so that a key of a question beside it is told of.
     let probe = probe::read(view, findings);
     let command = view.get("run").and_then(view::text).map(str::to_owned);
+    let built_in = view.line("uses").and_then(|word| BuiltIn::of_word(&word));
     Some(Check {
-        kind: command.map(CheckKind::Run).or(probe.map(CheckKind::Probe))?,
+        kind: command
+            .map(CheckKind::Run)
+            .or(probe.map(CheckKind::Probe))
+            .or(built_in.map(CheckKind::BuiltIn))?,
         blocking: view.flag("blocking").unwrap_or(true),
         overridable: view.flag("overridable").unwrap_or(true) && name.as_str() != CONTRACT,
         each: if view.get("each").is_some() { Each::Component } else { Each::Release },
@@ -61,6 +64,24 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
         on_timeout: on_timeout(view).unwrap_or_default(),
         failure_limit: view.count("failure_limit").unwrap_or(0),
         name,
+    })
+}
+
+/// A check that is built in and that nobody declared: an answer about the same bytes holds.
+fn undeclared(name: &str) -> Option<Check> {
+    Some(Check {
+        name: name.parse().ok()?,
+        kind: CheckKind::BuiltIn(BuiltIn::of_word(name)?),
+        blocking: true,
+        overridable: true,
+        each: Each::Release,
+        reuse: Reuse::Digest,
+        every: None,
+        consecutive: 1,
+        delay: Span::ZERO,
+        timeout: None,
+        on_timeout: OnTimeout::default(),
+        failure_limit: 0,
     })
 }
 
@@ -143,14 +164,16 @@ fn named<'n>(
         seen.push(name);
         match declared.get(name) {
             Some(check) => out.extend(check.clone()),
-            None if BUILT_IN.contains(&name) => {
+            None if BuiltIn::of_word(name).is_some() => out.extend(undeclared(name)),
+            None if LATER.contains(&name) => {
                 let message = format!("the check `{name}` is not built in yet; declare one in `checks`");
                 findings.add(Code::UnknownCheck, node.at, message);
             }
             None if name.parse::<CheckName>().is_ok() => {
                 let message = format!("there is no check `{name}`");
                 findings.add_near(Code::UnknownCheck, node.at, message, || {
-                    nearest(name, declared.keys().map(String::as_str))
+                    let built_in = BuiltIn::ALL.iter().map(|kind| kind.word());
+                    nearest(name, declared.keys().map(String::as_str).chain(built_in))
                 });
             }
             None => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::check::course::Course;
 use crate::domain::check::ticks::GateStanding;
-use crate::domain::check::{Check, CheckKind, OnTimeout, Side};
+use crate::domain::check::{Check, OnTimeout, Side};
 use crate::domain::effect::Effect;
 use crate::domain::event::RunKind;
 use crate::domain::name::StageName;
@@ -97,7 +97,7 @@ fn samples(state: &State, release: &Release, stage: &StageName, now: Timestamp) 
 
 /// Commands take a place of their own among the workers; questions wait for others and take next to nothing.
 fn lane<'c>(mut checks: impl Iterator<Item = &'c Check>) -> Lane {
-    let runs = checks.any(|check| matches!(check.kind, CheckKind::Run(_)));
+    let runs = checks.any(|check| check.kind.runs());
     if runs { Lane::Check } else { Lane::Probe }
 }
 

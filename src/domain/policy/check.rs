@@ -89,11 +89,11 @@ fn union(ours: &[Check], theirs: &[Check], elsewhere: &[Check]) -> Vec<Check> {
 }
 
 /// One check as both say. A command is a step and comes from the commit, like every other; a question to the outside
-/// world is policy, so that a commit cannot put an easier one under the same name.
+/// world, or a look that is built in, is policy, so that a commit cannot put an easier one under the same name.
 fn stricter(ours: &Check, theirs: &Check) -> Check {
     let kind = match (&ours.kind, &theirs.kind) {
         (CheckKind::Run(_), CheckKind::Run(_)) => ours.kind.clone(),
-        (CheckKind::Run(_) | CheckKind::Probe(_), _) => theirs.kind.clone(),
+        (CheckKind::Run(_) | CheckKind::Probe(_) | CheckKind::BuiltIn(_), _) => theirs.kind.clone(),
     };
     Check {
         name: ours.name.clone(),

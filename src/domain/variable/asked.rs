@@ -21,6 +21,7 @@ impl Resolution<'_> {
                 CheckKind::Run(self.expand_shell(&script, &used)?)
             }
             CheckKind::Probe(probe) => CheckKind::Probe(self.probe(probe, &used)?),
+            CheckKind::BuiltIn(what) => CheckKind::BuiltIn(*what),
         })
     }
 
@@ -66,6 +67,7 @@ pub fn question(release: &Release, stage: &Stage, check: &Check) -> Result<Check
 pub(super) fn texts(check: &Check) -> Vec<&String> {
     match &check.kind {
         CheckKind::Run(text) => vec![text],
+        CheckKind::BuiltIn(_) => Vec::new(),
         CheckKind::Probe(Probe::Http(http)) => [&http.url].into_iter().chain(&http.body_contains).collect(),
         CheckKind::Probe(
             Probe::Status(StatusProbe { context: name, .. })

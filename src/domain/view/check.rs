@@ -110,7 +110,7 @@ pub fn lines(state: &State, release: &Release) -> Vec<CheckLine> {
 fn stage_lines(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> Vec<CheckLine> {
     let course = Course { repo: &state.id.repo, release, stage, run };
     let log = |leg: &LegId, check: &Check| {
-        let runs = matches!(check.kind, crate::domain::check::CheckKind::Run(_));
+        let runs = check.kind.runs();
         runs.then(|| log_id(&state.id, release.no(), &stage.name, leg, run.attempt))
     };
     let mut out = Vec::new();

@@ -1,5 +1,7 @@
 //! Checks after the deploy: commands that answer by their exit code, each with a status and a log of its own.
 
+use liftlock::domain::check::leg::LegState;
+
 use super::tree::sample;
 use super::world::{ANA, World, repo_id};
 
@@ -147,5 +149,27 @@ async fn d22_d23_an_insertion_is_opened_and_the_build_of_the_other_system_is_wai
     world.status(&commit, "liftlock/test/insertion", "success").await;
     let val = world.status(&commit, "liftlock/test/val-build", "success").await;
     assert!(val.contains("`ci/val-build`"), "{val}");
+    world.finish().await;
+}
+
+/// Nothing is declared: the checks are built in.
+const BUILT_IN: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [{name: test, verify: {parallel: [checksum, packages]}, rollback: {approval: 1}}]\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d15_d18_checks_that_are_built_in_look_at_the_sealed_bytes() {
+    let mut world = World::with(BUILT_IN).await;
+    // A list that is right, and an archive that is none.
+    let build =
+        "mkdir -p dist; echo app > dist/app; (cd dist; sha256sum app > SHA256SUMS); echo no > dist/app.zip";
+    world.merge_files(1, &[("build.sh", build)], "feat: sell hats").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("packages"), "{said}");
+    let state = world.state("shop").await;
+    let run = state.releases.values().next().unwrap().run(&"test".parse().unwrap()).unwrap().clone();
+    let leg = |name: &str| run.legs.iter().find(|(leg, _)| leg.check.as_str() == name).unwrap().1.clone();
+    assert_eq!(leg("checksum").state, LegState::Passed);
+    let bad = leg("packages");
+    assert_eq!(bad.state, LegState::Failed);
+    assert!(bad.tail.iter().any(|line| line.contains("app.zip: it is no zip file")), "{bad:?}");
     world.finish().await;
 }

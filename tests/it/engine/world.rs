@@ -221,6 +221,7 @@ impl World {
         let hosts = BTreeMap::from([("github", host)]);
         let settings = Settings {
             data: self.folder.path().join("data"),
+            program: env!("CARGO_BIN_EXE_liftlock").into(),
             sandbox: Policy::Auto,
             toolchains: Vec::new(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),

@@ -40,6 +40,8 @@ const ON_TIMEOUT: Shape = Shape::Choice(&["reject", "pause", "continue"]);
 keys! { pub(in crate::domain::manifest) CHECK_KEYS {
     "run" Optional, Shape::Text(&COMMAND),
         "A text for `/bin/sh -e`: exit 0 is good, 75 means that nobody can tell, and anything else is bad.";
+    "uses" Optional, Shape::Choice(&["binary", "checksum", "packages", "sourcelink", "symbols"]),
+        "A look at the artifacts that is built in; `verify` and `gates` may name these without declaring them, too.";
     "blocking" Optional, Shape::Flag, "Whether a bad answer keeps the stage; it does by default.";
     "overridable" Optional, Shape::Flag, "Whether `/override` may pass it; it may by default.";
     "each" Optional, Shape::Choice(&["component"]), "Asked once for every repository of the release, as `$REPO` and `$SHA`.";
@@ -56,7 +58,7 @@ keys! { pub(in crate::domain::manifest) CHECK_KEYS {
 pub(in crate::domain::manifest) static CHECK_OBJECT: Object = Object {
     what: "a check",
     keys: &[CHECK_KEYS, PROBE_KEYS],
-    one_of: &["run", "http", "status", "checks", "issues", "metric", "wait_for"],
+    one_of: &["run", "uses", "http", "status", "checks", "issues", "metric", "wait_for"],
     ..PLAIN
 };
 

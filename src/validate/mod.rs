@@ -1,0 +1,125 @@
+//! Validations of artifacts that need no command of the user's: checksums, packages, binaries, their symbols and where
+//! those say that their sources are (CHECKLIST D14–D18).
+//!
+//! The files may be anybody's, so a check of a stage runs this as a process of its own, with its limits and its log.
+
+mod binary;
+mod checksum;
+mod package;
+mod symbols;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::domain::check::BuiltIn;
+use crate::domain::name::{CommitSha, printable};
+use crate::folder::MAX_DEPTH;
+use crate::trouble::{Outcome, Trouble};
+
+/// Most files that are looked at, as many as an artifact may have.
+const MAX_FILES: usize = 500_000;
+/// Largest file that is read whole: a binary with its debug information.
+const MAX_WHOLE_BYTES: u64 = 512 * 1024 * 1024;
+/// Problems that are told; a thousand bad files have one cause.
+const MAX_PROBLEMS: usize = 100;
+
+/// What came of looking at the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was looked at.
+    pub looked_at: usize,
+    /// What is wrong, a line each, at most a hundred.
+    pub problems: Vec<String>,
+}
+
+/// A file that is looked at.
+#[derive(Debug)]
+struct Item {
+    path: PathBuf,
+    /// As it is told: below its artifact.
+    shown: String,
+}
+
+impl Verdict {
+    fn problem(&mut self, item: &Item, what: impl std::fmt::Display) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(format!("{}: {what}", item.shown));
+        }
+    }
+}
+
+/// Looks at every file below these folders, or at these files.
+pub fn run(what: BuiltIn, roots: &[PathBuf], commit: Option<&CommitSha>) -> Outcome<Verdict> {
+    let items = files(roots)?;
+    match what {
+        BuiltIn::Checksum => checksum::look(&items),
+        BuiltIn::Packages => package::look(&items),
+        BuiltIn::Binary => binary::look(&items),
+        BuiltIn::Symbols => symbols::look(&items),
+        BuiltIn::Sourcelink => {
+            let commit =
+                commit.ok_or_else(|| Trouble::refused("`sourcelink` needs the released --commit"))?;
+            symbols::linked(&items, commit)
+        }
+    }
+}
+
+/// Every regular file, in order; links are not followed.
+fn files(roots: &[PathBuf]) -> Outcome<Vec<Item>> {
+    let mut out = Vec::new();
+    for root in roots {
+        let name = root.file_name().map_or_else(|| ".".to_owned(), |n| printable(&n.to_string_lossy()));
+        collect(root, (&name, 0), &mut out)?;
+    }
+    Ok(out)
+}
+
+fn collect(path: &Path, (shown, depth): (&str, usize), out: &mut Vec<Item>) -> Outcome<()> {
+    let fail = |e| Trouble::transient(format!("read {}", path.display())).because(e);
+    let kind = std::fs::symlink_metadata(path).map_err(fail)?.file_type();
+    if kind.is_file() {
+        if out.len() >= MAX_FILES {
+            return Err(Trouble::refused(format!("there are more than {MAX_FILES} files")));
+        }
+        out.push(Item { path: path.to_owned(), shown: shown.to_owned() });
+        return Ok(());
+    }
+    if !kind.is_dir() || depth >= MAX_DEPTH {
+        return Ok(());
+    }
+    let mut below: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        below.push(entry.map_err(fail)?.path());
+    }
+    below.sort();
+    for path in below {
+        let name = path.file_name().map(|n| printable(&n.to_string_lossy())).unwrap_or_default();
+        collect(&path, (&format!("{shown}/{name}"), depth.saturating_add(1)), out)?;
+    }
+    Ok(())
+}
+
+fn open(item: &Item) -> Outcome<File> {
+    File::open(&item.path).map_err(|e| Trouble::transient(format!("read {}", item.shown)).because(e))
+}
+
+/// The whole of a file, or nothing when it is larger than any that is looked into.
+fn whole(item: &Item) -> Outcome<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = open(item)?.take(MAX_WHOLE_BYTES.saturating_add(1)).read_to_end(&mut bytes);
+    let read = read.map_err(|e| Trouble::transient(format!("read {}", item.shown)).because(e))?;
+    Ok((u64::try_from(read).unwrap_or(u64::MAX) <= MAX_WHOLE_BYTES).then_some(bytes))
+}
+
+/// Whether a file begins like this.
+fn begins(item: &Item, with: &[u8]) -> Outcome<bool> {
+    let mut start = Vec::new();
+    let most = u64::try_from(with.len()).unwrap_or(0);
+    let read = open(item)?.take(most).read_to_end(&mut start);
+    read.map_err(|e| Trouble::transient(format!("read {}", item.shown)).because(e))?;
+    Ok(start == with)
+}
+
+#[cfg(test)]
+mod tests;

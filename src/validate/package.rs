@@ -1,0 +1,217 @@
+//! `packages`: every archive opens to its last byte, and packages are what their files are called.
+//!
+//! Known are zip and what is made of it (`NuGet`, wheels, jars), tar alone and in gzip or zstd (npm, crates), and Debian's.
+//! `NuGet`: `<id>.<version>.nupkg` holds `<id>.nuspec`; wheels: PEP 427; npm: `package/package.json`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+use flate2::read::MultiGzDecoder;
+use zip::ZipArchive;
+
+use super::{Item, Verdict, begins, open};
+use crate::domain::name::printable;
+use crate::trouble::Outcome;
+
+/// Largest description that is read out of a package.
+const MAX_TEXT_BYTES: u64 = 1024 * 1024;
+/// What an archive may unpack to: beyond it nobody can tell whether it ends.
+const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// How a file is packed.
+#[derive(Clone, Copy)]
+enum Form {
+    Zip,
+    Tar,
+    TarGz,
+    TarZst,
+    Debian,
+}
+
+/// What in a package says what it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Nuspec,
+    Metadata,
+    PackageJson,
+    Nothing,
+}
+
+/// Endings in small letters, the more exact ones first.
+const KINDS: [(&str, Form, Label); 15] = [
+    (".nupkg", Form::Zip, Label::Nuspec),
+    (".snupkg", Form::Zip, Label::Nothing),
+    (".whl", Form::Zip, Label::Metadata),
+    (".zip", Form::Zip, Label::Nothing),
+    (".jar", Form::Zip, Label::Nothing),
+    (".war", Form::Zip, Label::Nothing),
+    (".vsix", Form::Zip, Label::Nothing),
+    (".apk", Form::Zip, Label::Nothing),
+    (".tgz", Form::TarGz, Label::PackageJson),
+    (".tar.gz", Form::TarGz, Label::Nothing),
+    (".crate", Form::TarGz, Label::Nothing),
+    (".tar.zst", Form::TarZst, Label::Nothing),
+    (".tar", Form::Tar, Label::Nothing),
+    (".deb", Form::Debian, Label::Nothing),
+    (".udeb", Form::Debian, Label::Nothing),
+];
+
+impl Label {
+    /// What its absence means; a `.tgz` need not be npm's.
+    fn missing(self) -> Result<(), String> {
+        match self {
+            Self::Nuspec => Err("it holds no `.nuspec`".to_owned()),
+            Self::Metadata => Err("it holds no `METADATA`".to_owned()),
+            Self::PackageJson | Self::Nothing => Ok(()),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Nuspec => "`.nuspec`",
+            Self::Metadata => "`METADATA`",
+            Self::PackageJson => "`package.json`",
+            Self::Nothing => "label",
+        }
+    }
+
+    /// Whether an entry is it.
+    fn is(self, inner: &str) -> bool {
+        match self {
+            Self::Nuspec => !inner.contains('/') && inner.to_lowercase().ends_with(".nuspec"),
+            Self::Metadata => inner.ends_with(".dist-info/METADATA"),
+            Self::PackageJson => inner == "package/package.json",
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Looks at every archive.
+pub(super) fn look(items: &[Item]) -> Outcome<Verdict> {
+    let mut verdict = Verdict::default();
+    for item in items {
+        let name = item.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let lower = name.to_lowercase();
+        let Some((_, form, label)) = KINDS.iter().find(|(ending, _, _)| lower.ends_with(ending)) else {
+            continue;
+        };
+        verdict.looked_at = verdict.looked_at.saturating_add(1);
+        let file = open(item)?;
+        let found = match form {
+            Form::Zip => zip(file, (&lower, *label)),
+            Form::Tar => tar(&mut BufReader::new(file), (&lower, *label)),
+            Form::TarGz => tar(&mut MultiGzDecoder::new(BufReader::new(file)), (&lower, *label)),
+            Form::TarZst => match zstd::Decoder::new(file) {
+                Ok(mut decoder) => tar(&mut decoder, (&lower, *label)),
+                Err(_) => Err("it is no zstd file".to_owned()),
+            },
+            Form::Debian => {
+                let is_one = begins(item, b"!<arch>\ndebian-binary")?;
+                if is_one { Ok(()) } else { Err("it is no Debian package".to_owned()) }
+            }
+        };
+        if let Err(why) = found {
+            verdict.problem(item, why);
+        }
+    }
+    Ok(verdict)
+}
+
+/// Reads every entry, whose checksums are looked at by that.
+fn zip(file: File, (name, label): (&str, Label)) -> Result<(), String> {
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|_| "it is no zip file".to_owned())?;
+    let (mut told, mut total) = (None, 0_u64);
+    for no in 0..zip.len() {
+        let mut entry = zip.by_index(no).map_err(|_| format!("its entry {no} cannot be read"))?;
+        let inner = entry.name().unwrap_or_default().into_owned();
+        let broken = |_| format!("`{}` in it is broken", printable(&inner));
+        let is_label = label.is(&inner);
+        let mut text = String::new();
+        if is_label {
+            entry.by_ref().take(MAX_TEXT_BYTES).read_to_string(&mut text).map_err(broken)?;
+        }
+        total = total.saturating_add(drain(&mut entry).map_err(broken)?);
+        if total > MAX_UNPACKED_BYTES {
+            return Err("it unpacks to more than anybody looks at".to_owned());
+        }
+        if is_label {
+            told = Some(text);
+        }
+    }
+    match told {
+        Some(text) => matches(name, label, &text),
+        None => label.missing(),
+    }
+}
+
+fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<(), String> {
+    let mut told = None;
+    let mut tar = tar::Archive::new(&mut *bytes);
+    let broken = |_| "it breaks off, or is no archive".to_owned();
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let inner = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if label.is(&inner) {
+            let mut text = String::new();
+            (&mut entry).take(MAX_TEXT_BYTES).read_to_string(&mut text).map_err(broken)?;
+            told = Some(text);
+        }
+        drain(&mut entry).map_err(broken)?;
+    }
+    // What is packed ends with its checksum.
+    drain(bytes).map_err(broken)?;
+    told.map_or_else(|| label.missing(), |text| matches(name, label, &text))
+}
+
+fn drain(from: &mut dyn Read) -> io::Result<u64> {
+    io::copy(from, &mut io::sink())
+}
+
+/// Whether the file, its name in small letters, is called what its label says.
+fn matches(file: &str, label: Label, text: &str) -> Result<(), String> {
+    let lacks = || format!("its {} says no name and version", label.word());
+    let (name, version) = said(label, text).ok_or_else(lacks)?;
+    let wanted = match label {
+        Label::Nuspec => format!("{name}.{version}.nupkg"),
+        Label::PackageJson => format!("{}-{version}.tgz", name.trim_start_matches('@').replace('/', "-")),
+        Label::Metadata => format!("{}-{version}-", normal(&name)),
+        Label::Nothing => return Ok(()),
+    };
+    let wanted = wanted.to_lowercase();
+    let called = match (label, file.split_once('-')) {
+        (Label::Metadata, Some((stem, rest))) => format!("{}-{rest}", normal(stem)).starts_with(&wanted),
+        (Label::Metadata, None) => false,
+        (Label::Nuspec | Label::PackageJson | Label::Nothing, _) => file == wanted,
+    };
+    if called { Ok(()) } else { Err(format!("inside it is {}", printable(&format!("{name} {version}")))) }
+}
+
+/// The name and version that a label says.
+fn said(label: Label, text: &str) -> Option<(String, String)> {
+    match label {
+        Label::Nuspec => element(text, "id").zip(element(text, "version")),
+        Label::Metadata => {
+            let field = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+            let trimmed = |text: &str| text.trim().to_owned();
+            field("Name:").map(trimmed).zip(field("Version:").map(trimmed))
+        }
+        Label::PackageJson => {
+            let json: serde_json::Value = serde_json::from_str(text).ok()?;
+            let field = |key: &str| json.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+            field("name").zip(field("version"))
+        }
+        Label::Nothing => None,
+    }
+}
+
+/// The text of the first element of a name; a nuspec has one of each.
+fn element(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (value, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(value.trim().to_owned())
+}
+
+/// A Python distribution's name as files spell it (PEP 503 and 427).
+fn normal(name: &str) -> String {
+    name.to_lowercase().replace(['-', '.'], "_")
+}
