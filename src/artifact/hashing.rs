@@ -1,8 +1,8 @@
-//! SHA-256 of what flows by.
+//! SHA-256 and SHA-512 of what flows by.
 
 use std::io::{self, Read, Write};
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::domain::name::Digest;
 
@@ -50,6 +50,28 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// The SHA-512 of what is written to it.
+#[derive(Debug, Default)]
+pub struct Sum512(Sha512);
+
+impl Sum512 {
+    /// In hex.
+    pub fn hex(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+}
+
+impl Write for Sum512 {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file::{sync_folder, unused_name, write_synced};
-use super::hashing::{Hashing, digest_of};
+use super::hashing::{Hashing, Sum512, copy, digest_of};
 use crate::domain::name::Digest;
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
@@ -130,15 +130,8 @@ impl Store {
 
     /// Opens a blob after its bytes were hashed again; the handle is at the beginning.
     pub fn open_verified(&self, digest: &Digest) -> Result<(File, u64), Unusable> {
-        let path = self.path(digest);
-        let fail = |e: io::Error| {
-            if e.kind() == io::ErrorKind::NotFound {
-                Trouble::not_found(format!("the artifact {digest} is not stored here"))
-            } else {
-                Trouble::transient(format!("read the artifact {digest}")).because(e)
-            }
-        };
-        let mut file = File::open(&path).map_err(fail)?;
+        let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
+        let mut file = self.blob(digest)?;
         let (found, bytes) = digest_of(&mut file).map_err(fail)?;
         if found != *digest {
             self.isolate(digest)?;
@@ -146,6 +139,20 @@ impl Store {
         }
         file.rewind().map_err(fail)?;
         Ok((file, bytes))
+    }
+
+    /// The SHA-512 of a blob in hex, of the same reading that shows that it is what was sealed.
+    pub fn sha512(&self, digest: &Digest) -> Result<String, Unusable> {
+        let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
+        let mut file = self.blob(digest)?;
+        let mut sums = Hashing::new(Sum512::default());
+        copy(&mut file, &mut sums).map_err(fail)?;
+        let (sum, found, _) = sums.finish().map_err(fail)?;
+        if found != *digest {
+            self.isolate(digest)?;
+            return Err(Unusable::Mismatch { wanted: digest.clone(), found });
+        }
+        Ok(sum.hex())
     }
 
     /// Hashes a blob again and answers its size in bytes.
@@ -171,6 +178,16 @@ impl Store {
         std::fs::remove_file(&path).map_err(fail)?;
         sync_folder(&self.blobs())?;
         Ok(Some(meta.len()))
+    }
+
+    fn blob(&self, digest: &Digest) -> Outcome<File> {
+        File::open(self.path(digest)).map_err(|e| {
+            if e.kind() == io::ErrorKind::NotFound {
+                Trouble::not_found(format!("the artifact {digest} is not stored here"))
+            } else {
+                Trouble::transient(format!("read the artifact {digest}")).because(e)
+            }
+        })
     }
 
     /// Moves a blob out of the way of everybody, for a person to look at.
@@ -334,10 +351,25 @@ mod tests {
             Unusable::Trouble(t) => panic!("{}", t.chain()),
         }
         assert_eq!((names(&store.blobs()), names(&store.quarantine())), (0, 1));
+        let Unusable::Trouble(gone) = store.sha512(&digest).unwrap_err() else { panic!("it is gone") };
+        assert_eq!(gone.kind(), crate::trouble::Kind::NotFound);
         let Unusable::Trouble(gone) = store.verify(&digest).unwrap_err() else { panic!("it is gone") };
         assert_eq!(gone.kind(), crate::trouble::Kind::NotFound);
         assert_eq!(store.put(b"abc").unwrap(), digest, "the right bytes may come back");
         assert_eq!(store.verify(&digest).unwrap(), 3);
+    }
+
+    #[test]
+    fn d36_t44_both_sums_are_of_the_same_bytes() {
+        let (_dir, store) = store();
+        let digest = store.put(b"abc").unwrap();
+        // FIPS 180-2, appendix C.1.
+        assert!(store.sha512(&digest).unwrap().starts_with("ddaf35a193617abacc417349ae204131"));
+        let path = store.path(&digest);
+        std::fs::remove_file(&path).unwrap();
+        write_synced(&path, b"abd", 0o444).unwrap();
+        assert!(matches!(store.sha512(&digest).unwrap_err(), Unusable::Mismatch { .. }));
+        assert_eq!((names(&store.blobs()), names(&store.quarantine())), (0, 1));
     }
 
     #[test]

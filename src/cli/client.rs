@@ -1,11 +1,12 @@
 //! Talking to a running server: JSON over its API.
 
 use std::fmt;
+use std::path::Path;
 
 use http_body_util::Full;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
 use crate::cli::Server;
@@ -15,6 +16,8 @@ use crate::trouble::{Kind, Trouble};
 
 /// Longest wait for an answer.
 const ANSWER_WITHIN: Span = Span::seconds(30);
+/// Longest wait for a file; the largest that there are take their time.
+const FILE_WITHIN: Span = Span::hours(2);
 /// Largest answer read.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -50,6 +53,23 @@ pub(super) async fn delete(server: &Server, path: &str) -> Result<Value, Trouble
     send(server, Method::DELETE, path, None).await
 }
 
+/// Writes what is at an address to a new file of at most so many bytes.
+pub(super) async fn download(server: &Server, path: &str, to: (&Path, u64)) -> Result<(), Trouble> {
+    let bring = async {
+        let answer = asked(server, Method::GET, path, None).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return https::to_file(answer.into_body(), to).await;
+        }
+        let bytes = https::body(answer.into_body(), ANSWER_BYTES).await;
+        let bytes = bytes.map_err(|e| Trouble::transient("read the answer").because(e))?;
+        Err(refusal(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null), path))
+    };
+    tokio::time::timeout(FILE_WITHIN.as_std(), bring).await.unwrap_or_else(|_| {
+        Err(Trouble::transient(format!("{} did not send {path} within {FILE_WITHIN}", server.address)))
+    })
+}
+
 async fn send(server: &Server, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
     tokio::time::timeout(ANSWER_WITHIN.as_std(), exchange(server, method, path, body)).await.unwrap_or_else(
         |_| Err(Trouble::transient(format!("{} did not answer within {ANSWER_WITHIN}", server.address))),
@@ -62,6 +82,22 @@ async fn exchange(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, Trouble> {
+    let answer = asked(server, method, path, body).await?;
+    let status = answer.status();
+    let bytes = https::body(answer.into_body(), ANSWER_BYTES)
+        .await
+        .map_err(|e| Trouble::transient("read the answer").because(e))?;
+    let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let address = format!("{}{path}", server.address.trim_end_matches('/'));
+    if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
+}
+
+async fn asked(
+    server: &Server,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Response<Incoming>, Trouble> {
     let address = format!("{}{path}", server.address.trim_end_matches('/'));
     let mut request =
         Request::builder().method(method).uri(&address).header(CONTENT_TYPE, "application/json");
@@ -72,19 +108,13 @@ async fn exchange(
     let request = request
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| Trouble::refused(format!("{address} is not an address")).because(e))?;
-    let answer = https::connections()?.request(request).await.map_err(|e| {
+    https::connections()?.request(request).await.map_err(|e| {
         Trouble::transient(format!(
             "{} cannot be reached; is `liftlock serve` running there?",
             server.address
         ))
         .because(e)
-    })?;
-    let status = answer.status();
-    let bytes = https::body(answer.into_body(), ANSWER_BYTES)
-        .await
-        .map_err(|e| Trouble::transient("read the answer").because(e))?;
-    let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
+    })
 }
 
 fn refusal(status: StatusCode, value: &Value, address: &str) -> Trouble {

@@ -14,24 +14,26 @@ mod client;
 mod demo;
 mod deploy;
 mod doctor;
-mod evidence;
 mod group;
 mod hook;
 mod import;
 mod init;
 mod inspect;
+mod keys;
 mod notes;
 mod pipeline;
 mod plan;
 mod publish;
 mod queue;
 mod retention;
+mod sbom;
 mod secret;
 mod serve;
 mod simulate;
 mod terminal;
 mod validate;
 mod vars;
+mod verify;
 
 /// How a command ended, for the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,12 +123,14 @@ enum Command {
     Validate(validate::Arguments),
     /// What has changed in a release, as people will read it; rewriting it until it is published.
     Notes(notes::Arguments),
-    /// Check a file against its signed statement, without a server; exit 1 when it proves nothing.
-    Verify(evidence::Verify),
+    /// Check a file, a downloaded release or one on a server with public keys alone; exit 1 when it is not proven.
+    Verify(verify::Arguments),
     /// Seal a secret that the server's config names: `{ sealed = "…" }`.
     Secret(secret::Arguments),
-    /// The keys that statements are signed with: show the public ones, or make a new one.
-    Keys(evidence::Keys),
+    /// The keys that evidence is signed with.
+    Keys(keys::Arguments),
+    /// How what a release is made of differs from an earlier one.
+    Sbom(sbom::Arguments),
     /// Make a release of the head of the branch, as a pipeline's button does.
     Start(ask::Start),
     /// Start a runbook, or list them and what ran.
@@ -220,9 +224,10 @@ async fn carry_out(command: Command) -> Ended {
         Command::Retention(arguments) => retention::run(&arguments).await,
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Notes(arguments) => notes::run(&arguments).await,
-        Command::Verify(arguments) => evidence::verify(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Secret(arguments) => secret::run(&arguments),
-        Command::Keys(arguments) => evidence::keys(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Sbom(arguments) => sbom::run(&arguments).await,
         Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,
         Command::Builds(arguments) => ask::builds(&arguments).await,

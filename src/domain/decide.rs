@@ -10,6 +10,7 @@ use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Withdrawal,
 };
+use crate::domain::evidence::{Attested, owed};
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
@@ -188,6 +189,8 @@ pub enum Command {
         /// What says so.
         rule: Retention,
     },
+    /// Something about a release was signed and is stored.
+    Attest(Box<Attested>),
     /// A timer came due, or the state should be looked at again.
     Tick,
 }
@@ -495,6 +498,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
         Command::Retire { release, rule } => draft.retire(*release, rule)?,
+        Command::Attest(attested) => draft.attest(attested)?,
         Command::Tick => {}
     }
     draft.advance()?;
@@ -559,6 +563,14 @@ impl Draft {
         }
         let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone()).collect();
         self.add(Event::Retired { release: no, digests, rule: *rule })
+    }
+
+    /// What was signed first is what counts: of two who signed the same, the second has nothing to say.
+    fn attest(&mut self, attested: &Attested) -> Result<(), Refusal> {
+        if !owed(&*self.release(attested.release)?).contains(&attested.what) {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::Attested(Box::new(attested.clone())))
     }
 
     fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::check::{LegId, Side};
 use crate::domain::event::ApprovalSide;
+use crate::domain::evidence::Matter;
 use crate::domain::join::Line;
 use crate::domain::name::{CommentId, CommitSha, PipelineName, RefName, ReleaseNo, StageName, ThreadId};
 use crate::domain::notice::Notice;
@@ -135,6 +136,13 @@ pub enum Effect {
         reaction: Reaction,
         /// Markdown, if a comment is worth it.
         body: Option<String>,
+    },
+    /// Sign what is known of a release, and keep it; what was signed once stays.
+    Attest {
+        /// Which release.
+        release: ReleaseNo,
+        /// What about it.
+        what: Matter,
     },
     /// Read back from the host whether those who signed off still may, before the release counts as live.
     Confirm {

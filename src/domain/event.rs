@@ -10,6 +10,7 @@ use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::demand;
 use crate::domain::effect::Place;
+use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
@@ -379,6 +380,8 @@ pub enum Event {
         /// By which rule.
         rule: Retention,
     },
+    /// Something about a release was signed, and is kept.
+    Attested(Box<Attested>),
     /// The notes of a release were written, or published.
     Noted {
         /// Which release.
@@ -511,6 +514,7 @@ impl Event {
         match self {
             Self::ReleaseCreated(created) => Some(created.release),
             Self::LegAnswered(answered) => Some(answered.release),
+            Self::Attested(attested) => Some(attested.release),
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
             Self::Publication(fact) => Some(fact.release),
@@ -566,6 +570,7 @@ impl Event {
             Self::BuildStarted { .. } => "build_started",
             Self::BuildFinished { .. } => "build_finished",
             Self::Retired { .. } => "retired",
+            Self::Attested(_) => "attested",
             Self::Noted { .. } => "noted",
             Self::BuildRetried { .. } => "build_retried",
             Self::TagSeen { .. } => "tag_seen",

@@ -1,51 +1,92 @@
-//! What a release can prove to others: the checksums of its files, and a statement of what they were made from.
+//! What a release can prove to others: the checksums of its files, and signed statements about them.
 //!
-//! A statement is an in-toto Statement v1 with SLSA provenance v1 (in-toto.io/Statement/v1, slsa.dev/provenance/v1), in
+//! [`statement`] makes the statements, [`claim`] reads them. They are in-toto Statements v1 (in-toto.io/Statement/v1) in
 //! an envelope of DSSE v1.0: what is signed is [`pae`] of it, so that no other kind of text can be taken for one.
+//! Each is signed once, kept by its digest, and named in the log, so that a new key does not change what a release shows.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Form, Sealed};
-use crate::domain::name::{Digest, PipelineId};
-use crate::domain::release::Release;
+use crate::domain::name::{Digest, ReleaseNo, StageName};
+use crate::domain::release::{BuildState, Release, StageState};
+use crate::domain::time::Timestamp;
+
+pub mod claim;
+pub mod statement;
+
+pub use statement::Origin;
 
 /// The kind of text that is signed.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// The form of statements.
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-/// What a statement says.
+/// Who built which files from what.
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
-/// How liftlock builds, which gives the parameters their meaning.
-const BUILD_TYPE: &str = "urn:liftlock:build:v1";
+/// How the envelope of one statement is called.
+pub const ENVELOPE: &str = ".dsse.json";
+/// How all envelopes about one file are called, behind its own name.
+pub const STATEMENTS: &str = ".intoto.jsonl";
+/// The envelope of the provenance.
+pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
+/// The same as a Sigstore bundle.
+pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
+/// What the release is made of, as lock files say.
+pub const SBOM_FILE: &str = "sbom.cdx.json";
+/// The statement that says which bill of materials belongs to the files.
+pub const SBOM_ENVELOPE: &str = "sbom.dsse.json";
+/// The checksums of all files.
+pub const SHA256SUMS: &str = "SHA256SUMS";
+/// The same by another hash.
+pub const SHA512SUMS: &str = "SHA512SUMS";
 
-/// Where a release was made.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
-    /// The pipeline.
-    pub pipeline: &'a PipelineId,
-    /// The present name of its repository.
-    pub repository: &'a str,
-    /// Where people find the commit, when the host has pages.
-    pub commit_url: Option<&'a str>,
-    /// The server's public address, without a slash at its end.
-    pub server: &'a str,
+/// What evidence is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matter {
+    /// What was built, and from what.
+    Build,
+    /// That the release succeeded in a stage.
+    Stage {
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+    },
 }
 
-/// What a statement says, once its signature has been checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The name of the file it is about.
+/// A file of evidence that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its name, for whoever takes it along.
     pub name: String,
-    /// The repository.
-    pub repository: String,
-    /// The version.
-    pub version: String,
-    /// The commit.
-    pub commit: String,
-    /// The server that built it.
-    pub builder: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// How many there are.
+    pub size: u64,
+}
+
+/// What was signed about a matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The matter.
+    pub what: Matter,
+    /// When.
+    pub at: Timestamp,
+    /// What was kept of it.
+    pub files: Vec<Evidence>,
+}
+
+/// Something about a release was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// The release.
+    pub release: ReleaseNo,
+    /// What it is about.
+    pub what: Matter,
+    /// What was kept of it.
+    pub files: Vec<Evidence>,
 }
 
 /// The name that a sealed artifact has as a file.
@@ -58,11 +99,45 @@ pub fn file_name(sealed: &Sealed) -> String {
 
 /// The lines that `sha256sum --check` reads.
 pub fn checksums(release: &Release) -> String {
+    sums(release.artifacts.iter().map(|file| (file, file.digest.hex())))
+}
+
+/// The same of whatever hash.
+pub fn sums<'a>(files: impl Iterator<Item = (&'a Sealed, &'a str)>) -> String {
     let mut out = String::new();
-    for sealed in &release.artifacts {
-        writeln!(out, "{}  {}", sealed.digest.hex(), file_name(sealed)).unwrap_or_default();
+    for (file, hex) in files {
+        writeln!(out, "{hex}  {}", file_name(file)).unwrap_or_default();
     }
     out
+}
+
+/// What of a release is to be signed and is not yet: first what was built, then where it succeeded since.
+pub fn owed(release: &Release) -> Vec<Matter> {
+    if release.build != BuildState::Sealed || release.artifacts.is_empty() || release.retired.is_some() {
+        return Vec::new();
+    }
+    if release.signed(&Matter::Build).is_none() {
+        return vec![Matter::Build];
+    }
+    let succeeded = release.stages.iter().flat_map(|(stage, runs)| {
+        let good = runs.iter().filter(|run| run.state == StageState::Succeeded);
+        good.map(|run| Matter::Stage { stage: stage.clone(), attempt: run.attempt })
+    });
+    succeeded.filter(|matter| release.signed(matter).is_none()).collect()
+}
+
+/// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.
+pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
+    release.evidence.iter().flat_map(|signed| &signed.files)
+}
+
+/// The envelopes that are about a file of the release, oldest first: where it comes from, and where it succeeded.
+pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evidence> {
+    let mut all: Vec<&Evidence> = files(release).filter(|kept| kept.name.ends_with(ENVELOPE)).collect();
+    if !built_here(release, file) {
+        all.retain(|kept| kept.name != PROVENANCE_FILE);
+    }
+    all
 }
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was
@@ -74,81 +149,11 @@ fn built_here(release: &Release, sealed: &Sealed) -> bool {
     !taken && !fetched && !pipeline.uploads.contains(&sealed.alias)
 }
 
-/// Who built which files from what; nothing for a release that built none of its files.
-pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
-    let created = &release.created;
-    let (own, taken): (Vec<&Sealed>, Vec<&Sealed>) =
-        release.artifacts.iter().partition(|sealed| built_here(release, sealed));
-    if own.is_empty() {
-        return None;
-    }
-    let named = |a: &&Sealed| json!({"name": file_name(a), "digest": {"sha256": a.digest.hex()}});
-    let subject: Vec<Value> = own.iter().map(named).collect();
-    let source = origin.commit_url.map_or_else(|| format!("git+{}", origin.repository), str::to_owned);
-    let mut dependencies = vec![json!({"uri": source, "digest": {"gitCommit": created.commit}})];
-    dependencies.extend(release.sources.iter().map(|found| {
-        let uri = format!("git+https://{}", found.source);
-        json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
-    }));
-    dependencies.extend(taken.iter().map(named));
-    Some(json!({
-        "_type": STATEMENT,
-        "subject": subject,
-        "predicateType": PROVENANCE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "repository": origin.repository,
-                    "ref": created.branch,
-                    "pipeline": origin.pipeline.name,
-                    "version": created.version.to_string(),
-                    "inputs": created.inputs,
-                },
-                "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
-                "resolvedDependencies": dependencies,
-            },
-            "runDetails": {
-                "builder": {"id": origin.server},
-                "metadata": {
-                    "invocationId": format!(
-                        "{}/releases/{}/{}/{}", origin.server, origin.pipeline.repo, origin.pipeline.name, release.no()
-                    ),
-                    "startedOn": release.at.rfc3339(),
-                },
-            },
-        },
-    }))
-}
-
 /// What is signed for a text of a type (DSSE v1.0, "Signature Definition").
 pub fn pae(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut out = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
     out
-}
-
-/// What a statement says of the file with this digest; the error is why it proves nothing about it.
-pub fn claim(statement: &Value, digest: &Digest) -> Result<Claim, String> {
-    let says = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str);
-    if says("/_type") != Some(STATEMENT) || says("/predicateType") != Some(PROVENANCE) {
-        return Err("it is no statement of provenance".to_owned());
-    }
-    let subjects = statement.pointer("/subject").and_then(Value::as_array);
-    let about =
-        |subject: &&Value| subject.pointer("/digest/sha256").and_then(Value::as_str) == Some(digest.hex());
-    let subject = subjects.into_iter().flatten().find(about);
-    let subject = subject.ok_or_else(|| format!("it is not about a file with the digest {digest}"))?;
-    let lacks = |what: &str| format!("it does not say {what}");
-    let definition = "/predicate/buildDefinition";
-    let text = |pointer: String, what: &str| says(&pointer).map(str::to_owned).ok_or_else(|| lacks(what));
-    Ok(Claim {
-        name: subject.pointer("/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        repository: text(format!("{definition}/externalParameters/repository"), "which repository")?,
-        version: text(format!("{definition}/externalParameters/version"), "which version")?,
-        commit: text(format!("{definition}/resolvedDependencies/0/digest/gitCommit"), "which commit")?,
-        builder: text("/predicate/runDetails/builder/id".to_owned(), "who built it")?,
-    })
 }
 
 #[cfg(test)]
@@ -160,33 +165,5 @@ mod tests {
     fn what_is_signed_is_that_of_dsse() {
         let signed = pae("http://example.com/HelloWorld", b"hello world");
         assert_eq!(signed, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
-    }
-
-    #[test]
-    fn t45_a_statement_proves_something_about_its_own_files_only() {
-        let digest: Digest = Digest::of_text("a file");
-        let statement = json!({
-            "_type": STATEMENT,
-            "subject": [{"name": "app", "digest": {"sha256": digest.hex()}}],
-            "predicateType": PROVENANCE,
-            "predicate": {
-                "buildDefinition": {
-                    "externalParameters": {"repository": "acme/shop", "version": "v1.2.0"},
-                    "resolvedDependencies": [{"digest": {"gitCommit": "c0ffee"}}],
-                },
-                "runDetails": {"builder": {"id": "https://releases.example"}},
-            },
-        });
-        let found = claim(&statement, &digest).unwrap();
-        assert_eq!((found.name.as_str(), found.version.as_str()), ("app", "v1.2.0"));
-        assert_eq!((found.commit.as_str(), found.builder.as_str()), ("c0ffee", "https://releases.example"));
-        let other = claim(&statement, &Digest::of_text("another file")).unwrap_err();
-        assert!(other.contains("not about a file with the digest"), "{other}");
-        let mut summary = statement.clone();
-        summary["predicateType"] = json!("https://slsa.dev/verification_summary/v1");
-        assert_eq!(claim(&summary, &digest).unwrap_err(), "it is no statement of provenance");
-        let mut vague = statement;
-        vague["predicate"]["runDetails"] = json!({});
-        assert_eq!(claim(&vague, &digest).unwrap_err(), "it does not say who built it");
     }
 }

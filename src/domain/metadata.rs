@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::domain::event::{Approval, Sealed};
-use crate::domain::evidence::{Origin, file_name};
+use crate::domain::evidence::file_name;
+use crate::domain::evidence::statement::Origin;
 use crate::domain::release::{Release, StageRun};
 
 /// The form of the document; a field may be added to it and never changes its meaning.

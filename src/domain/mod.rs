@@ -42,6 +42,7 @@ pub mod retention;
 pub mod rollback;
 pub mod rollout;
 pub mod runbook;
+pub mod sbom;
 pub mod schedule;
 pub mod simulate;
 pub mod slot;

@@ -29,6 +29,15 @@ impl std::error::Error for NameError {}
 /// Longest stretch of a refused text that an error repeats.
 const SHOWN_CHARS: usize = 60;
 
+/// Longest name of a file on the systems there are.
+const FILE_NAME_BYTES: usize = 255;
+
+/// Whether a text is the name of a file in a folder, and of nothing outside it (THREATS T42).
+pub fn is_file_name(text: &str) -> bool {
+    let plain = |c: char| !c.is_control() && c != '/' && c != '\\';
+    !text.is_empty() && text.len() <= FILE_NAME_BYTES && !text.starts_with('.') && text.chars().all(plain)
+}
+
 /// Makes a text safe to repeat: non-printing and non-ASCII characters become their code points.
 pub fn printable(text: &str) -> String {
     let mut out = String::new();

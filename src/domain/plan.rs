@@ -19,6 +19,7 @@ use crate::domain::view;
 mod approval;
 pub mod check;
 mod demand;
+mod evidence;
 mod join;
 pub mod lock;
 mod notice;
@@ -59,6 +60,8 @@ pub enum Lane {
     Probe,
     /// Notices to places outside.
     Notify,
+    /// Signing.
+    Evidence,
     /// Timers, and what pipelines tell each other.
     Timer,
 }
@@ -73,6 +76,7 @@ impl Lane {
             Self::Check => "check",
             Self::Probe => "probe",
             Self::Notify => "notify",
+            Self::Evidence => "evidence",
             Self::Timer => "timer",
         }
     }
@@ -107,6 +111,7 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
     runbook::owe(state, now, &mut owed);
     check::plan_watches(state, now, &mut owed);
     notice::plan_pipeline(state, &mut owed);
+    evidence::owe(state, &mut owed);
     for (commit, check) in state.checks.iter().filter(|(_, check)| recent(check.touched)) {
         if matches!(check.progress, CheckProgress::Waiting | CheckProgress::Running(_)) {
             let effect = Effect::Check { commit: commit.clone(), attempt: check.attempt };

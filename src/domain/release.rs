@@ -8,6 +8,7 @@ use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
+use crate::domain::evidence::{Matter, Signed};
 use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
 use crate::domain::notes::Kept;
 use crate::domain::pause::Pausing;
@@ -75,6 +76,8 @@ pub struct Release {
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
+    /// What was signed about it and is kept, oldest first.
+    pub evidence: Vec<Signed>,
     /// What of it is published where.
     pub ledger: Ledger,
     /// When its bytes were deleted, if they were.
@@ -304,6 +307,11 @@ impl Release {
     pub fn is_open(&self) -> bool {
         !self.state().is_over()
             || self.stages.values().any(|runs| runs.last().is_some_and(|r| !r.state.is_terminal()))
+    }
+
+    /// What was signed about a matter, if that was.
+    pub fn signed(&self, what: &Matter) -> Option<&Signed> {
+        self.evidence.iter().find(|signed| signed.what == *what)
     }
 
     /// Where it is as a whole.

@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod build;
+mod digest;
 pub mod evidence;
 mod lock;
 mod notes;
@@ -35,7 +36,8 @@ use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::digests::DigestPage;
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
 use crate::http::published::PublicationLine;
 use crate::http::queue::{Cancel, QueueLine};
@@ -240,8 +242,16 @@ fn named<T: std::str::FromStr<Err = crate::domain::name::NameError>>(text: &str)
 }
 
 impl Reader for Answers {
-    fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>> {
-        Box::pin(self.prove(stream, no, what))
+    fn digest<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(self.digest_page(digest))
+    }
+
+    fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(self.evidence_of(stream, no))
+    }
+
+    fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>> {
+        Box::pin(self.prove(stream, no, name))
     }
 
     fn notes<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<NotesText>> {
@@ -252,8 +262,8 @@ impl Reader for Answers {
         Box::pin(self.metadata_of(stream, no))
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
-        Box::pin(self.public_keys())
+    fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(self.public_keys(form))
     }
 
     fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>> {

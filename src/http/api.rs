@@ -14,8 +14,9 @@ use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
 use crate::http::builds::{BuildRow, WhichBuilds};
+use crate::http::digests::DigestPage;
 use crate::http::error::{Fault, Why};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
@@ -53,14 +54,18 @@ pub trait Reader: Send + Sync {
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>>;
     /// Every release with stored bytes, and why they are kept.
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
-    /// What proves where the files of a release come from; `NotFound` while nothing is sealed.
-    fn proof<'a>(&'a self, stream: &'a str, no: u32, what: Proof) -> BoxFuture<'a, Outcome<String>>;
+    /// What has this digest; `NotFound` when nothing here has.
+    fn digest<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Outcome<DigestPage>>;
+    /// The files of a release and the evidence that is kept of it; `NotFound` while nothing is sealed.
+    fn evidence<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<EvidenceList>>;
+    /// A file of evidence; `NotFound` until it is signed.
+    fn proof<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<String>>;
+    /// The public keys that evidence is signed with, newest first.
+    fn keys(&self, form: Form) -> BoxFuture<'_, Outcome<String>>;
     /// The notes of a release, as written or as they would be made now.
     fn notes<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<NotesText>>;
     /// What a release is, for programs.
     fn metadata<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<Value>>;
-    /// The public keys that statements are signed with, as PEM, newest first.
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>>;
     /// A file of a release, its bytes hashed again.
     fn file<'a>(&'a self, stream: &'a str, no: u32, name: &'a str) -> BoxFuture<'a, Outcome<FileBytes>>;
     /// The runbooks of a pipeline and their runs; `NotFound` when there is no such pipeline.

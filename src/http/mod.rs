@@ -41,6 +41,7 @@ pub mod webhook;
 mod assets;
 mod body;
 pub mod builds;
+pub mod digests;
 mod envelope;
 mod extract;
 mod groups;
@@ -246,7 +247,7 @@ fn route(method: &'static str, path: &'static str, needs: Needs, serves: MethodR
     Route { method, path, needs, serves }
 }
 
-/// Every address there is.
+/// Every address but those of evidence.
 fn table() -> Vec<Route> {
     vec![
         route("GET", "/healthz", PUBLIC, get(health::alive)),
@@ -287,14 +288,10 @@ fn table() -> Vec<Route> {
         route("GET", "/api/releases", READ, get(api::releases)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}", READ, get(api::release)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/why", READ, get(api::why)),
-        route("GET", "/api/releases/{repo}/{pipeline}/{no}/files/{name}", READ, get(evidence::file)),
-        route("GET", "/api/releases/{repo}/{pipeline}/{no}/provenance", READ, get(evidence::provenance)),
-        route("GET", "/api/releases/{repo}/{pipeline}/{no}/SHA256SUMS", READ, get(evidence::checksums)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/notes", READ, get(notes::read)),
         route("PUT", "/api/releases/{repo}/{pipeline}/{no}/notes", ACT, put(notes::write)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/notes.md", READ, get(notes::markdown)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/release.json", READ, get(notes::metadata)),
-        route("GET", "/keys", PUBLIC, get(evidence::keys)),
         route("GET", "/api/runbooks/{repo}/{pipeline}", READ, get(runbooks::api)),
         route("GET", "/api/releases/{repo}/{pipeline}/{no}/variables", READ, get(api::variables)),
         route("GET", "/api/retention", READ, get(retention::list)),
@@ -320,16 +317,36 @@ fn table() -> Vec<Route> {
     ]
 }
 
+fn routes() -> impl Iterator<Item = Route> {
+    table().into_iter().chain(proofs())
+}
+
+/// Every address of what can be checked without us.
+fn proofs() -> Vec<Route> {
+    vec![
+        route("GET", "/digests/{digest}", READ, get(digests::page)),
+        route("GET", "/api/digests/{digest}", READ, get(digests::api)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/files/{name}", READ, get(evidence::file)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/evidence", READ, get(evidence::list)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/evidence/{name}", READ, get(evidence::one)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/provenance", READ, get(evidence::provenance)),
+        route("GET", "/api/releases/{repo}/{pipeline}/{no}/SHA256SUMS", READ, get(evidence::checksums)),
+        route("GET", "/keys", PUBLIC, get(evidence::keys)),
+        route("GET", "/keys/allowed_signers", PUBLIC, get(evidence::signers)),
+        route("GET", "/keys/minisign.pub", PUBLIC, get(evidence::minisign)),
+    ]
+}
+
 /// Method, path and needs of every address, for the documentation and for whoever checks it.
 pub fn addresses() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
-    table().into_iter().map(|route| (route.method, route.path, route.needs))
+    routes().map(|route| (route.method, route.path, route.needs))
 }
 
 /// The router, ready for [`serve::serve`] or for one request of a test.
 pub fn app(state: State) -> Router {
     let guard = |needs| from_fn_with_state((state.clone(), needs), session::guard);
     let mut router = Router::new();
-    for Route { method: _, path, needs, serves } in table() {
+    for Route { method: _, path, needs, serves } in routes() {
         router = router.route(path, serves.layer(guard(needs)));
     }
     let nothing = || async { Fault::new(Why::NotFound) };

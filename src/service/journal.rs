@@ -296,6 +296,7 @@ fn kind(effect: &Effect) -> &'static str {
         Effect::Notify(_) => "notify",
         Effect::Wake => "wake",
         Effect::Announce { .. } => "announce",
+        Effect::Attest { .. } => "attest",
         Effect::Join { .. } => "join",
         Effect::Start { .. } => "start",
     }

@@ -28,6 +28,7 @@ pub mod build;
 pub mod demand;
 pub mod deploy;
 pub mod environment;
+pub mod evidence;
 pub mod groups;
 pub mod images;
 pub mod intake;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::clock;
 use crate::domain::decide::Command;
+use crate::domain::evidence::files;
 use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::retention::{Kept, Retention, has_bytes, kept, rule_of};
 use crate::domain::time::{Span, Timestamp};
@@ -87,6 +88,8 @@ impl Service {
         let mut used: BTreeSet<Digest> = BTreeSet::new();
         for release in states.iter().flat_map(|state| state.releases.values()) {
             let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone());
+            // What proves where a release came from stays, also after its bytes.
+            used.extend(files(release).map(|kept| kept.digest.clone()));
             match release.retired {
                 Some(_) => gone.extend(digests),
                 None => used.extend(digests),

@@ -41,6 +41,7 @@ impl Service {
             | Effect::Confirm { .. }
             | Effect::Notify(_)
             | Effect::Announce { .. }
+            | Effect::Attest { .. }
             | Effect::Join { .. }
             | Effect::Start { .. }
             | Effect::Runbook { .. }

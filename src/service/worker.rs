@@ -39,6 +39,8 @@ const CHECKS_PER_DEPLOY: usize = 4;
 const PROBES: usize = 32;
 /// Notices sent at a time; each route takes one after another.
 const NOTICES: usize = 8;
+/// Releases signed for at a time; their files are read once for that.
+const SIGNATURES: usize = 2;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
@@ -125,6 +127,7 @@ impl Service {
             ("check", self.settings().deploys.saturating_mul(CHECKS_PER_DEPLOY)),
             ("probe", PROBES),
             ("notify", NOTICES),
+            ("evidence", SIGNATURES),
             ("timer", TIMERS),
         ];
         let tasks = TaskTracker::new();
@@ -239,6 +242,7 @@ impl Service {
             }
             Effect::Notify(notice) => self.notify(lease, notice).await,
             Effect::Announce { release, to, .. } => self.announce(lease, release, to).await,
+            Effect::Attest { release, what } => self.attest(lease, release, what).await,
             Effect::Join { line, .. } => self.join(lease, line).await,
             Effect::Start { no } => self.start_on_demand(lease, no).await,
             told @ (Effect::Tag { .. }
@@ -306,7 +310,9 @@ impl Service {
                 self.again(claim, wait, (text, !busy)).await
             }
             Kind::Conflict => self.again(claim, FIRST_WAIT, (text, true)).await,
-            Kind::Refused | Kind::NotFound if matches!(claim.lane.as_str(), "build" | "deploy") => {
+            Kind::Refused | Kind::NotFound
+                if matches!(claim.lane.as_str(), "build" | "deploy" | "evidence") =>
+            {
                 // Work is never dropped because the host said no: it waits until somebody has put that right.
                 tracing::error!(effect.key = claim.key, error = text, "waits for somebody to put that right");
                 self.again(claim, LONGEST_WAIT, (text, false)).await

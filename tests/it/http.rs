@@ -16,7 +16,8 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use liftlock::http::builds::{BuildRow, WhichBuilds};
-use liftlock::http::evidence::{FileBytes, Proof};
+use liftlock::http::digests::DigestPage;
+use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
 use liftlock::http::notes::{NotesText, Written};
 use liftlock::http::queue::{Cancel, QueueLine};
 use liftlock::http::retention::{Deleted, RetentionLine};
@@ -80,7 +81,15 @@ impl Reader for NoEngine {
         Box::pin(async { Err(Trouble::not_found("there is no engine")) })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+    fn digest<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
@@ -92,7 +101,7 @@ impl Reader for NoEngine {
         Box::pin(async { Err(Trouble::not_found("there is no such release")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 

@@ -249,7 +249,7 @@ impl Player {
 
     fn take(&mut self, owed: &Owed) -> Result<(), String> {
         match owed.lane {
-            Lane::Notify => return Ok(()),
+            Lane::Notify | Lane::Evidence => return Ok(()),
             Lane::Timer => return self.make(owed),
             Lane::Host => {
                 return match self.world.carry_out(&owed.effect) {
@@ -466,6 +466,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
         | Effect::Confirm { .. }
         | Effect::Notify(_)
         | Effect::Announce { .. }
+        | Effect::Attest { .. }
         | Effect::Join { .. }
         | Effect::Start { .. }
         | Effect::Wake => return None,

@@ -203,6 +203,7 @@ impl Transcript {
             | Event::ServerPolicySeen { .. }
             | Event::PolicyProposed(_)
             | Event::PlaceFound { .. }
+            | Event::Attested(_)
             | Event::OfferShown { .. }
             | Event::GatesOpened { .. }
             | Event::GatesClosed { .. }

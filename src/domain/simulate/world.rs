@@ -143,6 +143,7 @@ impl World {
             | Effect::Reply { .. }
             | Effect::Notify(_)
             | Effect::Announce { .. }
+            | Effect::Attest { .. }
             | Effect::Join { .. }
             | Effect::Start { .. }
             | Effect::Wake => None,

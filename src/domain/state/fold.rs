@@ -9,6 +9,7 @@ use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, Sealed,
     StartedBy,
 };
+use crate::domain::evidence::{Attested, Signed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
@@ -79,6 +80,7 @@ impl State {
             }
             Event::PhaseDone { .. } => self.phase_done(event),
             Event::GroupWritten(written) => self.write_group(written),
+            Event::Attested(attested) => self.take_signed(attested, at),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
             Event::Publication(fact) => self.publish(fact),
@@ -195,6 +197,14 @@ impl State {
         })
     }
 
+    fn take_signed(&mut self, attested: &Attested, at: Timestamp) -> Result<(), Illegal> {
+        self.with(attested.release, |release| {
+            let (what, files) = (attested.what.clone(), attested.files.clone());
+            release.evidence.push(Signed { what, at, files });
+            Ok(())
+        })
+    }
+
     fn take_pause(&mut self, fact: &OfRun<Said>, at: Timestamp) -> Result<(), Illegal> {
         self.with(fact.release, |release| {
             release.run_mut(&fact.stage, fact.attempt)?.take_pause(&fact.said, at);
@@ -300,6 +310,7 @@ impl State {
             tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
+            evidence: Vec::new(),
             ledger: BTreeMap::new(),
             retired: None,
             notes: None,

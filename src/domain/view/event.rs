@@ -2,6 +2,7 @@
 
 use crate::domain::check::LegId;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
+use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
 use crate::domain::person::Person;
@@ -55,6 +56,11 @@ fn told(built: &Built) -> String {
     format!("{} {} of {} {how}", built.pipeline, built.version, built.commit.short())
 }
 
+fn signed(attested: &Attested) -> String {
+    let names: Vec<&str> = attested.files.iter().map(|kept| kept.name.as_str()).collect();
+    format!("signed: {}", names.join(", "))
+}
+
 fn pointed(tag: &RefName, commit: Option<&CommitSha>) -> String {
     format!("tag {tag} points at {}", commit.map_or("nowhere", |c| c.short()))
 }
@@ -81,6 +87,7 @@ pub fn sentence(event: &Event) -> String {
         Event::BuildFinished { outcome, .. } => built(outcome),
         Event::Noted { by, frozen, .. } => noted(by.as_ref(), *frozen),
         Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
+        Event::Attested(attested) => signed(attested),
         Event::BuildRetried { attempt, .. } => format!("build to be tried again, attempt {attempt}"),
         Event::TagSeen { tag, commit, .. } => pointed(tag, commit.as_ref()),
         Event::PlaceFound { place, .. } => format!("spoken about at {place}"),

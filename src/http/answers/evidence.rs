@@ -1,80 +1,123 @@
-//! Proofs of a release, made of its log when somebody asks, and signed then.
+//! Proofs of a release as they were kept when they were signed, its files, and the public keys.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use super::Answers;
-use crate::artifact::store::Unusable;
+use crate::artifact::store::{Store, Unusable};
 use crate::clock;
-use crate::domain::evidence::{self, Origin, PAYLOAD_TYPE};
-use crate::domain::name::PipelineId;
+use crate::domain::event::Sealed;
+use crate::domain::evidence::{self, Evidence, Matter, STATEMENTS, Signed};
+use crate::domain::name::Digest;
 use crate::domain::release::{BuildState, Release};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::evidence::{EvidenceLine, EvidenceList, FileBytes, Form};
 use crate::service::blocking;
-use crate::sign::Keys;
+use crate::sign::{FOLDER, Keys, Public, minisign, ssh};
 use crate::trouble::{Outcome, Trouble};
 
-/// Where the keys are, below the data folder.
-pub const KEYS: &str = "keys";
-
 impl Answers {
-    async fn sealed(&self, stream: &str, no: u32) -> Outcome<(PipelineId, Arc<Release>)> {
-        let (state, release) = self.release(stream, no).await?;
+    async fn sealed(&self, stream: &str, no: u32) -> Outcome<Arc<Release>> {
+        let (_, release) = self.release(stream, no).await?;
         if release.build != BuildState::Sealed || release.artifacts.is_empty() {
             return Err(Trouble::not_found(format!("release {no} of {stream} has no sealed artifact")));
         }
-        Ok((state.id.clone(), release))
+        Ok(release)
     }
 
-    pub(super) async fn prove(&self, stream: &str, no: u32, what: Proof) -> Outcome<String> {
-        let (id, release) = self.sealed(stream, no).await?;
-        if what == Proof::Checksums {
-            return Ok(evidence::checksums(&release));
-        }
-        let web = self.web(&id, stream).await?;
-        let link = web.link(&release.created.commit, None).map(|link| link.to_string());
-        let origin = Origin {
-            pipeline: &id,
-            repository: &web.name,
-            commit_url: link.as_deref(),
-            server: &self.service.settings().notify.public_url,
+    /// What there is to check the release with.
+    pub(super) async fn evidence_of(&self, stream: &str, no: u32) -> Outcome<EvidenceList> {
+        let release = self.sealed(stream, no).await?;
+        let file = |sealed: &Sealed| Evidence {
+            name: evidence::file_name(sealed),
+            digest: sealed.digest.clone(),
+            size: sealed.size,
         };
-        let statement = evidence::provenance(&release, origin).ok_or_else(|| {
-            Trouble::not_found(format!(
-                "release {no} of {stream} built none of its files: what other pipelines built has statements of \
-                 theirs, and for what was handed in others have to answer"
-            ))
-        })?;
-        let statement = statement.to_string();
-        let folder = self.service.settings().data.join(KEYS);
-        let envelope = blocking(move || {
-            Keys::of_folder(&folder, clock::now())?.sign(PAYLOAD_TYPE, statement.as_bytes())
-        });
-        let line = serde_json::to_string(&envelope.await?);
-        Ok(line.map_err(|e| Trouble::bug("write a statement").because(e))? + "\n")
+        Ok(EvidenceList {
+            version: release.created.version.to_string(),
+            commit: release.created.commit.to_string(),
+            files: release.artifacts.iter().map(file).collect(),
+            evidence: release.evidence.iter().flat_map(lines).collect(),
+        })
     }
 
-    pub(super) async fn public_keys(&self) -> Outcome<String> {
-        let folder = self.service.settings().data.join(KEYS);
+    /// One file of evidence, or all statements about one file of the release.
+    pub(super) async fn prove(&self, stream: &str, no: u32, name: &str) -> Outcome<String> {
+        let release = self.sealed(stream, no).await?;
+        let kept = evidence::files(&release).find(|kept| kept.name == name);
+        let about = name.strip_suffix(STATEMENTS);
+        let about = about.and_then(|file| file_of(&release, file));
+        let of_file = about.map(|file| evidence::statements_about(&release, file));
+        let found: Vec<Digest> =
+            kept.into_iter().chain(of_file.into_iter().flatten()).map(|kept| kept.digest.clone()).collect();
+        if found.is_empty() {
+            return Err(Trouble::not_found(lacks(stream, &release, name)));
+        }
+        let store = self.service.artifacts().clone();
+        blocking(move || found.iter().map(|digest| text_of(&store, digest)).collect()).await
+    }
+
+    pub(super) async fn public_keys(&self, form: Form) -> Outcome<String> {
+        let folder = self.service.settings().data.join(FOLDER);
         let public = blocking(move || Keys::of_folder(&folder, clock::now())?.public()).await?;
-        Ok(public.iter().map(ToString::to_string).collect::<Vec<String>>().concat())
+        let text = |key: &Public| match form {
+            Form::Pem => Some(key.to_string()),
+            Form::AllowedSigners => ssh::allowed_signer(key),
+            Form::Minisign => minisign::public(key),
+        };
+        Ok(public.iter().filter_map(text).collect())
     }
 
     pub(super) async fn file_bytes(&self, stream: &str, no: u32, name: &str) -> Outcome<FileBytes> {
-        let (_, release) = self.sealed(stream, no).await?;
-        let found = release.artifacts.iter().find(|sealed| evidence::file_name(sealed) == name);
+        let release = self.sealed(stream, no).await?;
         let missing = || {
             let names: Vec<String> = release.artifacts.iter().map(evidence::file_name).collect();
             Trouble::not_found(format!("release {no} has no such file; it has {}", names.join(", ")))
         };
-        let found = found.ok_or_else(missing)?;
+        let found = file_of(&release, name).ok_or_else(missing)?;
         let (store, digest) = (self.service.artifacts().clone(), found.digest.clone());
-        let opened = blocking(move || Ok(store.open_verified(&digest))).await?;
-        match opened {
-            Ok((file, size)) => Ok(FileBytes { name: name.to_owned(), file, size }),
-            Err(Unusable::Trouble(trouble)) => Err(trouble),
-            Err(Unusable::Mismatch { wanted, .. }) => Err(Trouble::conflict(format!(
-                "the stored bytes are no longer {wanted}; they were put aside and are not sent"
-            ))),
-        }
+        let (file, size) = blocking(move || open(&store, &digest)).await?;
+        Ok(FileBytes { name: name.to_owned(), file, size })
     }
+}
+
+fn lines(signed: &Signed) -> impl Iterator<Item = EvidenceLine> {
+    signed.files.iter().map(|file| EvidenceLine { file: file.clone(), signed: signed.at })
+}
+
+fn file_of<'a>(release: &'a Release, name: &str) -> Option<&'a Sealed> {
+    release.artifacts.iter().find(|sealed| evidence::file_name(sealed) == name)
+}
+
+/// Why there is no such evidence.
+fn lacks(stream: &str, release: &Release, name: &str) -> String {
+    let no = release.no();
+    if evidence::owed(release).contains(&Matter::Build) {
+        return format!("release {no} of {stream} is being signed; ask again in a moment");
+    }
+    let of_build = name == evidence::PROVENANCE_FILE || name.ends_with(STATEMENTS);
+    if of_build && release.signed(&Matter::Build).is_some() {
+        return format!(
+            "release {no} of {stream} built none of its files: what other pipelines built has statements of theirs, \
+             and for what was handed in others have to answer"
+        );
+    }
+    let names: Vec<&str> = evidence::files(release).map(|kept| kept.name.as_str()).collect();
+    format!("release {no} of {stream} has no such evidence; it has {}", names.join(", "))
+}
+
+fn text_of(store: &Store, digest: &Digest) -> Outcome<String> {
+    let mut text = String::new();
+    let (mut file, _) = open(store, digest)?;
+    file.read_to_string(&mut text).map_err(|e| Trouble::transient(format!("read {digest}")).because(e))?;
+    Ok(text)
+}
+
+fn open(store: &Store, digest: &Digest) -> Outcome<(File, u64)> {
+    store.open_verified(digest).map_err(|unusable| match unusable {
+        Unusable::Trouble(trouble) => trouble,
+        Unusable::Mismatch { wanted, .. } => Trouble::conflict(format!(
+            "the stored bytes are no longer {wanted}; they were put aside and are not sent"
+        )),
+    })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Answers, named, no_release, own};
 use crate::domain::decide::Command;
-use crate::domain::evidence::Origin;
+use crate::domain::evidence::statement::Origin;
 use crate::domain::metadata;
 use crate::domain::name::ReleaseNo;
 use crate::domain::notes::Notes;

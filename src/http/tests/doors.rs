@@ -175,7 +175,7 @@ fn concrete(path: &str) -> String {
 async fn t32_every_address_that_is_not_public_asks_who_it_is() {
     let site = Site::new(tokens()).await;
     let mut public = Vec::new();
-    for route in table() {
+    for route in routes() {
         let request =
             Request::builder().method(route.method).uri(concrete(route.path)).body(Body::empty()).unwrap();
         let answer = site.send(request).await;
@@ -195,6 +195,8 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
         "GET /assets/{file}",
         // What others check signatures with.
         "GET /keys",
+        "GET /keys/allowed_signers",
+        "GET /keys/minisign.pub",
     ];
     assert_eq!(public, expected);
     let elsewhere = site.send(Request::get("/nowhere").body(Body::empty()).unwrap()).await;
@@ -204,7 +206,7 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
 #[tokio::test]
 async fn t32_a_right_to_read_is_no_right_to_act() {
     let site = Site::new(tokens()).await;
-    for route in table() {
+    for route in routes() {
         let bearer = |token: &str| {
             Request::builder()
                 .method(route.method)

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::http::about::About;
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::digests::DigestPage;
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::NotesText;
 use crate::http::queue::QueueLine;
 use crate::http::retention::RetentionLine;
@@ -209,6 +210,25 @@ async fn b24_t20_a_pipeline_is_started_by_its_form_or_by_a_program() {
 }
 
 #[tokio::test]
+async fn t44_a_digest_says_what_it_is_and_how_to_check_it() {
+    let site = filled().await;
+    let address = format!("/digests/{}", sample::digest().digest);
+    let page = site.get(&address).await.text;
+    for text in [
+        "v2.14.0 of api",
+        "<code>dist.tar.zst</code>",
+        "staging",
+        "liftlock verify",
+        "/releases/github:4211/api/142",
+    ] {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    let json = site.json(&format!("/api{address}")).await;
+    assert_eq!(json["found"][0]["stages"][0]["stage"], "dev");
+    assert_eq!(site.get("/digests/sha256:0").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn d03_b02_builds_are_registered_and_pipelines_say_what_starts_them() {
     let site = filled().await;
     let page = site.get("/builds").await.text;
@@ -276,7 +296,22 @@ impl Reader for Hostile {
         })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
+    fn digest<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<DigestPage>> {
+        let text = || self.0.to_owned();
+        let mut page = sample::digest();
+        for used in &mut page.found {
+            (used.repo, used.pipeline, used.version, used.commit) = (text(), text(), text(), text());
+            (used.what, used.verify) = (text(), vec![text()]);
+            used.stages.iter_mut().for_each(|stage| (stage.stage, stage.state) = (text(), text()));
+        }
+        Box::pin(async move { Ok(page) })
+    }
+
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, crate::trouble::Outcome<EvidenceList>> {
+        Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<String>> {
         Box::pin(async { Err(crate::trouble::Trouble::not_found("nothing is sealed here")) })
     }
 
@@ -288,7 +323,7 @@ impl Reader for Hostile {
         Box::pin(async { Err(crate::trouble::Trouble::not_found("there is no such release")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, crate::trouble::Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, crate::trouble::Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 
@@ -478,6 +513,7 @@ async fn t49_no_text_from_outside_becomes_part_of_a_page() {
             "/queue",
             "/pipelines",
             "/builds",
+            "/digests/sha256:d",
         ] {
             let page = site.get(path).await;
             assert_eq!(page.status, StatusCode::OK, "{path} with {text}");

@@ -9,7 +9,8 @@ use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::evidence::{FileBytes, Proof};
+use crate::http::digests::{DigestPage, DigestUse};
+use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
 use crate::http::published::{PublicationLine, PublishedFile};
 use crate::http::queue::{Cancel, QueueLine};
@@ -58,7 +59,18 @@ impl Reader for Engine {
         })
     }
 
-    fn proof<'a>(&'a self, _: &'a str, _: u32, _: Proof) -> BoxFuture<'a, Outcome<String>> {
+    fn digest<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Outcome<DigestPage>> {
+        Box::pin(async move {
+            let page = digest();
+            if page.digest == text { Ok(page) } else { Err(Trouble::not_found("nothing here has it")) }
+        })
+    }
+
+    fn evidence<'a>(&'a self, _: &'a str, _: u32) -> BoxFuture<'a, Outcome<EvidenceList>> {
+        Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
+    }
+
+    fn proof<'a>(&'a self, _: &'a str, _: u32, _: &'a str) -> BoxFuture<'a, Outcome<String>> {
         Box::pin(async { Err(Trouble::not_found("nothing is sealed here")) })
     }
 
@@ -70,7 +82,7 @@ impl Reader for Engine {
         Box::pin(async { Err(Trouble::not_found("there is no such release")) })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Outcome<String>> {
+    fn keys(&self, _: Form) -> BoxFuture<'_, Outcome<String>> {
         Box::pin(async { Ok(String::new()) })
     }
 
@@ -474,6 +486,22 @@ fn channel_line() -> ChannelLine {
         path: format!("/releases/{STREAM}/142"),
         since: hours(2),
     }
+}
+
+pub(crate) fn digest() -> DigestPage {
+    let used = DigestUse {
+        repo: "acme/payments".to_owned(),
+        stream: STREAM.to_owned(),
+        pipeline: "api".to_owned(),
+        no: 142,
+        version: "v2.14.0".to_owned(),
+        commit: "c".repeat(40),
+        what: "the file `dist.tar.zst`".to_owned(),
+        deleted: false,
+        stages: page_stages(),
+        verify: vec!["liftlock verify 'dist.tar.zst' --keys keys.pem".to_owned()],
+    };
+    DigestPage { digest: format!("sha256:{}", "d".repeat(64)), found: vec![used] }
 }
 
 fn page_stages() -> Vec<StageBox> {

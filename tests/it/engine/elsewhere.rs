@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use liftlock::domain::event::Detail;
-use liftlock::domain::evidence;
+use liftlock::domain::evidence::statement;
 use liftlock::domain::release::BuildState;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
@@ -216,13 +216,13 @@ async fn b22_a_build_finds_what_other_pipelines_built_beside_the_tree_of_another
     assert_eq!(release.artifacts[2].digest, built.artifacts[0].digest);
     assert_eq!(release.sources[0].commit.as_str(), config.head("main").unwrap());
     let id = "github:12/shop".parse().unwrap();
-    let origin = evidence::Origin {
+    let origin = statement::Origin {
         pipeline: &id,
         repository: "acme/shop",
         commit_url: None,
         server: "https://l.example",
     };
-    let statement = evidence::provenance(release, origin).unwrap();
+    let statement = statement::provenance(release, origin).unwrap();
     assert_eq!(statement["subject"].as_array().unwrap().len(), 1, "it built only what it built");
     assert_eq!(statement["subject"][0]["digest"]["sha256"], release.artifacts[0].digest.hex());
     let from = &statement["predicate"]["buildDefinition"]["resolvedDependencies"];

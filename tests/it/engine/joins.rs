@@ -1,9 +1,9 @@
 //! Pipelines that are made of the builds of others (seed 001, Altinn).
 
+use liftlock::domain::evidence::{PROVENANCE_FILE, SHA256SUMS};
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader as _;
 use liftlock::http::builds::WhichBuilds;
-use liftlock::http::evidence::Proof;
 
 use super::world::{ANA, World};
 
@@ -90,10 +90,11 @@ async fn b09_b10_b12_d03_e20_a_release_of_what_two_pipelines_built_has_their_byt
     let built: Vec<bool> = answers.builds(&one).await.unwrap().iter().map(|b| b.released).collect();
     assert_eq!(built, [true, true], "what was not built is no build");
     // Others built its files, and their statements say so.
-    let joined = answers.proof("github:12/release", 1, Proof::Provenance).await.unwrap_err();
+    world.drain().await;
+    let joined = answers.proof("github:12/release", 1, PROVENANCE_FILE).await.unwrap_err();
     assert!(joined.to_string().contains("built none of its files"), "{joined}");
-    assert!(answers.proof("github:12/studio", 1, Proof::Provenance).await.unwrap().contains("payload"));
-    assert_eq!(answers.proof("github:12/release", 1, Proof::Checksums).await.unwrap().lines().count(), 2);
+    assert!(answers.proof("github:12/studio", 1, PROVENANCE_FILE).await.unwrap().contains("payload"));
+    assert_eq!(answers.proof("github:12/release", 1, SHA256SUMS).await.unwrap().lines().count(), 2);
     world.finish().await;
 }
 

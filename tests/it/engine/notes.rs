@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use liftlock::domain::decide::Command;
-use liftlock::domain::evidence::Origin;
+use liftlock::domain::evidence::statement::Origin;
 use liftlock::domain::metadata;
 use liftlock::domain::name::PipelineId;
 use liftlock::domain::notes::Notes;

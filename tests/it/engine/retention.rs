@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use liftlock::clock;
+use liftlock::domain::evidence::{Evidence, files};
 use liftlock::domain::retention::Retention;
 
 use super::tree::STRAIGHT;
@@ -13,6 +14,10 @@ use super::world::World;
 fn blobs(world: &World) -> BTreeSet<String> {
     let folder = std::fs::read_dir(world.data().join("artifacts/blobs/sha256")).unwrap();
     folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn hex(kept: &Evidence) -> String {
+    kept.digest.hex().to_owned()
 }
 
 /// Makes all stored files look as old as they are after some days.
@@ -58,9 +63,14 @@ async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
     age(&world);
     let swept = world.service().apply_retention("ana").await.unwrap();
     assert_eq!((swept.releases.len(), swept.blobs), (0, 1), "it goes on where it stopped");
-    assert_eq!(blobs(&world), BTreeSet::from([second.clone(), third, fourth]));
-    // The page says so, the log has it with who, and a rollback finds what is left.
+    // What was signed stays, also of what is gone.
     let state = world.state("shop").await;
+    let signed: BTreeSet<String> = state.releases.values().flat_map(|r| files(r)).map(hex).collect();
+    assert!(signed.len() > 20, "{signed:?}");
+    assert!(blobs(&world).is_superset(&signed));
+    let left: BTreeSet<String> = blobs(&world).difference(&signed).cloned().collect();
+    assert_eq!(left, BTreeSet::from([second.clone(), third, fourth]));
+    // The page says so, the log has it with who, and a rollback finds what is left.
     assert!(state.releases.values().next().unwrap().retired.is_some());
     let log = world.said_and_kept().await;
     assert!(log.contains("\"retired\"") || log.contains("retired"), "{log}");

@@ -1,21 +1,37 @@
 //! What a release proves to people without liftlock, by the commands of the manual, and what a flipped byte does to it.
 #![expect(clippy::disallowed_methods, reason = "a test changes files of its own")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use liftlock::clock;
+use liftlock::domain::name::Digest;
+use liftlock::sign::Public;
+use serde_json::Value;
 
-use super::rig::{Door, GLANCE, PATIENCE, Server, request};
+use super::drive::{Keeper, until};
+use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, deliver, request, write};
 use super::{one, yard};
 
 const MANUAL: &str = include_str!("../../../docs/verify.md");
 /// The release of the first push.
 const RELEASE: &str = "plain:hello/hello/1";
 
-/// The commands of the manual in their order: fetch, liftlock, checksums, signature, subject.
-fn commands() -> Vec<&'static str> {
-    MANUAL.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+/// What judges our evidence and is not ours; `./test` makes it.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
+
+/// The commands of the manual that say this.
+#[track_caller]
+fn manual(says: &str) -> &'static str {
+    let mut blocks = MANUAL.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.find(|block| block.contains(says)).unwrap_or_else(|| panic!("`{says}` is not in the manual"))
+}
+
+/// Brings the keys and one file with what there is about it.
+fn fetch(reader: &Reader<'_>) {
+    reader.passes(manual("> keys.pem"));
+    reader.passes(manual("for name in SHA512SUMS "));
 }
 
 struct Reader<'a> {
@@ -30,7 +46,7 @@ impl Reader<'_> {
         Command::new("sh")
             .args(["-e", "-c", command])
             .current_dir(self.folder)
-            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", program.display()))
+            .env("PATH", format!("{}:{TOOLS}/bin:/usr/local/bin:/usr/bin:/bin", program.display()))
             .env("SERVER", &self.server)
             .env("RELEASE", RELEASE)
             .env("FILE", &self.file)
@@ -62,12 +78,12 @@ impl Reader<'_> {
     }
 }
 
-/// The checksums of the release, once it is sealed; until then there are none.
+/// The checksums of the release, once they are signed; until then there are none.
 fn sealed(door: &Door, server: &Server) -> String {
     let begun = clock::monotonic();
     loop {
         let (status, body) =
-            request(door, "GET", &format!("/api/releases/{RELEASE}/SHA256SUMS"), &[], "").unwrap();
+            request(door, "GET", &format!("/api/releases/{RELEASE}/evidence/SHA256SUMS"), &[], "").unwrap();
         if status == 200 {
             return body;
         }
@@ -77,8 +93,17 @@ fn sealed(door: &Door, server: &Server) -> String {
     }
 }
 
+/// Somewhere behind these words.
+fn inside(what: &'static str, further: usize) -> impl Fn(&[u8]) -> usize {
+    move |bytes| std::str::from_utf8(bytes).unwrap().find(what).unwrap() + what.len() + further
+}
+
+fn middle(bytes: &[u8]) -> usize {
+    bytes.len() / 2
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_nothing() {
+async fn d36_t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_nothing() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
     one(&yard, &door);
@@ -86,40 +111,252 @@ async fn t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_proves_n
     let file = sums.trim().rsplit(' ').next().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
-    let [fetch, ours, checksums, signature, subject] = commands()[..] else { panic!("{MANUAL}") };
-    reader.passes(fetch);
-    let said = reader.passes(ours);
-    assert!(said.contains("of hello v0.1.0-rc.1, built by"), "{said}");
-    assert!(reader.passes(checksums).contains(": OK"));
+    fetch(&reader);
+    let (sum, ssh, minisign) = (manual("sha512sum"), manual("ssh-keygen"), manual("minisign -V"));
+    let (signature, subject, python) = (manual("openssl dgst"), manual("jq -e"), manual("securesystemslib"));
+    assert!(reader.passes(sum).contains(": OK"));
+    assert!(reader.passes(ssh).contains("Good \"file\" signature for liftlock"));
+    assert!(reader.passes(minisign).contains("Signature and comment signature verified"));
     assert!(reader.passes(signature).contains("Verified OK"));
     assert_eq!(reader.passes(subject).trim(), "true");
-    reader.passes(&format!("{} --repository hello", ours.trim()));
-    let foreign = reader.run(&format!("{} --repository acme/shop", ours.trim()));
-    assert!(!foreign.status.success());
+    assert!(reader.passes(python).contains("verified https://slsa.dev/provenance/v1"));
 
-    // One byte of the file, of the statement's text, of its signature, of the key.
+    // One byte of the file, of the list, of the statement's text, of each signature, of each key.
     let statement = format!("{}.intoto.jsonl", reader.file);
-    let inside = |what: &'static str| {
-        move |bytes: &[u8]| {
-            let text = std::str::from_utf8(bytes).unwrap();
-            text.find(what).unwrap() + what.len() + 20
+    for (file, command) in [
+        (reader.file.as_str(), sum),
+        (&reader.file, subject),
+        (&reader.file, python),
+        ("SHA512SUMS", ssh),
+        ("SHA512SUMS", minisign),
+        ("SHA512SUMS.sig", ssh),
+        ("SHA512SUMS.minisig", minisign),
+        ("allowed_signers", ssh),
+        ("minisign.pub", minisign),
+    ] {
+        reader.notices(file, middle, command);
+    }
+    for command in [signature, python] {
+        for what in ["\"payload\":\"", "\"sig\":\""] {
+            reader.notices(&statement, inside(what, 20), command);
         }
-    };
-    let middle = |bytes: &[u8]| bytes.len() / 2;
+        reader.notices("keys.pem", inside("BEGIN PUBLIC KEY-----\n", 80), command);
+    }
+    is_a_bundle(&reader);
+    server.kill();
+}
+
+/// The bundle is one to those who know what a bundle is, and its envelope is the statement's.
+fn is_a_bundle(reader: &Reader<'_>) {
+    let strict = "python3 -c \"from sigstore_models.bundle.v1 import Bundle; \
+                  print(Bundle.from_json(open('provenance.sigstore.json').read()).verification_material.public_key.hint)\"";
+    let hint = reader.passes(strict).trim().to_owned();
+    assert!(reader.passes("head -n 1 keys.pem").contains(&hint), "{hint}");
+    reader.passes("jq -cS .dsseEnvelope provenance.sigstore.json > a && head -n 1 *.intoto.jsonl | jq -cS . > b && cmp a b");
+    reader.notices("provenance.sigstore.json", inside("\"mediaType\":\"", 3), strict);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t44_t45_a_file_or_a_whole_release_is_verified_with_public_keys_alone() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    let push = one(&yard, &door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&push));
+    let mut eyes = yard.eyes().await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let signed = |seen: &Seen| seen.events.iter().filter(|e| e.kind == "attested").count() == 3;
+    until("all is signed", (&yard, &[&server]), &mut eyes, signed).await;
+    let file = sealed(&door, &server).trim().rsplit(' ').next().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
+    fetch(&reader);
+    let ours = manual("liftlock verify \"$FILE\"");
+    let said = reader.passes(ours);
+    assert!(said.contains("of hello v0.1.0-rc.1, built by"), "{said}");
+    assert!(said.contains("found good in prod by"), "{said}");
+    let asked = |more: &str| format!("{} {more}", ours.trim());
+    reader.passes(&asked("--repository hello --stage prod"));
+    assert!(!reader.run(&asked("--repository acme/shop")).status.success());
+    assert!(!reader.run(&asked("--stage nowhere")).status.success());
+    let json: Value = serde_json::from_str(&reader.passes(&asked("--json"))).unwrap();
+    assert_eq!(json["files"][0]["passed"], serde_json::json!(["test", "prod"]));
     let said = reader.notices(&reader.file, middle, ours);
     assert!(said.contains("it is not about a file with the digest"), "{said}");
-    reader.notices(&reader.file, middle, checksums);
-    reader.notices(&reader.file, middle, subject);
+    let statement = format!("{}.intoto.jsonl", reader.file);
     for what in ["\"payload\":\"", "\"sig\":\""] {
-        let said = reader.notices(&statement, inside(what), ours);
+        let said = reader.notices(&statement, inside(what, 20), ours);
         assert!(said.contains("is not proven by"), "{said}");
-        reader.notices(&statement, inside(what), signature);
     }
-    reader.notices("keys.pem", |bytes| inside("BEGIN PUBLIC KEY-----\n")(bytes) + 60, ours);
-    reader.notices("keys.pem", |bytes| inside("BEGIN PUBLIC KEY-----\n")(bytes) + 60, signature);
+    // A bad line behind good ones is not passed over.
+    reader.notices(&statement, |bytes| bytes.len() - 300, ours);
+    reader.notices("keys.pem", inside("BEGIN PUBLIC KEY-----\n", 80), ours);
     std::fs::remove_file(folder.path().join(&statement)).unwrap();
     assert!(!reader.run(ours).status.success(), "a statement that is missing proves nothing");
+
+    let said = reader.passes(manual("verify \"$SERVER/releases/$RELEASE\""));
+    assert!(said.contains("in SHA256SUMS and SHA512SUMS, signed"), "{said}");
+    reader.passes(manual("mkdir release"));
+    whole_folder(&reader);
     server.kill();
+}
+
+/// One byte of any file, or any file that is not there, and the folder is not proven; signatures of either kind do.
+fn whole_folder(reader: &Reader<'_>) {
+    let whole = "liftlock verify release --keys keys.pem";
+    let names = std::fs::read_dir(reader.folder.join("release")).unwrap();
+    let names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names.iter().filter(|name| *name != "provenance.sigstore.json") {
+        reader.notices(&format!("release/{name}"), middle, whole);
+    }
+    for (names, holds) in [
+        (&["SHA512SUMS.minisig", "SHA256SUMS.minisig"][..], true),
+        (&["SHA512SUMS.sig", "SHA512SUMS.minisig"], false),
+        (&["SHA256SUMS", "SHA512SUMS"], false),
+        (&[reader.file.as_str()], false),
+        (&["provenance.dsse.json", "passed-test-1.dsse.json", "passed-prod-1.dsse.json"], false),
+    ] {
+        let away = names.iter().fold(String::new(), |all, name| format!("{all} release/{name}"));
+        let output = reader.run(&format!("mkdir away && mv {away} away && {whole}"));
+        assert_eq!(output.status.success(), holds, "{names:?}: {output:?}");
+        reader.passes("mv away/* release && rmdir away");
+    }
+}
+
+/// A repository with a lock file: what it is made of is a bill that others call valid.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_release_is_made_of_is_a_valid_bill_of_materials() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    let lock = |version: &str| {
+        let source = "registry+https://github.com/rust-lang/crates.io-index";
+        let text = format!(
+            "version = 4\n\n[[package]]\nname = \"serde\"\nversion = \"{version}\"\nsource = \"{source}\"\nchecksum = \"{}\"\n",
+            "ab".repeat(32)
+        );
+        write(&yard.path("hello").join("Cargo.lock"), &text);
+        write(&yard.path("hello").join("requirements.txt"), "six==1.16.0\n");
+    };
+    lock("1.0.0");
+    one(&yard, &door);
+    sealed(&door, &server);
+    let folder = tempfile::tempdir().unwrap();
+    let reader =
+        Reader { folder: folder.path(), server: format!("http://{}", door.address()), file: String::new() };
+    reader.passes(manual("> keys.pem"));
+    reader.passes("curl -fsSO \"$SERVER/api/releases/$RELEASE/evidence/sbom.cdx.json\"");
+    let strict = "python3 -c \"from cyclonedx.schema import SchemaVersion; \
+                  from cyclonedx.validation.json import JsonStrictValidator; \
+                  assert not JsonStrictValidator(SchemaVersion.V1_5).validate_str(open('sbom.cdx.json').read())\"";
+    reader.passes(strict);
+    reader.notices("sbom.cdx.json", inside("\"bomForm", 0), strict);
+    assert_eq!(
+        reader.passes("jq -r '.components[].purl' sbom.cdx.json"),
+        "pkg:cargo/serde@1.0.0\npkg:pypi/six@1.16.0\n"
+    );
+    reader.passes(manual("mkdir release"));
+    let whole = "liftlock verify release --keys keys.pem";
+    assert!(reader.passes(whole).contains("made of what sbom.cdx.json lists"));
+    let said = reader.notices("release/sbom.cdx.json", middle, whole);
+    assert!(said.contains("is not what belongs to it"), "{said}");
+
+    lock("1.0.1");
+    let push = yard.push("hello", "feat: newer", "page");
+    assert_eq!(deliver(&door, &push.delivery()).unwrap(), 202);
+    let second = "/api/releases/plain:hello/hello/2/evidence/sbom.cdx.json";
+    let begun = clock::monotonic();
+    while request(&door, "GET", second, &[], "").unwrap().0 != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the second is not signed\n{}", server.log_tail());
+        std::thread::sleep(GLANCE);
+    }
+    let differs = "liftlock sbom diff sbom.cdx.json plain:hello/hello/2 --server $SERVER";
+    assert_eq!(reader.passes(differs), "~ pkg:cargo/serde 1.0.0 -> 1.0.1\n");
+    server.kill();
+}
+
+/// What is at an address of the release's evidence.
+#[track_caller]
+fn evidence(door: &Door, what: &str) -> String {
+    let address = format!("/api/releases/{RELEASE}/evidence{what}");
+    let (status, body) = request(door, "GET", &address, &[], "").unwrap();
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+/// The log names what is sent, byte for byte, and all of it.
+fn is_logged(door: &Door, list: &Value, seen: &Seen) {
+    let attested = seen.events.iter().filter(|e| e.kind == "attested");
+    let logged: Vec<&Value> = attested.flat_map(|e| e.data["files"].as_array().unwrap()).collect();
+    let kept = list["evidence"].as_array().unwrap();
+    assert_eq!(logged.len(), kept.len());
+    for (logged, kept) in logged.into_iter().zip(kept) {
+        let (name, digest) = (kept["name"].as_str().unwrap(), kept["digest"].as_str().unwrap());
+        assert_eq!((logged["name"].as_str(), logged["digest"].as_str()), (Some(name), Some(digest)));
+        assert_eq!(Digest::of_text(&evidence(door, &format!("/{name}"))).as_str(), digest, "{name}");
+    }
+}
+
+/// What was signed is in the log, so a new key changes nothing of it; the old key's public half stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t58_what_was_signed_stays_as_it_is_when_the_key_is_rotated() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    let push = one(&yard, &door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&push));
+    let mut eyes = yard.eyes().await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let signed = |seen: &Seen| seen.events.iter().filter(|e| e.kind == "attested").count() == 3;
+    let seen = until("all is signed", (&yard, &[&server]), &mut eyes, signed).await;
+    let list: Value = serde_json::from_str(&evidence(&door, "")).unwrap();
+    let kept = list["evidence"].as_array().unwrap();
+    let names: Vec<&str> = kept.iter().map(|kept| kept["name"].as_str().unwrap()).collect();
+    let wanted = [
+        "SHA256SUMS",
+        "SHA256SUMS.sig",
+        "SHA256SUMS.minisig",
+        "SHA512SUMS",
+        "SHA512SUMS.sig",
+        "SHA512SUMS.minisig",
+        "provenance.dsse.json",
+        "provenance.sigstore.json",
+        "passed-test-1.dsse.json",
+        "tests-test-1.dsse.json",
+        "passed-prod-1.dsse.json",
+        "tests-prod-1.dsse.json",
+    ];
+    // Two stages that were passed by then may be signed in either order.
+    assert_eq!(BTreeSet::from_iter(names), BTreeSet::from(wanted));
+    is_logged(&door, &list, &seen);
+    let file = list["files"][0]["name"].as_str().unwrap();
+    let (lines, keys) = (
+        evidence(&door, &format!("/{file}.intoto.jsonl")),
+        request(&door, "GET", "/keys", &[], "").unwrap().1,
+    );
+    assert_eq!(lines.lines().count(), 5);
+    server.kill();
+    assert!(yard.start(&door, &["keys", "rotate"]).wait().success());
+    let mut server = yard.serve(&door);
+    assert_eq!(evidence(&door, &format!("/{file}.intoto.jsonl")), lines);
+    let now = request(&door, "GET", "/keys", &[], "").unwrap().1;
+    let pem =
+        |text: &str| Public::all_of_pem(text).unwrap().into_iter().map(|key| key.id).collect::<Vec<_>>();
+    let (old, new) = (pem(&keys), pem(&now));
+    assert_eq!((old.len(), new.len()), (2, 4), "{now}");
+    assert_eq!((&old[0], &old[1]), (&new[1], &new[3]), "the old ones stay, behind the new ones");
+    let folder = tempfile::tempdir().unwrap();
+    let file = file.to_owned();
+    let reader = Reader { folder: folder.path(), server: format!("http://{}", door.address()), file };
+    fetch(&reader);
+    let ssh = manual("ssh-keygen");
+    reader.passes(manual("liftlock verify \"$FILE\""));
+    // The old key signs nothing any more, and was good when it did.
+    let at = |time: &str| ssh.replace("-Y verify", &format!("-Y verify -O verify-time={time}Z"));
+    assert!(!reader.run(&at("20990101000000")).status.success());
+    let signed = list["evidence"][4]["signed"].as_str().unwrap();
+    let then: String = signed.chars().take(19).filter(char::is_ascii_digit).collect();
+    reader.passes(&at(&then));
+    server.kill();
+    yard.verify(&door);
 }
 
 /// A blob that is no longer what was sealed is not sent.

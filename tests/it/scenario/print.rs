@@ -9,6 +9,7 @@ use liftlock::domain::pause::Said;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
+use liftlock::domain::view::event::sentence;
 use liftlock::domain::view::runbook::line;
 
 /// A commit as the transcript calls it: `c12`.
@@ -59,6 +60,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::Pause(fact) => pause(state, fact),
         Event::Target(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Publication(fact) => of_run(state, fact, &fact.said.sentence()),
+        Event::Attested(said) => format!("{} {}", name(&said.release), sentence(event)),
         Event::Retired { release, .. } => format!("{} retired", name(release)),
         Event::Noted { release, frozen, .. } => {
             format!("{} notes {}", name(release), if *frozen { "published" } else { "written" })

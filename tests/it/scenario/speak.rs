@@ -5,6 +5,8 @@ use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};
+use liftlock::domain::evidence::statement::{Origin, statements};
+use liftlock::domain::evidence::{Attested, Evidence};
 use liftlock::domain::name::{Digest, TargetName};
 use liftlock::domain::pause::Question;
 use liftlock::domain::person::Account;
@@ -121,6 +123,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             look(world, word, rest)
         }
         "notices" => notices(world),
+        "sign" => sign(world),
         _ => speech(world, command),
     }
 }
@@ -155,6 +158,26 @@ fn tag(world: &mut World, text: &str) -> Vec<String> {
     let [tag, "on", at, "by", by] = words[..] else { panic!("tag <version> on <commit> by <login>") };
     let step = world.tag(tag, at, by);
     told(world, step)
+}
+
+/// What is to be signed now is signed, in the order in which it is owed.
+fn sign(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    for owed in world.plan().owed {
+        let Effect::Attest { release: no, what } = owed.effect else { continue };
+        let id = world.state.id.clone();
+        let origin =
+            Origin { pipeline: &id, repository: "acme/web", commit_url: None, server: "https://l.example" };
+        let files = statements(&world.state.releases[&no], &what, origin).into_iter();
+        let files = files.map(|(name, statement)| {
+            let text = statement.to_string();
+            Evidence { name, digest: Digest::of_text(&text), size: text.len().try_into().unwrap() }
+        });
+        let attested = Attested { release: no, what, files: files.collect() };
+        let step = world.decide(&Command::Attest(Box::new(attested)));
+        out.extend(told(world, step));
+    }
+    or_nothing(out)
 }
 
 /// Notices that were not owed when they were last looked at.
@@ -629,7 +652,7 @@ fn look(world: &World, word: &str, rest: &str) -> Vec<String> {
             .filter(|o| {
                 !matches!(o.effect, Effect::Status { .. } | Effect::Sticky { .. } | Effect::Note { .. })
             })
-            .filter(|o| !matches!(o.effect, Effect::Reply { .. } | Effect::Notify(_)))
+            .filter(|o| !matches!(o.effect, Effect::Reply { .. } | Effect::Notify(_) | Effect::Attest { .. }))
             .map(|o| format!("{}{}", o.key, if o.cancel { " (stop it)" } else { "" }))
             .collect(),
         "sticky" => bodies(world, |e| match e {

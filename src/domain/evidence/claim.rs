@@ -1,0 +1,166 @@
+//! What a statement claims, once its signature has been checked, and about which files.
+
+use serde_json::Value;
+
+use crate::domain::evidence::statement::{PASSED, REFERENCE, STAGE, TESTS};
+use crate::domain::evidence::{PROVENANCE, STATEMENT};
+use crate::domain::name::{Digest, printable};
+
+/// What a statement claims of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Where they come from.
+    Built(Built),
+    /// That they were found good in a stage.
+    Passed {
+        /// Which stage.
+        stage: String,
+        /// Who found it.
+        verifier: String,
+        /// When.
+        at: String,
+    },
+    /// That another file belongs to them.
+    Refers {
+        /// Its name.
+        name: String,
+        /// The hex of its digest.
+        sha256: String,
+    },
+    /// How the tests and checks of a stage ended.
+    Tested {
+        /// `PASSED`, or `WARNED` when something was passed over.
+        result: String,
+        /// What was not good, and was passed over.
+        warned: Vec<String>,
+    },
+}
+
+/// Where a file comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The repository.
+    pub repository: String,
+    /// The version.
+    pub version: String,
+    /// The commit.
+    pub commit: String,
+    /// The server that built it.
+    pub builder: String,
+}
+
+/// The name under which a statement is about the file with this digest, if it is.
+pub fn named<'a>(statement: &'a Value, digest: &Digest) -> Option<&'a str> {
+    let subjects = statement.pointer("/subject").and_then(Value::as_array)?;
+    let about =
+        |subject: &&Value| subject.pointer("/digest/sha256").and_then(Value::as_str) == Some(digest.hex());
+    subjects.iter().find(about)?.pointer("/name").and_then(Value::as_str)
+}
+
+/// What a statement claims; the error is why it claims nothing that is known.
+pub fn claim(statement: &Value) -> Result<Claim, String> {
+    let says = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str);
+    let lacks = |what: &str| format!("it does not say {what}");
+    let text = |pointer: &str, what: &str| says(pointer).map(str::to_owned).ok_or_else(|| lacks(what));
+    if says("/_type") != Some(STATEMENT) {
+        return Err("it is no statement of in-toto".to_owned());
+    }
+    match says("/predicateType") {
+        Some(PROVENANCE) => Ok(Claim::Built(Built {
+            repository: text("/predicate/buildDefinition/externalParameters/repository", "which repository")?,
+            version: text("/predicate/buildDefinition/externalParameters/version", "which version")?,
+            commit: text(
+                "/predicate/buildDefinition/resolvedDependencies/0/digest/gitCommit",
+                "which commit",
+            )?,
+            builder: text("/predicate/runDetails/builder/id", "who built it")?,
+        })),
+        Some(PASSED) => {
+            if says("/predicate/verificationResult") != Some("PASSED") {
+                return Err("it does not say that it passed".to_owned());
+            }
+            let levels = statement.pointer("/predicate/verifiedLevels").and_then(Value::as_array);
+            let mut levels = levels.into_iter().flatten().filter_map(Value::as_str);
+            let stage =
+                levels.find_map(|level| level.strip_prefix(STAGE)).ok_or_else(|| lacks("which stage"))?;
+            Ok(Claim::Passed {
+                stage: stage.to_owned(),
+                verifier: text("/predicate/verifier/id", "who found it")?,
+                at: text("/predicate/timeVerified", "when")?,
+            })
+        }
+        Some(TESTS) => {
+            let result = text("/predicate/result", "how it ended")?;
+            if !matches!(result.as_str(), "PASSED" | "WARNED") {
+                return Err(format!("it says that tests {}", printable(&result)));
+            }
+            let warned = statement.pointer("/predicate/warnedTests").and_then(Value::as_array);
+            let warned = warned.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            Ok(Claim::Tested { result, warned: warned.collect() })
+        }
+        Some(REFERENCE) => Ok(Claim::Refers {
+            name: text("/predicate/references/0/name", "which file belongs to it")?,
+            sha256: text("/predicate/references/0/digest/sha256", "which digest that has")?,
+        }),
+        Some(_) | None => Err("it is of a kind that is not known here".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn t45_a_statement_claims_something_about_its_own_files_only() {
+        let digest: Digest = Digest::of_text("a file");
+        let statement = json!({
+            "_type": STATEMENT,
+            "subject": [{"name": "app", "digest": {"sha256": digest.hex()}}],
+            "predicateType": PROVENANCE,
+            "predicate": {
+                "buildDefinition": {
+                    "externalParameters": {"repository": "acme/shop", "version": "v1.2.0"},
+                    "resolvedDependencies": [{"digest": {"gitCommit": "c0ffee"}}],
+                },
+                "runDetails": {"builder": {"id": "https://releases.example"}},
+            },
+        });
+        let Claim::Built(found) = claim(&statement).unwrap() else { panic!("it is provenance") };
+        assert_eq!((named(&statement, &digest), found.version.as_str()), (Some("app"), "v1.2.0"));
+        assert_eq!((found.commit.as_str(), found.builder.as_str()), ("c0ffee", "https://releases.example"));
+        assert_eq!(named(&statement, &Digest::of_text("another file")), None);
+        let mut vague = statement.clone();
+        vague["predicate"]["runDetails"] = json!({});
+        assert_eq!(claim(&vague).unwrap_err(), "it does not say who built it");
+        vague["_type"] = json!("https://in-toto.io/Link/v1");
+        assert_eq!(claim(&vague).unwrap_err(), "it is no statement of in-toto");
+        let mut odd = statement;
+        odd["predicateType"] = json!("https://example.com/praise/v1");
+        assert_eq!(claim(&odd).unwrap_err(), "it is of a kind that is not known here");
+    }
+
+    #[test]
+    fn t45_a_summary_that_does_not_say_that_it_passed_says_nothing() {
+        let mut summary = json!({
+            "_type": STATEMENT,
+            "subject": [],
+            "predicateType": PASSED,
+            "predicate": {
+                "verificationResult": "PASSED",
+                "verifiedLevels": ["stage:prod", "SLSA_BUILD_LEVEL_1"],
+                "verifier": {"id": "https://releases.example"},
+                "timeVerified": "2026-01-01T00:00:00Z",
+            },
+        });
+        let Claim::Passed { stage, .. } = claim(&summary).unwrap() else { panic!("it is a summary") };
+        assert_eq!(stage, "prod");
+        summary["predicate"]["verificationResult"] = json!("FAILED");
+        assert_eq!(claim(&summary).unwrap_err(), "it does not say that it passed");
+        let tests = |result: &str| json!({"_type": STATEMENT, "predicateType": TESTS, "predicate": {"result": result, "warnedTests": ["scan"]}});
+        let warned = Claim::Tested { result: "WARNED".to_owned(), warned: vec!["scan".to_owned()] };
+        assert_eq!(claim(&tests("WARNED")).unwrap(), warned);
+        assert_eq!(claim(&tests("FAILED")).unwrap_err(), "it says that tests FAILED");
+    }
+}

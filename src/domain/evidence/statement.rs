@@ -1,0 +1,189 @@
+//! The statements themselves: who built a release from what, and that it succeeded in a stage.
+
+use serde_json::{Value, json};
+
+use crate::domain::check::course::{Course, Shown};
+use crate::domain::event::Sealed;
+use crate::domain::evidence::{
+    ENVELOPE, Evidence, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
+};
+use crate::domain::name::{Digest, PipelineId};
+use crate::domain::release::{Release, StageRun};
+
+/// How liftlock builds, which gives the parameters their meaning.
+const BUILD_TYPE: &str = "urn:liftlock:build:v1";
+/// That a stage was passed (<https://slsa.dev/spec/v1.1/verification_summary>).
+pub(super) const PASSED: &str = "https://slsa.dev/verification_summary/v1";
+/// How tests and checks ended (<https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md>).
+pub(super) const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1";
+/// That another file belongs to them (<https://github.com/in-toto/attestation/blob/main/spec/predicates/reference.md>).
+pub(super) const REFERENCE: &str = "https://in-toto.io/attestation/reference/v0.1";
+/// The media type of a bill of materials.
+const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// What a level that is ours begins with; the stage follows.
+pub(super) const STAGE: &str = "stage:";
+/// What can be said of whatever was built here: how is on record. More depends on where the server stands.
+const BUILT_LEVEL: &str = "SLSA_BUILD_LEVEL_1";
+
+/// Where a release was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The pipeline.
+    pub pipeline: &'a PipelineId,
+    /// The present name of its repository.
+    pub repository: &'a str,
+    /// Where people find the commit, when the host has pages.
+    pub commit_url: Option<&'a str>,
+    /// The server's public address, without a slash at its end.
+    pub server: &'a str,
+}
+
+impl Origin<'_> {
+    /// The place of the commit.
+    fn source(&self) -> String {
+        self.commit_url.map_or_else(|| format!("git+{}", self.repository), str::to_owned)
+    }
+
+    /// The page of a release.
+    fn page(&self, release: &Release) -> String {
+        format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
+    }
+
+    /// Where a file of evidence is.
+    fn evidence(&self, release: &Release, name: &str) -> String {
+        let (repo, pipeline) = (&self.pipeline.repo, &self.pipeline.name);
+        format!("{}/api/releases/{repo}/{pipeline}/{}/evidence/{name}", self.server, release.no())
+    }
+}
+
+/// Every statement about a matter, under the name that its envelope gets.
+pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(String, Value)> {
+    match what {
+        Matter::Build => {
+            provenance(release, origin).into_iter().map(|s| (PROVENANCE_FILE.to_owned(), s)).collect()
+        }
+        Matter::Stage { stage, attempt } => {
+            let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
+            let Some(run) = runs.iter().find(|run| run.attempt == *attempt) else { return Vec::new() };
+            let named = |what: &str| format!("{what}-{stage}-{attempt}{ENVELOPE}");
+            let passed = passed(release, (what, run), origin);
+            let tests = tested(release, (what, run), origin).map(|statement| (named("tests"), statement));
+            [(named("passed"), passed)].into_iter().chain(tests).collect()
+        }
+    }
+}
+
+fn statement(subject: &[Value], kind: &str, predicate: &Value) -> Value {
+    json!({"_type": STATEMENT, "subject": subject, "predicateType": kind, "predicate": predicate})
+}
+
+fn named(file: &Sealed) -> Value {
+    json!({"name": file_name(file), "digest": {"sha256": file.digest.hex()}})
+}
+
+/// Who built which files from what; nothing for a release that built none of its files.
+pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
+    let created = &release.created;
+    let (own, taken): (Vec<&Sealed>, Vec<&Sealed>) =
+        release.artifacts.iter().partition(|sealed| built_here(release, sealed));
+    if own.is_empty() {
+        return None;
+    }
+    let subject: Vec<Value> = own.into_iter().map(named).collect();
+    let mut dependencies = vec![json!({"uri": origin.source(), "digest": {"gitCommit": created.commit}})];
+    dependencies.extend(release.sources.iter().map(|found| {
+        let uri = format!("git+https://{}", found.source);
+        json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
+    }));
+    dependencies.extend(taken.into_iter().map(named));
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "repository": origin.repository,
+                "ref": created.branch,
+                "pipeline": origin.pipeline.name,
+                "version": created.version.to_string(),
+                "inputs": created.inputs,
+            },
+            "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": origin.server},
+            "metadata": {"invocationId": origin.page(release), "startedOn": release.at.rfc3339()},
+        },
+    });
+    Some(statement(&subject, PROVENANCE, &predicate))
+}
+
+/// That a stage found the files good, by which rules, and on which evidence.
+fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'_>) -> Value {
+    let Matter::Stage { stage, .. } = what else { return Value::Null };
+    let subject: Vec<Value> = release.artifacts.iter().map(named).collect();
+    let all_built = release.artifacts.iter().all(|file| built_here(release, file));
+    let mut levels = vec![format!("{STAGE}{stage}")];
+    levels.extend(all_built.then(|| BUILT_LEVEL.to_owned()));
+    let of_build = release.signed(&Matter::Build).into_iter().flat_map(|signed| &signed.files);
+    let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
+    let inputs: Vec<Value> = of_build.filter(|kept| kept.name == PROVENANCE_FILE).map(input).collect();
+    let predicate = json!({
+        "verifier": {"id": origin.server},
+        "timeVerified": run.moved_at.rfc3339(),
+        "resourceUri": origin.page(release),
+        "policy": {"uri": origin.source(), "digest": {"sha256": release.created.manifest.hex()}},
+        "inputAttestations": inputs,
+        "verificationResult": "PASSED",
+        "verifiedLevels": levels,
+        "slsaVersion": "1.1",
+    });
+    statement(&subject, PASSED, &predicate)
+}
+
+/// How the tests and checks of a run ended; nothing when it had none.
+fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'_>) -> Option<Value> {
+    let Matter::Stage { stage, .. } = what else { return None };
+    let (rule, steps) = (release.rule(stage)?, release.steps(stage));
+    let mut passed: Vec<String> =
+        steps.into_iter().flat_map(|steps| &steps.test_commands).map(|step| step.name.clone()).collect();
+    let mut warned = Vec::new();
+    let course = Course { repo: &origin.pipeline.repo, release, stage: rule, run };
+    for (leg, check) in course.legs() {
+        match course.shown(&leg, check) {
+            Shown::Passed => passed.push(leg.to_string()),
+            Shown::Failed | Shown::Inconclusive | Shown::Error | Shown::Overridden | Shown::Skipped => {
+                warned.push(leg.to_string());
+            }
+            Shown::Waiting | Shown::Running => {}
+        }
+    }
+    if passed.is_empty() && warned.is_empty() {
+        return None;
+    }
+    let subject: Vec<Value> = release.artifacts.iter().map(named).collect();
+    let predicate = json!({
+        "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
+        "configuration": [{"name": "manifest", "digest": {"sha256": release.created.manifest.hex()}}],
+        "url": origin.page(release),
+        "passedTests": passed,
+        "warnedTests": warned,
+        "failedTests": [],
+    });
+    Some(statement(&subject, TESTS, &predicate))
+}
+
+/// That a bill of materials is of the files that were built here.
+pub fn reference(release: &Release, (name, bill): (&str, &str), origin: Origin<'_>) -> Value {
+    let subject: Vec<Value> =
+        release.artifacts.iter().filter(|file| built_here(release, file)).map(named).collect();
+    let predicate = json!({
+        "attester": {"id": origin.server},
+        "references": [{
+            "name": name,
+            "downloadLocation": origin.evidence(release, name),
+            "digest": {"sha256": Digest::of_text(bill).hex()},
+            "mediaType": CYCLONEDX,
+        }],
+    });
+    statement(&subject, REFERENCE, &predicate)
+}

@@ -1,0 +1,251 @@
+//! Reading lock files: what exactly was taken of other people's work, by registry.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Component, Found, Hash, Registry};
+
+/// Most components of all lock files together: far more than anybody has.
+const MAX_COMPONENTS: usize = 100_000;
+/// Folders whose lock files are other people's.
+const FOREIGN: [&str; 2] = ["node_modules", "vendor"];
+
+/// Whether there is a lock file at this path of a tree.
+pub fn is_lock(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or_default();
+    reader(name).is_some() && !parts.any(|folder| FOREIGN.contains(&folder))
+}
+
+type Reader = fn(&str) -> Result<Vec<Component>, String>;
+
+fn reader(name: &str) -> Option<Reader> {
+    match name {
+        "Cargo.lock" => Some(cargo),
+        "package-lock.json" => Some(npm),
+        "poetry.lock" => Some(poetry),
+        "requirements.txt" => Some(|text| Ok(requirements(text))),
+        "go.mod" => Some(go),
+        _ => None,
+    }
+}
+
+impl Found {
+    /// Reads one more lock file.
+    pub fn take(&mut self, path: &str, content: &[u8]) {
+        let Some(read) = reader(path.rsplit('/').next().unwrap_or_default()) else { return };
+        let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned());
+        match text.and_then(read) {
+            Ok(components) if self.components.len().saturating_add(components.len()) > MAX_COMPONENTS => {
+                self.unread.push((path.to_owned(), format!("with it there are more than {MAX_COMPONENTS}")));
+            }
+            Ok(components) => {
+                self.components.extend(components);
+                self.read.push(path.to_owned());
+            }
+            Err(why) => self.unread.push((path.to_owned(), why)),
+        }
+    }
+}
+
+/// A file of TOML with a list of packages.
+#[derive(Deserialize)]
+struct Packages {
+    #[serde(default)]
+    package: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    source: Option<Value>,
+    checksum: Option<String>,
+}
+
+fn packages(text: &str) -> Result<Vec<Package>, String> {
+    let read: Packages = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+    Ok(read.package)
+}
+
+/// What has no source is the repository's own.
+fn cargo(text: &str) -> Result<Vec<Component>, String> {
+    let foreign = packages(text)?.into_iter().filter(|package| package.source.is_some());
+    let component = |package: Package| Component {
+        registry: Registry::Cargo,
+        name: package.name,
+        version: package.version,
+        hash: package.checksum.and_then(|sum| hash("SHA-256", sum)),
+    };
+    Ok(foreign.map(component).collect())
+}
+
+fn poetry(text: &str) -> Result<Vec<Component>, String> {
+    let component = |package: Package| Component {
+        registry: Registry::PyPi,
+        name: package.name,
+        version: package.version,
+        hash: None,
+    };
+    Ok(packages(text)?.into_iter().map(component).collect())
+}
+
+fn hash(alg: &'static str, content: String) -> Option<Hash> {
+    let wanted = match alg {
+        "SHA-256" => 64,
+        _ => 128,
+    };
+    let hex = content.len() == wanted && content.bytes().all(|b| b.is_ascii_hexdigit());
+    hex.then_some(Hash { alg, content })
+}
+
+#[derive(Deserialize)]
+struct Npm {
+    packages: Option<serde_json::Map<String, Value>>,
+    dependencies: Option<serde_json::Map<String, Value>>,
+}
+
+fn npm(text: &str) -> Result<Vec<Component>, String> {
+    let read: Npm = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let mut out = Vec::new();
+    if let Some(packages) = read.packages {
+        for (path, package) in &packages {
+            // What is not below a `node_modules`, or only points there, is the repository's own.
+            let Some((_, name)) = path.rsplit_once("node_modules/") else { continue };
+            if package.get("link").and_then(Value::as_bool) != Some(true) {
+                let alias = package.get("name").and_then(Value::as_str);
+                out.extend(npm_component(alias.unwrap_or(name), package));
+            }
+        }
+    } else {
+        let mut rest: Vec<serde_json::Map<String, Value>> = read.dependencies.into_iter().collect();
+        while let Some(dependencies) = rest.pop() {
+            for (name, package) in dependencies {
+                out.extend(npm_component(&name, &package));
+                rest.extend(package.get("dependencies").and_then(Value::as_object).cloned());
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn npm_component(name: &str, package: &Value) -> Option<Component> {
+    let text = |key: &str| package.get(key).and_then(Value::as_str);
+    let sum = text("integrity").into_iter().flat_map(str::split_whitespace);
+    let mut sum = sum.filter_map(|sum| sum.strip_prefix("sha512-"));
+    let hash = sum.next().and_then(|sum| BASE64_STANDARD.decode(sum).ok());
+    Some(Component {
+        registry: Registry::Npm,
+        name: name.to_owned(),
+        version: text("version")?.to_owned(),
+        hash: hash.and_then(|bytes| self::hash("SHA-512", hex::encode(bytes))),
+    })
+}
+
+/// Pins only: what is not pinned is not known before it is installed.
+fn requirements(text: &str) -> Vec<Component> {
+    let pin = |line: &str| {
+        let line = line.split([';', '#']).next()?.split_whitespace().collect::<String>();
+        let line = line.split("--").next()?.trim_end_matches('\\').to_owned();
+        let (name, version) = line.split_once("==")?;
+        let name = name.split('[').next()?;
+        let good = |text: &str| {
+            let mut letters = text.bytes();
+            !text.is_empty() && letters.all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b))
+        };
+        (good(name) && good(version)).then(|| Component {
+            registry: Registry::PyPi,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            hash: None,
+        })
+    };
+    text.lines().filter_map(pin).collect()
+}
+
+/// The modules that are required, as they are after every `replace` by another version.
+fn go(text: &str) -> Result<Vec<Component>, String> {
+    let (mut out, mut block) = (Vec::new(), String::new());
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match (block.as_str(), words.as_slice()) {
+            (_, [word, "("]) => block = (*word).to_owned(),
+            (_, [")"]) => block.clear(),
+            ("require", [name, version]) | ("", ["require", name, version]) => {
+                out.push(Component {
+                    registry: Registry::Go,
+                    name: (*name).to_owned(),
+                    version: (*version).to_owned(),
+                    hash: None,
+                });
+            }
+            _ => {}
+        }
+    }
+    if block.is_empty() { Ok(out) } else { Err(format!("`{block} (` has no end")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str, text: &str) -> Vec<String> {
+        let mut found = Found::default();
+        found.take(path, text.as_bytes());
+        assert!(found.unread.is_empty(), "{found:?}");
+        found.components.iter().map(Component::purl).collect()
+    }
+
+    #[test]
+    fn lock_files_say_what_was_taken_of_others() {
+        let cargo = "version = 4\n[[package]]\nname = \"shop\"\nversion = \"0.1.0\"\n[[package]]\nname = \"serde\"\n\
+                     version = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n";
+        assert_eq!(read("app/Cargo.lock", cargo), ["pkg:cargo/serde@1.0.0"]);
+        let npm = r#"{"lockfileVersion": 3, "packages": {"": {"name": "shop"}, "packages/ui": {"version": "1.0.0"},
+            "node_modules/ui": {"link": true}, "node_modules/@a/b": {"version": "2.0.0"},
+            "node_modules/@a/b/node_modules/c": {"version": "3.0.0", "integrity": "sha512-xx"},
+            "node_modules/d": {"name": "really-d", "version": "4.0.0"}}}"#;
+        assert_eq!(
+            read("package-lock.json", npm),
+            ["pkg:npm/%40a/b@2.0.0", "pkg:npm/c@3.0.0", "pkg:npm/really-d@4.0.0"]
+        );
+        let old =
+            r#"{"dependencies": {"a": {"version": "1.0.0", "dependencies": {"b": {"version": "2.0.0"}}}}}"#;
+        assert_eq!(read("package-lock.json", old), ["pkg:npm/a@1.0.0", "pkg:npm/b@2.0.0"]);
+        let poetry = "[[package]]\nname = \"attrs\"\nversion = \"23.1.0\"\ndescription = \"x\"\n[metadata]\n";
+        assert_eq!(read("poetry.lock", poetry), ["pkg:pypi/attrs@23.1.0"]);
+        let pins = "# pinned\nrequests[socks]==2.31.0 ; python_version > '3' \\\n    --hash=sha256:ab\nflask>=2\nsix == 1.16.0\n";
+        assert_eq!(read("requirements.txt", pins), ["pkg:pypi/requests@2.31.0", "pkg:pypi/six@1.16.0"]);
+        let go = "module x\n\ngo 1.22\n\nrequire example.com/a v1.0.0\n\nrequire (\n\texample.com/b v2.0.0 // indirect\n)\n\
+                  exclude example.com/c v3.0.0\n";
+        assert_eq!(
+            read("go.mod", go),
+            ["pkg:golang/example.com/a@v1.0.0", "pkg:golang/example.com/b@v2.0.0"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_hides_nothing_else() {
+        let mut found = Found::default();
+        found.take("Cargo.lock", b"[[package]]\nname = 1\n");
+        found.take("web/package-lock.json", b"{");
+        found.take("go.mod", b"require (\n");
+        found.take("requirements.txt", b"\xff");
+        assert_eq!(found.unread.len(), 4, "{found:?}");
+        found.take("requirements.txt", b"six==1.16.0");
+        assert_eq!((found.components.len(), found.read.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_lock_file_of_somebody_else_is_not_ours() {
+        for path in ["Cargo.lock", "a/b/go.mod", "web/package-lock.json"] {
+            assert!(is_lock(path), "{path}");
+        }
+        for path in ["web/node_modules/a/package-lock.json", "vendor/x/go.mod", "Cargo.toml", "lock"] {
+            assert!(!is_lock(path), "{path}");
+        }
+    }
+}

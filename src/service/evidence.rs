@@ -1,0 +1,167 @@
+//! Signing what is known of a release: each statement is made once, kept by its digest, and named in the log.
+
+use crate::artifact::store::Store;
+use crate::clock;
+use crate::domain::decide::Command;
+use crate::domain::event::Sealed;
+use crate::domain::evidence::statement::{self, Origin, statements};
+use crate::domain::evidence::{
+    Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
+    SHA256SUMS, SHA512SUMS, owed, sums,
+};
+use crate::domain::name::{PipelineId, ReleaseNo};
+use crate::domain::release::Release;
+use crate::domain::sbom::lock::is_lock;
+use crate::domain::sbom::{Found, Subject, document};
+use crate::domain::time::Timestamp;
+use crate::service::worker::{Lease, Result as Worked};
+use crate::service::{Service, blocking};
+use crate::sign::{FOLDER, Keys};
+use crate::trouble::{Outcome, Trouble};
+
+/// Files and folders of a tree in which lock files are looked for: as many as a build may have.
+const MAX_PATHS: usize = 500_000;
+/// Most lock files that are read, and the largest of them.
+const MAX_LOCKS: usize = 200;
+const MAX_LOCK_BYTES: u64 = 16 * 1024 * 1024;
+
+impl Service {
+    /// Signs one matter of a release. What a worker kept that died before it said so is signed again and never named.
+    pub(super) async fn attest(&self, lease: &Lease, no: ReleaseNo, what: Matter) -> Worked {
+        let id = lease.pipeline()?;
+        let state = self.journal().load(&id).await?;
+        let Some(release) = state.release(no).filter(|release| owed(release).contains(&what)) else {
+            return lease.complete(self, "nothing is to be signed").await;
+        };
+        let repository = self.journal().name_of(&id.repo).await?;
+        let web = repository.parse().ok().zip(self.host(&id.repo).ok());
+        let commit_url = web.and_then(|(name, host)| host.web(&name, &release.created.commit, None));
+        let origin = Origin {
+            pipeline: &id,
+            repository: &repository,
+            commit_url: commit_url.as_deref(),
+            server: &self.settings().notify.public_url,
+        };
+        let statements: Vec<(String, String)> = statements(release, &what, origin)
+            .into_iter()
+            .map(|(name, statement)| (name, self.mask().apply(&statement.to_string())))
+            .collect();
+        let (sealed, bill) = match what {
+            Matter::Build => (release.artifacts.clone(), self.bill(&id, release, &repository).await?),
+            Matter::Stage { .. } => (Vec::new(), None),
+        };
+        let bill = bill.map(|bill| {
+            let about = statement::reference(release, (SBOM_FILE, &bill), origin);
+            (bill, about.to_string())
+        });
+        let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
+        let files = blocking(move || {
+            let now = clock::now();
+            let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept: Vec::new() };
+            signing.all(&sealed, &statements, bill.as_ref())
+        });
+        let attested = Attested { release: no, what, files: files.await? };
+        let command = Command::Attest(Box::new(attested));
+        match self.journal().decide(&id, &command, lease.done("signed")).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => lease.complete(self, refusal.code()).await,
+        }
+    }
+}
+
+impl Service {
+    /// What a release is made of, by the lock files of its commit; nothing when it has none, or built nothing itself.
+    async fn bill(&self, id: &PipelineId, release: &Release, repository: &str) -> Outcome<Option<String>> {
+        let created = &release.created;
+        if !created.pipeline.builds() {
+            return Ok(None);
+        }
+        let commit = created.commit.clone();
+        let found = self.mirror(&id.repo, move |mirror| {
+            let mut found = Found::default();
+            if !mirror.exists(&commit) {
+                return Ok(found);
+            }
+            let paths = mirror.list_files(&commit, MAX_PATHS)?;
+            for path in paths.iter().filter(|path| is_lock(path)).take(MAX_LOCKS) {
+                match mirror.read_file(&commit, path, MAX_LOCK_BYTES) {
+                    Ok(content) => found.take(path, &content.unwrap_or_default()),
+                    Err(trouble) if trouble.is_transient() => return Err(trouble),
+                    Err(trouble) => found.unread.push((path.clone(), trouble.to_string())),
+                }
+            }
+            Ok(found)
+        });
+        let found = found.await?;
+        if found == Found::default() {
+            return Ok(None);
+        }
+        let version = created.version.to_string();
+        let at = Timestamp(created.epoch_s.saturating_mul(1_000)).rfc3339();
+        let subject = Subject { repository, version: &version, commit: created.commit.as_str(), at: &at };
+        let bill =
+            document(&found, subject).map_err(|e| Trouble::bug("write what it is made of").because(e))?;
+        Ok(Some(self.mask().apply(&bill)))
+    }
+}
+
+/// What is being signed, and what has been kept of it.
+struct Signing {
+    keys: Keys,
+    store: Store,
+    now: Timestamp,
+    kept: Vec<Evidence>,
+}
+
+impl Signing {
+    fn all(
+        mut self,
+        sealed: &[Sealed],
+        statements: &[(String, String)],
+        bill: Option<&(String, String)>,
+    ) -> Outcome<Vec<Evidence>> {
+        if !sealed.is_empty() {
+            let list = sums(sealed.iter().map(|file| (file, file.digest.hex())));
+            self.keep_signed(SHA256SUMS, &list)?;
+            let hex: Vec<String> =
+                sealed.iter().map(|file| Ok(self.store.sha512(&file.digest)?)).collect::<Outcome<_>>()?;
+            let list = sums(sealed.iter().zip(hex.iter().map(String::as_str)));
+            self.keep_signed(SHA512SUMS, &list)?;
+        }
+        for (name, statement) in statements {
+            let envelope = self.keys.sign(PAYLOAD_TYPE, statement.as_bytes())?;
+            self.keep(name, &line(&envelope)?)?;
+            if name == PROVENANCE_FILE {
+                self.keep(BUNDLE_FILE, &line(&envelope.bundle())?)?;
+            }
+        }
+        if let Some((bill, about)) = bill {
+            self.keep(SBOM_FILE, bill)?;
+            let envelope = self.keys.sign(PAYLOAD_TYPE, about.as_bytes())?;
+            self.keep(SBOM_ENVELOPE, &line(&envelope)?)?;
+        }
+        Ok(self.kept)
+    }
+
+    /// A file, and beside it what OpenSSH and minisign check it with.
+    fn keep_signed(&mut self, name: &str, text: &str) -> Outcome<()> {
+        let ssh = self.keys.sign_ssh(text.as_bytes())?;
+        let minisign = self.keys.sign_minisign(name, text.as_bytes(), self.now)?;
+        self.keep(name, text)?;
+        self.keep(&format!("{name}.sig"), &ssh)?;
+        self.keep(&format!("{name}.minisig"), &minisign)
+    }
+
+    fn keep(&mut self, name: &str, text: &str) -> Outcome<()> {
+        let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let digest = self.store.put(text.as_bytes())?;
+        self.kept.push(Evidence { name: name.to_owned(), digest, size });
+        Ok(())
+    }
+}
+
+/// One line of JSON.
+fn line<T: serde::Serialize>(value: &T) -> Outcome<String> {
+    let line = serde_json::to_string(value).map_err(|e| Trouble::bug("write a statement").because(e))?;
+    Ok(line + "\n")
+}

@@ -1,0 +1,198 @@
+//! Files signed as OpenSSH signs them (its PROTOCOL.sshsig), to be checked with `ssh-keygen -Y verify -n file`.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest as _, Sha512};
+
+use super::{Kind, Public, wrapped};
+use crate::domain::time::{Span, Timestamp};
+
+/// What a signature begins with, armored and not.
+const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
+const END: &str = "-----END SSH SIGNATURE-----\n";
+const MAGIC: &[u8] = b"SSHSIG";
+const VERSION: u32 = 1;
+/// What a signature is good for: a file, and nothing else that is signed with the same key.
+const NAMESPACE: &str = "file";
+/// Of the two hashes that there are, the one `ssh-keygen` takes.
+const HASH: &str = "sha512";
+/// The algorithm, and the curve alone.
+const ALGORITHM: &str = "ecdsa-sha2-nistp256";
+const CURVE: &str = "nistp256";
+/// Characters in a line of the armor.
+const LINE: usize = 70;
+/// Who signs, for files of allowed signers.
+pub const PRINCIPAL: &str = "liftlock";
+/// Largest number in a signature on P-256: 32 bytes, and one for the sign.
+const MOST_BYTES: usize = 33;
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn strings(all: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for bytes in all {
+        put(&mut out, bytes);
+    }
+    out
+}
+
+/// A key as OpenSSH writes it (RFC 5656).
+fn wire(key: &Public) -> Vec<u8> {
+    strings(&[ALGORITHM.as_bytes(), CURVE.as_bytes(), &key.raw])
+}
+
+/// What is signed for a file.
+pub(super) fn signed(file: &[u8]) -> Vec<u8> {
+    let hash = Sha512::digest(file);
+    let rest = strings(&[NAMESPACE.as_bytes(), b"", HASH.as_bytes(), &hash]);
+    [MAGIC, &rest].concat()
+}
+
+/// The line for a file of allowed signers; nothing for a key that OpenSSH does not know from us.
+pub fn allowed_signer(key: &Public) -> Option<String> {
+    if key.kind != Kind::EcdsaP256 {
+        return None;
+    }
+    let digits = |at: Timestamp| {
+        let text: String = at.rfc3339().chars().take(19).filter(char::is_ascii_digit).collect();
+        format!("{text}Z")
+    };
+    // Its last second is all its own: OpenSSH knows no shorter time, and takes no key that is good for none.
+    let until = key.until.map(|at| digits(at.plus(Span::seconds(1))));
+    let until = until.map_or_else(String::new, |at| format!(",valid-before=\"{at}\""));
+    Some(format!(
+        "{PRINCIPAL} namespaces=\"{NAMESPACE}\",valid-after=\"{}\"{until} {ALGORITHM} {} {}\n",
+        digits(key.since),
+        BASE64_STANDARD.encode(wire(key)),
+        key.id
+    ))
+}
+
+/// A signature (ASN.1) as the text of a `.sig` file; nothing when it is none.
+pub(super) fn armored(key: &Public, signature: &[u8]) -> Option<String> {
+    let (r, s) = numbers(signature)?;
+    let signature = strings(&[ALGORITHM.as_bytes(), &strings(&[r, s])]);
+    let mut blob = [MAGIC, &VERSION.to_be_bytes()].concat();
+    blob.extend(strings(&[&wire(key), NAMESPACE.as_bytes(), b"", HASH.as_bytes(), &signature]));
+    Some(format!("{BEGIN}{}{END}", wrapped(&BASE64_STANDARD.encode(blob), LINE)))
+}
+
+/// The two numbers of an ASN.1 signature; what an INTEGER holds is what OpenSSH calls an mpint.
+fn numbers(signature: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (number, length) = (0x02, |b: &u8| usize::from(*b));
+    let [0x30, _, rest @ ..] = signature else { return None };
+    let [tag, size, rest @ ..] = rest else { return None };
+    let (r, rest) = rest.split_at_checked(length(size)).filter(|_| *tag == number)?;
+    let [tag, size, rest @ ..] = rest else { return None };
+    let (s, _) = rest.split_at_checked(length(size)).filter(|_| *tag == number)?;
+    Some((r, s))
+}
+
+/// The other way round.
+fn asn1(r: &[u8], s: &[u8]) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    for number in [r, s] {
+        let size = u8::try_from(number.len()).ok().filter(|_| number.len() <= MOST_BYTES)?;
+        all.extend_from_slice(&[0x02, size]);
+        all.extend_from_slice(number);
+    }
+    let size = u8::try_from(all.len()).ok()?;
+    Some([&[0x30, size], all.as_slice()].concat())
+}
+
+/// What is left of a blob.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.bytes(4)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let size = self.number()?;
+        self.bytes(usize::try_from(size).ok()?)
+    }
+
+    fn is(&mut self, wanted: &[u8]) -> Option<()> {
+        (self.string()? == wanted).then_some(())
+    }
+}
+
+/// The ASN.1 signature in the text of a `.sig` file that says it is for files.
+fn read(text: &str) -> Option<Vec<u8>> {
+    let body: String =
+        text.trim_start().strip_prefix(BEGIN)?.split_once(END.trim_end())?.0.split_whitespace().collect();
+    let blob = BASE64_STANDARD.decode(body).ok()?;
+    let mut rest = Rest(&blob);
+    (rest.bytes(MAGIC.len())? == MAGIC && rest.number()? == VERSION).then_some(())?;
+    // Which key it says it is of is a hint: each that is trusted is tried.
+    rest.string()?;
+    rest.is(NAMESPACE.as_bytes())?;
+    rest.string()?;
+    rest.is(HASH.as_bytes())?;
+    let mut signature = Rest(rest.string()?);
+    signature.is(ALGORITHM.as_bytes())?;
+    let mut two = Rest(signature.string()?);
+    asn1(two.string()?, two.string()?)
+}
+
+/// Whether one of these keys signed the file; the error is why the signature proves nothing.
+pub fn verify(signature: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
+    let signature = read(signature).ok_or_else(|| "it is no signature of a file".to_owned())?;
+    let text = signed(file);
+    if keys.iter().filter(|key| key.kind == Kind::EcdsaP256).any(|key| key.verifies(&text, &signature)) {
+        Ok(())
+    } else {
+        Err("none of these keys signed it, or it was changed since".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Keys;
+    use super::*;
+
+    #[test]
+    fn t45_a_signature_is_of_one_file_by_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::of_folder(folder.path(), Timestamp(1_000)).unwrap();
+        let public = keys.public().unwrap();
+        // Their numbers are of different lengths from time to time.
+        for round in 0..50_u8 {
+            let signature = keys.sign_ssh(&[round]).unwrap();
+            verify(&signature, &[round], &public).unwrap();
+            assert!(verify(&signature, b"other", &public).unwrap_err().contains("changed since"));
+        }
+        let signature = keys.sign_ssh(b"file").unwrap();
+        let other = Keys::rotate(folder.path(), Timestamp(2_000)).unwrap().public().unwrap();
+        assert!(verify(&signature, b"file", &other[..1]).is_err(), "another key");
+        assert!(verify("", b"file", &public).is_err() && verify(BEGIN, b"file", &public).is_err());
+        let cut = signature.replace(END, "");
+        assert!(verify(&cut, b"file", &public).is_err());
+    }
+
+    #[test]
+    fn a_signer_is_allowed_for_the_time_in_which_its_key_signed() {
+        let folder = tempfile::tempdir().unwrap();
+        Keys::of_folder(folder.path(), Timestamp(1_000)).unwrap();
+        let keys = Keys::rotate(folder.path(), Timestamp(86_400_000)).unwrap();
+        let lines: Vec<String> = keys.public().unwrap().iter().filter_map(allowed_signer).collect();
+        let [new, old] = &lines[..] else { panic!("{lines:?}") };
+        assert!(new.starts_with(
+            "liftlock namespaces=\"file\",valid-after=\"19700102000000Z\" ecdsa-sha2-nistp256 AAAA"
+        ));
+        assert!(
+            old.contains("valid-after=\"19700101000001Z\",valid-before=\"19700102000001Z\" ecdsa"),
+            "{old}"
+        );
+    }
+}
