@@ -247,7 +247,7 @@ fn a_server_that_never_answers_meets_the_deadline() {
     for wait in [Span::millis(300), Span::seconds(3), Span::seconds(30)] {
         let error = mirror(&dir).fetch(&with_token(port), main_only(&[]), wait).unwrap_err();
         assert!(error.is_transient());
-        assert_eq!(error.to_string(), format!("the fetch took longer than {wait}"));
+        assert_eq!(error.to_string(), format!("`git` took longer than {wait}"));
         connected = listener.accept().ok();
         if connected.is_some() {
             break;

@@ -742,14 +742,15 @@ impl Eyes {
     }
 
     async fn try_look(&mut self) -> sqlx::Result<Seen> {
+        // What is done is read before what came of it: the other way round, the last event could be missing.
+        let deliveries: Vec<(i64, String, String, i64)> =
+            read!(self, "SELECT seq, guid, state, CAST(seen AS BIGINT) FROM deliveries ORDER BY seq")?;
+        let effects: Vec<(String, String, String, i64, Option<String>)> =
+            read!(self, "SELECT key, lane, state, token, error FROM effects ORDER BY id")?;
         let events: Vec<(i64, String, i64, String, i64, String)> = read!(
             self,
             "SELECT seq, stream, version, kind, CAST(COALESCE(release, 0) AS BIGINT), data FROM events ORDER BY seq"
         )?;
-        let effects: Vec<(String, String, String, i64, Option<String>)> =
-            read!(self, "SELECT key, lane, state, token, error FROM effects ORDER BY id")?;
-        let deliveries: Vec<(i64, String, String, i64)> =
-            read!(self, "SELECT seq, guid, state, CAST(seen AS BIGINT) FROM deliveries ORDER BY seq")?;
         let event = |(seq, stream, version, kind, release, data): (_, _, _, _, _, String)| {
             let data = serde_json::from_str(&data).expect("an event is JSON");
             Event { seq, stream, version, kind, release, data }
