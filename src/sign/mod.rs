@@ -32,6 +32,8 @@ pub use envelope::Envelope;
 
 /// Where the keys are, below the data folder.
 pub const FOLDER: &str = "keys";
+/// How the file of a key ends while it is written.
+const UNFINISHED: &str = "tmp";
 /// Largest file of a key; a real one has some 140 bytes.
 const MAX_KEY_BYTES: u64 = 4_096;
 /// Characters in a line of PEM (RFC 7468).
@@ -185,20 +187,31 @@ fn newest<P>(keys: &[Key<P>]) -> Outcome<&Key<P>> {
     keys.last().ok_or_else(|| Trouble::bug("there is no signing key"))
 }
 
+/// Nobody ever sees half a key: it gets its name once all of it is on the disk, unless another one has that name.
 fn make(folder: &Path, kind: Kind, now: Timestamp) -> Outcome<()> {
     let path = folder.join(format!("{:020}.{}", now.0, kind.ending()));
     let fail = |e: std::io::Error| {
         Trouble::transient(format!("write the signing key {}", path.display())).because(e)
     };
     std::fs::create_dir_all(folder).map_err(fail)?;
+    let mut unique = [0; 16];
+    getrandom::fill(&mut unique).map_err(|e| Trouble::transient("get random bytes").because(e))?;
+    let unfinished = folder.join(format!(".{}.{UNFINISHED}", hex::encode(unique)));
     let bytes = kind.generate()?;
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    match made {
-        Ok(mut file) => file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(fail),
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .map_err(fail)?;
+    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+    let named = written.and_then(|()| match std::fs::hard_link(&unfinished, &path) {
         // Somebody made one in the same millisecond.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(fail(e)),
-    }
+        other => other,
+    });
+    let removed = std::fs::remove_file(&unfinished);
+    named.and(removed).map_err(fail)
 }
 
 /// The files of the keys of a kind, oldest first.
@@ -331,6 +344,21 @@ fn wrapped(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_who_come_first_at_once_find_whole_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("keys");
+        std::thread::scope(|scope| {
+            for no in 0..16 {
+                let at = &at;
+                scope.spawn(move || Keys::of_folder(at, Timestamp(1_000 + no % 4)).unwrap());
+            }
+        });
+        let names = std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with('.')).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 
     #[test]
     fn a_key_is_made_once_and_an_old_one_still_checks() {
