@@ -2,7 +2,6 @@
 
 use crate::cli::ask::{list, pipeline, release, text};
 use crate::cli::{Ended, Exit, Server, client, terminal};
-use crate::trouble::Trouble;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -46,7 +45,8 @@ async fn status(asked: &Status) -> Ended {
         return Ok(if open { Exit::Waiting } else { Exit::Done });
     }
     if rows.is_empty() {
-        return Err(Trouble::not_found(format!("nothing of {} was published", text(&page, "version"))));
+        terminal::line(&format!("nothing of {} was published", text(&page, "version")));
+        return Ok(Exit::Done);
     }
     terminal::line(text(&page, "version"));
     for row in rows {

@@ -421,6 +421,7 @@ fn read_pipeline(
     variable::check(view, &pipeline, findings);
     publish::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
+    rollback::check_shipped(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
     trigger::check_trains(view, &pipeline, findings);
     let files = [rings.files, services.files].concat();
@@ -445,7 +446,9 @@ fn drafts(
         let read = |base: &Node, findings: &mut Findings<'_>| stage::read(base, around, findings);
         rings.tighten(&mut draft, View::of(own), read, findings);
         let production = environment::is_production(view, &draft.stage);
-        rollback::warn_without(View::of(node), (&draft.stage, production, draft.at), findings);
+        if !release::kind(view).ships(&draft.stage) {
+            rollback::warn_without(View::of(node), (&draft.stage, production, draft.at), findings);
+        }
         drafts.push(draft);
     }
     drafts

@@ -111,6 +111,33 @@ pub struct Naming {
     /// How notes are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<notes::Rule>,
+    /// What releasing means.
+    #[serde(default, skip_serializing_if = "Kind::is_deploy")]
+    pub kind: Kind,
+}
+
+/// What releasing means: the word has both senses (CHECKLIST E01).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It goes to systems of one's own, and can be taken back there.
+    #[default]
+    Deploy,
+    /// It goes to others, who keep what they have got: only a newer one takes its place.
+    Publish,
+}
+
+impl Kind {
+    /// Whether what this stage does stays with others: it publishes, and that is what releasing means.
+    pub fn ships(self, stage: &Stage) -> bool {
+        let publishes = |step: &Step| matches!(step.action, step::Action::Publish(_));
+        self == Self::Publish && stage.all_steps().any(publishes)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks of `skip_serializing_if`")]
+    fn is_deploy(&self) -> bool {
+        *self == Self::Deploy
+    }
 }
 
 /// How a pipeline's status contexts are spelled.

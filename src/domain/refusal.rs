@@ -21,6 +21,17 @@ pub use start::NoStart;
 /// A release in a sentence: version and short commit.
 pub type Named = (String, String);
 
+/// Why a stage does not go back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoWayBack {
+    /// Nothing older succeeded there.
+    NothingOlder,
+    /// The release that was asked for never did.
+    Never(String),
+    /// What it does stays with others.
+    Shipped,
+}
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -148,8 +159,8 @@ pub enum Refusal {
     NoRollback {
         /// The stage.
         stage: StageName,
-        /// The release asked for, if one was.
-        wanted: Option<String>,
+        /// Why.
+        why: NoWayBack,
     },
     /// Somebody else holds it already.
     OnHold {
@@ -436,16 +447,21 @@ fn needs_role(
     write!(f, "🔒 **Not done: `/{verb}`{about} needs the {needs} role; yours is {has}.**")
 }
 
-fn no_rollback(f: &mut fmt::Formatter<'_>, stage: &StageName, wanted: Option<&str>) -> fmt::Result {
-    match wanted {
-        Some(wanted) => write!(
+fn no_rollback(f: &mut fmt::Formatter<'_>, stage: &StageName, why: &NoWayBack) -> fmt::Result {
+    match why {
+        NoWayBack::Never(wanted) => write!(
             f,
             "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
             inline_code(&printable(wanted))
         ),
-        None => {
+        NoWayBack::NothingOlder => {
             write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
         }
+        NoWayBack::Shipped => write!(
+            f,
+            "🔒 **Not done: {stage} ships to others, who keep what they have got.** Push a fix: the next version takes \
+             its place."
+        ),
     }
 }
 
@@ -532,7 +548,7 @@ impl Refusal {
             }
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::Runs { stage, release } => runs(f, stage, release),
-            Self::NoRollback { stage, wanted } => no_rollback(f, stage, wanted.as_deref()),
+            Self::NoRollback { stage, why } => no_rollback(f, stage, why),
             Self::OnHold { place, lift, hold } => {
                 write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
             }

@@ -196,6 +196,11 @@ fn at_work(state: &State, stage: &Stage) -> bool {
 /// How a stage goes back from a release when it goes wrong there, for those who are asked to let it start (row E05).
 pub fn plan(state: &State, release: &Release, stage: &Stage) -> String {
     let name = &stage.name;
+    if release.rules.release.kind.ships(stage) {
+        return format!(
+            "{name} ships to others, who keep what they have got; a newer version takes its place"
+        );
+    }
     let Some(target) = target(state, release, name) else {
         return format!("nothing older succeeded in {name}, so there is nothing to go back to");
     };

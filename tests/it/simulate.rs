@@ -85,6 +85,11 @@ fn e07_would_v1_4_reach_prod_on_24_december() {
     plays("fixtures/simulate/christmas.yml", "fixtures/simulate/christmas.txt");
 }
 
+#[test]
+fn e01_what_is_published_is_not_taken_back_and_what_is_deployed_is() {
+    plays("fixtures/simulate/shipped.yml", "fixtures/simulate/shipped.txt");
+}
+
 /// A release pipeline of Azure DevOps: the framework's sample project, from its library of variables to prod.
 #[test]
 fn a01_a05_a11_a15_a17_an_azure_release_from_its_build_to_prod() {

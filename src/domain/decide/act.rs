@@ -12,7 +12,7 @@ use crate::domain::markdown::escape;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
 use crate::domain::queue::BUILD;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{NoWayBack, Refusal};
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::state::Live;
 use crate::domain::view;
@@ -215,12 +215,18 @@ impl Draft {
         stage: &StageName,
         wanted: Option<&ReleaseRef>,
     ) -> Result<Told, Refusal> {
+        let no_way = |why| Refusal::NoRollback { stage: stage.clone(), why };
+        let rules = self.state.pipeline();
+        if rules.is_some_and(|rules| rules.stage(stage).is_some_and(|stage| rules.release.kind.ships(stage)))
+        {
+            return Err(no_way(NoWayBack::Shipped));
+        }
         let target = match wanted {
             Some(wanted) => {
                 let release = self.named(wanted, Verb::Rollback, stage)?;
                 let good = self.state.rollback_targets(stage).iter().any(|r| r.no() == release.no());
-                let wanted = Some(wanted.to_string());
-                if good { release } else { return Err(Refusal::NoRollback { stage: stage.clone(), wanted }) }
+                let never = || no_way(NoWayBack::Never(wanted.to_string()));
+                if good { release } else { return Err(never()) }
             }
             None => self
                 .state
@@ -228,7 +234,7 @@ impl Draft {
                 .into_iter()
                 .rfind(|r| self.live_order(stage).is_none_or(|order| r.order() < order))
                 .cloned()
-                .ok_or_else(|| Refusal::NoRollback { stage: stage.clone(), wanted: None })?,
+                .ok_or_else(|| no_way(NoWayBack::NothingOlder))?,
         };
         must_be_approver(spoken, &target, (stage, ApprovalSide::Before))?;
         if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {

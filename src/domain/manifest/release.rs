@@ -8,7 +8,7 @@ use crate::domain::manifest::view::View;
 use crate::domain::name::printable;
 use crate::domain::naming::{NamingError, Template};
 use crate::domain::notes;
-use crate::domain::pipeline::{Naming, Pipeline};
+use crate::domain::pipeline::{Kind, Naming, Pipeline};
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Facts, Resolution, hidden, of_release};
 use crate::domain::version::Version;
@@ -22,7 +22,16 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
 pub(super) fn read(pipeline: View<'_>, files: &Sources, findings: &mut Findings<'_>) -> Naming {
     let release = pipeline.below("release");
     let notes = release.get("notes").map(|_| notes(release.below("notes"), files, findings));
-    Naming { name: release.parsed("name"), version: release.parsed("version"), notes }
+    let (name, version) = (release.parsed("name"), release.parsed("version"));
+    Naming { name, version, notes, kind: kind(pipeline) }
+}
+
+/// What releasing means.
+pub(super) fn kind(pipeline: View<'_>) -> Kind {
+    match pipeline.below("release").line("kind").as_deref() {
+        Some("publish") => Kind::Publish,
+        Some(_) | None => Kind::Deploy,
+    }
 }
 
 /// The file with the template of notes, if one is named.

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::view::{self, View};
+use crate::domain::name::StageName;
 use crate::domain::pipeline::rollback::{Rollback, Trigger};
-use crate::domain::pipeline::{Agent, Stage};
+use crate::domain::pipeline::{Agent, Pipeline, Stage};
 
 /// What a stage says about going back.
 pub(super) fn of_stage(stage: View<'_>, findings: &mut Findings<'_>) -> Rollback {
@@ -40,5 +41,20 @@ pub(super) fn warn_without(
                     `rollback: {approval: 1}` when people decide"
             .to_owned();
         findings.add_hinted(Code::NoRollback, at, message, hint);
+    }
+}
+
+/// What is shipped to others is not taken back, whatever a stage says.
+pub(super) fn check_shipped(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    for node in view.items("stages") {
+        let own = View::of(node);
+        let stage = own.parsed::<StageName>("name").and_then(|name| pipeline.stage(&name));
+        let rule =
+            own.entry("rollback").filter(|_| stage.is_some_and(|stage| pipeline.release.kind.ships(stage)));
+        if let Some(rule) = rule {
+            let message = "what is published with `release: {kind: publish}` is not taken back".to_owned();
+            let hint = "leave `rollback` out; a newer version takes its place".to_owned();
+            findings.add_hinted(Code::Exclusive, rule.key_at, message, hint);
+        }
     }
 }

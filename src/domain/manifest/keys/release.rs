@@ -10,6 +10,8 @@ keys! { RELEASE_KEYS {
     "name" Optional, Shape::Text(&TEMPLATE),
         "What people call it, for example `$(prefix).Framework $(Build.BuildNumber)_$(Rev:r)`.";
     "version" Optional, Shape::Text(&TEMPLATE), "Its version and tag, for example `8.0.$(Rev:r)`.";
+    "kind" Optional, Shape::Choice(&["deploy", "publish"]),
+        "What releasing means: `deploy` to systems of your own, or `publish` to others, which is not taken back.";
     "notes" Optional, Shape::Object(&NOTES), "How its notes are made.";
 } }
 
