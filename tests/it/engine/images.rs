@@ -138,7 +138,7 @@ async fn image(world: &World) -> Digest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b17_b23_c07_one_image_is_pushed_to_the_registry_of_every_environment() {
+async fn b06_b17_b23_c07_one_image_is_pushed_to_the_registry_of_every_environment() {
     let (test, prod) = (Running::start(), Running::start());
     let registries = vec![
         registry(&test.address, "test", PASSWORD),
