@@ -61,9 +61,7 @@ pub(super) async fn download(server: &Server, path: &str, to: (&Path, u64)) -> R
         if status.is_success() {
             return https::to_file(answer.into_body(), to).await;
         }
-        let bytes = https::body(answer.into_body(), ANSWER_BYTES).await;
-        let bytes = bytes.map_err(|e| Trouble::transient("read the answer").because(e))?;
-        Err(refusal(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null), path))
+        Err(refusal(status, &value_of(answer).await?, path))
     };
     tokio::time::timeout(FILE_WITHIN.as_std(), bring).await.unwrap_or_else(|_| {
         Err(Trouble::transient(format!("{} did not send {path} within {FILE_WITHIN}", server.address)))
@@ -84,12 +82,17 @@ async fn exchange(
 ) -> Result<Value, Trouble> {
     let answer = asked(server, method, path, body).await?;
     let status = answer.status();
+    let value = value_of(answer).await?;
+    let address = format!("{}{path}", server.address.trim_end_matches('/'));
+    if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
+}
+
+/// What an answer says; nothing when that is no JSON.
+async fn value_of(answer: Response<Incoming>) -> Result<Value, Trouble> {
     let bytes = https::body(answer.into_body(), ANSWER_BYTES)
         .await
         .map_err(|e| Trouble::transient("read the answer").because(e))?;
-    let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let address = format!("{}{path}", server.address.trim_end_matches('/'));
-    if status.is_success() { Ok(value) } else { Err(refusal(status, &value, &address)) }
+    Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
 async fn asked(

@@ -98,8 +98,8 @@ pub fn file_name(sealed: &Sealed) -> String {
 }
 
 /// The lines that `sha256sum --check` reads.
-pub fn checksums(release: &Release) -> String {
-    sums(release.artifacts.iter().map(|file| (file, file.digest.hex())))
+pub fn checksums(files: &[Sealed]) -> String {
+    sums(files.iter().map(|file| (file, file.digest.hex())))
 }
 
 /// The same of whatever hash.
@@ -119,11 +119,19 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     if release.signed(&Matter::Build).is_none() {
         return vec![Matter::Build];
     }
+    // Every plan asks this of every release, so nothing is copied of what has been signed.
+    let signed = |stage: &StageName, attempt: u32| {
+        release.evidence.iter().any(|signed| match &signed.what {
+            Matter::Build => false,
+            Matter::Stage { stage: known, attempt: no } => known == stage && *no == attempt,
+        })
+    };
     let succeeded = release.stages.iter().flat_map(|(stage, runs)| {
         let good = runs.iter().filter(|run| run.state == StageState::Succeeded);
-        good.map(|run| Matter::Stage { stage: stage.clone(), attempt: run.attempt })
+        let left = good.filter(move |run| !signed(stage, run.attempt));
+        left.map(|run| Matter::Stage { stage: stage.clone(), attempt: run.attempt })
     });
-    succeeded.filter(|matter| release.signed(matter).is_none()).collect()
+    succeeded.collect()
 }
 
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use crate::domain::event::{Approval, Sealed};
 use crate::domain::evidence::file_name;
-use crate::domain::evidence::statement::Origin;
+use crate::domain::name::PipelineName;
 use crate::domain::release::{Release, StageRun};
 
 /// The form of the document; a field may be added to it and never changes its meaning.
 const FORM: u32 = 1;
 
-/// The whole document.
-pub fn document(release: &Release, origin: Origin<'_>) -> Value {
+/// The whole document; `repository` is the present name of the release's own.
+pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) -> Value {
     let created = &release.created;
     let components: Vec<Value> = std::iter::once(json!({
-        "repository": origin.repository, "commit": created.commit, "ref": created.branch,
+        "repository": repository, "commit": created.commit, "ref": created.branch,
     }))
     .chain(release.sources.iter().map(|found| {
         json!({
@@ -33,7 +33,7 @@ pub fn document(release: &Release, origin: Origin<'_>) -> Value {
         "name": created.names.name,
         "version": created.version.to_string(),
         "number": created.release,
-        "pipeline": origin.pipeline.name,
+        "pipeline": pipeline,
         "commit": created.commit,
         "created": release.at.rfc3339(),
         "manifest": {"sha256": created.manifest.hex()},

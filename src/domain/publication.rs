@@ -10,13 +10,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::Sealed;
-use crate::domain::evidence::{checksums, file_name};
+use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::image::tag_of;
 use crate::domain::name::{Alias, Digest, OutletName, StageName};
 use crate::domain::release::Release;
 
-/// The file of checksums.
-pub const CHECKSUMS: &str = "SHA256SUMS";
 /// The file that says what the release is, for programs.
 pub const METADATA: &str = "release.json";
 
@@ -369,7 +367,10 @@ pub fn items(release: &Release, publish: &Publish, own: &str) -> Result<Vec<Item
 
 fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
     let file = |sealed: &Sealed| Item { name: file_name(sealed), is: sealed.digest.to_string() };
-    let sums = || Item { name: CHECKSUMS.to_owned(), is: Digest::of_text(&checksums(release)).to_string() };
+    let sums = || Item {
+        name: SHA256SUMS.to_owned(),
+        is: Digest::of_text(&checksums(&release.artifacts)).to_string(),
+    };
     match what {
         Goods::All => Ok(release.artifacts.iter().map(file).chain([sums()]).collect()),
         Goods::SignedBits => Ok(release.artifacts.iter().map(file).collect()),
@@ -496,10 +497,10 @@ mod tests {
 
     #[test]
     fn d53_a_row_that_is_cut_off_anywhere_ends_as_if_nothing_had_happened() {
-        let items = [item("app"), item("docs.tar.zst"), item(CHECKSUMS)];
+        let items = [item("app"), item("docs.tar.zst"), item(SHA256SUMS)];
         let mut whole = Play::new();
         assert_eq!(whole.work(&items, 100), Ok(true));
-        assert_eq!(whole.puts, ["app", "docs.tar.zst", CHECKSUMS]);
+        assert_eq!(whole.puts, ["app", "docs.tar.zst", SHA256SUMS]);
         for first in 0..12 {
             for second in 0..12 {
                 let mut cut = Play::new();

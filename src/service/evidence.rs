@@ -7,7 +7,7 @@ use crate::domain::event::Sealed;
 use crate::domain::evidence::statement::{self, Origin, statements};
 use crate::domain::evidence::{
     Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
-    SHA256SUMS, SHA512SUMS, owed, sums,
+    SHA256SUMS, SHA512SUMS, checksums, owed, sums,
 };
 use crate::domain::name::{PipelineId, ReleaseNo};
 use crate::domain::release::Release;
@@ -121,8 +121,7 @@ impl Signing {
         bill: Option<&(String, String)>,
     ) -> Outcome<Vec<Evidence>> {
         if !sealed.is_empty() {
-            let list = sums(sealed.iter().map(|file| (file, file.digest.hex())));
-            self.keep_signed(SHA256SUMS, &list)?;
+            self.keep_signed(SHA256SUMS, &checksums(sealed))?;
             let hex: Vec<String> =
                 sealed.iter().map(|file| Ok(self.store.sha512(&file.digest)?)).collect::<Outcome<_>>()?;
             let list = sums(sealed.iter().zip(hex.iter().map(String::as_str)));

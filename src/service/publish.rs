@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::artifact::store::Unusable;
 use crate::clock;
 use crate::domain::decide::Command;
-use crate::domain::evidence::{Origin, checksums, file_name};
+use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, StageName};
-use crate::domain::publication::{CHECKSUMS, Found, Item, METADATA, Publish, images, items, tagged};
+use crate::domain::publication::{Found, Item, METADATA, Publish, images, items, tagged};
 use crate::domain::release::Release;
 use crate::domain::time::Span;
 use crate::domain::view::notes;
@@ -216,9 +215,7 @@ impl Service {
         // As it is now, with the notes that were kept a moment ago.
         let state = self.journal().load(id).await?;
         let release = state.release(release.no()).map_or(release, |now| now);
-        let server = &self.settings().notify.public_url;
-        let origin = Origin { pipeline: id, repository: own, commit_url: None, server };
-        let text = format!("{:#}\n", metadata::document(release, origin));
+        let text = format!("{:#}\n", metadata::document(release, &id.name, own));
         let store = self.artifacts().clone();
         let digest = blocking(move || store.put(text.as_bytes())).await?;
         Ok(Item { name: METADATA.to_owned(), is: digest.to_string() })
@@ -226,8 +223,8 @@ impl Service {
 
     /// The bytes of a file of the release, checked.
     pub(super) async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
-        if item.name == CHECKSUMS {
-            return Ok(Content::Text(checksums(release)));
+        if item.name == SHA256SUMS {
+            return Ok(Content::Text(checksums(&release.artifacts)));
         }
         let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
         let digest: Digest = match sealed {
@@ -237,12 +234,8 @@ impl Service {
             }
         };
         let store = self.artifacts().clone();
-        blocking(move || match store.open_verified(&digest) {
-            Ok((file, size)) => Ok(Content::File(file, size)),
-            Err(Unusable::Trouble(trouble)) => Err(trouble),
-            Err(mismatch @ Unusable::Mismatch { .. }) => Err(Trouble::refused(mismatch.to_string())),
-        })
-        .await
+        let (file, size) = blocking(move || Ok(store.open_verified(&digest)?)).await?;
+        Ok(Content::File(file, size))
     }
 }
 

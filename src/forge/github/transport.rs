@@ -73,9 +73,8 @@ pub(super) struct Answer {
 pub(super) struct Transport {
     client: Connections,
     base: Base,
-    upload: Option<Origin>,
-    /// What stands in front of the paths that files are sent to, without a slash at its end.
-    upload_base: String,
+    /// Where files are sent to.
+    upload: Base,
     deadline: Span,
 }
 
@@ -138,10 +137,9 @@ impl Transport {
             Some(url) => Base::parse(url)?,
             None => base.uploads()?,
         };
-        let upload_base = upload.text;
         // Plain http is possible only where `Base::parse` allowed it.
         let (client, deadline) = (https::connections()?, settings.deadline);
-        Ok(Self { client, base, upload: Some(upload.origin), upload_base, deadline })
+        Ok(Self { client, base, upload, deadline })
     }
 
     /// The longest time one request may take.
@@ -215,7 +213,7 @@ impl Transport {
     /// Sends a file to where GitHub takes files, and reads the whole answer.
     pub(super) async fn upload(&self, target: &str, bearer: &Secret, content: Content) -> Outcome<Answer> {
         let what = format!("POST {}", shown(target));
-        let uri = self.absolute(&format!("{}{target}", self.upload_base))?;
+        let uri = self.absolute(&format!("{}{target}", self.upload.text))?;
         let (size, body) = content.pieces();
         let request = Request::builder()
             .method(Method::POST)
@@ -238,7 +236,7 @@ impl Transport {
             if target.starts_with('/') { format!("{}{target}", self.base.text) } else { target.to_owned() };
         let uri: Uri = text.parse().map_err(|e| Trouble::bug("build an address").because(e))?;
         let origin = Origin::of(&uri);
-        if origin.as_ref() == Some(&self.base.origin) || (origin.is_some() && origin == self.upload) {
+        if origin.is_some_and(|origin| origin == self.base.origin || origin == self.upload.origin) {
             Ok(uri)
         } else {
             Err(Trouble::refused(format!(

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Answers, named, no_release, own};
 use crate::domain::decide::Command;
-use crate::domain::evidence::statement::Origin;
 use crate::domain::metadata;
 use crate::domain::name::ReleaseNo;
 use crate::domain::notes::Notes;
@@ -32,13 +31,7 @@ impl Answers {
     pub(super) async fn metadata_of(&self, stream: &str, no: u32) -> Outcome<Value> {
         let (state, release) = self.release(stream, no).await?;
         let web = self.web(&state.id, stream).await?;
-        let origin = Origin {
-            pipeline: &state.id,
-            repository: &web.name,
-            commit_url: None,
-            server: &self.service.settings().notify.public_url,
-        };
-        Ok(metadata::document(&release, origin))
+        Ok(metadata::document(&release, &state.id.name, &web.name))
     }
 
     pub(super) async fn note(
