@@ -85,13 +85,14 @@ pub enum Access {
 }
 
 impl Access {
-    fn file(self, executable: bool) -> Mode {
-        Mode::from_raw_mode(match (self, executable) {
+    /// The permissions of a file.
+    pub fn of_file(self, executable: bool) -> u32 {
+        match (self, executable) {
             (Self::ReadOnly, false) => 0o444,
             (Self::ReadOnly, true) => 0o555,
             (Self::Writable, false) => 0o644,
             (Self::Writable, true) => 0o755,
-        })
+        }
     }
 
     fn folder(self) -> Mode {
@@ -177,7 +178,8 @@ impl Fresh {
             return Err(Trouble::refused(format!("`{}` ends after {written} of {size} bytes", shown(path))));
         }
         file.flush().map_err(fail)?;
-        self.seal(&file, self.rules.access.file(executable)).map_err(|e| failed(path, e))
+        self.seal(&file, Mode::from_raw_mode(self.rules.access.of_file(executable)))
+            .map_err(|e| failed(path, e))
     }
 
     /// Adds a symbolic link; one that leaves the folder is refused.

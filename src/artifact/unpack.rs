@@ -1,4 +1,4 @@
-//! Handing artifacts to steps: the stored bytes are checked, then laid out where nobody can write.
+//! Handing artifacts to steps: the stored bytes are checked, then laid out where nobody can write, or as a copy to work on.
 //!
 //! Only what [`super::pack`] writes is read: files, folders, links that stay inside, and GNU long names.
 //! Everything else in an archive is refused, not skipped (THREATS T43).
@@ -38,16 +38,18 @@ pub struct HandOut<'a> {
     pub shape: Shape,
     /// Where it appears; it must not exist.
     pub to: &'a Path,
+    /// Who may write in it.
+    pub access: Access,
     /// The modification time of all of it, in seconds since 1970.
     pub mtime_s: i64,
     /// How much it may hold.
     pub limits: Limits,
 }
 
-/// Checks the blob against its digest and lays it out read-only.
+/// Checks the blob against its digest and lays it out.
 pub fn hand_out(store: &Store, what: HandOut<'_>) -> Result<Tally, Unusable> {
     let (blob, size) = store.open_verified(what.blob)?;
-    let rules = Rules { limits: what.limits, access: Access::ReadOnly, mtime_s: what.mtime_s };
+    let rules = Rules { limits: what.limits, access: what.access, mtime_s: what.mtime_s };
     match what.shape {
         Shape::Folder => {
             let mut fresh = Fresh::create(what.to, rules)?;
@@ -75,7 +77,7 @@ pub fn unpacked_limit(blob_bytes: u64) -> u64 {
 fn place(mut blob: File, executable: bool, what: &HandOut<'_>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(what.to)?;
     io::copy(&mut blob, &mut file)?;
-    file.set_permissions(Permissions::from_mode(if executable { 0o555 } else { 0o444 }))?;
+    file.set_permissions(Permissions::from_mode(what.access.of_file(executable)))?;
     file.set_modified(UNIX_EPOCH + Duration::from_secs(u64::try_from(what.mtime_s).unwrap_or(0)))
 }
 

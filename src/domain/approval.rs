@@ -377,7 +377,7 @@ pub fn counts(
     run: &StageRun,
     (approval, now): (&Approval, Timestamp),
 ) -> Result<(), NotCounted> {
-    if !same_thing(rule, approval, release) {
+    if !same_thing(rule, approval, (release, run)) {
         return Err(NotCounted::OtherDigest);
     }
     if approval.at.plus(rule.valid_for) <= now {
@@ -386,15 +386,18 @@ pub fn counts(
     entitled_for(rule, (release, run), &approval.standing, approval.team.as_ref())
 }
 
-/// Whether the approval was given to what would start now. One that is bound to the version needs the digest, too:
-/// it could outlive a digest only by a derivation that the log links to the old one, and there are none.
-fn same_thing(rule: &ApprovalRule, approval: &Approval, release: &Release) -> bool {
-    let bytes = Some(&approval.digest) == release.digest.as_ref();
-    let version = match rule.bind {
-        Bind::Digest => true,
-        Bind::Version => approval.version.as_ref() == Some(&release.created.version),
-    };
-    bytes && version
+/// Whether the approval was given to what would start now. One that is bound to the version needs the digest, too, or
+/// one that this was made of anew, as the log has it from step to step (SEMANTICS §3).
+fn same_thing(rule: &ApprovalRule, approval: &Approval, (release, run): (&Release, &StageRun)) -> bool {
+    let bytes = Some(&approval.digest) == release.digest_for(run);
+    match rule.bind {
+        Bind::Digest => bytes,
+        Bind::Version => {
+            let version = approval.version.as_ref() == Some(&release.created.version);
+            let last = release.revision_of(run) == release.revision();
+            version && (bytes || (last && release.derives_from(&approval.digest)))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ use crate::domain::workflow::RunRef;
 mod act;
 mod advance;
 mod demand;
+mod derivation;
 mod freeze;
 mod holding;
 mod join;
@@ -561,7 +562,8 @@ impl Draft {
         if !has_bytes(&release) || kept(&self.state, &release, Some(rule), self.now).is_some() {
             return Err(Refusal::Stale);
         }
-        let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone()).collect();
+        let digests: BTreeSet<Digest> = release.ever_sealed().map(|sealed| sealed.digest.clone()).collect();
+        let digests = digests.into_iter().collect();
         self.add(Event::Retired { release: no, digests, rule: *rule })
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::check::leg::{LegState, Reused};
 use crate::domain::check::{LegId, Side};
 use crate::domain::demand;
+use crate::domain::derivation::Made;
 use crate::domain::effect::Place;
 use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
@@ -163,6 +164,8 @@ pub enum Event {
         /// Which part, and what it left.
         progress: Box<Progress>,
     },
+    /// All commands of a stage have passed that makes artifacts: the release has a further revision.
+    Revised(OfRun<Vec<Made>>),
     /// Somebody approved.
     Approved {
         /// Which release.
@@ -518,6 +521,7 @@ impl Event {
             Self::Pause(fact) => Some(fact.release),
             Self::Target(fact) => Some(fact.release),
             Self::Publication(fact) => Some(fact.release),
+            Self::Revised(fact) => Some(fact.release),
             Self::Retired { release, .. }
             | Self::Noted { release, .. }
             | Self::SourcesFound { release, .. }
@@ -603,6 +607,7 @@ impl Event {
             Self::Pause(_) => "pause",
             Self::Target(fact) => fact.said.kind(),
             Self::Publication(fact) => fact.said.moved.kind(),
+            Self::Revised(_) => "revised",
             Self::Runbook(fact) => fact.kind(),
             Self::Demand(fact) => fact.kind(),
             Self::BuildsExpected(_) => "builds_expected",

@@ -13,6 +13,7 @@ mod channel;
 mod check;
 pub mod code;
 mod deployment;
+mod derivation;
 mod environment;
 mod extends;
 mod group;
@@ -419,6 +420,7 @@ fn read_pipeline(
         runbooks,
     };
     variable::check(view, &pipeline, findings);
+    derivation::check(view, &pipeline, findings);
     publish::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
     rollback::check_shipped(view, &pipeline, findings);

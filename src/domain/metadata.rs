@@ -39,14 +39,14 @@ pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) ->
         "manifest": {"sha256": created.manifest.hex()},
         "digest": release.digest.as_ref().map(|digest| json!({"sha256": digest.hex()})),
         "components": components,
-        "artifacts": release.artifacts.iter().map(artifact).collect::<Vec<_>>(),
+        "artifacts": release.artifacts.iter().map(|sealed| artifact(release, sealed)).collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(),
         "channels": release.listed.keys().collect::<Vec<_>>(),
         "notes": release.notes.as_ref().map(|kept| &kept.text),
     })
 }
 
-fn artifact(sealed: &Sealed) -> Value {
+fn artifact(release: &Release, sealed: &Sealed) -> Value {
     let mut out = json!({
         "name": sealed.alias,
         "file": file_name(sealed),
@@ -56,6 +56,10 @@ fn artifact(sealed: &Sealed) -> Value {
     if let (Some(image), Some(fields)) = (&sealed.image, out.as_object_mut()) {
         let image = json!({"name": image.name.to_string(), "digest": image.manifest.to_string()});
         fields.insert("image".to_owned(), image);
+    }
+    if let (Some((revision, made)), Some(fields)) = (release.made(&sealed.alias), out.as_object_mut()) {
+        let was = made.was.as_ref().map(|was| json!({"sha256": was.hex()}));
+        fields.insert("made".to_owned(), json!({"stage": revision.stage, "step": made.step, "was": was}));
     }
     out
 }

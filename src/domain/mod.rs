@@ -7,6 +7,7 @@ pub mod command;
 pub mod decide;
 pub mod demand;
 pub mod deployment;
+pub mod derivation;
 pub mod detect;
 pub mod effect;
 pub mod event;

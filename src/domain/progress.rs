@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::derivation::Made;
 use crate::domain::event::{Failure, RunKind};
 use crate::domain::name::{ReleaseNo, VariableName};
 use crate::domain::pipeline::{Stage, Step};
@@ -60,6 +61,9 @@ pub struct Progress {
     /// Steps that were left out because of their condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditional: Vec<String>,
+    /// What its steps sealed since the last report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<Made>,
     /// Whether the deploy and all around it went well: what fails from now on is a test.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deployed: bool,
@@ -76,6 +80,8 @@ pub struct Walked {
     pub issues: Vec<Failure>,
     /// Steps that were left out because of their condition.
     pub conditional: Vec<String>,
+    /// What its steps sealed; part of the release once all of them have passed.
+    pub made: Vec<Made>,
     /// Whether the deploy and all around it went well.
     pub deployed: bool,
 }
@@ -99,9 +105,24 @@ pub struct Owing {
 }
 
 impl Progress {
+    /// So far, and nothing else to tell.
+    pub fn at(phase: Phase, steps: u32) -> Self {
+        Self {
+            phase,
+            steps,
+            outputs: Outputs::new(),
+            kept: BTreeSet::new(),
+            issues: Vec::new(),
+            conditional: Vec::new(),
+            made: Vec::new(),
+            deployed: false,
+        }
+    }
+
     /// Whether there is nothing to tell but how far it is.
     pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty() && self.issues.is_empty() && self.conditional.is_empty() && !self.deployed
+        let told = self.issues.is_empty() && self.conditional.is_empty();
+        self.outputs.is_empty() && told && self.made.is_empty() && !self.deployed
     }
 }
 
@@ -112,6 +133,7 @@ impl Walked {
         self.outputs.extend(progress.outputs.clone());
         self.issues.extend(progress.issues.iter().cloned());
         self.conditional.extend(progress.conditional.iter().cloned());
+        self.made.extend(progress.made.iter().cloned());
         self.deployed |= progress.deployed;
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::check::leg::Leg;
 use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
+use crate::domain::derivation::Revision;
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::evidence::{Matter, Signed};
@@ -66,8 +67,10 @@ pub struct Release {
     pub build: BuildState,
     /// When the build ended, for display.
     pub built_at: Option<Timestamp>,
-    /// What was sealed.
+    /// What was sealed, as its last revision has it.
     pub artifacts: Vec<Sealed>,
+    /// What stages have made of it since, oldest first.
+    pub revisions: Vec<Revision>,
     /// What approvals bind to: components, artifacts and manifest in one digest (SEMANTICS §1).
     pub digest: Option<Digest>,
     /// What the host said about its tag.
@@ -108,6 +111,8 @@ pub struct StageRun {
     pub attempt: u32,
     /// Why it exists.
     pub kind: RunKind,
+    /// The revision of the release that it works with, once it has started.
+    pub revision: u32,
     /// Where it is.
     pub state: StageState,
     /// Who asked for it; nobody for the engine.

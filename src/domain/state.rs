@@ -27,6 +27,7 @@ use crate::domain::version::Version;
 
 mod channel;
 mod check;
+mod derivation;
 mod fold;
 pub(in crate::domain) mod freeze;
 mod progress;

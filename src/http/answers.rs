@@ -112,7 +112,7 @@ impl Answers {
             checks: checks(&state, release),
             approvals: approvals(release, now),
             overrides: overrides(release),
-            artifacts: release.artifacts.iter().map(build::artifact).collect(),
+            artifacts: release.artifacts.iter().map(|sealed| build::artifact(release, sealed)).collect(),
             publications: PublicationLine::all(release),
             changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))

@@ -470,6 +470,19 @@ pub struct ArtifactLine {
     pub size: u64,
     /// The image that it is, by name and digest, when it is one.
     pub image: Option<String>,
+    /// How it came to be, when a stage made it: which, and out of what.
+    pub made: Option<MadeLine>,
+}
+
+/// How a stage made an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MadeLine {
+    /// In which stage.
+    pub stage: String,
+    /// By which step.
+    pub step: String,
+    /// The digest of what it was before; nothing for one that was not there.
+    pub was: Option<String>,
 }
 
 /// A commit of the release.

@@ -287,7 +287,8 @@ impl Service {
                     }));
                 }
             };
-            self.warn_of_secrets(subject, (&tree, &artifact.path), (kept, lease)).await?;
+            let about = (subject.id, subject.release.map(Release::no));
+            self.warn_of_secrets(about, (&tree, &artifact.path), (kept, lease)).await?;
             kept.log
                 .note(&format!("sealed {} as {} ({} bytes)", artifact.path, packed.blob, packed.size_bytes))
                 .await;
@@ -303,9 +304,9 @@ impl Service {
     }
 
     /// Warns of secrets inside an artifact (CHECKLIST E14): whoever has the artifact has them, too.
-    async fn warn_of_secrets(
+    pub(super) async fn warn_of_secrets(
         &self,
-        subject: &Subject<'_>,
+        (id, release): (&PipelineId, Option<ReleaseNo>),
         (tree, path): (&Path, &str),
         (kept, lease): (&mut KeptLog, &Lease),
     ) -> Outcome<()> {
@@ -317,10 +318,10 @@ impl Service {
                  build and change the secret."
             );
             kept.log.note(&format!("warning: {text}")).await;
-            if let Some(no) = subject.release.map(Release::no) {
+            if let Some(no) = release {
                 let code = SECRET_IN_ARTIFACT.to_owned();
                 let alarm = Command::Learn(Learned::Alarm { release: Some(no), code, text });
-                if let Err(refusal) = self.journal().decide(subject.id, &alarm, lease.around()).await? {
+                if let Err(refusal) = self.journal().decide(id, &alarm, lease.around()).await? {
                     tracing::warn!(
                         code = refusal.code(),
                         "a secret in an artifact was not put on the record"
@@ -333,7 +334,7 @@ impl Service {
 }
 
 /// What was packed, under its name in the release.
-fn sealed(alias: &Alias, packed: &pack::Sealed) -> Sealed {
+pub(super) fn sealed(alias: &Alias, packed: &pack::Sealed) -> Sealed {
     Sealed {
         alias: alias.clone(),
         digest: packed.blob.clone(),

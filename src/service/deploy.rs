@@ -1,5 +1,6 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
-use crate::domain::event::{Failure, Form, RunKind};
+use crate::domain::event::{Failure, Form, RunKind, Sealed};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
@@ -15,6 +16,7 @@ use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::state::State;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
+use crate::folder::Access;
 use crate::secret::{Asking, Secret};
 use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
@@ -111,7 +113,8 @@ impl Service {
         if !begun.is_some_and(|run| matches!(run.state, StageState::Running | StageState::Cancelling)) {
             return lease.complete(self, "not admitted").await;
         }
-        let end = self.stage_end(&id, &release, target, (lease, &decided)).await;
+        let seen = begun.map_or(Cow::Borrowed(&*release), |run| release.seen_by(run));
+        let end = self.stage_end(&id, &seen, target, (lease, &decided)).await;
         self.report_end(lease, &id, (work, end)).await
     }
 
@@ -273,6 +276,7 @@ impl Service {
             deploy_in,
             source,
             notes: grounds.notes(),
+            made: grounds.made(),
             connections: self.connections(asking, stage).map_err(Trouble::refused)?,
             goes_back: release
                 .rule(&stage.name)
@@ -306,7 +310,7 @@ impl Service {
         let grounds = place.grounds();
         for artifact in &release.artifacts {
             let to = grounds.artifact(&artifact.alias);
-            match self.hand_out(release, artifact, to).await? {
+            match self.hand_out(release, artifact, (to, Access::ReadOnly)).await? {
                 Ok(()) => {}
                 Err(mismatch) => return Ok(Err(Unready::Tampered(mismatch))),
             }
@@ -326,8 +330,8 @@ impl Service {
     pub(super) async fn hand_out(
         &self,
         release: &Release,
-        artifact: &crate::domain::event::Sealed,
-        to: PathBuf,
+        artifact: &Sealed,
+        (to, access): (PathBuf, Access),
     ) -> Outcome<Result<(), String>> {
         let (store, digest, mtime_s) =
             (self.artifacts().clone(), artifact.digest.clone(), release.created.epoch_s);
@@ -342,7 +346,7 @@ impl Service {
                 std::fs::create_dir_all(parent)
                     .map_err(|e| Trouble::transient("make a folder for artifacts").because(e))?;
             }
-            let what = HandOut { blob: &digest, shape, to: &to, mtime_s, limits: TREE_LIMITS };
+            let what = HandOut { blob: &digest, shape, to: &to, access, mtime_s, limits: TREE_LIMITS };
             match unpack::hand_out(&store, what) {
                 Ok(_) => Ok(Ok(())),
                 Err(Unusable::Mismatch { .. }) => Ok(Err(format!(

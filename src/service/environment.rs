@@ -61,6 +61,11 @@ impl Grounds {
         self.root.join("outputs")
     }
 
+    /// Where steps put in the artifacts that they make.
+    pub fn made(&self) -> PathBuf {
+        self.root.join("made")
+    }
+
     /// The first artifact of a release, where deploy steps start.
     pub fn first(&self, release: &Release) -> PathBuf {
         release.artifacts.first().map_or_else(|| self.source(), |first| self.artifact(&first.alias))

@@ -56,7 +56,7 @@ impl Service {
                 pipeline: state.id.clone(),
                 release: release.no(),
                 version: release.created.version.to_string(),
-                bytes: release.artifacts.iter().map(|artifact| artifact.size).sum(),
+                bytes: release.ever_sealed().map(|artifact| artifact.size).sum(),
                 rule,
                 kept: kept(state, release, rule.as_ref(), now),
             })
@@ -87,7 +87,7 @@ impl Service {
         let mut gone: BTreeSet<Digest> = BTreeSet::new();
         let mut used: BTreeSet<Digest> = BTreeSet::new();
         for release in states.iter().flat_map(|state| state.releases.values()) {
-            let digests = release.artifacts.iter().map(|artifact| artifact.digest.clone());
+            let digests = release.ever_sealed().map(|artifact| artifact.digest.clone());
             // What proves where a release came from stays, also after its bytes.
             used.extend(files(release).map(|kept| kept.digest.clone()));
             match release.retired {

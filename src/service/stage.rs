@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::domain::decide::{Command, Work};
 use crate::domain::deployment::{Fates, Part, Turn};
-use crate::domain::event::{Failure, RunKind};
+use crate::domain::event::{Failure, RunKind, Sealed};
 use crate::domain::name::PipelineId;
 use crate::domain::pause::{Question, Then};
 use crate::domain::pipeline::step::{Action, Pause};
@@ -28,6 +28,7 @@ use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
+mod derivation;
 mod hook;
 mod portions;
 mod publish;
@@ -66,6 +67,8 @@ pub struct Course<'a> {
     pub source: PathBuf,
     /// Where steps write down their outputs.
     pub notes: PathBuf,
+    /// Where steps put in the artifacts that they make.
+    pub made: PathBuf,
     /// What the stage's connections give.
     pub connections: Connections,
     /// Whether the stage goes back by itself when its tests fail.
@@ -119,6 +122,8 @@ struct Walk<'a> {
     rollout: Rollout,
     /// What is published where, as the log has it.
     ledger: Ledger,
+    /// The release's artifacts, as the steps so far have left them.
+    artifacts: Vec<Sealed>,
     /// What this run has published: for the next target or portion it is there already.
     published: BTreeSet<Publish>,
     /// How those of them ended that failed, which ends the run when all that do not need them are done.
@@ -139,10 +144,11 @@ impl Service {
             course,
             environment,
             end: asked.map_or(StepsEnd::Passed, |asked| asked.end.clone()),
-            news: nothing(),
+            news: Progress::at(Phase::Before, 0),
             fates: Fates::new(&course.stage.deployments),
             held: StepsEnd::Passed,
             ledger: course.release.ledger.clone(),
+            artifacts: course.release.artifacts.clone(),
             published: BTreeSet::new(),
             rollout: course
                 .release
@@ -237,7 +243,7 @@ impl Walk<'_> {
         let notes = self.notes(phase, index).await?;
         let mut environment = self.environment.clone();
         environment.insert("LIFTLOCK_OUTPUT".to_owned(), notes.display().to_string());
-        if !self.wanted(step, &environment, kept).await {
+        if self.has_made(step, kept).await || !self.wanted(step, &environment, kept).await {
             return Ok(());
         }
         if let Action::Pause(pause) = &step.action {
@@ -255,6 +261,16 @@ impl Walk<'_> {
             }
             return Ok(());
         }
+        let folder = match self.seal_folder(step, &format!("{phase:?}-{index}")).await? {
+            Ok(folder) => folder,
+            Err(end) => {
+                self.settle(step, end);
+                return Ok(());
+            }
+        };
+        if !step.terms.makes.is_nothing() {
+            environment.insert(derivation::FOLDER.to_owned(), folder.display().to_string());
+        }
         let run = self.run(tree, &environment);
         // Nobody but its own limit stops a step that puts things right.
         let stops = Stops { cancel: CancellationToken::new(), lost: self.course.lease.stops().lost.clone() };
@@ -270,10 +286,14 @@ impl Walk<'_> {
             StepsEnd::Failed(Failure { step: kept.mask.apply(&step.name), how, tail: Vec::new() })
         });
         // What a step wrote down before it failed counts: it may be what has been stopped so far.
-        let end = self.read_notes(step, (&notes, end), kept).await?;
+        let mut end = self.read_notes(step, (&notes, end), kept).await?;
+        if end == StepsEnd::Passed {
+            end = self.seal_made(step, &folder, kept).await?;
+        }
         self.settle(step, end);
         // That hooks are no longer owed is known once all of them have run.
-        if !self.news.outputs.is_empty() && phase != Phase::Owed {
+        let wrote = !self.news.outputs.is_empty() || !self.news.made.is_empty();
+        if wrote && phase != Phase::Owed {
             self.report((phase, usize::try_from(index).unwrap_or(0).saturating_add(1)), kept).await?;
         }
         Ok(())
@@ -445,7 +465,11 @@ impl Walk<'_> {
             return Ok(());
         }
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-        let progress = Box::new(Progress { phase, steps, ..std::mem::replace(&mut self.news, nothing()) });
+        let progress = Box::new(Progress {
+            phase,
+            steps,
+            ..std::mem::replace(&mut self.news, Progress::at(Phase::Before, 0))
+        });
         let course = self.course;
         let command = Command::Progress { work: course.work.clone(), fence: course.lease.fence(), progress };
         let decided = self.service.journal().report(course.id, &command, course.lease.around()).await?;
@@ -466,18 +490,6 @@ fn run<'r>(course: &'r Course<'_>, tree: &'r Path, environment: &'r BTreeMap<Str
         wall: course.stage.timeout,
         artifacts: Some(Artifacts { all: &course.artifacts, first: &course.first, unpacked: true }),
         connections: &course.connections,
-    }
-}
-
-fn nothing() -> Progress {
-    Progress {
-        phase: Phase::Before,
-        steps: 0,
-        outputs: Outputs::new(),
-        kept: BTreeSet::new(),
-        issues: Vec::new(),
-        conditional: Vec::new(),
-        deployed: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Asking checks: legs after a deploy and gates around it, by a command or by a question, and reporting the answer.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
@@ -13,7 +14,7 @@ use crate::domain::pipeline::Stage;
 use crate::domain::plan::check::samples_owed;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::refusal::Refusal;
-use crate::domain::release::Release;
+use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Rollout;
 use crate::domain::state::State;
 use crate::domain::time::Span;
@@ -67,6 +68,7 @@ impl Service {
         let Some((release, rule, run)) = questioned(&state, &about) else {
             return lease.complete(self, "decided already").await;
         };
+        let release = &*release;
         let course = Course { repo: &id.repo, release, stage: rule, run };
         let due = course.due().into_iter().find(|due| due.leg == leg && due.samples == about.sample);
         let Some(due) = due else { return lease.complete(self, "decided already").await };
@@ -97,6 +99,7 @@ impl Service {
         let Some((release, rule, run)) = questioned(&state, &about) else {
             return lease.complete(self, "decided already").await;
         };
+        let release = &*release;
         if samples_owed(&state, release, &about.stage, asked_at) != Some((side, about.sample)) {
             return lease.complete(self, "decided already").await;
         }
@@ -281,10 +284,10 @@ impl Service {
 fn questioned<'s>(
     state: &'s State,
     about: &Questioned,
-) -> Option<(&'s Release, &'s Stage, &'s crate::domain::release::StageRun)> {
+) -> Option<(Cow<'s, Release>, &'s Stage, &'s StageRun)> {
     let release = state.release(about.release)?;
     let (rule, run) = release.rule(&about.stage).zip(release.run(&about.stage))?;
-    (run.attempt == about.attempt && !run.state.is_bad_end()).then_some((&**release, rule, run))
+    (run.attempt == about.attempt && !run.state.is_bad_end()).then(|| (release.seen_by(run), rule, run))
 }
 
 fn answer_of(report: &Report) -> Answered {

@@ -90,6 +90,11 @@ fn e01_what_is_published_is_not_taken_back_and_what_is_deployed_is() {
     plays("fixtures/simulate/shipped.yml", "fixtures/simulate/shipped.txt");
 }
 
+#[test]
+fn d06_d34_what_a_stage_signs_takes_the_place_of_what_it_was() {
+    plays("fixtures/simulate/signed.yml", "fixtures/simulate/signed.txt");
+}
+
 /// A release pipeline of Azure DevOps: the framework's sample project, from its library of variables to prod.
 #[test]
 fn a01_a05_a11_a15_a17_an_azure_release_from_its_build_to_prod() {

@@ -17,7 +17,7 @@ fn place_for_tests() -> (tempfile::TempDir, Store) {
 }
 
 fn folder_at<'a>(blob: &'a Digest, to: &'a Path) -> HandOut<'a> {
-    HandOut { blob, shape: Shape::Folder, to, mtime_s: EPOCH_S, limits: LIMITS }
+    HandOut { blob, shape: Shape::Folder, to, access: Access::ReadOnly, mtime_s: EPOCH_S, limits: LIMITS }
 }
 
 #[test]

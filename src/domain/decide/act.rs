@@ -262,7 +262,8 @@ impl Draft {
     ) -> Result<(), Refusal> {
         let release = self.release(target.no())?;
         let Some((run, rule)) = release.run(stage).zip(release.rule(stage)) else { return Ok(()) };
-        let Some(approval) = approval(spoken, &release, rule_for(rule, run).as_ref(), None) else {
+        let Some(approval) = approval(spoken, &release.seen_by(run), rule_for(rule, run).as_ref(), None)
+        else {
             return Ok(());
         };
         self.add(Event::Approved {

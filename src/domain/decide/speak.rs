@@ -197,7 +197,7 @@ impl Draft {
                 .map(ToString::to_string)
                 .collect(),
         })?;
-        let given = approval(spoken, release, Some(asked), note).ok_or(Refusal::Stale)?;
+        let given = approval(spoken, &release.seen_by(run), Some(asked), note).ok_or(Refusal::Stale)?;
         let given = Approval { side: run.side(), team: team.cloned(), ..given };
         let same = |a: &Approval| a.digest == given.digest && (a.team.is_none() || a.team == given.team);
         if run.given_by(spoken.standing.person.id).any(same) {

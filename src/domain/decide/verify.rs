@@ -92,6 +92,10 @@ impl Draft {
         stage: &StageName,
         took_ms: u64,
     ) -> Result<(), Refusal> {
+        if let Some(failure) = self.revise(no, stage)? {
+            let by = (Transition::StepFailed, StageState::Failed);
+            return self.move_stage(no, stage, by, Detail::Failed(failure));
+        }
         let asks = asks_after(&*self.release(no)?, stage);
         if asks {
             // What follows is decided when everything is settled.
@@ -185,7 +189,7 @@ impl Draft {
             let fresh = due.iter().filter(|due| due.samples == 0 && due.check.reuse == Reuse::Digest);
             fresh
                 .filter_map(|due| {
-                    let (reading, tail, reused) = self.known_answer(course.release, due)?;
+                    let (reading, tail, reused) = self.known_answer((course.release, course.run), due)?;
                     Some(LegAnswered {
                         release: no,
                         stage: stage.clone(),
@@ -205,13 +209,15 @@ impl Draft {
 
     fn known_answer(
         &self,
-        release: &Release,
+        (release, run): (&Release, &StageRun),
         due: &crate::domain::check::course::Due<'_>,
     ) -> Option<(Reading, Vec<String>, Reused)> {
         let question = due.check.question();
-        let same = self.state.releases.values().filter(|r| r.digest.is_some() && r.digest == release.digest);
-        let runs = same.flat_map(|r| {
-            r.stages.iter().flat_map(move |(name, runs)| runs.iter().map(move |run| (r.no(), name, run)))
+        let bytes = release.digest_for(run)?;
+        let runs = self.state.releases.values().flat_map(|r| {
+            let runs = r.stages.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (name, run)));
+            let same = runs.filter(|(_, run)| r.digest_for(run) == Some(bytes));
+            same.map(move |(name, run)| (r.no(), name, run))
         });
         runs.filter_map(|(from, name, run)| {
             let leg = run.legs.get(&due.leg)?;

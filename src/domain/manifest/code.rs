@@ -164,6 +164,12 @@ codes! {
          without, the deploy commands run once for each portion and find it in `$LIFTLOCK_PERCENT`. \
          `{blue_green: …}` deploys to the one of two `slots` that is not live, and `switch` makes it the live one; for \
          as long as `keep` says the other slot stays to be switched back to.";
+    /// A step that cannot make artifacts.
+    Derivation "M0447" Error
+        "A step of `deploy` makes artifacts of the release anew (`derives`) or further ones (`artifacts`): it finds copies \
+         of the first in the folder `$LIFTLOCK_SEAL` and puts the others there by their names. They are sealed when it has \
+         passed, and part of the release when all commands of the stage have. So they are made once, in a stage whose \
+         commands run once, and published in a later one.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

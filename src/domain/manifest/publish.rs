@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::derivation::further;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
@@ -110,14 +111,16 @@ pub(super) fn validation(view: View<'_>, action: &Action, findings: &mut Finding
 
 /// What is published is an artifact of the pipeline.
 pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    let made = || pipeline.stages.iter().flat_map(further);
     for stage in &pipeline.stages {
         for (step, alias) in aliases(stage) {
-            if pipeline.aliases().any(|known| known == alias) {
+            if pipeline.aliases().chain(made()).any(|known| known == alias) {
                 continue;
             }
             let message =
                 format!("\"{step}\" in {} publishes `{alias}`, which is not an artifact", stage.name);
-            let known: Vec<String> = pipeline.aliases().map(|alias| format!("`{alias}`")).collect();
+            let known: Vec<String> =
+                pipeline.aliases().chain(made()).map(|alias| format!("`{alias}`")).collect();
             let hint = format!("`what` is `all`, `signed-bits`, `checksums` or one of {}", known.join(", "));
             findings.add_hinted(Code::BadStep, view.place("stages"), message, hint);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::manifest::adapter;
 use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::derivation;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::publish;
@@ -62,6 +63,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
         connection,
         outputs: outputs(view),
+        makes: derivation::of_step(view, findings),
         validate: publish::validation(view, &action, findings),
         condition: view.line("if"),
         always: view.flag("always").unwrap_or(false),

@@ -192,6 +192,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Environment
         | Code::Targets
         | Code::Strategy
+        | Code::Derivation
         | Code::NoRollback
         | Code::TwoFiles
         | Code::NoFile

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::deployment::Unit;
+use crate::domain::derivation::Makes;
 use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::publication::Publish;
 use crate::domain::time::Span;
@@ -145,6 +146,9 @@ pub struct Terms {
     pub connection: Option<String>,
     /// What it writes down for later steps.
     pub outputs: Vec<Output>,
+    /// What it makes of the release's artifacts: it puts that into the folder `$LIFTLOCK_SEAL`.
+    #[serde(skip_serializing_if = "Makes::is_nothing")]
+    pub makes: Makes,
     /// A command that proves that it did its work (row D39).
     pub validate: Option<String>,
     /// A text with macros; the step is left out when that comes to nothing or `false` (row D49).

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use crate::domain::check::course::Course;
 use crate::domain::check::{Check, EVERY, LegId, Side};
 use crate::domain::decide::{Command, Ended, StageEnd, Work};
+use crate::domain::derivation::Made;
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
 use crate::domain::pause::{Pausing, Question};
 use crate::domain::plan::{Lane, Owed, Plan};
+use crate::domain::progress::{Phase, Progress};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release};
 use crate::domain::simulate::scenario::{Answers, Habit, How};
@@ -214,12 +216,35 @@ impl Player {
     fn end(&mut self, fence: u64, ending: &Ending) -> Result<(), String> {
         self.world.running.retain(|(_, number)| *number != fence);
         let (work, ended) = (ending.work.clone(), ending.ended.clone());
+        self.make_artifacts(&work, fence, &ended)?;
         match self.world.decide(&Command::Finish { work, fence, ended }) {
             Ok(_) | Err(Refusal::Stale) => Ok(()),
             Err(Refusal::NothingNew) => {
                 self.put_off.insert(ending.key.clone(), ending.again);
                 Ok(())
             }
+            Err(refusal) => Err(unexpected(&refusal)),
+        }
+    }
+
+    /// The steps of a stage that pass have made what they make, unless the release has that already.
+    fn make_artifacts(&mut self, work: &Work, fence: u64, ended: &Ended) -> Result<(), String> {
+        let (Work::Deploy { release, stage, .. }, Ended::Stage(StageEnd::Passed { .. })) = (work, ended)
+        else {
+            return Ok(());
+        };
+        let Some(release) = self.world.state.release(*release) else { return Ok(()) };
+        let deploy = release.steps(stage).map_or(&[][..], |steps| &steps.deploy);
+        let all =
+            deploy.iter().flat_map(|step| step.terms.makes.all().map(|alias| (step.name.as_str(), alias)));
+        let made: Vec<Made> = all.map(|(step, alias)| made(release, (stage, step), alias)).collect();
+        if made.is_empty() || release.revised_in(stage).is_some() {
+            return Ok(());
+        }
+        let steps = u32::try_from(deploy.len()).unwrap_or(u32::MAX);
+        let progress = Box::new(Progress { made, ..Progress::at(Phase::Deploy, steps) });
+        match self.world.decide(&Command::Progress { work: work.clone(), fence, progress }) {
+            Ok(_) | Err(Refusal::Stale) => Ok(()),
             Err(refusal) => Err(unexpected(&refusal)),
         }
     }
@@ -401,6 +426,14 @@ fn sealed(no: ReleaseNo, alias: &Alias) -> Sealed {
         form: Form::Folder,
         image: None,
     }
+}
+
+/// What a step makes, with a digest that is always the same for a release and a stage.
+fn made(release: &Release, (stage, step): (&StageName, &str), alias: &Alias) -> Made {
+    let old = release.artifacts.iter().find(|sealed| sealed.alias == *alias);
+    let base = sealed(release.no(), alias);
+    let digest = Digest::of_text(&format!("{} made in {stage}", base.digest));
+    Made { was: old.map(|old| old.digest.clone()), sealed: Sealed { digest, ..base }, step: step.to_owned() }
 }
 
 /// A run that comes to a step which asks people does so at once; one that was told no ends.

@@ -234,6 +234,7 @@ impl Transcript {
             | Event::Noted { .. }
             | Event::BuildRetried { .. }
             | Event::GroupWritten(_)
+            | Event::Revised(_)
             | Event::PhaseDone { .. }
             | Event::Approved { .. }
             | Event::ApprovalWithdrawn { .. }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::domain::check::Side;
 use crate::domain::demand;
+use crate::domain::derivation::{self, revision_for};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, Sealed,
-    StartedBy,
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, RunKind,
+    Sealed, StartedBy,
 };
 use crate::domain::evidence::{Attested, Signed};
 use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
@@ -83,6 +84,7 @@ impl State {
             Event::Attested(attested) => self.take_signed(attested, at),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
+            Event::Revised(fact) => self.revise(fact, at),
             Event::Publication(fact) => self.publish(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
@@ -306,6 +308,7 @@ impl State {
             build,
             built_at: None,
             artifacts: Vec::new(),
+            revisions: Vec::new(),
             digest: None,
             tag: TagState::Unknown,
             place: None,
@@ -392,10 +395,11 @@ impl State {
     }
 
     fn open_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        let Event::StageOpened { release, stage, attempt, .. } = event else {
+        let Event::StageOpened { release, stage, attempt, kind, .. } = event else {
             return Err(self.illegal("not an opening"));
         };
-        let run = StageRun::opened(event, at).ok_or_else(|| self.illegal("not an opening"))?;
+        let revision = self.release(*release).map_or(derivation::FIRST, |r| revision_for(r, stage, *kind));
+        let run = StageRun::opened(event, revision, at).ok_or_else(|| self.illegal("not an opening"))?;
         let head = self.in_force.clone();
         self.with(*release, |r| {
             // What was over is judged by today's rules when it is opened again (THREATS T30).
@@ -498,6 +502,7 @@ impl Release {
         let Event::StageMoved { stage, attempt, transition, to, detail, .. } = event else {
             return Err("not a move".to_owned());
         };
+        let last = self.revision();
         let run = self.run_mut(stage, *attempt)?;
         if !legal(Some(run.state), *transition, *to) {
             return Err(format!("{stage} cannot go from {:?} to {to:?} by {transition:?}", run.state));
@@ -511,6 +516,7 @@ impl Release {
         if *transition == Transition::Admit {
             run.admissions = run.admissions.saturating_add(1);
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
+            run.revision = if run.kind == RunKind::Deploy { last } else { run.revision };
             run.started_at = Some(at);
             run.fence = Some(*fence);
             self.enter(stage, at);
@@ -525,11 +531,12 @@ impl Release {
 }
 
 impl StageRun {
-    fn opened(event: &Event, at: Timestamp) -> Option<Self> {
+    fn opened(event: &Event, revision: u32, at: Timestamp) -> Option<Self> {
         let Event::StageOpened { attempt, kind, by, not_before, .. } = event else { return None };
         Some(Self {
             attempt: *attempt,
             kind: *kind,
+            revision,
             state: StageState::Pending,
             by: by.clone(),
             opened_at: at,
@@ -612,7 +619,7 @@ impl StageRun {
 }
 
 /// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
-fn release_digest(created: &Created, sources: &[Found], artifacts: &[Sealed]) -> Digest {
+pub(super) fn release_digest(created: &Created, sources: &[Found], artifacts: &[Sealed]) -> Digest {
     let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
     sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
     let artifacts: Vec<serde_json::Value> = sorted

@@ -1,6 +1,7 @@
 //! One event in a few words, wherever events are listed: on the page of a release, and in a simulation.
 
 use crate::domain::check::LegId;
+use crate::domain::derivation::Made;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
 use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
@@ -75,6 +76,21 @@ fn noted(by: Option<&Person>, frozen: bool) -> String {
     by.map_or_else(|| what.to_owned(), |by| format!("{what}, by {}", by.login))
 }
 
+/// What is new in a revision of a release.
+pub fn revised(made: &[Made]) -> String {
+    let said: Vec<String> = made
+        .iter()
+        .map(|made| {
+            let (alias, now) = (made.alias(), made.sealed.digest.short());
+            match &made.was {
+                Some(was) => format!("made {alias} anew, {} became {now}", was.short()),
+                None => format!("made {alias}, {now}"),
+            }
+        })
+        .collect();
+    said.join("; ")
+}
+
 /// One event in a few words.
 pub fn sentence(event: &Event) -> String {
     match event {
@@ -101,6 +117,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Pause(fact) => super::pause::sentence(fact),
         Event::Target(fact) => format!("{}: {}", fact.stage, fact.said.sentence()),
         Event::Publication(fact) => format!("{}: {}", fact.stage, fact.said.sentence()),
+        Event::Revised(fact) => format!("{}: {}", fact.stage, revised(&fact.said)),
         Event::Runbook(fact) => fact.kind().replace('_', " "),
         Event::PolicySeen { commit, .. } => format!("rules read at {}", commit.short()),
         Event::ServerPolicySeen { .. } => "the server's policy read".to_owned(),

@@ -8,7 +8,7 @@ use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
 use crate::domain::time::Timestamp;
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::view::ArtifactLine;
+use crate::http::view::{ArtifactLine, MadeLine};
 use crate::service::Service;
 use crate::trouble::{Outcome, Trouble};
 
@@ -51,7 +51,7 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
         number: created.names.build_number.clone(),
         commit: created.commit.to_string(),
         branch: created.branch.to_string(),
-        artifacts: release.artifacts.iter().map(artifact).collect(),
+        artifacts: release.artifacts.iter().map(|sealed| artifact(release, sealed)).collect(),
         channels: channels.into_iter().collect(),
         released: state == ReleaseState::Released,
         state: state.word().to_owned(),
@@ -60,8 +60,14 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
 }
 
 /// A sealed artifact, as pages show it.
-pub(super) fn artifact(sealed: &Sealed) -> ArtifactLine {
+pub(super) fn artifact(release: &Release, sealed: &Sealed) -> ArtifactLine {
+    let made = release.made(&sealed.alias).map(|(revision, made)| MadeLine {
+        stage: revision.stage.to_string(),
+        step: made.step.clone(),
+        was: made.was.as_ref().map(ToString::to_string),
+    });
     ArtifactLine {
+        made,
         alias: sealed.alias.to_string(),
         file: evidence::file_name(sealed),
         digest: sealed.digest.to_string(),

@@ -75,6 +75,15 @@ fn what(release: &Release, digest: &Digest) -> Option<(String, Option<String>)> 
             return Some((format!("the image `{image}` in `{file}`"), Some(file)));
         }
     }
+    for (revision, old) in release.replaced() {
+        if old.digest == *digest || old.content == *digest {
+            let file = evidence::file_name(old);
+            return Some((format!("the file `{file}`, until {} made it anew", revision.stage), None));
+        }
+    }
+    if release.revisions.iter().any(|revision| revision.digest_before.as_ref() == Some(digest)) {
+        return Some(("the release as a whole, before a stage made some of it anew".to_owned(), None));
+    }
     if release.digest.as_ref() == Some(digest) {
         return Some(("the release as a whole, which is what people approve".to_owned(), None));
     }

@@ -202,6 +202,7 @@ pub(crate) fn build() -> BuildRow {
             digest: format!("sha256:{}", "d".repeat(64)),
             size: 4_096,
             image: None,
+            made: None,
         }],
         channels: vec!["Candidate Validation".to_owned()],
         released: true,
@@ -647,6 +648,7 @@ pub(crate) fn page() -> ReleasePage {
                 digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
                 size: 18_437_120,
                 image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
+                made: None,
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
@@ -654,6 +656,7 @@ pub(crate) fn page() -> ReleasePage {
                 digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),
                 size: 40_213,
                 image: None,
+                made: None,
             },
         ],
         publications: vec![PublicationLine {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::artifact::pack;
 use crate::domain::event::{BuildOutcome, Sealed};
 use crate::domain::variable::artifact_variable;
+use crate::folder::Access;
 use crate::runner::sandbox::ARTIFACTS;
 use crate::service::build::{Subject, sealed};
 use crate::service::steps::{KeptLog, Workplace};
@@ -66,7 +67,9 @@ impl Service {
             // What is missing of them ends the build with its own words, when it is over.
             for artifact in release.created.inherited().unwrap_or_default() {
                 let to = grounds.artifact(&artifact.alias);
-                if let Err(mismatch) = self.hand_out(release, &artifact, to.clone()).await? {
+                if let Err(mismatch) =
+                    self.hand_out(release, &artifact, (to.clone(), Access::ReadOnly)).await?
+                {
                     return Ok(Err(BuildOutcome::Errored(mismatch)));
                 }
                 kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;

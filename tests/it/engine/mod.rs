@@ -4,6 +4,7 @@ mod calendar;
 mod canaries;
 mod checks;
 mod deployments;
+mod derivations;
 mod elsewhere;
 mod environments;
 mod groups;

@@ -9,7 +9,7 @@ use liftlock::domain::pause::Said;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
-use liftlock::domain::view::event::sentence;
+use liftlock::domain::view::event::{revised, sentence};
 use liftlock::domain::view::runbook::line;
 
 /// A commit as the transcript calls it: `c12`.
@@ -58,6 +58,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         }
         Event::GroupWritten(_) | Event::PhaseDone { .. } => about_steps(state, event),
         Event::Pause(fact) => pause(state, fact),
+        Event::Revised(fact) => of_run(state, fact, &revised(&fact.said)),
         Event::Target(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Publication(fact) => of_run(state, fact, &fact.said.sentence()),
         Event::Attested(said) => format!("{} {}", name(&said.release), sentence(event)),

@@ -294,15 +294,7 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
         }
         return or_nothing(out);
     }
-    let nothing = Progress {
-        phase: Phase::Before,
-        steps: 1,
-        outputs: std::collections::BTreeMap::new(),
-        kept: std::collections::BTreeSet::new(),
-        issues: Vec::new(),
-        conditional: Vec::new(),
-        deployed: false,
-    };
+    let nothing = Progress::at(Phase::Before, 1);
     let progress = text.strip_prefix("writes ").map(|written| {
         let (name, value) = written.split_once('=').expect("`writes name=value`");
         Progress { outputs: [(name.parse().unwrap(), value.to_owned())].into(), ..nothing.clone() }

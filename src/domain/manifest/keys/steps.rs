@@ -4,7 +4,7 @@ use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::step;
 
 use super::Duty::Optional;
-use super::{COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, STEPS, VALUE};
+use super::{ALIAS, COMMAND, ENVIRONMENT_MAP, LINE, MAX_RETRIES, PATH, PLAIN, SPAN, STEPS, VALUE};
 
 /// What a step may be read by.
 const SHELLS: &[&str] = &["pwsh", "bash", "sh", "python"];
@@ -19,6 +19,7 @@ words! {
 pub(super) static BUILD_STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&BUILD_STEP_OBJECT)]);
 pub(super) static STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&STEP_OBJECT)]);
 static OUTPUT: Shape = Shape::Any(&[Shape::Text(&GIVEN), Shape::Object(&OUTPUT_OBJECT)]);
+static MADE: Shape = Shape::Text(&ALIAS);
 static WITH_VALUE: Shape = Shape::Text(&VALUE);
 static ARGUMENT_VALUE: Shape = Shape::Any(&[Shape::Text(&VALUE), Shape::Object(&ARGUMENT_OBJECT)]);
 
@@ -57,6 +58,8 @@ keys! { STEP_KEYS {
     "with" Optional, Shape::Map { key: &GIVEN, value: &WITH_VALUE }, "Values for it, in its environment.";
     "connection" Optional, Shape::Text(&CONNECTION), "The connection of the server it works with.";
     "outputs" Optional, Shape::List(&OUTPUT), "What it writes to `$LIFTLOCK_OUTPUT` for later steps.";
+    "derives" Optional, Shape::List(&MADE), "Artifacts that it makes anew, of their copies in `$LIFTLOCK_SEAL`: signed, notarized, repacked.";
+    "artifacts" Optional, Shape::List(&MADE), "Further artifacts that it makes, by its name in `$LIFTLOCK_SEAL`.";
     "validate" Optional, Shape::Text(&COMMAND), "A command that proves that it did its work; what is published is read back without one.";
     "pause" Optional, Shape::Text(&LINE), "Nothing is run: the stage stops and asks this, until somebody comments `/resume` or `/reject`; `timeout` is how long they have, 7 days by default.";
     "on_timeout" Optional, Shape::Choice(&["reject", "resume"]), "What silence means to a `pause`; `reject` by default.";
@@ -67,7 +70,7 @@ keys! { STEP_KEYS {
 static STEP_OBJECT: Object = Object {
     what: "a step",
     keys: &[STEP_KEYS, COMMON_KEYS],
-    later: &["artifacts", "derives", "depends_on"],
+    later: &["depends_on"],
     one_of: &["run", "script", "uses", "pause"],
     ..PLAIN
 };

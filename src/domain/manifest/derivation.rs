@@ -1,0 +1,103 @@
+//! `derives` and `artifacts` of a step → what it makes of the release's artifacts, and whether it can.
+
+use std::collections::BTreeSet;
+
+use crate::domain::derivation::Makes;
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::shape::nearest;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::{Alias, printable};
+use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::{Pipeline, Stage};
+
+/// The keys of a step that makes artifacts.
+const MAKING: [&str; 2] = ["derives", "artifacts"];
+
+/// What a step makes.
+pub(super) fn of_step(view: View<'_>, findings: &mut Findings<'_>) -> Makes {
+    let makes = Makes { anew: view.all("derives"), further: view.all("artifacts") };
+    let Some(entry) = MAKING.iter().find_map(|key| view.entry(key)) else { return makes };
+    if view.flag("always") == Some(true) || view.flag("blocking") == Some(false) {
+        let message =
+            "what a step makes is wanted, so it cannot fail unseen or run after a failure".to_owned();
+        let hint = "leave out `always` and `blocking`".to_owned();
+        findings.add_hinted(Code::Derivation, entry.key_at, message, hint);
+    }
+    if let (Some(condition), false) = (view.entry("if"), makes.further.is_empty()) {
+        let message = "a step that is left out makes nothing, and later stages would miss it".to_owned();
+        let hint = "let the script decide what it puts in, or leave out `if`".to_owned();
+        findings.add_hinted(Code::Derivation, condition.key_at, message, hint);
+    }
+    makes
+}
+
+/// What is made exists once, is made where it can be, and what is made anew is there.
+pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    misplaced(view, findings);
+    let making: Vec<&Stage> = pipeline.stages.iter().filter(|stage| makes(stage)).collect();
+    if making.is_empty() {
+        return;
+    }
+    let stages = view.items("stages");
+    let lists = stages.iter().map(View::of).chain([view]).flat_map(|view| view.items("deploy").iter());
+    let steps: Vec<View<'_>> = lists.map(View::of).collect();
+    check_names(&steps, pipeline, findings);
+    for stage in making {
+        let at = stages.iter().find_map(|node| {
+            let named = super::stage::name_of(node).filter(|(name, _)| *name == stage.name.as_str());
+            named.map(|(_, at)| at)
+        });
+        let at = at.unwrap_or_else(|| view.place("stages"));
+        let several = stage.targets.is_some() || stage.strategy.is_some() || !stage.deployments.is_empty();
+        if several {
+            let message =
+                format!("{} runs its deploy commands several times, and what they make is one", stage.name);
+            let hint = "make it in a stage of its own before this one".to_owned();
+            findings.add_hinted(Code::Derivation, at, message, hint);
+        }
+        if stage.all_steps().any(|step| matches!(step.action, Action::Publish(_))) {
+            let message = format!("{} publishes and makes what it would publish", stage.name);
+            let hint = "publish in a later stage: what is made is part of the release once its stage's commands passed";
+            findings.add_hinted(Code::Derivation, at, message, hint.to_owned());
+        }
+    }
+}
+
+fn makes(stage: &Stage) -> bool {
+    stage.all_steps().any(|step| !step.terms.makes.is_nothing())
+}
+
+/// Hooks, tests and runbooks make nothing: only what deploys is done once for a release.
+fn misplaced(view: View<'_>, findings: &mut Findings<'_>) {
+    let lists = view.items("stages").iter().map(View::of).flat_map(|stage| {
+        let hooks = stage.below("hooks");
+        [(hooks, "before"), (hooks, "after"), (stage, "test_commands")]
+    });
+    let steps = lists.flat_map(|(view, key)| view.items(key).iter()).map(View::of);
+    for entry in steps.filter_map(|step| MAKING.iter().find_map(|key| step.entry(key))) {
+        let message = format!("`{}` belongs to a step of `deploy`", printable(&entry.key));
+        findings.add(Code::Derivation, entry.key_at, message);
+    }
+}
+
+fn check_names(steps: &[View<'_>], pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    let mut known: BTreeSet<&str> = pipeline.aliases().map(Alias::as_str).collect();
+    for node in steps.iter().flat_map(|step| step.items("artifacts")) {
+        let Some(text) = view::text(node) else { continue };
+        if !known.insert(text) {
+            let message = format!("there is an artifact `{}` already", printable(text));
+            let hint = "write `derives` for one that takes its place, or another name".to_owned();
+            findings.add_hinted(Code::Derivation, node.at, message, hint);
+        }
+    }
+    let unknown =
+        |node: &&Node| view::parsed::<Alias>(node).is_some_and(|alias| !known.contains(alias.as_str()));
+    for node in steps.iter().flat_map(|step| step.items("derives")).filter(unknown) {
+        let text = view::text(node).unwrap_or_default();
+        let message = format!("there is no artifact `{}` to make anew", printable(text));
+        let near = || nearest(text, known.iter().copied());
+        findings.add_near(Code::Derivation, node.at, message, near);
+    }
+}
