@@ -389,7 +389,7 @@ pub fn counts(
 /// Whether the approval was given to what would start now. One that is bound to the version needs the digest, too, or
 /// one that this was made of anew, as the log has it from step to step (SEMANTICS §3).
 fn same_thing(rule: &ApprovalRule, approval: &Approval, (release, run): (&Release, &StageRun)) -> bool {
-    let bytes = Some(&approval.digest) == release.digest_for(run);
+    let bytes = Some(&approval.digest) == release.digest_for(run, approval.side);
     match rule.bind {
         Bind::Digest => bytes,
         Bind::Version => {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{Failure, RunKind, Sealed};
+use crate::domain::event::{ApprovalSide, Failure, RunKind, Sealed};
 use crate::domain::name::{Alias, Digest, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
@@ -118,25 +118,37 @@ impl Release {
     /// The revision that a run works with: a deploy takes the last one there is when it starts; what is done again, or
     /// put back, has the bytes that were good there.
     pub fn revision_of(&self, run: &StageRun) -> u32 {
-        if run.kind == RunKind::Deploy && run.started_at.is_none() { self.revision() } else { run.revision }
+        if Self::waits_for_last(run) { self.revision() } else { run.revision }
     }
 
-    /// The digest that approvals of a run bind to.
-    pub fn digest_for(&self, run: &StageRun) -> Option<&Digest> {
-        let no = self.revision_of(run);
+    /// The digest that approvals of a run bind to: of what it begins with, or of what it has come to.
+    pub fn digest_for(&self, run: &StageRun, side: ApprovalSide) -> Option<&Digest> {
+        let no = match (Self::waits_for_last(run), side) {
+            (true, _) => self.revision(),
+            (false, ApprovalSide::Before) => run.begins_with,
+            (false, ApprovalSide::After) => run.revision,
+        };
         self.after(no).map_or(self.digest.as_ref(), |next| next.digest_before.as_ref())
+    }
+
+    /// Whether a run will begin with the last revision that there is then.
+    fn waits_for_last(run: &StageRun) -> bool {
+        run.kind == RunKind::Deploy && run.started_at.is_none()
     }
 
     /// The release as a run sees it: with the artifacts of its revision, and what its own steps have made so far.
     pub fn seen_by(&self, run: &StageRun) -> Cow<'_, Self> {
-        let next = self.after(self.revision_of(run));
-        let made = if run.state.occupies() && run.worked_at.is_none() { &*run.walked.made } else { &[] };
-        if next.is_none() && made.is_empty() {
-            return Cow::Borrowed(self);
+        let seen = self.at_revision(self.revision_of(run));
+        if run.walked.made.is_empty() || run.worked_at.is_some() || !run.state.occupies() {
+            return seen;
         }
-        let (artifacts, digest) =
-            next.map_or((&self.artifacts, &self.digest), |next| (&next.before, &next.digest_before));
-        let (artifacts, digest) = (with(artifacts, made), digest.clone());
+        Cow::Owned(Self { artifacts: with(&seen.artifacts, &run.walked.made), ..seen.into_owned() })
+    }
+
+    /// The release as it was in a revision.
+    pub fn at_revision(&self, no: u32) -> Cow<'_, Self> {
+        let Some(next) = self.after(no) else { return Cow::Borrowed(self) };
+        let (artifacts, digest) = (next.before.clone(), next.digest_before.clone());
         Cow::Owned(Self { artifacts, digest, ..self.clone() })
     }
 
@@ -204,11 +216,11 @@ impl Release {
 
 /// The revision of a run that begins: of the last that succeeded there, when it does that again or puts it back.
 pub fn revision_for(release: &Release, stage: &StageName, kind: RunKind) -> u32 {
-    let runs = release.stages.get(stage).into_iter().flatten();
+    let mut runs = release.stages.get(stage).into_iter().flatten();
     match kind {
         RunKind::Deploy => release.revision(),
         RunKind::Redeploy | RunKind::Rollback => {
-            let good = runs.filter(|run| run.state == StageState::Succeeded).last();
+            let good = runs.rfind(|run| run.state == StageState::Succeeded);
             good.map_or(release.revision(), |run| run.revision)
         }
         // It asks about what the last run left there.

@@ -57,6 +57,11 @@ pub enum Matter {
     },
     /// The promotion chain of what was signed before there were links.
     Links,
+    /// What a stage made of the artifacts, and out of what.
+    Revision {
+        /// Which revision.
+        no: u32,
+    },
 }
 
 /// A file of evidence that is kept.
@@ -125,7 +130,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     // Every plan asks this of every release, so nothing is copied of what has been signed.
     let signed = |stage: &StageName, attempt: u32| {
         release.evidence.iter().any(|signed| match &signed.what {
-            Matter::Build | Matter::Links => false,
+            Matter::Build | Matter::Links | Matter::Revision { .. } => false,
             Matter::Stage { stage: known, attempt: no } => known == stage && *no == attempt,
         })
     };
@@ -134,7 +139,9 @@ pub fn owed(release: &Release) -> Vec<Matter> {
         let left = good.filter(move |run| !signed(stage, run.attempt));
         left.map(|run| Matter::Stage { stage: stage.clone(), attempt: run.attempt })
     });
-    succeeded.chain(chain::lacks(release).then_some(Matter::Links)).collect()
+    let made = release.revisions.iter().map(|revision| Matter::Revision { no: revision.no });
+    let made = made.filter(|what| release.signed(what).is_none());
+    made.chain(succeeded).chain(chain::lacks(release).then_some(Matter::Links)).collect()
 }
 
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.
@@ -142,13 +149,28 @@ pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
     release.evidence.iter().flat_map(|signed| &signed.files)
 }
 
+/// The same without what something newer of the same name has taken the place of.
+pub fn current(release: &Release) -> impl Iterator<Item = &Evidence> {
+    let newer = |kept: &Evidence| files(release).filter(|other| other.name == kept.name).last() != Some(kept);
+    files(release).filter(move |kept| !newer(kept))
+}
+
 /// The envelopes that are about a file of the release, oldest first: where it comes from, and where it succeeded.
 pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evidence> {
-    let mut all: Vec<&Evidence> = files(release).filter(|kept| kept.name.ends_with(ENVELOPE)).collect();
-    if !built_here(release, file) {
-        all.retain(|kept| kept.name != PROVENANCE_FILE);
-    }
-    all
+    let made = release.made(&file.alias).map(|(revision, _)| revision.no);
+    let about = |signed: &&Signed| match &signed.what {
+        Matter::Build => made.is_none(),
+        Matter::Revision { no } => made == Some(*no),
+        Matter::Stage { stage, attempt } => {
+            let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
+            let run = runs.iter().find(|run| run.attempt == *attempt);
+            run.is_some_and(|run| release.seen_by(run).artifacts.contains(file))
+        }
+        Matter::Links => false,
+    };
+    let kept = release.evidence.iter().filter(about).flat_map(|signed| &signed.files);
+    let own = built_here(release, file);
+    kept.filter(|kept| kept.name.ends_with(ENVELOPE) && (own || kept.name != PROVENANCE_FILE)).collect()
 }
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was

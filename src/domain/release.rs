@@ -111,7 +111,9 @@ pub struct StageRun {
     pub attempt: u32,
     /// Why it exists.
     pub kind: RunKind,
-    /// The revision of the release that it works with, once it has started.
+    /// The revision of the release that it begins with, once it has started.
+    pub begins_with: u32,
+    /// The revision that it has come to: a further one, when its own steps made artifacts.
     pub revision: u32,
     /// Where it is.
     pub state: StageState,

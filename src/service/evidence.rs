@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::artifact::store::Store;
 use crate::clock;
 use crate::domain::decide::Command;
+use crate::domain::derivation::FIRST;
 use crate::domain::event::Sealed;
 use crate::domain::evidence::chain::{link_name, links};
 use crate::domain::evidence::statement::{self, Origin, statements};
@@ -51,7 +52,11 @@ impl Service {
             links: links(release, &what, origin).into_iter().map(masked).collect(),
         };
         let (sealed, bill) = match what {
-            Matter::Build => (release.artifacts.clone(), self.bill(&id, release, &repository).await?),
+            Matter::Build => {
+                let built = release.at_revision(FIRST).artifacts.clone();
+                (built, self.bill(&id, release, &repository).await?)
+            }
+            Matter::Revision { no } => (release.at_revision(no).artifacts.clone(), None),
             Matter::Stage { .. } | Matter::Links => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Checked, folder};
-use crate::domain::evidence::chain::{LINK, Linked, read};
+use crate::domain::evidence::chain::{LINK, Linked, forms, read};
 use crate::domain::evidence::claim::Claim;
 use crate::domain::name::printable;
 use crate::sign::Public;
@@ -33,10 +33,12 @@ pub(super) fn links(folder: &Path, names: &BTreeSet<String>, keys: &[Public]) ->
 }
 
 impl Checked {
-    /// Adds the steps that the file went through, which all left the bytes that it has.
+    /// Adds the steps that the file went through, which all left the bytes that it has, or those that a later one made
+    /// it of.
     pub(super) fn went_through(&mut self, links: &[Linked]) -> Result<(), String> {
+        let forms = forms(links, &self.file, self.digest.hex());
         for linked in links {
-            if linked.products.get(&self.file).map(String::as_str) != Some(self.digest.hex()) {
+            if !forms.contains(&linked.products.get(&self.file).map(String::as_str)) {
                 return Err(format!("the step {} left other bytes", printable(&linked.step)));
             }
             let by = linked.person.as_ref().map(|(_, login)| login.clone());

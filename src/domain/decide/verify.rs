@@ -9,7 +9,7 @@ use crate::domain::check::leg::{LegState, Reused, answered, timed_out};
 use crate::domain::check::ticks::GateStanding;
 use crate::domain::check::{LegId, OnTimeout, Order, Reuse, Side};
 use crate::domain::decide::Draft;
-use crate::domain::event::{Detail, Event, Failure, LegAnswered, RunKind};
+use crate::domain::event::{ApprovalSide, Detail, Event, Failure, LegAnswered, RunKind};
 use crate::domain::gate::{Blocker, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
@@ -213,10 +213,10 @@ impl Draft {
         due: &crate::domain::check::course::Due<'_>,
     ) -> Option<(Reading, Vec<String>, Reused)> {
         let question = due.check.question();
-        let bytes = release.digest_for(run)?;
+        let bytes = release.digest_for(run, ApprovalSide::After)?;
         let runs = self.state.releases.values().flat_map(|r| {
             let runs = r.stages.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (name, run)));
-            let same = runs.filter(|(_, run)| r.digest_for(run) == Some(bytes));
+            let same = runs.filter(|(_, run)| r.digest_for(run, ApprovalSide::After) == Some(bytes));
             same.map(move |(name, run)| (r.no(), name, run))
         });
         runs.filter_map(|(from, name, run)| {

@@ -1,7 +1,8 @@
 //! How a release was promoted, as in-toto has it: a layout that says which steps there have to be, and a link for each.
 //!
 //! The steps are `build`, `approve-<stage>-<n>` for the n-th person who approved a stage, `signoff-<stage>-<n>` for who
-//! found it good after the deploy, and `stage-<stage>`; all of them leave the files as `build` made them.
+//! found it good after the deploy, and `stage-<stage>`; all of them leave the files as they were, but for what
+//! the commands of a stage make anew or in addition.
 //! Links are signed by the server. People have no keys here, so a threshold of in-toto, which counts keys, cannot count
 //! them: each person has a step of their own instead, whose link changes a list of people. A person who was counted
 //! twice would leave it as it was, and the layout wants it changed.
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::domain::approval::{counts, needed, rule_on};
+use crate::domain::derivation::FIRST;
 use crate::domain::event::{Approval, ApprovalSide};
 use crate::domain::evidence::{Matter, Origin, file_name, files};
 use crate::domain::name::{Digest, StageName, printable};
@@ -25,6 +27,8 @@ pub const LAYOUT: &str = ".layout";
 const KEY_CHARACTERS: usize = 8;
 /// The first step.
 const BUILD: &str = "build";
+/// What the steps of stages begin with.
+const STAGE: &str = "stage-";
 /// What lists of people are called, before the step that they belong to.
 const PEOPLE: &str = "people/";
 /// Most people of one side of a stage who get a link: more than any rule asks for.
@@ -54,16 +58,18 @@ pub fn links(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(Strin
         files(release).filter_map(|kept| step_of(&kept.name)).map(str::to_owned).collect();
     let stage = |what: &Matter| match what {
         Matter::Stage { stage, attempt } => Some((stage.clone(), *attempt)),
-        Matter::Build | Matter::Links => None,
+        Matter::Build | Matter::Links | Matter::Revision { .. } => None,
     };
     let (builds, runs) = match what {
         Matter::Build => (true, Vec::new()),
+        // The link of its stage says what it made.
+        Matter::Revision { .. } => (false, Vec::new()),
         Matter::Stage { .. } => (false, stage(what).into_iter().collect()),
         Matter::Links => (true, release.evidence.iter().filter_map(|signed| stage(&signed.what)).collect()),
     };
     let mut all = Vec::new();
     if builds && known.insert(BUILD.to_owned()) {
-        all.push(build(release, origin));
+        all.push(build(&release.at_revision(FIRST), origin));
     }
     for (stage, attempt) in runs {
         let found = of_stage(release, (&stage, attempt), origin);
@@ -130,18 +136,20 @@ fn of_stage(
     let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
     let run = runs.iter().find(|run| run.attempt == attempt && run.state == StageState::Succeeded);
     let (Some(run), Some(rule)) = (run, release.rule(stage)) else { return Vec::new() };
+    let of = |no: u32| sealed(&release.at_revision(no));
+    let began = release.revised_in(stage).map_or(run.revision, |made| made.no.saturating_sub(1));
+    let (before, after) = (of(began.min(run.revision)), of(run.revision));
     let mut all = Vec::new();
-    for side in [ApprovalSide::Before, ApprovalSide::After] {
+    for (side, files) in [(ApprovalSide::Before, &before), (ApprovalSide::After, &after)] {
         let people = people(release, (rule, run), side);
-        all.extend(lists(release, &format!("{}-{stage}", word(side)), &people));
+        all.extend(lists(files, &format!("{}-{stage}", word(side)), &people));
     }
-    let files = sealed(release);
     let passed = run.overrides.iter().map(|said| json!({"check": said.check.word(), "by": said.by.login}));
     let said = json!({
         "release": origin.page(release), "attempt": attempt, "at": run.moved_at.rfc3339(),
         "environment": rule.environment, "overridden": passed.collect::<Vec<_>>(),
     });
-    all.push(link(&format!("stage-{stage}"), (&files, &files), &said));
+    all.push(link(&step_of_stage(stage), (&before, &after), &said));
     all
 }
 
@@ -170,8 +178,8 @@ fn people<'a>(
 }
 
 /// A link for each person, which adds them to the list of those before them.
-fn lists(release: &Release, step: &str, people: &[&Approval]) -> Vec<(String, Value)> {
-    let (mut all, mut before, mut ids) = (Vec::new(), sealed(release), Vec::<String>::new());
+fn lists(files: &Artifacts, step: &str, people: &[&Approval]) -> Vec<(String, Value)> {
+    let (mut all, mut before, mut ids) = (Vec::new(), files.clone(), Vec::<String>::new());
     for (no, approval) in (1_usize..).zip(people) {
         let (person, standing) = (&approval.standing.person, &approval.standing);
         ids.push(person.id.to_string());
@@ -206,19 +214,26 @@ pub fn layout(
     terms: Terms<'_>,
 ) -> Result<Value, String> {
     let last = release.rule(stage).ok_or_else(|| format!("there is no stage {stage}"))?;
-    let names: Vec<String> = sealed(release).into_keys().collect();
-    let mut steps = vec![built(&names, origin, terms)];
+    let built_files = Left::by_build(release);
+    let mut steps = vec![built(&built_files.names(), origin, terms)];
+    let mut left: BTreeMap<&StageName, Left> = BTreeMap::new();
     for stage in leading_to(release, last) {
+        let needed_files = stage.needs.iter().filter_map(|name| left.get(name));
+        let before = needed_files.fold(built_files.clone(), Left::and);
+        let after = before.clone().with(release, &stage.name)?;
         let asked = [(ApprovalSide::Before, &stage.approval), (ApprovalSide::After, &stage.signoff)];
         for (side, rule) in asked {
+            let files = if side == ApprovalSide::Before { &before } else { &after };
             let step = format!("{}-{}", word(side), stage.name);
             let count = rule.as_ref().map_or(0, needed);
-            steps.extend((1..=count).map(|no| counted((&step, no), &names, terms)));
+            steps.extend((1..=count).map(|no| counted((&step, no), files, terms)));
         }
-        let files = unchanged(&names);
-        steps.push(expected(&format!("stage-{}", stage.name), (&files, &files), terms));
+        let step = step_of_stage(&stage.name);
+        let products = rules(&after.names(), &after.rules_but(&step));
+        steps.push(expected(&step, (&before.unchanged(), &products), terms));
+        left.insert(&stage.name, after);
     }
-    let same = rules(&[], &[&["MATCH", "*", "WITH", "PRODUCTS", "FROM", &format!("stage-{stage}")]]);
+    let same = rules(&[], &[matched("*", &step_of_stage(stage))]);
     let inspect = json!([{
         "_type": "inspection", "name": "files", "run": ["true"], "expected_materials": same,
         "expected_products": [["ALLOW", "*"]],
@@ -258,21 +273,76 @@ fn leading_to<'a>(release: &'a Release, last: &'a Stage) -> Vec<&'a Stage> {
     release.rules.stages.iter().filter(counts).collect()
 }
 
+/// Which files there are at a place of the chain, and which step left each of them as it is there.
+#[derive(Debug, Clone)]
+struct Left(BTreeMap<String, String>);
+
+impl Left {
+    fn by_build(release: &Release) -> Self {
+        Self(sealed(&release.at_revision(FIRST)).into_keys().map(|name| (name, BUILD.to_owned())).collect())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// With what another stage that comes before left: what a stage made counts more than what was built.
+    fn and(mut self, other: &Self) -> Self {
+        let made = other.0.iter().filter(|(_, step)| *step != BUILD);
+        self.0.extend(made.map(|(name, step)| (name.clone(), step.clone())));
+        self
+    }
+
+    /// With what the steps of a stage make.
+    fn with(mut self, release: &Release, stage: &StageName) -> Result<Self, String> {
+        let steps = release.steps(stage).map_or(&[][..], |stage| &stage.deploy);
+        for alias in steps.iter().flat_map(|step| step.terms.makes.all()) {
+            let made = release.artifacts.iter().find(|sealed| sealed.alias == *alias);
+            let made = made.ok_or_else(|| {
+                format!("{stage} has not made `{alias}` of it yet; ask for a release that has passed it")
+            })?;
+            self.0.insert(file_name(made), step_of_stage(stage));
+        }
+        Ok(self)
+    }
+
+    /// Every file is as the step left it that made it.
+    fn rules(&self) -> Vec<Value> {
+        if self.0.values().all(|step| step == BUILD) {
+            return vec![matched("*", BUILD)];
+        }
+        self.0.iter().map(|(name, step)| matched(name, step)).collect()
+    }
+
+    /// The same where one of the steps is the one that leaves it so.
+    fn rules_but(&self, own: &str) -> Vec<Value> {
+        if self.0.values().all(|step| step != own) {
+            return self.rules();
+        }
+        let rule = |(name, step): (&String, &String)| {
+            if step == own { json!(["ALLOW", name]) } else { matched(name, step) }
+        };
+        self.0.iter().map(rule).collect()
+    }
+
+    fn unchanged(&self) -> Value {
+        rules(&self.names(), &self.rules())
+    }
+}
+
+fn step_of_stage(stage: &StageName) -> String {
+    format!("{STAGE}{stage}")
+}
+
+/// That a file is as a step left it.
+fn matched(name: &str, step: &str) -> Value {
+    json!(["MATCH", name, "WITH", "PRODUCTS", "FROM", step])
+}
+
 /// Rules of in-toto: these have to be there, these are as they should be, and there is nothing else.
-fn rules(required: &[&str], allowed: &[&[&str]]) -> Value {
+fn rules(required: &[&str], allowed: &[Value]) -> Value {
     let required = required.iter().map(|name| json!(["REQUIRE", name]));
-    let allowed = allowed.iter().map(|rule| json!(rule));
-    required.chain(allowed).chain([json!(["DISALLOW", "*"])]).collect()
-}
-
-const AS_BUILT: &[&str] = &["MATCH", "*", "WITH", "PRODUCTS", "FROM", BUILD];
-
-fn strs(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
-}
-
-fn unchanged(names: &[String]) -> Value {
-    rules(&strs(names), &[AS_BUILT])
+    required.chain(allowed.iter().cloned()).chain([json!(["DISALLOW", "*"])]).collect()
 }
 
 fn expected(step: &str, (materials, products): (&Value, &Value), terms: Terms<'_>) -> Value {
@@ -283,30 +353,29 @@ fn expected(step: &str, (materials, products): (&Value, &Value), terms: Terms<'_
 }
 
 /// The build is of this repository by this pipeline, and leaves these files.
-fn built(names: &[String], origin: Origin<'_>, terms: Terms<'_>) -> Value {
-    let materials = rules(&[&source(origin), &pipeline(origin)], &[&["ALLOW", "*"]]);
-    let names = strs(names);
-    let allowed: Vec<[&str; 2]> = names.iter().map(|name| ["ALLOW", name]).collect();
-    let allowed: Vec<&[&str]> = allowed.iter().map(<[&str; 2]>::as_slice).collect();
-    expected(BUILD, (&materials, &rules(&names, &allowed)), terms)
+fn built(names: &[&str], origin: Origin<'_>, terms: Terms<'_>) -> Value {
+    let materials = rules(&[&source(origin), &pipeline(origin)], &[json!(["ALLOW", "*"])]);
+    let allowed: Vec<Value> = names.iter().map(|name| json!(["ALLOW", name])).collect();
+    expected(BUILD, (&materials, &rules(names, &allowed)), terms)
 }
 
 /// The n-th person changes the list that the one before them left.
-fn counted((step, no): (&str, u32), names: &[String], terms: Terms<'_>) -> Value {
+fn counted((step, no): (&str, u32), files: &Left, terms: Terms<'_>) -> Value {
     let (list, name) = (format!("{PEOPLE}{step}"), format!("{step}-{no}"));
-    let mut required = strs(names);
+    let (mut required, mut allowed) = (files.names(), files.rules());
     let materials = if no == 1 {
-        rules(&required, &[AS_BUILT])
+        rules(&required, &allowed)
     } else {
         let before = format!("{step}-{}", no.saturating_sub(1));
         required.push(&list);
-        rules(&required, &[AS_BUILT, &["MATCH", &list, "WITH", "PRODUCTS", "FROM", &before]])
+        allowed.push(matched(&list, &before));
+        rules(&required, &allowed)
     };
     let changes = if no == 1 { "CREATE" } else { "MODIFY" };
-    let mut required = strs(names);
+    let mut required = files.names();
     required.push(&list);
-    let products = rules(&required, &[&[changes, &list], AS_BUILT]);
-    expected(&name, (&materials, &products), terms)
+    let allowed = [vec![json!([changes, list])], files.rules()].concat();
+    expected(&name, (&materials, &rules(&required, &allowed)), terms)
 }
 
 /// What a link says, once its signature has been checked.
@@ -316,6 +385,8 @@ pub struct Linked {
     pub step: String,
     /// Who it is about: their id and their login.
     pub person: Option<(String, String)>,
+    /// The hex of the digests of what it began with.
+    pub materials: BTreeMap<String, String>,
     /// The hex of the digests of what it left.
     pub products: BTreeMap<String, String>,
 }
@@ -332,14 +403,41 @@ pub fn read(name: &str, link: &Value) -> Result<Linked, String> {
     }
     let id = link.pointer("/byproducts/person/id").map(Value::to_string);
     let person = id.zip(says("/byproducts/person/login").map(str::to_owned));
-    let products = link.pointer("/products").and_then(Value::as_object).into_iter().flatten();
     let digest = |(name, digests): (&String, &Value)| {
         Some((name.clone(), digests.pointer("/sha256")?.as_str()?.to_owned()))
     };
-    Ok(Linked { step: step.to_owned(), person, products: products.filter_map(digest).collect() })
+    let digests = |pointer: &str| {
+        let all = link.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+        all.filter_map(digest).collect()
+    };
+    let (materials, products) = (digests("/materials"), digests("/products"));
+    Ok(Linked { step: step.to_owned(), person, materials, products })
+}
+
+/// What a file was at any step before it had this digest, by the stages that made it anew; nothing where it was not
+/// there yet.
+pub fn forms<'a>(links: &'a [Linked], file: &str, digest: &'a str) -> BTreeSet<Option<&'a str>> {
+    let mut known = BTreeSet::from([Some(digest)]);
+    loop {
+        let made = links.iter().filter(|linked| linked.makes()).filter(|linked| {
+            linked.products.get(file).is_some_and(|left| known.contains(&Some(left.as_str())))
+        });
+        let before: Vec<Option<&str>> =
+            made.map(|linked| linked.materials.get(file).map(String::as_str)).collect();
+        let count = known.len();
+        known.extend(before);
+        if known.len() == count {
+            return known;
+        }
+    }
 }
 
 impl Linked {
+    /// Whether it may have made files anew: only stages do.
+    fn makes(&self) -> bool {
+        self.person.is_none() && self.step.starts_with(STAGE)
+    }
+
     /// The step without the number, when it is one of those that count people.
     pub fn counted(&self) -> Option<&str> {
         self.person.is_some().then(|| self.step.rsplit_once('-').map_or(self.step.as_str(), |(step, _)| step))

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::check::course::{Course, Shown};
+use crate::domain::derivation::{FIRST, Revision};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{
     ENVELOPE, Evidence, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
@@ -12,6 +13,10 @@ use crate::domain::release::{Release, StageRun};
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
+/// What the name of a statement about what a stage made begins with.
+const MADE: &str = "made-";
+/// How a stage makes artifacts: its steps are those of the commit, and what they began with is among the dependencies.
+const DERIVATION_TYPE: &str = "urn:liftlock:derivation:v1";
 /// That a stage was passed (<https://slsa.dev/spec/v1.1/verification_summary>).
 pub(super) const PASSED: &str = "https://slsa.dev/verification_summary/v1";
 /// How tests and checks ended (<https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md>).
@@ -59,19 +64,59 @@ impl Origin<'_> {
 /// Every statement about a matter, under the name that its envelope gets.
 pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(String, Value)> {
     match what {
-        Matter::Build => {
-            provenance(release, origin).into_iter().map(|s| (PROVENANCE_FILE.to_owned(), s)).collect()
+        Matter::Build => provenance(&release.at_revision(FIRST), origin)
+            .into_iter()
+            .map(|s| (PROVENANCE_FILE.to_owned(), s))
+            .collect(),
+        Matter::Revision { no } => {
+            let revision = release.revisions.iter().find(|revision| revision.no == *no);
+            let one = |revision: &Revision| {
+                let name = format!("{MADE}{}-{}{ENVELOPE}", revision.stage, revision.attempt);
+                (name, made(release, revision, origin))
+            };
+            revision.map(one).into_iter().collect()
         }
         Matter::Stage { stage, attempt } => {
             let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
             let Some(run) = runs.iter().find(|run| run.attempt == *attempt) else { return Vec::new() };
             let named = |what: &str| format!("{what}-{stage}-{attempt}{ENVELOPE}");
+            let release = &*release.seen_by(run);
             let passed = passed(release, (what, run), origin);
             let tests = tested(release, (what, run), origin).map(|statement| (named("tests"), statement));
             [(named("passed"), passed)].into_iter().chain(tests).collect()
         }
         Matter::Links => Vec::new(),
     }
+}
+
+/// What a stage made, by which steps, and out of what.
+fn made(release: &Release, revision: &Revision, origin: Origin<'_>) -> Value {
+    let subject: Vec<Value> = revision.made.iter().map(|made| named(&made.sealed)).collect();
+    let mut dependencies =
+        vec![json!({"uri": origin.source(), "digest": {"gitCommit": release.created.commit}})];
+    dependencies.extend(revision.before.iter().map(named));
+    let steps: Vec<&str> = revision.made.iter().map(|made| made.step.as_str()).collect();
+    let page = origin.page(release);
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": DERIVATION_TYPE,
+            "externalParameters": {
+                "repository": origin.repository,
+                "ref": release.created.branch,
+                "pipeline": origin.pipeline.name,
+                "version": release.created.version.to_string(),
+                "stage": revision.stage,
+                "steps": steps,
+            },
+            "internalParameters": {"manifest": {"sha256": release.created.manifest.hex()}},
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": origin.server},
+            "metadata": {"invocationId": page, "finishedOn": revision.at.rfc3339()},
+        },
+    });
+    statement(&subject, PROVENANCE, &predicate)
 }
 
 fn statement(subject: &[Value], kind: &str, predicate: &Value) -> Value {
@@ -125,9 +170,18 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let all_built = release.artifacts.iter().all(|file| built_here(release, file));
     let mut levels = vec![format!("{STAGE}{stage}")];
     levels.extend(all_built.then(|| BUILT_LEVEL.to_owned()));
-    let of_build = release.signed(&Matter::Build).into_iter().flat_map(|signed| &signed.files);
+    let whence = |what: &Matter| match what {
+        Matter::Build => true,
+        Matter::Revision { no } => *no <= run.revision,
+        Matter::Stage { .. } | Matter::Links => false,
+    };
+    let signed = release.evidence.iter().filter(|signed| whence(&signed.what));
+    let of_build = signed.flat_map(|signed| &signed.files);
     let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
-    let inputs: Vec<Value> = of_build.filter(|kept| kept.name == PROVENANCE_FILE).map(input).collect();
+    let inputs: Vec<Value> = of_build
+        .filter(|kept| kept.name == PROVENANCE_FILE || kept.name.starts_with(MADE))
+        .map(input)
+        .collect();
     let predicate = json!({
         "verifier": {"id": origin.server},
         "timeVerified": run.moved_at.rfc3339(),
@@ -175,8 +229,13 @@ fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
 
 /// That a bill of materials is of the files that were built here.
 pub fn reference(release: &Release, (name, bill): (&str, &str), origin: Origin<'_>) -> Value {
-    let subject: Vec<Value> =
-        release.artifacts.iter().filter(|file| built_here(release, file)).map(named).collect();
+    let subject: Vec<Value> = release
+        .at_revision(FIRST)
+        .artifacts
+        .iter()
+        .filter(|file| built_here(release, file))
+        .map(named)
+        .collect();
     let predicate = json!({
         "attester": {"id": origin.server},
         "references": [{

@@ -18,6 +18,7 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
             Matter::Build => "build".to_owned(),
             Matter::Stage { stage, attempt } => format!("stage:{stage}:{attempt}"),
             Matter::Links => "links".to_owned(),
+            Matter::Revision { no } => format!("revision:{no}"),
         };
         Owed {
             key: format!("attest:{}:{release}:{about}", state.id),

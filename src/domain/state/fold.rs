@@ -517,6 +517,7 @@ impl Release {
             run.admissions = run.admissions.saturating_add(1);
         } else if let (Transition::LockAcquired, Detail::Fence(fence)) = (transition, detail) {
             run.revision = if run.kind == RunKind::Deploy { last } else { run.revision };
+            run.begins_with = run.revision;
             run.started_at = Some(at);
             run.fence = Some(*fence);
             self.enter(stage, at);
@@ -536,6 +537,7 @@ impl StageRun {
         Some(Self {
             attempt: *attempt,
             kind: *kind,
+            begins_with: revision,
             revision,
             state: StageState::Pending,
             by: by.clone(),

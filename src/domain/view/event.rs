@@ -8,6 +8,7 @@ use crate::domain::join::{Built, Expected};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
 use crate::domain::person::Person;
 use crate::domain::probe::Reading;
+use crate::domain::progress::Progress;
 use crate::domain::source::Found;
 
 fn built(outcome: &BuildOutcome) -> String {
@@ -76,6 +77,12 @@ fn noted(by: Option<&Person>, frozen: bool) -> String {
     by.map_or_else(|| what.to_owned(), |by| format!("{what}, by {}", by.login))
 }
 
+fn done(stage: &StageName, progress: &Progress) -> String {
+    let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
+    let wrote = if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
+    format!("{stage}: {}{wrote}", progress.phase.word())
+}
+
 /// What is new in a revision of a release.
 pub fn revised(made: &[Made]) -> String {
     let said: Vec<String> = made
@@ -127,12 +134,7 @@ pub fn sentence(event: &Event) -> String {
         Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
         Event::StageOpened { stage, attempt, kind, .. } => format!("{stage}: {}", opened(*kind, *attempt)),
         Event::StageMoved { stage, to, detail, .. } => moved(&format!("{stage}: {}", to.word()), detail),
-        Event::PhaseDone { stage, progress, .. } => {
-            let outputs: Vec<&str> = progress.outputs.keys().map(VariableName::as_str).collect();
-            let wrote =
-                if outputs.is_empty() { String::new() } else { format!(", wrote {}", outputs.join(", ")) };
-            format!("{stage}: {}{wrote}", progress.phase.word())
-        }
+        Event::PhaseDone { stage, progress, .. } => done(stage, progress),
         Event::Approved { stage, approval, .. } => {
             let team = approval.team.as_ref().map_or_else(String::new, |team| format!(" for {team}"));
             let what = match approval.side {

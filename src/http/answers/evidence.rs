@@ -10,7 +10,7 @@ use crate::artifact::store::{Store, Unusable};
 use crate::clock;
 use crate::domain::event::Sealed;
 use crate::domain::evidence::chain::{self, LAYOUT, Terms};
-use crate::domain::evidence::{self, Evidence, Matter, Origin, STATEMENTS, Signed};
+use crate::domain::evidence::{self, Evidence, Matter, Origin, STATEMENTS};
 use crate::domain::name::{Digest, PipelineId, StageName};
 use crate::domain::release::{BuildState, Release};
 use crate::domain::time::Span;
@@ -43,7 +43,7 @@ impl Answers {
             version: release.created.version.to_string(),
             commit: release.created.commit.to_string(),
             files: release.artifacts.iter().map(file).collect(),
-            evidence: release.evidence.iter().flat_map(lines).collect(),
+            evidence: lines(&release).collect(),
         })
     }
 
@@ -53,7 +53,7 @@ impl Answers {
         if let Some(stage) = name.strip_suffix(LAYOUT) {
             return self.layout(stream, &release, stage).await;
         }
-        let kept = evidence::files(&release).find(|kept| kept.name == name);
+        let kept = evidence::current(&release).find(|kept| kept.name == name);
         let about = name.strip_suffix(STATEMENTS);
         let about = about.and_then(|file| file_of(&release, file));
         let of_file = about.map(|file| evidence::statements_about(&release, file));
@@ -108,8 +108,10 @@ impl Answers {
     }
 }
 
-fn lines(signed: &Signed) -> impl Iterator<Item = EvidenceLine> {
-    signed.files.iter().map(|file| EvidenceLine { file: file.clone(), signed: signed.at })
+fn lines(release: &Release) -> impl Iterator<Item = EvidenceLine> {
+    let of = |file: &Evidence| release.evidence.iter().find(|signed| signed.files.contains(file));
+    evidence::current(release)
+        .filter_map(move |file| Some(EvidenceLine { file: file.clone(), signed: of(file)?.at }))
 }
 
 fn file_of<'a>(release: &'a Release, name: &str) -> Option<&'a Sealed> {
@@ -129,7 +131,7 @@ fn lacks(stream: &str, release: &Release, name: &str) -> String {
              and for what was handed in others have to answer"
         );
     }
-    let names: Vec<&str> = evidence::files(release).map(|kept| kept.name.as_str()).collect();
+    let names: Vec<&str> = evidence::current(release).map(|kept| kept.name.as_str()).collect();
     format!("release {no} of {stream} has no such evidence; it has {}", names.join(", "))
 }
 

@@ -34,7 +34,7 @@ async fn promoted(yard: &Yard, door: &Door, server: &Server, eyes: &mut Eyes) ->
 }
 
 /// The file of a step's link below a folder.
-fn link(folder: &Path, step: &str) -> PathBuf {
+pub(super) fn link(folder: &Path, step: &str) -> PathBuf {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 mod again;
 mod chain;
 mod chaos;
+mod derivations;
 mod drive;
 mod evidence;
 mod kills;

@@ -144,6 +144,19 @@ pub(crate) static PAIR: Rules = Rules {
     config: "\n[plain.people.bo]\nid = 2\nrole = \"maintain\"\n",
 };
 
+/// A stage that signs what was built, before another one deploys it.
+pub(crate) static SIGNED: Rules = Rules {
+    manifest: "stages:
+  - name: test
+    deploy:
+      - {name: sign, run: 'echo signed >> \"$LIFTLOCK_SEAL/dist/signature\"', derives: [dist]}
+      - sh ./deploy.sh
+  - {name: prod, approval: 1, test_commands: sh ./smoke.sh}
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "",
+};
+
 /// A stage that publishes what it has deployed, row after row, into a folder.
 pub(crate) static OUTLET: Rules = Rules {
     manifest: "stages:
