@@ -20,6 +20,7 @@ mod import;
 mod init;
 mod inspect;
 mod keys;
+mod layout;
 mod notes;
 mod pipeline;
 mod plan;
@@ -129,6 +130,8 @@ enum Command {
     Secret(secret::Arguments),
     /// The keys that evidence is signed with.
     Keys(keys::Arguments),
+    /// What a person signs who says how releases are promoted: a layout of in-toto.
+    Layout(layout::Arguments),
     /// How what a release is made of differs from an earlier one.
     Sbom(sbom::Arguments),
     /// Make a release of the head of the branch, as a pipeline's button does.
@@ -227,6 +230,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Secret(arguments) => secret::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Layout(arguments) => layout::run(&arguments).await,
         Command::Sbom(arguments) => sbom::run(&arguments).await,
         Command::Start(arguments) => ask::start(&arguments).await,
         Command::Run(arguments) => ask::run(&arguments).await,

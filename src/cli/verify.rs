@@ -10,6 +10,7 @@ use crate::domain::name::Digest;
 use crate::sign::Public;
 use crate::trouble::{Outcome, Trouble};
 
+mod chain;
 pub(super) mod fetch;
 pub(super) mod folder;
 
@@ -74,14 +75,14 @@ impl Checked {
     fn built(&self) -> Option<&Built> {
         self.claims.iter().find_map(|claim| match claim {
             Claim::Built(built) => Some(built),
-            Claim::Passed { .. } | Claim::Tested { .. } | Claim::Refers { .. } => None,
+            Claim::Passed { .. } | Claim::Tested { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
         })
     }
 
     fn stages(&self) -> Vec<&str> {
         let stages = self.claims.iter().filter_map(|claim| match claim {
             Claim::Passed { stage, .. } => Some(stage.as_str()),
-            Claim::Built(_) | Claim::Tested { .. } | Claim::Refers { .. } => None,
+            Claim::Built(_) | Claim::Tested { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
         });
         stages.collect()
     }
@@ -127,6 +128,8 @@ impl Checked {
                 Claim::Refers { name, sha256 } => format!("  made of what {name} lists, sha256:{sha256}"),
                 Claim::Tested { warned, .. } if warned.is_empty() => "  tested: all passed".to_owned(),
                 Claim::Tested { warned, .. } => format!("  tested; passed over: {}", warned.join(", ")),
+                Claim::Linked { step, by: None } => format!("  went through {step}"),
+                Claim::Linked { step, by: Some(person) } => format!("  went through {step}, by {person}"),
             });
         }
     }
@@ -135,7 +138,11 @@ impl Checked {
         let built = self.built();
         let tests = self.claims.iter().filter_map(|claim| match claim {
             Claim::Tested { result, warned } => Some(json!({"result": result, "warned": warned})),
-            Claim::Built(_) | Claim::Passed { .. } | Claim::Refers { .. } => None,
+            Claim::Built(_) | Claim::Passed { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
+        });
+        let steps = self.claims.iter().filter_map(|claim| match claim {
+            Claim::Linked { step, by } => Some(json!({"step": step, "by": by})),
+            Claim::Built(_) | Claim::Passed { .. } | Claim::Refers { .. } | Claim::Tested { .. } => None,
         });
         json!({
             "file": self.file,
@@ -147,6 +154,7 @@ impl Checked {
             "builder": built.map(|built| &built.builder),
             "passed": self.stages(),
             "tests": tests.collect::<Vec<Value>>(),
+            "steps": steps.collect::<Vec<Value>>(),
         })
     }
 }

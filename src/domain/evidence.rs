@@ -1,6 +1,6 @@
 //! What a release can prove to others: the checksums of its files, and signed statements about them.
 //!
-//! [`statement`] makes the statements, [`claim`] reads them. They are in-toto Statements v1 (in-toto.io/Statement/v1) in
+//! [`statement`] makes the statements, [`claim`] reads them, [`chain`] has the links of the promotion chain. They are in-toto Statements v1 (in-toto.io/Statement/v1) in
 //! an envelope of DSSE v1.0: what is signed is [`pae`] of it, so that no other kind of text can be taken for one.
 //! Each is signed once, kept by its digest, and named in the log, so that a new key does not change what a release shows.
 
@@ -13,6 +13,7 @@ use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::time::Timestamp;
 
+pub mod chain;
 pub mod claim;
 pub mod statement;
 
@@ -54,6 +55,8 @@ pub enum Matter {
         /// Which attempt.
         attempt: u32,
     },
+    /// The promotion chain of what was signed before there were links.
+    Links,
 }
 
 /// A file of evidence that is kept.
@@ -122,7 +125,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     // Every plan asks this of every release, so nothing is copied of what has been signed.
     let signed = |stage: &StageName, attempt: u32| {
         release.evidence.iter().any(|signed| match &signed.what {
-            Matter::Build => false,
+            Matter::Build | Matter::Links => false,
             Matter::Stage { stage: known, attempt: no } => known == stage && *no == attempt,
         })
     };
@@ -131,7 +134,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
         let left = good.filter(move |run| !signed(stage, run.attempt));
         left.map(|run| Matter::Stage { stage: stage.clone(), attempt: run.attempt })
     });
-    succeeded.collect()
+    succeeded.chain(chain::lacks(release).then_some(Matter::Links)).collect()
 }
 
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.

@@ -124,7 +124,7 @@ async fn proof(state: &State, stream: &str, no: u32, name: &str) -> Result<Respo
     let text = state.reader().proof(stream, no, name).await?;
     let kind = match name.rsplit_once('.') {
         Some((_, "jsonl")) => "application/jsonl",
-        Some((_, "json")) => "application/json",
+        Some((_, "json" | "link" | "layout")) => "application/json",
         Some(_) | None => "text/plain; charset=utf-8",
     };
     Ok(([(CONTENT_TYPE, kind)], text).into_response())

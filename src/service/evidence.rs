@@ -1,9 +1,12 @@
 //! Signing what is known of a release: each statement is made once, kept by its digest, and named in the log.
 
+use serde_json::Value;
+
 use crate::artifact::store::Store;
 use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::event::Sealed;
+use crate::domain::evidence::chain::{link_name, links};
 use crate::domain::evidence::statement::{self, Origin, statements};
 use crate::domain::evidence::{
     Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
@@ -42,13 +45,14 @@ impl Service {
             commit_url: commit_url.as_deref(),
             server: &self.settings().notify.public_url,
         };
-        let statements: Vec<(String, String)> = statements(release, &what, origin)
-            .into_iter()
-            .map(|(name, statement)| (name, self.mask().apply(&statement.to_string())))
-            .collect();
+        let masked = |(name, said): (String, Value)| (name, self.mask().apply(&said.to_string()));
+        let texts = Texts {
+            statements: statements(release, &what, origin).into_iter().map(masked).collect(),
+            links: links(release, &what, origin).into_iter().map(masked).collect(),
+        };
         let (sealed, bill) = match what {
             Matter::Build => (release.artifacts.clone(), self.bill(&id, release, &repository).await?),
-            Matter::Stage { .. } => (Vec::new(), None),
+            Matter::Stage { .. } | Matter::Links => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {
             let about = statement::reference(release, (SBOM_FILE, &bill), origin);
@@ -58,7 +62,7 @@ impl Service {
         let files = blocking(move || {
             let now = clock::now();
             let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept: Vec::new() };
-            signing.all(&sealed, &statements, bill.as_ref())
+            signing.all(&sealed, &texts, bill.as_ref())
         });
         let attested = Attested { release: no, what, files: files.await? };
         let command = Command::Attest(Box::new(attested));
@@ -105,6 +109,12 @@ impl Service {
     }
 }
 
+/// What is to be signed, each by the name of its file or of its step.
+struct Texts {
+    statements: Vec<(String, String)>,
+    links: Vec<(String, String)>,
+}
+
 /// What is being signed, and what has been kept of it.
 struct Signing {
     keys: Keys,
@@ -117,7 +127,7 @@ impl Signing {
     fn all(
         mut self,
         sealed: &[Sealed],
-        statements: &[(String, String)],
+        texts: &Texts,
         bill: Option<&(String, String)>,
     ) -> Outcome<Vec<Evidence>> {
         if !sealed.is_empty() {
@@ -127,7 +137,7 @@ impl Signing {
             let list = sums(sealed.iter().zip(hex.iter().map(String::as_str)));
             self.keep_signed(SHA512SUMS, &list)?;
         }
-        for (name, statement) in statements {
+        for (name, statement) in &texts.statements {
             let envelope = self.keys.sign(PAYLOAD_TYPE, statement.as_bytes())?;
             self.keep(name, &line(&envelope)?)?;
             if name == PROVENANCE_FILE {
@@ -138,6 +148,10 @@ impl Signing {
             self.keep(SBOM_FILE, bill)?;
             let envelope = self.keys.sign(PAYLOAD_TYPE, about.as_bytes())?;
             self.keep(SBOM_ENVELOPE, &line(&envelope)?)?;
+        }
+        for (step, link) in &texts.links {
+            let envelope = self.keys.sign(PAYLOAD_TYPE, link.as_bytes())?;
+            self.keep(&link_name(step, envelope.key()), &line(&envelope)?)?;
         }
         Ok(self.kept)
     }

@@ -43,12 +43,16 @@ impl Envelope {
         }
     }
 
+    /// The name of the key that signed it, as it says itself.
+    pub fn key(&self) -> &str {
+        self.signatures.first().map_or("", |signature| &signature.keyid)
+    }
+
     /// The same as a Sigstore bundle: no certificate and no public log, but the name of a key that its reader has.
     pub fn bundle(&self) -> Value {
-        let hint = self.signatures.first().map(|signature| &signature.keyid);
         json!({
             "mediaType": BUNDLE,
-            "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+            "verificationMaterial": {"publicKey": {"hint": self.key()}, "tlogEntries": []},
             "dsseEnvelope": self,
         })
     }

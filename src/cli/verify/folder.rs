@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Checked;
+use super::{Checked, chain};
 use crate::artifact::hashing::{Sum512, copy, digest_of};
 use crate::domain::evidence::claim::{Claim, claim, named};
 use crate::domain::evidence::{ENVELOPE, PAYLOAD_TYPE, SHA256SUMS, SHA512SUMS, STATEMENTS};
@@ -47,13 +47,17 @@ pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
         let lines = text(&folder.join(name))?;
         all.extend(opened(&lines, keys).map_err(|why| unproven(format!("{name}: {why}")))?);
     }
+    let links = chain::links(folder, &names, keys)?;
     let files: BTreeSet<&String> = sums.values().flat_map(BTreeMap::keys).collect();
     let mut checked = Vec::new();
     for file in files {
         if !is_file_name(file) || !names.contains(file) {
             return Err(unproven(format!("{} is listed and not there", printable(file))));
         }
-        checked.push(listed(folder, file, (&sums, &all)).map_err(|why| unproven(format!("{file}: {why}")))?);
+        let because = |why: String| unproven(format!("{file}: {why}"));
+        let mut one = listed(folder, file, (&sums, &all)).map_err(because)?;
+        one.went_through(&links).map_err(because)?;
+        checked.push(one);
     }
     Ok(checked)
 }
@@ -137,7 +141,7 @@ impl Checked {
 }
 
 /// The statements of a file, one a line; one that these keys did not sign makes all of it worth nothing.
-fn opened(lines: &str, keys: &[Public]) -> Result<Vec<Value>, String> {
+pub(super) fn opened(lines: &str, keys: &[Public]) -> Result<Vec<Value>, String> {
     let one = |line: &str| {
         let envelope: Envelope =
             serde_json::from_str(line).map_err(|_| "a line of it is no signed statement".to_owned())?;

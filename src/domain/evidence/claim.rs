@@ -34,6 +34,13 @@ pub enum Claim {
         /// What was not good, and was passed over.
         warned: Vec<String>,
     },
+    /// That they went through a step of the promotion chain.
+    Linked {
+        /// The step.
+        step: String,
+        /// Whose word it is.
+        by: Option<String>,
+    },
 }
 
 /// Where a file comes from.

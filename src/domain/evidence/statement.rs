@@ -45,7 +45,7 @@ impl Origin<'_> {
     }
 
     /// The page of a release.
-    fn page(&self, release: &Release) -> String {
+    pub(super) fn page(&self, release: &Release) -> String {
         format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
     }
 
@@ -70,6 +70,7 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
             let tests = tested(release, (what, run), origin).map(|statement| (named("tests"), statement));
             [(named("passed"), passed)].into_iter().chain(tests).collect()
         }
+        Matter::Links => Vec::new(),
     }
 }
 

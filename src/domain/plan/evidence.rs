@@ -17,6 +17,7 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
         let about = match &what {
             Matter::Build => "build".to_owned(),
             Matter::Stage { stage, attempt } => format!("stage:{stage}:{attempt}"),
+            Matter::Links => "links".to_owned(),
         };
         Owed {
             key: format!("attest:{}:{release}:{about}", state.id),

@@ -1,20 +1,26 @@
 //! Proofs of a release as they were kept when they were signed, its files, and the public keys.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use super::Answers;
+use super::{Answers, named};
 use crate::artifact::store::{Store, Unusable};
 use crate::clock;
 use crate::domain::event::Sealed;
-use crate::domain::evidence::{self, Evidence, Matter, STATEMENTS, Signed};
-use crate::domain::name::Digest;
+use crate::domain::evidence::chain::{self, LAYOUT, Terms};
+use crate::domain::evidence::{self, Evidence, Matter, Origin, STATEMENTS, Signed};
+use crate::domain::name::{Digest, PipelineId, StageName};
 use crate::domain::release::{BuildState, Release};
+use crate::domain::time::Span;
 use crate::http::evidence::{EvidenceLine, EvidenceList, FileBytes, Form};
 use crate::service::blocking;
-use crate::sign::{FOLDER, Keys, Public, minisign, ssh};
+use crate::sign::{FOLDER, Keys, Kind, Public, minisign, ssh};
 use crate::trouble::{Outcome, Trouble};
+
+/// How long a layout is good unless its owner says something else.
+const LAYOUT_LASTS: Span = Span::days(365);
 
 impl Answers {
     async fn sealed(&self, stream: &str, no: u32) -> Outcome<Arc<Release>> {
@@ -44,6 +50,9 @@ impl Answers {
     /// One file of evidence, or all statements about one file of the release.
     pub(super) async fn prove(&self, stream: &str, no: u32, name: &str) -> Outcome<String> {
         let release = self.sealed(stream, no).await?;
+        if let Some(stage) = name.strip_suffix(LAYOUT) {
+            return self.layout(stream, &release, stage).await;
+        }
         let kept = evidence::files(&release).find(|kept| kept.name == name);
         let about = name.strip_suffix(STATEMENTS);
         let about = about.and_then(|file| file_of(&release, file));
@@ -55,6 +64,24 @@ impl Answers {
         }
         let store = self.service.artifacts().clone();
         blocking(move || found.iter().map(|digest| text_of(&store, digest)).collect()).await
+    }
+
+    /// The layout of the promotion chain up to a stage, for its owner to sign: what is served here is nobody's word.
+    async fn layout(&self, stream: &str, release: &Release, stage: &str) -> Outcome<String> {
+        let stage: StageName = named(stage)?;
+        let id: PipelineId = named(stream)?;
+        let repository = self.web(&id, stream).await?.name;
+        let folder = self.service.settings().data.join(FOLDER);
+        let now = clock::now();
+        let public = blocking(move || Keys::of_folder(&folder, now)?.public()).await?;
+        let signs = public.into_iter().filter(|key| key.kind == Kind::EcdsaP256);
+        let keys: BTreeMap<String, String> = signs.map(|key| (key.id.clone(), key.pem())).collect();
+        let server = &self.service.settings().notify.public_url;
+        let origin = Origin { pipeline: &id, repository: &repository, commit_url: None, server };
+        let terms = Terms { keys: &keys, expires: &now.plus(LAYOUT_LASTS).rfc3339() };
+        let layout = chain::layout(release, &stage, origin, terms)
+            .map_err(|why| Trouble::not_found(format!("release {} of {stream}: {why}", release.no())))?;
+        serde_json::to_string_pretty(&layout).map_err(|e| Trouble::bug("write a layout").because(e))
     }
 
     pub(super) async fn public_keys(&self, form: Form) -> Outcome<String> {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 mod again;
+mod chain;
 mod chaos;
 mod drive;
 mod evidence;

@@ -134,6 +134,16 @@ runbooks:
     config: "",
 };
 
+/// A stage that two people let begin, and one of them calls good.
+pub(crate) static PAIR: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - {name: prod, approvals: {pre: 2, post: 1}, test_commands: sh ./smoke.sh}
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "\n[plain.people.bo]\nid = 2\nrole = \"maintain\"\n",
+};
+
 /// A stage that publishes what it has deployed, row after row, into a folder.
 pub(crate) static OUTLET: Rules = Rules {
     manifest: "stages:
@@ -635,7 +645,12 @@ pub(crate) fn deliver(door: &Door, delivery: &Delivery) -> std::io::Result<u16> 
 
 /// Ana comments on the commit of a push, through the server.
 pub(crate) fn comment(door: &Door, push: &Push, text: &str) -> std::io::Result<u16> {
-    let body = serde_json::json!({ "repo": push.repository, "place": push.after, "body": text, "as": "ana" });
+    comment_as("ana", door, push, text)
+}
+
+/// The same by somebody else.
+pub(crate) fn comment_as(who: &str, door: &Door, push: &Push, text: &str) -> std::io::Result<u16> {
+    let body = serde_json::json!({ "repo": push.repository, "place": push.after, "body": text, "as": who });
     request(door, "POST", "/api/comments", &[], &body.to_string()).map(|(status, _)| status)
 }
 

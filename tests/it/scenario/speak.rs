@@ -5,8 +5,9 @@ use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Withdrawal};
+use liftlock::domain::evidence::chain::{link_name, links};
 use liftlock::domain::evidence::statement::{Origin, statements};
-use liftlock::domain::evidence::{Attested, Evidence};
+use liftlock::domain::evidence::{Attested, Evidence, Matter};
 use liftlock::domain::name::{Digest, TargetName};
 use liftlock::domain::pause::Question;
 use liftlock::domain::person::Account;
@@ -123,7 +124,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             look(world, word, rest)
         }
         "notices" => notices(world),
-        "sign" => sign(world),
+        "sign" => sign(world, rest),
         _ => speech(world, command),
     }
 }
@@ -160,15 +161,22 @@ fn tag(world: &mut World, text: &str) -> Vec<String> {
     told(world, step)
 }
 
-/// What is to be signed now is signed, in the order in which it is owed.
-fn sign(world: &mut World) -> Vec<String> {
+/// What is to be signed now is signed, in the order in which it is owed; `without links` as it once was.
+fn sign(world: &mut World, how: &str) -> Vec<String> {
     let mut out = Vec::new();
     for owed in world.plan().owed {
         let Effect::Attest { release: no, what } = owed.effect else { continue };
         let id = world.state.id.clone();
         let origin =
             Origin { pipeline: &id, repository: "acme/web", commit_url: None, server: "https://l.example" };
-        let files = statements(&world.state.releases[&no], &what, origin).into_iter();
+        let as_before = how == "without links";
+        if as_before && what == Matter::Links {
+            continue;
+        }
+        let release = &world.state.releases[&no];
+        let links = if as_before { Vec::new() } else { links(release, &what, origin) };
+        let links = links.into_iter().map(|(step, link)| (link_name(&step, "01234567"), link));
+        let files = statements(release, &what, origin).into_iter().chain(links);
         let files = files.map(|(name, statement)| {
             let text = statement.to_string();
             Evidence { name, digest: Digest::of_text(&text), size: text.len().try_into().unwrap() }
