@@ -144,12 +144,16 @@ mod tests {
     #[test]
     fn t43_an_archive_that_leaves_its_folder_lies_or_is_broken_is_refused() {
         let why = |entries: &[(&str, &str)]| unpacked(entries, |_| ()).unwrap_err();
-        for bad in ["../evil", "/evil", "a//b", "a\\b"] {
+        for bad in ["../evil", "/evil", "a//b", "a\\b", "a/../../evil", "./evil", "C:\\evil"] {
             let why = why(&[(bad, "x")]);
             assert!(why.contains("called") || why.contains("is not a path"), "{bad}: {why}");
         }
         let link = why(&[("link", "-> ../../etc/passwd")]);
         assert!(link.contains("outside its folder"), "{link}");
+        let through = why(&[("link", "-> ."), ("link/evil", "x")]);
+        assert!(through.contains("is there twice"), "{through}");
+        let large = why(&[("large", &"x".repeat(1_001))]);
+        assert!(large.contains("more than 1000 bytes"), "{large}");
         let many: Vec<(String, &str)> = (0..11).map(|no| (format!("f{no}"), "x")).collect();
         let many: Vec<(&str, &str)> = many.iter().map(|(name, text)| (name.as_str(), *text)).collect();
         assert!(why(&many).contains("more than"), "{}", why(&many));

@@ -6,7 +6,7 @@ use crate::domain::release::StageRun;
 use crate::domain::state::State;
 use crate::service::journal::Journal;
 use crate::store::Store;
-use crate::store::stream::EventFilter;
+use crate::store::stream::{EventFilter, GENESIS, StoredEvent};
 use crate::trouble::Trouble;
 
 /// Events read at a time.
@@ -40,6 +40,11 @@ pub(super) struct Audit {
 enum AuditVerb {
     /// Check every hash of the log.
     Verify {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Every event as a line of JSON with its hash and the one before it: docs/verify.md checks them without liftlock.
+    Export {
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -113,6 +118,7 @@ pub(super) async fn events(asked: &Events) -> Ended {
 pub(super) async fn audit(asked: &Audit) -> Ended {
     match &asked.what {
         AuditVerb::Verify { config } => verify(config).await,
+        AuditVerb::Export { config } => export(config).await,
         AuditVerb::Overrides { config, json } => table(config, *json, &OVERRIDES, overrides_of).await,
         AuditVerb::Deployments { config, json } => table(config, *json, &COLUMNS, rows_of).await,
     }
@@ -135,6 +141,40 @@ async fn verify(config: &ConfigFile) -> Ended {
             Ok(Exit::Failed)
         }
     }
+}
+
+/// What is hashed, as it is stored, log by log: whether it fits is for whoever reads it.
+async fn export(config: &ConfigFile) -> Ended {
+    let store = open(config).await?;
+    let mut after = String::new();
+    loop {
+        let page = store.streams(&after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.stream);
+        for head in &page {
+            let (mut version, mut previous) = (0, GENESIS.to_vec());
+            loop {
+                let read = store.read(&head.stream, version, PAGE).await?;
+                let Some(last) = read.events.last() else { break };
+                version = last.version;
+                for event in &read.events {
+                    terminal::line(&exported(event, &previous).to_string());
+                    previous.clone_from(&event.hash);
+                }
+            }
+        }
+    }
+    store.close().await;
+    Ok(Exit::Done)
+}
+
+/// The fact itself stays a text: another spelling of the same JSON has another hash.
+fn exported(event: &StoredEvent, previous: &[u8]) -> serde_json::Value {
+    serde_json::json!({
+        "stream": event.stream, "version": event.version, "kind": event.kind, "release": event.release,
+        "data": event.data, "actor": event.actor, "cause": event.cause, "at": event.at.0,
+        "previous": hex::encode(previous), "hash": hex::encode(&event.hash),
+    })
 }
 
 /// The columns of a deployment's row.

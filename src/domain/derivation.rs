@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{ApprovalSide, Failure, RunKind, Sealed};
+use crate::domain::evidence::Matter;
 use crate::domain::name::{Alias, Digest, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
@@ -145,11 +146,14 @@ impl Release {
         Cow::Owned(Self { artifacts: with(&seen.artifacts, &run.walked.made), ..seen.into_owned() })
     }
 
-    /// The release as it was in a revision.
+    /// The release as it was in a revision: without what was made of it, and signed about that, since.
     pub fn at_revision(&self, no: u32) -> Cow<'_, Self> {
         let Some(next) = self.after(no) else { return Cow::Borrowed(self) };
-        let (artifacts, digest) = (next.before.clone(), next.digest_before.clone());
-        Cow::Owned(Self { artifacts, digest, ..self.clone() })
+        let mut then =
+            Self { artifacts: next.before.clone(), digest: next.digest_before.clone(), ..self.clone() };
+        then.revisions.retain(|revision| revision.no <= no);
+        then.evidence.retain(|signed| !matches!(signed.what, Matter::Revision { no: made } if made > no));
+        Cow::Owned(then)
     }
 
     /// The revision that followed one.

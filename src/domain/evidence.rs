@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::derivation::Revision;
 use crate::domain::event::{Form, Sealed};
 use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, StageState};
@@ -33,6 +34,8 @@ pub const STATEMENTS: &str = ".intoto.jsonl";
 pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
 /// The same as a Sigstore bundle.
 pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
+/// What the name of a statement about what a stage made begins with.
+const MADE: &str = "made-";
 /// What the release is made of, as lock files say.
 pub const SBOM_FILE: &str = "sbom.cdx.json";
 /// The statement that says which bill of materials belongs to the files.
@@ -105,6 +108,11 @@ pub fn file_name(sealed: &Sealed) -> String {
     }
 }
 
+/// The name of the statement about what a stage made.
+pub fn made_file(revision: &Revision) -> String {
+    format!("{MADE}{}-{}{ENVELOPE}", revision.stage, revision.attempt)
+}
+
 /// The lines that `sha256sum --check` reads.
 pub fn checksums(files: &[Sealed]) -> String {
     sums(files.iter().map(|file| (file, file.digest.hex())))
@@ -144,6 +152,12 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     made.chain(succeeded).chain(chain::lacks(release).then_some(Matter::Links)).collect()
 }
 
+/// Whether the files as they are now are still to be signed.
+pub fn unsigned(release: &Release) -> bool {
+    let made = release.revisions.iter().map(|revision| Matter::Revision { no: revision.no });
+    std::iter::once(Matter::Build).chain(made).any(|what| release.signed(&what).is_none())
+}
+
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.
 pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
     release.evidence.iter().flat_map(|signed| &signed.files)
@@ -175,7 +189,7 @@ pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evid
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was
 /// handed in is a thing it was made from.
-fn built_here(release: &Release, sealed: &Sealed) -> bool {
+pub fn built_here(release: &Release, sealed: &Sealed) -> bool {
     let pipeline = &release.created.pipeline;
     let taken = pipeline.inherits.iter().any(|inherited| inherited.alias == sealed.alias);
     let fetched = pipeline.sources.iter().any(|source| source.alias == sealed.alias);

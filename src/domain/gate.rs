@@ -13,6 +13,8 @@ mod approval;
 mod batch;
 mod channel;
 mod check;
+mod contract;
+mod revert;
 mod train;
 mod variables;
 mod window;
@@ -33,6 +35,8 @@ pub enum Blocker {
     Tag,
     /// The channels of the release and its stage, which stop nothing.
     Channel,
+    /// Commits that a newer release takes back, which stop nothing.
+    Revert,
     /// The release may not start here any more.
     Veto,
     /// A stage before it has not succeeded.
@@ -67,6 +71,7 @@ impl Blocker {
             Self::Variables => "variables",
             Self::Tag => "tag",
             Self::Channel => "channel",
+            Self::Revert => "revert",
             Self::Veto => "veto",
             Self::Deps => "deps",
             Self::Soak => "soak",
@@ -164,8 +169,12 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     lines.extend(look.variables());
     lines.extend(look.tag());
     lines.extend(look.channels());
+    if !rollback {
+        lines.extend(look.reverts());
+    }
     lines.extend(look.veto());
     if !rollback {
+        lines.extend(look.evidence());
         lines.extend(look.deps());
         lines.extend(look.soak());
         lines.extend(look.order());

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::Bound;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
@@ -12,14 +13,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::event::Change;
-use crate::domain::markdown::escape;
+use crate::domain::markdown::{escape, truncate_balanced};
 use crate::domain::name::{CommitSha, Login};
 use crate::domain::person::Person;
 use crate::domain::release::Release;
 use crate::domain::state::State;
+use crate::domain::version::Version;
 
 /// Largest text of notes: GitHub's releases take 125 000 characters.
 pub const MAX_BYTES: usize = 64 * 1024;
+/// More than what says that something was cut off.
+const CUT_BYTES: usize = 256;
+/// So much of a title is kept (THREATS T48); git's own advice is 50 characters.
+const MAX_TITLE: usize = 500;
 /// Steps that a template may take: a line of notes takes some dozens.
 const FUEL: u64 = 200_000;
 /// What a merge of GitHub's begins with; the pull request's title is the next paragraph.
@@ -83,7 +89,8 @@ impl Message {
         let breaking = git_conventional::Commit::parse(text.trim()).is_ok_and(|commit| commit.breaking());
         let reverts = lines.find_map(|line| line.strip_prefix(REVERTS));
         let reverts = reverts.and_then(|sha| sha.trim_end_matches('.').parse().ok());
-        Self { title: title.unwrap_or_else(|| first.to_owned()), breaking, reverts }
+        let title = title.unwrap_or_else(|| first.to_owned());
+        Self { title: title.chars().take(MAX_TITLE).collect(), breaking, reverts }
     }
 }
 
@@ -157,7 +164,7 @@ impl<'a> Notes<'a> {
         let rule = self.release.created.pipeline.release.notes.as_ref();
         let text = match rule.and_then(|rule| rule.template.as_deref()) {
             Some(template) => self.by(template)?,
-            None => self.ours(),
+            None => cut(&self.ours()),
         };
         if text.len() > MAX_BYTES {
             return Err(format!("the notes have {} bytes, more than {MAX_BYTES}", text.len()));
@@ -209,6 +216,15 @@ impl<'a> Notes<'a> {
     }
 }
 
+/// Many commits make long notes; whoever wants to read all of them has the commits.
+fn cut(text: &str) -> String {
+    if text.len() <= MAX_BYTES {
+        return text.to_owned();
+    }
+    let room = MAX_BYTES.saturating_sub(CUT_BYTES);
+    truncate_balanced(text, text.char_indices().take_while(|(at, _)| *at < room).count())
+}
+
 /// Whether a template can be read at all.
 pub fn check_template(text: &str) -> Result<(), String> {
     environment().template_from_str(text).map(drop).map_err(|error| said(&error))
@@ -253,6 +269,42 @@ fn changes<'a>(
 fn taken_back(state: &State) -> BTreeMap<CommitSha, CommitSha> {
     let all = state.releases.values().flat_map(|release| &release.created.changes);
     all.filter_map(|change| Some((change.reverts.clone()?, change.commit.clone()))).collect()
+}
+
+/// A commit that a release brings, and a newer release takes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBack<'a> {
+    /// The commit.
+    pub commit: &'a CommitSha,
+    /// Its first line.
+    pub subject: &'a str,
+    /// The commit that reverts it.
+    pub by: &'a CommitSha,
+    /// The newer release.
+    pub version: &'a Version,
+}
+
+/// What a release brings to its last stage and a newer one takes back: half of a pair that belongs together (T60).
+pub fn taken_back_since<'a>(state: &'a State, release: &Release) -> Vec<TakenBack<'a>> {
+    // Gates ask this of every open release, and there is hardly ever an answer: only newer ones are looked at for it.
+    let newer =
+        state.releases.range((Bound::Excluded(release.no()), Bound::Unbounded)).map(|(_, other)| other);
+    let mut reverts: BTreeMap<&CommitSha, (&CommitSha, &Version)> = BTreeMap::new();
+    for other in newer.filter(|other| other.is_newer_than(release)) {
+        for change in &other.created.changes {
+            if let Some(reverted) = &change.reverts {
+                reverts.entry(reverted).or_insert((&change.commit, &other.created.version));
+            }
+        }
+    }
+    if reverts.is_empty() {
+        return Vec::new();
+    }
+    let found = changes(state, before(state, release), release).filter_map(|change| {
+        let (by, version) = reverts.get(&change.commit)?;
+        Some(TakenBack { commit: &change.commit, subject: &change.subject, by, version })
+    });
+    found.collect()
 }
 
 /// `… (#12)` → what stands before it, and the number.
@@ -311,6 +363,14 @@ mod tests {
         for plain in ["feat: sell shoes", "fix (#x)", "(#12)", "talk about (#1) things"] {
             assert_eq!(numbered(plain), (plain, None));
         }
+    }
+
+    #[test]
+    fn t48_a_long_title_and_long_notes_are_cut() {
+        assert_eq!(Message::of(&"ä".repeat(200_000)).title.chars().count(), MAX_TITLE);
+        assert_eq!(cut("short"), "short");
+        let long = cut(&"- \u{1f6a2} and more\n".repeat(10_000));
+        assert!(long.len() <= MAX_BYTES && long.contains("cut here"), "{}", long.len());
     }
 
     #[test]

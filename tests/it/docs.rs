@@ -224,3 +224,49 @@ fn fly_asks_the_door_that_says_ready_and_never_stops_the_machine() {
     assert_eq!(fly["env"]["LIFTLOCK_LISTEN"].as_str(), Some(format!("0.0.0.0:{port}").as_str()));
     assert_eq!(fly["mounts"][0]["destination"], fly["env"]["LIFTLOCK_DATA"]);
 }
+
+/// What the program is made of comes from one registry, at versions and with checksums that are written down, and
+/// whatever builds it keeps to that.
+#[test]
+fn t59_everything_that_is_built_in_is_locked() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let lock = read("Cargo.lock");
+    let mut foreign = 0;
+    for package in lock.split("[[package]]").skip(1) {
+        let field = |name: &str| package.lines().find_map(|line| line.strip_prefix(name));
+        let Some(source) = field("source = ") else {
+            assert_eq!(
+                field("name = "),
+                Some("\"liftlock\""),
+                "it is neither ours nor from a registry: {package}"
+            );
+            continue;
+        };
+        assert_eq!(source, "\"registry+https://github.com/rust-lang/crates.io-index\"", "{package}");
+        assert!(field("checksum = ").is_some_and(|sum| sum.len() == 66), "{package}");
+        foreign += 1;
+    }
+    assert!(foreign > 100, "{foreign} packages");
+    for path in ["Dockerfile", "test"] {
+        let text = read(path).replace("\\\n", " ");
+        let builds = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let verbs = ["build", "clippy", "test", "doc", "nextest"];
+            words.windows(2).any(|pair| pair[0] == "cargo" && verbs.contains(&pair[1]))
+                && !line.contains("--version")
+        };
+        let lines: Vec<&str> =
+            text.lines().filter(|line| !line.trim_start().starts_with('#')).filter(builds).collect();
+        assert!(!lines.is_empty(), "{path} builds nothing");
+        for line in lines {
+            assert!(line.contains("--locked"), "{path}: {line}");
+        }
+    }
+    let deny = read("deny.toml");
+    for rule in ["unknown-registry = \"deny\"", "unknown-git = \"deny\"", "yanked = \"deny\""] {
+        assert!(deny.contains(rule), "{rule}");
+    }
+    let tools = read("tests/tools/requirements.txt");
+    let tools: Vec<&str> = tools.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(!tools.is_empty() && tools.iter().all(|line| line.contains("==")), "{tools:?}");
+}

@@ -6,15 +6,14 @@ use crate::domain::check::course::{Course, Shown};
 use crate::domain::derivation::{FIRST, Revision};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{
-    ENVELOPE, Evidence, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
+    ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
+    made_file,
 };
 use crate::domain::name::{Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
-/// What the name of a statement about what a stage made begins with.
-const MADE: &str = "made-";
 /// How a stage makes artifacts: its steps are those of the commit, and what they began with is among the dependencies.
 const DERIVATION_TYPE: &str = "urn:liftlock:derivation:v1";
 /// That a stage was passed (<https://slsa.dev/spec/v1.1/verification_summary>).
@@ -70,10 +69,7 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
             .collect(),
         Matter::Revision { no } => {
             let revision = release.revisions.iter().find(|revision| revision.no == *no);
-            let one = |revision: &Revision| {
-                let name = format!("{MADE}{}-{}{ENVELOPE}", revision.stage, revision.attempt);
-                (name, made(release, revision, origin))
-            };
+            let one = |revision: &Revision| (made_file(revision), made(release, revision, origin));
             revision.map(one).into_iter().collect()
         }
         Matter::Stage { stage, attempt } => {

@@ -476,7 +476,7 @@ fn foreign(page: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn t49_no_text_from_outside_becomes_part_of_a_page() {
+async fn t48_t49_no_text_from_outside_becomes_part_of_a_page() {
     for text in CORPUS {
         let site =
             Site::with(Access::Loopback(Vec::new()), |parts| parts.reader = Arc::new(Hostile(text))).await;

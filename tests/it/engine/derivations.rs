@@ -11,8 +11,10 @@ const MANIFEST: &str = r#"version: 1
 name: shop
 build: sh build.sh
 artifacts: [dist, {alias: notes, path: dist/app.txt}]
+release: {contract: {assets: [dist, notes]}}
 stages:
   - name: sign
+    verify: [contract]
     deploy:
       - {name: sign, run: 'test ! -e "$TARGET/lazy" && sh sign.sh', derives: [dist, notes]}
       - {name: pack, run: 'cp "$LIFTLOCK_ARTIFACT_NOTES" "$LIFTLOCK_SEAL/bundle"', artifacts: [bundle]}

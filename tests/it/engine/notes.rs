@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use liftlock::clock;
 use liftlock::domain::decide::Command;
+use liftlock::domain::gate::{Blocker, verdict};
 use liftlock::domain::metadata;
 use liftlock::domain::name::PipelineId;
 use liftlock::domain::notes::Notes;
@@ -11,7 +13,7 @@ use liftlock::domain::pipeline::Role;
 use liftlock::service::journal::Around;
 use serde_json::{Value, json};
 
-use super::world::{ANA, World, repo_id};
+use super::world::{ANA, REPO, World, repo_id};
 
 const MANIFEST: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test, {name: prod, approval: 1}]\n";
 
@@ -61,6 +63,71 @@ async fn d35_notes_say_what_is_new_to_the_last_stage() {
     let state = world.state("shop").await;
     let first = Notes::of(&state, state.releases.values().next().unwrap()).render().unwrap();
     assert!(first.contains("taken back later by "), "{first}");
+    world.finish().await;
+}
+
+/// One that reverts what is live is no half of a pair; one that leaves its revert behind is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t60_a_release_without_the_revert_of_what_it_brings_says_so() {
+    let mut world = World::with(MANIFEST).await;
+    let hats = world.merge(1, "feat: sell hats").await;
+    assert!(world.hears(1).await.contains("/approve prod"));
+    let said = async |world: &World, version: &str| {
+        let state = world.state("shop").await;
+        let release = state.releases.values().find(|r| r.created.version.to_string() == version).unwrap();
+        let verdict = verdict(&state, release, &release.rules.stages[1], clock::now());
+        let lines = verdict.lines.into_iter().filter(|line| line.blocker == Blocker::Revert);
+        lines.map(|line| format!("{}; {}", line.text, line.next.unwrap())).collect::<Vec<_>>()
+    };
+    assert!(said(&world, "v0.1.0-rc.1").await.is_empty());
+    let back = format!("Revert \"feat: sell hats\"\n\nThis reverts commit {hats}.");
+    let back = world.merge(2, &back).await;
+    world.drain().await;
+    let (hats, back) = (&hats[..7], &back[..7]);
+    assert_eq!(
+        said(&world, "v0.1.0-rc.1").await,
+        [format!(
+            "⚠ {hats} (feat: sell hats) was taken back by {back} in v0.1.0-rc.2; wait for v0.1.0-rc.2, which has both"
+        )]
+    );
+    assert!(said(&world, "v0.1.0-rc.2").await.is_empty(), "it has both");
+    let state = world.state("shop").await;
+    let first = Notes::of(&state, state.releases.values().next().unwrap()).render().unwrap();
+    assert!(first.contains(&format!("⚠ taken back later by {back}")), "{first}");
+    world.finish().await;
+}
+
+/// What is in subjects is text, in notes and in comments, however much of it there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t48_what_commits_are_called_becomes_no_markup_in_notes_and_comments() {
+    let mut world = World::with(MANIFEST).await;
+    let subjects = [
+        "fix: ```",
+        "fix: </details>",
+        "feat(@org/team): @org/team",
+        "fix: ![](http://t)",
+        "fix: see #1",
+        "/approve prod",
+        "<script>alert(1)</script>",
+        &format!("feat: {}", "x`@#".repeat(50_000)),
+    ];
+    for (number, subject) in (1..).zip(subjects) {
+        world.merge(number, subject).await;
+        world.drain().await;
+    }
+    let notes = made(&world).await.unwrap();
+    assert!(notes.len() < 10_000, "{}", notes.len());
+    assert_eq!(notes.matches("\n- ").count(), subjects.len() + 1, "{notes}");
+    let mut all = vec![notes];
+    all.extend(world.github.state().repos[&REPO].comments.values().map(|comment| comment.body.clone()));
+    assert!(all.len() > 8, "there are comments: {all:?}");
+    for text in &all {
+        assert!(text.len() < 65_536, "{}", text.len());
+        for markup in ["```\n-", "</details>", "@org", "![](", "http://t", "see #1", "<script>"] {
+            assert!(!text.contains(markup), "`{markup}` stands in {text}");
+        }
+        assert!(text.lines().all(|line| !line.trim_start().starts_with("/approve")), "{text}");
+    }
     world.finish().await;
 }
 

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::drive::{Keeper, until, wrong};
+use super::evidence::{Reader, inside, manual};
 use super::rig::{Door, PATIENCE, Push, Seen, Server, Yard, deliver, request};
 use super::{one, plan, yard};
 
@@ -157,7 +158,7 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t58_an_event_that_was_changed_by_hand_is_found() {
+async fn t58_an_event_that_was_changed_by_hand_is_found_by_us_and_in_an_export_by_others() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
     let push = one(&yard, &door);
@@ -166,6 +167,21 @@ async fn t58_an_event_that_was_changed_by_hand_is_found() {
     keeper.finish(&yard, &door, &server, &mut eyes).await;
     server.kill();
     yard.verify(&door);
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader { folder: folder.path(), server: String::new(), file: String::new() };
+    let config = yard.path(&format!("liftlock-{}.toml", door.port));
+    let export = format!("export LIFTLOCK_CONFIG={}\n{}", config.display(), manual("audit export"));
+    let (hashes, order, earlier) = (manual("hashed.jq"), manual("group_by"), manual("earlier.jsonl"));
+    reader.passes(&export);
+    let count: usize = reader.passes("jq -es 'length' log.jsonl").trim().parse().unwrap();
+    assert_eq!(count, eyes.look().await.events.len());
+    for command in [hashes, order, "cp log.jsonl earlier.jsonl", earlier] {
+        reader.passes(command);
+    }
+    reader.notices("log.jsonl", inside("\"actor\":\"", 0), hashes);
+    assert!(!reader.run(&format!("sed -i 3d log.jsonl\n{order}")).status.success(), "one is missing");
+    assert!(!reader.run(earlier).status.success(), "one is missing that was there");
+
     let mut writer = SqliteConnectOptions::new().filename(yard.database()).connect().await.unwrap();
     let forge = "DROP TRIGGER events_no_update; \
                  UPDATE events SET data = replace(data, '\"login\":\"ana\"', '\"login\":\"bob\"') WHERE kind = 'approved'";
@@ -174,4 +190,7 @@ async fn t58_an_event_that_was_changed_by_hand_is_found() {
     let mut audit = yard.start(&door, &["audit", "verify"]);
     assert_eq!(audit.wait().code(), Some(1));
     assert!(audit.log().contains("broken"), "{}", audit.log());
+    reader.passes(&export);
+    let said = reader.run(hashes);
+    assert!(!said.status.success() && said.stdout.starts_with(b"changed: "), "{said:?}");
 }

@@ -11,10 +11,11 @@ const EXPECT: &str = "write `expect prod has v1.4`, `expect prod has not v1.4`, 
                       `expect v1.4 is released`, `expect accepted` or `expect refused`";
 
 /// What keeps a release from starting; its channels never do.
-const BLOCKERS: [Blocker; 15] = [
+const BLOCKERS: [Blocker; 16] = [
     Blocker::Build,
     Blocker::Variables,
     Blocker::Tag,
+    Blocker::Revert,
     Blocker::Veto,
     Blocker::Deps,
     Blocker::Soak,
