@@ -64,6 +64,7 @@ async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
     let swept = world.service().apply_retention("ana").await.unwrap();
     assert_eq!((swept.releases.len(), swept.blobs), (0, 1), "it goes on where it stopped");
     // What was signed stays, also of what is gone.
+    world.settled().await;
     let state = world.state("shop").await;
     let signed: BTreeSet<String> = state.releases.values().flat_map(|r| files(r)).map(hex).collect();
     assert!(signed.len() > 20, "{signed:?}");
