@@ -8,11 +8,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{ApprovalSide, Failure, RunKind, Sealed};
+use crate::domain::event::{ApprovalSide, Created, Failure, OfRun, RunKind, Sealed};
 use crate::domain::evidence::Matter;
 use crate::domain::name::{Alias, Digest, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
 
 /// The number of the revision that the build made.
@@ -111,6 +112,29 @@ pub fn summed(made: &[Made]) -> Vec<Made> {
 }
 
 impl Release {
+    /// Adds a revision: what all steps of a run have made together.
+    pub fn revise(&mut self, fact: &OfRun<Vec<Made>>, at: Timestamp) -> Result<(), String> {
+        if let Some(failure) = self.overtaken(&fact.said) {
+            return Err(format!("\"{}\" {}", failure.step, failure.how));
+        }
+        let no = self.revision().saturating_add(1);
+        let run = self.stages.get_mut(&fact.stage).and_then(|runs| runs.last_mut());
+        let run = run.filter(|run| run.attempt == fact.attempt);
+        run.ok_or_else(|| format!("there is no attempt {} in {}", fact.attempt, fact.stage))?.revision = no;
+        let after = with(&self.artifacts, &fact.said);
+        let digest = release_digest(&self.created, &self.sources, &after);
+        self.revisions.push(Revision {
+            no,
+            stage: fact.stage.clone(),
+            attempt: fact.attempt,
+            at,
+            made: fact.said.clone(),
+            before: std::mem::replace(&mut self.artifacts, after),
+            digest_before: self.digest.replace(digest),
+        });
+        Ok(())
+    }
+
     /// The number of its last revision.
     pub fn revision(&self) -> u32 {
         self.revisions.last().map_or(FIRST, |last| last.no)
@@ -230,6 +254,26 @@ pub fn revision_for(release: &Release, stage: &StageName, kind: RunKind) -> u32 
         // It asks about what the last run left there.
         RunKind::Verify => runs.last().map_or(release.revision(), |run| run.revision),
     }
+}
+
+/// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
+pub fn release_digest(created: &Created, sources: &[Found], artifacts: &[Sealed]) -> Digest {
+    let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
+    sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
+    let artifacts: Vec<serde_json::Value> = sorted
+        .iter()
+        .map(|a| serde_json::json!({"alias": a.alias, "sha256": a.digest.hex(), "size": a.size}))
+        .collect();
+    // Releases without sources keep the digest they always had.
+    let own = serde_json::json!(created.commit);
+    let other = |f: &Found| serde_json::json!({"repo": f.source.repository, "sha": f.commit});
+    let components: Vec<serde_json::Value> = [own].into_iter().chain(sources.iter().map(other)).collect();
+    let document = serde_json::json!({
+        "artifacts": artifacts,
+        "components": components,
+        "manifest_sha": created.manifest.hex(),
+    });
+    Digest::of_text(&document.to_string())
 }
 
 #[cfg(test)]

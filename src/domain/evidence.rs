@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::derivation::Revision;
+use crate::domain::document::Document;
 use crate::domain::event::{Form, Sealed};
 use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, StageState};
@@ -64,6 +65,15 @@ pub enum Matter {
     Revision {
         /// Which revision.
         no: u32,
+    },
+    /// What a step of a stage wrote down.
+    Written {
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// What.
+        document: Document,
     },
 }
 
@@ -138,7 +148,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     // Every plan asks this of every release, so nothing is copied of what has been signed.
     let signed = |stage: &StageName, attempt: u32| {
         release.evidence.iter().any(|signed| match &signed.what {
-            Matter::Build | Matter::Links | Matter::Revision { .. } => false,
+            Matter::Build | Matter::Links | Matter::Revision { .. } | Matter::Written { .. } => false,
             Matter::Stage { stage: known, attempt: no } => known == stage && *no == attempt,
         })
     };
@@ -169,6 +179,11 @@ pub fn current(release: &Release) -> impl Iterator<Item = &Evidence> {
     files(release).filter(move |kept| !newer(kept))
 }
 
+/// The newest file of this name.
+pub fn file<'a>(release: &'a Release, name: &str) -> Option<&'a Evidence> {
+    files(release).filter(|kept| kept.name == name).last()
+}
+
 /// The envelopes that are about a file of the release, oldest first: where it comes from, and where it succeeded.
 pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evidence> {
     let made = release.made(&file.alias).map(|(revision, _)| revision.no);
@@ -180,7 +195,7 @@ pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evid
             let run = runs.iter().find(|run| run.attempt == *attempt);
             run.is_some_and(|run| release.seen_by(run).artifacts.contains(file))
         }
-        Matter::Links => false,
+        Matter::Links | Matter::Written { .. } => false,
     };
     let kept = release.evidence.iter().filter(about).flat_map(|signed| &signed.files);
     let own = built_here(release, file);

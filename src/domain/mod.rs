@@ -10,6 +10,7 @@ pub mod demand;
 pub mod deployment;
 pub mod derivation;
 pub mod detect;
+pub mod document;
 pub mod effect;
 pub mod event;
 pub mod evidence;

@@ -27,7 +27,6 @@ use crate::domain::version::Version;
 
 mod channel;
 mod check;
-mod derivation;
 mod fold;
 pub(in crate::domain) mod freeze;
 mod progress;

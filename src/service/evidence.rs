@@ -57,7 +57,7 @@ impl Service {
                 (built, self.bill(&id, release, &repository).await?)
             }
             Matter::Revision { no } => (release.at_revision(no).artifacts.clone(), None),
-            Matter::Stage { .. } | Matter::Links => (Vec::new(), None),
+            Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {
             let about = statement::reference(release, (SBOM_FILE, &bill), origin);

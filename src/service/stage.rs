@@ -29,6 +29,7 @@ use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
 mod derivation;
+mod document;
 mod hook;
 mod portions;
 mod publish;
@@ -69,6 +70,8 @@ pub struct Course<'a> {
     pub notes: PathBuf,
     /// Where steps put in the artifacts that they make.
     pub made: PathBuf,
+    /// What steps wrote down of the release.
+    pub documents: PathBuf,
     /// What the stage's connections give.
     pub connections: Connections,
     /// Whether the stage goes back by itself when its tests fail.
@@ -259,6 +262,11 @@ impl Walk<'_> {
                 }
                 self.settle(step, ended);
             }
+            return Ok(());
+        }
+        if let Action::Write(document) = &step.action {
+            let ended = Box::pin(self.write_down((step, document), kept)).await?;
+            self.settle(step, ended);
             return Ok(());
         }
         let folder = match self.seal_folder(step, &format!("{phase:?}-{index}")).await? {

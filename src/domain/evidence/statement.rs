@@ -81,7 +81,7 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
             let tests = tested(release, (what, run), origin).map(|statement| (named("tests"), statement));
             [(named("passed"), passed)].into_iter().chain(tests).collect()
         }
-        Matter::Links => Vec::new(),
+        Matter::Links | Matter::Written { .. } => Vec::new(),
     }
 }
 
@@ -169,7 +169,7 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let whence = |what: &Matter| match what {
         Matter::Build => true,
         Matter::Revision { no } => *no <= run.revision,
-        Matter::Stage { .. } | Matter::Links => false,
+        Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => false,
     };
     let signed = release.evidence.iter().filter(|signed| whence(&signed.what));
     let of_build = signed.flat_map(|signed| &signed.files);

@@ -19,6 +19,9 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
             Matter::Stage { stage, attempt } => format!("stage:{stage}:{attempt}"),
             Matter::Links => "links".to_owned(),
             Matter::Revision { no } => format!("revision:{no}"),
+            Matter::Written { stage, attempt, document } => {
+                format!("written:{stage}:{attempt}:{}", document.word())
+            }
         };
         Owed {
             key: format!("attest:{}:{release}:{about}", state.id),

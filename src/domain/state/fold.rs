@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::domain::check::Side;
 use crate::domain::demand;
-use crate::domain::derivation::{self, revision_for};
+use crate::domain::derivation::{self, release_digest, revision_for};
 use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, RunKind,
-    Sealed, StartedBy,
+    StartedBy,
 };
 use crate::domain::evidence::{Attested, Signed};
-use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
+use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
@@ -25,7 +25,6 @@ use crate::domain::release::{
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::slot;
-use crate::domain::source::Found;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
@@ -84,7 +83,7 @@ impl State {
             Event::Attested(attested) => self.take_signed(attested, at),
             Event::Pause(fact) => self.take_pause(fact, at),
             Event::Target(fact) => self.roll(fact),
-            Event::Revised(fact) => self.revise(fact, at),
+            Event::Revised(fact) => self.with(fact.release, |r| r.revise(fact, at)),
             Event::Publication(fact) => self.publish(fact),
             Event::LegAnswered(answered) => self.with(answered.release, |r| {
                 r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
@@ -618,24 +617,4 @@ impl StageRun {
             ApprovalSide::After => &mut self.signoffs,
         }
     }
-}
-
-/// SEMANTICS §1: the digest of canonical JSON (sorted keys, no spaces) of components, artifacts and manifest.
-pub(super) fn release_digest(created: &Created, sources: &[Found], artifacts: &[Sealed]) -> Digest {
-    let mut sorted: Vec<&Sealed> = artifacts.iter().collect();
-    sorted.sort_by(|a, b| a.alias.cmp(&b.alias));
-    let artifacts: Vec<serde_json::Value> = sorted
-        .iter()
-        .map(|a| serde_json::json!({"alias": a.alias, "sha256": a.digest.hex(), "size": a.size}))
-        .collect();
-    // Releases without sources keep the digest they always had.
-    let own = serde_json::json!(created.commit);
-    let other = |f: &Found| serde_json::json!({"repo": f.source.repository, "sha": f.commit});
-    let components: Vec<serde_json::Value> = [own].into_iter().chain(sources.iter().map(other)).collect();
-    let document = serde_json::json!({
-        "artifacts": artifacts,
-        "components": components,
-        "manifest_sha": created.manifest.hex(),
-    });
-    Digest::of_text(&document.to_string())
 }

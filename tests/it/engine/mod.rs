@@ -6,6 +6,7 @@ mod checks;
 mod contract;
 mod deployments;
 mod derivations;
+mod documents;
 mod elsewhere;
 mod environments;
 mod groups;
