@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::domain::check::course::Course;
 use crate::domain::check::ticks::GateStanding;
-use crate::domain::check::{Check, OnTimeout, Side};
+use crate::domain::check::{BuiltIn, Check, CheckKind, OnTimeout, Side};
 use crate::domain::effect::Effect;
 use crate::domain::event::RunKind;
+use crate::domain::evidence::unsigned;
 use crate::domain::name::StageName;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::release::{Release, StageState};
@@ -58,7 +59,9 @@ pub(super) fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp
     for (stage, runs) in &release.stages {
         let Some((rule, run)) = release.rule(stage).zip(runs.last()) else { continue };
         let course = Course { repo: &state.id.repo, release, stage: rule, run };
-        for due in course.due() {
+        // A contract is read off what is signed, so it is asked about once that is.
+        let waits = |check: &Check| check.kind == CheckKind::BuiltIn(BuiltIn::Contract) && unsigned(release);
+        for due in course.due().into_iter().filter(|due| !waits(due.check)) {
             let (no, attempt, sample) = (release.no(), run.attempt, due.samples);
             let effect =
                 Effect::Leg { release: no, stage: stage.clone(), attempt, leg: due.leg.clone(), sample };
