@@ -62,16 +62,22 @@ pub enum CheckKind {
     BuiltIn(BuiltIn),
 }
 
-/// What is looked at in artifacts without a command of the user's (CHECKLIST D14–D18).
+/// What is looked at in artifacts without a command of the user's (CHECKLIST D07, D14–D20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuiltIn {
+    /// The files that a release promises are there and are what they are said to be.
+    Asset,
     /// Programs are built so that a bug in them is hard to use.
     Binary,
     /// Lists of checksums are right.
     Checksum,
+    /// The whole contract of the release.
+    Contract,
     /// Archives open, and packages are what they are called.
     Packages,
+    /// What is to be signed is.
+    Signing,
     /// Symbols lead to the released commit.
     Sourcelink,
     /// Programs have symbols.
@@ -80,15 +86,34 @@ pub enum BuiltIn {
 
 impl BuiltIn {
     /// All of them, by name.
-    pub const ALL: [Self; 5] =
-        [Self::Binary, Self::Checksum, Self::Packages, Self::Sourcelink, Self::Symbols];
+    pub const ALL: [Self; 8] = [
+        Self::Asset,
+        Self::Binary,
+        Self::Checksum,
+        Self::Contract,
+        Self::Packages,
+        Self::Signing,
+        Self::Sourcelink,
+        Self::Symbols,
+    ];
+
+    /// Whether it asks what the release's contract says.
+    pub fn reads_contract(self) -> bool {
+        match self {
+            Self::Asset | Self::Contract | Self::Signing => true,
+            Self::Binary | Self::Checksum | Self::Packages | Self::Sourcelink | Self::Symbols => false,
+        }
+    }
 
     /// Its name.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Asset => "asset",
             Self::Binary => "binary",
             Self::Checksum => "checksum",
+            Self::Contract => "contract",
             Self::Packages => "packages",
+            Self::Signing => "signing",
             Self::Sourcelink => "sourcelink",
             Self::Symbols => "symbols",
         }

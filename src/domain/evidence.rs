@@ -153,7 +153,7 @@ pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evid
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was
 /// handed in is a thing it was made from.
-fn built_here(release: &Release, sealed: &Sealed) -> bool {
+pub fn built_here(release: &Release, sealed: &Sealed) -> bool {
     let pipeline = &release.created.pipeline;
     let taken = pipeline.inherits.iter().any(|inherited| inherited.alias == sealed.alias);
     let fetched = pipeline.sources.iter().any(|source| source.alias == sealed.alias);

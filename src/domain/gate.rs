@@ -13,6 +13,7 @@ mod approval;
 mod batch;
 mod channel;
 mod check;
+mod contract;
 mod revert;
 mod train;
 mod variables;
@@ -173,6 +174,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     }
     lines.extend(look.veto());
     if !rollback {
+        lines.extend(look.evidence());
         lines.extend(look.deps());
         lines.extend(look.soak());
         lines.extend(look.order());

@@ -12,6 +12,7 @@ mod buildspec;
 mod channel;
 mod check;
 pub mod code;
+mod contract;
 mod deployment;
 mod environment;
 mod extends;
@@ -381,7 +382,7 @@ fn read_pipeline(
     let teams = approval::teams(view);
     let runbooks = runbook::read(view, (&written, &teams), findings);
     let deploy = view.get("deploy").map(|node| step::read(node, &runbooks, findings)).unwrap_or_default();
-    let checks = check::declared(view, findings);
+    let checks = check::declared(view, contract::of(view).is_some(), findings);
     let around = (deploy.as_slice(), runbooks.as_slice(), &teams, &checks);
     let mut drafts = drafts(view, (own, &rings), around, findings);
     let services = deployment::services(view, context, findings);
@@ -421,6 +422,7 @@ fn read_pipeline(
     variable::check(view, &pipeline, findings);
     publish::check(view, &pipeline, findings);
     release::check(view, &pipeline, findings);
+    contract::check(view, &pipeline, findings);
     rollback::check_shipped(view, &pipeline, findings);
     runbook::check(view, &pipeline, findings);
     trigger::check_trains(view, &pipeline, findings);

@@ -4,6 +4,7 @@ pub mod approval;
 pub mod channel;
 pub mod check;
 pub mod command;
+pub mod contract;
 pub mod decide;
 pub mod demand;
 pub mod deployment;

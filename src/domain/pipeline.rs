@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::Channel;
 use crate::domain::check::{Check, Gates, Verify};
+use crate::domain::contract::Contract;
 use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::deployment::Deployment;
 use crate::domain::glob::{Glob, selects};
@@ -101,7 +102,7 @@ pub struct Pipeline {
     pub runbooks: Vec<Runbook>,
 }
 
-/// What releases are called (SEMANTICS §10).
+/// What releases are called (SEMANTICS §10), and what they must be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Naming {
     /// The name for people; `Release-$(Rev:r)` by default.
@@ -114,6 +115,9 @@ pub struct Naming {
     /// What releasing means.
     #[serde(default, skip_serializing_if = "Kind::is_deploy")]
     pub kind: Kind,
+    /// What a release must be made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Contract>,
 }
 
 /// What releasing means: the word has both senses (CHECKLIST E01).
@@ -542,7 +546,7 @@ impl Stage {
 
 impl Naming {
     fn is_default(&self) -> bool {
-        self.name.is_none() && self.version.is_none()
+        *self == Self::default()
     }
 }
 

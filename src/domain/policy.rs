@@ -5,8 +5,11 @@ pub mod server;
 
 use std::collections::BTreeSet;
 
+use crate::domain::contract;
 use crate::domain::name::Digest;
-use crate::domain::pipeline::{ApprovalRule, Duty, OverrideRule, Pipeline, Requirement, Stage, Start, Who};
+use crate::domain::pipeline::{
+    ApprovalRule, Duty, Naming, OverrideRule, Pipeline, Requirement, Stage, Start, Who,
+};
 use crate::domain::time::Span;
 
 /// A rule that is satisfied only by people who satisfy both: union of required groups and of exclusions, the larger
@@ -60,11 +63,13 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     }
 }
 
-/// The pipeline of the release commit, each of its stages tightened by the stage of the same name elsewhere.
+/// The pipeline of the release commit, each of its stages tightened by the stage of the same name elsewhere, and its
+/// contract by what that asks.
 #[must_use]
 pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
     let stages = pipeline.stages.iter().map(|s| stricter_stage(s, other.stage(&s.name))).collect();
-    Pipeline { stages, ..pipeline.clone() }
+    let contract = contract::stricter(pipeline.release.contract.as_ref(), other.release.contract.as_ref());
+    Pipeline { stages, release: Naming { contract, ..pipeline.release.clone() }, ..pipeline.clone() }
 }
 
 /// What tells one rule from another, kept with each approval that was given under it.

@@ -184,7 +184,8 @@ impl Service {
     ) -> Outcome<Option<StageEnd>> {
         let begun = crate::clock::monotonic();
         let stage = release.steps(&target.stage).ok_or_else(|| Trouble::bug("the stage is gone"))?;
-        if stage.agent == Agent::None {
+        let idle = stage.agent == Agent::None;
+        if idle && release.rules.release.contract.is_none() {
             return Ok(Some(StageEnd::Passed { took_ms: 0 }));
         }
         // Before the log is opened, so that it hides them.
@@ -235,8 +236,8 @@ impl Service {
         };
         let Ground { mut environment, source, deploy_in, stage } = ground;
         let stage = &stage;
-        let end = self.push_images((release, stage), place, kept, lease.stops()).await?;
-        if end != StepsEnd::Passed {
+        let end = self.before_commands((release, stage), place, (kept, lease)).await?;
+        if end != StepsEnd::Passed || stage.agent == Agent::None {
             return Ok(Ok(end));
         }
         if let Some(token) = token {
@@ -290,6 +291,20 @@ impl Service {
             return Ok(Ok(StepsEnd::Failed(failure)));
         }
         Ok(Ok(end))
+    }
+
+    /// What comes before every command: the release keeps its contract, and its images are where they are pulled from.
+    async fn before_commands(
+        &self,
+        about: (&Release, &Stage),
+        place: &Workplace,
+        (kept, lease): (&mut KeptLog, &Lease),
+    ) -> Outcome<StepsEnd> {
+        let end = self.keeps_contract(about, &place.grounds(), (kept, lease.stops())).await?;
+        if end != StepsEnd::Passed || about.1.agent == Agent::None {
+            return Ok(end);
+        }
+        self.push_images(about, place, kept, lease.stops()).await
     }
 
     /// Hands out the checked artifacts and the source, and says what commands are told about them.

@@ -25,6 +25,7 @@ use crate::trouble::{Outcome, Trouble};
 
 pub mod apply;
 pub mod build;
+mod contract;
 pub mod demand;
 pub mod deploy;
 pub mod environment;

@@ -22,6 +22,7 @@ use crate::domain::view;
 use crate::runner::target::quoted;
 use crate::runner::{Ended as Exit, Job, Limits, Program, Report, Sandbox};
 use crate::service::Service;
+use crate::service::contract;
 use crate::service::deploy::Unready;
 use crate::service::groups::Secrets;
 use crate::service::stage::slots::SLOT;
@@ -183,9 +184,7 @@ impl Service {
         };
         match &question {
             CheckKind::Run(text) => self.ask_process(asking, (leg, check), text).await,
-            CheckKind::BuiltIn(what) => {
-                self.ask_process(asking, (leg, check), &self.validation(asking.release, *what)).await
-            }
+            CheckKind::BuiltIn(what) => self.look(asking, (leg, check), *what).await,
             CheckKind::Probe(probe) => {
                 let about = leg.component.as_ref();
                 let repo = about.map_or(&asking.id.repo, |component| &component.repo);
@@ -195,12 +194,39 @@ impl Service {
         }
     }
 
+    /// What is built in answers with what is wrong, not with an exit code.
+    async fn look(&self, asking: &Asking<'_>, which: (&LegId, &Check), what: BuiltIn) -> Answered {
+        let release = asking.release;
+        if let (BuiltIn::Contract, Some(promised)) = (what, &release.rules.release.contract) {
+            match self.broken(release, promised).await {
+                Ok(broken) => {
+                    if let Some(first) = broken.first() {
+                        return Some((Reading::new(Answer::Fail, first.clone()), broken));
+                    }
+                }
+                Err(trouble) => {
+                    let detail = self.mask().apply(&trouble.chain());
+                    return Some((Reading::new(Answer::Error, detail), Vec::new()));
+                }
+            }
+        }
+        let (reading, tail) = self.ask_process(asking, which, &self.validation(release, what)).await?;
+        let told = contract::said(&tail).filter(|_| reading.answer == Answer::Fail);
+        Some((told.map_or_else(|| reading.clone(), |told| Reading::new(reading.answer, told)), tail))
+    }
+
     /// What is built in runs as a process like any command: what it reads may be anybody's.
     fn validation(&self, release: &Release, what: BuiltIn) -> String {
         let program = quoted(&self.settings().program.display().to_string());
         let commit = match what {
             BuiltIn::Sourcelink => format!(" --commit {}", release.created.commit),
-            BuiltIn::Binary | BuiltIn::Checksum | BuiltIn::Packages | BuiltIn::Symbols => String::new(),
+            BuiltIn::Asset
+            | BuiltIn::Binary
+            | BuiltIn::Checksum
+            | BuiltIn::Contract
+            | BuiltIn::Packages
+            | BuiltIn::Signing
+            | BuiltIn::Symbols => String::new(),
         };
         let artifacts = release.artifacts.iter();
         let artifacts = artifacts.map(|sealed| format!(" \"${}\"", artifact_variable(sealed.alias.as_str())));
@@ -257,6 +283,9 @@ impl Service {
         // A check changes nothing, so there is nothing that a number could fence off.
         environment.remove("FENCE_TOKEN");
         environment.insert("LIFTLOCK_CHECK".to_owned(), leg.check.to_string());
+        if let (CheckKind::BuiltIn(_), Some(promised)) = (&check.kind, &release.rules.release.contract) {
+            environment.insert(contract::VARIABLE.to_owned(), contract::spelled(promised)?);
+        }
         if let Some(at) = asking.rollout.and_then(|rollout| rollout.slot.as_ref()) {
             environment.insert(SLOT.to_owned(), at.choice.slot.to_string());
         }

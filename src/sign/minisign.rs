@@ -48,6 +48,11 @@ pub(super) fn signature(
     )
 }
 
+/// The key in a line of a `minisign.pub`, decoded.
+pub(super) fn key(line: &[u8]) -> Option<Vec<u8>> {
+    line.strip_prefix(KEY)?.get(ID_BYTES..).map(<[u8]>::to_vec)
+}
+
 /// Whether one of these keys signed the file; the error is why the signature proves nothing.
 pub fn verify(text: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
     let (signature, comment, whole) =

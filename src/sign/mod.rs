@@ -21,6 +21,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::contract::{KeyBytes, PublicKey};
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
 
@@ -301,6 +302,16 @@ impl Public {
     pub fn pem(&self) -> String {
         let text = BASE64_STANDARD.encode([self.kind.prefix(), &self.raw].concat());
         format!("-----BEGIN PUBLIC KEY-----\n{}-----END PUBLIC KEY-----\n", wrapped(&text, PEM_LINE))
+    }
+
+    /// A key that somebody else signs with; the error is why it cannot be checked with.
+    pub fn of_key(key: &PublicKey) -> Result<Self, String> {
+        let read = match key.bytes()? {
+            KeyBytes::Ssh(wire) => ssh::key(&wire),
+            KeyBytes::Minisign(line) => minisign::key(&line).map(|raw| (Kind::Ed25519, raw)),
+        };
+        let (kind, raw) = read.ok_or_else(|| "a public key breaks off".to_owned())?;
+        Ok(Self::new(kind, raw, Timestamp(0)))
     }
 
     /// Every key in a file of PEM; what stands between them is for people.

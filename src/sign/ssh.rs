@@ -19,6 +19,8 @@ const HASH: &str = "sha512";
 /// The algorithm, and the curve alone.
 const ALGORITHM: &str = "ecdsa-sha2-nistp256";
 const CURVE: &str = "nistp256";
+/// What others sign with as well, and have no curve to name.
+const ED25519: &str = "ssh-ed25519";
 /// Characters in a line of the armor.
 const LINE: usize = 70;
 /// Who signs, for files of allowed signers.
@@ -127,8 +129,9 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// The ASN.1 signature in the text of a `.sig` file that says it is for files.
-fn read(text: &str) -> Option<Vec<u8>> {
+/// The signature in the text of a `.sig` file that says it is for files, and the kind of key that makes such: on P-256
+/// in ASN.1, by Ed25519 as it is.
+fn read(text: &str) -> Option<(Kind, Vec<u8>)> {
     let body: String =
         text.trim_start().strip_prefix(BEGIN)?.split_once(END.trim_end())?.0.split_whitespace().collect();
     let blob = BASE64_STANDARD.decode(body).ok()?;
@@ -140,16 +143,32 @@ fn read(text: &str) -> Option<Vec<u8>> {
     rest.string()?;
     rest.is(HASH.as_bytes())?;
     let mut signature = Rest(rest.string()?);
-    signature.is(ALGORITHM.as_bytes())?;
+    let algorithm = signature.string()?;
+    if algorithm == ED25519.as_bytes() {
+        return Some((Kind::Ed25519, signature.string()?.to_vec()));
+    }
+    (algorithm == ALGORITHM.as_bytes()).then_some(())?;
     let mut two = Rest(signature.string()?);
-    asn1(two.string()?, two.string()?)
+    Some((Kind::EcdsaP256, asn1(two.string()?, two.string()?)?))
+}
+
+/// The kind of a key as OpenSSH writes it, and the key itself (RFC 5656, RFC 8709).
+pub(super) fn key(wire: &[u8]) -> Option<(Kind, Vec<u8>)> {
+    let mut rest = Rest(wire);
+    let algorithm = rest.string()?;
+    if algorithm == ED25519.as_bytes() {
+        return Some((Kind::Ed25519, rest.string()?.to_vec()));
+    }
+    (algorithm == ALGORITHM.as_bytes()).then_some(())?;
+    rest.is(CURVE.as_bytes())?;
+    Some((Kind::EcdsaP256, rest.string()?.to_vec()))
 }
 
 /// Whether one of these keys signed the file; the error is why the signature proves nothing.
 pub fn verify(signature: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
-    let signature = read(signature).ok_or_else(|| "it is no signature of a file".to_owned())?;
+    let (kind, signature) = read(signature).ok_or_else(|| "it is no signature of a file".to_owned())?;
     let text = signed(file);
-    if keys.iter().filter(|key| key.kind == Kind::EcdsaP256).any(|key| key.verifies(&text, &signature)) {
+    if keys.iter().filter(|key| key.kind == kind).any(|key| key.verifies(&text, &signature)) {
         Ok(())
     } else {
         Err("none of these keys signed it, or it was changed since".to_owned())

@@ -1,21 +1,29 @@
 //! Validations of artifacts that need no command of the user's: checksums, packages, binaries, their symbols and where
-//! those say that their sources are (CHECKLIST D14–D18).
+//! those say that their sources are, what a release promises and what is signed (CHECKLIST D07, D14–D20).
 //!
 //! The files may be anybody's, so a check of a stage runs this as a process of its own, with its limits and its log.
 
+mod asset;
 mod binary;
 mod checksum;
+mod embedded;
+mod kind;
 mod package;
+mod signing;
 mod symbols;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::domain::check::BuiltIn;
+use crate::domain::contract::Contract;
 use crate::domain::name::{CommitSha, printable};
 use crate::folder::MAX_DEPTH;
 use crate::trouble::{Outcome, Trouble};
+
+pub use signing::Seal;
 
 /// Most files that are looked at, as many as an artifact may have.
 const MAX_FILES: usize = 500_000;
@@ -31,7 +39,24 @@ pub struct Verdict {
     pub looked_at: usize,
     /// What is wrong, a line each, at most a hundred.
     pub problems: Vec<String>,
+    /// What else there is to say.
+    pub notes: Vec<String>,
 }
+
+/// What files are looked at for.
+pub struct Promise<'a> {
+    /// Where they are: a folder or file for each artifact, called as that is.
+    pub roots: &'a [PathBuf],
+    /// The released commit.
+    pub commit: Option<&'a CommitSha>,
+    /// What the release promises.
+    pub contract: Option<&'a Contract>,
+    /// Whether a signature is of a file and by a key of the contract; the error is why it proves nothing.
+    pub proof: &'a Proof<'a>,
+}
+
+/// Checks one signature of one file.
+pub type Proof<'a> = dyn Fn(Seal, &str, &[u8]) -> Result<(), String> + 'a;
 
 /// A file that is looked at.
 #[derive(Debug)]
@@ -41,23 +66,50 @@ struct Item {
     shown: String,
 }
 
+impl fmt::Debug for Promise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Promise({:?}, {:?}, {:?})", self.roots, self.commit, self.contract)
+    }
+}
+
 impl Verdict {
-    fn problem(&mut self, item: &Item, what: impl std::fmt::Display) {
+    fn problem(&mut self, item: &Item, what: impl fmt::Display) {
+        self.tell(format!("{}: {what}", item.shown));
+    }
+
+    fn tell(&mut self, problem: String) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(format!("{}: {what}", item.shown));
+            self.problems.push(problem);
         }
     }
 }
 
+impl Item {
+    /// Where it is in an artifact; nothing when it is in another one, and nothing but its name when it is the artifact.
+    fn below(&self, artifact: &str) -> Option<&str> {
+        let rest = self.shown.strip_prefix(artifact)?;
+        if rest.is_empty() { Some(&self.shown) } else { rest.strip_prefix('/') }
+    }
+
+    /// Its name alone.
+    fn name(&self) -> &str {
+        self.shown.rsplit('/').next().unwrap_or(&self.shown)
+    }
+}
+
 /// Looks at every file below these folders, or at these files.
-pub fn run(what: BuiltIn, roots: &[PathBuf], commit: Option<&CommitSha>) -> Outcome<Verdict> {
-    let items = files(roots)?;
+pub fn run(what: BuiltIn, promise: &Promise<'_>) -> Outcome<Verdict> {
+    let items = files(promise.roots)?;
     match what {
+        BuiltIn::Asset => asset::look(&items, promise),
         BuiltIn::Checksum => checksum::look(&items),
+        BuiltIn::Contract => contract(&items, promise),
         BuiltIn::Packages => package::look(&items),
         BuiltIn::Binary => binary::look(&items),
+        BuiltIn::Signing => signing::look(&items, promise),
         BuiltIn::Symbols => symbols::look(&items),
         BuiltIn::Sourcelink => {
+            let commit = promise.commit;
             let commit =
                 commit.ok_or_else(|| Trouble::refused("`sourcelink` needs the released --commit"))?;
             symbols::linked(&items, commit)
@@ -65,12 +117,28 @@ pub fn run(what: BuiltIn, roots: &[PathBuf], commit: Option<&CommitSha>) -> Outc
     }
 }
 
+/// All that a contract says about files; a signature that nobody promised is nothing to it.
+fn contract(items: &[Item], promise: &Promise<'_>) -> Outcome<Verdict> {
+    let contract = promise.contract.ok_or_else(|| Trouble::refused("`contract` needs a --contract"))?;
+    let mut verdict = asset::look(items, promise)?;
+    if contract.assets.iter().any(|asset| asset.signed) {
+        let signed = signing::promised(items, promise)?;
+        signed.problems.into_iter().for_each(|problem| verdict.tell(problem));
+        verdict.notes.extend(signed.notes);
+    }
+    Ok(verdict)
+}
+
+/// What a file or folder is called.
+fn shown(path: &Path) -> String {
+    path.file_name().map_or_else(|| ".".to_owned(), |n| printable(&n.to_string_lossy()))
+}
+
 /// Every regular file, in order; links are not followed.
 fn files(roots: &[PathBuf]) -> Outcome<Vec<Item>> {
     let mut out = Vec::new();
     for root in roots {
-        let name = root.file_name().map_or_else(|| ".".to_owned(), |n| printable(&n.to_string_lossy()));
-        collect(root, (&name, 0), &mut out)?;
+        collect(root, (&shown(root), 0), &mut out)?;
     }
     Ok(out)
 }

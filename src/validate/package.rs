@@ -20,7 +20,7 @@ const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
 /// How a file is packed.
 #[derive(Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     Zip,
     Tar,
     TarGz,
@@ -30,7 +30,7 @@ enum Form {
 
 /// What in a package says what it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Label {
+pub(super) enum Label {
     Nuspec,
     Metadata,
     PackageJson,
@@ -90,31 +90,44 @@ impl Label {
 pub(super) fn look(items: &[Item]) -> Outcome<Verdict> {
     let mut verdict = Verdict::default();
     for item in items {
-        let name = item.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let lower = name.to_lowercase();
-        let Some((_, form, label)) = KINDS.iter().find(|(ending, _, _)| lower.ends_with(ending)) else {
-            continue;
-        };
+        let name = item.path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let Some(archive) = of_name(&name) else { continue };
         verdict.looked_at = verdict.looked_at.saturating_add(1);
-        let file = open(item)?;
-        let found = match form {
-            Form::Zip => zip(file, (&lower, *label)),
-            Form::Tar => tar(&mut BufReader::new(file), (&lower, *label)),
-            Form::TarGz => tar(&mut MultiGzDecoder::new(BufReader::new(file)), (&lower, *label)),
-            Form::TarZst => match zstd::Decoder::new(file) {
-                Ok(mut decoder) => tar(&mut decoder, (&lower, *label)),
-                Err(_) => Err("it is no zstd file".to_owned()),
-            },
-            Form::Debian => {
-                let is_one = begins(item, b"!<arch>\ndebian-binary")?;
-                if is_one { Ok(()) } else { Err("it is no Debian package".to_owned()) }
-            }
-        };
-        if let Err(why) = found {
+        if let Err(why) = open_as(item, archive)? {
             verdict.problem(item, why);
         }
     }
     Ok(verdict)
+}
+
+/// What a name in small letters says that a file is.
+pub(super) fn of_name(lower: &str) -> Option<(Form, Label)> {
+    KINDS.iter().find(|(ending, _, _)| lower.ends_with(ending)).map(|(_, form, label)| (*form, *label))
+}
+
+/// Opens an archive to its last byte; the inner error is why it cannot be.
+pub(super) fn open_as(item: &Item, (form, label): (Form, Label)) -> Outcome<Result<(), String>> {
+    let lower = item.path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let file = open(item)?;
+    Ok(match form {
+        Form::Zip => zip(file, (&lower, label)),
+        Form::Tar => tar(&mut BufReader::new(file), (&lower, label)),
+        Form::TarGz => tar(&mut MultiGzDecoder::new(BufReader::new(file)), (&lower, label)),
+        Form::TarZst => match zstd::Decoder::new(file) {
+            Ok(mut decoder) => tar(&mut decoder, (&lower, label)),
+            Err(_) => Err("it is no zstd file".to_owned()),
+        },
+        Form::Debian => {
+            let is_one = begins(item, b"!<arch>\ndebian-binary")?;
+            if is_one { Ok(()) } else { Err("it is no Debian package".to_owned()) }
+        }
+    })
+}
+
+/// Whether a zip has an entry of this name.
+pub(super) fn has(item: &Item, name: &str) -> Outcome<Result<bool, String>> {
+    let zip = ZipArchive::new(BufReader::new(open(item)?));
+    Ok(zip.map(|zip| zip.index_for_name(name).is_some()).map_err(|_| "it is no zip file".to_owned()))
 }
 
 /// Reads every entry, whose checksums are looked at by that.

@@ -11,6 +11,11 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) {
     File::create(&path).unwrap().write_all(bytes).unwrap();
 }
 
+/// No signature is good.
+fn nobody(_: Seal, _: &str, _: &[u8]) -> Result<(), String> {
+    Err("nobody signed it".to_owned())
+}
+
 /// What a validation says of a folder: how much it looked at, and the problems without the folder's name.
 fn said(what: BuiltIn, folder: &Path) -> (usize, Vec<String>) {
     said_of(what, folder, None)
@@ -18,7 +23,9 @@ fn said(what: BuiltIn, folder: &Path) -> (usize, Vec<String>) {
 
 fn said_of(what: BuiltIn, folder: &Path, commit: Option<&str>) -> (usize, Vec<String>) {
     let commit: Option<CommitSha> = commit.map(|commit| commit.parse().unwrap());
-    let verdict = run(what, &[folder.to_owned()], commit.as_ref()).unwrap();
+    let promise =
+        Promise { roots: &[folder.to_owned()], commit: commit.as_ref(), contract: None, proof: &nobody };
+    let verdict = run(what, &promise).unwrap();
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
     let problems = verdict.problems.iter().map(|p| p.strip_prefix(&format!("{name}/")).unwrap().to_owned());
     (verdict.looked_at, problems.collect())
@@ -154,4 +161,276 @@ fn d16_d17_symbols_are_there_and_lead_to_the_commit() {
     put(at, "symbols/shop.pdb", format!("SourceLink …/{commit}/*").as_bytes());
     let (_, problems) = said_of(BuiltIn::Sourcelink, at, Some(&commit));
     assert_eq!(problems.len(), 1, "the dll's lead there: {problems:?}");
+}
+
+/// A contract of these assets, signed by these keys.
+fn contract_of(assets: &str, keys: &[String]) -> Contract {
+    let keys = if keys.is_empty() { String::new() } else { format!("\n    keys: {keys:?}") };
+    let text = format!(
+        "version: 1\nartifacts: [{{alias: dist, path: dist}}, {{alias: one, path: one.json}}]\nrelease:\n  contract:\n    \
+         assets: {assets}{keys}\nstages: [test]\n"
+    );
+    let files = [(crate::domain::manifest::NATIVE_PATHS[0].to_owned(), text)].into();
+    let loaded = crate::domain::manifest::load(&files, &"acme/web".parse().unwrap());
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+    loaded.pipelines[0].release.contract.clone().unwrap()
+}
+
+/// What a validation by a contract says of `dist` and `one` in a folder.
+fn kept(what: BuiltIn, (folder, contract): (&Path, &Contract), proof: &Proof<'_>) -> Verdict {
+    let roots: Vec<PathBuf> =
+        ["dist", "one"].map(|name| folder.join(name)).into_iter().filter(|root| root.exists()).collect();
+    run(what, &Promise { roots: &roots, commit: None, contract: Some(contract), proof }).unwrap()
+}
+
+#[test]
+fn d02_d07_d19_what_is_promised_is_there_in_order_or_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let contract = contract_of(
+        "[one, {artifact: dist, files: \"*.zip\", kind: zip, min_size: 50B, max_size: 1kB, checksum: true}, \
+          {artifact: dist, files: \"docs/**\"}]",
+        &[],
+    );
+    put(at, "one", br#"{"a": 1}"#);
+    put(at, "dist/app.zip", &zipped(&[("app", "content")]));
+    put(at, "dist/docs/index.html", b"<p>");
+    sh(at, "cd dist; sha256sum ./app.zip > SHA256SUMS");
+    let said = |what| kept(what, (at, &contract), &nobody);
+    assert_eq!(said(BuiltIn::Contract), Verdict { looked_at: 3, ..Verdict::default() });
+    assert_eq!(said(BuiltIn::Asset), Verdict { looked_at: 3, ..Verdict::default() });
+
+    put(at, "dist/small.zip", b"PK");
+    put(at, "dist/other.zip", &zipped(&[("app", &"x".repeat(60))]));
+    std::fs::rename(at.join("dist/docs"), at.join("dist/doc")).unwrap();
+    put(at, "one", b"");
+    assert_eq!(
+        said(BuiltIn::Contract).problems,
+        [
+            "one: it is empty",
+            "dist/other.zip: no list of checksums names it",
+            "dist/small.zip: it has 2B, and at least 50B are promised",
+            "dist/small.zip: no list of checksums names it",
+            "dist: it has no file `docs/**`",
+        ]
+    );
+    sh(
+        at,
+        "rm dist/SHA256SUMS dist/small.zip dist/other.zip; printf x >> dist/app.zip; mv dist/doc dist/docs; echo 1 > one",
+    );
+    let problems = said(BuiltIn::Contract).problems;
+    assert_eq!(
+        problems,
+        ["dist/app.zip: no list of checksums names it"],
+        "a zip may end with a comment's rest"
+    );
+    sh(at, "head -c 60 dist/app.zip > cut; mv cut dist/app.zip; cd dist; sha256sum app.zip > SHA256SUMS");
+    assert_eq!(said(BuiltIn::Contract).problems, ["dist/app.zip: it is no zip file"]);
+    std::fs::remove_file(at.join("one")).unwrap();
+    assert_eq!(said(BuiltIn::Contract).problems[0], "one: it has no file");
+}
+
+#[test]
+fn d19_without_a_contract_an_artifact_has_something_in_it_and_files_are_what_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("dist");
+    put(&at, "keep", b"");
+    assert_eq!(
+        run(BuiltIn::Asset, &plain(std::slice::from_ref(&at))).unwrap().problems,
+        ["dist: it is empty"]
+    );
+    put(&at, "app.json", b"{}");
+    put(&at, "lib/app.zip", &zipped(&[("app", "content")]));
+    assert_eq!(said(BuiltIn::Asset, &at), (3, Vec::new()));
+    put(&at, "app.json", b"{");
+    put(&at, "app.exe", b"#!/bin/sh\n");
+    put(&at, "app.rpm", b"no");
+    let problems = [
+        "app.exe: it is no program of Windows",
+        "app.json: it is no JSON",
+        "app.rpm: it is no package of RPM",
+    ];
+    assert_eq!(said(BuiltIn::Asset, &at).1, problems);
+}
+
+fn plain(roots: &[PathBuf]) -> Promise<'_> {
+    Promise { roots, commit: None, contract: None, proof: &nobody }
+}
+
+/// A program of Windows that does nothing: headers, no section.
+fn windows_program() -> Vec<u8> {
+    let mut pe = vec![0; 0x400];
+    pe[..2].copy_from_slice(b"MZ");
+    pe[0x3c] = 0x80;
+    pe[0x80..0x84].copy_from_slice(b"PE\0\0");
+    // x86-64, no section, an optional header of 240 bytes, executable.
+    pe[0x84..0x98].copy_from_slice(&[0x64, 0x86, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf0, 0, 0x22, 0]);
+    pe[0x98..0x9a].copy_from_slice(&[0x0b, 0x02]);
+    pe[0x98 + 60] = 0;
+    pe[0x98 + 61] = 4;
+    pe[0x98 + 108] = 16;
+    pe
+}
+
+#[test]
+fn d20_t45_a_program_of_windows_is_signed_as_it_is_or_said_not_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "app.exe", &windows_program());
+    assert_eq!(said(BuiltIn::Signing, at), (1, vec!["app.exe: it is not signed".to_owned()]));
+    sh(
+        at,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ../k.pem -out ../c.pem -subj /CN=acme -days 9 2>/dev/null; \
+         osslsigncode sign -h sha256 -certs ../c.pem -key ../k.pem -in app.exe -out signed.exe >/dev/null; mv signed.exe app.exe",
+    );
+    assert_eq!(said(BuiltIn::Signing, at), (1, Vec::new()));
+    let mut bytes = std::fs::read(at.join("app.exe")).unwrap();
+    bytes[0x300] ^= 1;
+    put(at, "app.exe", &bytes);
+    let changed = "app.exe: its signature is of other bytes, or by SHA-1".to_owned();
+    assert_eq!(said(BuiltIn::Signing, at), (1, vec![changed]));
+    put(at, "app.exe", &bytes[..0x500]);
+    assert_eq!(said(BuiltIn::Signing, at).1, ["app.exe: its signature breaks off"]);
+    put(at, "app.exe", b"MZ and so on");
+    assert_eq!(said(BuiltIn::Signing, at).1, ["app.exe: it is no program of Windows"]);
+}
+
+/// A program of macOS: a page of content and, when anybody signed it, a list of its pages and a signer.
+fn mac_program(signer: Option<&[u8]>) -> Vec<u8> {
+    let word = |n: u32| n.to_le_bytes();
+    let (page, content) = (4_096_u32, 6_000_u32);
+    let mut part = [word(0xfeed_facf), word(0x0100_0007), word(3), word(2)].concat();
+    part.extend([word(1), word(16), word(0), word(0)].concat());
+    part.extend([word(if signer.is_some() { 0x1d } else { 0x1b }), word(16)].concat());
+    let at_byte = part.len();
+    part.extend([word(content), word(0)].concat());
+    part.resize(content.try_into().unwrap(), 7);
+    let Some(signer) = signer else { return part };
+    let big = |n: u32| n.to_be_bytes();
+    let (list_at, hashes_at) = (28_u32, 44_u32);
+    let list_size = hashes_at + 2 * 32;
+    let signer_at = list_at + list_size;
+    let signer_size = 8 + u32::try_from(signer.len()).unwrap();
+    let total = signer_at + signer_size;
+    part[at_byte + 4..at_byte + 8].copy_from_slice(&word(total));
+    let pages: Vec<u8> = part
+        .chunks(page.try_into().unwrap())
+        .flat_map(|page| <sha2::Sha256 as sha2::Digest>::digest(page).to_vec())
+        .collect();
+    let mut signature = [big(0xfade_0cc0), big(total), big(2), big(0), big(list_at)].concat();
+    signature.extend([big(0x1_0000), big(signer_at)].concat());
+    signature.extend([big(0xfade_0c02), big(list_size), big(0x2_0400), big(0)].concat());
+    signature.extend([big(hashes_at), big(0), big(0), big(2), big(content)].concat());
+    signature.extend([32, 2, 0, 12, 0, 0, 0, 0]);
+    signature.extend(pages);
+    signature.extend([big(0xfade_0b01), big(signer_size)].concat());
+    signature.extend(signer);
+    part.extend(signature);
+    part
+}
+
+#[test]
+fn d20_t45_a_program_of_macos_is_signed_as_it_is_or_said_not_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let said = |bytes: &[u8]| {
+        put(at, "app", bytes);
+        said(BuiltIn::Signing, at)
+    };
+    assert_eq!(said(&mac_program(Some(b"somebody"))), (1, Vec::new()));
+    assert_eq!(said(&mac_program(None)).1, ["app: it is not signed"]);
+    assert_eq!(said(&mac_program(Some(b""))).1, ["app: its signature is ad hoc: nobody signed it"]);
+    let mut changed = mac_program(Some(b"somebody"));
+    changed[5_000] = 8;
+    assert_eq!(said(&changed).1, ["app: its signature is of other bytes"]);
+    let cut = mac_program(Some(b"somebody"));
+    assert_eq!(said(&cut[..6_100]).1, ["app: what it says to its loader cannot be read"]);
+}
+
+/// A package of RPM with a header and, when anybody signed it, a signature of it; its digest says what it is told to.
+fn rpm(signed: bool, digest: Option<&str>) -> Vec<u8> {
+    let header = |entries: &[(u32, &[u8])]| {
+        let mut out = [b"\x8e\xad\xe8\x01".as_slice(), &[0; 4]].concat();
+        let size: usize = entries.iter().map(|(_, value)| value.len()).sum();
+        out.extend(u32::try_from(entries.len()).unwrap().to_be_bytes());
+        out.extend(u32::try_from(size).unwrap().to_be_bytes());
+        let mut from = 0_u32;
+        for (tag, value) in entries {
+            let count = u32::try_from(value.len()).unwrap();
+            out.extend(
+                [tag.to_be_bytes(), 7_u32.to_be_bytes(), from.to_be_bytes(), count.to_be_bytes()].concat(),
+            );
+            from += count;
+        }
+        out.extend(entries.iter().flat_map(|(_, value)| *value));
+        out
+    };
+    let main = header(&[(1_000, b"app\0")]);
+    let own = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&main));
+    let mut entries: Vec<(u32, &[u8])> = vec![(273, digest.unwrap_or(&own).as_bytes())];
+    if signed {
+        entries.push((268, b"signature"));
+    }
+    let mut out = [b"\xed\xab\xee\xdb".as_slice(), &[0; 92]].concat();
+    out.extend(header(&entries));
+    out.resize(out.len().next_multiple_of(8), 0);
+    out.extend(main);
+    out.extend(b"payload");
+    out
+}
+
+#[test]
+fn d20_t45_a_package_of_rpm_is_signed_as_it_is_or_said_not_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let said = |bytes: &[u8]| {
+        put(at, "app.rpm", bytes);
+        said(BuiltIn::Signing, at)
+    };
+    assert_eq!(said(&rpm(true, None)), (1, Vec::new()));
+    assert_eq!(said(&rpm(false, None)).1, ["app.rpm: it is not signed"]);
+    let other = "app.rpm: its header is not the one that its digest is of";
+    assert_eq!(said(&rpm(true, Some(&"0".repeat(64)))).1, [other]);
+    assert_eq!(said(&rpm(true, None)[..120]).1, ["app.rpm: its header cannot be read"]);
+}
+
+#[test]
+fn d20_t45_a_signature_beside_a_file_is_of_it_by_a_key_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    put(at, "dist/app.zip", &zipped(&[("app", "content")]));
+    put(at, "dist/readme", b"read me");
+    let assets = "[{artifact: dist, files: \"*.zip\", signed: true}]";
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0Rs3uQOjqHtYkpgUQJNVIuHDVeWDqJ2b3SYI2UZQxj".to_owned();
+    let (open, known) = (contract_of(assets, &[]), contract_of(assets, &[key]));
+    let yes = |seal: Seal, signature: &str, file: &[u8]| {
+        assert_eq!((seal, file.is_empty()), (Seal::Ssh, false));
+        if signature.contains("good") { Ok(()) } else { Err("none of these keys signed it".to_owned()) }
+    };
+    let said = |contract: &Contract| kept(BuiltIn::Signing, (at, contract), &yes);
+    for contract in [&open, &known] {
+        assert_eq!(said(contract).problems, ["dist/app.zip: it is not signed"]);
+        assert_eq!(
+            kept(BuiltIn::Contract, (at, contract), &yes).problems,
+            ["dist/app.zip: it is not signed"]
+        );
+    }
+    put(at, "dist/app.zip.sig", b"-----BEGIN SSH SIGNATURE-----\ngood\n");
+    assert_eq!(said(&open).notes, ["0 signed by keys of the contract, 1 by somebody who is not known here"]);
+    assert_eq!(said(&known).notes, ["1 signed by keys of the contract, 0 by somebody who is not known here"]);
+    assert_eq!(kept(BuiltIn::Contract, (at, &known), &yes).problems, Vec::<String>::new());
+    put(at, "dist/app.zip.sig", b"-----BEGIN SSH SIGNATURE-----\nbad\n");
+    assert_eq!(said(&known).problems, ["dist/app.zip: app.zip.sig: none of these keys signed it"]);
+    put(at, "dist/app.zip.sig", b"yes, it is");
+    assert_eq!(said(&open).problems, ["dist/app.zip: app.zip.sig: it is no signature"]);
+    // What GPG leaves cannot be checked here, so it is not what a contract with keys promised.
+    sh(at, "rm dist/app.zip.sig");
+    put(at, "dist/app.zip.asc", b"-----BEGIN PGP SIGNATURE-----\n\niQ\n");
+    assert_eq!(said(&open).problems, Vec::<String>::new());
+    assert_eq!(said(&known).problems, ["dist/app.zip: none of the contract's keys signed it"]);
+    put(at, "dist/app.zip.asc", b"good");
+    assert_eq!(said(&open).problems, ["dist/app.zip: app.zip.asc: it is no signature of GPG"]);
+    sh(at, "mv dist/app.zip.asc dist/gone.sig");
+    let problems = said(&open).problems;
+    assert!(problems.contains(&"dist/gone.sig: what it signs is not beside it".to_owned()), "{problems:?}");
 }

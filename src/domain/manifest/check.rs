@@ -13,19 +13,25 @@ use crate::domain::name::CheckName;
 use crate::domain::overridable::{NEVER, WAITS};
 use crate::domain::time::Span;
 
-/// Validations that belong to the format and come with a later version.
-const LATER: &[&str] = &["asset", "signing"];
-
 /// The one name that is never overridden and still a check's: what people call the check of a release's contract.
 const CONTRACT: &str = "contract";
 
 /// The checks of a pipeline by name; nothing for one that has been reported.
 pub(super) type Declared = BTreeMap<String, Option<Check>>;
 
-/// Reads `checks`.
-pub(super) fn declared(pipeline: View<'_>, findings: &mut Findings<'_>) -> Declared {
+/// Reads `checks`; a release with a contract of its own has the check of that name.
+pub(super) fn declared(pipeline: View<'_>, has_contract: bool, findings: &mut Findings<'_>) -> Declared {
     let mut out = Declared::new();
+    if has_contract {
+        out.insert(CONTRACT.to_owned(), undeclared(CONTRACT));
+    }
     for entry in pipeline.below("checks").entries() {
+        if has_contract && entry.key == CONTRACT {
+            let message = "`release` has a contract, which is the check `contract`".to_owned();
+            let hint = "call this one something else, or take `contract` out of `release`".to_owned();
+            findings.add_hinted(Code::DuplicateName, entry.key_at, message, hint);
+            continue;
+        }
         let taken = WAITS.iter().any(|wait| wait.word() == entry.key)
             || NEVER.iter().any(|(word, _)| *word == entry.key && *word != CONTRACT);
         if taken {
@@ -67,15 +73,17 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
     })
 }
 
-/// A check that is built in and that nobody declared: an answer about the same bytes holds.
+/// A check that is built in and that nobody declared. An answer about the same bytes holds, unless a contract that may
+/// grow says what is asked.
 fn undeclared(name: &str) -> Option<Check> {
+    let what = BuiltIn::of_word(name)?;
     Some(Check {
         name: name.parse().ok()?,
-        kind: CheckKind::BuiltIn(BuiltIn::of_word(name)?),
+        kind: CheckKind::BuiltIn(what),
         blocking: true,
-        overridable: true,
+        overridable: what != BuiltIn::Contract,
         each: Each::Release,
-        reuse: Reuse::Digest,
+        reuse: if what.reads_contract() { Reuse::Never } else { Reuse::Digest },
         every: None,
         consecutive: 1,
         delay: Span::ZERO,
@@ -164,11 +172,12 @@ fn named<'n>(
         seen.push(name);
         match declared.get(name) {
             Some(check) => out.extend(check.clone()),
-            None if BuiltIn::of_word(name).is_some() => out.extend(undeclared(name)),
-            None if LATER.contains(&name) => {
-                let message = format!("the check `{name}` is not built in yet; declare one in `checks`");
-                findings.add(Code::UnknownCheck, node.at, message);
+            None if name == CONTRACT => {
+                let message = "the release has no contract that `contract` could look at".to_owned();
+                let hint = "say what must be there below `release`, in `contract: {assets: […]}`".to_owned();
+                findings.add_hinted(Code::UnknownCheck, node.at, message, hint);
             }
+            None if BuiltIn::of_word(name).is_some() => out.extend(undeclared(name)),
             None if name.parse::<CheckName>().is_ok() => {
                 let message = format!("there is no check `{name}`");
                 findings.add_near(Code::UnknownCheck, node.at, message, || {

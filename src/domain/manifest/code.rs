@@ -110,6 +110,10 @@ codes! {
     /// A stage names no check.
     UnknownCheck "M0421" Error
         "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";
+    /// A contract names no artifact.
+    UnknownArtifact "M0426" Error
+        "`contract` of a `release` promises files of an artifact that the pipeline does not have, so no release could \
+         ever keep it.";
     /// Stages wait for each other.
     Cycle "M0403" Error
         "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \

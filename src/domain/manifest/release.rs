@@ -3,6 +3,7 @@
 use crate::domain::manifest::Sources;
 use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::contract;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::View;
 use crate::domain::name::printable;
@@ -23,7 +24,8 @@ pub(super) fn read(pipeline: View<'_>, files: &Sources, findings: &mut Findings<
     let release = pipeline.below("release");
     let notes = release.get("notes").map(|_| notes(release.below("notes"), files, findings));
     let (name, version) = (release.parsed("name"), release.parsed("version"));
-    Naming { name, version, notes, kind: kind(pipeline) }
+    let contract = contract::read(release.get("contract"), findings);
+    Naming { name, version, notes, kind: kind(pipeline), contract }
 }
 
 /// What releasing means.

@@ -175,6 +175,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::DuplicateName
         | Code::UnknownStage
         | Code::UnknownPipeline
+        | Code::UnknownArtifact
         | Code::UnknownCheck
         | Code::Cycle
         | Code::Extends

@@ -8,6 +8,7 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::decide::{Command, Fresh, Learned, TagNow, Work, decide};
 use crate::domain::effect::{Effect, Place};
 use crate::domain::event::{Detail, Event};
+use crate::domain::evidence::Attested;
 use crate::domain::name::{CommitSha, Digest, Login, RefName, ReleaseNo, ThreadId, UserId};
 use crate::domain::pause::Said;
 use crate::domain::person::{Account, Person, Standing};
@@ -132,6 +133,12 @@ impl World {
                 offer.into_iter().try_for_each(|offer| self.decide(&Command::Learn(offer)).map(drop))?;
                 return Ok(true);
             }
+            // Nothing here is signed, and a release whose contract asks for it waits until it is.
+            Effect::Attest { release, what } => {
+                let attested = Attested { release: *release, what: what.clone(), files: Vec::new() };
+                self.decide(&Command::Attest(Box::new(attested)))?;
+                None
+            }
             Effect::Build { .. }
             | Effect::Check { .. }
             | Effect::Deploy { .. }
@@ -143,7 +150,6 @@ impl World {
             | Effect::Reply { .. }
             | Effect::Notify(_)
             | Effect::Announce { .. }
-            | Effect::Attest { .. }
             | Effect::Join { .. }
             | Effect::Start { .. }
             | Effect::Wake => None,

@@ -3,6 +3,7 @@
 mod calendar;
 mod canaries;
 mod checks;
+mod contract;
 mod deployments;
 mod elsewhere;
 mod environments;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use liftlock::domain::channel::Channel;
 use liftlock::domain::check::{Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
+use liftlock::domain::contract::{Asset, Contract};
 use liftlock::domain::demand::{Button, Timed, Train};
 use liftlock::domain::input::Input;
 use liftlock::domain::join::{Builds, Inherited, Need};
@@ -133,6 +134,10 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if word == "contract" {
+        pipeline.release.contract = Some(contract(text));
+        return;
+    }
     if word == "button" {
         pipeline.triggers.button =
             Some(Button { title: None, inputs: text.split(", ").map(input).collect() });
@@ -180,6 +185,15 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `app, app/*.zip`.
+fn contract(text: &str) -> Contract {
+    let assets = text.split(", ").map(|asset| {
+        let (artifact, files) = asset.split_once('/').map_or((asset, None), |(a, f)| (a, Some(f)));
+        Asset { files: files.map(|files| files.parse().unwrap()), ..Asset::of(artifact.parse().unwrap()) }
+    });
+    Contract { assets: assets.collect(), ..Contract::default() }
 }
 
 /// `any studio runtime settle 2m`, `all of a commit: …`, `all anew: …`: builds of others, and nothing of its own.

@@ -68,7 +68,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             Vec::new()
         }
         "builds" | "button" | "schedule" | "variable" | "step" | "name" | "version" | "channel"
-        | "notify" | "runbook" => {
+        | "contract" | "notify" | "runbook" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }

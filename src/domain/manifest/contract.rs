@@ -1,0 +1,86 @@
+//! `contract` of a `release` → what the release must be made of.
+
+use std::collections::BTreeSet;
+
+use crate::domain::contract::{Asset, Contract, FileKind, PublicKey, Size};
+use crate::domain::glob::Glob;
+use crate::domain::manifest::code::Code;
+use crate::domain::manifest::node::Node;
+use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::view::{self, View};
+use crate::domain::name::{Alias, printable};
+use crate::domain::pipeline::Pipeline;
+
+/// A size, as the table of keys asks.
+pub(super) fn check_size(text: &str) -> Result<(), String> {
+    text.parse::<Size>().map(drop)
+}
+
+/// A public key, as the table of keys asks.
+pub(super) fn check_key(text: &str) -> Result<(), String> {
+    text.parse::<PublicKey>().map(drop)
+}
+
+/// Where it stands.
+pub(super) fn of(pipeline: View<'_>) -> Option<&Node> {
+    pipeline.below("release").get("contract")
+}
+
+/// Reads it.
+pub(super) fn read(node: Option<&Node>, findings: &mut Findings<'_>) -> Option<Contract> {
+    let view = View::of(node?);
+    let keys: BTreeSet<PublicKey> = view.all("keys").into_iter().collect();
+    let assets: Vec<Asset> = view.items("assets").iter().filter_map(|node| asset(node, findings)).collect();
+    if view.get("assets").is_some() && view.items("assets").is_empty() {
+        let message = "a contract without assets promises nothing".to_owned();
+        findings.add(Code::BadText, view.place("assets"), message);
+    }
+    let keys = view.get("keys").map(|_| keys);
+    Some(Contract { assets, keys, sbom: view.flag("sbom").unwrap_or(false) })
+}
+
+fn asset(node: &Node, findings: &mut Findings<'_>) -> Option<Asset> {
+    let view = View::of(node);
+    let artifact = view::parsed(node).or_else(|| view.parsed("artifact"))?;
+    let asset = Asset {
+        files: view.parsed("files"),
+        kind: view.line("kind").and_then(|word| FileKind::of_word(&word)),
+        min_size: view.parsed("min_size"),
+        max_size: view.parsed("max_size"),
+        checksum: view.flag("checksum").unwrap_or(false),
+        signed: view.flag("signed").unwrap_or(false),
+        ..Asset::of(artifact)
+    };
+    if asset.kind == Some(FileKind::Image) && (asset.files.is_some() || asset.checksum || asset.signed) {
+        let message = "an image is an artifact as a whole: its registry knows it by its digest".to_owned();
+        let hint = "leave `files`, `checksum` and `signed` out".to_owned();
+        findings.add_hinted(Code::BadText, view.place("kind"), message, hint);
+    }
+    if asset.files.as_ref().is_some_and(Glob::excludes) {
+        let message = "`files` says what must be there, so it cannot begin with `!`".to_owned();
+        findings.add(Code::BadText, view.place("files"), message);
+    }
+    if let (Some(least), Some(most)) = (asset.min_size, asset.max_size)
+        && least > most
+    {
+        let message = format!("no file has at least {least} and at most {most}");
+        findings.add(Code::BadText, view.place("max_size"), message);
+    }
+    Some(asset)
+}
+
+/// What a contract lists is an artifact of the pipeline.
+pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    let Some(contract) = &pipeline.release.contract else { return };
+    let known: BTreeSet<&str> = pipeline.aliases().map(Alias::as_str).collect();
+    for node in view.below("release").below("contract").items("assets") {
+        let named = View::of(node).get("artifact").unwrap_or(node);
+        let Some(name) = view::text(named).filter(|name| !known.contains(name)) else { continue };
+        if contract.assets.iter().any(|asset| asset.artifact.as_str() == name) {
+            let message = format!("there is no artifact `{}`", printable(name));
+            let all: Vec<String> = known.iter().map(|alias| format!("`{alias}`")).collect();
+            let hint = format!("the release has {}", all.join(", "));
+            findings.add_hinted(Code::UnknownArtifact, named.at, message, hint);
+        }
+    }
+}
