@@ -171,6 +171,15 @@ pub enum Command {
         /// What happens, or has.
         said: publication::Said,
     },
+    /// A step wrote a document of its release, which is stored.
+    Write {
+        /// Which run.
+        work: Work,
+        /// The lease's number; an old one is refused.
+        fence: u64,
+        /// What was kept.
+        written: Box<Attested>,
+    },
     /// The host told us something about a release.
     Learn(Learned),
     /// Somebody said a command.
@@ -494,6 +503,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Progress { work, fence, progress } => draft.progress(work, *fence, progress)?,
         Command::Roll { work, fence, said } => draft.roll(work, *fence, said)?,
         Command::Publish { work, fence, said } => draft.publish(work, *fence, said)?,
+        Command::Write { work, fence, written } => draft.write_down(work, *fence, written)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,

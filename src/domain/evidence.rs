@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::document::Document;
 use crate::domain::event::{Form, Sealed};
 use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::release::{BuildState, Release, StageState};
@@ -57,6 +58,15 @@ pub enum Matter {
     },
     /// The promotion chain of what was signed before there were links.
     Links,
+    /// What a step of a stage wrote down.
+    Written {
+        /// Which stage.
+        stage: StageName,
+        /// Which attempt.
+        attempt: u32,
+        /// What.
+        document: Document,
+    },
 }
 
 /// A file of evidence that is kept.
@@ -125,7 +135,7 @@ pub fn owed(release: &Release) -> Vec<Matter> {
     // Every plan asks this of every release, so nothing is copied of what has been signed.
     let signed = |stage: &StageName, attempt: u32| {
         release.evidence.iter().any(|signed| match &signed.what {
-            Matter::Build | Matter::Links => false,
+            Matter::Build | Matter::Links | Matter::Written { .. } => false,
             Matter::Stage { stage: known, attempt: no } => known == stage && *no == attempt,
         })
     };
@@ -140,6 +150,11 @@ pub fn owed(release: &Release) -> Vec<Matter> {
 /// Every file of evidence that is kept of a release, for whoever shows it or publishes it beside the release's own.
 pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
     release.evidence.iter().flat_map(|signed| &signed.files)
+}
+
+/// The newest file of this name.
+pub fn file<'a>(release: &'a Release, name: &str) -> Option<&'a Evidence> {
+    files(release).filter(|kept| kept.name == name).last()
 }
 
 /// The envelopes that are about a file of the release, oldest first: where it comes from, and where it succeeded.

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod demand;
 pub mod deployment;
 pub mod detect;
+pub mod document;
 pub mod effect;
 pub mod event;
 pub mod evidence;

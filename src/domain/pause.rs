@@ -155,7 +155,11 @@ impl Question {
             let ahead = (0_u32..).zip(steps).filter(move |(index, _)| is_ahead(phase, *index));
             held.chain(ahead.filter_map(move |(index, step)| match &step.action {
                 Action::Pause(pause) => Some(Self::of((phase, index), &step.name, pause)),
-                Action::Run(_) | Action::Script(_) | Action::Hook(_) | Action::Publish(_) => None,
+                Action::Run(_)
+                | Action::Script(_)
+                | Action::Hook(_)
+                | Action::Publish(_)
+                | Action::Write(_) => None,
             }))
         });
         let mut all = all;

@@ -9,8 +9,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::document::{documents, lists};
 use crate::domain::event::Sealed;
-use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
+use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, file_name};
 use crate::domain::image::tag_of;
 use crate::domain::name::{Alias, Digest, OutletName, StageName};
 use crate::domain::release::Release;
@@ -50,6 +51,8 @@ pub enum Goods {
     SignedBits,
     /// The checksums of its files.
     Checksums,
+    /// What its steps wrote down: notes, lists of checksums, `release.json`.
+    Documents,
     /// One file.
     One(Alias),
 }
@@ -173,8 +176,10 @@ impl Goods {
             "all" => Ok(Self::All),
             "signed-bits" => Ok(Self::SignedBits),
             "checksums" => Ok(Self::Checksums),
+            "documents" => Ok(Self::Documents),
             alias => alias.parse().map(Self::One).map_err(|_| {
-                "`what` is `all`, `signed-bits`, `checksums` or the alias of an artifact".to_owned()
+                "`what` is `all`, `signed-bits`, `checksums`, `documents` or the alias of an artifact"
+                    .to_owned()
             }),
         }
     }
@@ -187,6 +192,7 @@ impl fmt::Display for Publish {
                 Goods::All => write!(f, "{to}"),
                 Goods::SignedBits => write!(f, "{to} (signed bits)"),
                 Goods::Checksums => write!(f, "{to} (checksums)"),
+                Goods::Documents => write!(f, "{to} (documents)"),
                 Goods::One(alias) => write!(f, "{to} ({alias})"),
             },
             Self::Tags => f.write_str("git tags"),
@@ -371,10 +377,20 @@ fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
         name: SHA256SUMS.to_owned(),
         is: Digest::of_text(&checksums(&release.artifacts)).to_string(),
     };
+    let kept = |file: &Evidence| Item { name: file.name.clone(), is: file.digest.to_string() };
+    let lists = || lists(release).map(kept);
     match what {
-        Goods::All => Ok(release.artifacts.iter().map(file).chain([sums()]).collect()),
+        Goods::All => Ok(release.artifacts.iter().map(file).chain([sums()]).chain(lists()).collect()),
         Goods::SignedBits => Ok(release.artifacts.iter().map(file).collect()),
-        Goods::Checksums => Ok(vec![sums()]),
+        Goods::Checksums => Ok([sums()].into_iter().chain(lists()).collect()),
+        Goods::Documents => {
+            let all: Vec<Item> = documents(release).into_values().map(kept).collect();
+            if all.is_empty() {
+                Err("no step has written a document of the release".to_owned())
+            } else {
+                Ok(all)
+            }
+        }
         Goods::One(alias) => {
             let one = release.artifacts.iter().find(|sealed| sealed.alias == *alias);
             one.map(|sealed| vec![file(sealed)]).ok_or_else(|| format!("the release has no artifact {alias}"))
@@ -387,7 +403,9 @@ pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String>
     let wanted = |alias: &Alias| match publish {
         Publish::Files { what: Goods::One(one), .. } => alias == one,
         Publish::Files { what: Goods::All | Goods::SignedBits, .. } => true,
-        Publish::Files { what: Goods::Checksums, .. } | Publish::Tags | Publish::HostRelease { .. } => false,
+        Publish::Files { what: Goods::Checksums | Goods::Documents, .. }
+        | Publish::Tags
+        | Publish::HostRelease { .. } => false,
     };
     let tag = tag_of(&release.created.version);
     let images = release.artifacts.iter().filter(|sealed| wanted(&sealed.alias));

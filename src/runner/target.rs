@@ -206,7 +206,7 @@ fn travels(name: &str) -> bool {
     let mut bytes = name.bytes();
     let named = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let ours = matches!(name, "PATH" | "HOME" | "LIFTLOCK_SOURCE" | "LIFTLOCK_OUTPUT");
+    let ours = matches!(name, "PATH" | "HOME" | "LIFTLOCK_DOCUMENTS" | "LIFTLOCK_SOURCE" | "LIFTLOCK_OUTPUT");
     named && !ours && !name.starts_with("LIFTLOCK_ARTIFACT")
 }
 

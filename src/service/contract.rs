@@ -11,7 +11,7 @@ use crate::domain::event::{Failure, RunKind};
 use crate::domain::evidence::claim::{Claim, claim, named};
 use crate::domain::evidence::{
     Evidence, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE, SHA256SUMS, SHA512SUMS, built_here,
-    checksums, file_name, files,
+    checksums, file, file_name,
 };
 use crate::domain::name::Digest;
 use crate::domain::pipeline::Stage;
@@ -191,7 +191,7 @@ impl Proofs<'_> {
 
     /// A kept file, whose bytes are hashed again; the inner error is why there is none.
     fn text(&self, name: &str) -> Outcome<Result<(Digest, String), String>> {
-        let Some(Evidence { digest, .. }) = files(self.release).find(|kept| kept.name == name) else {
+        let Some(Evidence { digest, .. }) = file(self.release, name) else {
             return Ok(Err("there is none".to_owned()));
         };
         let (file, _) = match self.store.open_verified(digest) {

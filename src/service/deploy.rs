@@ -274,6 +274,7 @@ impl Service {
             deploy_in,
             source,
             notes: grounds.notes(),
+            documents: grounds.documents(),
             connections: self.connections(asking, stage).map_err(Trouble::refused)?,
             goes_back: release
                 .rule(&stage.name)
@@ -327,6 +328,7 @@ impl Service {
             }
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
         }
+        self.lay_out(release, grounds.documents()).await?;
         let (source, first) = (grounds.source(), grounds.first(release));
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let told = match told_of((release, stage), grounds.artifacts(), secrets).await? {

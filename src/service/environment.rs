@@ -56,6 +56,11 @@ impl Grounds {
         self.artifacts().join(alias.as_str())
     }
 
+    /// What steps wrote down of the release, in this stage and before.
+    pub fn documents(&self) -> PathBuf {
+        self.root.join("documents")
+    }
+
     /// Where steps write down their outputs.
     pub fn notes(&self) -> PathBuf {
         self.root.join("outputs")
@@ -84,7 +89,11 @@ impl Service {
         environment.extend(self.image_variables(release, stage));
         environment.extend(told.variables.clone());
         environment.extend(about_release(id, (release, stage), fence));
-        let places = [("LIFTLOCK_ARTIFACT", grounds.first(release)), ("LIFTLOCK_SOURCE", grounds.source())];
+        let places = [
+            ("LIFTLOCK_ARTIFACT", grounds.first(release)),
+            ("LIFTLOCK_SOURCE", grounds.source()),
+            ("LIFTLOCK_DOCUMENTS", grounds.documents()),
+        ];
         environment.extend(places.map(|(name, path)| (name.to_owned(), shown(&path))));
         environment.extend(stage.environment_variables.clone());
         environment.extend(self.secrets(&stage.secrets)?);
@@ -243,6 +252,7 @@ impl Service {
                     match &step.action {
                         Action::Pause(pause) => spelled(&pause.instructions, &own).map(drop),
                         Action::Run(_) | Action::Script(_) => program(step, &run, &self.mask()).map(drop),
+                        Action::Write(_) => Ok(()),
                         Action::Hook(_) => self.bodies(asking, release, stage, &own),
                         Action::Publish(publish) => self.no_outlet((id, asking), release, publish),
                     }

@@ -52,7 +52,7 @@ impl Service {
         };
         let (sealed, bill) = match what {
             Matter::Build => (release.artifacts.clone(), self.bill(&id, release, &repository).await?),
-            Matter::Stage { .. } | Matter::Links => (Vec::new(), None),
+            Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {
             let about = statement::reference(release, (SBOM_FILE, &bill), origin);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clock;
 use crate::domain::decide::Command;
+use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, StageName};
@@ -201,7 +202,8 @@ impl Service {
         })
     }
 
-    /// `release.json` as it was when it was first to be published: it tells of stages, so it changes with every one.
+    /// `release.json` as a step wrote it down, or as it was when it was first to be published: it tells of stages, so it
+    /// changes with every one.
     async fn metadata(
         &self,
         release: &Release,
@@ -211,6 +213,9 @@ impl Service {
         let planned = release.ledger.get(publish).into_iter().flat_map(|row| &row.items);
         if let Some(item) = planned.clone().find(|item| item.name == METADATA) {
             return Ok(item.clone());
+        }
+        if let Some(written) = documents(release).get(METADATA) {
+            return Ok(Item { name: METADATA.to_owned(), is: written.digest.to_string() });
         }
         // As it is now, with the notes that were kept a moment ago.
         let state = self.journal().load(id).await?;

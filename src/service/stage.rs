@@ -28,6 +28,7 @@ use crate::service::worker::Lease;
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
+mod document;
 mod hook;
 mod portions;
 mod publish;
@@ -66,6 +67,8 @@ pub struct Course<'a> {
     pub source: PathBuf,
     /// Where steps write down their outputs.
     pub notes: PathBuf,
+    /// What steps wrote down of the release.
+    pub documents: PathBuf,
     /// What the stage's connections give.
     pub connections: Connections,
     /// Whether the stage goes back by itself when its tests fail.
@@ -253,6 +256,11 @@ impl Walk<'_> {
                 }
                 self.settle(step, ended);
             }
+            return Ok(());
+        }
+        if let Action::Write(document) = &step.action {
+            let ended = Box::pin(self.write_down((step, document), kept)).await?;
+            self.settle(step, ended);
             return Ok(());
         }
         let run = self.run(tree, &environment);

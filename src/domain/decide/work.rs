@@ -3,7 +3,9 @@
 use crate::domain::decide::join::with_inherited;
 use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
+use crate::domain::document::documents;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, OfRun, RunKind};
+use crate::domain::evidence::Attested;
 use crate::domain::gate::verdict;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::progress::{Progress, always_after};
@@ -122,6 +124,20 @@ impl Draft {
             attempt: *attempt,
             said: said.clone(),
         }))
+    }
+
+    /// A document of the release; the same bytes once more are nothing new.
+    pub(super) fn write_down(&mut self, work: &Work, fence: u64, written: &Attested) -> Result<(), Refusal> {
+        let Work::Deploy { release: no, stage, attempt, .. } = work else { return Err(Refusal::Stale) };
+        if written.release != *no || !self.run(*no, stage)?.is_held_by(*attempt, fence) {
+            return Err(Refusal::Stale);
+        }
+        let release = self.release(*no)?;
+        let known = documents(&release);
+        if written.files.iter().all(|file| known.get(file.name.as_str()) == Some(&file)) {
+            return Ok(());
+        }
+        self.add(Event::Attested(Box::new(written.clone())))
     }
 
     fn begin_build(&mut self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<(), Refusal> {

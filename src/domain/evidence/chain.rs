@@ -54,11 +54,12 @@ pub fn links(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(Strin
         files(release).filter_map(|kept| step_of(&kept.name)).map(str::to_owned).collect();
     let stage = |what: &Matter| match what {
         Matter::Stage { stage, attempt } => Some((stage.clone(), *attempt)),
-        Matter::Build | Matter::Links => None,
+        Matter::Build | Matter::Links | Matter::Written { .. } => None,
     };
     let (builds, runs) = match what {
         Matter::Build => (true, Vec::new()),
         Matter::Stage { .. } => (false, stage(what).into_iter().collect()),
+        Matter::Written { .. } => (false, Vec::new()),
         Matter::Links => (true, release.evidence.iter().filter_map(|signed| stage(&signed.what)).collect()),
     };
     let mut all = Vec::new();

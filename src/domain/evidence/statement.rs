@@ -70,7 +70,7 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
             let tests = tested(release, (what, run), origin).map(|statement| (named("tests"), statement));
             [(named("passed"), passed)].into_iter().chain(tests).collect()
         }
-        Matter::Links => Vec::new(),
+        Matter::Links | Matter::Written { .. } => Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::document::Document;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
@@ -36,6 +37,10 @@ enum Kind {
     Tags,
     /// The host shows a release of it.
     HostRelease,
+    /// A document is made of what is known of it.
+    Write(Document),
+    /// The checksums of its files are.
+    Checksums,
 }
 
 /// What an image's place must hold, so that a tag that moves cannot change what is deployed (invariant 6).
@@ -76,10 +81,10 @@ static ADAPTERS: &[Adapter] = &[
     Adapter { name: "publish", versions: &["1"], needs: &["to"], kind: Kind::Publish },
     Adapter { name: "git-tags", versions: &["1"], needs: &[], kind: Kind::Tags },
     Adapter { name: "github-release", versions: &["1"], needs: &[], kind: Kind::HostRelease },
+    Adapter { name: "release-notes", versions: &["1"], needs: &[], kind: Kind::Write(Document::Notes) },
+    Adapter { name: "checksums", versions: &["1"], needs: &[], kind: Kind::Checksums },
+    Adapter { name: "release-metadata", versions: &["1"], needs: &[], kind: Kind::Write(Document::Metadata) },
 ];
-
-/// What belongs to the format and comes with a later version.
-static LATER: &[&str] = &["release-notes", "checksums", "release-metadata"];
 
 /// Reads a step that uses an adapter; its inputs are taken out of `with`, and a connection may come of them.
 pub(super) fn read(
@@ -90,14 +95,9 @@ pub(super) fn read(
 ) -> Option<Action> {
     let name = view::text(uses)?.trim();
     let Some(adapter) = ADAPTERS.iter().find(|a| a.name == name) else {
-        if LATER.contains(&name) {
-            let message = format!("`uses: {name}` is not supported yet by this version");
-            findings.add(Code::BadStep, uses.at, message);
-        } else {
-            let message = format!("no step is known as `{}`", printable(name));
-            let known = ADAPTERS.iter().map(|a| a.name).chain(LATER.iter().copied());
-            findings.add_near(Code::BadStep, uses.at, message, || nearest(name, known));
-        }
+        let message = format!("no step is known as `{}`", printable(name));
+        let known = ADAPTERS.iter().map(|a| a.name);
+        findings.add_near(Code::BadStep, uses.at, message, || nearest(name, known));
         return None;
     };
     check_version(view, adapter, findings);
@@ -105,13 +105,15 @@ pub(super) fn read(
         let message = format!("`{name}` needs `{input}` in `with`");
         findings.add(Code::BadStep, uses.at, message);
     }
-    match adapter.kind {
+    match &adapter.kind {
         Kind::AzurePowerShell => azure_powershell(view, (with, connection), findings),
-        Kind::Command(text) => Some(Action::Run(text.to_owned())),
+        Kind::Command(text) => Some(Action::Run((*text).to_owned())),
         Kind::Hook => Some(hook(view, findings)),
         Kind::Publish => publish::files(view, with, findings),
         Kind::Tags => Some(publish::tags(view, with, findings)),
         Kind::HostRelease => Some(publish::host_release(view, with, findings)),
+        Kind::Write(document) => Some(publish::document(view, with, document.clone(), findings)),
+        Kind::Checksums => Some(publish::checksums(view, with, findings)),
     }
 }
 

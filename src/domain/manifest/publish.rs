@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::document::{Algorithm, Document};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
@@ -76,6 +77,53 @@ pub(super) fn host_release(
     Action::Publish(Publish::HostRelease { notes, metadata })
 }
 
+/// `uses: checksums`.
+pub(super) fn checksums(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let algorithm = match with.remove("algorithm").as_deref() {
+        None | Some("sha256") => Algorithm::Sha256,
+        Some("sha512") => Algorithm::Sha512,
+        Some(_) => {
+            let message = "`algorithm` is `sha256` or `sha512`".to_owned();
+            findings.add(Code::BadStep, view.place("with"), message);
+            Algorithm::Sha256
+        }
+    };
+    let aggregate = match with.remove("aggregate").as_deref() {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => {
+            let message = "`aggregate` is `true` or `false`".to_owned();
+            findings.add(Code::BadStep, view.place("with"), message);
+            true
+        }
+    };
+    document(view, with, Document::Checksums { algorithm, aggregate }, findings)
+}
+
+/// `uses: release-notes` and `uses: release-metadata`.
+pub(super) fn document(
+    view: View<'_>,
+    with: &BTreeMap<String, String>,
+    document: Document,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let known = ["uses", "version", "name", "with", "if", "blocking", "run", "script", "pause"];
+    for entry in view.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let message = format!("`{}` says nothing about a step that writes a document", printable(&entry.key));
+        let hint = "a step of its own behind it finds the file in $LIFTLOCK_DOCUMENTS".to_owned();
+        findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
+    }
+    if let Some(name) = with.keys().next() {
+        let message = format!("`{}` is not one of the step's inputs", printable(name));
+        findings.add(Code::BadStep, view.place("with"), message);
+    }
+    Action::Write(document)
+}
+
 /// Nothing runs here, so what is said of commands means nothing.
 fn check_keys(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
     for entry in view.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
@@ -118,7 +166,10 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let message =
                 format!("\"{step}\" in {} publishes `{alias}`, which is not an artifact", stage.name);
             let known: Vec<String> = pipeline.aliases().map(|alias| format!("`{alias}`")).collect();
-            let hint = format!("`what` is `all`, `signed-bits`, `checksums` or one of {}", known.join(", "));
+            let hint = format!(
+                "`what` is `all`, `signed-bits`, `checksums`, `documents` or one of {}",
+                known.join(", ")
+            );
             findings.add_hinted(Code::BadStep, view.place("stages"), message, hint);
         }
     }
@@ -127,6 +178,11 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
 fn aliases(stage: &Stage) -> impl Iterator<Item = (&str, &crate::domain::name::Alias)> {
     stage.all_steps().filter_map(|step| match &step.action {
         Action::Publish(Publish::Files { what: Goods::One(alias), .. }) => Some((step.name.as_str(), alias)),
-        Action::Publish(_) | Action::Run(_) | Action::Script(_) | Action::Pause(_) | Action::Hook(_) => None,
+        Action::Publish(_)
+        | Action::Write(_)
+        | Action::Run(_)
+        | Action::Script(_)
+        | Action::Pause(_)
+        | Action::Hook(_) => None,
     })
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::deployment::Unit;
+use crate::domain::document::Document;
 use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::publication::Publish;
 use crate::domain::time::Span;
@@ -40,6 +41,8 @@ pub enum Action {
     Hook(Hook),
     /// Nothing: files of the release are published and read back.
     Publish(Publish),
+    /// Nothing: a document is made of what is known of the release, and kept with it.
+    Write(Document),
 }
 
 /// A job that a target of kind `http` does; what it is given stands under `with`.
@@ -177,7 +180,7 @@ impl Step {
         match &self.action {
             Action::Run(_) => self.terms.shell,
             Action::Script(script) => Some(script.shell),
-            Action::Pause(_) | Action::Hook(_) | Action::Publish(_) => None,
+            Action::Pause(_) | Action::Hook(_) | Action::Publish(_) | Action::Write(_) => None,
         }
     }
 
@@ -189,6 +192,7 @@ impl Step {
             Action::Pause(pause) => &pause.instructions,
             Action::Hook(_) => "hook",
             Action::Publish(publish) => publish.outlet(),
+            Action::Write(document) => document.word(),
         }
     }
 }

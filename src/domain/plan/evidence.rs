@@ -18,6 +18,9 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
             Matter::Build => "build".to_owned(),
             Matter::Stage { stage, attempt } => format!("stage:{stage}:{attempt}"),
             Matter::Links => "links".to_owned(),
+            Matter::Written { stage, attempt, document } => {
+                format!("written:{stage}:{attempt}:{}", document.word())
+            }
         };
         Owed {
             key: format!("attest:{}:{release}:{about}", state.id),

@@ -2,7 +2,7 @@
 
 use crate::domain::check::LegId;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
-use crate::domain::evidence::Attested;
+use crate::domain::evidence::{Attested, Matter};
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
 use crate::domain::person::Person;
@@ -58,7 +58,10 @@ fn told(built: &Built) -> String {
 
 fn signed(attested: &Attested) -> String {
     let names: Vec<&str> = attested.files.iter().map(|kept| kept.name.as_str()).collect();
-    format!("signed: {}", names.join(", "))
+    match &attested.what {
+        Matter::Written { stage, .. } => format!("{stage}: written: {}", names.join(", ")),
+        Matter::Build | Matter::Stage { .. } | Matter::Links => format!("signed: {}", names.join(", ")),
+    }
 }
 
 fn pointed(tag: &RefName, commit: Option<&CommitSha>) -> String {

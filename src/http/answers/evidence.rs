@@ -53,7 +53,7 @@ impl Answers {
         if let Some(stage) = name.strip_suffix(LAYOUT) {
             return self.layout(stream, &release, stage).await;
         }
-        let kept = evidence::files(&release).find(|kept| kept.name == name);
+        let kept = evidence::file(&release, name);
         let about = name.strip_suffix(STATEMENTS);
         let about = about.and_then(|file| file_of(&release, file));
         let of_file = about.map(|file| evidence::statements_about(&release, file));

@@ -46,7 +46,7 @@ impl Walk<'_> {
             if !self.wanted(step, &environment, kept).await {
                 continue;
             }
-            if matches!(step.action, Action::Publish(_)) {
+            if matches!(step.action, Action::Publish(_) | Action::Write(_)) {
                 let no = u32::try_from(index).unwrap_or(u32::MAX);
                 self.step((Phase::Deploy, no, step), left, kept).await?;
                 continue;

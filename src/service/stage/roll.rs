@@ -143,7 +143,7 @@ impl Walk<'_> {
             if self.end != StepsEnd::Passed && !step.terms.always {
                 continue;
             }
-            if matches!(step.action, Action::Publish(_)) {
+            if matches!(step.action, Action::Publish(_) | Action::Write(_)) {
                 self.step((Phase::Deploy, index, step), left, kept).await?;
                 continue;
             }
@@ -279,6 +279,7 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
         Action::Pause(_) => Err("only a stage can stop to ask".to_owned()),
         Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
         Action::Publish(_) => Err("only a stage publishes".to_owned()),
+        Action::Write(_) => Err("only a stage writes documents of its release".to_owned()),
     }
 }
 
@@ -286,7 +287,7 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
 pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
     match (&target.kind, &step.action) {
         // It happens here and once, whatever the target.
-        (_, Action::Publish(_)) => None,
+        (_, Action::Publish(_) | Action::Write(_)) => None,
         (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
             Some("its outputs would stay on the target; write them in a hook".to_owned())
         }

@@ -5,6 +5,7 @@ mod canaries;
 mod checks;
 mod contract;
 mod deployments;
+mod documents;
 mod elsewhere;
 mod environments;
 mod groups;

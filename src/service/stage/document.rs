@@ -1,0 +1,167 @@
+//! Steps that write a document of their release: made of what is known then, kept with it, there for later steps.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+use crate::domain::decide::Command;
+use crate::domain::document::{Algorithm, Document, NOTES, documents};
+use crate::domain::event::{Failure, Sealed};
+use crate::domain::evidence::{Attested, Evidence, Matter, file_name, sums};
+use crate::domain::metadata;
+use crate::domain::pipeline::Step;
+use crate::domain::publication::METADATA;
+use crate::domain::release::Release;
+use crate::service::stage::Walk;
+use crate::service::steps::{KeptLog, StepsEnd};
+use crate::service::{Service, blocking};
+use crate::sign::{FOLDER, Keys};
+use crate::trouble::{Outcome, Trouble};
+
+/// Files with their texts.
+type Texts = Vec<(String, String)>;
+
+impl Service {
+    /// Lays out what steps wrote down of a release before.
+    pub(in crate::service) async fn lay_out(&self, release: &Release, to: PathBuf) -> Outcome<()> {
+        let all: Vec<Evidence> = documents(release).into_values().cloned().collect();
+        let store = self.artifacts().clone();
+        blocking(move || {
+            make(&to)?;
+            for file in all {
+                let (mut from, _) = store.open_verified(&file.digest)?;
+                let fail = |e| Trouble::transient(format!("lay out {}", file.name)).because(e);
+                let mut text = Vec::new();
+                std::io::copy(&mut from, &mut text).map_err(fail)?;
+                write(&to, &file.name, &text)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Walk<'_> {
+    /// Makes the document and keeps it; what is kept already is made no second time.
+    pub(super) async fn write_down(
+        &self,
+        (step, document): (&Step, &Document),
+        kept: &mut KeptLog,
+    ) -> Outcome<StepsEnd> {
+        let course = self.course;
+        let texts = match self.texts(document).await? {
+            Ok(texts) => texts,
+            Err(how) => {
+                let step = kept.mask.apply(&step.name);
+                return Ok(StepsEnd::Failed(Failure { step, how, tail: Vec::new() }));
+            }
+        };
+        let (store, to) = (self.service.artifacts().clone(), course.documents.clone());
+        let files = blocking(move || {
+            let keep = |(name, text): (String, String)| {
+                write(&to, &name, text.as_bytes())?;
+                let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                Ok(Evidence { name, digest: store.put(text.as_bytes())?, size })
+            };
+            texts.into_iter().map(keep).collect::<Outcome<Vec<Evidence>>>()
+        });
+        let files = files.await?;
+        for file in &files {
+            kept.log.note(&format!("wrote {}, {}", file.name, file.digest)).await;
+        }
+        let (release, stage) = (course.release.no(), course.stage.name.clone());
+        let attempt = course.release.run(&stage).map_or(1, |run| run.attempt);
+        let what = Matter::Written { stage, attempt, document: document.clone() };
+        let written = Box::new(Attested { release, what, files });
+        let command = Command::Write { work: course.work.clone(), fence: course.lease.fence(), written };
+        match self.service.journal().report(course.id, &command, course.lease.around()).await? {
+            Ok(_) => Ok(StepsEnd::Passed),
+            Err(refusal) => {
+                kept.log.note(&format!("the engine goes on without this run: {}", refusal.code())).await;
+                Ok(StepsEnd::Lost)
+            }
+        }
+    }
+
+    /// The files of a document, as things are now; the inner error is why there are none.
+    async fn texts(&self, document: &Document) -> Outcome<Result<Texts, String>> {
+        let (service, course) = (self.service, self.course);
+        match document {
+            Document::Notes => {
+                let freeze = Command::FreezeNotes { release: course.release.no() };
+                match service.journal().report(course.id, &freeze, course.lease.around()).await? {
+                    Ok(decided) => {
+                        let release = decided.state.release(course.release.no());
+                        let text = release.and_then(|release| release.notes.clone()).map(|kept| kept.text);
+                        Ok(Ok(vec![(NOTES.to_owned(), text.unwrap_or_default())]))
+                    }
+                    Err(refusal) => Ok(Err(refusal.to_string())),
+                }
+            }
+            Document::Metadata => {
+                let own = service.journal().name_of(&course.id.repo).await?;
+                let state = service.journal().load(course.id).await?;
+                let release = state.release(course.release.no()).map_or(course.release, |now| now);
+                let text = format!("{:#}\n", metadata::document(release, &course.id.name, &own));
+                Ok(Ok(vec![(METADATA.to_owned(), text)]))
+            }
+            Document::Checksums { algorithm, aggregate } => {
+                let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
+                let (sealed, algorithm, aggregate) =
+                    (course.release.artifacts.clone(), *algorithm, *aggregate);
+                let signed = blocking(move || {
+                    let hash = |file: &Sealed| match algorithm {
+                        Algorithm::Sha256 => Ok(file.digest.hex().to_owned()),
+                        Algorithm::Sha512 => Ok(store.sha512(&file.digest)?),
+                    };
+                    let hex: Vec<String> = sealed.iter().map(hash).collect::<Outcome<_>>()?;
+                    let keys = Keys::of_folder(&folder, clock::now())?;
+                    signed(&keys, lists((&sealed, &hex), algorithm, aggregate))
+                });
+                signed.await.map(Ok)
+            }
+        }
+    }
+}
+
+/// One list of all files, or one for each.
+fn lists((sealed, hex): (&[Sealed], &[String]), algorithm: Algorithm, aggregate: bool) -> Texts {
+    let lines = || sealed.iter().zip(hex.iter().map(String::as_str));
+    if aggregate {
+        return vec![(algorithm.list().to_owned(), sums(lines()))];
+    }
+    let one = |line: (&Sealed, &str)| {
+        let text = sums(std::iter::once(line));
+        (format!("{}.{}", file_name(line.0), algorithm.ending()), text)
+    };
+    lines().map(one).collect()
+}
+
+/// Lists, each with what OpenSSH and minisign check it with.
+fn signed(keys: &Keys, lists: Texts) -> Outcome<Texts> {
+    let mut all = Texts::new();
+    for (name, text) in lists {
+        let ssh = keys.sign_ssh(text.as_bytes())?;
+        let minisign = keys.sign_minisign(&name, text.as_bytes(), clock::now())?;
+        all.push((format!("{name}.sig"), ssh));
+        all.push((format!("{name}.minisig"), minisign));
+        all.push((name, text));
+    }
+    Ok(all)
+}
+
+fn make(folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Trouble::transient(format!("make the folder {}", folder.display())).because(e))
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Outcome<()> {
+    let path = folder.join(name);
+    let fail = |e| Trouble::transient(format!("write {}", path.display())).because(e);
+    // What a command of the stage put there in its place is not written through.
+    if path.symlink_metadata().is_ok() {
+        std::fs::remove_file(&path).map_err(fail)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&path).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)
+}

@@ -1,0 +1,101 @@
+//! Documents that steps write of their release: notes, checksums, `release.json`, for later steps and for outlets.
+
+use liftlock::domain::document::documents;
+use liftlock::domain::time::Span;
+use liftlock::publish::folder::Folder;
+use liftlock::publish::{Kind, Outlet, Patience};
+
+use super::tree::sample;
+use super::world::{ANA, World};
+
+const MANIFEST: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: [dist, {alias: readme, path: dist/app.txt}]
+stages:
+  - name: staging
+    deploy:
+      - {uses: release-notes}
+      - {uses: checksums, with: {algorithm: sha512}}
+      - {uses: release-metadata}
+      - 'mkdir -p "$TARGET/seen"; cp "$LIFTLOCK_DOCUMENTS"/* "$TARGET/seen"; test ! -e "$TARGET/red"'
+  - name: publish
+    approval: 1
+    deploy:
+      - 'test -s "$LIFTLOCK_DOCUMENTS/RELEASE_NOTES.md"'
+      - {uses: publish, with: {to: cdn}}
+      - {uses: publish, with: {to: cdn, what: documents}}
+"#;
+
+async fn world() -> World {
+    let mut world = World::asleep(sample(MANIFEST)).await;
+    world.sleep().await;
+    let folder = Folder { path: world.target().join("cdn") };
+    world.outlets = vec![Outlet {
+        name: "cdn".parse().unwrap(),
+        kind: Kind::Folder(folder),
+        url: None,
+        patience: Patience { tries: 4, wait: Span::millis(20) },
+        allow: vec!["shop/publish".to_owned().try_into().unwrap()],
+    }];
+    world.wake().await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_d36_d37_d44_what_a_stage_writes_down_is_kept_and_published_by_another() {
+    let mut world = world().await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is ready for publish"));
+    let names = ["RELEASE_NOTES.md", "SHA512SUMS", "SHA512SUMS.minisig", "SHA512SUMS.sig", "release.json"];
+    let state = world.state("shop").await;
+    let written: Vec<String> =
+        documents(state.releases.values().next().unwrap()).keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(written, names);
+    // The notes are those that everybody sees from then on.
+    let notes = std::fs::read_to_string(world.target().join("seen/RELEASE_NOTES.md")).unwrap();
+    assert!(notes.contains("sell shoes"), "{notes}");
+    let kept = state.releases.values().next().unwrap().notes.clone().unwrap();
+    assert!(kept.frozen && kept.text == notes);
+
+    world.say(1, ANA, "/approve publish").await;
+    assert!(world.hears(1).await.contains("is live in publish"));
+    let there = world.target().join("cdn/v0.1.0-rc.1");
+    let mut published: Vec<String> =
+        there.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    published.sort();
+    assert_eq!(
+        published,
+        [&names[..1], &["SHA256SUMS"], &names[1..4], &["dist.tar.zst", "readme"], &names[4..]].concat()
+    );
+    let check = "sha512sum --strict -c SHA512SUMS && sha256sum --strict -c SHA256SUMS && grep -q 0.1.0-rc.1 release.json";
+    let done =
+        std::process::Command::new("/bin/sh").args(["-ec", check]).current_dir(&there).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    world.settled().await;
+    let sticky = world.sticky();
+    assert!(sticky.contains("cdn (documents)"), "{sticky}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d37_a_later_attempt_writes_what_is_true_then() {
+    let mut world = world().await;
+    world.plant("red");
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("failed in staging"));
+    let digest = async |world: &World, name: &str| {
+        let state = world.state("shop").await;
+        documents(state.releases.values().next().unwrap())[name].digest.clone()
+    };
+    let (before, sums) = (digest(&world, "release.json").await, digest(&world, "SHA512SUMS").await);
+    world.unplant("red");
+    world.say(1, ANA, "/retry staging").await;
+    assert!(world.hears(1).await.contains("is ready for publish"));
+    assert_ne!(digest(&world, "release.json").await, before, "it tells of the first attempt");
+    assert_eq!(digest(&world, "SHA512SUMS").await, sums);
+    let text = std::fs::read_to_string(world.target().join("seen/release.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json.pointer("/stages/0/attempts/0/state").unwrap(), "failed");
+    world.finish().await;
+}
