@@ -10,6 +10,7 @@ mod derivations;
 mod drive;
 mod evidence;
 mod kills;
+mod objects;
 mod places;
 mod publishing;
 mod replicas;
