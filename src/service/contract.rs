@@ -16,7 +16,7 @@ use crate::domain::evidence::{
 };
 use crate::domain::name::Digest;
 use crate::domain::pipeline::Stage;
-use crate::domain::release::Release;
+use crate::domain::release::{Release, StageRun};
 use crate::runner::{Job, Limits, Program, Sandbox, Stops};
 use crate::service::environment::Grounds;
 use crate::service::steps::{KeptLog, StepsEnd};
@@ -45,8 +45,10 @@ impl Service {
         (kept, stops): (&mut KeptLog, &Stops),
     ) -> Outcome<StepsEnd> {
         let Some(contract) = &release.rules.release.contract else { return Ok(StepsEnd::Passed) };
-        if release.run(&stage.name).is_some_and(|run| run.kind == RunKind::Rollback) {
-            // It kept its contract when it came; what newer ones promise is not its fault, and must not keep it away.
+        // What is put back kept its contract when it came; what newer ones promise is not its fault, and must not keep it
+        // away. A run that goes on behind a question was looked at when it began; what it has made is signed at its end.
+        let looked_at = |run: &StageRun| run.kind == RunKind::Rollback || !run.walked.made.is_empty();
+        if release.run(&stage.name).is_some_and(looked_at) {
             return Ok(StepsEnd::Passed);
         }
         let broken = self.broken(release, contract).await?;

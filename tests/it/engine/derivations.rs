@@ -104,7 +104,8 @@ async fn d34_what_was_signed_before_a_question_is_there_behind_it_also_after_a_d
     world.die().await;
     world.wake().await;
     world.say(1, ANA, "/resume sign").await;
-    assert!(world.hears(1).await.contains("/approve prod"));
+    let said = world.hears(1).await;
+    assert!(said.contains("/approve prod"), "{said}");
     assert_eq!(world.wrote("used"), "bits\nsigned\n");
     assert_eq!(release(&world).await.revisions.len(), 1);
     world.finish().await;
@@ -139,6 +140,9 @@ async fn e14_a_secret_that_is_signed_into_an_artifact_is_warned_of() {
     world.merge_files(1, &build(), "feat: sell shoes").await;
     let said = world.hears(1).await.replace('\\', "");
     assert!(said.contains("holds the secret SHOP_TOKEN, in notes"), "{said}");
+    // The bundle is made of them.
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("holds the secret SHOP_TOKEN, in bundle"), "{said}");
     assert!(world.hears(1).await.contains("/approve prod"));
     let state = world.state("shop").await;
     assert!(state.alarms.values().any(|alarm| alarm.text.contains("holds the secret SHOP_TOKEN")));
