@@ -7,7 +7,7 @@ use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head
 use crate::domain::event::Overridable;
 use crate::domain::input::{is_input, is_value};
 use crate::domain::markdown;
-use crate::domain::name::{NameError, PipelineName, TeamWord, printable};
+use crate::domain::name::{NameError, PipelineName, TeamWord, VariableName, printable};
 use crate::domain::overridable::{self, Never};
 use crate::domain::window::Day;
 
@@ -439,7 +439,10 @@ impl Line<'_> {
     fn inputs(&mut self) -> Result<BTreeMap<String, String>, ParseError> {
         let mut inputs = BTreeMap::new();
         while let Some(word) = self.words.next() {
-            let pair = word.split_once('=').filter(|(name, value)| is_input(name) && is_value(value));
+            let pair = word.split_once('=').filter(|(name, value)| {
+                let named = is_input(name) || name.parse::<VariableName>().is_ok();
+                named && is_value(value)
+            });
             let new =
                 pair.is_some_and(|(name, value)| inputs.insert(name.to_owned(), value.to_owned()).is_none());
             if !new {
