@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use super::{Given, Reading, STAGES};
 use crate::domain::image::{is_host, is_part};
-use crate::domain::name::OutletName;
+use crate::domain::name::{OutletName, is_file_name};
 use crate::domain::time::Span;
 use crate::publish::command::Feed;
 use crate::publish::folder::Folder;
 use crate::publish::http::Http;
+use crate::publish::object::{BUILT_IN, Bucket, Provider};
 use crate::publish::{Images, Kind, Outlet, Patience};
 use crate::secret::Allowed;
 
@@ -45,6 +46,10 @@ pub(super) struct Entry {
     password: Option<Given>,
     #[serde(default)]
     plain_http: bool,
+    bucket: Option<String>,
+    prefix: Option<String>,
+    region: Option<String>,
+    endpoint: Option<String>,
     url: Option<String>,
     tries: Option<u32>,
     wait: Option<Span>,
@@ -59,26 +64,33 @@ enum Word {
     Http,
     Command,
     Registry,
+    S3,
+    Gcs,
+    Azure,
 }
 
 impl Entry {
     /// Keys that say something about another kind.
     fn misplaced(&self) -> Option<&'static str> {
-        use Word::{Command, Folder, Http, Registry};
-        let own = [
-            ("path", self.path.is_some(), Folder),
-            ("put", self.put.is_some(), Http),
-            ("headers", !self.headers.is_empty(), Http),
-            ("upload", !self.upload.is_empty(), Command),
-            ("validate", !self.validate.is_empty(), Command),
-            ("environment", !self.environment.is_empty(), Command),
-            ("secrets", !self.secrets.is_empty(), Command),
-            ("address", self.address.is_some(), Registry),
-            ("user", self.user.is_some(), Registry),
-            ("password", self.password.is_some(), Registry),
-            ("plain_http", self.plain_http, Registry),
+        use Word::{Azure, Command, Folder, Gcs, Http, Registry, S3};
+        let own: [(&str, bool, &[Word]); 15] = [
+            ("path", self.path.is_some(), &[Folder]),
+            ("put", self.put.is_some(), &[Http]),
+            ("headers", !self.headers.is_empty(), &[Http]),
+            ("upload", !self.upload.is_empty(), &[Command]),
+            ("validate", !self.validate.is_empty(), &[Command]),
+            ("environment", !self.environment.is_empty(), &[Command]),
+            ("secrets", !self.secrets.is_empty(), &[Command]),
+            ("address", self.address.is_some(), &[Registry]),
+            ("user", self.user.is_some(), &[Registry, S3, Azure]),
+            ("password", self.password.is_some(), &[Registry, S3, Gcs, Azure]),
+            ("plain_http", self.plain_http, &[Registry]),
+            ("bucket", self.bucket.is_some(), &[S3, Gcs, Azure]),
+            ("prefix", self.prefix.is_some(), &[S3, Gcs, Azure]),
+            ("region", self.region.is_some(), &[S3]),
+            ("endpoint", self.endpoint.is_some(), &[S3, Gcs, Azure]),
         ];
-        own.into_iter().find(|(_, given, kind)| *given && *kind != self.kind).map(|(key, _, _)| key)
+        own.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&self.kind)).map(|(key, _, _)| key)
     }
 }
 
@@ -105,6 +117,9 @@ impl Reading<'_> {
                 Word::Http => self.puts(&file).map(Kind::Http),
                 Word::Command => Some(Kind::Command(self.feed(&file))),
                 Word::Registry => self.images(&file).map(Kind::Registry),
+                Word::S3 => self.bucket(&file, Provider::S3).map(Kind::Object),
+                Word::Gcs => self.bucket(&file, Provider::Gcs).map(Kind::Object),
+                Word::Azure => self.bucket(&file, Provider::Azure).map(Kind::Object),
             };
             let allow = file.allow;
             outlets.extend(kind.map(|kind| Outlet { name, kind, url, patience, allow }));
@@ -183,6 +198,37 @@ impl Reading<'_> {
         Some(Images { address, login, plain: file.plain_http })
     }
 
+    /// Every key is in the config: what a machine in a cloud may do by itself is nobody's leave to publish.
+    fn bucket(&mut self, file: &Entry, provider: Provider) -> Option<Bucket> {
+        let what = format!("publish {}", file.name);
+        if !BUILT_IN {
+            self.problem(format!("{what}: this program was built without the feature `object-stores`"));
+        }
+        let name = file.bucket.clone().unwrap_or_default();
+        if !is_file_name(&name) || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+            self.problem(format!("{what}: bucket is the name of one"));
+        }
+        let prefix = file.prefix.clone().unwrap_or_default();
+        let prefix = prefix.trim_matches('/');
+        if !prefix.is_empty() && !prefix.split('/').all(is_file_name) {
+            self.problem(format!("{what}: prefix is a path such as \"releases/shop\""));
+        }
+        if file.user.is_none() && provider != Provider::Gcs {
+            self.problem(format!("{what}: user is missing: the name of the key, or of Azure's account"));
+        }
+        let endpoint = file.endpoint.as_ref().and_then(|at| self.base(&format!("{what}: endpoint"), at));
+        let Some(password) = file.password.clone() else {
+            self.problem(format!(
+                "{what}: password is missing: the key, or the JSON of Google's service account"
+            ));
+            return None;
+        };
+        let password = self.secret(&format!("{what}: password"), password)?;
+        let (prefix, region) = (prefix.to_owned(), file.region.clone());
+        let user = file.user.clone().unwrap_or_default();
+        Some(Bucket { provider, name, prefix, region, endpoint, user, password })
+    }
+
     /// An address that others are below; it is shown to everybody, so nothing secret is in it.
     fn base(&mut self, what: &str, text: &str) -> Option<String> {
         let uri: Option<hyper::Uri> = text.parse().ok();
@@ -219,6 +265,23 @@ mod tests {
                         validate = [\"/bin/look\"]\nsecrets = { KEY = \"canary-of-nuget\" }\nallow = [\"shop/prod\"]\n";
     const DOCKER: &str = "[[publish]]\nname = \"docker\"\nkind = \"registry\"\naddress = \"docker.io/acme\"\n\
                           user = \"bot\"\npassword = \"canary-of-docker\"\nallow = [\"shop/prod\"]\n";
+
+    const S3: &str = "[[publish]]\nname = \"bucket\"\nkind = \"s3\"\nbucket = \"acme-releases\"\nprefix = \"/shop/\"\n\
+                      region = \"eu-central-1\"\nuser = \"AKIA\"\npassword = \"canary-of-s3\"\nallow = [\"shop/prod\"]\n";
+    const GCS: &str = "[[publish]]\nname = \"google\"\nkind = \"gcs\"\nbucket = \"acme\"\n\
+                       password = '{\"private_key\": \"canary-of-gcs\"}'\nallow = [\"shop/prod\"]\n";
+
+    #[test]
+    fn d43_t47_buckets_have_keys_that_are_hidden() {
+        let config = read(&format!("{S3}{GCS}")).unwrap();
+        let hidden: Vec<String> = config.hidden().iter().map(|s| s.expose().to_owned()).collect();
+        for secret in ["canary-of-s3", "canary-of-gcs"] {
+            assert!(hidden.contains(&secret.to_owned()), "{hidden:?}");
+        }
+        assert!(!format!("{:?}", config.outlets).contains("canary"));
+        let Kind::Object(bucket) = &config.outlets[0].kind else { panic!("{:?}", config.outlets) };
+        assert_eq!((bucket.to_string().as_str(), bucket.prefix.as_str()), ("s3://acme-releases", "shop"));
+    }
 
     #[test]
     fn d45_d50_t47_feeds_and_registries_have_secrets_that_are_hidden() {
@@ -258,6 +321,14 @@ mod tests {
             (DOCKER, "docker.io", "https://docker.io", "address is a host"),
             (DOCKER, "user = \"bot\"\n", "", "user and password go together"),
             (DOCKER, "user", "plain_http = true\nuser", "plain_http is for registries on this machine"),
+            (S3, "bucket = \"acme-releases\"\n", "", "bucket is the name of one"),
+            (S3, "acme-releases", "../acme", "bucket is the name of one"),
+            (S3, "/shop/", "a/../b", "prefix is a path"),
+            (S3, "user = \"AKIA\"\n", "", "user is missing"),
+            (S3, "password = \"canary-of-s3\"\n", "", "password is missing"),
+            (S3, "region", "endpoint = \"http://s3.example\"\nregion", "endpoint is an `https://` address"),
+            (GCS, "bucket", "region = \"eu\"\nbucket", "region says nothing about this kind"),
+            (GCS, "bucket", "user = \"me\"\nbucket", "user says nothing about this kind"),
             (CDN, "allow = [\"shop/prod\"]", "", "publish cdn is for nobody"),
             (CDN, "\"http\"", "\"ftp\"", "unknown variant `ftp`"),
             (FOLDER, "/srv/cdn", "srv/cdn", "path is the folder's"),

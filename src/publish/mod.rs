@@ -12,6 +12,7 @@ use crate::trouble::{Outcome, Trouble};
 pub mod command;
 pub mod folder;
 pub mod http;
+pub mod object;
 
 /// Where files of releases are published.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub enum Kind {
     Command(command::Feed),
     /// A registry of images.
     Registry(Images),
+    /// A bucket of an object store.
+    Object(object::Bucket),
 }
 
 /// A registry that images are published in.
@@ -103,6 +106,7 @@ impl Outlet {
     pub fn hidden(&self) -> Vec<Secret> {
         match &self.kind {
             Kind::Folder(_) => Vec::new(),
+            Kind::Object(bucket) => bucket.hidden(),
             Kind::Registry(images) => images.login.iter().map(|(_, password)| password.clone()).collect(),
             Kind::Command(feed) => feed.secrets.values().cloned().collect(),
             Kind::Http(http) => http.headers.iter().map(|(_, value)| value.clone()).collect(),
@@ -119,6 +123,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.look(version, item).await,
             Kind::Http(_) => Ok(self.read(version, &item.name).await?.of(item)),
+            Kind::Object(bucket) => Ok(bucket.read(version, &item.name).await?.of(item)),
             Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
@@ -128,6 +133,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.put(version, item, content).await.map(|()| Taken::Yes),
             Kind::Http(http) => http.put(version, item, content).await,
+            Kind::Object(bucket) => bucket.put(version, &item.name, content).await,
             Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
@@ -136,7 +142,7 @@ impl Outlet {
     pub fn shows_at_once(&self) -> bool {
         match &self.kind {
             Kind::Folder(_) => false,
-            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) => true,
+            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) | Kind::Object(_) => true,
         }
     }
 
@@ -144,7 +150,7 @@ impl Outlet {
     pub async fn show(&self, version: &str, item: &Item) -> Outcome<Taken> {
         match &self.kind {
             Kind::Folder(folder) => folder.show(version, item).await,
-            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) => Ok(Taken::Yes),
+            Kind::Http(_) | Kind::Command(_) | Kind::Registry(_) | Kind::Object(_) => Ok(Taken::Yes),
         }
     }
 
@@ -154,6 +160,7 @@ impl Outlet {
             (Kind::Command(_) | Kind::Registry(_), _) => Err(by_client()),
             (_, Some(url)) => http::get(&format!("{url}/{version}/{name}")).await,
             (Kind::Folder(folder), None) => folder.read(version, name).await,
+            (Kind::Object(bucket), None) => bucket.read(version, name).await,
             (Kind::Http(http), None) => http::get(&http.at(version, name)).await,
         }
     }

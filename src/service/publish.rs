@@ -246,7 +246,7 @@ impl Service {
 
 fn client(outlet: &Outlet) -> Option<Client<'_>> {
     match &outlet.kind {
-        publish::Kind::Folder(_) | publish::Kind::Http(_) => None,
+        publish::Kind::Folder(_) | publish::Kind::Http(_) | publish::Kind::Object(_) => None,
         publish::Kind::Command(feed) => Some(Client::Feed(feed)),
         publish::Kind::Registry(Images { address, login, plain }) => Some(Client::Registry(Registry {
             address: address.clone(),

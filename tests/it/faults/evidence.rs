@@ -19,7 +19,7 @@ const MANUAL: &str = include_str!("../../../docs/verify.md");
 pub(super) const RELEASE: &str = "plain:hello/hello/1";
 
 /// What judges our evidence and is not ours; `./test` makes it.
-const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
+pub(super) const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
 
 /// The commands of the manual that say this.
 #[track_caller]

@@ -9,6 +9,7 @@ mod chaos;
 mod drive;
 mod evidence;
 mod kills;
+mod objects;
 mod places;
 mod publishing;
 mod replicas;

@@ -172,6 +172,30 @@ allow = [\"hello/prod\"]
 ",
 };
 
+/// A stage that publishes what it has deployed in a bucket at this address.
+pub(crate) fn bucket(endpoint: &str) -> &'static Rules {
+    let config = format!(
+        "
+[[publish]]
+name = \"bucket\"
+kind = \"s3\"
+bucket = \"acme-releases\"
+prefix = \"hello\"
+endpoint = \"{endpoint}\"
+user = \"liftlock\"
+password = \"a key of this test\"
+allow = [\"hello/prod\"]
+"
+    );
+    let manifest = "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    hooks: {after: [{uses: publish, with: {to: bucket}}]}
+";
+    Box::leak(Box::new(Rules { manifest, config: config.leak(), statuses: OUTLET.statuses }))
+}
+
 /// Three targets of `prod`.
 const THREE: &str = "
 [[target]]
