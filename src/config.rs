@@ -1,13 +1,13 @@
 //! The server's settings from one file and the environment, read once, every problem reported together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::config::sealed::{SealedName, Seals};
-use crate::domain::name::{Login, RepoName};
+use crate::domain::name::{AgentLabel, Login, RepoName};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::{KEEP, Retention};
 use crate::domain::time::Span;
@@ -77,6 +77,8 @@ pub struct Config {
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.
     pub toolchains: Vec<PathBuf>,
+    /// What this machine is known by, its system and its processor among it.
+    pub labels: BTreeSet<AgentLabel>,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.
@@ -171,6 +173,7 @@ struct File {
     webhook_secrets: Vec<Given>,
     sandbox: Option<String>,
     toolchains: Vec<PathBuf>,
+    runner: RunnerFile,
     builds: Option<usize>,
     deploys: Option<usize>,
     lease: Option<Span>,
@@ -190,6 +193,19 @@ struct File {
     policy: Vec<policy::File>,
     github: Option<GitHubFile>,
     plain: Option<plain::Settings>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RunnerFile {
+    labels: BTreeSet<AgentLabel>,
+}
+
+impl RunnerFile {
+    fn all(self) -> BTreeSet<AgentLabel> {
+        let own = [std::env::consts::OS, std::env::consts::ARCH].into_iter();
+        self.labels.into_iter().chain(own.filter_map(|word| word.parse().ok())).collect()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -410,6 +426,7 @@ impl Reading<'_> {
             webhook_secrets,
             sandbox,
             toolchains: file.toolchains,
+            labels: file.runner.all(),
             builds: file.builds.unwrap_or(1).max(1),
             deploys: file.deploys.unwrap_or(4).max(1),
             lease: file.lease.unwrap_or(Span::seconds(30)),

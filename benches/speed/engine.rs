@@ -51,7 +51,8 @@ pub(crate) fn figures(folder: &Path) -> Fallible<Vec<Figure>> {
 }
 
 async fn all(folder: &Path) -> Fallible<Vec<Figure>> {
-    let origin = Origin::make(folder)?;
+    // What the build would have made: the artifact is the folder `dist`.
+    let origin = Origin::make(folder, MANIFEST, &[("hello".to_owned(), b"hello\n".to_vec())])?;
     let (seen, mut statuses) = mpsc::unbounded_channel();
     let name: RepoName = "hello".parse()?;
     let repositories =
@@ -164,28 +165,29 @@ fn commands_by_hand() -> Fallible<f64> {
 }
 
 /// A bare repository and a clone to push from.
-struct Origin {
+pub(crate) struct Origin {
     folder: PathBuf,
 }
 
 impl Origin {
-    fn make(folder: &Path) -> Fallible<Self> {
+    /// With this manifest and these files in `dist`.
+    pub(crate) fn make(folder: &Path, manifest: &str, files: &[(String, Vec<u8>)]) -> Fallible<Self> {
         let origin = Self { folder: folder.to_owned() };
         git(folder, &["init", "--quiet", "--bare", "--initial-branch=main", "hello.git"])?;
         git(folder, &["init", "--quiet", "--initial-branch=main", "hello"])?;
         let place = origin.work().join(".github");
         std::fs::create_dir_all(&place)?;
-        write_synced(&place.join("liftlock.yml"), MANIFEST.as_bytes(), 0o644)?;
-        // What the build would have made: the artifact is the folder `dist`.
-        std::fs::create_dir_all(origin.work().join("dist"))?;
-        write_synced(&origin.work().join("dist/hello"), b"hello\n", 0o644)?;
+        write_synced(&place.join("liftlock.yml"), manifest.as_bytes(), 0o644)?;
+        let dist = origin.work().join("dist");
+        std::fs::create_dir_all(&dist)?;
+        files.iter().try_for_each(|(name, bytes)| write_synced(&dist.join(name), bytes, 0o644))?;
         git(&origin.work(), &["add", "."])?;
         git(&origin.work(), &["commit", "--quiet", "-m", "feat: begin"])?;
         git(&origin.work(), &["push", "--quiet", "../hello.git", "main"])?;
         Ok(origin)
     }
 
-    fn bare(&self) -> PathBuf {
+    pub(crate) fn bare(&self) -> PathBuf {
         self.folder.join("hello.git")
     }
 
@@ -194,7 +196,7 @@ impl Origin {
     }
 
     /// One more commit on `main`: the head before and after.
-    fn push(&self, number: usize) -> Fallible<(CommitSha, CommitSha)> {
+    pub(crate) fn push(&self, number: usize) -> Fallible<(CommitSha, CommitSha)> {
         let head =
             || -> Fallible<CommitSha> { Ok(git(&self.work(), &["rev-parse", "HEAD"])?.trim().parse()?) };
         let before = head()?;

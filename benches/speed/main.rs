@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the report goes to whoever runs it")]
 
 mod engine;
+mod evidence;
 mod figure;
 mod ingest;
 mod queue;
@@ -36,6 +37,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "ingest", run: ingest::figures },
     Section { name: "queue", run: queue::figures },
     Section { name: "engine", run: engine::figures },
+    Section { name: "evidence", run: evidence::figures },
     Section { name: "rules", run: rules::figures },
     Section { name: "rings", run: rings::figures },
     Section { name: "simulate", run: simulate::figures },

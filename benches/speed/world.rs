@@ -42,6 +42,7 @@ pub(crate) async fn service(
         data: folder.to_owned(),
         sandbox: Policy::Auto,
         toolchains: Vec::new(),
+        labels: BTreeSet::new(),
         secrets: BTreeMap::new(),
         connections: BTreeMap::new(),
         origins: Vec::new(),

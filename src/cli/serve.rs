@@ -122,6 +122,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         program: std::env::current_exe().unwrap_or_default(),
         sandbox: config.sandbox,
         toolchains: config.toolchains.clone(),
+        labels: config.labels.clone(),
         secrets: config.secrets.clone(),
         connections: config.connections.clone(),
         targets: config.targets.clone(),

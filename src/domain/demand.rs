@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::effect::Place;
 use crate::domain::event::Sealed;
 use crate::domain::input::{self, Input};
-use crate::domain::name::{Alias, ChannelName, CommitSha, ReleaseNo, StageName};
+use crate::domain::name::{Alias, ChannelName, CommitSha, ReleaseNo, StageName, VariableName, printable};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Variable;
 use crate::domain::workflow::RunRef;
 
 /// Starts that came to nothing and are kept at hand.
@@ -186,9 +187,38 @@ impl Fact {
 }
 
 impl Button {
-    /// The inputs of a release with their defaults, or why they will not do.
-    pub fn take(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-        input::take("the button", &self.inputs, given)
+    /// The inputs of a release with their defaults and the variables that were set, or why they will not do.
+    pub fn take(
+        &self,
+        given: &BTreeMap<String, String>,
+        variables: &BTreeMap<VariableName, Variable>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        let (mut inputs, mut set) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in given {
+            let known = variables.iter().find(|(known, _)| known.is(name) && !self.inputs.contains_key(name));
+            match known {
+                None => {
+                    inputs.insert(name.clone(), value.clone());
+                }
+                Some((known, variable)) if !variable.settable => {
+                    return Err(format!(
+                        "the variable `{known}` is not settable: its value is the manifest's"
+                    ));
+                }
+                Some((known, _)) if !input::is_value(value) => {
+                    let shown = printable(value);
+                    return Err(format!(
+                        "`{known}` is a word of letters, digits and `._:/@+,=-`, not `{shown}`"
+                    ));
+                }
+                Some((known, _)) => {
+                    set.insert(known.to_string(), value.clone());
+                }
+            }
+        }
+        let mut taken = input::take("the button", &self.inputs, &inputs)?;
+        taken.extend(set);
+        Ok(taken)
     }
 }
 

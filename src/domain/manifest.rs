@@ -408,6 +408,7 @@ fn read_pipeline(
         artifacts: made.artifacts,
         inherits: made.inherits,
         uploads: made.uploads,
+        primary: made.primary,
         workflow: made.workflow,
         sources: made.sources,
         feeds: BTreeSet::new(),

@@ -182,6 +182,14 @@ name!(
 );
 
 name!(
+    /// What a machine that runs commands is known by: its system, its size.
+    AgentLabel,
+    "label",
+    "it starts with a letter or digit, then letters, digits, `.`, `_` and `-`, at most 63",
+    |t| shaped(t, 63, |b| b.is_ascii_alphanumeric(), word)
+);
+
+name!(
     /// A target: a machine that a stage deploys to.
     TargetName,
     "target name",
@@ -400,6 +408,13 @@ name!(
 /// Bytes that tell a variable's name from others.
 fn folded(bytes: Option<&[u8]>) -> impl Iterator<Item = u8> {
     bytes.unwrap_or_default().iter().map(u8::to_ascii_lowercase)
+}
+
+impl VariableName {
+    /// Whether a text is this name, whatever its case.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.eq_ignore_ascii_case(text)
+    }
 }
 
 impl PartialEq for VariableName {

@@ -16,7 +16,8 @@ use crate::domain::glob::{Glob, selects};
 use crate::domain::image::ImageName;
 use crate::domain::join::{Builds, Inherited};
 use crate::domain::name::{
-    Alias, ChannelLabel, EnvironmentName, PipelineName, RefName, RepoId, RunbookName, StageName, VariableName,
+    AgentLabel, Alias, ChannelLabel, EnvironmentName, PipelineName, RefName, RepoId, RunbookName, StageName,
+    VariableName,
 };
 use crate::domain::naming::Template;
 use crate::domain::notes;
@@ -68,6 +69,9 @@ pub struct Pipeline {
     /// What is built elsewhere and handed in; such a pipeline starts with it alone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub uploads: BTreeSet<Alias>,
+    /// The one that speaks for the release: its digest is shown, and deploy steps start in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<Alias>,
     /// The workflow of the host's own CI that builds all of them; nothing when people hand them in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Workflow>,
@@ -339,6 +343,9 @@ pub struct Stage {
     /// Whether it runs commands at all.
     #[serde(default, skip_serializing_if = "Agent::is_default")]
     pub agent: Agent,
+    /// What the machine must be known by that runs its commands.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub agents: BTreeSet<AgentLabel>,
     /// What runs before and after the deploy.
     #[serde(default, skip_serializing_if = "Hooks::are_none")]
     pub hooks: Hooks,

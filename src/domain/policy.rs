@@ -46,6 +46,7 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
         // A token of the host is given when every source of policy gives it.
         oauth_token: stage.oauth_token && other.oauth_token,
         rollback_approvals: stage.rollback_approvals.max(other.rollback_approvals),
+        agents: stage.agents.union(&other.agents).cloned().collect(),
         around: stage.around.stricter(&other.around),
         rollback: stage.rollback.stricter(&other.rollback),
         strategy: check::stricter_strategy(stage.strategy.as_ref(), other.strategy.as_ref()),

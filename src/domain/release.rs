@@ -302,11 +302,18 @@ impl Release {
         self.created.pipeline.stage(stage)
     }
 
-    /// The digest people see: the artifact's when there is one, the release's when there are several.
+    /// The artifact that speaks for it, where the manifest names one.
+    pub fn primary(&self) -> Option<&Sealed> {
+        let primary = self.created.pipeline.primary.as_ref()?;
+        self.artifacts.iter().find(|sealed| sealed.alias == *primary)
+    }
+
+    /// The digest people see: that of the primary artifact or of the only one, the release's when there are several.
     pub fn shown_digest(&self) -> Option<&Digest> {
-        match self.artifacts.as_slice() {
-            [only] => Some(&only.digest),
-            _ => self.digest.as_ref(),
+        match (self.primary(), self.artifacts.as_slice()) {
+            (Some(primary), _) => Some(&primary.digest),
+            (None, [only]) => Some(&only.digest),
+            (None, _) => self.digest.as_ref(),
         }
     }
 

@@ -33,6 +33,9 @@ pub struct Variable {
     /// At which level it counts.
     #[serde(default)]
     pub scope: Scope,
+    /// Whether whoever starts a release may say otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settable: bool,
 }
 
 /// At which level a variable of the pipeline counts.

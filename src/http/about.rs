@@ -1,16 +1,18 @@
 //! What a pipeline says about itself, for its page: texts, documents to read, stages and channels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::domain::demand::Button;
 use crate::domain::input::Input;
+use crate::domain::name::VariableName;
 use crate::domain::notice::Route;
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::variable::Variable;
 use crate::domain::view;
 use crate::http::view::{Link, rfc3339};
 use crate::notify::Routes;
@@ -61,16 +63,24 @@ pub struct InputField {
 }
 
 impl ButtonForm {
-    fn of(button: &Button) -> Self {
+    fn of(button: &Button, variables: &BTreeMap<VariableName, Variable>) -> Self {
         let field = |(name, input): (&String, &Input)| InputField {
             name: name.clone(),
             required: input.required,
             default: input.default.clone().unwrap_or_default(),
             choices: input.choices.clone(),
         };
+        // Left empty, a variable has the value of the manifest.
+        let settable = variables.iter().filter(|(_, variable)| variable.settable);
+        let settable = settable.map(|(name, _)| InputField {
+            name: name.to_string(),
+            required: false,
+            default: String::new(),
+            choices: Vec::new(),
+        });
         Self {
             title: button.title.clone().unwrap_or_else(|| "Start".to_owned()),
-            inputs: button.inputs.iter().map(field).collect(),
+            inputs: button.inputs.iter().map(field).chain(settable).collect(),
         }
     }
 }
@@ -135,7 +145,11 @@ impl About {
                 .map(|wait| WaitLine { text: wait.text, next: wait.next })
                 .chain(view::demand::lines(state).into_iter().map(|text| WaitLine { text, next: None }))
                 .collect(),
-            button: pipeline.triggers.button.as_ref().map(ButtonForm::of),
+            button: pipeline
+                .triggers
+                .button
+                .as_ref()
+                .map(|button| ButtonForm::of(button, &pipeline.variables)),
             title: pipeline.about.title.clone(),
             description: pipeline.about.description.clone(),
             docs_url: pipeline.about.docs_url.as_ref().and_then(Link::new),

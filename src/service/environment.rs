@@ -71,9 +71,12 @@ impl Grounds {
         self.root.join("made")
     }
 
-    /// The first artifact of a release, where deploy steps start.
+    /// The primary artifact of a release, or the first one, where deploy steps start.
     pub fn first(&self, release: &Release) -> PathBuf {
-        release.artifacts.first().map_or_else(|| self.source(), |first| self.artifact(&first.alias))
+        release
+            .primary()
+            .or_else(|| release.artifacts.first())
+            .map_or_else(|| self.source(), |first| self.artifact(&first.alias))
     }
 }
 
@@ -123,6 +126,17 @@ impl Service {
             Ok((name.clone(), connection.environment.clone().into_iter().chain(secrets).collect()))
         };
         named.into_iter().map(one).collect()
+    }
+
+    /// Why no machine here may run the stage's commands, if none may.
+    fn no_agent(&self, release: &Release, stage: &Stage) -> Option<String> {
+        let asked = &release.rule(&stage.name).unwrap_or(stage).agents;
+        let label = asked.iter().find(|label| !self.settings().labels.contains(*label))?;
+        Some(format!(
+            "its commands need a machine with the label `{label}`, and this one has {}; if it is one, add the label to \
+             [runner] labels of the server's config",
+            self.settings().labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ")
+        ))
     }
 
     /// Why the stage's steps get no token, if they ask for one in vain.
@@ -220,7 +234,10 @@ impl Service {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };
-        let missing = self.no_token(id, release, stage).or_else(|| self.not_named(asking, release, stage));
+        let missing = self
+            .no_agent(release, stage)
+            .or_else(|| self.no_token(id, release, stage))
+            .or_else(|| self.not_named(asking, release, stage));
         if missing.is_some() {
             return missing;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::artifact;
-use crate::domain::name::RepoId;
+use crate::domain::name::{AgentLabel, RepoId};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::time::Span;
@@ -85,6 +85,8 @@ pub struct Settings {
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.
     pub toolchains: Vec<PathBuf>,
+    /// What this machine is known by.
+    pub labels: BTreeSet<AgentLabel>,
     /// The server's secrets by name, for steps that are given them.
     pub secrets: BTreeMap<String, Secret>,
     /// Services that steps may work with, by name.

@@ -7,7 +7,7 @@ use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head
 use crate::domain::event::Overridable;
 use crate::domain::input::{is_input, is_value};
 use crate::domain::markdown;
-use crate::domain::name::{NameError, PipelineName, TeamWord, printable};
+use crate::domain::name::{NameError, PipelineName, TeamWord, VariableName, printable};
 use crate::domain::overridable::{self, Never};
 use crate::domain::window::Day;
 
@@ -311,6 +311,11 @@ fn split_reason(rest: &str) -> (&str, Option<&str>) {
 
 type Words<'a> = std::iter::Filter<std::str::Split<'a, fn(char) -> bool>, fn(&&'a str) -> bool>;
 
+/// Whether a release may be given something of this name: an input, or a variable that may be set.
+fn is_given(name: &str) -> bool {
+    is_input(name) || name.parse::<VariableName>().is_ok()
+}
+
 fn words(args: &str) -> Words<'_> {
     let blank: fn(char) -> bool = is_blank;
     let not_empty: fn(&&str) -> bool = |word| !word.is_empty();
@@ -361,8 +366,8 @@ impl Line<'_> {
             Verb::Override => {
                 Ask::Override { stage: self.stage()?, check: self.check()?, reason: self.reason()? }
             }
-            Verb::Run => Ask::Run { runbook: self.stage()?, inputs: self.inputs()? },
-            Verb::Start => Ask::Start { pipeline: self.pipeline()?, inputs: self.inputs()? },
+            Verb::Run => Ask::Run { runbook: self.stage()?, inputs: self.inputs(is_input)? },
+            Verb::Start => Ask::Start { pipeline: self.pipeline()?, inputs: self.inputs(is_given)? },
             Verb::Preview => Ask::Preview { stage: self.stage()?, release: self.release()? },
             Verb::Why => Ask::Why { stage: self.stage()? },
             Verb::Status => Ask::Status { stage: self.stage_or_all()? },
@@ -436,10 +441,10 @@ impl Line<'_> {
     }
 
     /// The rest of the line, each word once: `region=westeurope`.
-    fn inputs(&mut self) -> Result<BTreeMap<String, String>, ParseError> {
+    fn inputs(&mut self, is_name: fn(&str) -> bool) -> Result<BTreeMap<String, String>, ParseError> {
         let mut inputs = BTreeMap::new();
         while let Some(word) = self.words.next() {
-            let pair = word.split_once('=').filter(|(name, value)| is_input(name) && is_value(value));
+            let pair = word.split_once('=').filter(|(name, value)| is_name(name) && is_value(value));
             let new =
                 pair.is_some_and(|(name, value)| inputs.insert(name.to_owned(), value.to_owned()).is_none());
             if !new {

@@ -34,7 +34,7 @@ impl Draft {
         let button = pipeline.triggers.button.as_ref();
         let button =
             button.ok_or_else(|| Refusal::NoStart(NoStart::Button { pipeline: name.to_string() }))?;
-        let inputs = button.take(given).map_err(|why| {
+        let inputs = button.take(given, &pipeline.variables).map_err(|why| {
             let line = format!("/start {name}{}", input::example(&button.inputs));
             Refusal::Runbook(NoRun::BadInput { why, line })
         })?;
@@ -225,5 +225,5 @@ pub(super) fn inputs_of(
     given: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, String> {
     let button = start.pipeline.triggers.button.as_ref();
-    button.map_or_else(|| Ok(BTreeMap::new()), |button| button.take(given))
+    button.map_or_else(|| Ok(BTreeMap::new()), |button| button.take(given, &start.pipeline.variables))
 }

@@ -36,6 +36,7 @@ pub(super) struct Made {
     pub(super) uploads: BTreeSet<Alias>,
     pub(super) workflow: Option<Workflow>,
     pub(super) sources: Vec<Named>,
+    pub(super) primary: Option<Alias>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -73,7 +74,8 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     if artifacts.is_empty() && inherits.is_empty() && uploads.is_empty() && sources.is_empty() {
         artifacts.extend(by_default(&build));
     }
-    Made { build, artifacts, inherits, uploads, workflow, sources }
+    let primary = primary(pipeline, findings);
+    Made { build, artifacts, inherits, uploads, workflow, sources, primary }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.
@@ -160,8 +162,11 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
         taken.extend(view.get("from").and_then(|_| view.parsed::<Alias>("alias")));
         let path = view::text(node).or_else(|| view.get("path").and_then(view::text));
         let image = image::read(node, findings);
+        if view.get("from").is_some() {
+            continue;
+        }
         let usual = || image.as_ref().and_then(|_| image::usual_path(&view.parsed("alias")?));
-        let Some(path) = path.and_then(|p| clean_path(p).ok()).or_else(usual) else { continue };
+        let Some(path) = path.and_then(|p| clean_left(p).ok()).or_else(usual) else { continue };
         let Some(alias) = view.parsed("alias").or_else(|| alias_of(&path)) else { continue };
         if out.iter().any(|a| a.alias == alias) || taken.contains(&alias) {
             let message = format!("two artifacts are called `{alias}`");
@@ -179,6 +184,25 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
         }
     }
     out
+}
+
+/// The artifact that says of itself that it is the primary one.
+fn primary(pipeline: View<'_>, findings: &mut Findings<'_>) -> Option<Alias> {
+    let mut found: Option<Alias> = None;
+    for node in pipeline.items("artifacts") {
+        let view = View::of(node);
+        if view.flag("primary") != Some(true) {
+            continue;
+        }
+        let path = view.get("path").and_then(view::text).and_then(|p| clean_left(p).ok());
+        let alias = view.parsed("alias").or_else(|| alias_of(&path?));
+        if let (Some(first), Some(_)) = (&found, &alias) {
+            let message = format!("`{first}` is the primary artifact already");
+            findings.add(Code::DuplicateName, view.place("primary"), message);
+        }
+        found = found.or(alias);
+    }
+    found
 }
 
 /// Interpreted code is packed too: without a build the whole tree is the artifact (row E09).
@@ -212,6 +236,15 @@ fn alias_of(path: &str) -> Option<Alias> {
 
 pub(super) fn check_path(text: &str) -> Result<(), String> {
     clean_path(text).map(drop)
+}
+
+pub(super) fn check_left(text: &str) -> Result<(), String> {
+    clean_left(text).map(drop)
+}
+
+/// What a build leaves behind: a path, or a folder with everything in it as people write it, `drop/**`.
+pub(super) fn clean_left(text: &str) -> Result<String, String> {
+    clean_path(text.strip_suffix("/**").unwrap_or(text))
 }
 
 pub(super) fn check_files(text: &str) -> Result<(), String> {

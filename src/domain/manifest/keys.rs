@@ -9,7 +9,9 @@ use crate::domain::manifest::code::Code;
 use crate::domain::manifest::extends;
 use crate::domain::manifest::shape::{Duty, Key, Object, Refused, Shape, Word};
 use crate::domain::manifest::source;
-use crate::domain::name::{Alias, CheckName, EnvironmentName, PipelineName, StageName, printable};
+use crate::domain::name::{
+    AgentLabel, Alias, CheckName, EnvironmentName, PipelineName, StageName, printable,
+};
 use crate::domain::time::Span;
 
 /// Most automatic attempts after the first.
@@ -134,6 +136,8 @@ words! {
     ENVIRONMENT = parses::<EnvironmentName>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
     CHECK_NAME = parses::<CheckName>, Some("^[a-z][a-z0-9-]{0,30}$");
     LOGIN = approval::check_login, None;
+    LABEL = parses::<AgentLabel>, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    LEFT_BEHIND = build::check_left, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
     EXTENDED = extends::check_path, Some("\\.ya?ml$");
@@ -176,7 +180,7 @@ static TEXT_LINE: Shape = Shape::Text(&LINE);
 static ENV_VALUE: Shape = Shape::Text(&VALUE);
 static SECRET_NAME: Shape = Shape::Text(&VARIABLE);
 static STAGE: Shape = Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::Object(&STAGE_OBJECT)]);
-static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&PATH), Shape::Object(&trigger::ARTIFACT_OBJECT)]);
+static ARTIFACT: Shape = Shape::Any(&[Shape::Text(&LEFT_BEHIND), Shape::Object(&trigger::ARTIFACT_OBJECT)]);
 static ONE_PIPELINE: Shape = Shape::Object(&PIPELINE_OBJECT);
 
 mod steps;
@@ -224,7 +228,7 @@ keys! { PIPELINE_KEYS {
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
-    "artifacts" Optional, Shape::Any(&[Shape::Text(&PATH), Shape::List(&ARTIFACT)]),
+    "artifacts" Optional, Shape::Any(&[Shape::Text(&LEFT_BEHIND), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";
     "services" Optional, deployment::SERVICES, "The folder of services: each of its folders with a `manifest.yml` is deployed.";
@@ -327,6 +331,8 @@ keys! { STAGE_KEYS {
     "queue" Optional, queue::QUEUE, "What happens to older waiting releases.";
     "hold_during_soak" Optional, Shape::Flag, "Whether newer releases wait in front of a soaking one.";
     "agent" Optional, Shape::Choice(&["none"]), "`none`: the stage takes no commands from the pipeline; without its own it runs none.";
+    "agents" Optional, Shape::Any(&[Shape::Text(&LABEL), Shape::List(&Shape::Text(&LABEL))]),
+        "Labels of the machine that its commands need; it starts nowhere else.";
     "hooks" Optional, Shape::Object(&steps::HOOKS_OBJECT), "What runs around the deploy.";
     "deploy" Optional, STEPS, "Commands that deploy.";
     "pre_deployments" Optional, deployment::PRE_DEPLOYMENTS, "Buildspecs that run before anything is deployed.";
@@ -357,7 +363,6 @@ static STAGE_OBJECT: Object = Object {
         "branches",
         "interval",
         "max_commits",
-        "agents",
         "pool",
         "image",
         "permissions",

@@ -85,6 +85,7 @@ pub(super) fn read(
         hold_during_soak: view.flag("hold_during_soak").unwrap_or(false),
         queue: queue(view),
         agent: Agent::default(),
+        agents: view.all("agents").into_iter().collect(),
         hooks,
         targets,
         strategy,

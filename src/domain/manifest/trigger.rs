@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::demand::{Button, Timed, Train};
 use crate::domain::join::{Builds, Inherited, Need};
+use crate::domain::manifest::build::clean_left;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::image;
 use crate::domain::manifest::node::{Entry, Node};
@@ -15,7 +16,7 @@ use crate::domain::manifest::source::Source;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::workflow;
 use crate::domain::name::{Alias, ChannelName, PipelineName, StageName, printable};
-use crate::domain::pipeline::{Pipeline, PullRequestTrigger, PushTrigger, Triggers};
+use crate::domain::pipeline::{Artifact, Pipeline, PullRequestTrigger, PushTrigger, Triggers};
 use crate::domain::time::Span;
 use crate::domain::workflow::Workflow;
 
@@ -204,6 +205,12 @@ pub(super) fn uploads(
 pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<Inherited> {
     let mut out: Vec<Inherited> = Vec::new();
     for node in pipeline.items("artifacts") {
+        if let (Some(from), Some(entry)) = (from_of(node), View::of(node).entry("path"))
+            && !from.starts_with(BUILD)
+        {
+            let message = "`path` says what a build left, here or in another pipeline".to_owned();
+            findings.add_hinted(Code::BadText, entry.key_at, message, "leave it out".to_owned());
+        }
         let from = from_of(node).and_then(|text| text.strip_prefix(BUILD));
         let Some(Ok(from)) = from.map(str::parse::<PipelineName>) else { continue };
         let Some(alias) = alias_of(node, "an artifact from a build", findings) else { continue };
@@ -240,6 +247,8 @@ pub(super) fn check<'p>(
     let mut pipelines: Vec<&mut Pipeline> = pipelines.collect();
     let left: BTreeMap<PipelineName, Vec<Alias>> =
         pipelines.iter().map(|p| (p.name.clone(), p.aliases().cloned().collect())).collect();
+    let paths: BTreeMap<PipelineName, Vec<Artifact>> =
+        pipelines.iter().map(|p| (p.name.clone(), p.artifacts.clone())).collect();
     let heard: BTreeMap<PipelineName, Vec<PipelineName>> = pipelines
         .iter()
         .map(|p| (p.name.clone(), p.triggers.builds.iter().flat_map(|b| b.from.clone()).collect()))
@@ -272,7 +281,14 @@ pub(super) fn check<'p>(
                     format!("`{}` is not among the pipelines of `triggers.builds`", inherited.pipeline);
                 findings.add(Code::UnknownPipeline, from.at, message);
             }
-            choose(inherited, theirs, (from, findings));
+            let path = node.and_then(|node| View::of(node).get("path"));
+            match path.and_then(|path| Some((path, clean_left(view::text(path)?).ok()?))) {
+                Some((at, path)) => {
+                    let left = paths.get(&inherited.pipeline).map(Vec::as_slice).unwrap_or_default();
+                    choose_by_path(inherited, left, (&path, at, findings));
+                }
+                None => choose(inherited, theirs, (from, findings)),
+            }
         }
     }
 }
@@ -293,6 +309,22 @@ fn choose(inherited: &mut Inherited, theirs: &[Alias], (from, findings): (&Node,
             findings.add(Code::UnknownPipeline, from.at, message);
         }
     }
+}
+
+/// The artifact that the other pipeline packs from there: what is taken is what was sealed, never a part of it.
+fn choose_by_path(
+    inherited: &mut Inherited,
+    left: &[Artifact],
+    (path, at, findings): (&str, &Node, &mut Findings<'_>),
+) {
+    if let Some(artifact) = left.iter().find(|artifact| artifact.path == path) {
+        inherited.artifact = artifact.alias.clone();
+        return;
+    }
+    let all: Vec<String> = left.iter().map(|artifact| format!("`{}`", printable(&artifact.path))).collect();
+    let leaves = if all.is_empty() { "nothing of its own".to_owned() } else { all.join(", ") };
+    let message = format!("`{}` leaves nothing at `{}`", inherited.pipeline, printable(path));
+    findings.add_hinted(Code::UnknownPipeline, at.at, message, format!("it leaves {leaves}"));
 }
 
 fn unknown(

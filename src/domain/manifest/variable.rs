@@ -35,13 +35,26 @@ fn read(of: View<'_>, findings: &mut Findings<'_>) -> Variables {
             findings.add(Code::DuplicateName, entry.key_at, message);
             continue;
         }
-        out.insert(name, Variable { value, scope });
+        let settable = inner.flag("settable").unwrap_or(false);
+        out.insert(name, Variable { value, scope, settable });
     }
     out
 }
 
 /// Asks every stage whether its variables can be used.
 pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    let button = pipeline.triggers.button.as_ref();
+    for (name, _) in pipeline.variables.iter().filter(|(_, variable)| variable.settable) {
+        let at = view.below("variables").place(name.as_str());
+        if button.is_none() {
+            let message = format!("nobody can set `{name}`: no button starts a release");
+            let hint = "write `button: {}` below `triggers`, or leave `settable` out".to_owned();
+            findings.add_hinted(Code::Variable, at, message, hint);
+        } else if button.is_some_and(|button| button.inputs.keys().any(|input| name.is(input))) {
+            let message = format!("`{name}` is an input of the button, too");
+            findings.add(Code::DuplicateName, at, message);
+        }
+    }
     let nodes = view.items("stages");
     for stage in &pipeline.stages {
         let Some(problem) = problem(pipeline, stage) else { continue };

@@ -98,18 +98,21 @@ impl Facts {
         named(all)
     }
 
-    /// The inputs of the pipeline's button: as they were given, by default, or not known before somebody gives them.
+    /// The inputs of the pipeline's button and the variables that were set with them: as they were given, by default, or not known before somebody gives them.
     pub(super) fn given(&self, pipeline: &Pipeline) -> BTreeMap<VariableName, Value> {
         let inputs = pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
-        named(
-            inputs
-                .map(|(name, input)| {
-                    let unsaid = if input.required { LATER } else { "" };
-                    let value = self.given.get(name).or(input.default.as_ref());
-                    (name.clone(), value.map_or(unsaid, String::as_str))
-                })
-                .collect(),
-        )
+        let inputs = inputs.map(|(name, input)| {
+            let unsaid = if input.required { LATER } else { "" };
+            let value = self.given.get(name).or(input.default.as_ref());
+            (name.clone(), value.map_or(unsaid, String::as_str))
+        });
+        // A variable that nobody set keeps the value of its own level.
+        let settable = pipeline.variables.iter().filter(|(_, variable)| variable.settable);
+        let set = settable.filter_map(|(name, _)| {
+            let (_, value) = self.given.iter().find(|(given, _)| name.is(given))?;
+            Some((name.to_string(), value.as_str()))
+        });
+        named(inputs.chain(set).collect())
     }
 
     /// The variables that a name may be made of.

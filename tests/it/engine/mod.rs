@@ -1,5 +1,6 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
+mod agents;
 mod calendar;
 mod canaries;
 mod checks;

@@ -224,6 +224,7 @@ impl World {
             program: env!("CARGO_BIN_EXE_liftlock").into(),
             sandbox: Policy::Auto,
             toolchains: Vec::new(),
+            labels: BTreeSet::from(["linux".parse().unwrap()]),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             connections: self.connections.clone(),
             targets: self.targets.clone(),

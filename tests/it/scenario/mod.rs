@@ -53,6 +53,7 @@ scenarios! {
     c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
     e02_a_batch_collects_and_its_newest_goes "batch.txt"
     d04_e24_what_may_still_be_needed_is_kept "retention.txt"
+    a31_t20_what_is_settable_is_set_for_one_release "settable.txt"
     b37_a_build_is_taken_out_of_the_queue "cancel-builds.txt"
     c14_cancel_what_waits_and_what_runs "cancel.txt"
     e13_a_rejection_ends_the_attempt "reject.txt"

@@ -49,6 +49,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
+        primary: None,
         uploads: BTreeSet::new(),
         workflow: None,
         sources: Vec::new(),
@@ -176,7 +177,8 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         return;
     }
     let (name, value) = text.split_once(" = ").expect("variable <name> = <text>");
-    let variable = Variable { value: value.to_owned(), scope: Scope::Release };
+    let (value, settable) = value.strip_suffix(" (settable)").map_or((value, false), |value| (value, true));
+    let variable = Variable { value: value.to_owned(), scope: Scope::Release, settable };
     let variables = match name.split_once(" in ") {
         Some((_, of)) => {
             let at = stage(pipeline, of);
@@ -275,6 +277,7 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
         hold_during_soak: false,
         queue: QueuePolicy::Latest,
         agent: Agent::Local,
+        agents: BTreeSet::new(),
         hooks: Hooks::default(),
         targets: None,
         strategy: None,

@@ -6,7 +6,9 @@ use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::trigger::check_from;
 use crate::domain::manifest::workflow;
 
-use super::{ALIAS, LINE, PATH, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window};
+use super::{
+    ALIAS, LEFT_BEHIND, LINE, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window,
+};
 
 words! {
     LEFT = workflow::check_name, Some("^[^\":<>|*?\\\\/\\x00-\\x1f]+$");
@@ -73,16 +75,11 @@ static BUILDS_OBJECT: Object =
 
 keys! { ARTIFACT_KEYS {
     "alias" Optional, Shape::Text(&ALIAS), "Its name in the release; the last part of the path by default.";
-    "path" Optional, Shape::Text(&PATH), "A folder or file the build leaves behind.";
+    "path" Optional, Shape::Text(&LEFT_BEHIND), "A folder or file the build leaves behind, or the other pipeline's did; `drop/**` is the folder `drop`.";
     "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `actions/<file>`: what a workflow of GitHub's own CI left; `git+https://host/path@branch`: the tree of another repository.";
     "artifact" Optional, Shape::Text(&LEFT), "What the workflow calls it; the alias by default.";
+    "primary" Optional, Shape::Flag, "Whether it speaks for the release: its digest is shown, and deploy steps start in it; at most one does.";
     "kind" Optional, Shape::Choice(&["files", "image", "source"]), "`image` for an OCI layout that goes to registries, `source` for the tree of another repository.";
     "image" Optional, Shape::Text(&IMAGE), "What the image is called in registries: `acme/sdk` in that of each environment, `ghcr.io/acme/sdk` in that one.";
 } }
-pub(super) static ARTIFACT_OBJECT: Object = Object {
-    what: "an artifact",
-    keys: &[ARTIFACT_KEYS],
-    later: &["primary"],
-    exclusive: &[&["path", "from"]],
-    ..PLAIN
-};
+pub(super) static ARTIFACT_OBJECT: Object = Object { what: "an artifact", keys: &[ARTIFACT_KEYS], ..PLAIN };

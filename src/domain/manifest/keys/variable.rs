@@ -12,9 +12,9 @@ keys! { VARIABLE_KEYS {
     "value" Required, Shape::Text(&VALUE), "The text; `$(Name)` in it is another variable.";
     "scope" Optional, Shape::Choice(&["release", "stage"]),
         "`release` by default; `stage` is stronger than the groups linked to a stage.";
+    "settable" Optional, Shape::Flag, "Whether `/start`, the button and the API may give it another value for one release.";
 } }
-static VARIABLE: Object =
-    Object { what: "a variable", keys: &[VARIABLE_KEYS], later: &["settable"], ..PLAIN };
+static VARIABLE: Object = Object { what: "a variable", keys: &[VARIABLE_KEYS], ..PLAIN };
 
 static SHAPE: Shape = Shape::Any(&[Shape::Text(&VALUE), Shape::Object(&VARIABLE)]);
 static OWN: Shape = Shape::Text(&VALUE);
