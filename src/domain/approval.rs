@@ -394,8 +394,7 @@ fn same_thing(rule: &ApprovalRule, approval: &Approval, (release, run): (&Releas
         Bind::Digest => bytes,
         Bind::Version => {
             let version = approval.version.as_ref() == Some(&release.created.version);
-            let last = release.revision_of(run) == release.revision();
-            version && (bytes || (last && release.derives_from(&approval.digest)))
+            version && (bytes || release.derives_from(&approval.digest, (run, approval.side)))
         }
     }
 }

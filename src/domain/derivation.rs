@@ -148,12 +148,16 @@ impl Release {
 
     /// The digest that approvals of a run bind to: of what it begins with, or of what it has come to.
     pub fn digest_for(&self, run: &StageRun, side: ApprovalSide) -> Option<&Digest> {
-        let no = match (Self::waits_for_last(run), side) {
+        self.after(self.bound_to(run, side)).map_or(self.digest.as_ref(), |next| next.digest_before.as_ref())
+    }
+
+    /// The revision that approvals of a run bind to.
+    fn bound_to(&self, run: &StageRun, side: ApprovalSide) -> u32 {
+        match (Self::waits_for_last(run), side) {
             (true, _) => self.revision(),
             (false, ApprovalSide::Before) => run.begins_with,
             (false, ApprovalSide::After) => run.revision,
-        };
-        self.after(no).map_or(self.digest.as_ref(), |next| next.digest_before.as_ref())
+        }
     }
 
     /// Whether a run will begin with the last revision that there is then.
@@ -185,18 +189,15 @@ impl Release {
         self.revisions.iter().find(|revision| revision.no > no)
     }
 
-    /// Whether what this digest was is what the release is now, made anew and with nothing further in it: the log has
-    /// the link from each old artifact to the new one (SEMANTICS §3).
-    pub fn derives_from(&self, digest: &Digest) -> bool {
-        let since = |revision: &&Revision| revision.digest_before.as_ref() == Some(digest);
-        let from = self.revisions.iter().position(|revision| since(&revision));
-        from.is_some_and(|from| {
-            self.revisions
-                .iter()
-                .skip(from)
-                .flat_map(|revision| &revision.made)
-                .all(|made| made.was.is_some())
-        })
+    /// Whether what a run binds to is what this digest was, made anew and with nothing further in it: the log has the
+    /// link from each old artifact to the new one (SEMANTICS §3).
+    pub fn derives_from(&self, digest: &Digest, (run, side): (&StageRun, ApprovalSide)) -> bool {
+        let to = self.bound_to(run, side);
+        let between = self.revisions.iter().take_while(|revision| revision.no <= to);
+        let mut since =
+            between.skip_while(|revision| revision.digest_before.as_ref() != Some(digest)).peekable();
+        let anew = |revision: &Revision| revision.made.iter().all(|made| made.was.is_some());
+        since.peek().is_some() && since.all(anew)
     }
 
     /// The revision that a stage has made of it.

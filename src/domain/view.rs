@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::domain::approval::stage_approvers;
 use crate::domain::check::course::Course;
 use crate::domain::command::VERBS;
+use crate::domain::derivation::FIRST;
 use crate::domain::effect::{self, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
 use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
@@ -248,7 +249,8 @@ pub fn build_status(state: &State, release: &Release) -> Status {
         BuildState::Waiting => (StatusState::Pending, format!("{version} waits for a worker")),
         BuildState::Running { .. } => (StatusState::Pending, format!("{version} is being built")),
         BuildState::Sealed => {
-            let digest = release.shown_digest().map_or("", |d| d.short());
+            let built = release.at_revision(FIRST);
+            let digest = built.shown_digest().map_or("", |d| d.short());
             (StatusState::Success, format!("{version} sealed, {digest}"))
         }
         BuildState::Failed(detail @ Detail::By { .. }) => {

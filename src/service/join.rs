@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::clock;
 use crate::domain::decide::Command;
+use crate::domain::derivation::FIRST;
 use crate::domain::event::{Detail, StartedBy};
 use crate::domain::join::{Built, Expected, Line};
 use crate::domain::manifest::Loaded;
@@ -103,7 +104,8 @@ impl Service {
 fn built(id: &PipelineId, release: &Release) -> Option<Built> {
     let outcome = match &release.build {
         BuildState::Waiting | BuildState::Running { .. } => return None,
-        BuildState::Sealed => Ok(release.artifacts.clone()),
+        // What its stages make is theirs: a build is told of once, and the same whenever that is.
+        BuildState::Sealed => Ok(release.at_revision(FIRST).artifacts.clone()),
         BuildState::NotNeeded => Err("a newer release contains its commit".to_owned()),
         BuildState::Failed(Detail::Failed(failure)) => Err(format!("{}: {}", failure.step, failure.how)),
         BuildState::Failed(Detail::Reason(why)) => Err(why.clone()),

@@ -323,7 +323,7 @@ fn rows(state: &State, name: &str, since: u64, now: Timestamp) -> Vec<Row> {
                 position: u32::try_from(position).unwrap_or(u32::MAX),
                 attempt: run.map_or(0, |r| r.attempt),
                 state: run.map_or("not reached", |r| r.word(stage)).to_owned(),
-                digest: release.shown_digest().map(ToString::to_string),
+                digest: run.map_or_else(|| digest(release), |run| digest(&release.seen_by(run))),
                 line: status.description,
                 next_at: crate::domain::gate::verdict(state, release, stage, now).next_time(),
                 updated_at: run.map_or(release.at, |r| r.moved_at),
@@ -331,6 +331,10 @@ fn rows(state: &State, name: &str, since: u64, now: Timestamp) -> Vec<Row> {
         }
     }
     rows
+}
+
+fn digest(release: &Release) -> Option<String> {
+    release.shown_digest().map(ToString::to_string)
 }
 
 fn pipeline_settings(state: &State) -> String {
@@ -359,7 +363,7 @@ fn release_row(state: &State, release: &Release, now: Timestamp) -> ReleaseRow {
         seq: i64::try_from(release.created.seq).unwrap_or(i64::MAX),
         version: release.created.version.to_string(),
         commit: release.created.commit.to_string(),
-        digest: release.shown_digest().map(ToString::to_string),
+        digest: digest(release),
         state: release.state().word().to_owned(),
         title,
         created_at: release.at,

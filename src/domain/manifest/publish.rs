@@ -118,11 +118,15 @@ pub(super) fn document(
         let hint = "a step of its own behind it finds the file in $LIFTLOCK_DOCUMENTS".to_owned();
         findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
     }
+    no_other_input(view, with, findings);
+    Action::Write(document)
+}
+
+fn no_other_input(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
     if let Some(name) = with.keys().next() {
         let message = format!("`{}` is not one of the step's inputs", printable(name));
         findings.add(Code::BadStep, view.place("with"), message);
     }
-    Action::Write(document)
 }
 
 /// Nothing runs here, so what is said of commands means nothing.
@@ -132,10 +136,7 @@ fn check_keys(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Fi
         let hint = "the server's config says how, and how often it is read back".to_owned();
         findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
     }
-    if let Some(name) = with.keys().next() {
-        let message = format!("`{}` is not one of the step's inputs", printable(name));
-        findings.add(Code::BadStep, view.place("with"), message);
-    }
+    no_other_input(view, with, findings);
 }
 
 /// The command of `validate`: what is published is read back whatever it says, so `true` asks for nothing more.

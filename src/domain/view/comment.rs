@@ -241,8 +241,10 @@ pub fn released(release: &Release) -> String {
     let last = successes.max_by_key(|(at, _)| *at);
     let (at, stage) = last.map_or((release.at, "every stage"), |(at, stage)| (at, stage.as_str()));
     let digest = release.shown_digest().map_or("", |d| d.short());
+    let since = release.revisions.last().map(|revision| format!("every stage since {}", revision.stage));
+    let since = since.as_deref().unwrap_or("every stage");
     format!(
-        "✅ **{} is live in {stage}** ({} after the push). The same artifact in every stage: {}",
+        "✅ **{} is live in {stage}** ({} after the push). The same artifact in {since}: {}",
         release.created.version,
         Span::seconds(at.since(release.at).as_millis().div_ceil(1_000)),
         inline_code(digest)

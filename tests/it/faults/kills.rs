@@ -65,6 +65,51 @@ fn story(seen: &Seen) -> Vec<(String, String)> {
     seen.events.iter().map(about).collect()
 }
 
+/// What became of one push whose server was killed.
+pub(crate) struct Survived {
+    /// How long the log was then; none when it was over before.
+    pub(crate) killed_at: Option<i64>,
+    /// Deploys that were lost and retried.
+    pub(crate) retries: usize,
+    /// Everything, at the end.
+    pub(crate) seen: Seen,
+}
+
+/// Pushes once, kills the server when its log has this many events, starts it again, and answers for people, until
+/// everything is live; `at_end` looks while the last server runs.
+pub(crate) async fn survive(yard: &Yard, door: &Door, kill_at: Option<i64>, at_end: fn(&Door)) -> Survived {
+    let mut server = yard.serve(door);
+    let killer = kill_at.map(|k| {
+        let (pid, file) = (server.pid(), yard.database());
+        std::thread::spawn(move || kill_when(pid, &file, k))
+    });
+    let push = one(yard, door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&push));
+    let mut eyes = yard.eyes().await;
+    let deadline = Deadline::new();
+    let seen = loop {
+        if server.ended().is_some() {
+            server = yard.serve(door);
+            assert!(matches!(deliver(door, &push.delivery()), Ok(200 | 202)));
+        }
+        let seen = eyes.look().await;
+        if keeper.content(&seen) {
+            break seen;
+        }
+        keeper.act(&seen, door);
+        deadline.check("everything is live", &seen, yard, &[&server]);
+        tokio::time::sleep(GLANCE).await;
+    };
+    if kill_at.is_none() {
+        at_end(door);
+    }
+    server.kill();
+    let killed_at = killer.and_then(|k| k.join().unwrap());
+    assert_eq!(killed_at.is_some(), kill_at.is_some(), "it was over before it was killed");
+    yard.verify(door);
+    Survived { killed_at, retries: keeper.retries, seen }
+}
+
 /// Looks as fast as it can, and kills. The process is never reaped before this is over, so its number stays its own.
 pub(crate) fn kill_when(pid: Pid, file: &Path, k: i64) -> Option<i64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

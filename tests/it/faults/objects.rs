@@ -21,11 +21,10 @@ use liftlock::publish::object::{Bucket, Provider};
 use liftlock::publish::{Kind, Outlet, Patience, Seen as There, Taken};
 use liftlock::secret::Secret;
 
-use super::drive::Keeper;
 use super::evidence::TOOLS;
-use super::kills::kill_when;
-use super::rig::{self, Deadline, Door, GLANCE, PATIENCE, Plan, Yard, deliver};
-use super::{one, plan};
+use super::kills::{Survived, survive};
+use super::plan;
+use super::rig::{self, Door, GLANCE, PATIENCE, Plan, Yard};
 
 /// The bucket of all tests here.
 const NAME: &str = "acme-releases";
@@ -241,32 +240,7 @@ async fn round(kill_at: Option<i64>) -> (Vec<(i64, String)>, usize) {
     let moto = Moto::new();
     let rules = rig::bucket(&moto.endpoint());
     let (yard, door) = (Yard::new(Plan { rules, ..plan(&["hello"], "5s") }), Door::new());
-    let mut server = yard.serve(&door);
-    let killer = kill_at.map(|k| {
-        let (pid, file) = (server.pid(), yard.database());
-        std::thread::spawn(move || kill_when(pid, &file, k))
-    });
-    let push = one(&yard, &door);
-    let mut keeper = Keeper::new(std::slice::from_ref(&push));
-    let mut eyes = yard.eyes().await;
-    let deadline = Deadline::new();
-    let seen = loop {
-        if server.ended().is_some() {
-            server = yard.serve(&door);
-            assert!(matches!(deliver(&door, &push.delivery()), Ok(200 | 202)));
-        }
-        let seen = eyes.look().await;
-        if keeper.content(&seen) {
-            break seen;
-        }
-        keeper.act(&seen, &door);
-        deadline.check("everything is live", &seen, &yard, &[&server]);
-        tokio::time::sleep(GLANCE).await;
-    };
-    server.kill();
-    let killed = killer.and_then(|k| k.join().unwrap());
-    assert_eq!(killed.is_some(), kill_at.is_some(), "it was over before it was killed");
-    yard.verify(&door);
+    let Survived { retries, seen, .. } = survive(&yard, &door, kill_at, |_| ()).await;
     // Both are there, with the bytes that one says of the other.
     assert_eq!(moto.keys(), ["hello/v0.1.0-rc.1/SHA256SUMS", "hello/v0.1.0-rc.1/dist.tar.zst"]);
     let folder = tempfile::tempdir().unwrap();
@@ -278,7 +252,7 @@ async fn round(kill_at: Option<i64>) -> (Vec<(i64, String)>, usize) {
     sums.args(["--check", "SHA256SUMS"]).current_dir(folder.path());
     assert!(sums.status().unwrap().success());
     let all = (1_i64..).zip(&seen.events).filter(|(_, e)| e.kind.starts_with("publication_"));
-    (all.map(|(place, e)| (place, e.kind.clone())).collect(), keeper.retries)
+    (all.map(|(place, e)| (place, e.kind.clone())).collect(), retries)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
