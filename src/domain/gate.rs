@@ -285,7 +285,10 @@ impl Look<'_> {
                 )
             },
             Some(StageState::Succeeded) => {
-                line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with this artifact"))
+                let run = self.release.run(need);
+                let same = run.is_none_or(|run| run.revision == self.release.revision());
+                let what = if same { "this artifact" } else { "what this artifact was made of" };
+                line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with {what}"))
             }
             Some(state) if optional && state.is_terminal() => {
                 line(Blocker::Deps, Mark::Pass, format!("{need} is optional: {}", state.word()))

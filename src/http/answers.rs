@@ -113,6 +113,7 @@ impl Answers {
             approvals: approvals(release, now),
             overrides: overrides(release),
             artifacts: release.artifacts.iter().map(|sealed| build::artifact(release, sealed)).collect(),
+            made_in: release.revisions.last().map(|revision| revision.stage.to_string()),
             publications: PublicationLine::all(release),
             changes: changes(release, &web),
             changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))

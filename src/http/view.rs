@@ -272,8 +272,10 @@ pub struct ReleasePage {
     pub approvals: Vec<ApprovalLine>,
     /// What was passed over, by whom and why; it stays with the release for ever.
     pub overrides: Vec<OverrideLine>,
-    /// What was built.
+    /// What was built, as stages have left it.
     pub artifacts: Vec<ArtifactLine>,
+    /// The stage that made some of it anew or in addition, the last of them.
+    pub made_in: Option<String>,
     /// What of it is published where.
     pub publications: Vec<PublicationLine>,
     /// Commits since the release before, newest first.

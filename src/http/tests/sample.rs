@@ -659,6 +659,7 @@ pub(crate) fn page() -> ReleasePage {
                 made: None,
             },
         ],
+        made_in: None,
         publications: vec![PublicationLine {
             outlet: "cdn (checksums)".to_owned(),
             stage: "prod".to_owned(),
