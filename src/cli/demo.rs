@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: &Arguments) -> Ended {
     let told = Teller::new();
     let place = Place::make(arguments.data.clone())?;
     told.done(&format!("data folder {}", place.root.display()));
-    let listener = http::serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listener = http::serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let address = listener.local_addr().map_err(|e| Trouble::transient("find the port").because(e))?;
     let server_url = format!("http://{address}");
     place.write_repository(&server_url)?;

@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: &Arguments) -> Ended {
         LogFormat::Json => LogForm::Json,
     };
     telemetry::start(form, &arguments.log_filter, std::io::stderr)?;
-    let listener = http::serve::listen(config.listen)?;
+    let listener = http::serve::listen(config.listen).await?;
     let stop = CancellationToken::new();
     let server = Server::assemble(&config, stop.clone()).await?;
     terminal::note(&format!("liftlock listens on {}; pages at {}", config.listen, config.public_url));

@@ -37,21 +37,42 @@ const HEAD: usize = 64 << 10;
 /// resets: a webhook lost for good, since GitHub does not send it again.
 const BACKLOG: u32 = 4096;
 
-/// Listens on an address with room for a burst of connections.
-pub fn listen(at: SocketAddr) -> Outcome<TcpListener> {
-    let open = || {
-        let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A restart need not wait for the last connections of the process before it.
-        socket.set_reuseaddr(true)?;
-        socket.bind(at)?;
-        socket.listen(BACKLOG)
+/// How long a new process waits for the address of the one before it. A process that is killed while it starts a child
+/// leaves its sockets with that child until the child's program has begun.
+const HANDOVER: Duration = Duration::from_secs(5);
+/// Between two looks at an address that somebody has.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on an address with room for a burst of connections; an address that is in use may come free for
+/// [`HANDOVER`].
+pub async fn listen(at: SocketAddr) -> Outcome<TcpListener> {
+    let wait = async {
+        loop {
+            match open(at) {
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => sleep(HANDOVER_PAUSE).await,
+                opened => return opened,
+            }
+        }
     };
-    open().map_err(|e: io::Error| {
+    // Once more after the wait, so that what is told is what stands in the way by then.
+    let opened = match timeout(HANDOVER, wait).await {
+        Ok(opened) => opened,
+        Err(_) => open(at),
+    };
+    opened.map_err(|e| {
         Trouble::refused(format!(
             "listen on `{at}`: see who has it with `ss -ltnp`, or choose another address"
         ))
         .because(e)
     })
+}
+
+fn open(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the last connections of the process before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
 }
 
 /// Who is on the other end of a connection; put beside every request.

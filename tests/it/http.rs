@@ -220,7 +220,7 @@ impl Running {
             boot: "it".to_owned(),
             shutdown: shutdown.clone(),
         });
-        let listener = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = tokio::spawn(serve::serve(listener, app(state), limits, shutdown.clone()));
         Self { at, store, folder, shutdown, server }
