@@ -46,6 +46,11 @@ pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) ->
     })
 }
 
+/// The document as a file has it.
+pub fn text(release: &Release, pipeline: &PipelineName, repository: &str) -> String {
+    format!("{:#}\n", document(release, pipeline, repository))
+}
+
 fn artifact(release: &Release, sealed: &Sealed) -> Value {
     let mut out = json!({
         "name": sealed.alias,

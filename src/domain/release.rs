@@ -282,6 +282,11 @@ impl Release {
         self.stages.get(stage).and_then(|runs| runs.last())
     }
 
+    /// A certain attempt.
+    pub fn attempt(&self, stage: &StageName, attempt: u32) -> Option<&StageRun> {
+        self.stages.get(stage)?.iter().find(|run| run.attempt == attempt)
+    }
+
     /// Whether commits of other repositories are still to be found before it can be built.
     pub fn lacks_sources(&self) -> bool {
         self.sources.len() < self.created.pipeline.sources.len()

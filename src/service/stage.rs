@@ -276,7 +276,7 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        if !step.terms.makes.is_nothing() {
+        if let Some(folder) = &folder {
             environment.insert(derivation::FOLDER.to_owned(), folder.display().to_string());
         }
         let run = self.run(tree, &environment);
@@ -295,8 +295,8 @@ impl Walk<'_> {
         });
         // What a step wrote down before it failed counts: it may be what has been stopped so far.
         let mut end = self.read_notes(step, (&notes, end), kept).await?;
-        if end == StepsEnd::Passed {
-            end = self.seal_made(step, &folder, kept).await?;
+        if let (StepsEnd::Passed, Some(folder)) = (&end, &folder) {
+            end = self.seal_made(step, folder, kept).await?;
         }
         self.settle(step, end);
         // That hooks are no longer owed is known once all of them have run.

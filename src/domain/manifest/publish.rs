@@ -58,22 +58,31 @@ pub(super) fn tags(
     Action::Publish(Publish::Tags)
 }
 
+/// A `true` or `false` of what a step is told, and what it is when nothing is said.
+fn flag(
+    (view, name, default): (View<'_>, &str, bool),
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> bool {
+    match with.remove(name).as_deref() {
+        None => default,
+        Some("true") => true,
+        Some("false") => false,
+        Some(_) => {
+            findings.add(Code::BadStep, view.place("with"), format!("`{name}` is `true` or `false`"));
+            default
+        }
+    }
+}
+
 /// `uses: github-release`.
 pub(super) fn host_release(
     view: View<'_>,
     with: &mut BTreeMap<String, String>,
     findings: &mut Findings<'_>,
 ) -> Action {
-    let mut flag = |name: &str| match with.remove(name).as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => {
-            let message = format!("`{name}` is `true` or `false`");
-            findings.add(Code::BadStep, view.place("with"), message);
-            false
-        }
-    };
-    let (notes, metadata) = (flag("notes"), flag("metadata"));
+    let (notes, metadata) =
+        (flag((view, "notes", false), with, findings), flag((view, "metadata", false), with, findings));
     check_keys(view, with, findings);
     Action::Publish(Publish::HostRelease { notes, metadata })
 }
@@ -93,15 +102,7 @@ pub(super) fn checksums(
             Algorithm::Sha256
         }
     };
-    let aggregate = match with.remove("aggregate").as_deref() {
-        None | Some("true") => true,
-        Some("false") => false,
-        Some(_) => {
-            let message = "`aggregate` is `true` or `false`".to_owned();
-            findings.add(Code::BadStep, view.place("with"), message);
-            true
-        }
-    };
+    let aggregate = flag((view, "aggregate", true), with, findings);
     document(view, with, Document::Checksums { algorithm, aggregate }, findings)
 }
 
