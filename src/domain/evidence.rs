@@ -125,8 +125,8 @@ pub fn made_file(revision: &Revision) -> String {
 }
 
 /// The lines that `sha256sum --check` reads.
-pub fn checksums(files: &[Sealed]) -> String {
-    sums(files.iter().map(|file| (file, file.digest.hex())))
+pub fn checksums<'a>(files: impl IntoIterator<Item = &'a Sealed>) -> String {
+    sums(files.into_iter().map(|file| (file, file.digest.hex())))
 }
 
 /// The same of whatever hash.

@@ -56,6 +56,7 @@ fn artifact(release: &Release, sealed: &Sealed) -> Value {
         "name": sealed.alias,
         "file": file_name(sealed),
         "bytes": sealed.size,
+        "shipping": release.ships(sealed),
         "digest": {"sha256": sealed.digest.hex()},
     });
     if let (Some(image), Some(fields)) = (&sealed.image, out.as_object_mut()) {

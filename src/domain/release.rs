@@ -313,6 +313,17 @@ impl Release {
         self.artifacts.iter().find(|sealed| sealed.alias == *primary)
     }
 
+    /// Whether an artifact goes to others; one that does not is in no list of theirs.
+    pub fn ships(&self, sealed: &Sealed) -> bool {
+        let pipeline = &self.created.pipeline;
+        !pipeline.withheld.contains(&sealed.alias) && pipeline.drops().all(|drop| *drop != sealed.alias)
+    }
+
+    /// The artifacts that do.
+    pub fn shipped(&self) -> impl Iterator<Item = &Sealed> {
+        self.artifacts.iter().filter(|sealed| self.ships(sealed))
+    }
+
     /// The digest people see: that of the primary artifact or of the only one, the release's when there are several.
     pub fn shown_digest(&self) -> Option<&Digest> {
         match (self.primary(), self.artifacts.as_slice()) {

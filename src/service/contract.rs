@@ -142,7 +142,7 @@ impl Proofs<'_> {
         Ok(lacks)
     }
 
-    /// A signed list of checksums that names every artifact of the release, and nothing else.
+    /// A signed list of checksums that names every artifact of the release that ships, and nothing else.
     fn list(&self, name: &str) -> Outcome<Result<(), String>> {
         let text = match self.text(name)? {
             Ok((_, text)) => text,
@@ -159,8 +159,8 @@ impl Proofs<'_> {
             }
         }
         let listed: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
-        let files: Vec<String> = self.release.artifacts.iter().map(file_name).collect();
-        let same = name != SHA256SUMS || text == checksums(&self.release.artifacts);
+        let files: Vec<String> = self.release.shipped().map(file_name).collect();
+        let same = name != SHA256SUMS || text == checksums(self.release.shipped());
         Ok(if same && listed == files { Ok(()) } else { Err("it is of other files".to_owned()) })
     }
 

@@ -229,7 +229,7 @@ impl Service {
     /// The bytes of a file of the release, checked.
     pub(super) async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
         if item.name == SHA256SUMS {
-            return Ok(Content::Text(checksums(&release.artifacts)));
+            return Ok(Content::Text(checksums(release.shipped())));
         }
         let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
         let digest: Digest = match sealed {

@@ -167,6 +167,6 @@ fn make_room(path: &Path) -> Outcome<()> {
         .map_err(|e| Trouble::transient(format!("remove the file {}", path.display())).because(e))
 }
 
-fn failure(step: &Step, how: String) -> Failure {
+pub(super) fn failure(step: &Step, how: String) -> Failure {
     Failure { step: step.name.clone(), how, tail: Vec::new() }
 }

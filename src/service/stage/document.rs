@@ -121,7 +121,9 @@ impl Walk<'_> {
             }
             Document::Checksums { algorithm, aggregate } => {
                 let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
-                let (sealed, algorithm, aggregate) = (self.artifacts.clone(), *algorithm, *aggregate);
+                let ships = |sealed: &&Sealed| course.release.ships(sealed);
+                let sealed: Vec<Sealed> = self.artifacts.iter().filter(ships).cloned().collect();
+                let (algorithm, aggregate) = (*algorithm, *aggregate);
                 let signed = blocking(move || {
                     let hash = |file: &Sealed| match algorithm {
                         Algorithm::Sha256 => Ok(file.digest.hex().to_owned()),
