@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::evidence::statement::{PASSED, REFERENCE, STAGE, TESTS};
+use crate::domain::evidence::statement::{PASSED, REFERENCE, REUSED, STAGE, TESTS};
 use crate::domain::evidence::{PROVENANCE, STATEMENT};
 use crate::domain::name::{Digest, printable};
 
@@ -26,6 +26,19 @@ pub enum Claim {
         name: String,
         /// The hex of its digest.
         sha256: String,
+    },
+    /// That they were taken over for a release and not built for it.
+    Reused {
+        /// The repository.
+        repository: String,
+        /// The version of the release.
+        version: String,
+        /// Its commit.
+        commit: String,
+        /// The tree that this commit and the one that was built share, when they are two.
+        tree: Option<String>,
+        /// What they were built for.
+        built_for: String,
     },
     /// How the tests and checks of a stage ended.
     Tested {
@@ -82,6 +95,13 @@ pub fn claim(statement: &Value) -> Result<Claim, String> {
             )?,
             builder: text("/predicate/runDetails/builder/id", "who built it")?,
         })),
+        Some(REUSED) => Ok(Claim::Reused {
+            repository: text("/predicate/repository", "of which repository")?,
+            version: text("/predicate/version", "for which version")?,
+            commit: text("/predicate/commit/gitCommit", "for which commit")?,
+            tree: says("/predicate/tree/gitTree").map(str::to_owned),
+            built_for: text("/predicate/builtFor/name", "what it was built for")?,
+        }),
         Some(PASSED) => {
             if says("/predicate/verificationResult") != Some("PASSED") {
                 return Err("it does not say that it passed".to_owned());
