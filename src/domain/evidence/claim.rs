@@ -169,6 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn t45_e10_what_was_taken_over_is_said_with_both_commits() {
+        let mut statement = json!({
+            "_type": STATEMENT, "predicateType": REUSED,
+            "predicate": {
+                "repository": "acme/shop", "version": "v1.2.0", "commit": {"gitCommit": "c0ffee"},
+                "tree": {"gitTree": "7ea"}, "builtFrom": {"gitCommit": "ba5e"}, "builtFor": {"name": "v1.2.0-rc.1"},
+            },
+        });
+        let Claim::Reused { version, commit, tree, built_for, .. } = claim(&statement).unwrap() else {
+            panic!("it was taken over")
+        };
+        assert_eq!(
+            (version.as_str(), commit.as_str(), built_for.as_str()),
+            ("v1.2.0", "c0ffee", "v1.2.0-rc.1")
+        );
+        assert_eq!(tree.as_deref(), Some("7ea"));
+        statement["predicate"]["tree"] = json!(null);
+        assert!(matches!(claim(&statement).unwrap(), Claim::Reused { tree: None, .. }));
+        statement["predicate"]["builtFor"] = json!({});
+        assert_eq!(claim(&statement).unwrap_err(), "it does not say what it was built for");
+    }
+
+    #[test]
     fn t45_a_summary_that_does_not_say_that_it_passed_says_nothing() {
         let mut summary = json!({
             "_type": STATEMENT,

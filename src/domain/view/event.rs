@@ -15,7 +15,7 @@ use crate::domain::source::Found;
 fn built(outcome: &BuildOutcome, reused: Option<&TakenOver>) -> String {
     match outcome {
         BuildOutcome::Sealed(_) => {
-            let over = reused.map(|over| format!("not built: artifact taken over {over}"));
+            let over = reused.map(|over| format!("not built: the artifact {over}"));
             over.unwrap_or_else(|| "artifact sealed".to_owned())
         }
         BuildOutcome::Passed => "build passed".to_owned(),

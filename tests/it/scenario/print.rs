@@ -134,7 +134,8 @@ fn about_build(state: &State, event: &Event) -> String {
             format!("{} build {attempt}: started", name(release))
         }
         Event::BuildFinished { release, attempt, outcome, reused } => {
-            let over = reused.as_ref().map_or_else(String::new, |over| format!(", not built: {over}"));
+            let over =
+                reused.as_ref().map_or_else(String::new, |over| format!(", not built: the artifact {over}"));
             format!("{} build {attempt}: {}{over}", name(release), ended(outcome))
         }
         Event::BuildRetried { release, attempt, .. } => {
