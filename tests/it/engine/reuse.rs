@@ -1,5 +1,6 @@
 //! What was built already is not built again: hashed, taken over and told of; everything else is built.
 
+use liftlock::artifact::file::write_synced;
 use liftlock::domain::evidence::{PROVENANCE_FILE, REUSED_FILE, file};
 use liftlock::domain::release::Release;
 
@@ -77,7 +78,7 @@ async fn e08_e10_e18_t44_a_tag_takes_the_bytes_that_its_commit_was_built_to() {
     // Bytes that changed in the store are taken by nobody, and are an alarm about whoever has them.
     let blob = world.data().join("artifacts/blobs/sha256").join(release.artifacts[0].digest.hex());
     std::fs::remove_file(&blob).unwrap();
-    std::fs::write(&blob, "other bytes").unwrap();
+    write_synced(&blob, b"other bytes", 0o444).unwrap();
     let rebuilt = tagged(&mut world, "v3.2.0", &commit).await;
     assert_eq!(rebuilt.reused, None);
     let log = build_log(&world, &rebuilt).await;
@@ -89,7 +90,7 @@ async fn e08_e10_e18_t44_a_tag_takes_the_bytes_that_its_commit_was_built_to() {
 }
 
 /// Reads what was said, and looks whether that is all.
-async fn end(mut world: World, alarmed: Option<u64>) {
+async fn end(world: World, alarmed: Option<u64>) {
     let threads: Vec<u64> = world.github.state().repos[&REPO].issues.keys().copied().collect();
     for thread in threads {
         let mut said = world.hears(thread).await;

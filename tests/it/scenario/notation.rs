@@ -137,6 +137,9 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if matches!(word, "reuse" | "build-variable") {
+        return declare_build(&mut pipeline.build, word, text);
+    }
     if word == "contract" {
         pipeline.release.contract = Some(contract(text));
         return;
@@ -192,7 +195,7 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
 }
 
 /// `reuse commit`, `build-variable MODE = fast`: what its build shares, and is told.
-pub(crate) fn declare_build(build: &mut Build, word: &str, text: &str) {
+fn declare_build(build: &mut Build, word: &str, text: &str) {
     if word == "reuse" {
         build.reuse = Reused::of_word(text);
         return;

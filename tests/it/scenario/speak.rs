@@ -68,13 +68,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             Vec::new()
         }
         "builds" | "button" | "schedule" | "variable" | "step" | "name" | "version" | "channel"
-        | "contract" | "notify" | "runbook" => {
+        | "contract" | "notify" | "runbook" | "reuse" | "build-variable" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
-            Vec::new()
-        }
-        "reuse" | "build-variable" => {
-            let pipeline = world.pipeline.as_mut().expect("a pipeline first");
-            notation::declare_build(&mut pipeline.build, word, rest);
             Vec::new()
         }
         "head" => {
