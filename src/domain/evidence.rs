@@ -36,6 +36,8 @@ pub const STATEMENTS: &str = ".intoto.jsonl";
 pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
 /// The same as a Sigstore bundle.
 pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
+/// The envelope of the statement that a release took over what was built for another.
+pub const REUSED_FILE: &str = "reused.dsse.json";
 /// What the name of a statement about what a stage made begins with.
 const MADE: &str = "made-";
 /// What the release is made of, as lock files say.
@@ -198,7 +200,10 @@ pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evid
     };
     let kept = release.evidence.iter().filter(about).flat_map(|signed| &signed.files);
     let own = built_here(release, file);
-    kept.filter(|kept| kept.name.ends_with(ENVELOPE) && (own || kept.name != PROVENANCE_FILE)).collect()
+    kept.filter(|kept| {
+        kept.name.ends_with(ENVELOPE) && (own || !matches!(kept.name.as_str(), PROVENANCE_FILE | REUSED_FILE))
+    })
+    .collect()
 }
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was

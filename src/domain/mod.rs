@@ -43,6 +43,7 @@ pub mod queue;
 pub mod refusal;
 pub mod release;
 pub mod retention;
+pub mod reuse;
 pub mod rollback;
 pub mod rollout;
 pub mod runbook;

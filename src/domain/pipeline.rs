@@ -23,6 +23,7 @@ use crate::domain::naming::Template;
 use crate::domain::notes;
 use crate::domain::notice::Notify;
 use crate::domain::retention::Retention;
+use crate::domain::reuse::Reuse;
 use crate::domain::runbook::Runbook;
 use crate::domain::source::Named;
 use crate::domain::time::Span;
@@ -247,6 +248,9 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+    /// What a release may take instead of being built.
+    #[serde(default, skip_serializing_if = "Reuse::is_never")]
+    pub reuse: Reuse,
 }
 
 impl Pipeline {

@@ -17,6 +17,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
 use crate::domain::publication::Ledger;
+use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
@@ -67,6 +68,8 @@ pub struct Release {
     pub build: BuildState,
     /// When the build ended, for display.
     pub built_at: Option<Timestamp>,
+    /// Whose build its artifacts are from, when nothing was built for it.
+    pub reused: Option<TakenOver>,
     /// What was sealed, as its last revision has it.
     pub artifacts: Vec<Sealed>,
     /// What stages have made of it since, oldest first.

@@ -99,7 +99,7 @@ fn link(step: &str, (materials, products): (&Artifacts, &Artifacts), said: &Valu
 fn build(release: &Release, origin: Origin<'_>) -> (String, Value) {
     let (created, products) = (&release.created, sealed(release));
     let mut materials = Artifacts::from([
-        (source(origin), json!({"gitCommit": created.commit})),
+        (source(origin), json!({"gitCommit": release.built_from()})),
         (pipeline(origin), json!({"sha256": created.manifest.hex()})),
     ]);
     materials.extend(
@@ -110,9 +110,11 @@ fn build(release: &Release, origin: Origin<'_>) -> (String, Value) {
     );
     let taken = release.artifacts.iter().filter(|file| !super::built_here(release, file));
     materials.extend(taken.map(|file| (file_name(file), json!({"sha256": file.digest.hex()}))));
+    let over = release.reused.as_ref();
     let said = json!({
         "release": origin.page(release), "version": created.version.to_string(), "ref": created.branch,
         "at": release.at.rfc3339(),
+        "taken_over": over.map(|over| json!({"of": over.by.to_string(), "commit": created.commit, "tree": over.tree})),
     });
     link(BUILD, (&materials, &products), &said)
 }

@@ -8,11 +8,12 @@ use crate::domain::check::course::{Course, Shown};
 use crate::domain::derivation::{FIRST, Revision};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{
-    ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
-    made_file,
+    ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
+    file_name, made_file,
 };
-use crate::domain::name::{Digest, PipelineId};
+use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::reuse::TakenOver;
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
@@ -26,6 +27,8 @@ pub(super) const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1"
 pub(super) const REFERENCE: &str = "https://in-toto.io/attestation/reference/v0.1";
 /// The media type of a bill of materials.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// That the files are those of another build, whose terms and tree or commit are the same.
+pub(super) const REUSED: &str = "urn:liftlock:reuse:v1";
 /// What a level that is ours begins with; the stage follows.
 pub(super) const STAGE: &str = "stage:";
 /// What can be said of whatever was built here: how is on record. More depends on where the server stands.
@@ -52,7 +55,11 @@ impl Origin<'_> {
 
     /// The page of a release.
     pub(super) fn page(&self, release: &Release) -> String {
-        format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
+        self.page_of(release.no())
+    }
+
+    fn page_of(&self, no: ReleaseNo) -> String {
+        format!("{}/releases/{}/{}/{no}", self.server, self.pipeline.repo, self.pipeline.name)
     }
 
     /// Where a file of evidence is.
@@ -65,10 +72,14 @@ impl Origin<'_> {
 /// Every statement about a matter, under the name that its envelope gets.
 pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(String, Value)> {
     match what {
-        Matter::Build => provenance(&release.at_revision(FIRST), origin)
-            .into_iter()
-            .map(|s| (PROVENANCE_FILE.to_owned(), s))
-            .collect(),
+        Matter::Build => {
+            let built = release.at_revision(FIRST);
+            let said = match &built.reused {
+                None => provenance(&built, origin).map(|said| (PROVENANCE_FILE, said)),
+                Some(over) => Some((REUSED_FILE, reused(&built, over, origin))),
+            };
+            said.into_iter().map(|(name, said)| (name.to_owned(), said)).collect()
+        }
         Matter::Revision { no } => {
             let revision = release.revisions.iter().find(|revision| revision.no == *no);
             let one = |revision: &Revision| (made_file(revision), made(release, revision, origin));
@@ -155,6 +166,29 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
     Some(statement(&subject, PROVENANCE, &predicate))
 }
 
+/// That the files of a release are those of another build: its commit, through the tree where that is what they share,
+/// to their digests. Who built them from what, the provenance of that build says, which is kept beside it.
+fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
+    let (created, at) = (&release.created, release.built_at.unwrap_or(release.at));
+    let own = release.artifacts.iter().filter(|sealed| built_here(release, sealed));
+    let subject: Vec<Value> = own.map(named).collect();
+    let built = |no: ReleaseNo| origin.page_of(no);
+    let predicate = json!({
+        "verifier": {"id": origin.server},
+        "repository": origin.repository,
+        "pipeline": origin.pipeline.name,
+        "version": created.version.to_string(),
+        "release": origin.page(release),
+        "commit": {"gitCommit": created.commit},
+        "tree": over.tree.as_ref().map(|tree| json!({"gitTree": tree})),
+        "builtFrom": {"gitCommit": over.commit},
+        "builtFor": {"name": over.by.to_string(), "uri": over.by.release().map(built)},
+        "terms": {"sha256": over.terms.hex()},
+        "timeTaken": at.rfc3339(),
+    });
+    statement(&subject, REUSED, &predicate)
+}
+
 /// That a stage found the files good, by which rules, and on which evidence.
 fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'_>) -> Value {
     let Matter::Stage { stage, .. } = what else { return Value::Null };
@@ -171,7 +205,9 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let of_build = signed.flat_map(|signed| &signed.files);
     let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
     let inputs: Vec<Value> = of_build
-        .filter(|kept| kept.name == PROVENANCE_FILE || kept.name.starts_with(MADE))
+        .filter(|kept| {
+            matches!(kept.name.as_str(), PROVENANCE_FILE | REUSED_FILE) || kept.name.starts_with(MADE)
+        })
         .map(input)
         .collect();
     let predicate = json!({

@@ -17,6 +17,7 @@ use crate::domain::manifest::workflow;
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
 use crate::domain::pipeline::{Artifact, Build, Network, Step};
+use crate::domain::reuse::Reuse;
 use crate::domain::source::Named;
 use crate::domain::time::Span;
 use crate::domain::workflow::Workflow;
@@ -52,6 +53,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         network: if view.line("network").as_deref() == Some("host") { Network::Host } else { Network::None },
         secrets: view.names("secrets"),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
+        reuse: pipeline.line("reuse").map_or(Reuse::Never, |word| Reuse::of_word(&word)),
     };
     let mut left_behind = Vec::new();
     if let Some((path, at)) = buildspec_path(node, context.dialect) {
@@ -77,7 +79,32 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     }
     let primary = primary(pipeline, findings);
     let withheld = marked(pipeline, ("shipping", false)).map(|(alias, _)| alias).collect();
+    let takes = !inherits.is_empty() || !uploads.is_empty();
+    let builds = !build.steps.is_empty() || !artifacts.is_empty() || !sources.is_empty() || !takes;
+    check_reuse(&build, builds, pipeline.place("reuse"), findings);
     Made { build, artifacts, inherits, uploads, workflow, sources, primary, withheld }
+}
+
+/// A build that others may stand for is not told what it could not be told by them.
+fn check_reuse(build: &Build, builds: bool, at: Place, findings: &mut Findings<'_>) {
+    if build.reuse == Reuse::Never {
+        return;
+    }
+    if !builds {
+        let message = "nothing is built here, so nothing could be taken over".to_owned();
+        findings.add_hinted(Code::Impossible, at, message, "leave `reuse` out".to_owned());
+        return;
+    }
+    let word = build.reuse.word();
+    let said = || build.steps.iter().map(Step::text).chain(build.environment.values().map(String::as_str));
+    for name in build.reuse.hides().iter().filter(|name| said().any(|text| text.contains(**name))) {
+        let message = format!("the build names `{name}`, and with `reuse: {word}` it is not told it");
+        let hint = format!(
+            "releases that share a build differ in it: use it in stages, or leave `reuse` at `{}`",
+            if build.reuse == Reuse::Tree && *name == "LIFTLOCK_COMMIT" { "commit" } else { "never" }
+        );
+        findings.add_hinted(Code::Impossible, at, message, hint);
+    }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.

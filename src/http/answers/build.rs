@@ -6,9 +6,11 @@ use crate::domain::event::Sealed;
 use crate::domain::evidence;
 use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
+use crate::domain::reuse::TakenOver;
 use crate::domain::time::Timestamp;
+use crate::domain::view;
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::view::{ArtifactLine, MadeLine};
+use crate::http::view::{ArtifactLine, MadeLine, ReusedLine};
 use crate::service::Service;
 use crate::trouble::{Outcome, Trouble};
 
@@ -56,6 +58,16 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
         released: state == ReleaseState::Released,
         state: state.word().to_owned(),
         at: release.at,
+    }
+}
+
+/// Where the artifacts of a release are from that nothing was built for.
+pub(super) fn reused(id: &PipelineId, over: &TakenOver) -> ReusedLine {
+    ReusedLine {
+        of: over.by.to_string(),
+        path: over.by.release().map(|no| view::release_path(id, no)),
+        commit: over.commit.to_string(),
+        tree: over.tree.as_ref().map(ToString::to_string),
     }
 }
 

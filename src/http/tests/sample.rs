@@ -19,8 +19,8 @@ use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
-    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
-    VariableLine, WhyLine,
+    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, ReusedLine, SaidLine, StageBox, StageVariables,
+    StageWhy, VariableLine, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -587,6 +587,12 @@ pub(crate) fn page() -> ReleasePage {
                 "https://github.com/acme/payments/blob/9fceb02d0ae598e95dc970b74767f19372d61af8/Dockerfile",
             ),
         }],
+        reused: Some(ReusedLine {
+            of: "v1.4.0-rc.2".to_owned(),
+            path: Some("/releases/github:4211/api/141".to_owned()),
+            commit: "91aa0c4".repeat(6)[..40].to_owned(),
+            tree: Some("0d1f2e3".repeat(6)[..40].to_owned()),
+        }),
         build_log: Some("github:4211/api/142/build/1".to_owned()),
         stages: page_stages(),
         why: why(),

@@ -26,6 +26,7 @@ mod publish;
 mod publish_feeds;
 mod publish_host;
 mod retention;
+mod reuse;
 mod road;
 mod rollback;
 mod runbooks;
