@@ -267,6 +267,19 @@ impl Pipeline {
         if self.workflow.is_some() { &NONE } else { &self.uploads }
     }
 
+    /// Whether a release that is in one stage has been in the other before: one of its `needs`, or of theirs.
+    pub fn leads(&self, before: &StageName, to: &StageName) -> bool {
+        let needs = |name: &StageName| {
+            let stage = self.stages.iter().find(|stage| stage.name == *name);
+            stage.map_or(&[][..], |stage| &stage.needs)
+        };
+        let (mut open, mut known) = (vec![to], BTreeSet::new());
+        while let Some(stage) = open.pop() {
+            open.extend(needs(stage).iter().filter(|name| known.insert(*name)));
+        }
+        known.contains(before)
+    }
+
     /// The artifacts that steps gather others in.
     pub fn drops(&self) -> impl Iterator<Item = &Alias> {
         let gathers = |step: &&Step| matches!(step.action, step::Action::Gather(_));
