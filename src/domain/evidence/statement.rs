@@ -9,7 +9,7 @@ use crate::domain::evidence::{
     ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
     file_name, made_file,
 };
-use crate::domain::name::{Digest, PipelineId, ReleaseNo};
+use crate::domain::name::{Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::reuse::TakenOver;
 
@@ -53,11 +53,12 @@ impl Origin<'_> {
 
     /// The page of a release.
     pub(super) fn page(&self, release: &Release) -> String {
-        self.page_of(release.no())
+        format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
     }
 
-    fn page_of(&self, no: ReleaseNo) -> String {
-        format!("{}/releases/{}/{}/{no}", self.server, self.pipeline.repo, self.pipeline.name)
+    /// A page of the server.
+    fn of(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
     }
 
     /// Where a file of evidence is.
@@ -76,7 +77,11 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
                 None => provenance(&built, origin).map(|said| (PROVENANCE_FILE, said)),
                 Some(over) => Some((REUSED_FILE, reused(&built, over, origin))),
             };
-            said.into_iter().map(|(name, said)| (name.to_owned(), said)).collect()
+            // The provenance of another release is kept as it was signed for that; a pull request's is signed now.
+            let of_head = built.reused.as_ref().filter(|over| over.by.release().is_none());
+            let of_head =
+                of_head.and_then(|_| provenance(&built, origin)).map(|said| (PROVENANCE_FILE, said));
+            of_head.into_iter().chain(said).map(|(name, said)| (name.to_owned(), said)).collect()
         }
         Matter::Revision { no } => {
             let revision = release.revisions.iter().find(|revision| revision.no == *no);
@@ -143,7 +148,15 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         return None;
     }
     let subject: Vec<Value> = own.into_iter().map(named).collect();
-    let mut dependencies = vec![json!({"uri": origin.source(), "digest": {"gitCommit": created.commit}})];
+    let head = release.reused.as_ref().filter(|over| over.by.release().is_none());
+    let metadata = match head {
+        None => json!({"invocationId": origin.page(release), "startedOn": release.at.rfc3339()}),
+        Some(over) => {
+            json!({"invocationId": origin.of(&over.path(origin.pipeline)), "finishedOn": over.by.ended_at()})
+        }
+    };
+    let source = json!({"uri": origin.source(), "digest": {"gitCommit": release.built_from()}});
+    let mut dependencies = vec![source];
     dependencies.extend(release.sources.iter().map(|found| {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
@@ -154,7 +167,7 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
             "buildType": BUILD_TYPE,
             "externalParameters": {
                 "repository": origin.repository,
-                "ref": created.branch,
+                "ref": head.as_ref().map_or_else(|| created.branch.to_string(), |over| over.by.to_string()),
                 "pipeline": origin.pipeline.name,
                 "version": created.version.to_string(),
                 "inputs": created.inputs,
@@ -164,7 +177,7 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         },
         "runDetails": {
             "builder": {"id": origin.server},
-            "metadata": {"invocationId": origin.page(release), "startedOn": release.at.rfc3339()},
+            "metadata": metadata,
         },
     });
     Some(statement(&subject, PROVENANCE, &predicate))
@@ -176,7 +189,6 @@ fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
     let (created, at) = (&release.created, release.built_at.unwrap_or(release.at));
     let own = release.artifacts.iter().filter(|sealed| built_here(release, sealed));
     let subject: Vec<Value> = own.map(named).collect();
-    let built = |no: ReleaseNo| origin.page_of(no);
     let predicate = json!({
         "verifier": {"id": origin.server},
         "repository": origin.repository,
@@ -186,7 +198,7 @@ fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
         "commit": {"gitCommit": created.commit},
         "tree": over.tree.as_ref().map(|tree| json!({"gitTree": tree})),
         "builtFrom": {"gitCommit": over.commit},
-        "builtFor": {"name": over.by.to_string(), "uri": over.by.release().map(built)},
+        "builtFor": {"name": over.by.to_string(), "uri": origin.of(&over.path(origin.pipeline))},
         "terms": {"sha256": over.terms.hex()},
         "timeTaken": at.rfc3339(),
     });
