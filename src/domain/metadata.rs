@@ -50,11 +50,17 @@ pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) ->
     })
 }
 
+/// The document as a file has it.
+pub fn text(release: &Release, pipeline: &PipelineName, repository: &str) -> String {
+    format!("{:#}\n", document(release, pipeline, repository))
+}
+
 fn artifact(release: &Release, sealed: &Sealed) -> Value {
     let mut out = json!({
         "name": sealed.alias,
         "file": file_name(sealed),
         "bytes": sealed.size,
+        "shipping": release.ships(sealed),
         "digest": {"sha256": sealed.digest.hex()},
     });
     if let (Some(image), Some(fields)) = (&sealed.image, out.as_object_mut()) {

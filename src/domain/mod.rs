@@ -15,6 +15,7 @@ pub mod effect;
 pub mod event;
 pub mod evidence;
 pub mod gate;
+pub mod gather;
 pub mod glob;
 pub mod group;
 pub mod image;

@@ -496,6 +496,8 @@ pub struct ArtifactLine {
     pub image: Option<String>,
     /// How it came to be, when a stage made it: which, and out of what.
     pub made: Option<MadeLine>,
+    /// Whether it goes to others.
+    pub ships: bool,
 }
 
 /// How a stage made an artifact.

@@ -54,10 +54,10 @@ impl Service {
         };
         let (sealed, bill) = match what {
             Matter::Build => {
-                let built = release.at_revision(FIRST).artifacts.clone();
+                let built = release.at_revision(FIRST).shipped().cloned().collect();
                 (built, self.bill(&id, release, &repository).await?)
             }
-            Matter::Revision { no } => (release.at_revision(no).artifacts.clone(), None),
+            Matter::Revision { no } => (release.at_revision(no).shipped().cloned().collect(), None),
             Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {

@@ -1,5 +1,7 @@
 //! The statements themselves: who built a release from what, and that it succeeded in a stage.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::domain::check::course::{Course, Shown};
@@ -89,8 +91,7 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
             revision.map(one).into_iter().collect()
         }
         Matter::Stage { stage, attempt } => {
-            let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
-            let Some(run) = runs.iter().find(|run| run.attempt == *attempt) else { return Vec::new() };
+            let Some(run) = release.attempt(stage, *attempt) else { return Vec::new() };
             let named = |what: &str| format!("{what}-{stage}-{attempt}{ENVELOPE}");
             let release = &*release.seen_by(run);
             let passed = passed(release, (what, run), origin);
@@ -104,31 +105,43 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
 /// What a stage made, by which steps, and out of what.
 fn made(release: &Release, revision: &Revision, origin: Origin<'_>) -> Value {
     let subject: Vec<Value> = revision.made.iter().map(|made| named(&made.sealed)).collect();
-    let mut dependencies =
-        vec![json!({"uri": origin.source(), "digest": {"gitCommit": release.created.commit}})];
-    dependencies.extend(revision.before.iter().map(named));
+    let dependencies = revision.before.iter().map(named).collect();
     let steps: Vec<&str> = revision.made.iter().map(|made| made.step.as_str()).collect();
-    let page = origin.page(release);
-    let predicate = json!({
-        "buildDefinition": {
-            "buildType": DERIVATION_TYPE,
-            "externalParameters": {
-                "repository": origin.repository,
-                "ref": release.created.branch,
-                "pipeline": origin.pipeline.name,
-                "version": release.created.version.to_string(),
-                "stage": revision.stage,
-                "steps": steps,
-            },
-            "internalParameters": {"manifest": {"sha256": release.created.manifest.hex()}},
-            "resolvedDependencies": dependencies,
-        },
-        "runDetails": {
-            "builder": {"id": origin.server},
-            "metadata": {"invocationId": page, "finishedOn": revision.at.rfc3339()},
-        },
-    });
+    let parameters = Fields::from([("stage", json!(revision.stage)), ("steps", json!(steps))]);
+    let metadata = Fields::from([("finishedOn", json!(revision.at.rfc3339()))]);
+    let predicate = made_by(DERIVATION_TYPE, (release, origin), (parameters, dependencies, metadata));
     statement(&subject, PROVENANCE, &predicate)
+}
+
+/// Fields of an object.
+type Fields = BTreeMap<&'static str, Value>;
+
+/// The predicate of SLSA v1: by which kind of making, from what and with which parameters of its own, and when.
+fn made_by(
+    kind: &str,
+    (release, origin): (&Release, Origin<'_>),
+    (mut parameters, dependencies, mut metadata): (Fields, Vec<Value>, Fields),
+) -> Value {
+    let created = &release.created;
+    let commit = if kind == BUILD_TYPE { release.built_from() } else { &created.commit };
+    let mut resolved = vec![json!({"uri": origin.source(), "digest": {"gitCommit": commit}})];
+    resolved.extend(dependencies);
+    parameters.extend([
+        ("repository", json!(origin.repository)),
+        ("pipeline", json!(origin.pipeline.name)),
+        ("version", json!(created.version.to_string())),
+    ]);
+    parameters.entry("ref").or_insert_with(|| json!(created.branch));
+    metadata.entry("invocationId").or_insert_with(|| json!(origin.page(release)));
+    json!({
+        "buildDefinition": {
+            "buildType": kind,
+            "externalParameters": parameters,
+            "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
+            "resolvedDependencies": resolved,
+        },
+        "runDetails": {"builder": {"id": origin.server}, "metadata": metadata},
+    })
 }
 
 fn statement(subject: &[Value], kind: &str, predicate: &Value) -> Value {
@@ -148,38 +161,22 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         return None;
     }
     let subject: Vec<Value> = own.into_iter().map(named).collect();
-    let head = release.reused.as_ref().filter(|over| over.by.release().is_none());
-    let metadata = match head {
-        None => json!({"invocationId": origin.page(release), "startedOn": release.at.rfc3339()}),
-        Some(over) => {
-            json!({"invocationId": origin.of(&over.path(origin.pipeline)), "finishedOn": over.by.ended_at()})
-        }
-    };
-    let source = json!({"uri": origin.source(), "digest": {"gitCommit": release.built_from()}});
-    let mut dependencies = vec![source];
-    dependencies.extend(release.sources.iter().map(|found| {
+    let sources = release.sources.iter().map(|found| {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
-    }));
-    dependencies.extend(taken.into_iter().map(named));
-    let predicate = json!({
-        "buildDefinition": {
-            "buildType": BUILD_TYPE,
-            "externalParameters": {
-                "repository": origin.repository,
-                "ref": head.as_ref().map_or_else(|| created.branch.to_string(), |over| over.by.to_string()),
-                "pipeline": origin.pipeline.name,
-                "version": created.version.to_string(),
-                "inputs": created.inputs,
-            },
-            "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
-            "resolvedDependencies": dependencies,
-        },
-        "runDetails": {
-            "builder": {"id": origin.server},
-            "metadata": metadata,
-        },
     });
+    let dependencies = sources.chain(taken.into_iter().map(named)).collect();
+    let mut parameters = Fields::from([("inputs", json!(created.inputs))]);
+    let mut metadata = Fields::new();
+    match release.reused.as_ref().filter(|over| over.by.release().is_none()) {
+        None => metadata.extend([("startedOn", json!(release.at.rfc3339()))]),
+        Some(over) => {
+            parameters.extend([("ref", json!(over.by.to_string()))]);
+            let page = origin.of(&over.path(origin.pipeline));
+            metadata.extend([("invocationId", json!(page)), ("finishedOn", json!(over.by.ended_at()))]);
+        }
+    }
+    let predicate = made_by(BUILD_TYPE, (release, origin), (parameters, dependencies, metadata));
     Some(statement(&subject, PROVENANCE, &predicate))
 }
 

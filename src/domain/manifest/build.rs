@@ -38,6 +38,7 @@ pub(super) struct Made {
     pub(super) workflow: Option<Workflow>,
     pub(super) sources: Vec<Named>,
     pub(super) primary: Option<Alias>,
+    pub(super) withheld: BTreeSet<Alias>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -77,10 +78,11 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         artifacts.extend(by_default(&build));
     }
     let primary = primary(pipeline, findings);
+    let withheld = marked(pipeline, ("shipping", false)).map(|(alias, _)| alias).collect();
     let takes = !inherits.is_empty() || !uploads.is_empty();
     let builds = !build.steps.is_empty() || !artifacts.is_empty() || !sources.is_empty() || !takes;
     check_reuse(&build, builds, pipeline.place("reuse"), findings);
-    Made { build, artifacts, inherits, uploads, workflow, sources, primary }
+    Made { build, artifacts, inherits, uploads, workflow, sources, primary, withheld }
 }
 
 /// A build that others may stand for is not told what it could not be told by them.
@@ -215,21 +217,26 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
 
 /// The artifact that says of itself that it is the primary one.
 fn primary(pipeline: View<'_>, findings: &mut Findings<'_>) -> Option<Alias> {
-    let mut found: Option<Alias> = None;
-    for node in pipeline.items("artifacts") {
-        let view = View::of(node);
-        if view.flag("primary") != Some(true) {
-            continue;
-        }
+    let mut all = marked(pipeline, ("primary", true));
+    let (first, _) = all.next()?;
+    for (_, view) in all {
+        let message = format!("`{first}` is the primary artifact already");
+        findings.add(Code::DuplicateName, view.place("primary"), message);
+    }
+    Some(first)
+}
+
+/// The artifacts that say this of themselves.
+fn marked<'p>(
+    pipeline: View<'p>,
+    (key, value): (&'static str, bool),
+) -> impl Iterator<Item = (Alias, View<'p>)> {
+    let all = pipeline.items("artifacts").iter().map(View::of);
+    all.filter(move |view| view.flag(key) == Some(value)).filter_map(|view| {
         let path = view.get("path").and_then(view::text).and_then(|p| clean_left(p).ok());
         let alias = view.parsed("alias").or_else(|| alias_of(&path?));
-        if let (Some(first), Some(_)) = (&found, &alias) {
-            let message = format!("`{first}` is the primary artifact already");
-            findings.add(Code::DuplicateName, view.place("primary"), message);
-        }
-        found = found.or(alias);
-    }
-    found
+        Some((alias?, view))
+    })
 }
 
 /// Interpreted code is packed too: without a build the whole tree is the artifact (row E09).

@@ -203,6 +203,7 @@ pub(crate) fn build() -> BuildRow {
             size: 4_096,
             image: None,
             made: None,
+            ships: true,
         }],
         channels: vec!["Candidate Validation".to_owned()],
         released: true,
@@ -655,6 +656,7 @@ pub(crate) fn page() -> ReleasePage {
                 size: 18_437_120,
                 image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
                 made: None,
+                ships: true,
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
@@ -663,6 +665,7 @@ pub(crate) fn page() -> ReleasePage {
                 size: 40_213,
                 image: None,
                 made: None,
+                ships: false,
             },
         ],
         made_in: None,

@@ -10,6 +10,7 @@ mod derivations;
 mod documents;
 mod elsewhere;
 mod environments;
+mod gathers;
 mod groups;
 mod hooks;
 mod identity;

@@ -52,6 +52,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
         primary: None,
+        withheld: BTreeSet::new(),
         uploads: BTreeSet::new(),
         workflow: None,
         sources: Vec::new(),
