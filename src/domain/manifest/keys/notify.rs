@@ -12,7 +12,7 @@ words! {
 static TOPIC: Shape = Shape::Choice(Topic::WORDS);
 
 keys! { NOTIFY_KEYS {
-    "to" Required, Shape::Text(&ROUTE), "`slack:<name>` or `webhook:<name>` of the server's config, or `issue`.";
+    "to" Required, Shape::Text(&ROUTE), "`slack:<name>`, `mail:<name>` or `webhook:<name>` of the server's config, or `issue`.";
     "events" Required, Shape::List(&TOPIC), "What it is told of.";
     "audience" Optional, Shape::Choice(Audience::WORDS), "In whose words; those of release managers by default.";
 } }
