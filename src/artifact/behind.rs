@@ -51,10 +51,13 @@ impl Behind {
         Self { bucket, runtime }
     }
 
-    /// Removes what writers left that died; an error says that the bucket cannot be used.
-    pub(super) fn sweep(&self) -> Outcome<()> {
+    /// Writes there, which shows that the bucket is one and lets us, and removes what writers left that died.
+    pub(super) fn begin(&self) -> Outcome<()> {
         let before = Timestamp(clock::now().0.saturating_sub_unsigned(LEFT.as_millis()));
-        self.runtime.block_on(self.bucket.sweep("incoming", before))
+        self.runtime.block_on(async {
+            self.bucket.mark("incoming/begun").await?;
+            self.bucket.sweep("incoming", before).await
+        })
     }
 
     /// Stores a local blob, and reads it back. What is there already is success when it is the same.

@@ -109,14 +109,14 @@ impl Store {
     pub fn open_behind(root: &Path, bucket: Bucket, runtime: Handle) -> Outcome<Self> {
         let store = Self::open(root)?;
         let behind = Behind::new(bucket, runtime);
-        match behind.sweep() {
+        match behind.begin() {
             Err(trouble) if trouble.is_transient() => {
                 tracing::error!(
                     error = trouble.chain(),
                     "the bucket of artifacts does not answer; trying again later"
                 );
             }
-            swept => swept?,
+            begun => begun?,
         }
         Ok(Self { behind: Some(behind), ..store })
     }

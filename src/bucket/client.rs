@@ -183,7 +183,7 @@ pub(super) async fn look(bucket: &Bucket, key: &str) -> Outcome<Option<Known>> {
 
 pub(super) async fn mark(bucket: &Bucket, key: &str) -> Outcome<()> {
     let (client, path) = (open(bucket)?, path(bucket, key)?);
-    client.put(&path, PutPayload::default()).await.map(drop).map_err(|e| said(bucket, e))
+    client.put(&path, PutPayload::default()).await.map(drop).map_err(|e| not_found(bucket, e))
 }
 
 pub(super) async fn delete(bucket: &Bucket, key: &str) -> Outcome<()> {

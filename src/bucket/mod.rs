@@ -152,7 +152,7 @@ impl Bucket {
         client::set_aside(self, &self.key(name), &self.key(to)).await
     }
 
-    /// Deletes what stands below a name since before a time, and shows by that that the bucket answers.
+    /// Deletes what stands below a name since before a time.
     pub async fn sweep(&self, below: &str, before: Timestamp) -> Outcome<()> {
         client::sweep(self, &self.key(below), before).await
     }
