@@ -82,15 +82,19 @@ async fn e10_t44_a_blob_is_created_once_in_the_bucket_read_back_and_brought_to_o
     assert_eq!(keys(&moto), [format!("liftlock/again/{}", small.hex()), key(&small)]);
 
     // More than is in memory at a time goes there in pieces, and nothing of that is left beside it.
-    let large = ask(&store, |store| {
+    let write = |store: &Store| {
         let mut incoming = store.begin().unwrap();
         for piece in 0..LARGE / 1024 {
             incoming.write_all(&[u8::try_from(piece % 251).unwrap(); 1024]).unwrap();
         }
         incoming.commit().unwrap()
-    });
-    let (large, bytes) = large.await;
+    };
+    let (large, bytes) = ask(&store, write).await;
     assert_eq!(bytes, u64::try_from(LARGE).unwrap());
+    let again = |digest: &Digest| format!("liftlock/again/{}", digest.hex());
+    assert!(!keys(&moto).contains(&again(&large)), "{:?}", keys(&moto));
+    assert_eq!(ask(&store, write).await.0, large);
+    assert!(keys(&moto).contains(&again(&large)), "the name was taken: {:?}", keys(&moto));
     assert!(keys(&moto).contains(&key(&large)), "{:?}", keys(&moto));
     assert!(!keys(&moto).iter().any(|key| key.contains("incoming")), "{:?}", keys(&moto));
 
@@ -120,7 +124,7 @@ async fn e10_t44_a_blob_is_created_once_in_the_bucket_read_back_and_brought_to_o
     assert_eq!(forget(0, &gone).await, None);
     assert_eq!(forget(i64::MAX, &gone).await, Some(3));
     assert_eq!(forget(i64::MAX, &gone).await, None);
-    assert_eq!(keys(&moto), [key(&large)]);
+    assert_eq!(keys(&moto), [again(&large), key(&large)]);
     assert_eq!(files(here.path(), "blobs/sha256"), 1);
 }
 
