@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::artifact::store::Store;
-use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::derivation::FIRST;
 use crate::domain::event::Sealed;
@@ -64,8 +63,8 @@ impl Service {
             (bill, about.to_string())
         });
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
+        let now = self.store().here();
         let files = blocking(move || {
-            let now = clock::now();
             let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept: Vec::new() };
             signing.all(&sealed, &texts, bill.as_ref())
         });

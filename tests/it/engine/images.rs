@@ -17,7 +17,7 @@ use super::tree::sample;
 use super::world::{ANA, World, files_below};
 
 /// The login's password, and what the registry keeps of it.
-const PASSWORD: &str = "canary-of-registry-55d1";
+pub(super) const PASSWORD: &str = "canary-of-registry-55d1";
 const KEPT: &str = "bot:$2y$05$abcdefghijklmnopqrstuuY/4pIhJzk3Menlj.Ye6BnGwagoHYbeC\n";
 
 /// Leaves an image with one layer, the folder `src`.
@@ -47,9 +47,9 @@ stages: [test, prod]
 ";
 
 /// A registry of the distribution's own server; it ends with the test.
-struct Running {
+pub(super) struct Running {
     folder: tempfile::TempDir,
-    address: String,
+    pub(super) address: String,
     process: Child,
 }
 
@@ -77,7 +77,7 @@ fn until_listens(address: &str) {
 }
 
 impl Running {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let below = |name: &str| folder.path().join(name).display().to_string();
@@ -104,15 +104,16 @@ impl Running {
     }
 
     /// What a tag leads to.
-    fn tag(&self, image: &str, tag: &str) -> String {
+    pub(super) fn tag(&self, image: &str, tag: &str) -> String {
         let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
         std::fs::read_to_string(self.folder.path().join(path)).unwrap_or_default()
     }
 }
 
-fn registry(address: &str, environment: &str, password: &str) -> Registry {
+pub(super) fn registry(address: &str, environment: &str, password: &str) -> Registry {
     Registry {
         address: address.to_owned(),
+        instead_of: None,
         environment: Some(environment.parse().unwrap()),
         login: Some(("bot".to_owned(), Secret::new(password))),
         plain: true,

@@ -25,6 +25,7 @@ mod publish;
 mod publish_feeds;
 mod publish_host;
 mod retention;
+mod rings;
 mod road;
 mod rollback;
 mod runbooks;
