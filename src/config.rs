@@ -573,8 +573,8 @@ impl Reading<'_> {
 
     fn probe(&mut self, file: ProbeFile) -> Reach {
         let authorities = file.authorities.map_or_else(Authorities::default, |path| {
-            let read = std::fs::read(&path).map_err(|e| e.to_string());
-            read.and_then(|text| Authorities::from_pem(&text)).unwrap_or_else(|why| {
+            let read = (self.read_file)(&path);
+            read.and_then(|text| Authorities::from_pem(text.as_bytes())).unwrap_or_else(|why| {
                 self.problem(format!("probe.authorities: {}: {why}", path.display()));
                 Authorities::default()
             })

@@ -75,6 +75,12 @@ pub fn link_stays_inside(depth: usize, target: &[u8]) -> bool {
     ups <= depth
 }
 
+/// Makes a folder of ours, and those above it.
+pub fn make(path: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(path)
+        .map_err(|e| Trouble::transient(format!("make the folder {}", path.display())).because(e))
+}
+
 /// Who may write in a finished folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

@@ -140,6 +140,7 @@ pub(crate) fn pipeline(manifest: &str) -> Fallible<Pipeline> {
 pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
     Ok(Command::Start(Box::new(Start {
         commit: format!("{number:040x}").parse()?,
+        tree: None,
         branch: "main".parse()?,
         started_by: liftlock::domain::event::StartedBy::Push,
         seq: u64::from(number),

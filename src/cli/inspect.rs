@@ -2,12 +2,13 @@
 
 use crate::cli::{ConfigFile, Ended, Exit, serve, terminal};
 use crate::domain::event::RunKind;
+use crate::domain::name::PipelineId;
 use crate::domain::release::StageRun;
 use crate::domain::state::State;
 use crate::service::journal::Journal;
 use crate::store::Store;
 use crate::store::stream::{EventFilter, GENESIS, StoredEvent};
-use crate::trouble::Trouble;
+use crate::trouble::{Outcome, Trouble};
 
 /// Events read at a time.
 const PAGE: u32 = 1_000;
@@ -72,9 +73,25 @@ pub(super) struct Rebuild {
     config: ConfigFile,
 }
 
-async fn open(file: &ConfigFile) -> Result<Store, Trouble> {
+async fn open(file: &ConfigFile) -> Outcome<Store> {
     let config = serve::read_config(&file.config)?;
     serve::open_store(&config).await
+}
+
+/// The names of all logs.
+async fn logs(store: &Store) -> Outcome<Vec<String>> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let page = store.streams(all.last().map_or("", String::as_str), PAGE).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page.into_iter().map(|head| head.stream));
+    }
+}
+
+fn pipeline(stream: &str) -> Outcome<PipelineId> {
+    stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))
 }
 
 pub(super) async fn events(asked: &Events) -> Ended {
@@ -146,21 +163,15 @@ async fn verify(config: &ConfigFile) -> Ended {
 /// What is hashed, as it is stored, log by log: whether it fits is for whoever reads it.
 async fn export(config: &ConfigFile) -> Ended {
     let store = open(config).await?;
-    let mut after = String::new();
-    loop {
-        let page = store.streams(&after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.stream);
-        for head in &page {
-            let (mut version, mut previous) = (0, GENESIS.to_vec());
-            loop {
-                let read = store.read(&head.stream, version, PAGE).await?;
-                let Some(last) = read.events.last() else { break };
-                version = last.version;
-                for event in &read.events {
-                    terminal::line(&exported(event, &previous).to_string());
-                    previous.clone_from(&event.hash);
-                }
+    for stream in logs(&store).await? {
+        let (mut version, mut previous) = (0, GENESIS.to_vec());
+        loop {
+            let read = store.read(&stream, version, PAGE).await?;
+            let Some(last) = read.events.last() else { break };
+            version = last.version;
+            for event in &read.events {
+                terminal::line(&exported(event, &previous).to_string());
+                previous.clone_from(&event.hash);
             }
         }
     }
@@ -210,27 +221,17 @@ async fn table<const N: usize>(
     if !json {
         terminal::line(&columns.join(","));
     }
-    let mut after = String::new();
-    loop {
-        let page = store.streams(&after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.stream);
-        for head in &page {
-            let id = head.stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))?;
-            let state = journal.load(&id).await?;
-            for row in rows(&state) {
-                let line = if json {
-                    let object: serde_json::Map<_, _> = columns
-                        .iter()
-                        .map(|c| (*c).to_owned())
-                        .zip(row.into_iter().map(Into::into))
-                        .collect();
-                    serde_json::Value::Object(object).to_string()
-                } else {
-                    row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",")
-                };
-                terminal::line(&line);
-            }
+    for stream in logs(&store).await? {
+        let state = journal.load(&pipeline(&stream)?).await?;
+        for row in rows(&state) {
+            let line = if json {
+                let object: serde_json::Map<_, _> =
+                    columns.iter().map(|c| (*c).to_owned()).zip(row.into_iter().map(Into::into)).collect();
+                serde_json::Value::Object(object).to_string()
+            } else {
+                row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",")
+            };
+            terminal::line(&line);
         }
     }
     store.close().await;
@@ -319,20 +320,12 @@ pub(super) async fn rebuild(asked: &Rebuild) -> Ended {
     let store = open(&asked.config).await?;
     store.clear_read_models().await?;
     let journal = Journal::new(store.clone());
-    let mut after = String::new();
-    let mut pipelines = 0_usize;
-    loop {
-        let page = store.streams(&after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.stream);
-        for head in &page {
-            let id = head.stream.parse().map_err(|e| Trouble::bug("a log without a pipeline").because(e))?;
-            let rows = journal.rebuild(&id).await?;
-            pipelines = pipelines.saturating_add(1);
-            terminal::note(&format!("{}: {rows} rows", head.stream));
-        }
+    let logs = logs(&store).await?;
+    for stream in &logs {
+        let rows = journal.rebuild(&pipeline(stream)?).await?;
+        terminal::note(&format!("{stream}: {rows} rows"));
     }
     store.close().await;
-    terminal::line(&format!("ok: read models of {pipelines} pipelines written again"));
+    terminal::line(&format!("ok: read models of {} pipelines written again", logs.len()));
     Ok(Exit::Done)
 }

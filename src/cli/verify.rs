@@ -75,14 +75,22 @@ impl Checked {
     fn built(&self) -> Option<&Built> {
         self.claims.iter().find_map(|claim| match claim {
             Claim::Built(built) => Some(built),
-            Claim::Passed { .. } | Claim::Tested { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
+            Claim::Passed { .. }
+            | Claim::Reused { .. }
+            | Claim::Tested { .. }
+            | Claim::Refers { .. }
+            | Claim::Linked { .. } => None,
         })
     }
 
     fn stages(&self) -> Vec<&str> {
         let stages = self.claims.iter().filter_map(|claim| match claim {
             Claim::Passed { stage, .. } => Some(stage.as_str()),
-            Claim::Built(_) | Claim::Tested { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
+            Claim::Built(_)
+            | Claim::Reused { .. }
+            | Claim::Tested { .. }
+            | Claim::Refers { .. }
+            | Claim::Linked { .. } => None,
         });
         stages.collect()
     }
@@ -122,6 +130,14 @@ impl Checked {
                     "  of {} {}, built by {} from commit {}",
                     built.repository, built.version, built.builder, built.commit
                 ),
+                Claim::Reused { version, commit, tree: None, built_for, .. } => {
+                    format!("  taken over for {version} of {commit}: built for {built_for}")
+                }
+                Claim::Reused { version, commit, tree: Some(tree), built_for, .. } => {
+                    format!(
+                        "  taken over for {version} of {commit}, whose tree is {tree}: built for {built_for}"
+                    )
+                }
                 Claim::Passed { stage, verifier, at } => {
                     format!("  found good in {stage} by {verifier}, {at}")
                 }
@@ -138,11 +154,29 @@ impl Checked {
         let built = self.built();
         let tests = self.claims.iter().filter_map(|claim| match claim {
             Claim::Tested { result, warned } => Some(json!({"result": result, "warned": warned})),
-            Claim::Built(_) | Claim::Passed { .. } | Claim::Refers { .. } | Claim::Linked { .. } => None,
+            Claim::Built(_)
+            | Claim::Reused { .. }
+            | Claim::Passed { .. }
+            | Claim::Refers { .. }
+            | Claim::Linked { .. } => None,
         });
         let steps = self.claims.iter().filter_map(|claim| match claim {
             Claim::Linked { step, by } => Some(json!({"step": step, "by": by})),
-            Claim::Built(_) | Claim::Passed { .. } | Claim::Refers { .. } | Claim::Tested { .. } => None,
+            Claim::Built(_)
+            | Claim::Reused { .. }
+            | Claim::Passed { .. }
+            | Claim::Refers { .. }
+            | Claim::Tested { .. } => None,
+        });
+        let reused = self.claims.iter().find_map(|claim| match claim {
+            Claim::Reused { version, commit, tree, built_for, .. } => {
+                Some(json!({"version": version, "commit": commit, "tree": tree, "built_for": built_for}))
+            }
+            Claim::Built(_)
+            | Claim::Passed { .. }
+            | Claim::Tested { .. }
+            | Claim::Refers { .. }
+            | Claim::Linked { .. } => None,
         });
         json!({
             "file": self.file,
@@ -152,6 +186,7 @@ impl Checked {
             "version": built.map(|built| &built.version),
             "commit": built.map(|built| &built.commit),
             "builder": built.map(|built| &built.builder),
+            "reused": reused,
             "passed": self.stages(),
             "tests": tests.collect::<Vec<Value>>(),
             "steps": steps.collect::<Vec<Value>>(),

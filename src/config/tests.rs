@@ -1,6 +1,7 @@
 //! A config that says one thing beside what every one has to say.
 
 use crate::config::{Config, Environment};
+use crate::https::Authorities;
 
 /// Reads it; no file it names is there. The error is all problems, a line each.
 pub(super) fn read(text: &str) -> Result<Config, String> {
@@ -12,10 +13,8 @@ pub(super) fn read(text: &str) -> Result<Config, String> {
 
 #[test]
 fn authorities_of_ones_own_are_certificates_in_a_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("authorities.pem");
-    let with = |path: &std::path::Path| read(&format!("[probe]\nauthorities = \"{}\"\n", path.display()));
-    assert!(with(&path).unwrap_err().contains("probe.authorities: "), "there is none");
-    crate::artifact::file::write_synced(&path, b"no certificate", 0o644).unwrap();
-    assert!(with(&path).unwrap_err().contains("there is no certificate in it"));
+    let gone = read("[probe]\nauthorities = \"/ca.pem\"\n").unwrap_err();
+    assert!(gone.contains("probe.authorities: /ca.pem: not there"), "{gone}");
+    assert_eq!(Authorities::from_pem(b"a key").unwrap_err(), "there is no certificate in it");
+    assert!(Authorities::from_pem(include_bytes!("../../fixtures/authority.pem")).is_ok());
 }

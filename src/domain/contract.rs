@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::derivation::further;
 use crate::domain::event::Sealed;
 use crate::domain::glob::Glob;
-use crate::domain::name::{Alias, printable};
+use crate::domain::name::{Alias, StageName, printable};
 use crate::domain::release::Release;
 
 /// What OpenSSH calls the keys that are known here.
@@ -307,6 +308,24 @@ impl Contract {
             keys,
             sbom: self.sbom || other.sbom,
         }
+    }
+}
+
+impl Release {
+    /// The contract as a stage is held to it: what a stage makes is asked for behind that stage, and in it once it is
+    /// there.
+    pub fn contract_in(&self, stage: &StageName) -> Option<Contract> {
+        let mut contract = self.rules.release.contract.clone()?;
+        let (pipeline, there) = (&self.created.pipeline, |alias: &Alias| {
+            self.artifacts.iter().any(|sealed| sealed.alias == *alias)
+        });
+        let makers = pipeline
+            .stages
+            .iter()
+            .filter(|maker| maker.name == *stage || self.rules.leads(stage, &maker.name));
+        let later: BTreeSet<&Alias> = makers.flat_map(further).filter(|alias| !there(alias)).collect();
+        contract.assets.retain(|asset| !later.contains(&asset.artifact));
+        Some(contract)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::event::{
 use crate::domain::evidence::{Attested, owed};
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
-    CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, UserId,
+    CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, TreeSha, UserId,
 };
 use crate::domain::pause::Question;
 use crate::domain::person::{Person, Standing};
@@ -26,6 +26,7 @@ use crate::domain::publication;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::retention::{Retention, has_bytes, kept};
+use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Said;
 use crate::domain::source::Found;
 use crate::domain::state::State;
@@ -36,6 +37,7 @@ use crate::domain::workflow::RunRef;
 
 mod act;
 mod advance;
+mod built;
 mod demand;
 mod derivation;
 mod freeze;
@@ -210,6 +212,8 @@ pub enum Command {
 pub struct Start {
     /// The commit.
     pub commit: CommitSha,
+    /// Its tree.
+    pub tree: Option<TreeSha>,
     /// The branch it is on.
     pub branch: RefName,
     /// What starts it.
@@ -364,6 +368,8 @@ pub struct TagNow {
 pub enum Ended {
     /// A build.
     Build(BuildOutcome),
+    /// Nothing was built: what another build left is what it would have left, and its bytes are what was sealed.
+    Reused(TakenOver),
     /// A stage.
     Stage(StageEnd),
     /// A leg.

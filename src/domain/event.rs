@@ -26,6 +26,7 @@ use crate::domain::proposal::Proposal;
 use crate::domain::publication;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::retention::Retention;
+use crate::domain::reuse::TakenOver;
 use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::source::Found;
@@ -81,6 +82,9 @@ pub enum Event {
         attempt: u32,
         /// How.
         outcome: BuildOutcome,
+        /// What it took over instead of being built.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reused: Option<Box<TakenOver>>,
     },
     /// Another try of a build was asked for.
     BuildRetried {

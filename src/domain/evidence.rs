@@ -1,7 +1,8 @@
 //! What a release can prove to others: the checksums of its files, and signed statements about them.
 //!
-//! [`statement`] makes the statements, [`claim`] reads them, [`chain`] has the links of the promotion chain. They are in-toto Statements v1 (in-toto.io/Statement/v1) in
-//! an envelope of DSSE v1.0: what is signed is [`pae`] of it, so that no other kind of text can be taken for one.
+//! [`statement`] makes the statements, [`claim`] reads them, [`chain`] has the links of the promotion chain. They are
+//! in-toto Statements v1 (in-toto.io/Statement/v1) in an envelope of DSSE v1.0: what is signed is [`pae`] of it, so that
+//! no other kind of text can be taken for one.
 //! Each is signed once, kept by its digest, and named in the log, so that a new key does not change what a release shows.
 
 use std::fmt::Write as _;
@@ -35,6 +36,8 @@ pub const STATEMENTS: &str = ".intoto.jsonl";
 pub const PROVENANCE_FILE: &str = "provenance.dsse.json";
 /// The same as a Sigstore bundle.
 pub const BUNDLE_FILE: &str = "provenance.sigstore.json";
+/// The envelope of the statement that a release took over what was built for another.
+pub const REUSED_FILE: &str = "reused.dsse.json";
 /// What the name of a statement about what a stage made begins with.
 const MADE: &str = "made-";
 /// What the release is made of, as lock files say.
@@ -124,8 +127,8 @@ pub fn made_file(revision: &Revision) -> String {
 }
 
 /// The lines that `sha256sum --check` reads.
-pub fn checksums(files: &[Sealed]) -> String {
-    sums(files.iter().map(|file| (file, file.digest.hex())))
+pub fn checksums<'a>(files: impl IntoIterator<Item = &'a Sealed>) -> String {
+    sums(files.into_iter().map(|file| (file, file.digest.hex())))
 }
 
 /// The same of whatever hash.
@@ -175,8 +178,7 @@ pub fn files(release: &Release) -> impl Iterator<Item = &Evidence> {
 
 /// The same without what something newer of the same name has taken the place of.
 pub fn current(release: &Release) -> impl Iterator<Item = &Evidence> {
-    let newer = |kept: &Evidence| files(release).filter(|other| other.name == kept.name).last() != Some(kept);
-    files(release).filter(move |kept| !newer(kept))
+    files(release).filter(|kept| file(release, &kept.name) == Some(*kept))
 }
 
 /// The newest file of this name.
@@ -191,15 +193,17 @@ pub fn statements_about<'a>(release: &'a Release, file: &Sealed) -> Vec<&'a Evid
         Matter::Build => made.is_none(),
         Matter::Revision { no } => made == Some(*no),
         Matter::Stage { stage, attempt } => {
-            let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
-            let run = runs.iter().find(|run| run.attempt == *attempt);
+            let run = release.attempt(stage, *attempt);
             run.is_some_and(|run| release.seen_by(run).artifacts.contains(file))
         }
         Matter::Links | Matter::Written { .. } => false,
     };
     let kept = release.evidence.iter().filter(about).flat_map(|signed| &signed.files);
     let own = built_here(release, file);
-    kept.filter(|kept| kept.name.ends_with(ENVELOPE) && (own || kept.name != PROVENANCE_FILE)).collect()
+    kept.filter(|kept| {
+        kept.name.ends_with(ENVELOPE) && (own || !matches!(kept.name.as_str(), PROVENANCE_FILE | REUSED_FILE))
+    })
+    .collect()
 }
 
 /// Whether the release's own build made an artifact: what it took of other builds, of other repositories, or was

@@ -409,6 +409,7 @@ fn read_pipeline(
         inherits: made.inherits,
         uploads: made.uploads,
         primary: made.primary,
+        withheld: made.withheld,
         workflow: made.workflow,
         sources: made.sources,
         feeds: BTreeSet::new(),

@@ -28,6 +28,9 @@ pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) ->
         let attempts: Vec<Value> = runs.iter().map(attempt).collect();
         Some(json!({"name": stage.name, "environment": stage.environment, "attempts": attempts}))
     });
+    let over = release.reused.as_ref().map(|over| {
+        json!({"of": over.by.to_string(), "commit": over.commit, "tree": over.tree, "terms": {"sha256": over.terms.hex()}})
+    });
     json!({
         "form": FORM,
         "name": created.names.name,
@@ -40,10 +43,16 @@ pub fn document(release: &Release, pipeline: &PipelineName, repository: &str) ->
         "digest": release.digest.as_ref().map(|digest| json!({"sha256": digest.hex()})),
         "components": components,
         "artifacts": release.artifacts.iter().map(|sealed| artifact(release, sealed)).collect::<Vec<_>>(),
+        "reused": over,
         "stages": stages.collect::<Vec<_>>(),
         "channels": release.listed.keys().collect::<Vec<_>>(),
         "notes": release.notes.as_ref().map(|kept| &kept.text),
     })
+}
+
+/// The document as a file has it.
+pub fn text(release: &Release, pipeline: &PipelineName, repository: &str) -> String {
+    format!("{:#}\n", document(release, pipeline, repository))
 }
 
 fn artifact(release: &Release, sealed: &Sealed) -> Value {
@@ -51,6 +60,7 @@ fn artifact(release: &Release, sealed: &Sealed) -> Value {
         "name": sealed.alias,
         "file": file_name(sealed),
         "bytes": sealed.size,
+        "shipping": release.ships(sealed),
         "digest": {"sha256": sealed.digest.hex()},
     });
     if let (Some(image), Some(fields)) = (&sealed.image, out.as_object_mut()) {

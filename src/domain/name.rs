@@ -230,6 +230,14 @@ name!(
 );
 
 name!(
+    /// The full id of a tree, 40 or 64 lower-case hex digits: commits with the same one have the same files.
+    TreeSha,
+    "tree id",
+    "it has 40 or 64 lower-case hex digits",
+    |t| (t.len() == 40 || t.len() == 64) && lower_hex(t)
+);
+
+name!(
     /// Any git object's full id, for example that of an annotated tag: 40 or 64 lower-case hex digits.
     ObjectId,
     "git object id",
@@ -445,6 +453,13 @@ impl PartialOrd for VariableName {
 
 impl CommitSha {
     /// The first 7 digits, as people read commits.
+    pub fn short(&self) -> &str {
+        self.0.get(..7).unwrap_or(&self.0)
+    }
+}
+
+impl TreeSha {
+    /// The first 7 digits, as people read them.
     pub fn short(&self) -> &str {
         self.0.get(..7).unwrap_or(&self.0)
     }

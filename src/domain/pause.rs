@@ -159,7 +159,8 @@ impl Question {
                 | Action::Script(_)
                 | Action::Hook(_)
                 | Action::Publish(_)
-                | Action::Write(_) => None,
+                | Action::Write(_)
+                | Action::Gather(_) => None,
             }))
         });
         let mut all = all;

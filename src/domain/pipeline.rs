@@ -23,6 +23,7 @@ use crate::domain::naming::Template;
 use crate::domain::notes;
 use crate::domain::notice::Notify;
 use crate::domain::retention::Retention;
+use crate::domain::reuse::Reuse;
 use crate::domain::runbook::Runbook;
 use crate::domain::source::Named;
 use crate::domain::time::Span;
@@ -72,6 +73,9 @@ pub struct Pipeline {
     /// The one that speaks for the release: its digest is shown, and deploy steps start in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<Alias>,
+    /// What goes to nobody outside: it is in no list of checksums, and published only where it is named.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld: BTreeSet<Alias>,
     /// The workflow of the host's own CI that builds all of them; nothing when people hand them in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Workflow>,
@@ -244,6 +248,9 @@ pub struct Build {
     pub secrets: BTreeSet<String>,
     /// Wall-clock limit.
     pub timeout: Span,
+    /// What a release may take instead of being built.
+    #[serde(default, skip_serializing_if = "Reuse::is_never")]
+    pub reuse: Reuse,
 }
 
 impl Pipeline {
@@ -258,6 +265,26 @@ impl Pipeline {
     pub fn handed_in(&self) -> &BTreeSet<Alias> {
         static NONE: BTreeSet<Alias> = BTreeSet::new();
         if self.workflow.is_some() { &NONE } else { &self.uploads }
+    }
+
+    /// Whether a release that is in one stage has been in the other before: one of its `needs`, or of theirs.
+    pub fn leads(&self, before: &StageName, to: &StageName) -> bool {
+        let needs = |name: &StageName| {
+            let stage = self.stages.iter().find(|stage| stage.name == *name);
+            stage.map_or(&[][..], |stage| &stage.needs)
+        };
+        let (mut open, mut known) = (vec![to], BTreeSet::new());
+        while let Some(stage) = open.pop() {
+            open.extend(needs(stage).iter().filter(|name| known.insert(*name)));
+        }
+        known.contains(before)
+    }
+
+    /// The artifacts that steps gather others in.
+    pub fn drops(&self) -> impl Iterator<Item = &Alias> {
+        let gathers = |step: &&Step| matches!(step.action, step::Action::Gather(_));
+        let steps = self.stages.iter().flat_map(Stage::all_steps).filter(gathers);
+        steps.flat_map(|step| &step.terms.makes.further)
     }
 
     /// The names of all artifacts of its releases.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::domain::contract;
 use crate::domain::name::Digest;
 use crate::domain::pipeline::{
-    ApprovalRule, Duty, Naming, OverrideRule, Pipeline, Requirement, Stage, Start, Who,
+    ApprovalRule, Build, Duty, Naming, OverrideRule, Pipeline, Requirement, Stage, Start, Who,
 };
 use crate::domain::time::Span;
 
@@ -64,13 +64,14 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
     }
 }
 
-/// The pipeline of the release commit, each of its stages tightened by the stage of the same name elsewhere, and its
-/// contract by what that asks.
+/// The pipeline of the release commit, each of its stages tightened by the stage of the same name elsewhere, its
+/// contract by what that asks, and what it may take over instead of being built by what that allows.
 #[must_use]
 pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
     let stages = pipeline.stages.iter().map(|s| stricter_stage(s, other.stage(&s.name))).collect();
     let contract = contract::stricter(pipeline.release.contract.as_ref(), other.release.contract.as_ref());
-    Pipeline { stages, release: Naming { contract, ..pipeline.release.clone() }, ..pipeline.clone() }
+    let build = Build { reuse: pipeline.build.reuse.min(other.build.reuse), ..pipeline.build.clone() };
+    Pipeline { stages, build, release: Naming { contract, ..pipeline.release.clone() }, ..pipeline.clone() }
 }
 
 /// What tells one rule from another, kept with each approval that was given under it.

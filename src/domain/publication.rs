@@ -375,13 +375,13 @@ fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
     let file = |sealed: &Sealed| Item { name: file_name(sealed), is: sealed.digest.to_string() };
     let sums = || Item {
         name: SHA256SUMS.to_owned(),
-        is: Digest::of_text(&checksums(&release.artifacts)).to_string(),
+        is: Digest::of_text(&checksums(release.shipped())).to_string(),
     };
     let kept = |file: &Evidence| Item { name: file.name.clone(), is: file.digest.to_string() };
     let lists = || lists(release).map(kept);
     match what {
-        Goods::All => Ok(release.artifacts.iter().map(file).chain([sums()]).chain(lists()).collect()),
-        Goods::SignedBits => Ok(release.artifacts.iter().map(file).collect()),
+        Goods::All => Ok(release.shipped().map(file).chain([sums()]).chain(lists()).collect()),
+        Goods::SignedBits => Ok(release.shipped().map(file).collect()),
         Goods::Checksums => Ok([sums()].into_iter().chain(lists()).collect()),
         Goods::Documents => {
             let all: Vec<Item> = documents(release).into_values().map(kept).collect();
@@ -400,15 +400,15 @@ fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
 
 /// The images of a release that are published; the error is why there are none.
 pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String> {
-    let wanted = |alias: &Alias| match publish {
-        Publish::Files { what: Goods::One(one), .. } => alias == one,
-        Publish::Files { what: Goods::All | Goods::SignedBits, .. } => true,
+    let wanted = |sealed: &&Sealed| match publish {
+        Publish::Files { what: Goods::One(one), .. } => sealed.alias == *one,
+        Publish::Files { what: Goods::All | Goods::SignedBits, .. } => release.ships(sealed),
         Publish::Files { what: Goods::Checksums | Goods::Documents, .. }
         | Publish::Tags
         | Publish::HostRelease { .. } => false,
     };
     let tag = tag_of(&release.created.version);
-    let images = release.artifacts.iter().filter(|sealed| wanted(&sealed.alias));
+    let images = release.artifacts.iter().filter(wanted);
     let items = images.filter_map(|sealed| {
         let image = sealed.image.as_ref()?;
         Some(Item { name: format!("{}:{tag}", image.name.here()), is: image.manifest.to_string() })

@@ -17,6 +17,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::{Duty, Pipeline, Stage};
 use crate::domain::progress::Walked;
 use crate::domain::publication::Ledger;
+use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
@@ -67,6 +68,8 @@ pub struct Release {
     pub build: BuildState,
     /// When the build ended, for display.
     pub built_at: Option<Timestamp>,
+    /// Whose build its artifacts are from, when nothing was built for it.
+    pub reused: Option<TakenOver>,
     /// What was sealed, as its last revision has it.
     pub artifacts: Vec<Sealed>,
     /// What stages have made of it since, oldest first.
@@ -282,6 +285,11 @@ impl Release {
         self.stages.get(stage).and_then(|runs| runs.last())
     }
 
+    /// A certain attempt.
+    pub fn attempt(&self, stage: &StageName, attempt: u32) -> Option<&StageRun> {
+        self.stages.get(stage)?.iter().find(|run| run.attempt == attempt)
+    }
+
     /// Whether commits of other repositories are still to be found before it can be built.
     pub fn lacks_sources(&self) -> bool {
         self.sources.len() < self.created.pipeline.sources.len()
@@ -306,6 +314,17 @@ impl Release {
     pub fn primary(&self) -> Option<&Sealed> {
         let primary = self.created.pipeline.primary.as_ref()?;
         self.artifacts.iter().find(|sealed| sealed.alias == *primary)
+    }
+
+    /// Whether an artifact goes to others; one that does not is in no list of theirs.
+    pub fn ships(&self, sealed: &Sealed) -> bool {
+        let pipeline = &self.created.pipeline;
+        !pipeline.withheld.contains(&sealed.alias) && pipeline.drops().all(|drop| *drop != sealed.alias)
+    }
+
+    /// The artifacts that do.
+    pub fn shipped(&self) -> impl Iterator<Item = &Sealed> {
+        self.artifacts.iter().filter(|sealed| self.ships(sealed))
     }
 
     /// The digest people see: that of the primary artifact or of the only one, the release's when there are several.

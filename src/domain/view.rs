@@ -251,7 +251,9 @@ pub fn build_status(state: &State, release: &Release) -> Status {
         BuildState::Sealed => {
             let built = release.at_revision(FIRST);
             let digest = built.shown_digest().map_or("", |d| d.short());
-            (StatusState::Success, format!("{version} sealed, {digest}"))
+            let over = release.reused.as_ref();
+            let over = over.map_or_else(String::new, |over| format!(", not built: the artifact {over}"));
+            (StatusState::Success, format!("{version} sealed, {digest}{over}"))
         }
         BuildState::Failed(detail @ Detail::By { .. }) => {
             (StatusState::Error, sentence("Build cancelled", detail))
@@ -356,6 +358,7 @@ fn why_lines(
         (format!("{line}{at}"), "▪")
     }));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
+    lines.extend(release.reused.as_ref().map(|over| (format!("not built: the artifact {over}"), "♻")));
     lines
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
 
 use crate::clock;
-use crate::domain::name::{CommitSha, ObjectId, RefName};
+use crate::domain::name::{CommitSha, ObjectId, RefName, TreeSha};
 use crate::domain::time::Timestamp;
 use crate::folder;
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -217,6 +217,12 @@ impl Mirror {
     /// A commit as lists show it.
     pub fn commit_info(&self, commit: &CommitSha) -> Outcome<CommitInfo> {
         info(&self.commit(commit)?)
+    }
+
+    /// The tree of a commit.
+    pub fn tree_sha(&self, commit: &CommitSha) -> Outcome<TreeSha> {
+        let id = self.commit(commit)?.tree_id().to_string();
+        id.parse().map_err(|e| Trouble::bug(format!("the tree of {commit}")).because(e))
     }
 
     /// A commit's message, all of it.

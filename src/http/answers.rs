@@ -103,6 +103,7 @@ impl Answers {
             facts: facts(&state, release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
+            reused: release.reused.as_ref().map(|over| build::reused(id, over)),
             build_log: Some(view::log_id(id, number, "build", release.build_attempt)),
             stages: stages(&state, release, now),
             why,

@@ -256,6 +256,8 @@ pub struct ReleasePage {
     pub commit_url: Option<Link>,
     /// The files its build is written in, at its commit.
     pub files: Vec<FileLine>,
+    /// Where its artifacts are from, when nothing was built for it.
+    pub reused: Option<ReusedLine>,
     /// The name of the build's log.
     pub build_log: Option<String>,
     /// The stages, in order.
@@ -286,6 +288,26 @@ pub struct ReleasePage {
     pub events: Vec<EventLine>,
     /// What the commands of each stage are told.
     pub variables: Vec<StageVariables>,
+}
+
+/// What a release took over instead of being built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReusedLine {
+    /// What it was built for.
+    pub of: String,
+    /// Where that is shown, when it is a release.
+    pub path: Option<String>,
+    /// The commit it was built from.
+    pub commit: String,
+    /// The tree that both commits have, when they are two.
+    pub tree: Option<String>,
+}
+
+impl ReusedLine {
+    /// The beginning of its commit's id.
+    pub fn short_commit(&self) -> String {
+        short(&self.commit)
+    }
 }
 
 /// A file of a commit.
@@ -474,6 +496,8 @@ pub struct ArtifactLine {
     pub image: Option<String>,
     /// How it came to be, when a stage made it: which, and out of what.
     pub made: Option<MadeLine>,
+    /// Whether it goes to others.
+    pub ships: bool,
 }
 
 /// How a stage made an artifact.

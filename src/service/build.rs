@@ -2,6 +2,7 @@
 
 mod base;
 mod inputs;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::domain::image::{Base, Image};
 use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::release::Release;
+use crate::domain::reuse;
 use crate::domain::source::Found;
 use crate::domain::view;
 use crate::runner::probe::{Origin, choose};
@@ -66,12 +68,10 @@ impl Service {
         };
         let release =
             decided.state.release(no).cloned().ok_or_else(|| Trouble::bug("the release is gone"))?;
+        if self.take_over(lease, (&decided.state, &release), &work).await? {
+            return Ok(());
+        }
         let created = &release.created;
-        let environment = BTreeMap::from([
-            ("LIFTLOCK_VERSION".to_owned(), created.version.to_string()),
-            ("LIFTLOCK_COMMIT".to_owned(), created.commit.to_string()),
-            ("SOURCE_DATE_EPOCH".to_owned(), created.epoch_s.to_string()),
-        ]);
         let subject = Subject {
             id: &id,
             commit: created.commit.clone(),
@@ -81,8 +81,8 @@ impl Service {
             sources: release.sources.clone(),
             public: Public::No,
             log: view::log_id(&id, no, "build", attempt),
-            environment,
-            epoch_s: created.epoch_s,
+            environment: reuse::told(created),
+            epoch_s: created.pipeline.build.reuse.epoch_s(created.epoch_s),
         };
         let outcome = match self.build(&subject, lease).await {
             Ok(Some(outcome)) => outcome,

@@ -44,14 +44,14 @@ impl Service {
         grounds: &Grounds,
         (kept, stops): (&mut KeptLog, &Stops),
     ) -> Outcome<StepsEnd> {
-        let Some(contract) = &release.rules.release.contract else { return Ok(StepsEnd::Passed) };
+        let Some(contract) = release.contract_in(&stage.name) else { return Ok(StepsEnd::Passed) };
         // What is put back kept its contract when it came; what newer ones promise is not its fault, and must not keep it
         // away. A run that goes on behind a question was looked at when it began; what it has made is signed at its end.
         let looked_at = |run: &StageRun| run.kind == RunKind::Rollback || !run.walked.made.is_empty();
         if release.run(&stage.name).is_some_and(looked_at) {
             return Ok(StepsEnd::Passed);
         }
-        let broken = self.broken(release, contract).await?;
+        let broken = self.broken(release, &contract).await?;
         if !broken.is_empty() {
             for line in &broken {
                 kept.log.note(&format!("contract: {line}")).await;
@@ -63,7 +63,7 @@ impl Service {
             release.artifacts.iter().map(|sealed| grounds.artifact(&sealed.alias).display().to_string());
         let words = [program, "validate".to_owned(), STEP.to_owned()].into_iter().chain(paths);
         let mut environment = self.base_environment(&grounds.home());
-        environment.insert(VARIABLE.to_owned(), spelled(contract)?);
+        environment.insert(VARIABLE.to_owned(), spelled(&contract)?);
         let job = Job {
             program: Program::Argv(words.collect()),
             tree: grounds.artifacts(),
@@ -142,7 +142,7 @@ impl Proofs<'_> {
         Ok(lacks)
     }
 
-    /// A signed list of checksums that names every artifact of the release, and nothing else.
+    /// A signed list of checksums that names every artifact of the release that ships, and nothing else.
     fn list(&self, name: &str) -> Outcome<Result<(), String>> {
         let text = match self.text(name)? {
             Ok((_, text)) => text,
@@ -159,8 +159,8 @@ impl Proofs<'_> {
             }
         }
         let listed: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
-        let files: Vec<String> = self.release.artifacts.iter().map(file_name).collect();
-        let same = name != SHA256SUMS || text == checksums(&self.release.artifacts);
+        let files: Vec<String> = self.release.shipped().map(file_name).collect();
+        let same = name != SHA256SUMS || text == checksums(self.release.shipped());
         Ok(if same && listed == files { Ok(()) } else { Err("it is of other files".to_owned()) })
     }
 

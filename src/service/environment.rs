@@ -282,7 +282,7 @@ impl Service {
                     match &step.action {
                         Action::Pause(pause) => spelled(&pause.instructions, &own).map(drop),
                         Action::Run(_) | Action::Script(_) => program(step, &run, &self.mask()).map(drop),
-                        Action::Write(_) => Ok(()),
+                        Action::Write(_) | Action::Gather(_) => Ok(()),
                         Action::Hook(_) => self.bodies(asking, release, stage, &own),
                         Action::Publish(publish) => self.no_outlet((id, asking), release, publish),
                     }

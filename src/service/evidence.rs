@@ -16,6 +16,7 @@ use crate::domain::name::{PipelineId, ReleaseNo};
 use crate::domain::release::Release;
 use crate::domain::sbom::lock::is_lock;
 use crate::domain::sbom::{Found, Subject, document};
+use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, blocking};
@@ -52,10 +53,10 @@ impl Service {
         };
         let (sealed, bill) = match what {
             Matter::Build => {
-                let built = release.at_revision(FIRST).artifacts.clone();
+                let built = release.at_revision(FIRST).shipped().cloned().collect();
                 (built, self.bill(&id, release, &repository).await?)
             }
-            Matter::Revision { no } => (release.at_revision(no).artifacts.clone(), None),
+            Matter::Revision { no } => (release.at_revision(no).shipped().cloned().collect(), None),
             Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => (Vec::new(), None),
         };
         let bill = bill.map(|bill| {
@@ -63,9 +64,10 @@ impl Service {
             (bill, about.to_string())
         });
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
+        let kept = if what == Matter::Build { provenance_of_builder(&state, release) } else { Vec::new() };
         let now = self.store().here();
         let files = blocking(move || {
-            let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept: Vec::new() };
+            let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept };
             signing.all(&sealed, &texts, bill.as_ref())
         });
         let attested = Attested { release: no, what, files: files.await? };
@@ -111,6 +113,14 @@ impl Service {
             document(&found, subject).map_err(|e| Trouble::bug("write what it is made of").because(e))?;
         Ok(Some(self.mask().apply(&bill)))
     }
+}
+
+/// The provenance of the build that a release took over, as it was signed then: the same bytes, kept for both.
+fn provenance_of_builder(state: &State, release: &Release) -> Vec<Evidence> {
+    let by = release.reused.as_ref().and_then(|over| state.release(over.by.release()?));
+    let signed = by.and_then(|by| by.signed(&Matter::Build));
+    let all = signed.into_iter().flat_map(|signed| &signed.files);
+    all.filter(|kept| matches!(kept.name.as_str(), PROVENANCE_FILE | BUNDLE_FILE)).cloned().collect()
 }
 
 /// What is to be signed, each by the name of its file or of its step.

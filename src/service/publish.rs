@@ -219,7 +219,7 @@ impl Service {
         // As it is now, with the notes that were kept a moment ago.
         let state = self.journal().load(id).await?;
         let release = state.release(release.no()).map_or(release, |now| now);
-        let text = format!("{:#}\n", metadata::document(release, &id.name, own));
+        let text = metadata::text(release, &id.name, own);
         let store = self.artifacts().clone();
         let digest = blocking(move || store.put(text.as_bytes())).await?;
         Ok(Item { name: METADATA.to_owned(), is: digest.to_string() })
@@ -228,7 +228,7 @@ impl Service {
     /// The bytes of a file of the release, checked.
     pub(super) async fn content(&self, release: &Release, item: &Item) -> Outcome<Content> {
         if item.name == SHA256SUMS {
-            return Ok(Content::Text(checksums(&release.artifacts)));
+            return Ok(Content::Text(checksums(release.shipped())));
         }
         let sealed = release.artifacts.iter().find(|sealed| file_name(sealed) == item.name);
         let digest: Digest = match sealed {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::domain::decide::Start;
 use crate::domain::event::{Change, StartedBy};
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
-use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName};
+use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName, TreeSha};
 use crate::domain::notes::Message;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::state::State;
@@ -152,6 +152,7 @@ impl Service {
         }
         Ok(Start {
             commit: commit.clone(),
+            tree: Some(found.tree),
             branch: branch.clone(),
             started_by: StartedBy::Push,
             seq: found.seq,
@@ -205,6 +206,7 @@ struct Found {
     messages: Vec<String>,
     taken: Vec<Version>,
     epoch_s: i64,
+    tree: TreeSha,
     included_in: Option<crate::domain::name::ReleaseNo>,
 }
 
@@ -244,6 +246,7 @@ fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
         messages,
         taken: versions.into_iter().map(|(v, _)| v).collect(),
         epoch_s: info.committed_at.0.div_euclid(1_000),
+        tree: mirror.tree_sha(head)?,
         included_in,
     })
 }

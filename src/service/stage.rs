@@ -30,6 +30,7 @@ use crate::trouble::{Outcome, Trouble};
 
 mod derivation;
 mod document;
+mod gather;
 mod hook;
 mod portions;
 mod publish;
@@ -276,8 +277,12 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        if !step.terms.makes.is_nothing() {
+        if let Some(folder) = &folder {
             environment.insert(derivation::FOLDER.to_owned(), folder.display().to_string());
+        }
+        if let (Action::Gather(what), Some(folder)) = (&step.action, &folder) {
+            let end = Box::pin(self.gather((step, *what), folder, kept)).await?;
+            return self.make((phase, index, step), (end, Some(folder)), kept).await;
         }
         let run = self.run(tree, &environment);
         // Nobody but its own limit stops a step that puts things right.
@@ -294,9 +299,19 @@ impl Walk<'_> {
             StepsEnd::Failed(Failure { step: kept.mask.apply(&step.name), how, tail: Vec::new() })
         });
         // What a step wrote down before it failed counts: it may be what has been stopped so far.
-        let mut end = self.read_notes(step, (&notes, end), kept).await?;
-        if end == StepsEnd::Passed {
-            end = self.seal_made(step, &folder, kept).await?;
+        let end = self.read_notes(step, (&notes, end), kept).await?;
+        self.make((phase, index, step), (end, folder.as_deref()), kept).await
+    }
+
+    /// Seals what a step has made if it passed, and reports what is new of it.
+    async fn make(
+        &mut self,
+        (phase, index, step): (Phase, u32, &Step),
+        (mut end, folder): (StepsEnd, Option<&Path>),
+        kept: &mut KeptLog,
+    ) -> Outcome<()> {
+        if let (StepsEnd::Passed, Some(folder)) = (&end, folder) {
+            end = self.seal_made(step, folder, kept).await?;
         }
         self.settle(step, end);
         // That hooks are no longer owed is known once all of them have run.

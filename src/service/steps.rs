@@ -46,8 +46,7 @@ impl Workplace {
             if path.exists() {
                 folder::remove(&path)?;
             }
-            std::fs::create_dir_all(path.join("home"))
-                .map_err(|e| Trouble::transient(format!("make the folder {}", path.display())).because(e))
+            folder::make(&path.join("home"))
         })
         .await?;
         Ok(Self { root })

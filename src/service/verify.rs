@@ -200,12 +200,12 @@ impl Service {
     /// What is built in answers with what is wrong, not with an exit code.
     async fn look(&self, asking: &Asking<'_>, which: (&LegId, &Check), what: BuiltIn) -> Answered {
         let release = asking.release;
-        if let (BuiltIn::Contract, Some(promised)) = (what, &release.rules.release.contract) {
+        if let (BuiltIn::Contract, Some(promised)) = (what, release.contract_in(&asking.stage.name)) {
             if unsigned(release) {
                 let detail = "what its stages made is being signed".to_owned();
                 return Some((Reading::new(Answer::Error, detail), Vec::new()));
             }
-            match self.broken(release, promised).await {
+            match self.broken(release, &promised).await {
                 Ok(broken) => {
                     if let Some(first) = broken.first() {
                         return Some((Reading::new(Answer::Fail, first.clone()), broken));
@@ -290,8 +290,8 @@ impl Service {
         // A check changes nothing, so there is nothing that a number could fence off.
         environment.remove("FENCE_TOKEN");
         environment.insert("LIFTLOCK_CHECK".to_owned(), leg.check.to_string());
-        if let (CheckKind::BuiltIn(_), Some(promised)) = (&check.kind, &release.rules.release.contract) {
-            environment.insert(contract::VARIABLE.to_owned(), contract::spelled(promised)?);
+        if let (CheckKind::BuiltIn(_), Some(promised)) = (&check.kind, release.contract_in(&stage.name)) {
+            environment.insert(contract::VARIABLE.to_owned(), contract::spelled(&promised)?);
         }
         if let Some(at) = asking.rollout.and_then(|rollout| rollout.slot.as_ref()) {
             environment.insert(SLOT.to_owned(), at.choice.slot.to_string());

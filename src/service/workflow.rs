@@ -8,6 +8,7 @@ use crate::domain::event::{Form, Sealed};
 use crate::domain::name::{Alias, PipelineId, RefName, RepoId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::workflow::{Left, Run, RunRef};
+use crate::folder;
 use crate::service::intake::{Heard, Taken};
 use crate::service::steps::Workplace;
 use crate::service::worker::Lease;
@@ -98,7 +99,7 @@ impl Service {
         let epoch = u64::try_from(epoch_s).unwrap_or(0);
         let (alias, name) = (alias.clone(), alias.to_string());
         let packed = blocking(move || {
-            std::fs::create_dir_all(&folder).map_err(|e| Trouble::transient("make a folder").because(e))?;
+            folder::make(&folder)?;
             unzip::unzip(&archive, &folder.join(&name), TREE_LIMITS)?;
             pack::seal(&store, &folder, &PathBuf::from(name), epoch, TREE_LIMITS)
         });

@@ -374,6 +374,21 @@ async fn t05_a_client_that_does_not_read_its_answer_is_let_go() {
     assert!(running.stop().await);
 }
 
+/// A process that was killed while it started a child may leave its socket with that child for a moment.
+#[tokio::test]
+async fn an_address_that_is_still_taken_is_waited_for() {
+    let before = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let at = before.local_addr().unwrap();
+    let mut next = std::pin::pin!(serve::listen(at));
+    tokio::select! {
+        biased;
+        early = &mut next => panic!("it is taken, and yet {early:?}"),
+        () = std::future::ready(()) => {}
+    }
+    drop(before);
+    assert_eq!(next.await.unwrap().local_addr().unwrap(), at);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_under_load_finishes_what_was_begun() {
     let running = Running::start(Limits::default()).await;

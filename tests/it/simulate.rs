@@ -91,6 +91,11 @@ fn e01_what_is_published_is_not_taken_back_and_what_is_deployed_is() {
 }
 
 #[test]
+fn e08_a_tag_on_what_was_built_builds_nothing_again() {
+    plays("fixtures/simulate/reused.yml", "fixtures/simulate/reused.txt");
+}
+
+#[test]
 fn d06_d34_what_a_stage_signs_takes_the_place_of_what_it_was() {
     plays("fixtures/simulate/signed.yml", "fixtures/simulate/signed.txt");
 }

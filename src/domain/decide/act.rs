@@ -204,7 +204,8 @@ impl Draft {
             return Err(Refusal::Runs { stage: build.clone(), release });
         }
         let outcome = BuildOutcome::Cancelled(spoken.standing.person.clone());
-        self.add(Event::BuildFinished { release: release.no(), attempt: release.build_attempt, outcome })?;
+        let (release, attempt) = (release.no(), release.build_attempt);
+        self.add(Event::BuildFinished { release, attempt, outcome, reused: None })?;
         Ok(Told::started())
     }
 

@@ -57,6 +57,7 @@ impl Draft {
             seq: start.seq,
             version,
             commit: start.commit.clone(),
+            tree: start.tree.clone(),
             branch: start.branch.clone(),
             started_by: start.started_by.clone(),
             initiator: start.initiator.clone(),

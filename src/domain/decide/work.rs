@@ -1,5 +1,7 @@
 //! How work begins and ends: leases, admission again at the lock, late and lost reports.
 
+use std::sync::Arc;
+
 use crate::domain::decide::join::with_inherited;
 use crate::domain::decide::verify::Asked;
 use crate::domain::decide::{Draft, Ended, Fresh, Learned, StageEnd, Work};
@@ -241,6 +243,9 @@ impl Draft {
             (Work::Build { release, attempt }, Ended::Build(outcome)) => {
                 self.finish_build(*release, *attempt, fence, outcome)
             }
+            (Work::Build { release, attempt }, Ended::Reused(reused)) => {
+                self.take_over(*release, *attempt, fence, reused)
+            }
             (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
                 match self.state.checks.get(commit) {
                     Some(check)
@@ -289,18 +294,22 @@ impl Draft {
         fence: u64,
         outcome: &BuildOutcome,
     ) -> Result<(), Refusal> {
-        let release = self.release(no)?;
-        if release.build_attempt != attempt || release.build != (BuildState::Running { fence }) {
-            return Err(Refusal::Stale);
-        }
+        let release = self.building(no, attempt, fence)?;
         self.end_build(&release, outcome)
+    }
+
+    /// The release, as long as it is being built under this lease.
+    pub(super) fn building(&self, no: ReleaseNo, attempt: u32, fence: u64) -> Result<Arc<Release>, Refusal> {
+        let release = self.release(no)?;
+        let held = release.build_attempt == attempt && release.build == BuildState::Running { fence };
+        if held { Ok(release) } else { Err(Refusal::Stale) }
     }
 
     /// The end of a build, and another try of one that could not be done.
     pub(super) fn end_build(&mut self, release: &Release, outcome: &BuildOutcome) -> Result<(), Refusal> {
         let (no, attempt) = (release.no(), release.build_attempt);
         let outcome = &with_inherited(release, outcome);
-        self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone() })?;
+        self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone(), reused: None })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),
             BuildOutcome::Errored(_) if attempt < BUILD_TRIES => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::demand::Cause;
 use crate::domain::event::Sealed;
 use crate::domain::join::{Built, Line};
-use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo};
+use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, ReleaseNo, TreeSha};
 use crate::domain::naming::Names;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
@@ -25,6 +25,9 @@ pub struct Created {
     pub version: Version,
     /// Its commit.
     pub commit: CommitSha,
+    /// The tree of that commit; nothing in logs from before trees were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeSha>,
     /// The branch it came from.
     pub branch: RefName,
     /// The channel it belongs to, of the pipeline's `channels`.

@@ -62,10 +62,9 @@ pub fn links(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(Strin
     };
     let (builds, runs) = match what {
         Matter::Build => (true, Vec::new()),
-        // The link of its stage says what it made.
-        Matter::Revision { .. } => (false, Vec::new()),
         Matter::Stage { .. } => (false, stage(what).into_iter().collect()),
-        Matter::Written { .. } => (false, Vec::new()),
+        // What a stage made is in the link of that stage.
+        Matter::Revision { .. } | Matter::Written { .. } => (false, Vec::new()),
         Matter::Links => (true, release.evidence.iter().filter_map(|signed| stage(&signed.what)).collect()),
     };
     let mut all = Vec::new();
@@ -100,7 +99,7 @@ fn link(step: &str, (materials, products): (&Artifacts, &Artifacts), said: &Valu
 fn build(release: &Release, origin: Origin<'_>) -> (String, Value) {
     let (created, products) = (&release.created, sealed(release));
     let mut materials = Artifacts::from([
-        (source(origin), json!({"gitCommit": created.commit})),
+        (source(origin), json!({"gitCommit": release.built_from()})),
         (pipeline(origin), json!({"sha256": created.manifest.hex()})),
     ]);
     materials.extend(
@@ -111,9 +110,11 @@ fn build(release: &Release, origin: Origin<'_>) -> (String, Value) {
     );
     let taken = release.artifacts.iter().filter(|file| !super::built_here(release, file));
     materials.extend(taken.map(|file| (file_name(file), json!({"sha256": file.digest.hex()}))));
+    let over = release.reused.as_ref();
     let said = json!({
         "release": origin.page(release), "version": created.version.to_string(), "ref": created.branch,
         "at": release.at.rfc3339(),
+        "taken_over": over.map(|over| json!({"of": over.by.to_string(), "commit": created.commit, "tree": over.tree})),
     });
     link(BUILD, (&materials, &products), &said)
 }
@@ -134,8 +135,7 @@ fn of_stage(
     (stage, attempt): (&StageName, u32),
     origin: Origin<'_>,
 ) -> Vec<(String, Value)> {
-    let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
-    let run = runs.iter().find(|run| run.attempt == attempt && run.state == StageState::Succeeded);
+    let run = release.attempt(stage, attempt).filter(|run| run.state == StageState::Succeeded);
     let (Some(run), Some(rule)) = (run, release.rule(stage)) else { return Vec::new() };
     let of = |no: u32| sealed(&release.at_revision(no));
     let began = release.revised_in(stage).map_or(run.revision, |made| made.no.saturating_sub(1));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::evidence::statement::{PASSED, REFERENCE, STAGE, TESTS};
+use crate::domain::evidence::statement::{PASSED, REFERENCE, REUSED, STAGE, TESTS};
 use crate::domain::evidence::{PROVENANCE, STATEMENT};
 use crate::domain::name::{Digest, printable};
 
@@ -26,6 +26,19 @@ pub enum Claim {
         name: String,
         /// The hex of its digest.
         sha256: String,
+    },
+    /// That they were taken over for a release and not built for it.
+    Reused {
+        /// The repository.
+        repository: String,
+        /// The version of the release.
+        version: String,
+        /// Its commit.
+        commit: String,
+        /// The tree that this commit and the one that was built share, when they are two.
+        tree: Option<String>,
+        /// What they were built for.
+        built_for: String,
     },
     /// How the tests and checks of a stage ended.
     Tested {
@@ -82,6 +95,13 @@ pub fn claim(statement: &Value) -> Result<Claim, String> {
             )?,
             builder: text("/predicate/runDetails/builder/id", "who built it")?,
         })),
+        Some(REUSED) => Ok(Claim::Reused {
+            repository: text("/predicate/repository", "of which repository")?,
+            version: text("/predicate/version", "for which version")?,
+            commit: text("/predicate/commit/gitCommit", "for which commit")?,
+            tree: says("/predicate/tree/gitTree").map(str::to_owned),
+            built_for: text("/predicate/builtFor/name", "what it was built for")?,
+        }),
         Some(PASSED) => {
             if says("/predicate/verificationResult") != Some("PASSED") {
                 return Err("it does not say that it passed".to_owned());
@@ -146,6 +166,29 @@ mod tests {
         let mut odd = statement;
         odd["predicateType"] = json!("https://example.com/praise/v1");
         assert_eq!(claim(&odd).unwrap_err(), "it is of a kind that is not known here");
+    }
+
+    #[test]
+    fn t45_e10_what_was_taken_over_is_said_with_both_commits() {
+        let mut statement = json!({
+            "_type": STATEMENT, "predicateType": REUSED,
+            "predicate": {
+                "repository": "acme/shop", "version": "v1.2.0", "commit": {"gitCommit": "c0ffee"},
+                "tree": {"gitTree": "7ea"}, "builtFrom": {"gitCommit": "ba5e"}, "builtFor": {"name": "v1.2.0-rc.1"},
+            },
+        });
+        let Claim::Reused { version, commit, tree, built_for, .. } = claim(&statement).unwrap() else {
+            panic!("it was taken over")
+        };
+        assert_eq!(
+            (version.as_str(), commit.as_str(), built_for.as_str()),
+            ("v1.2.0", "c0ffee", "v1.2.0-rc.1")
+        );
+        assert_eq!(tree.as_deref(), Some("7ea"));
+        statement["predicate"]["tree"] = json!(null);
+        assert!(matches!(claim(&statement).unwrap(), Claim::Reused { tree: None, .. }));
+        statement["predicate"]["builtFor"] = json!({});
+        assert_eq!(claim(&statement).unwrap_err(), "it does not say what it was built for");
     }
 
     #[test]

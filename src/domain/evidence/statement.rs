@@ -1,16 +1,19 @@
 //! The statements themselves: who built a release from what, and that it succeeded in a stage.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::domain::check::course::{Course, Shown};
 use crate::domain::derivation::{FIRST, Revision};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{
-    ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, STATEMENT, built_here, file_name,
-    made_file,
+    ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
+    file_name, made_file,
 };
-use crate::domain::name::{Digest, PipelineId};
+use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::release::{Release, StageRun};
+use crate::domain::reuse::TakenOver;
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
@@ -24,6 +27,8 @@ pub(super) const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1"
 pub(super) const REFERENCE: &str = "https://in-toto.io/attestation/reference/v0.1";
 /// The media type of a bill of materials.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// That the files are those of another build, whose terms and tree or commit are the same.
+pub(super) const REUSED: &str = "urn:liftlock:reuse:v1";
 /// What a level that is ours begins with; the stage follows.
 pub(super) const STAGE: &str = "stage:";
 /// What can be said of whatever was built here: how is on record. More depends on where the server stands.
@@ -50,7 +55,11 @@ impl Origin<'_> {
 
     /// The page of a release.
     pub(super) fn page(&self, release: &Release) -> String {
-        format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
+        self.page_of(release.no())
+    }
+
+    fn page_of(&self, no: ReleaseNo) -> String {
+        format!("{}/releases/{}/{}/{no}", self.server, self.pipeline.repo, self.pipeline.name)
     }
 
     /// Where a file of evidence is.
@@ -63,18 +72,21 @@ impl Origin<'_> {
 /// Every statement about a matter, under the name that its envelope gets.
 pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(String, Value)> {
     match what {
-        Matter::Build => provenance(&release.at_revision(FIRST), origin)
-            .into_iter()
-            .map(|s| (PROVENANCE_FILE.to_owned(), s))
-            .collect(),
+        Matter::Build => {
+            let built = release.at_revision(FIRST);
+            let said = match &built.reused {
+                None => provenance(&built, origin).map(|said| (PROVENANCE_FILE, said)),
+                Some(over) => Some((REUSED_FILE, reused(&built, over, origin))),
+            };
+            said.into_iter().map(|(name, said)| (name.to_owned(), said)).collect()
+        }
         Matter::Revision { no } => {
             let revision = release.revisions.iter().find(|revision| revision.no == *no);
             let one = |revision: &Revision| (made_file(revision), made(release, revision, origin));
             revision.map(one).into_iter().collect()
         }
         Matter::Stage { stage, attempt } => {
-            let runs = release.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
-            let Some(run) = runs.iter().find(|run| run.attempt == *attempt) else { return Vec::new() };
+            let Some(run) = release.attempt(stage, *attempt) else { return Vec::new() };
             let named = |what: &str| format!("{what}-{stage}-{attempt}{ENVELOPE}");
             let release = &*release.seen_by(run);
             let passed = passed(release, (what, run), origin);
@@ -88,31 +100,42 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
 /// What a stage made, by which steps, and out of what.
 fn made(release: &Release, revision: &Revision, origin: Origin<'_>) -> Value {
     let subject: Vec<Value> = revision.made.iter().map(|made| named(&made.sealed)).collect();
-    let mut dependencies =
-        vec![json!({"uri": origin.source(), "digest": {"gitCommit": release.created.commit}})];
-    dependencies.extend(revision.before.iter().map(named));
+    let dependencies = revision.before.iter().map(named).collect();
     let steps: Vec<&str> = revision.made.iter().map(|made| made.step.as_str()).collect();
-    let page = origin.page(release);
-    let predicate = json!({
-        "buildDefinition": {
-            "buildType": DERIVATION_TYPE,
-            "externalParameters": {
-                "repository": origin.repository,
-                "ref": release.created.branch,
-                "pipeline": origin.pipeline.name,
-                "version": release.created.version.to_string(),
-                "stage": revision.stage,
-                "steps": steps,
-            },
-            "internalParameters": {"manifest": {"sha256": release.created.manifest.hex()}},
-            "resolvedDependencies": dependencies,
-        },
-        "runDetails": {
-            "builder": {"id": origin.server},
-            "metadata": {"invocationId": page, "finishedOn": revision.at.rfc3339()},
-        },
-    });
+    let parameters = Fields::from([("stage", json!(revision.stage)), ("steps", json!(steps))]);
+    let metadata = Fields::from([("finishedOn", json!(revision.at.rfc3339()))]);
+    let predicate = made_by(DERIVATION_TYPE, (release, origin), (parameters, dependencies, metadata));
     statement(&subject, PROVENANCE, &predicate)
+}
+
+/// Fields of an object.
+type Fields = BTreeMap<&'static str, Value>;
+
+/// The predicate of SLSA v1: by which kind of making, from what and with which parameters of its own, and when.
+fn made_by(
+    kind: &str,
+    (release, origin): (&Release, Origin<'_>),
+    (mut parameters, dependencies, mut metadata): (Fields, Vec<Value>, Fields),
+) -> Value {
+    let created = &release.created;
+    let mut resolved = vec![json!({"uri": origin.source(), "digest": {"gitCommit": created.commit}})];
+    resolved.extend(dependencies);
+    parameters.extend([
+        ("repository", json!(origin.repository)),
+        ("ref", json!(created.branch)),
+        ("pipeline", json!(origin.pipeline.name)),
+        ("version", json!(created.version.to_string())),
+    ]);
+    metadata.insert("invocationId", json!(origin.page(release)));
+    json!({
+        "buildDefinition": {
+            "buildType": kind,
+            "externalParameters": parameters,
+            "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
+            "resolvedDependencies": resolved,
+        },
+        "runDetails": {"builder": {"id": origin.server}, "metadata": metadata},
+    })
 }
 
 fn statement(subject: &[Value], kind: &str, predicate: &Value) -> Value {
@@ -132,31 +155,38 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         return None;
     }
     let subject: Vec<Value> = own.into_iter().map(named).collect();
-    let mut dependencies = vec![json!({"uri": origin.source(), "digest": {"gitCommit": created.commit}})];
-    dependencies.extend(release.sources.iter().map(|found| {
+    let sources = release.sources.iter().map(|found| {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
-    }));
-    dependencies.extend(taken.into_iter().map(named));
-    let predicate = json!({
-        "buildDefinition": {
-            "buildType": BUILD_TYPE,
-            "externalParameters": {
-                "repository": origin.repository,
-                "ref": created.branch,
-                "pipeline": origin.pipeline.name,
-                "version": created.version.to_string(),
-                "inputs": created.inputs,
-            },
-            "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
-            "resolvedDependencies": dependencies,
-        },
-        "runDetails": {
-            "builder": {"id": origin.server},
-            "metadata": {"invocationId": origin.page(release), "startedOn": release.at.rfc3339()},
-        },
     });
+    let dependencies = sources.chain(taken.into_iter().map(named)).collect();
+    let parameters = Fields::from([("inputs", json!(created.inputs))]);
+    let metadata = Fields::from([("startedOn", json!(release.at.rfc3339()))]);
+    let predicate = made_by(BUILD_TYPE, (release, origin), (parameters, dependencies, metadata));
     Some(statement(&subject, PROVENANCE, &predicate))
+}
+
+/// That the files of a release are those of another build: its commit, through the tree where that is what they share,
+/// to their digests. Who built them from what, the provenance of that build says, which is kept beside it.
+fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
+    let (created, at) = (&release.created, release.built_at.unwrap_or(release.at));
+    let own = release.artifacts.iter().filter(|sealed| built_here(release, sealed));
+    let subject: Vec<Value> = own.map(named).collect();
+    let built = |no: ReleaseNo| origin.page_of(no);
+    let predicate = json!({
+        "verifier": {"id": origin.server},
+        "repository": origin.repository,
+        "pipeline": origin.pipeline.name,
+        "version": created.version.to_string(),
+        "release": origin.page(release),
+        "commit": {"gitCommit": created.commit},
+        "tree": over.tree.as_ref().map(|tree| json!({"gitTree": tree})),
+        "builtFrom": {"gitCommit": over.commit},
+        "builtFor": {"name": over.by.to_string(), "uri": over.by.release().map(built)},
+        "terms": {"sha256": over.terms.hex()},
+        "timeTaken": at.rfc3339(),
+    });
+    statement(&subject, REUSED, &predicate)
 }
 
 /// That a stage found the files good, by which rules, and on which evidence.
@@ -175,7 +205,9 @@ fn passed(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
     let of_build = signed.flat_map(|signed| &signed.files);
     let input = |kept: &Evidence| json!({"uri": origin.evidence(release, &kept.name), "digest": {"sha256": kept.digest.hex()}});
     let inputs: Vec<Value> = of_build
-        .filter(|kept| kept.name == PROVENANCE_FILE || kept.name.starts_with(MADE))
+        .filter(|kept| {
+            matches!(kept.name.as_str(), PROVENANCE_FILE | REUSED_FILE) || kept.name.starts_with(MADE)
+        })
         .map(input)
         .collect();
     let predicate = json!({

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::document::Document;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::derivation;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::publish;
@@ -41,6 +42,8 @@ enum Kind {
     Write(Document),
     /// The checksums of its files are.
     Checksums,
+    /// What it is made of is laid out.
+    Gather,
 }
 
 /// What an image's place must hold, so that a tag that moves cannot change what is deployed (invariant 6).
@@ -83,6 +86,7 @@ static ADAPTERS: &[Adapter] = &[
     Adapter { name: "github-release", versions: &["1"], needs: &[], kind: Kind::HostRelease },
     Adapter { name: "release-notes", versions: &["1"], needs: &[], kind: Kind::Write(Document::Notes) },
     Adapter { name: "checksums", versions: &["1"], needs: &[], kind: Kind::Checksums },
+    Adapter { name: "gather", versions: &["1"], needs: &[], kind: Kind::Gather },
     Adapter { name: "release-metadata", versions: &["1"], needs: &[], kind: Kind::Write(Document::Metadata) },
 ];
 
@@ -114,6 +118,7 @@ pub(super) fn read(
         Kind::HostRelease => Some(publish::host_release(view, with, findings)),
         Kind::Write(document) => Some(publish::document(view, with, document.clone(), findings)),
         Kind::Checksums => Some(publish::checksums(view, with, findings)),
+        Kind::Gather => Some(derivation::gather(view, with, findings)),
     }
 }
 
@@ -134,16 +139,25 @@ fn azure_powershell(
 
 /// A job that is done elsewhere runs nothing here and is launched once.
 fn hook(view: View<'_>, findings: &mut Findings<'_>) -> Action {
-    for entry in view.entries() {
-        // That it does not run anything as well is said of the keys that exclude each other.
-        let known = ["uses", "version", "name", "with", "if", "timeout", "run", "script", "pause"];
-        if !known.contains(&entry.key.as_str()) {
-            let message = format!("`{}` says nothing about a job that a target does", printable(&entry.key));
-            let hint = "the server's config says what is sent there".to_owned();
-            findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
-        }
-    }
+    let hint = "the server's config says what is sent there";
+    only(view, &["if", "timeout"], ("a job that a target does", hint), findings);
     Action::Hook(Hook {})
+}
+
+/// Of a step that runs nothing itself, what is said of commands means nothing.
+pub(super) fn only(
+    view: View<'_>,
+    further: &[&str],
+    (whom, hint): (&str, &str),
+    findings: &mut Findings<'_>,
+) {
+    // That it does not run anything as well is said of the keys that exclude each other.
+    let always = ["uses", "version", "name", "with", "run", "script", "pause"];
+    let means = |key: &str| always.contains(&key) || further.contains(&key);
+    for entry in view.entries().iter().filter(|entry| !means(&entry.key)) {
+        let message = format!("`{}` says nothing about {whom}", printable(&entry.key));
+        findings.add_hinted(Code::BadStep, entry.key_at, message, hint.to_owned());
+    }
 }
 
 /// A version is pinned so that a newer program cannot give the step another meaning.

@@ -17,6 +17,7 @@ use crate::domain::manifest::workflow;
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
 use crate::domain::pipeline::{Artifact, Build, Network, Step};
+use crate::domain::reuse::Reuse;
 use crate::domain::source::Named;
 use crate::domain::time::Span;
 use crate::domain::workflow::Workflow;
@@ -37,6 +38,7 @@ pub(super) struct Made {
     pub(super) workflow: Option<Workflow>,
     pub(super) sources: Vec<Named>,
     pub(super) primary: Option<Alias>,
+    pub(super) withheld: BTreeSet<Alias>,
 }
 
 /// Reads `build` and `artifacts`.
@@ -51,6 +53,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         network: if view.line("network").as_deref() == Some("host") { Network::Host } else { Network::None },
         secrets: view.names("secrets"),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
+        reuse: pipeline.line("reuse").map_or(Reuse::Never, |word| Reuse::of_word(&word)),
     };
     let mut left_behind = Vec::new();
     if let Some((path, at)) = buildspec_path(node, context.dialect) {
@@ -75,7 +78,33 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         artifacts.extend(by_default(&build));
     }
     let primary = primary(pipeline, findings);
-    Made { build, artifacts, inherits, uploads, workflow, sources, primary }
+    let withheld = marked(pipeline, ("shipping", false)).map(|(alias, _)| alias).collect();
+    let takes = !inherits.is_empty() || !uploads.is_empty();
+    let builds = !build.steps.is_empty() || !artifacts.is_empty() || !sources.is_empty() || !takes;
+    check_reuse(&build, builds, pipeline.place("reuse"), findings);
+    Made { build, artifacts, inherits, uploads, workflow, sources, primary, withheld }
+}
+
+/// A build that others may stand for is not told what it could not be told by them.
+fn check_reuse(build: &Build, builds: bool, at: Place, findings: &mut Findings<'_>) {
+    if build.reuse == Reuse::Never {
+        return;
+    }
+    if !builds {
+        let message = "nothing is built here, so nothing could be taken over".to_owned();
+        findings.add_hinted(Code::Impossible, at, message, "leave `reuse` out".to_owned());
+        return;
+    }
+    let word = build.reuse.word();
+    let said = || build.steps.iter().map(Step::text).chain(build.environment.values().map(String::as_str));
+    for name in build.reuse.hides().iter().filter(|name| said().any(|text| text.contains(**name))) {
+        let message = format!("the build names `{name}`, and with `reuse: {word}` it is not told it");
+        let hint = format!(
+            "releases that share a build differ in it: use it in stages, or leave `reuse` at `{}`",
+            if build.reuse == Reuse::Tree && *name == "LIFTLOCK_COMMIT" { "commit" } else { "never" }
+        );
+        findings.add_hinted(Code::Impossible, at, message, hint);
+    }
 }
 
 /// The buildspec a pipeline reads: the one it names, or Copilot's own place in Copilot's files.
@@ -188,21 +217,26 @@ fn artifacts(pipeline: View<'_>, left_behind: Vec<String>, findings: &mut Findin
 
 /// The artifact that says of itself that it is the primary one.
 fn primary(pipeline: View<'_>, findings: &mut Findings<'_>) -> Option<Alias> {
-    let mut found: Option<Alias> = None;
-    for node in pipeline.items("artifacts") {
-        let view = View::of(node);
-        if view.flag("primary") != Some(true) {
-            continue;
-        }
+    let mut all = marked(pipeline, ("primary", true));
+    let (first, _) = all.next()?;
+    for (_, view) in all {
+        let message = format!("`{first}` is the primary artifact already");
+        findings.add(Code::DuplicateName, view.place("primary"), message);
+    }
+    Some(first)
+}
+
+/// The artifacts that say this of themselves.
+fn marked<'p>(
+    pipeline: View<'p>,
+    (key, value): (&'static str, bool),
+) -> impl Iterator<Item = (Alias, View<'p>)> {
+    let all = pipeline.items("artifacts").iter().map(View::of);
+    all.filter(move |view| view.flag(key) == Some(value)).filter_map(|view| {
         let path = view.get("path").and_then(view::text).and_then(|p| clean_left(p).ok());
         let alias = view.parsed("alias").or_else(|| alias_of(&path?));
-        if let (Some(first), Some(_)) = (&found, &alias) {
-            let message = format!("`{first}` is the primary artifact already");
-            findings.add(Code::DuplicateName, view.place("primary"), message);
-        }
-        found = found.or(alias);
-    }
-    found
+        Some((alias?, view))
+    })
 }
 
 /// Interpreted code is packed too: without a build the whole tree is the artifact (row E09).

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::domain::contract::{Asset, Contract, FileKind, PublicKey, Size};
+use crate::domain::derivation::further;
 use crate::domain::glob::Glob;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{Alias, printable};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline::{Pipeline, Stage};
 
 /// A size, as the table of keys asks.
 pub(super) fn check_size(text: &str) -> Result<(), String> {
@@ -69,12 +70,24 @@ fn asset(node: &Node, findings: &mut Findings<'_>) -> Option<Asset> {
     Some(asset)
 }
 
-/// What a contract lists is an artifact of the pipeline.
+/// What a contract lists is an artifact of the pipeline, or one that a stage makes which all others come before or
+/// behind: a stage beside it would be held to something that is there only when the other one was faster.
 pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
     let Some(contract) = &pipeline.release.contract else { return };
-    let known: BTreeSet<&str> = pipeline.aliases().map(Alias::as_str).collect();
+    let made = pipeline.stages.iter().flat_map(further);
+    let known: BTreeSet<&str> = pipeline.aliases().chain(made).map(Alias::as_str).collect();
     for node in view.below("release").below("contract").items("assets") {
         let named = View::of(node).get("artifact").unwrap_or(node);
+        if let Some((maker, beside)) = view::text(named).and_then(|name| beside(name, pipeline)) {
+            let message = format!(
+                "`{}` is made in {}, and {} is neither before nor behind it",
+                printable(view::text(named).unwrap_or_default()),
+                maker.name,
+                beside.name
+            );
+            let hint = format!("give {} `needs: [{}]`", beside.name, maker.name);
+            findings.add_hinted(Code::Derivation, named.at, message, hint);
+        }
         let Some(name) = view::text(named).filter(|name| !known.contains(name)) else { continue };
         if contract.assets.iter().any(|asset| asset.artifact.as_str() == name) {
             let message = format!("there is no artifact `{}`", printable(name));
@@ -83,4 +96,14 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             findings.add_hinted(Code::UnknownArtifact, named.at, message, hint);
         }
     }
+}
+
+/// The stage that makes an artifact, and one that is beside it.
+fn beside<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage, &'p Stage)> {
+    let maker = pipeline.stages.iter().find(|stage| further(stage).any(|made| made.as_str() == alias))?;
+    let apart = |other: &&Stage| {
+        let (one, two) = (&maker.name, &other.name);
+        one != two && !pipeline.leads(one, two) && !pipeline.leads(two, one)
+    };
+    Some((maker, pipeline.stages.iter().find(apart)?))
 }

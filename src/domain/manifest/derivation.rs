@@ -1,11 +1,14 @@
 //! `derives` and `artifacts` of a step → what it makes of the release's artifacts, and whether it can.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::derivation::Makes;
+use crate::domain::gather::Gather;
+use crate::domain::manifest::adapter;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::publish;
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{Alias, printable};
@@ -31,6 +34,24 @@ pub(super) fn of_step(view: View<'_>, findings: &mut Findings<'_>) -> Makes {
         findings.add_hinted(Code::Derivation, condition.key_at, message, hint);
     }
     makes
+}
+
+/// `uses: gather`: the step makes one artifact, which is the drop.
+pub(super) fn gather(
+    view: View<'_>,
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> Action {
+    let full = publish::flag((view, "full", false), with, findings);
+    let hint = "a step of its own behind it finds what was gathered, as it finds every artifact";
+    adapter::only(view, &["artifacts", "derives"], ("a step that gathers", hint), findings);
+    publish::no_other_input(view, with, findings);
+    if view.items("artifacts").len() != 1 || !view.items("derives").is_empty() {
+        let message = "a step that gathers makes one artifact".to_owned();
+        let hint = "say what it is called: `artifacts: [drop]`".to_owned();
+        findings.add_hinted(Code::Derivation, view.place("uses"), message, hint);
+    }
+    Action::Gather(Gather { full })
 }
 
 /// What is made exists once, is made where it can be, and what is made anew is there.

@@ -12,6 +12,7 @@ use crate::domain::manifest::source;
 use crate::domain::name::{
     AgentLabel, Alias, CheckName, EnvironmentName, PipelineName, StageName, printable,
 };
+use crate::domain::reuse::Reuse;
 use crate::domain::time::Span;
 
 /// Most automatic attempts after the first.
@@ -228,6 +229,7 @@ keys! { PIPELINE_KEYS {
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),
         "How the artifact is made.";
+    "reuse" Optional, Shape::Choice(Reuse::WORDS), "What a release takes over instead of being built: what was built of its commit, or of its tree; nothing when absent.";
     "artifacts" Optional, Shape::Any(&[Shape::Text(&LEFT_BEHIND), Shape::List(&ARTIFACT)]),
         "What is packed and sealed: `dist/` after a build, the whole tree without one.";
     "deploy" Optional, STEPS, "The commands of stages that have none of their own.";

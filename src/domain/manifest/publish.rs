@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::derivation::further;
 use crate::domain::document::{Algorithm, Document};
+use crate::domain::manifest::adapter;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
@@ -11,11 +12,6 @@ use crate::domain::name::{OutletName, printable};
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::{Pipeline, Stage};
 use crate::domain::publication::{Goods, Publish};
-
-/// The keys that say something about a step that publishes. That it does not run anything as well is said of the keys
-/// that exclude each other.
-const KNOWN: &[&str] =
-    &["uses", "version", "name", "with", "if", "timeout", "validate", "blocking", "run", "script", "pause"];
 
 /// `uses: publish`; its inputs are taken out of `with`.
 pub(super) fn files(
@@ -58,22 +54,31 @@ pub(super) fn tags(
     Action::Publish(Publish::Tags)
 }
 
+/// A `true` or `false` of what a step is told, and what it is when nothing is said.
+pub(super) fn flag(
+    (view, name, default): (View<'_>, &str, bool),
+    with: &mut BTreeMap<String, String>,
+    findings: &mut Findings<'_>,
+) -> bool {
+    match with.remove(name).as_deref() {
+        None => default,
+        Some("true") => true,
+        Some("false") => false,
+        Some(_) => {
+            findings.add(Code::BadStep, view.place("with"), format!("`{name}` is `true` or `false`"));
+            default
+        }
+    }
+}
+
 /// `uses: github-release`.
 pub(super) fn host_release(
     view: View<'_>,
     with: &mut BTreeMap<String, String>,
     findings: &mut Findings<'_>,
 ) -> Action {
-    let mut flag = |name: &str| match with.remove(name).as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => {
-            let message = format!("`{name}` is `true` or `false`");
-            findings.add(Code::BadStep, view.place("with"), message);
-            false
-        }
-    };
-    let (notes, metadata) = (flag("notes"), flag("metadata"));
+    let (notes, metadata) =
+        (flag((view, "notes", false), with, findings), flag((view, "metadata", false), with, findings));
     check_keys(view, with, findings);
     Action::Publish(Publish::HostRelease { notes, metadata })
 }
@@ -93,15 +98,7 @@ pub(super) fn checksums(
             Algorithm::Sha256
         }
     };
-    let aggregate = match with.remove("aggregate").as_deref() {
-        None | Some("true") => true,
-        Some("false") => false,
-        Some(_) => {
-            let message = "`aggregate` is `true` or `false`".to_owned();
-            findings.add(Code::BadStep, view.place("with"), message);
-            true
-        }
-    };
+    let aggregate = flag((view, "aggregate", true), with, findings);
     document(view, with, Document::Checksums { algorithm, aggregate }, findings)
 }
 
@@ -112,17 +109,13 @@ pub(super) fn document(
     document: Document,
     findings: &mut Findings<'_>,
 ) -> Action {
-    let known = ["uses", "version", "name", "with", "if", "blocking", "run", "script", "pause"];
-    for entry in view.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-        let message = format!("`{}` says nothing about a step that writes a document", printable(&entry.key));
-        let hint = "a step of its own behind it finds the file in $LIFTLOCK_DOCUMENTS".to_owned();
-        findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
-    }
+    let hint = "a step of its own behind it finds the file in $LIFTLOCK_DOCUMENTS";
+    adapter::only(view, &["if", "blocking"], ("a step that writes a document", hint), findings);
     no_other_input(view, with, findings);
     Action::Write(document)
 }
 
-fn no_other_input(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
+pub(super) fn no_other_input(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
     if let Some(name) = with.keys().next() {
         let message = format!("`{}` is not one of the step's inputs", printable(name));
         findings.add(Code::BadStep, view.place("with"), message);
@@ -131,11 +124,9 @@ fn no_other_input(view: View<'_>, with: &BTreeMap<String, String>, findings: &mu
 
 /// Nothing runs here, so what is said of commands means nothing.
 fn check_keys(view: View<'_>, with: &BTreeMap<String, String>, findings: &mut Findings<'_>) {
-    for entry in view.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
-        let message = format!("`{}` says nothing about a step that publishes", printable(&entry.key));
-        let hint = "the server's config says how, and how often it is read back".to_owned();
-        findings.add_hinted(Code::BadStep, entry.key_at, message, hint);
-    }
+    let hint = "the server's config says how, and how often it is read back";
+    let known = ["if", "timeout", "validate", "blocking"];
+    adapter::only(view, &known, ("a step that publishes", hint), findings);
     no_other_input(view, with, findings);
 }
 
@@ -184,6 +175,7 @@ fn aliases(stage: &Stage) -> impl Iterator<Item = (&str, &crate::domain::name::A
         Action::Publish(Publish::Files { what: Goods::One(alias), .. }) => Some((step.name.as_str(), alias)),
         Action::Publish(_)
         | Action::Write(_)
+        | Action::Gather(_)
         | Action::Run(_)
         | Action::Script(_)
         | Action::Pause(_)

@@ -291,6 +291,27 @@ pub(super) fn check<'p>(
             }
         }
     }
+    withhold(&mut pipelines);
+}
+
+/// What does not ship where it is built ships nowhere, through however many pipelines it is handed on.
+fn withhold(pipelines: &mut [&mut Pipeline]) {
+    loop {
+        let known: BTreeMap<PipelineName, BTreeSet<Alias>> =
+            pipelines.iter().map(|p| (p.name.clone(), p.withheld.clone())).collect();
+        let stays = |taken: &&Inherited| {
+            known.get(&taken.pipeline).is_some_and(|withheld| withheld.contains(&taken.artifact))
+        };
+        let mut news = false;
+        for pipeline in &mut *pipelines {
+            for taken in pipeline.inherits.iter().filter(stays) {
+                news |= pipeline.withheld.insert(taken.alias.clone());
+            }
+        }
+        if !news {
+            return;
+        }
+    }
 }
 
 /// The artifact of the same name, or the only one there is.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::deployment::Unit;
 use crate::domain::derivation::Makes;
 use crate::domain::document::Document;
+use crate::domain::gather::Gather;
 use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::publication::Publish;
 use crate::domain::time::Span;
@@ -44,6 +45,8 @@ pub enum Action {
     Publish(Publish),
     /// Nothing: a document is made of what is known of the release, and kept with it.
     Write(Document),
+    /// Nothing: the artifacts of the release, and of what it is made of, are laid out in one folder.
+    Gather(Gather),
 }
 
 /// A job that a target of kind `http` does; what it is given stands under `with`.
@@ -184,7 +187,11 @@ impl Step {
         match &self.action {
             Action::Run(_) => self.terms.shell,
             Action::Script(script) => Some(script.shell),
-            Action::Pause(_) | Action::Hook(_) | Action::Publish(_) | Action::Write(_) => None,
+            Action::Pause(_)
+            | Action::Hook(_)
+            | Action::Publish(_)
+            | Action::Write(_)
+            | Action::Gather(_) => None,
         }
     }
 
@@ -197,6 +204,7 @@ impl Step {
             Action::Hook(_) => "hook",
             Action::Publish(publish) => publish.outlet(),
             Action::Write(document) => document.word(),
+            Action::Gather(_) => "gather",
         }
     }
 }

@@ -179,6 +179,7 @@ impl Look {
         let pusher = self.somebody()?;
         let start = Start {
             commit,
+            tree: None,
             branch: default_branch(pipeline),
             started_by: StartedBy::Push,
             seq: seq.saturating_add(1),

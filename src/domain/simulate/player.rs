@@ -14,6 +14,7 @@ use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::progress::{Phase, Progress};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release};
+use crate::domain::reuse::left_for;
 use crate::domain::simulate::scenario::{Answers, Habit, How};
 use crate::domain::simulate::source::Source;
 use crate::domain::simulate::transcript::Transcript;
@@ -352,7 +353,14 @@ impl Player {
                 let going = self.habits.runbooks.get(&book.name);
                 Some(commands((book.name.as_str(), Some(book.timeout)), going))
             }
-            Work::Build { release, .. } => Some((build, self.built(Some(*release)))),
+            Work::Build { release, .. } => {
+                let left = left_for(state, state.release(*release)?).into_iter().next();
+                // What is taken over takes no time to build.
+                Some(left.map_or_else(
+                    || (build, self.built(Some(*release))),
+                    |left| (Span::ZERO, Ended::Reused(left.reused)),
+                ))
+            }
             Work::Check { .. } => Some((build, self.built(None))),
             Work::Leg { .. } | Work::Gates { .. } => None,
         }

@@ -103,6 +103,7 @@ impl Source {
         };
         Ok(Start {
             commit: commit.clone(),
+            tree: None,
             branch,
             started_by: StartedBy::Push,
             seq: self.seq(commit),

@@ -306,6 +306,7 @@ impl State {
             build_attempt: 1,
             build,
             built_at: None,
+            reused: None,
             artifacts: Vec::new(),
             revisions: Vec::new(),
             digest: None,
@@ -363,8 +364,11 @@ impl State {
     }
 
     fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        if let Event::BuildFinished { release, outcome, .. } = event {
-            return self.with(*release, |r| r.end_build(outcome, at));
+        if let Event::BuildFinished { release, outcome, reused, .. } = event {
+            return self.with(*release, |r| {
+                r.reused = reused.as_deref().cloned();
+                r.end_build(outcome, at)
+            });
         }
         let Some(no) = event.release() else { return Err(self.illegal("a build of no release")) };
         self.with(no, |r| {

@@ -118,6 +118,7 @@ impl Resolution<'_> {
             Action::Hook(hook) => Action::Hook(hook.clone()),
             Action::Publish(publish) => Action::Publish(publish.clone()),
             Action::Write(document) => Action::Write(document.clone()),
+            Action::Gather(gather) => Action::Gather(*gather),
         };
         let validate = step.terms.validate.as_deref().map(|text| command(text, Shell::Sh)).transpose()?;
         Ok(Step {
@@ -147,9 +148,12 @@ fn is_plain(pipeline: &Pipeline, stage: &Stage) -> bool {
     let plain = |text: &String| !text.contains("$(");
     let said = |step: &Step| match &step.action {
         Action::Run(text) => plain(text),
-        Action::Script(_) | Action::Pause(_) | Action::Hook(_) | Action::Publish(_) | Action::Write(_) => {
-            true
-        }
+        Action::Script(_)
+        | Action::Pause(_)
+        | Action::Hook(_)
+        | Action::Publish(_)
+        | Action::Write(_)
+        | Action::Gather(_) => true,
     };
     pipeline.variables.is_empty()
         && pipeline.groups.is_empty()

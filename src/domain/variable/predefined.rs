@@ -98,7 +98,8 @@ impl Facts {
         named(all)
     }
 
-    /// The inputs of the pipeline's button and the variables that were set with them: as they were given, by default, or not known before somebody gives them.
+    /// The inputs of the pipeline's button and the variables that were set with them: as they were given, by default, or
+    /// not known before somebody gives them.
     pub(super) fn given(&self, pipeline: &Pipeline) -> BTreeMap<VariableName, Value> {
         let inputs = pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
         let inputs = inputs.map(|(name, input)| {

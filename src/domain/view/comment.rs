@@ -41,6 +41,9 @@ pub fn facts(release: &Release) -> String {
         writeln!(out, "- image {alias}: {}, {digest}", inline_code(&image.name.to_string()))
             .unwrap_or_default();
     }
+    if let Some(over) = &release.reused {
+        writeln!(out, "- not built: the artifact {over}").unwrap_or_default();
+    }
     for found in &release.sources {
         let (place, commit) = (inline_code(&found.source.to_string()), inline_code(found.commit.short()));
         writeln!(out, "- source {}: {place}, commit {commit}", found.source.alias).unwrap_or_default();

@@ -9,11 +9,15 @@ use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableN
 use crate::domain::person::Person;
 use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
+use crate::domain::reuse::TakenOver;
 use crate::domain::source::Found;
 
-fn built(outcome: &BuildOutcome) -> String {
+fn built(outcome: &BuildOutcome, reused: Option<&TakenOver>) -> String {
     match outcome {
-        BuildOutcome::Sealed(_) => "artifact sealed".to_owned(),
+        BuildOutcome::Sealed(_) => {
+            let over = reused.map(|over| format!("not built: the artifact {over}"));
+            over.unwrap_or_else(|| "artifact sealed".to_owned())
+        }
         BuildOutcome::Passed => "build passed".to_owned(),
         BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
         BuildOutcome::Errored(why) => format!("build could not be done: {why}"),
@@ -112,7 +116,7 @@ pub fn sentence(event: &Event) -> String {
         Event::BuildHeard(built) => told(built),
         Event::SourcesFound { found, .. } => sources(found),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
-        Event::BuildFinished { outcome, .. } => built(outcome),
+        Event::BuildFinished { outcome, reused, .. } => built(outcome, reused.as_deref()),
         Event::Noted { by, frozen, .. } => noted(by.as_ref(), *frozen),
         Event::Retired { .. } => "artifact deleted: it was not to be kept any longer".to_owned(),
         Event::Attested(attested) => signed(attested),

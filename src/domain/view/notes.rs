@@ -6,12 +6,17 @@ use crate::domain::release::Release;
 /// The text of its tag.
 pub fn of_tag(release: &Release) -> String {
     let digest = release.shown_digest().map_or("", |digest| digest.as_str());
-    format!("{}\n\nArtifact: {digest}\n", release.created.version)
+    let over =
+        release.reused.as_ref().map_or_else(String::new, |over| format!("Not built: the artifact {over}\n"));
+    format!("{}\n\nArtifact: {digest}\n{over}", release.created.version)
 }
 
 /// What was built, in a line.
 pub fn of_commit(release: &Release) -> String {
     let digest =
         release.shown_digest().map_or_else(|| "none".to_owned(), |digest| inline_code(digest.as_str()));
-    format!("Commit {}, artifact {digest}.\n", inline_code(release.created.commit.as_str()))
+    let commit = inline_code(release.created.commit.as_str());
+    let over =
+        release.reused.as_ref().map_or_else(String::new, |over| format!(" Not built: the artifact {over}."));
+    format!("Commit {commit}, artifact {digest}.{over}\n")
 }

@@ -52,7 +52,7 @@ pub fn message(state: &State, topic: Topic, fact: &Fact, audience: Audience) -> 
         Fact::Run { release, stage, attempt, nth } => {
             let release = state.release(*release)?;
             let rule = release.rule(stage)?;
-            let run = release.stages.get(stage)?.iter().find(|run| run.attempt == *attempt)?;
+            let run = release.attempt(stage, *attempt)?;
             of_run(state, (release, rule, run), (topic, *nth), audience)
         }
         Fact::Release { release, .. } => {

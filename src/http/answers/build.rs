@@ -6,9 +6,11 @@ use crate::domain::event::Sealed;
 use crate::domain::evidence;
 use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
+use crate::domain::reuse::TakenOver;
 use crate::domain::time::Timestamp;
+use crate::domain::view;
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::view::{ArtifactLine, MadeLine};
+use crate::http::view::{ArtifactLine, MadeLine, ReusedLine};
 use crate::service::Service;
 use crate::trouble::{Outcome, Trouble};
 
@@ -59,6 +61,16 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
     }
 }
 
+/// Where the artifacts of a release are from that nothing was built for.
+pub(super) fn reused(id: &PipelineId, over: &TakenOver) -> ReusedLine {
+    ReusedLine {
+        of: over.by.to_string(),
+        path: over.by.release().map(|no| view::release_path(id, no)),
+        commit: over.commit.to_string(),
+        tree: over.tree.as_ref().map(ToString::to_string),
+    }
+}
+
 /// A sealed artifact, as pages show it.
 pub(super) fn artifact(release: &Release, sealed: &Sealed) -> ArtifactLine {
     let made = release.made(&sealed.alias).map(|(revision, made)| MadeLine {
@@ -73,5 +85,6 @@ pub(super) fn artifact(release: &Release, sealed: &Sealed) -> ArtifactLine {
         digest: sealed.digest.to_string(),
         size: sealed.size,
         image: sealed.image.as_ref().map(ToString::to_string),
+        ships: release.ships(sealed),
     }
 }

@@ -19,8 +19,8 @@ use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
     ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
-    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, SaidLine, StageBox, StageVariables, StageWhy,
-    VariableLine, WhyLine,
+    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, ReusedLine, SaidLine, StageBox, StageVariables,
+    StageWhy, VariableLine, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -203,6 +203,7 @@ pub(crate) fn build() -> BuildRow {
             size: 4_096,
             image: None,
             made: None,
+            ships: true,
         }],
         channels: vec!["Candidate Validation".to_owned()],
         released: true,
@@ -586,6 +587,12 @@ pub(crate) fn page() -> ReleasePage {
                 "https://github.com/acme/payments/blob/9fceb02d0ae598e95dc970b74767f19372d61af8/Dockerfile",
             ),
         }],
+        reused: Some(ReusedLine {
+            of: "v1.4.0-rc.2".to_owned(),
+            path: Some("/releases/github:4211/api/141".to_owned()),
+            commit: "91aa0c4".repeat(6)[..40].to_owned(),
+            tree: Some("0d1f2e3".repeat(6)[..40].to_owned()),
+        }),
         build_log: Some("github:4211/api/142/build/1".to_owned()),
         stages: page_stages(),
         why: why(),
@@ -649,6 +656,7 @@ pub(crate) fn page() -> ReleasePage {
                 size: 18_437_120,
                 image: Some(format!("ghcr.io/acme/api@sha256:{}", "6d".repeat(32))),
                 made: None,
+                ships: true,
             },
             ArtifactLine {
                 alias: "migrations".to_owned(),
@@ -657,6 +665,7 @@ pub(crate) fn page() -> ReleasePage {
                 size: 40_213,
                 image: None,
                 made: None,
+                ships: false,
             },
         ],
         made_in: None,

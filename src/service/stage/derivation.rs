@@ -39,16 +39,19 @@ impl Walk<'_> {
         true
     }
 
-    /// An empty folder for what a step makes, with copies of what it makes anew. The inner error says that stored bytes
-    /// are not what was sealed.
-    pub(super) async fn seal_folder(&self, step: &Step, name: &str) -> Outcome<Result<PathBuf, StepsEnd>> {
+    /// An empty folder for what a step makes, with copies of what it makes anew; none for a step that makes nothing.
+    /// The inner error says that stored bytes are not what was sealed.
+    pub(super) async fn seal_folder(
+        &self,
+        step: &Step,
+        name: &str,
+    ) -> Outcome<Result<Option<PathBuf>, StepsEnd>> {
+        if step.terms.makes.is_nothing() {
+            return Ok(Ok(None));
+        }
         let folder = self.course.made.join(name);
         let made = folder.clone();
-        blocking(move || {
-            std::fs::create_dir_all(&made)
-                .map_err(|e| Trouble::transient(format!("make the folder {}", made.display())).because(e))
-        })
-        .await?;
+        blocking(move || folder::make(&made)).await?;
         for alias in &step.terms.makes.anew {
             let Some(old) = self.artifact(alias) else {
                 let how = format!("did not start: this release has no artifact `{alias}` to make anew");
@@ -60,7 +63,7 @@ impl Walk<'_> {
                 return Ok(Err(StepsEnd::Failed(failure(step, mismatch))));
             }
         }
-        Ok(Ok(folder))
+        Ok(Ok(Some(folder)))
     }
 
     /// Seals what a step that passed has put into its folder; the steps behind it find that.
@@ -164,6 +167,6 @@ fn make_room(path: &Path) -> Outcome<()> {
         .map_err(|e| Trouble::transient(format!("remove the file {}", path.display())).because(e))
 }
 
-fn failure(step: &Step, how: String) -> Failure {
+pub(super) fn failure(step: &Step, how: String) -> Failure {
     Failure { step: step.name.clone(), how, tail: Vec::new() }
 }

@@ -13,6 +13,7 @@ use crate::domain::metadata;
 use crate::domain::pipeline::Step;
 use crate::domain::publication::METADATA;
 use crate::domain::release::Release;
+use crate::folder;
 use crate::service::stage::Walk;
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::service::{Service, blocking};
@@ -28,7 +29,7 @@ impl Service {
         let all: Vec<Evidence> = documents(release).into_values().cloned().collect();
         let store = self.artifacts().clone();
         blocking(move || {
-            make(&to)?;
+            folder::make(&to)?;
             for file in all {
                 let (mut from, _) = store.open_verified(&file.digest)?;
                 let fail = |e| Trouble::transient(format!("lay out {}", file.name)).because(e);
@@ -115,12 +116,14 @@ impl Walk<'_> {
                         OfRun { release: release.no(), stage: course.stage.name.clone(), attempt, said };
                     release.revise(&made, self.service.store().here()).map_err(Trouble::refused)?;
                 }
-                let text = format!("{:#}\n", metadata::document(&release, &course.id.name, &own));
+                let text = metadata::text(&release, &course.id.name, &own);
                 Ok(Ok(vec![(METADATA.to_owned(), text)]))
             }
             Document::Checksums { algorithm, aggregate } => {
                 let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
-                let (sealed, algorithm, aggregate) = (self.artifacts.clone(), *algorithm, *aggregate);
+                let ships = |sealed: &&Sealed| course.release.ships(sealed);
+                let sealed: Vec<Sealed> = self.artifacts.iter().filter(ships).cloned().collect();
+                let (algorithm, aggregate) = (*algorithm, *aggregate);
                 let signed = blocking(move || {
                     let hash = |file: &Sealed| match algorithm {
                         Algorithm::Sha256 => Ok(file.digest.hex().to_owned()),
@@ -160,11 +163,6 @@ fn signed(keys: &Keys, lists: Texts) -> Outcome<Texts> {
         all.push((name, text));
     }
     Ok(all)
-}
-
-fn make(folder: &Path) -> Outcome<()> {
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Trouble::transient(format!("make the folder {}", folder.display())).because(e))
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Outcome<()> {

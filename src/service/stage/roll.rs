@@ -280,6 +280,7 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
         Action::Hook(_) => Err("only a target of kind `http` does a job".to_owned()),
         Action::Publish(_) => Err("only a stage publishes".to_owned()),
         Action::Write(_) => Err("only a stage writes documents of its release".to_owned()),
+        Action::Gather(_) => Err("only a stage gathers what its release is made of".to_owned()),
     }
 }
 
@@ -287,7 +288,7 @@ fn spoken(step: &Step) -> Result<(&'static str, String), String> {
 pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
     match (&target.kind, &step.action) {
         // It happens here and once, whatever the target.
-        (_, Action::Publish(_) | Action::Write(_)) => None,
+        (_, Action::Publish(_) | Action::Write(_) | Action::Gather(_)) => None,
         (Kind::Ssh(_), _) if !step.terms.outputs.is_empty() => {
             Some("its outputs would stay on the target; write them in a hook".to_owned())
         }

@@ -120,6 +120,7 @@ pub(crate) fn program(
         Action::Hook(_) => return Err("only a target of kind `http` does a job".to_owned()),
         Action::Publish(_) => return Err("only a stage publishes".to_owned()),
         Action::Write(_) => return Err("only a stage writes documents of its release".to_owned()),
+        Action::Gather(_) => return Err("only a stage gathers what its release is made of".to_owned()),
     };
     Ok((program, environment))
 }
@@ -233,6 +234,6 @@ fn shown(step: &Step) -> String {
         Action::Run(text) => text.trim_end().to_owned(),
         Action::Script(script) => format!("{} {}", script.shell, script.path),
         Action::Pause(pause) => pause.instructions.clone(),
-        Action::Hook(_) | Action::Publish(_) | Action::Write(_) => step.text().to_owned(),
+        Action::Hook(_) | Action::Publish(_) | Action::Write(_) | Action::Gather(_) => step.text().to_owned(),
     }
 }

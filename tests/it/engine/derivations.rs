@@ -11,7 +11,7 @@ const MANIFEST: &str = r#"version: 1
 name: shop
 build: sh build.sh
 artifacts: [dist, {alias: notes, path: dist/app.txt}]
-release: {contract: {assets: [dist, notes]}}
+release: {contract: {assets: [dist, notes, bundle]}}
 stages:
   - name: sign
     verify: [contract]

@@ -1,6 +1,5 @@
 //! The rings of `fixtures/manifests/good/3-rings`, as they stand there, from the push to the end of the last one: real
 //! commands, registries, feeds and addresses, with stand-ins for the scripts of others, and time that passes by hand.
-#![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -93,10 +92,12 @@ impl Site {
         assert!(made.unwrap().success());
         let script = Path::new(SCRIPTS).join("stand-ins/site.py");
         let process = Command::new("python3").arg(script).arg(folder.path()).spawn().unwrap();
+        let mut site = Self { folder, process, port: String::new() };
         // Twenty seconds at most.
         for _ in 0..2_000 {
-            if let Ok(port) = std::fs::read_to_string(at("port")) {
-                return Self { folder, process, port };
+            if let Ok(port) = std::fs::read_to_string(site.folder.path().join("port")) {
+                site.port = port;
+                return site;
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -19,6 +19,7 @@ use liftlock::domain::pipeline::{
     Start, Step, Triggers, Who,
 };
 use liftlock::domain::policy::server::{Rule, StagePolicy};
+use liftlock::domain::reuse::Reuse as Reused;
 use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
 use liftlock::domain::time::Span;
@@ -46,10 +47,12 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             network: Network::None,
             secrets: BTreeSet::new(),
             timeout: Span::minutes(30),
+            reuse: Reused::Never,
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
         primary: None,
+        withheld: BTreeSet::new(),
         uploads: BTreeSet::new(),
         workflow: None,
         sources: Vec::new(),
@@ -135,6 +138,9 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
+    if matches!(word, "reuse" | "build-variable") {
+        return declare_build(&mut pipeline.build, word, text);
+    }
     if word == "contract" {
         pipeline.release.contract = Some(contract(text));
         return;
@@ -187,6 +193,16 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `reuse commit`, `build-variable MODE = fast`: what its build shares, and is told.
+fn declare_build(build: &mut Build, word: &str, text: &str) {
+    if word == "reuse" {
+        build.reuse = Reused::of_word(text);
+        return;
+    }
+    let (name, value) = text.split_once(" = ").expect("build-variable <name> = <value>");
+    build.environment.insert(name.to_owned(), value.to_owned());
 }
 
 /// `app, app/*.zip`.

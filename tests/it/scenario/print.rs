@@ -133,8 +133,10 @@ fn about_build(state: &State, event: &Event) -> String {
         Event::BuildStarted { release, attempt, .. } => {
             format!("{} build {attempt}: started", name(release))
         }
-        Event::BuildFinished { release, attempt, outcome } => {
-            format!("{} build {attempt}: {}", name(release), ended(outcome))
+        Event::BuildFinished { release, attempt, outcome, reused } => {
+            let over =
+                reused.as_ref().map_or_else(String::new, |over| format!(", not built: the artifact {over}"));
+            format!("{} build {attempt}: {}{over}", name(release), ended(outcome))
         }
         Event::BuildRetried { release, attempt, .. } => {
             format!("{} build {attempt}: waits for a worker", name(release))

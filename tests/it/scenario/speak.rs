@@ -68,7 +68,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             Vec::new()
         }
         "builds" | "button" | "schedule" | "variable" | "step" | "name" | "version" | "channel"
-        | "contract" | "notify" | "runbook" => {
+        | "contract" | "notify" | "runbook" | "reuse" | "build-variable" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -479,7 +479,7 @@ fn race(world: &mut World) -> Vec<String> {
 }
 
 /// What changes on the host: `ana is read`, `takes no comments`, `takes comments`, `tag v1 at c9`, `tag v1 gone`,
-/// `branch rewritten`, `branch restored`, `comment k1 changed`.
+/// `branch rewritten`, `branch restored`, `comment k1 changed`, `bytes of v1 changed`, `tree of c2 is c1`.
 fn host(world: &mut World, text: &str) -> Vec<String> {
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
@@ -488,6 +488,13 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
         ["can", "run", "again"] => world.cannot_start = None,
         ["cannot", "run", ..] => world.cannot_start = text.strip_prefix("cannot run ").map(str::to_owned),
         ["branch", how] => world.rewritten = *how == "rewritten",
+        ["bytes", "of", version, "changed"] => {
+            let no = world.release(version);
+            world.rotten.insert(no);
+        }
+        ["tree", "of", commit, "is", tree] => {
+            world.trees.insert((*commit).to_owned(), sha(tree).as_str().parse().unwrap());
+        }
         ["comment", id, "changed"] => {
             world.changed.insert(id.parse().unwrap());
         }

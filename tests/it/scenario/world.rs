@@ -10,7 +10,7 @@ use liftlock::domain::decide::{
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy};
 use liftlock::domain::join::{Built, Expected};
-use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, UserId};
+use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, TreeSha, UserId};
 use liftlock::domain::pause::Said;
 use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
@@ -18,6 +18,7 @@ use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::probe::{Answer, Reading};
 use liftlock::domain::refusal::Refusal;
 use liftlock::domain::release::StageState;
+use liftlock::domain::reuse::{TakenOver, left_for};
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::source::{Found, Named};
 use liftlock::domain::state::State;
@@ -47,6 +48,10 @@ pub(crate) struct World {
     pub(crate) rewritten: bool,
     /// Why nothing can be run on this machine, if so.
     pub(crate) cannot_start: Option<String>,
+    /// Releases whose stored bytes have changed.
+    pub(crate) rotten: BTreeSet<ReleaseNo>,
+    /// Trees of commits, by how these are called.
+    pub(crate) trees: BTreeMap<String, TreeSha>,
     /// What commits say about their date.
     pub(crate) epoch_s: i64,
     pub(crate) tags: BTreeMap<String, Option<CommitSha>>,
@@ -94,6 +99,8 @@ impl World {
             changed: BTreeSet::new(),
             rewritten: false,
             cannot_start: None,
+            rotten: BTreeSet::new(),
+            trees: BTreeMap::new(),
             epoch_s: 1_772_000_000,
             tags: BTreeMap::new(),
             merged: BTreeMap::new(),
@@ -332,6 +339,7 @@ impl World {
         let author = if author == "?" { None } else { Some(author.parse().unwrap()) };
         Start {
             commit: sha(alias),
+            tree: self.trees.get(alias).cloned(),
             branch: "main".parse().unwrap(),
             started_by: tag.map_or(StartedBy::Push, |t| StartedBy::Tag(t.parse().unwrap())),
             seq: self.seqs.get(alias).copied().unwrap_or(0),
@@ -509,7 +517,10 @@ impl World {
             Work::Deploy { .. } | Work::Runbook { .. } | Work::Leg { .. } | Work::Gates { .. } => {
                 Ended::Stage(end.clone())
             }
-            Work::Build { release, .. } => Ended::Build(built(end, u64::from(release.0.get()))),
+            Work::Build { release, .. } => match self.taken_over(*release) {
+                Some(over) if matches!(end, StageEnd::Passed { .. }) => Ended::Reused(over),
+                _ => Ended::Build(built(end, u64::from(release.0.get()))),
+            },
             Work::Check { .. } => Ended::Build(match built(end, 0) {
                 BuildOutcome::Sealed(_) => BuildOutcome::Passed,
                 other => other,
@@ -517,6 +528,21 @@ impl World {
         };
         self.running.retain(|(w, f)| w != work || *f != fence);
         self.decide(&Command::Finish { work: work.clone(), fence, ended })
+    }
+
+    /// What a worker takes over instead of building: what is as it was sealed; of what is not an alarm is raised.
+    fn taken_over(&mut self, no: ReleaseNo) -> Option<TakenOver> {
+        for left in left_for(&self.state, self.state.release(no).unwrap()) {
+            let by = left.reused.by.release();
+            if !by.is_some_and(|by| self.rotten.contains(&by)) {
+                return Some(left.reused);
+            }
+            let text = "the stored bytes are not those that were sealed".to_owned();
+            let code = liftlock::domain::state::DIGEST_MISMATCH.to_owned();
+            let alarm = Learned::Alarm { release: by, code, text };
+            self.decide(&Command::Learn(alarm)).expect("an alarm is always taken");
+        }
+        None
     }
 
     /// The clock jumps, or the machine slept: timers that came due meanwhile ring once, now, or have not rung yet.

@@ -79,6 +79,7 @@ keys! { ARTIFACT_KEYS {
     "from" Optional, Shape::Text(&FROM), "`build/<pipeline>`: what a build of another pipeline left, as it is; `upload`: what is handed in by API; `actions/<file>`: what a workflow of GitHub's own CI left; `git+https://host/path@branch`: the tree of another repository.";
     "artifact" Optional, Shape::Text(&LEFT), "What the workflow calls it; the alias by default.";
     "primary" Optional, Shape::Flag, "Whether it speaks for the release: its digest is shown, and deploy steps start in it; at most one does.";
+    "shipping" Optional, Shape::Flag, "`false` for what goes to nobody outside: it is in no list of checksums, and is published only where a step names it.";
     "kind" Optional, Shape::Choice(&["files", "image", "source"]), "`image` for an OCI layout that goes to registries, `source` for the tree of another repository.";
     "image" Optional, Shape::Text(&IMAGE), "What the image is called in registries: `acme/sdk` in that of each environment, `ghcr.io/acme/sdk` in that one.";
 } }

@@ -1,0 +1,226 @@
+//! Taking what was built already instead of building it again (`reuse: commit` and `reuse: tree`).
+//!
+//! Two builds may stand for each other when they see the same: the same commit or tree, the same commands, variables,
+//! base image and names of secrets, the same commits of other repositories and the same bytes of other pipelines. All
+//! of that in one digest is the build's *terms*. What a build of such a pipeline is told leaves out what could differ
+//! between the two, so that none of it gets into the bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::derivation::FIRST;
+use crate::domain::event::{Created, Sealed};
+use crate::domain::name::{CommitSha, Digest, ReleaseNo, TreeSha};
+use crate::domain::pipeline::Pipeline;
+use crate::domain::release::{BuildState, Release, TagState};
+use crate::domain::source::Found;
+use crate::domain::state::State;
+use crate::domain::version::Version;
+
+/// The time of everything packed when commits with the same tree may stand for each other: no commit has it, and zip
+/// files begin with it.
+const TREE_EPOCH_S: i64 = 315_532_800;
+
+/// What a release may take over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reuse {
+    /// Nothing: each release is built.
+    #[default]
+    Never,
+    /// What was built of the same commit.
+    Commit,
+    /// What was built of the same tree, whichever commit has it.
+    Tree,
+}
+
+impl Reuse {
+    /// The words of manifests.
+    pub const WORDS: &'static [&'static str] = &["never", "commit", "tree"];
+
+    /// What a manifest says.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "commit" => Self::Commit,
+            "tree" => Self::Tree,
+            _ => Self::Never,
+        }
+    }
+
+    /// The manifest's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Commit => "commit",
+            Self::Tree => "tree",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
+    pub(in crate::domain) fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+
+    /// The one mtime of everything packed, from that of the commit.
+    pub fn epoch_s(self, commit_s: i64) -> i64 {
+        match self {
+            Self::Never | Self::Commit => commit_s,
+            Self::Tree => TREE_EPOCH_S,
+        }
+    }
+
+    /// What the commands of a build are not told, because it differs between releases that share a build.
+    pub fn hides(self) -> &'static [&'static str] {
+        match self {
+            Self::Never => &[],
+            Self::Commit => &["LIFTLOCK_VERSION"],
+            Self::Tree => &["LIFTLOCK_VERSION", "LIFTLOCK_COMMIT"],
+        }
+    }
+}
+
+/// What the commands of a release's build are told of it.
+pub fn told(created: &Created) -> BTreeMap<String, String> {
+    let reuse = created.pipeline.build.reuse;
+    let mut all = BTreeMap::from([
+        ("LIFTLOCK_VERSION".to_owned(), created.version.to_string()),
+        ("LIFTLOCK_COMMIT".to_owned(), created.commit.to_string()),
+        ("SOURCE_DATE_EPOCH".to_owned(), reuse.epoch_s(created.epoch_s).to_string()),
+    ]);
+    all.retain(|name, _| !reuse.hides().contains(&name.as_str()));
+    all
+}
+
+/// Where the artifacts of a release come from that nothing was built for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenOver {
+    /// What they were built for.
+    pub by: Builder,
+    /// The commit that they were built from.
+    pub commit: CommitSha,
+    /// The tree of both commits, where that is what they share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeSha>,
+    /// Everything else that both builds see.
+    pub terms: Digest,
+}
+
+/// What something was built for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Builder {
+    /// Another release of the pipeline.
+    Release {
+        /// Which.
+        release: ReleaseNo,
+        /// Its version.
+        version: Version,
+    },
+}
+
+/// As part of a sentence.
+impl fmt::Display for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Release { version, .. } => version.fmt(f),
+        }
+    }
+}
+
+impl Builder {
+    /// The release, if it was one.
+    pub fn release(&self) -> Option<ReleaseNo> {
+        match self {
+            Self::Release { release, .. } => Some(*release),
+        }
+    }
+}
+
+/// As part of a sentence: `of v1.4.0-rc.2, built from the same commit`.
+impl fmt::Display for TakenOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tree {
+            None => write!(f, "of {}, built from the same commit", self.by),
+            Some(tree) => {
+                let (tree, commit) = (tree.short(), self.commit.short());
+                write!(f, "of {}, built from {commit}, which has the same tree {tree}", self.by)
+            }
+        }
+    }
+}
+
+/// What a build left that another release may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Where it is from.
+    pub reused: TakenOver,
+    /// What was sealed; what comes from elsewhere is not among it.
+    pub artifacts: Vec<Sealed>,
+}
+
+/// What a build is made of, as far as that decides what it leaves; nothing when none may stand for it.
+fn terms(pipeline: &Pipeline, from: Option<&str>, (sources, taken): (&[Found], &[Sealed])) -> Option<Digest> {
+    let taken: Vec<_> = taken.iter().map(|sealed| (&sealed.alias, &sealed.digest)).collect();
+    let all = json!({
+        "from": from?, "build": pipeline.build, "artifacts": pipeline.artifacts, "sources": sources, "taken": taken,
+    });
+    Some(Digest::of_text(&all.to_string()))
+}
+
+/// The terms of a release's build; nothing before its sources are known, and when it shares its build with nobody.
+fn terms_of(release: &Release) -> Option<Digest> {
+    let created = &release.created;
+    let from = match created.pipeline.build.reuse {
+        Reuse::Never => None,
+        Reuse::Commit => Some(created.commit.as_str()),
+        Reuse::Tree => created.tree.as_ref().map(TreeSha::as_str),
+    };
+    if release.lacks_sources() || !created.pipeline.builds() {
+        return None;
+    }
+    terms(&created.pipeline, from, (&release.sources, &created.inherited().ok()?))
+}
+
+/// What the release may take instead of being built, newest first. What was found changed, whose tag moved or whose
+/// bytes were deleted is none of it; whoever takes something hashes it first. The head of the branch may forbid what a commit allows.
+pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
+    let reuse = release.created.pipeline.build.reuse;
+    let Some(terms) = terms_of(release).filter(|_| release.rules.build.reuse == reuse) else {
+        return Vec::new();
+    };
+    let others = state.releases.values().rev().filter(|other| other.no() != release.no());
+    let usable = others.filter(|other| {
+        let sound = other.retired.is_none() && !state.tampered(other.no());
+        other.build == BuildState::Sealed && sound && !matches!(other.tag, TagState::Moved(_))
+    });
+    let same = usable.filter(|other| terms_of(other).as_ref() == Some(&terms));
+    same.map(|other| Left {
+        reused: TakenOver {
+            by: Builder::Release { release: other.no(), version: other.created.version.clone() },
+            commit: other.built_from().clone(),
+            tree: release.created.tree.clone().filter(|_| reuse == Reuse::Tree),
+            terms: terms.clone(),
+        },
+        artifacts: own(&other.created.pipeline, &other.at_revision(FIRST).artifacts),
+    })
+    .collect()
+}
+
+/// What a pipeline's own build sealed.
+fn own(pipeline: &Pipeline, all: &[Sealed]) -> Vec<Sealed> {
+    let taken = |sealed: &Sealed| {
+        pipeline.uploads.contains(&sealed.alias)
+            || pipeline.inherits.iter().any(|inherited| inherited.alias == sealed.alias)
+    };
+    all.iter().filter(|sealed| !taken(sealed)).cloned().collect()
+}
+
+impl Release {
+    /// The commit that its artifacts were built from.
+    pub fn built_from(&self) -> &CommitSha {
+        self.reused.as_ref().map_or(&self.created.commit, |reused| &reused.commit)
+    }
+}

@@ -1,0 +1,100 @@
+//! Drops: what a release and the builds that it is made of have sealed, in one folder with a list.
+
+use liftlock::domain::evidence::SHA256SUMS;
+use liftlock::domain::time::Span;
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader as _;
+use liftlock::publish::folder::Folder;
+use liftlock::publish::{Kind, Outlet, Patience};
+use sha2::{Digest as _, Sha512};
+
+use super::tree::sample;
+use super::world::World;
+
+/// A kit of what a runtime's build left and of its own symbols, gathered before it is published.
+const MANIFEST: &str = r#"version: 1
+pipelines:
+  runtime:
+    triggers: {push: {paths: ['runtime/**']}}
+    build: 'mkdir -p out sym && cp runtime/app.txt out/ && echo runtime-lines > sym/app.pdb'
+    artifacts: [{alias: Runtime, path: out}, {alias: RuntimeSymbols, path: sym, shipping: false}]
+    deploy: 'true'
+    stages: [quality]
+  kit:
+    triggers: {builds: {any: [runtime], settle: 0s}}
+    artifacts: [{alias: Runtime, from: build/runtime}, {alias: Lines, from: build/runtime, path: sym}]
+    stages:
+      - name: prep
+        deploy:
+          - {uses: gather, with: {full: true}, artifacts: [drop]}
+          - 'cp -r "$LIFTLOCK_ARTIFACT_DROP" "$TARGET/drop"'
+      - name: publish
+        deploy:
+          - {uses: publish, with: {to: cdn, what: all}}
+"#;
+
+async fn world() -> World {
+    let mut world = World::asleep(sample(MANIFEST)).await;
+    world.sleep().await;
+    world.outlets = vec![Outlet {
+        name: "cdn".parse().unwrap(),
+        kind: Kind::Folder(Folder { path: world.target().join("cdn") }),
+        url: None,
+        patience: Patience { tries: 4, wait: Span::millis(20) },
+        allow: vec!["kit/publish".to_owned().try_into().unwrap()],
+    }];
+    world.wake().await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d05_a_drop_has_the_release_and_its_builds_with_their_sums_and_only_what_ships_is_published() {
+    let mut world = world().await;
+    let push = world.push_files(&[("runtime/app.txt", "runtime-1")], "feat: a runtime").await;
+    world.status(&push, "liftlock/kit/publish", "success").await;
+    let said = world.drain().await;
+    assert!(said.iter().any(|text| text.contains("is live in publish")), "{said:?}");
+
+    let list: serde_json::Value = serde_json::from_str(&world.wrote("drop/manifest.json")).unwrap();
+    let builds = list["builds"].as_array().unwrap();
+    let named: Vec<&str> = builds.iter().map(|build| build["pipeline"].as_str().unwrap()).collect();
+    assert_eq!(named, ["runtime", "kit"], "a build before what is made of it");
+    assert_eq!(builds[1]["made_of"][0]["version"], builds[0]["version"]);
+    assert_eq!(
+        builds[1]["assets"],
+        serde_json::json!([]),
+        "what it took as it was is given by its own build"
+    );
+    let mut files = Vec::new();
+    for file in builds[0]["assets"].as_array().unwrap().iter().flat_map(|a| a["files"].as_array().unwrap()) {
+        let path = file["path"].as_str().unwrap();
+        let text = world.wrote(&format!("drop/{path}"));
+        assert_eq!(file["sha512"], hex::encode(Sha512::digest(&text)), "{path}");
+        assert_eq!(file["size"], text.len());
+        files.push((path.to_owned(), text));
+    }
+    let expected = [
+        ("shipping/runtime/Runtime/app.txt".to_owned(), "runtime-1".to_owned()),
+        ("nonshipping/runtime/RuntimeSymbols/app.pdb".to_owned(), "runtime-lines\n".to_owned()),
+    ];
+    assert_eq!(files, expected);
+
+    // The drop is part of the release, and neither it nor the symbols go to others.
+    let kit = world.state("kit").await;
+    let release = kit.releases.values().next().unwrap();
+    let aliases: Vec<&str> = release.artifacts.iter().map(|sealed| sealed.alias.as_str()).collect();
+    assert_eq!(aliases, ["Runtime", "Lines", "drop"]);
+    let mut there: Vec<String> = std::fs::read_dir(world.target().join("cdn/v0.1.0-rc.1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    assert_eq!(there, ["Runtime.tar.zst", SHA256SUMS]);
+    assert_eq!(world.wrote(&format!("cdn/v0.1.0-rc.1/{SHA256SUMS}")).lines().count(), 1);
+    let answers = Answers::new(world.service().clone(), None);
+    let listed = answers.proof("github:12/runtime", 1, SHA256SUMS).await.unwrap();
+    assert!(listed.ends_with("  Runtime.tar.zst\n") && listed.lines().count() == 1, "{listed}");
+    let known = answers.proof("github:12/runtime", 1, "provenance.dsse.json").await.unwrap();
+    assert!(known.contains("payload"), "the statement is about all of it");
+    world.finish().await;
+}

@@ -1,0 +1,149 @@
+//! What was built already is not built again: hashed, taken over and told of; everything else is built.
+
+use liftlock::artifact::file::write_synced;
+use liftlock::domain::evidence::{PROVENANCE_FILE, REUSED_FILE, file};
+use liftlock::domain::release::Release;
+
+use super::tree::sample;
+use super::world::{REPO, World};
+
+const BY_COMMIT: &str = r"version: 1
+name: shop
+triggers: {push: {}, tags: ['v*']}
+build: sh build.sh
+reuse: commit
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
+const BY_TREE: &str = r"version: 1
+name: shop
+build: {run: sh build.sh, env: {MODE: fast}}
+reuse: tree
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
+/// The newest release.
+async fn newest(world: &World) -> Release {
+    let state = world.state("shop").await;
+    Release::clone(state.releases.values().next_back().unwrap())
+}
+
+async fn tagged(world: &mut World, tag: &str, commit: &str) -> Release {
+    world.tree.set(&format!("refs/tags/{tag}"), commit);
+    let hook = world.push_hook(&format!("refs/tags/{tag}"), None, Some(commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    newest(world).await
+}
+
+/// The log of the last build.
+async fn build_log(world: &World, release: &Release) -> String {
+    world.log(&format!("github:12/shop/{}/build/{}", release.no(), release.build_attempt)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e08_e10_e18_t44_a_tag_takes_the_bytes_that_its_commit_was_built_to() {
+    let mut world = World::of(sample(BY_COMMIT)).await;
+    let commit = world.push("feat: sell shoes").await;
+    world.settled().await;
+    let candidate = newest(&world).await;
+    let log = build_log(&world, &candidate).await;
+    assert!(log.contains(&format!("built  of {commit} with token")), "it is told no version: {log}");
+
+    let release = tagged(&mut world, "v3.1.0", &commit).await;
+    assert_eq!(release.created.version.to_string(), "v3.1.0");
+    assert_eq!(release.artifacts, candidate.artifacts);
+    let over = release.reused.as_ref().unwrap();
+    assert_eq!((over.by.to_string(), over.tree.clone()), (candidate.created.version.to_string(), None));
+    let log = build_log(&world, &release).await;
+    assert!(
+        log.contains("nothing is built: the artifact of v0.1.0-rc.1, built from the same commit"),
+        "{log}"
+    );
+    assert!(!log.contains("with token"), "no command ran: {log}");
+    assert_eq!(world.live(), ["test v0.1.0-rc.1", "test v3.1.0"]);
+
+    // The provenance is that of the build, byte for byte; what was taken over is signed beside it.
+    let provenance = file(&release, PROVENANCE_FILE).unwrap();
+    assert_eq!(provenance, file(&candidate_now(&world, &candidate).await, PROVENANCE_FILE).unwrap());
+    let said = signed(&world, &release, REUSED_FILE);
+    assert_eq!(said["predicate"]["commit"]["gitCommit"], commit.as_str());
+    assert_eq!(said["predicate"]["builtFor"]["name"], "v0.1.0-rc.1");
+    assert_eq!(said["subject"][0]["digest"]["sha256"], release.artifacts[0].digest.hex());
+
+    // Bytes that changed in the store are taken by nobody, and are an alarm about whoever has them.
+    let blob = world.data().join("artifacts/blobs/sha256").join(release.artifacts[0].digest.hex());
+    std::fs::remove_file(&blob).unwrap();
+    write_synced(&blob, b"other bytes", 0o444).unwrap();
+    let rebuilt = tagged(&mut world, "v3.2.0", &commit).await;
+    assert_eq!(rebuilt.reused, None);
+    let log = build_log(&world, &rebuilt).await;
+    assert!(log.contains("is not taken over: digest mismatch"), "{log}");
+    assert!(log.contains("with token"), "it is built: {log}");
+    let state = world.state("shop").await;
+    assert!(state.tampered(release.no()), "{:?}", state.alarms);
+    end(world, Some(2)).await;
+}
+
+/// Reads what was said, and looks whether that is all.
+async fn end(world: World, alarmed: Option<u64>) {
+    let threads: Vec<u64> = world.github.state().repos[&REPO].issues.keys().copied().collect();
+    for thread in threads {
+        let mut said = world.hears(thread).await;
+        if alarmed == Some(thread) {
+            said += &world.hears(thread).await;
+            assert!(said.contains("they are in quarantine"), "{said}");
+        }
+    }
+    world.finish().await;
+}
+
+/// The release as it is now.
+async fn candidate_now(world: &World, release: &Release) -> Release {
+    Release::clone(world.state("shop").await.release(release.no()).unwrap())
+}
+
+/// What a statement of a release says.
+fn signed(world: &World, release: &Release, name: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let kept = file(release, name).unwrap_or_else(|| panic!("{name} is not among {:?}", release.evidence));
+    let path = world.data().join("artifacts/blobs/sha256").join(kept.digest.hex());
+    let envelope: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let payload = envelope["payload"].as_str().unwrap();
+    let text = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e08_e10_t44_a_commit_with_the_tree_of_another_takes_its_bytes_and_other_terms_do_not() {
+    let mut world = World::of(sample(BY_TREE)).await;
+    world.push_files(&[("src/app.txt", "shoes\n")], "feat: sell shoes").await;
+    world.settled().await;
+    let first = newest(&world).await;
+    world.push_files(&[("src/app.txt", "hats\n")], "feat: sell hats").await;
+    world.settled().await;
+    let second = newest(&world).await;
+    assert_eq!(second.reused, None);
+
+    let back = world.push_files(&[("src/app.txt", "shoes\n")], "revert: sell shoes again").await;
+    world.settled().await;
+    let third = newest(&world).await;
+    let over = third.reused.as_ref().unwrap();
+    assert_eq!(over.commit, first.created.commit);
+    assert_eq!(over.tree, third.created.tree);
+    assert_eq!((&third.artifacts, third.created.commit.as_str()), (&first.artifacts, back.as_str()));
+    let said = signed(&world, &third, REUSED_FILE);
+    assert_eq!(said["predicate"]["tree"]["gitTree"], over.tree.as_ref().unwrap().as_str());
+    assert_eq!(said["predicate"]["builtFrom"]["gitCommit"], first.created.commit.as_str());
+
+    // The same files in another build are another tree, and the same build of other files, too.
+    let manifest = BY_TREE.replace("MODE: fast", "MODE: slow");
+    world.push_files(&[(".github/liftlock.yml", &manifest)], "fix: slowly").await;
+    world.settled().await;
+    assert_eq!(newest(&world).await.reused, None);
+    end(world, None).await;
+}
