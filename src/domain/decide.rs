@@ -201,6 +201,11 @@ pub enum Command {
         /// What says so.
         rule: Retention,
     },
+    /// What the build of a pull request's head left is to be deleted, if it is due.
+    RetireCheck {
+        /// The head.
+        commit: CommitSha,
+    },
     /// Something about a release was signed and is stored.
     Attest(Box<Attested>),
     /// A timer came due, or the state should be looked at again.
@@ -268,6 +273,9 @@ pub struct CheckRequest {
     pub thread: Option<ThreadId>,
     /// The protected branch's pipeline.
     pub pipeline: Box<Pipeline>,
+    /// Its tree, when it is of this repository and of somebody who may write to it: then what its build leaves may be
+    /// kept.
+    pub tree: Option<TreeSha>,
     /// Why it will not be built, if so.
     pub refused: Option<String>,
     /// Whether somebody asked for it again.
@@ -370,6 +378,13 @@ pub enum Ended {
     Build(BuildOutcome),
     /// Nothing was built: what another build left is what it would have left, and its bytes are what was sealed.
     Reused(TakenOver),
+    /// A quality build whose artifacts are kept for a release to take.
+    Left {
+        /// What was sealed.
+        artifacts: Vec<Sealed>,
+        /// What it took of other repositories.
+        sources: Vec<Found>,
+    },
     /// A stage.
     Stage(StageEnd),
     /// A leg.
@@ -515,6 +530,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Speak(spoken) => draft.hear(spoken)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
         Command::Retire { release, rule } => draft.retire(*release, rule)?,
+        Command::RetireCheck { commit } => draft.retire_check(commit)?,
         Command::Attest(attested) => draft.attest(attested)?,
         Command::Tick => {}
     }

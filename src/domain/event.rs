@@ -14,7 +14,8 @@ use crate::domain::effect::Place;
 use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
-    CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, UserId, VariableName,
+    CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, TreeSha, UserId,
+    VariableName,
 };
 use crate::domain::pause;
 use crate::domain::person::Person;
@@ -293,6 +294,9 @@ pub enum Event {
         pipeline: Box<Pipeline>,
         /// Why nothing will be built, if so.
         refused: Option<String>,
+        /// The tree of the head, when what its build leaves is kept for a release to take.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tree: Option<TreeSha>,
     },
     /// A pull request would change the rules, or would not any more.
     PolicyProposed(Box<Proposal>),
@@ -313,6 +317,14 @@ pub enum Event {
         attempt: u32,
         /// How.
         outcome: BuildOutcome,
+        /// What it took of other repositories, when what it left is kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sources: Vec<Found>,
+    },
+    /// What a quality build left is not kept any longer.
+    CheckRetired {
+        /// The head commit.
+        commit: CommitSha,
     },
     /// A check after the deploy answered, or an answer about the same bytes was taken again.
     LegAnswered(Box<LegAnswered>),
@@ -560,6 +572,7 @@ impl Event {
             | Self::CheckAsked { .. }
             | Self::CheckStarted { .. }
             | Self::CheckFinished { .. }
+            | Self::CheckRetired { .. }
             | Self::Runbook(_)
             | Self::BuildsExpected(_)
             | Self::BuildHeard(_)
@@ -602,6 +615,7 @@ impl Event {
             Self::CheckAsked { .. } => "check_asked",
             Self::CheckStarted { .. } => "check_started",
             Self::CheckFinished { .. } => "check_finished",
+            Self::CheckRetired { .. } => "check_retired",
             Self::LegAnswered(_) => "leg_answered",
             Self::GatesOpened { .. } => "gates_opened",
             Self::GatesClosed { .. } => "gates_closed",

@@ -4,7 +4,11 @@
 //! base image and names of secrets, the same commits of other repositories and the same bytes of other pipelines. All
 //! of that in one digest is the build's *terms*. What a build of such a pipeline is told leaves out what could differ
 //! between the two, so that none of it gets into the bytes.
+//!
+//! The quality build of a pull request counts, too: what it leaves is kept for a while, is no release and goes nowhere
+//! by itself. A squash merge keeps the tree, so that its release is what was built and looked at before.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,12 +17,14 @@ use serde_json::json;
 
 use crate::domain::derivation::FIRST;
 use crate::domain::event::{Created, Sealed};
-use crate::domain::name::{CommitSha, Digest, ReleaseNo, TreeSha};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, ThreadId, TreeSha};
+use crate::domain::pipeline::{Network, Pipeline};
 use crate::domain::release::{BuildState, Release, TagState};
 use crate::domain::source::Found;
-use crate::domain::state::State;
+use crate::domain::state::{Check, State};
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::version::Version;
+use crate::domain::view;
 
 /// The time of everything packed when commits with the same tree may stand for each other: no commit has it, and zip
 /// files begin with it.
@@ -94,6 +100,38 @@ pub fn told(created: &Created) -> BTreeMap<String, String> {
     all
 }
 
+/// How long what a pull request's build left is kept for a release to take: most are merged by then, and what is not is
+/// built when it is.
+const KEPT_FOR: Span = Span::days(14);
+
+/// Whether what the build of a pull request leaves is kept. With a network or secrets a build may leave what its tree
+/// does not say, and what it takes of other pipelines only a release has.
+pub fn keeps(pipeline: &Pipeline) -> bool {
+    let build = &pipeline.build;
+    let alone = build.network == Network::None && build.secrets.is_empty();
+    build.reuse == Reuse::Tree && alone && pipeline.inherits.is_empty() && pipeline.uploads.is_empty()
+}
+
+/// What the commands of a pull request's build are told; of one that is kept, what those of a release would be.
+pub fn told_of_head(commit: &CommitSha, kept: bool) -> BTreeMap<String, String> {
+    if kept {
+        return BTreeMap::from([("SOURCE_DATE_EPOCH".to_owned(), TREE_EPOCH_S.to_string())]);
+    }
+    BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())])
+}
+
+/// Pull requests' heads whose builds' bytes need not be kept any longer: they are old, or the pull request has moved on.
+pub fn due(state: &State, now: Timestamp) -> Vec<CommitSha> {
+    let overtaken = |check: &Check| {
+        let same = |other: &&Check| check.thread.is_some() && other.thread == check.thread;
+        state.checks.values().filter(same).any(|other| other.touched > check.touched)
+    };
+    let old = |check: &Check| check.ended_at.is_none_or(|at| at.plus(KEPT_FOR) <= now);
+    let kept = state.checks.iter().filter(|(_, check)| !check.left().is_empty());
+    let due = kept.filter(|(_, check)| old(check) || overtaken(check));
+    due.map(|(commit, _)| commit.clone()).collect()
+}
+
 /// Where the artifacts of a release come from that nothing was built for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenOver {
@@ -119,6 +157,15 @@ pub enum Builder {
         /// Its version.
         version: Version,
     },
+    /// A pull request.
+    PullRequest {
+        /// Which.
+        thread: Option<ThreadId>,
+        /// Which try of its quality build.
+        attempt: u32,
+        /// When that ended.
+        at: Option<Timestamp>,
+    },
 }
 
 /// As part of a sentence.
@@ -126,15 +173,38 @@ impl fmt::Display for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Release { version, .. } => version.fmt(f),
+            Self::PullRequest { thread: Some(thread), .. } => write!(f, "pull request #{thread}"),
+            Self::PullRequest { thread: None, .. } => f.write_str("a pull request"),
         }
     }
 }
 
 impl Builder {
+    /// When the build of a pull request ended, as text.
+    pub fn ended_at(&self) -> Option<String> {
+        match self {
+            Self::Release { .. } => None,
+            Self::PullRequest { at, .. } => at.map(Timestamp::rfc3339),
+        }
+    }
+
     /// The release, if it was one.
     pub fn release(&self) -> Option<ReleaseNo> {
         match self {
             Self::Release { release, .. } => Some(*release),
+            Self::PullRequest { .. } => None,
+        }
+    }
+}
+
+impl TakenOver {
+    /// Where people see what it was built for.
+    pub fn path(&self, id: &PipelineId) -> String {
+        match &self.by {
+            Builder::Release { release, .. } => view::release_path(id, *release),
+            Builder::PullRequest { attempt, .. } => {
+                format!("/logs/{}", view::check_log_id(id, &self.commit, *attempt))
+            }
         }
     }
 }
@@ -184,7 +254,13 @@ fn terms_of(release: &Release) -> Option<Digest> {
     terms(&created.pipeline, from, (&release.sources, &created.inherited().ok()?))
 }
 
-/// What the release may take instead of being built, newest first. What was found changed, whose tag moved or whose
+/// The terms of a pull request's build, if what it left may be taken.
+fn terms_of_check(check: &Check) -> Option<Digest> {
+    let tree = check.tree.as_ref()?;
+    terms(&check.pipeline, Some(tree.as_str()), (&check.sources, &[]))
+}
+
+/// What the release may take instead of being built, releases before pull requests and newest first. What was found changed, whose tag moved or whose
 /// bytes were deleted is none of it; whoever takes something hashes it first. The head of the branch may forbid what a commit allows.
 pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
     let reuse = release.created.pipeline.build.reuse;
@@ -197,16 +273,39 @@ pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
         other.build == BuildState::Sealed && sound && !matches!(other.tag, TagState::Moved(_))
     });
     let same = usable.filter(|other| terms_of(other).as_ref() == Some(&terms));
-    same.map(|other| Left {
+    let tree = release.created.tree.clone().filter(|_| reuse == Reuse::Tree);
+    let of_releases = same.map(|other| Left {
         reused: TakenOver {
             by: Builder::Release { release: other.no(), version: other.created.version.clone() },
             commit: other.built_from().clone(),
-            tree: release.created.tree.clone().filter(|_| reuse == Reuse::Tree),
+            tree: tree.clone(),
             terms: terms.clone(),
         },
         artifacts: own(&other.created.pipeline, &other.at_revision(FIRST).artifacts),
-    })
-    .collect()
+    });
+    of_releases.chain(of_pull_requests(state, &terms)).collect()
+}
+
+/// What pull requests' builds of these terms left, newest first.
+fn of_pull_requests(state: &State, terms: &Digest) -> Vec<Left> {
+    let left = state.checks.iter().filter(|(_, check)| !check.left().is_empty());
+    let mut same: Vec<_> = left.filter(|(_, check)| terms_of_check(check).as_ref() == Some(terms)).collect();
+    same.sort_by_key(|(_, check)| Reverse(check.touched));
+    same.into_iter()
+        .map(|(commit, check)| Left {
+            reused: TakenOver {
+                by: Builder::PullRequest {
+                    thread: check.thread.clone(),
+                    attempt: check.attempt,
+                    at: check.ended_at,
+                },
+                commit: commit.clone(),
+                tree: check.tree.clone(),
+                terms: terms.clone(),
+            },
+            artifacts: check.left().to_vec(),
+        })
+        .collect()
 }
 
 /// What a pipeline's own build sealed.

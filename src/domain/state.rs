@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::demand::Demands;
-use crate::domain::event::{BuildOutcome, Heard};
+use crate::domain::event::{BuildOutcome, Heard, Sealed};
 use crate::domain::join::Upstream;
 use crate::domain::name::{
-    CommentId, CommitSha, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId,
-    VariableName,
+    CommentId, CommitSha, Digest, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord,
+    ThreadId, TreeSha, VariableName,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
@@ -22,6 +22,7 @@ use crate::domain::rollout::Known;
 use crate::domain::runbook::Runbook;
 use crate::domain::runbook::run::Runs;
 use crate::domain::slot;
+use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
 use crate::domain::version::Version;
 
@@ -119,8 +120,39 @@ pub struct Check {
     pub pipeline: Arc<Pipeline>,
     /// How far it is.
     pub progress: CheckProgress,
+    /// The tree of the head, when what its build leaves is kept for a release to take.
+    pub tree: Option<TreeSha>,
+    /// What that took of other repositories.
+    pub sources: Vec<Found>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it left once and is not kept any longer, so that none of it is forgotten.
+    pub gone: BTreeSet<Digest>,
     /// The pipeline's version when it last changed.
     pub touched: u64,
+}
+
+impl Check {
+    /// What its build left that is kept.
+    pub fn left(&self) -> &[Sealed] {
+        match &self.progress {
+            CheckProgress::Over(BuildOutcome::Sealed(left)) => left,
+            CheckProgress::Over(
+                BuildOutcome::Passed
+                | BuildOutcome::Failed(_)
+                | BuildOutcome::Errored(_)
+                | BuildOutcome::Cancelled(_),
+            )
+            | CheckProgress::Waiting
+            | CheckProgress::Running(_)
+            | CheckProgress::Refused(_) => &[],
+        }
+    }
+
+    /// All that it has left so far, and is not to be kept from now on.
+    pub(super) fn let_go(&self) -> BTreeSet<Digest> {
+        self.gone.iter().chain(self.left().iter().map(|left| &left.digest)).cloned().collect()
+    }
 }
 
 /// How far a quality build is.

@@ -279,9 +279,13 @@ pub fn check_status(state: &State, commit: &crate::domain::name::CommitSha, chec
         CheckProgress::Waiting => (StatusState::Pending, "Waits for a worker".to_owned()),
         CheckProgress::Running(_) => (StatusState::Pending, "Being built".to_owned()),
         CheckProgress::Refused(why) => (StatusState::Pending, format!("Not built: {why}")),
-        CheckProgress::Over(BuildOutcome::Passed | BuildOutcome::Sealed(_)) => {
+        CheckProgress::Over(BuildOutcome::Passed) => {
             (StatusState::Success, "Quality build passed".to_owned())
         }
+        CheckProgress::Over(BuildOutcome::Sealed(_)) => (
+            StatusState::Success,
+            "Quality build passed; a release with this tree takes what it built".to_owned(),
+        ),
         CheckProgress::Over(BuildOutcome::Failed(f)) => {
             (StatusState::Failure, format!("Quality build failed at \"{}\": {}", f.step, f.how))
         }

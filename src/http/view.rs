@@ -295,8 +295,8 @@ pub struct ReleasePage {
 pub struct ReusedLine {
     /// What it was built for.
     pub of: String,
-    /// Where that is shown, when it is a release.
-    pub path: Option<String>,
+    /// Where that is shown.
+    pub path: String,
     /// The commit it was built from.
     pub commit: String,
     /// The tree that both commits have, when they are two.

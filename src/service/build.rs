@@ -14,7 +14,7 @@ use crate::domain::image::{Base, Image};
 use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::release::Release;
-use crate::domain::reuse;
+use crate::domain::reuse::{self, Reuse};
 use crate::domain::source::Found;
 use crate::domain::view;
 use crate::runner::probe::{Origin, choose};
@@ -44,6 +44,8 @@ struct Subject<'a> {
     sources: Vec<Found>,
     /// Whether these have to be public.
     public: Public,
+    /// Whether what it leaves is kept.
+    kept: bool,
     log: String,
     environment: BTreeMap<String, String>,
     epoch_s: i64,
@@ -80,6 +82,7 @@ impl Service {
             release: Some(&release),
             sources: release.sources.clone(),
             public: Public::No,
+            kept: true,
             log: view::log_id(&id, no, "build", attempt),
             environment: reuse::told(created),
             epoch_s: created.pipeline.build.reuse.epoch_s(created.epoch_s),
@@ -89,10 +92,10 @@ impl Service {
             Ok(None) => return Ok(()),
             Err(trouble) => BuildOutcome::Errored(self.mask().apply(&trouble.chain())),
         };
-        self.end_build(lease, &id, work, outcome).await
+        self.end_build(lease, &id, work, Ended::Build(outcome)).await
     }
 
-    /// Builds a pull request's head; nothing of it is kept, and it sees no secret.
+    /// Builds a pull request's head, which sees no secret; what it leaves is kept when a release may take it.
     pub async fn build_check(&self, lease: &Lease, commit: CommitSha, attempt: u32) -> Worked {
         let id = lease.pipeline()?;
         let work = Work::Check { commit: commit.clone(), attempt };
@@ -111,25 +114,26 @@ impl Service {
             release: None,
             sources: Vec::new(),
             public: Public::Yes,
+            kept: check.tree.is_some(),
             log: view::check_log_id(&id, &commit, attempt),
-            environment: BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())]),
-            epoch_s: 0,
+            environment: reuse::told_of_head(&commit, check.tree.is_some()),
+            epoch_s: Reuse::Tree.epoch_s(0),
         };
         match self.find_all(&id, &check.pipeline.sources, Public::Yes).await {
             Ok(found) => subject.sources = found,
-            Err(outcome) => return self.end_build(lease, &id, work, outcome).await,
+            Err(outcome) => return self.end_build(lease, &id, work, Ended::Build(outcome)).await,
         }
-        let outcome = match self.build(&subject, lease).await {
-            Ok(Some(BuildOutcome::Sealed(_))) => BuildOutcome::Passed,
-            Ok(Some(outcome)) => outcome,
+        let ended = match self.build(&subject, lease).await {
+            Ok(Some(BuildOutcome::Sealed(artifacts))) => Ended::Left { artifacts, sources: subject.sources },
+            Ok(Some(outcome)) => Ended::Build(outcome),
             Ok(None) => return Ok(()),
-            Err(trouble) => BuildOutcome::Errored(self.mask().apply(&trouble.chain())),
+            Err(trouble) => Ended::Build(BuildOutcome::Errored(self.mask().apply(&trouble.chain()))),
         };
-        self.end_build(lease, &id, work, outcome).await
+        self.end_build(lease, &id, work, ended).await
     }
 
-    async fn end_build(&self, lease: &Lease, id: &PipelineId, work: Work, outcome: BuildOutcome) -> Worked {
-        let finish = Command::Finish { work, fence: lease.fence(), ended: Ended::Build(outcome) };
+    async fn end_build(&self, lease: &Lease, id: &PipelineId, work: Work, ended: Ended) -> Worked {
+        let finish = Command::Finish { work, fence: lease.fence(), ended };
         match self.journal().report(id, &finish, lease.done("ended")).await? {
             Ok(_) => Ok(()),
             Err(refusal) => lease.complete(self, refusal.code()).await,
@@ -166,9 +170,7 @@ impl Service {
         };
         let end = self.build_steps(subject, (place, &tree, &inputs), &mut kept, lease).await;
         let outcome = match end {
-            Ok(Ok(StepsEnd::Passed)) if subject.origin == Origin::PullRequest => {
-                Ok(Some(BuildOutcome::Passed))
-            }
+            Ok(Ok(StepsEnd::Passed)) if !subject.kept => Ok(Some(BuildOutcome::Passed)),
             Ok(Ok(StepsEnd::Passed)) => {
                 self.seal(subject, (tree, inputs.sealed), (&mut kept, lease)).await.map(Some)
             }

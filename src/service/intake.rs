@@ -9,10 +9,14 @@ use crate::domain::event::{StartedBy, Withdrawal};
 use crate::domain::join::joined;
 use crate::domain::manifest::Loaded;
 use crate::domain::markdown::status_line;
-use crate::domain::name::{CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId};
-use crate::domain::person::Person;
+use crate::domain::name::{
+    CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId, TreeSha,
+};
+use crate::domain::person::{Account, Person};
+use crate::domain::pipeline::Role;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::policy::server::StagePolicy;
+use crate::domain::reuse;
 use crate::domain::state::State;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
@@ -103,13 +107,15 @@ impl Service {
                 let push = Push { reference, before, after, pusher, sender };
                 self.take_push(&repo.id, push, &heard(actor)).await
             }
-            Fact::PullRequest { repo, number, action, head, from_fork, base, .. } => {
+            Fact::PullRequest { repo, number, action, head, from_fork, base, author, .. } => {
                 let wanted =
                     matches!(action, PullAction::Opened | PullAction::Synchronized | PullAction::Reopened);
                 if !wanted {
                     return Ok(Taken::ignored("this change of a pull request builds nothing"));
                 }
-                self.take_pull_request(&repo.id, (number, head, base), from_fork, &heard("host".to_owned()))
+                let author = author.filter(|_| !from_fork);
+                let whence = (from_fork, author.as_ref());
+                self.take_pull_request(&repo.id, (number, head, base), whence, &heard("host".to_owned()))
                     .await
             }
             Fact::Comment { repo, place, comment, change, author, sender, via_app, created_at, .. } => {
@@ -413,7 +419,7 @@ impl Service {
         &self,
         repo: &RepoId,
         (number, head, base): (ThreadId, CommitSha, RefName),
-        from_fork: bool,
+        (from_fork, author): (bool, Option<&fact::Person>),
         heard: &Heard<'_>,
     ) -> Outcome<Taken> {
         let Some(repository) = self.configured(repo).await? else {
@@ -426,6 +432,10 @@ impl Service {
         if !from_fork {
             self.propose(&repository, (&number, &head), heard).await?;
         }
+        let tree = match author.filter(|_| loaded.pipelines.iter().any(reuse::keeps)) {
+            Some(author) => self.tree_of_head(repo, &head, author).await?,
+            None => None,
+        };
         let branch = base;
         let base = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
         for pipeline in &loaded.pipelines {
@@ -437,6 +447,7 @@ impl Service {
                 commit: head.clone(),
                 thread: Some(number.clone()),
                 pipeline: Box::new(pipeline.clone()),
+                tree: tree.clone(),
                 // Code of strangers does not run on this machine at all (THREATS T29).
                 refused: from_fork
                     .then(|| "it comes from a fork; a maintainer pushes it to a branch here".to_owned()),
@@ -446,6 +457,23 @@ impl Service {
             self.tell_pipeline(&id, &Command::Check(Box::new(request)), heard).await?;
         }
         Ok(Taken::default())
+    }
+
+    /// The tree of a head whose build may be kept: its author is a person who may write here, asked just now. Bots'
+    /// pull requests are built like all others, and what they leave is not kept.
+    async fn tree_of_head(
+        &self,
+        repo: &RepoId,
+        head: &CommitSha,
+        author: &fact::Person,
+    ) -> Outcome<Option<TreeSha>> {
+        let author = Person { id: author.id, login: author.login.clone() };
+        let standing = self.host(repo)?.standing(repo, &author, &BTreeSet::new()).await?;
+        if standing.kind != Account::Human || standing.role < Role::Write {
+            return Ok(None);
+        }
+        let head = head.clone();
+        self.mirror(repo, move |mirror| mirror.tree_sha(&head)).await.map(Some)
     }
 
     async fn unspeak(
@@ -479,6 +507,7 @@ impl Service {
                         commit: head.clone(),
                         thread: check.thread.clone(),
                         pipeline: Box::new(crate::domain::pipeline::Pipeline::clone(&check.pipeline)),
+                        tree: check.tree.clone(),
                         refused: None,
                         again: true,
                     };

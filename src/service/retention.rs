@@ -7,6 +7,7 @@ use crate::domain::decide::Command;
 use crate::domain::evidence::files;
 use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::retention::{Kept, Retention, has_bytes, kept, rule_of};
+use crate::domain::reuse::due;
 use crate::domain::time::{Span, Timestamp};
 use crate::service::intake::Heard;
 use crate::service::{Service, blocking};
@@ -37,7 +38,7 @@ pub struct Judged {
 /// What was deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Releases whose bytes are not kept any longer.
+    /// Releases, and quality builds, whose bytes are not kept any longer.
     pub releases: Vec<String>,
     /// Stored files.
     pub blobs: u64,
@@ -76,6 +77,15 @@ impl Service {
                 swept.releases.push(format!("{} {}", judged.pipeline, judged.version));
             }
         }
+        for state in self.pipelines(|_| true).await? {
+            for commit in due(&state, clock::now()) {
+                let heard = Heard { cause: "retention", actor: actor.to_owned() };
+                let command = Command::RetireCheck { commit: commit.clone() };
+                if self.journal().decide(&state.id, &command, heard.around()).await?.is_ok() {
+                    swept.releases.push(format!("{} quality build of {}", state.id, commit.short()));
+                }
+            }
+        }
         self.sweep(&mut swept).await?;
         Ok(swept)
     }
@@ -94,6 +104,10 @@ impl Service {
                 Some(_) => gone.extend(digests),
                 None => used.extend(digests),
             }
+        }
+        for check in states.iter().flat_map(|state| state.checks.values()) {
+            used.extend(check.left().iter().map(|left| left.digest.clone()));
+            gone.extend(check.gone.iter().cloned());
         }
         // The next release of a pipeline may be made of what another one's release has left.
         used.extend(states.iter().flat_map(|state| state.pledged()));

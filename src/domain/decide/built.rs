@@ -1,11 +1,13 @@
-//! A release that takes over what another build left.
+//! A release that takes over what another build left, and what the builds of pull requests leave for one.
 
 use crate::domain::decide::Draft;
 use crate::domain::decide::join::with_inherited;
 use crate::domain::event::{BuildOutcome, Event};
-use crate::domain::name::ReleaseNo;
+use crate::domain::name::{CommitSha, ReleaseNo};
 use crate::domain::refusal::Refusal;
-use crate::domain::reuse::{TakenOver, left_for};
+use crate::domain::reuse::{TakenOver, due, left_for};
+use crate::domain::source::Found;
+use crate::domain::state::CheckProgress;
 
 impl Draft {
     /// Ends a build that was none. What it takes was hashed just now, and may have become unusable since: then it is
@@ -24,5 +26,35 @@ impl Draft {
         let reused = Some(Box::new(left.reused));
         self.add(Event::BuildFinished { release: no, attempt, outcome, reused })?;
         self.open_stages(no)
+    }
+
+    /// Ends the quality build of a pull request's head; what it left is kept only if that was decided before it began.
+    pub(super) fn finish_check(
+        &mut self,
+        (commit, attempt, fence): (&CommitSha, u32, u64),
+        (outcome, sources): (&BuildOutcome, &[Found]),
+    ) -> Result<(), Refusal> {
+        let check = self.state.checks.get(commit);
+        let running = CheckProgress::Running(fence);
+        let check = check.filter(|check| check.attempt == attempt && check.progress == running);
+        let kept = check.ok_or(Refusal::Stale)?.tree.is_some();
+        let outcome = match outcome {
+            BuildOutcome::Sealed(_) if !kept => BuildOutcome::Passed,
+            BuildOutcome::Sealed(_)
+            | BuildOutcome::Passed
+            | BuildOutcome::Failed(_)
+            | BuildOutcome::Errored(_)
+            | BuildOutcome::Cancelled(_) => outcome.clone(),
+        };
+        let sources = sources.to_vec();
+        self.add(Event::CheckFinished { commit: commit.clone(), attempt, outcome, sources })
+    }
+
+    /// What a pull request's build left goes when it is due; releases that took it keep it.
+    pub(super) fn retire_check(&mut self, commit: &CommitSha) -> Result<(), Refusal> {
+        if !due(&self.state, self.now).contains(commit) {
+            return Err(Refusal::Stale);
+        }
+        self.add(Event::CheckRetired { commit: commit.clone() })
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
 use crate::domain::name::ReleaseNo;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
+use crate::domain::reuse::keeps;
 use crate::domain::state::CheckProgress;
 use crate::domain::version::Version;
 
@@ -140,6 +141,7 @@ impl Draft {
             attempt,
             pipeline: request.pipeline.clone(),
             refused: request.refused.clone(),
+            tree: request.tree.clone().filter(|_| request.refused.is_none() && keeps(&request.pipeline)),
         })
     }
 }

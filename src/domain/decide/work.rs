@@ -247,16 +247,11 @@ impl Draft {
                 self.take_over(*release, *attempt, fence, reused)
             }
             (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
-                match self.state.checks.get(commit) {
-                    Some(check)
-                        if check.attempt == *attempt && check.progress == CheckProgress::Running(fence) => {}
-                    Some(_) | None => return Err(Refusal::Stale),
-                }
-                self.add(Event::CheckFinished {
-                    commit: commit.clone(),
-                    attempt: *attempt,
-                    outcome: outcome.clone(),
-                })
+                self.finish_check((commit, *attempt, fence), (outcome, &[]))
+            }
+            (Work::Check { commit, attempt }, Ended::Left { artifacts, sources }) => {
+                let outcome = BuildOutcome::Sealed(artifacts.clone());
+                self.finish_check((commit, *attempt, fence), (&outcome, sources))
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;

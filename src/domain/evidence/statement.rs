@@ -11,7 +11,7 @@ use crate::domain::evidence::{
     ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
     file_name, made_file,
 };
-use crate::domain::name::{Digest, PipelineId, ReleaseNo};
+use crate::domain::name::{Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::reuse::TakenOver;
 
@@ -55,11 +55,12 @@ impl Origin<'_> {
 
     /// The page of a release.
     pub(super) fn page(&self, release: &Release) -> String {
-        self.page_of(release.no())
+        format!("{}/releases/{}/{}/{}", self.server, self.pipeline.repo, self.pipeline.name, release.no())
     }
 
-    fn page_of(&self, no: ReleaseNo) -> String {
-        format!("{}/releases/{}/{}/{no}", self.server, self.pipeline.repo, self.pipeline.name)
+    /// A page of the server.
+    fn of(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
     }
 
     /// Where a file of evidence is.
@@ -78,7 +79,11 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
                 None => provenance(&built, origin).map(|said| (PROVENANCE_FILE, said)),
                 Some(over) => Some((REUSED_FILE, reused(&built, over, origin))),
             };
-            said.into_iter().map(|(name, said)| (name.to_owned(), said)).collect()
+            // The provenance of another release is kept as it was signed for that; a pull request's is signed now.
+            let of_head = built.reused.as_ref().filter(|over| over.by.release().is_none());
+            let of_head =
+                of_head.and_then(|_| provenance(&built, origin)).map(|said| (PROVENANCE_FILE, said));
+            of_head.into_iter().chain(said).map(|(name, said)| (name.to_owned(), said)).collect()
         }
         Matter::Revision { no } => {
             let revision = release.revisions.iter().find(|revision| revision.no == *no);
@@ -118,15 +123,16 @@ fn made_by(
     (mut parameters, dependencies, mut metadata): (Fields, Vec<Value>, Fields),
 ) -> Value {
     let created = &release.created;
-    let mut resolved = vec![json!({"uri": origin.source(), "digest": {"gitCommit": created.commit}})];
+    let commit = if kind == BUILD_TYPE { release.built_from() } else { &created.commit };
+    let mut resolved = vec![json!({"uri": origin.source(), "digest": {"gitCommit": commit}})];
     resolved.extend(dependencies);
     parameters.extend([
         ("repository", json!(origin.repository)),
-        ("ref", json!(created.branch)),
         ("pipeline", json!(origin.pipeline.name)),
         ("version", json!(created.version.to_string())),
     ]);
-    metadata.insert("invocationId", json!(origin.page(release)));
+    parameters.entry("ref").or_insert_with(|| json!(created.branch));
+    metadata.entry("invocationId").or_insert_with(|| json!(origin.page(release)));
     json!({
         "buildDefinition": {
             "buildType": kind,
@@ -160,8 +166,16 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
     });
     let dependencies = sources.chain(taken.into_iter().map(named)).collect();
-    let parameters = Fields::from([("inputs", json!(created.inputs))]);
-    let metadata = Fields::from([("startedOn", json!(release.at.rfc3339()))]);
+    let mut parameters = Fields::from([("inputs", json!(created.inputs))]);
+    let mut metadata = Fields::new();
+    match release.reused.as_ref().filter(|over| over.by.release().is_none()) {
+        None => metadata.extend([("startedOn", json!(release.at.rfc3339()))]),
+        Some(over) => {
+            parameters.extend([("ref", json!(over.by.to_string()))]);
+            let page = origin.of(&over.path(origin.pipeline));
+            metadata.extend([("invocationId", json!(page)), ("finishedOn", json!(over.by.ended_at()))]);
+        }
+    }
     let predicate = made_by(BUILD_TYPE, (release, origin), (parameters, dependencies, metadata));
     Some(statement(&subject, PROVENANCE, &predicate))
 }
@@ -172,7 +186,6 @@ fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
     let (created, at) = (&release.created, release.built_at.unwrap_or(release.at));
     let own = release.artifacts.iter().filter(|sealed| built_here(release, sealed));
     let subject: Vec<Value> = own.map(named).collect();
-    let built = |no: ReleaseNo| origin.page_of(no);
     let predicate = json!({
         "verifier": {"id": origin.server},
         "repository": origin.repository,
@@ -182,7 +195,7 @@ fn reused(release: &Release, over: &TakenOver, origin: Origin<'_>) -> Value {
         "commit": {"gitCommit": created.commit},
         "tree": over.tree.as_ref().map(|tree| json!({"gitTree": tree})),
         "builtFrom": {"gitCommit": over.commit},
-        "builtFor": {"name": over.by.to_string(), "uri": over.by.release().map(built)},
+        "builtFor": {"name": over.by.to_string(), "uri": origin.of(&over.path(origin.pipeline))},
         "terms": {"sha256": over.terms.hex()},
         "timeTaken": at.rfc3339(),
     });

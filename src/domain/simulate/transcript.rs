@@ -241,6 +241,7 @@ impl Transcript {
             | Event::Overridden { .. }
             | Event::CheckAsked { .. }
             | Event::CheckFinished { .. }
+            | Event::CheckRetired { .. }
             | Event::LegAnswered(_)
             | Event::FoundFaulty { .. }
             | Event::Promoted { .. }

@@ -7,8 +7,8 @@ use crate::domain::check::Side;
 use crate::domain::demand;
 use crate::domain::derivation::{self, release_digest, revision_for};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, OfRun, RunKind,
-    StartedBy,
+    Approval, ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, Heard, LegAnswered, OfRun,
+    RunKind, StartedBy,
 };
 use crate::domain::evidence::{Attested, Signed};
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
@@ -63,9 +63,10 @@ impl State {
                 self.take_word(event, at);
                 Ok(())
             }
-            Event::CheckAsked { .. } | Event::CheckStarted { .. } | Event::CheckFinished { .. } => {
-                self.apply_check(event)
-            }
+            Event::CheckAsked { .. }
+            | Event::CheckStarted { .. }
+            | Event::CheckFinished { .. }
+            | Event::CheckRetired { .. } => self.apply_check(event, at),
             Event::SourcesFound { .. }
             | Event::BuildStarted { .. }
             | Event::BuildFinished { .. }
@@ -85,10 +86,7 @@ impl State {
             Event::Target(fact) => self.roll(fact),
             Event::Revised(fact) => self.with(fact.release, |r| r.revise(fact, at)),
             Event::Publication(fact) => self.publish(fact),
-            Event::LegAnswered(answered) => self.with(answered.release, |r| {
-                r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
-                Ok(())
-            }),
+            Event::LegAnswered(answered) => self.take_answer(answered, at),
             Event::GatesOpened { release, stage, attempt, .. }
             | Event::GatesClosed { release, stage, attempt, .. }
             | Event::GatesSampled { release, stage, attempt, .. }
@@ -105,6 +103,13 @@ impl State {
                 Ok(())
             }),
         }
+    }
+
+    fn take_answer(&mut self, answered: &LegAnswered, at: Timestamp) -> Result<(), Illegal> {
+        self.with(answered.release, |r| {
+            r.run_mut(&answered.stage, answered.attempt)?.take_answer(answered, at);
+            Ok(())
+        })
     }
 
     fn hold(&mut self, event: &Event, at: Timestamp) {
@@ -331,9 +336,13 @@ impl State {
         Ok(())
     }
 
-    fn apply_check(&mut self, event: &Event) -> Result<(), Illegal> {
-        if let Event::CheckAsked { commit, thread, attempt, pipeline, refused } = event {
+    fn apply_check(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
+        if let Event::CheckAsked { commit, thread, attempt, pipeline, refused, tree } = event {
             let check = Check {
+                tree: tree.clone(),
+                sources: Vec::new(),
+                ended_at: None,
+                gone: self.checks.get(commit).map(Check::let_go).unwrap_or_default(),
                 thread: thread.clone(),
                 attempt: *attempt,
                 pipeline: Arc::new(Pipeline::clone(pipeline)),
@@ -344,8 +353,19 @@ impl State {
             Ok(())
         } else if let Event::CheckStarted { commit, attempt, fence } = event {
             self.check(commit, *attempt, CheckProgress::Running(*fence))
-        } else if let Event::CheckFinished { commit, attempt, outcome } = event {
-            self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))
+        } else if let Event::CheckFinished { commit, attempt, outcome, sources } = event {
+            self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))?;
+            if let Some(check) = self.checks.get_mut(commit) {
+                check.sources.clone_from(sources);
+                check.ended_at = Some(at);
+            }
+            Ok(())
+        } else if let (Event::CheckRetired { commit }, version) = (event, self.version) {
+            let illegal = Illegal { version, what: format!("there is no quality build of {commit}") };
+            let check = self.checks.get_mut(commit).ok_or(illegal)?;
+            check.gone = check.let_go();
+            check.progress = CheckProgress::Over(BuildOutcome::Passed);
+            Ok(())
         } else {
             Err(self.illegal(format!("{} is not about a quality build", event.kind())))
         }

@@ -25,6 +25,11 @@ fn built(outcome: &BuildOutcome, reused: Option<&TakenOver>) -> String {
     }
 }
 
+fn checked(commit: &CommitSha, outcome: &BuildOutcome) -> String {
+    let kept = if matches!(outcome, BuildOutcome::Sealed(_)) { ", what it built is kept" } else { "" };
+    format!("quality build of {} ended{kept}", commit.short())
+}
+
 fn opened(kind: RunKind, attempt: u32) -> String {
     match (kind, attempt) {
         (RunKind::Rollback, _) => "rollback asked for".to_owned(),
@@ -140,7 +145,10 @@ pub fn sentence(event: &Event) -> String {
         Event::PolicyProposed(proposal) => super::proposal::sentence(proposal),
         Event::CheckAsked { commit, .. } => format!("quality build of {} asked for", commit.short()),
         Event::CheckStarted { commit, .. } => format!("quality build of {} started", commit.short()),
-        Event::CheckFinished { commit, .. } => format!("quality build of {} ended", commit.short()),
+        Event::CheckFinished { commit, outcome, .. } => checked(commit, outcome),
+        Event::CheckRetired { commit } => {
+            format!("what the quality build of {} left is deleted", commit.short())
+        }
         Event::StageOpened { stage, attempt, kind, .. } => format!("{stage}: {}", opened(*kind, *attempt)),
         Event::StageMoved { stage, to, detail, .. } => moved(&format!("{stage}: {}", to.word()), detail),
         Event::PhaseDone { stage, progress, .. } => done(stage, progress),

@@ -8,7 +8,6 @@ use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
 use crate::domain::reuse::TakenOver;
 use crate::domain::time::Timestamp;
-use crate::domain::view;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::view::{ArtifactLine, MadeLine, ReusedLine};
 use crate::service::Service;
@@ -65,7 +64,7 @@ fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow 
 pub(super) fn reused(id: &PipelineId, over: &TakenOver) -> ReusedLine {
     ReusedLine {
         of: over.by.to_string(),
-        path: over.by.release().map(|no| view::release_path(id, no)),
+        path: over.path(id),
         commit: over.commit.to_string(),
         tree: over.tree.as_ref().map(ToString::to_string),
     }

@@ -589,7 +589,7 @@ pub(crate) fn page() -> ReleasePage {
         }],
         reused: Some(ReusedLine {
             of: "v1.4.0-rc.2".to_owned(),
-            path: Some("/releases/github:4211/api/141".to_owned()),
+            path: "/releases/github:4211/api/141".to_owned(),
             commit: "91aa0c4".repeat(6)[..40].to_owned(),
             tree: Some("0d1f2e3".repeat(6)[..40].to_owned()),
         }),

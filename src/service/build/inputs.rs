@@ -55,7 +55,7 @@ impl Service {
             }
             kept.log.note(&format!("source {found}, in ${}", artifact_variable(alias.as_str()))).await;
             inputs.folders.insert(alias.to_string(), to);
-            if subject.release.is_some() {
+            if subject.kept {
                 let (store, root, path) =
                     (self.artifacts().clone(), grounds.artifacts(), PathBuf::from(alias.as_str()));
                 let epoch = subject.epoch();

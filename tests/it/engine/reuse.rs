@@ -5,7 +5,8 @@ use liftlock::domain::evidence::{PROVENANCE_FILE, REUSED_FILE, file};
 use liftlock::domain::release::Release;
 
 use super::tree::sample;
-use super::world::{REPO, World};
+use super::world::{DEV, EVE, REPO, World};
+use crate::github::Pull;
 
 const BY_COMMIT: &str = r"version: 1
 name: shop
@@ -146,4 +147,100 @@ async fn e08_e10_t44_a_commit_with_the_tree_of_another_takes_its_bytes_and_other
     world.settled().await;
     assert_eq!(newest(&world).await.reused, None);
     end(world, None).await;
+}
+
+const OF_PULL_REQUESTS: &str = r"version: 1
+name: shop
+triggers: {push: {}, pull_request: {}}
+build: sh build.sh
+reuse: tree
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
+/// Opens pull request `number` by somebody with one file, and waits for its quality build: the head and its status.
+async fn proposed(world: &mut World, number: u64, by: u64) -> (String, String) {
+    let name = format!("src/{number}.txt");
+    let head = world.tree.commit(&format!("topic-{number}"), &[(&name, "shoes\n")], "feat: shoes");
+    world.github.state().issue(REPO, number, by, Some(Pull { head: head.clone(), merged: None }));
+    let opened = world.github.state().pull_request(REPO, number, "opened", by);
+    assert_eq!(world.deliver(&opened).await, 202);
+    let said = world.status(&head, "liftlock/build", "success").await;
+    world.settled().await;
+    (head, said)
+}
+
+/// Squashes what is in the working tree onto main, as pull request `number`, and gives the release of it.
+async fn squashed(world: &mut World, number: u64, head: &str) -> Release {
+    let main = world.tree.head("main").unwrap();
+    let merged = world.tree.commit_on("main", (vec![&main], &[]), "feat: shoes, squashed");
+    let pull = Pull { head: head.to_owned(), merged: Some(merged.clone()) };
+    world.github.state().issue(REPO, number, DEV, Some(pull));
+    let hook = world.push_hook("refs/heads/main", Some(&main), Some(&merged));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    newest(world).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e08_e10_e18_t29_t44_a_squash_merge_releases_what_the_pull_request_built() {
+    let mut world = World::of(sample(OF_PULL_REQUESTS)).await;
+    let (head, said) = proposed(&mut world, 4, DEV).await;
+    assert_eq!(said, "Quality build passed; a release with this tree takes what it built");
+    assert_eq!(world.state("shop").await.releases.len(), 0, "it is no release");
+    let log = world.log(&format!("github:12/shop/check-{}/1", &head[..7])).await;
+    assert!(log.contains("built  of  with token none"), "{log}");
+    assert!(log.contains("sealed dist as sha256:"), "{log}");
+
+    let release = squashed(&mut world, 4, &head).await;
+    assert_ne!(release.created.commit.as_str(), head);
+    let over = release.reused.as_ref().unwrap();
+    assert_eq!((over.by.to_string().as_str(), over.commit.as_str()), ("pull request #4", head.as_str()));
+    assert_eq!(over.tree, release.created.tree);
+    let log = build_log(&world, &release).await;
+    assert!(log.contains("nothing is built: the artifact of pull request #4"), "{log}");
+    assert!(!log.contains("with token"), "{log}");
+    // Commit, tree and digest are in one signed statement, and the provenance says which commit was built.
+    let said = signed(&world, &release, REUSED_FILE);
+    assert_eq!(said["predicate"]["commit"]["gitCommit"], release.created.commit.as_str());
+    assert_eq!(said["predicate"]["tree"]["gitTree"], over.tree.as_ref().unwrap().as_str());
+    assert_eq!(said["subject"][0]["digest"]["sha256"], release.artifacts[0].digest.hex());
+    let said = signed(&world, &release, PROVENANCE_FILE);
+    let built = &said["predicate"]["buildDefinition"];
+    assert_eq!(built["resolvedDependencies"][0]["digest"]["gitCommit"], head.as_str());
+    assert_eq!(built["externalParameters"]["ref"], "pull request #4");
+    let thread = world.hears(4).await;
+    assert!(thread.contains("is live in test"), "{thread}");
+
+    // Stored bytes that are not what was sealed are built again.
+    let (head, _) = proposed(&mut world, 5, DEV).await;
+    let left = world.state("shop").await.checks[&head.parse().unwrap()].left().to_vec();
+    let blob = world.data().join("artifacts/blobs/sha256").join(left[0].digest.hex());
+    std::fs::remove_file(&blob).unwrap();
+    write_synced(&blob, b"other bytes", 0o444).unwrap();
+    let release = squashed(&mut world, 5, &head).await;
+    assert_eq!(release.reused, None);
+    let log = build_log(&world, &release).await;
+    assert!(log.contains("the artifact of pull request #5") && log.contains("is not taken over"), "{log}");
+    assert_eq!(release.artifacts, left, "what is built of the same tree is the same");
+    world.hears(5).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t29_e10_what_a_bot_or_a_reader_proposed_is_built_again_when_it_is_merged() {
+    let mut world = World::of(sample(OF_PULL_REQUESTS)).await;
+    world.github.state().user(50, "robot[bot]", "Bot");
+    for (number, by) in [(4, 50), (5, EVE)] {
+        let (head, said) = proposed(&mut world, number, by).await;
+        assert_eq!(said, "Quality build passed");
+        let state = world.state("shop").await;
+        let check = &state.checks[&head.parse().unwrap()];
+        assert_eq!((check.tree.clone(), check.left()), (None, &[][..]));
+        let release = squashed(&mut world, number, &head).await;
+        assert_eq!(release.reused, None);
+        world.hears(number).await;
+    }
+    world.finish().await;
 }

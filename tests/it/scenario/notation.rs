@@ -138,7 +138,7 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         pipeline.release.version = Some(text.parse().unwrap());
         return;
     }
-    if matches!(word, "reuse" | "build-variable") {
+    if matches!(word, "reuse" | "build-variable" | "build-secret") {
         return declare_build(&mut pipeline.build, word, text);
     }
     if word == "contract" {
@@ -195,10 +195,14 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
 }
 
-/// `reuse commit`, `build-variable MODE = fast`: what its build shares, and is told.
+/// `reuse commit`, `build-variable MODE = fast`, `build-secret TOKEN`: what its build shares, and is told.
 fn declare_build(build: &mut Build, word: &str, text: &str) {
     if word == "reuse" {
         build.reuse = Reused::of_word(text);
+        return;
+    }
+    if word == "build-secret" {
+        build.secrets.insert(text.to_owned());
         return;
     }
     let (name, value) = text.split_once(" = ").expect("build-variable <name> = <value>");

@@ -79,6 +79,7 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
         Event::CheckAsked { .. }
         | Event::CheckStarted { .. }
         | Event::CheckFinished { .. }
+        | Event::CheckRetired { .. }
         | Event::LegAnswered(_)
         | Event::GatesOpened { .. }
         | Event::GatesClosed { .. }
@@ -213,9 +214,10 @@ fn about_checks(state: &State, event: &Event) -> String {
         Event::CheckStarted { commit: at, attempt, .. } => {
             format!("check {attempt} of {}: started", commit(at))
         }
-        Event::CheckFinished { commit: at, attempt, outcome } => {
+        Event::CheckFinished { commit: at, attempt, outcome, .. } => {
             format!("check {attempt} of {}: {}", commit(at), ended(outcome))
         }
+        Event::CheckRetired { commit: at } => format!("check of {}: what it left is deleted", commit(at)),
         _ => String::new(),
     }
 }

@@ -68,7 +68,7 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             Vec::new()
         }
         "builds" | "button" | "schedule" | "variable" | "step" | "name" | "version" | "channel"
-        | "contract" | "notify" | "runbook" | "reuse" | "build-variable" => {
+        | "contract" | "notify" | "runbook" | "reuse" | "build-variable" | "build-secret" => {
             notation::declare(world.pipeline.as_mut().expect("a pipeline first"), word, rest);
             Vec::new()
         }
@@ -613,6 +613,10 @@ fn retention(world: &mut World, text: &str) -> Vec<String> {
             }
             None => out.push(format!("{version} is due")),
         }
+    }
+    for commit in liftlock::domain::reuse::due(&state, world.now) {
+        let step = world.decide(&Command::RetireCheck { commit });
+        out.extend(told(world, step));
     }
     out
 }

@@ -372,6 +372,7 @@ impl World {
             commit: sha(alias),
             thread: Some(thread.parse().unwrap()),
             pipeline,
+            tree: self.trees.get(alias).cloned(),
             refused: refused.map(str::to_owned),
             again,
         })))
@@ -521,10 +522,13 @@ impl World {
                 Some(over) if matches!(end, StageEnd::Passed { .. }) => Ended::Reused(over),
                 _ => Ended::Build(built(end, u64::from(release.0.get()))),
             },
-            Work::Check { .. } => Ended::Build(match built(end, 0) {
-                BuildOutcome::Sealed(_) => BuildOutcome::Passed,
-                other => other,
-            }),
+            Work::Check { commit, attempt } => match built(end, 900 + u64::from(*attempt)) {
+                BuildOutcome::Sealed(artifacts) if self.state.checks[commit].tree.is_some() => {
+                    Ended::Left { artifacts, sources: Vec::new() }
+                }
+                BuildOutcome::Sealed(_) => Ended::Build(BuildOutcome::Passed),
+                other => Ended::Build(other),
+            },
         };
         self.running.retain(|(w, f)| w != work || *f != fence);
         self.decide(&Command::Finish { work: work.clone(), fence, ended })
@@ -534,7 +538,7 @@ impl World {
     fn taken_over(&mut self, no: ReleaseNo) -> Option<TakenOver> {
         for left in left_for(&self.state, self.state.release(no).unwrap()) {
             let by = left.reused.by.release();
-            if !by.is_some_and(|by| self.rotten.contains(&by)) {
+            if by.is_none_or(|by| !self.rotten.contains(&by)) {
                 return Some(left.reused);
             }
             let text = "the stored bytes are not those that were sealed".to_owned();
