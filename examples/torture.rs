@@ -24,6 +24,9 @@ mod drive;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/faults/rig.rs"]
 mod rig;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/served.rs"]
+mod served;
 
 /// Faults are made for so long before everything must come to its end and is checked.
 const ROUND: Duration = Duration::from_secs(20);

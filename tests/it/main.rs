@@ -24,6 +24,8 @@ mod scenario;
 #[cfg(test)]
 mod sealed;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod simulate;
 mod store;
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use axum::http::{Method, StatusCode, header};
 use liftlock::domain::name::Digest;
@@ -15,6 +13,7 @@ use liftlock::secret::Secret;
 
 use super::tree::sample;
 use super::world::{ANA, World, files_below};
+use crate::served::Served;
 
 /// The login's password, and what the registry keeps of it.
 pub(super) const PASSWORD: &str = "canary-of-registry-55d1";
@@ -46,67 +45,37 @@ deploy: 'echo $STAGE $LIFTLOCK_IMAGE_SDK >> $TARGET/journal'
 stages: [test, prod]
 ";
 
-/// A registry of the distribution's own server; it ends with the test.
+/// A registry of the distribution's own server.
 pub(super) struct Running {
-    folder: tempfile::TempDir,
+    server: Served,
     pub(super) address: String,
-    process: Child,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits until something listens there.
-fn until_listens(address: &str) {
-    // Twenty seconds at most.
-    for _ in 0..2_000 {
-        if TcpStream::connect(address).is_ok() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("nothing listens on {address}");
 }
 
 impl Running {
     pub(super) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let address = format!("127.0.0.1:{}", free_port());
-        let below = |name: &str| folder.path().join(name).display().to_string();
-        let put = |name: &str, text: &str| {
-            File::create(folder.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
-        };
-        put("users", KEPT);
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '{address}'}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-            below("data"),
-            below("users")
-        );
-        put("config.yml", &config);
-        let mut command = Command::new("docker-registry");
-        command
-            .arg("serve")
-            .arg(folder.path().join("config.yml"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let process = command.spawn().expect("docker-registry is installed; ./test installs it");
-        until_listens(&address);
-        Self { folder, address, process }
+        let server = Served::start(|folder, address| {
+            let put = |name: &str, text: &str| {
+                File::create(folder.join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+            };
+            put("users", KEPT);
+            let below = folder.display();
+            let config = format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {below}/data}}}}\n\
+                 http: {{addr: '{address}'}}\nauth: {{htpasswd: {{realm: test, path: {below}/users}}}}\n",
+            );
+            put("config.yml", &config);
+            let mut command = Command::new("docker-registry");
+            command.arg("serve").arg(folder.join("config.yml"));
+            command
+        });
+        let address = server.door.address().to_string();
+        Self { server, address }
     }
 
     /// What a tag leads to.
     pub(super) fn tag(&self, image: &str, tag: &str) -> String {
         let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
-        std::fs::read_to_string(self.folder.path().join(path)).unwrap_or_default()
+        std::fs::read_to_string(self.server.path(&path)).unwrap_or_default()
     }
 }
 

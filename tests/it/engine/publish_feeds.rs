@@ -1,7 +1,8 @@
-//! Feeds with clients of their own: commands of the config upload and prove; a real apt repository, and feeds that
-//! answer as `NuGet`, a symbol server and a snap store do.
+//! Feeds with clients of their own: commands of the config upload and prove; real feeds of apt, npm and Python, and some
+//! that answer as `NuGet`, a symbol server and a snap store do.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -17,6 +18,7 @@ use liftlock::secret::Secret;
 
 use super::tree::sample;
 use super::world::{ANA, World};
+use crate::served::{Served, TOOLS};
 
 const KEY: &str = "canary-of-nuget-51d04b86";
 
@@ -112,6 +114,103 @@ async fn d48_d53_a_real_apt_repository_takes_a_package_and_its_index_is_read_bac
     let pool = world.target().join("apt/pool/main/s/shop");
     let packages = std::fs::read_dir(&pool).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(packages.collect::<Vec<_>>(), ["shop_0.1.0~rc.1_all.deb"]);
+    world.finish().await;
+}
+
+/// A package for npm and one for Python, of the file and the version of the release.
+const PACKAGES: &str = r#"set -e
+mkdir -p dist package
+version=${LIFTLOCK_VERSION#v}
+cp src/app.txt package/
+printf '{"name":"shop","version":"%s"}' "$version" > package/package.json
+tar --sort=name --mtime=@0 --owner=0 --group=0 -czf dist/shop.tgz package
+python3 - "$(echo "$version" | sed 's/-rc[.]/rc/')" << 'end'
+import sys, zipfile
+version = sys.argv[1]
+info = f"shop-{version}.dist-info"
+with zipfile.ZipFile(f"dist/shop-{version}-py3-none-any.whl", "w") as wheel:
+    for name, text in {
+        "shop/app.txt": open("src/app.txt").read(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: shop\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }.items():
+        wheel.writestr(zipfile.ZipInfo(name), text)
+end
+"#;
+
+/// What a client that installs it gets is what was built; another one there under the version is a hard stop.
+const FROM_NPM: &str = r#"
+cd "$HOME"
+ours="sha512-$(openssl dgst -sha512 -binary "$1/shop.tgz" | base64 -w0)"
+theirs=$(npm view "shop@${2#v}" dist.integrity --registry "$FEED") || exit 1
+test -n "$theirs" || exit 1
+test "$ours" = "$theirs" || exit 3
+npm pack --silent "shop@${2#v}" --registry "$FEED" > /dev/null
+cmp shop-*.tgz "$1/shop.tgz" || exit 3
+"#;
+const FROM_PYPI: &str = r#"
+wheel=$(basename "$1"/*.whl)
+there=$(curl -fsS "$FEED/simple/shop/" | tr '"' '\n' | grep -F "/$wheel#" | head -n 1)
+test -n "$there" || exit 1
+sum=$(sha256sum < "$1/$wheel" | cut -c1-64)
+test "${there#*#sha256=}" = "$sum" || exit 3
+curl -fsS "$FEED${there%%#*}" | cmp - "$1/$wheel" || exit 3
+"#;
+
+const LANGUAGES: &str = r"version: 1
+name: shop
+build: sh pack.sh
+artifacts: dist
+stages:
+  - name: prod
+    deploy:
+      - {uses: publish, with: {to: npm, what: dist}}
+      - {uses: publish, with: {to: pypi, what: dist}}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d45_d53_real_feeds_of_npm_and_python_take_a_package_and_give_back_the_same_bytes() {
+    let npm = Served::start(|folder, address| {
+        let config = format!(
+            "storage: {0}/storage\nauth: {{htpasswd: {{file: {0}/users}}}}\nlog: {{type: stdout, level: warn}}\n\
+             packages: {{'**': {{access: $all, publish: $all}}}}\n",
+            folder.display()
+        );
+        let at = folder.join("config.yml");
+        liftlock::artifact::file::write_synced(&at, config.as_bytes(), 0o644).unwrap();
+        let mut command = Command::new("node");
+        command.arg(format!("{TOOLS}/node_modules/verdaccio/bin/verdaccio")).arg("--config").arg(at);
+        command.args(["--listen", &address.to_string()]);
+        command
+    });
+    let pypi = Served::start(|folder, address| {
+        let mut command = Command::new(format!("{TOOLS}/bin/pypi-server"));
+        let port = address.port().to_string();
+        command.args(["run", "-i", "127.0.0.1", "-p", &port, "-P", ".", "-a", ".", "--disable-fallback"]);
+        command.arg(folder.join("packages"));
+        std::fs::create_dir(folder.join("packages")).unwrap();
+        command
+    });
+    let at = |server: &Served| format!("http://{}", server.door.address());
+    let mut world = world(LANGUAGES, PACKAGES, |_| {
+        let publish =
+            r#"npm publish "$1/shop.tgz" --tag next --registry "$FEED" "--${FEED#http:}/:_authToken=$KEY""#;
+        let upload = r#"curl -fsS -F :action=file_upload -F "content=@$(echo "$1"/*.whl)" "$FEED""#;
+        let key = ("KEY", KEY.to_owned());
+        vec![
+            feed("npm", (publish, FROM_NPM), &[("FEED", at(&npm)), key.clone()]),
+            feed("pypi", (upload, FROM_PYPI), &[("FEED", at(&pypi)), key]),
+        ]
+    })
+    .await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
+    let all = ["npm (dist)", "pypi (dist)"].map(|row| (row.to_owned(), Reached::Announced));
+    assert_eq!(reached(&world).await, BTreeMap::from(all));
+    let wheel = pypi.path("packages/shop-0.1.0rc1-py3-none-any.whl");
+    assert!(wheel.exists() && npm.path("storage/shop/shop-0.1.0-rc.1.tgz").exists());
     world.finish().await;
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use liftlock::domain::event::{ApprovalSide, Form};
@@ -30,6 +30,7 @@ use super::images;
 use super::notices::Receiver;
 use super::tree::Tree;
 use super::world::{DEV, REPO, STORE_CANARY, World, files_below, repo_id};
+use crate::served::Served;
 
 const RINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/manifests/good/3-rings");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/rings");
@@ -51,66 +52,41 @@ const AXEL: u64 = 25;
 const CTI: u64 = 26;
 const NORA: u64 = 27;
 
-/// The product's own site; it ends with the test.
-struct Site {
-    folder: tempfile::TempDir,
-    process: Child,
-    port: String,
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
+/// The product's own site.
+struct Site(Served);
 
 impl Site {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=site", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(at("site.key"))
-            .arg("-out")
-            .arg(at("site.pem"))
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.unwrap().success());
-        let script = Path::new(SCRIPTS).join("stand-ins/site.py");
-        let process = Command::new("python3").arg(script).arg(folder.path()).spawn().unwrap();
-        let mut site = Self { folder, process, port: String::new() };
-        // Twenty seconds at most.
-        for _ in 0..2_000 {
-            if let Ok(port) = std::fs::read_to_string(site.folder.path().join("port")) {
-                site.port = port;
-                return site;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the site does not listen");
+        Self(Served::start(|folder, address| {
+            let made = Command::new("openssl")
+                .args(
+                    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=site"
+                        .split(' '),
+                )
+                .args(
+                    "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+                        .split(' '),
+                )
+                .args("-keyout site.key -out site.pem".split(' '))
+                .current_dir(folder)
+                .output();
+            assert!(made.unwrap().status.success());
+            let mut command = Command::new("python3");
+            command
+                .arg(Path::new(SCRIPTS).join("stand-ins/site.py"))
+                .arg(folder)
+                .arg(address.port().to_string());
+            command
+        }))
     }
 
     /// How often it was asked.
     fn asked(&self) -> usize {
-        std::fs::read_to_string(self.folder.path().join("asked")).unwrap_or_default().len()
+        std::fs::read_to_string(self.0.path("asked")).unwrap_or_default().len()
     }
 
     fn reach(&self) -> Reach {
-        let pem = std::fs::read(self.folder.path().join("site.pem")).unwrap();
+        let pem = std::fs::read(self.0.path("site.pem")).unwrap();
         Reach {
             allowed: Allowed::new(["127.0.0.1".to_owned()]).unwrap(),
             authorities: Authorities::from_pem(&pem).unwrap(),
@@ -240,7 +216,7 @@ async fn world() -> (World, Around) {
 async fn groups(world: &World, site: &Site) {
     let ana = Visitor { login: Some("ana".parse().unwrap()), name: "ana".to_owned() };
     let drop = world.target().join("drop").display().to_string();
-    let host = format!("127.0.0.1:{}", site.port);
+    let host = site.0.door.address().to_string();
     let infra = [("App.Host", host.as_str()), ("Antares.Enabled", "true")];
     let prep = [("BAR_ID", "20261209.1"), ("DROP", drop.as_str())];
     let ring = [("Ring", "one")];

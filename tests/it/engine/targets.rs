@@ -1,10 +1,8 @@
 //! Rollouts over targets: with commands here, and on hosts that are reached by ssh.
 #![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use liftlock::domain::rollout::Fate;
 use liftlock::domain::time::Span;
@@ -12,6 +10,7 @@ use liftlock::runner::target::{Host, Kind, Target};
 
 use super::tree::sample;
 use super::world::{ANA, World};
+use crate::served::Served;
 
 /// Writes down what it deploys where; planted files make it wait or fail.
 const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/${TARGET##*/}\"\n\
@@ -138,19 +137,10 @@ async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
     world.finish().await;
 }
 
-/// An ssh server of our own on loopback, with a key and a home of its own.
+/// An ssh server of our own, with a key and a home of its own.
 struct Sshd {
-    child: Child,
-    folder: tempfile::TempDir,
-    port: u16,
+    server: Served,
     host_key: String,
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 fn key(path: &Path) -> String {
@@ -165,46 +155,36 @@ fn key(path: &Path) -> String {
 
 impl Sshd {
     fn start(authorized: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let host_key = key(&path("host"));
-        std::fs::create_dir(path("home")).unwrap();
-        std::fs::write(path("authorized"), format!("{authorized}\n")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\n\
-             PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-             SetEnv HOME={0}/home\n",
-            folder.path().display()
-        );
-        std::fs::write(path("config"), config).unwrap();
         if Path::new("/run").is_dir() {
             // A server of root wants it; everybody else neither needs nor may make it.
             let made = std::fs::create_dir_all("/run/sshd");
             drop(made);
         }
-        let log = std::fs::File::create(path("log")).unwrap();
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(path("config"))
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let begun = liftlock::clock::monotonic();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = std::fs::read_to_string(path("log")).unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen: {log}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self { child, folder, port, host_key }
+        let mut host_key = String::new();
+        let server = Served::start(|folder, address| {
+            host_key = key(&folder.join("host"));
+            std::fs::create_dir(folder.join("home")).unwrap();
+            std::fs::write(folder.join("authorized"), format!("{authorized}\n")).unwrap();
+            let config = format!(
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\n\
+                 PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+                 SetEnv HOME={0}/home\n",
+                folder.display(),
+                port = address.port()
+            );
+            std::fs::write(folder.join("config"), config).unwrap();
+            let mut command = Command::new("/usr/sbin/sshd");
+            command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
+            command
+        });
+        Self { server, host_key }
     }
 
     fn host(&self, key_file: &Path) -> Host {
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         Host {
             address: "127.0.0.1".to_owned(),
-            port: self.port,
+            port: self.server.door.port,
             user: String::from_utf8(user).unwrap().trim().to_owned(),
             host_key: self.host_key.clone(),
             key_file: key_file.to_owned(),
@@ -237,7 +217,7 @@ async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key
     for (name, sshd) in [("web-1", &one), ("web-2", &two)] {
         assert_eq!(read(&format!("app-{name}")), "the shop\n");
         assert_eq!(read(&format!("told-{name}")), "127.0.0.1 web prod secret\n");
-        let home = sshd.folder.path().join("home/.liftlock/shop/prod/dist");
+        let home = sshd.server.path("home/.liftlock/shop/prod/dist");
         assert_eq!(read(&format!("where-{name}")).trim(), home.display().to_string());
     }
     // Somebody else answers at web-2 now.

@@ -13,13 +13,11 @@ use serde_json::Value;
 use super::drive::{Keeper, until};
 use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, deliver, request, write};
 use super::{one, yard};
+use crate::served::TOOLS;
 
 const MANUAL: &str = include_str!("../../../docs/verify.md");
 /// The release of the first push.
 pub(super) const RELEASE: &str = "plain:hello/hello/1";
-
-/// What judges our evidence and is not ours; `./test` makes it.
-pub(super) const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
 
 /// The commands of the manual that say this.
 #[track_caller]
@@ -47,6 +45,7 @@ impl Reader<'_> {
             .args(["-e", "-c", command])
             .current_dir(self.folder)
             .env("PATH", format!("{}:{TOOLS}/bin:/usr/local/bin:/usr/bin:/bin", program.display()))
+            .env("NODE_PATH", format!("{TOOLS}/node_modules"))
             .env("SERVER", &self.server)
             .env("RELEASE", RELEASE)
             .env("FILE", &self.file)
@@ -154,6 +153,13 @@ fn is_a_bundle(reader: &Reader<'_>) {
     assert!(reader.passes("head -n 1 keys.pem").contains(&hint), "{hint}");
     reader.passes("jq -cS .dsseEnvelope provenance.sigstore.json > a && head -n 1 *.intoto.jsonl | jq -cS . > b && cmp a b");
     reader.notices("provenance.sigstore.json", inside("\"mediaType\":\"", 3), strict);
+    // Sigstore's own verifier, with a key in the place of certificates.
+    let sigstore = manual("@sigstore/verify");
+    reader.passes(sigstore);
+    for what in ["\"payload\":\"", "\"sig\":\"", "\"mediaType\":\""] {
+        reader.notices("provenance.sigstore.json", inside(what, 8), sigstore);
+    }
+    reader.notices("keys.pem", inside("BEGIN PUBLIC KEY-----\n", 80), sigstore);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

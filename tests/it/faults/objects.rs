@@ -21,10 +21,10 @@ use liftlock::publish::object::{Bucket, Provider};
 use liftlock::publish::{Kind, Outlet, Patience, Seen as There, Taken};
 use liftlock::secret::Secret;
 
-use super::evidence::TOOLS;
 use super::kills::{Survived, survive};
 use super::plan;
 use super::rig::{self, Door, GLANCE, PATIENCE, Plan, Yard};
+use crate::served::TOOLS;
 
 /// The bucket of all tests here.
 const NAME: &str = "acme-releases";

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr as _;
@@ -20,6 +20,8 @@ use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, SqliteConnection};
+
+pub(crate) use crate::served::Door;
 
 /// The secret that deliveries are signed with.
 pub(crate) const SECRET: &str = "5f1c0b7f6f8e4d0aa5c8d0b1e2f3a4b5";
@@ -298,35 +300,6 @@ pub(crate) struct Plan {
 pub(crate) struct Yard {
     root: tempfile::TempDir,
     pub(crate) plan: Plan,
-}
-
-/// A port of loopback that is ours as long as this lives, also while no server listens on it.
-#[derive(Debug)]
-pub(crate) struct Door {
-    pub(crate) port: u16,
-    _lock: File,
-}
-
-impl Door {
-    /// Below the ports that the kernel hands out by itself, and locked against other tests.
-    pub(crate) fn new() -> Self {
-        let start = u16::try_from(std::process::id() % 7_000).unwrap_or(0);
-        for step in 0..7_000_u16 {
-            let port = 12_000 + (start + step) % 7_000;
-            let path = std::env::temp_dir().join(format!("liftlock-port-{port}.lock"));
-            let Ok(lock) = File::options().create(true).truncate(false).write(true).open(path) else {
-                continue;
-            };
-            if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Self { port, _lock: lock };
-            }
-        }
-        panic!("no free port")
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
-    }
 }
 
 /// A running server; killed when this is dropped.
