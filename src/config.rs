@@ -16,7 +16,9 @@ use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::git::origin::Origin;
+use crate::https::Authorities;
 use crate::notify::Routes;
+use crate::probe::Reach;
 use crate::probe::guard::Allowed;
 use crate::publish::Outlet;
 use crate::runner::probe::Policy;
@@ -95,8 +97,8 @@ pub struct Config {
     pub notify: Routes,
     /// What is asked of stages whatever their manifests say.
     pub policy: Vec<ServerPolicy>,
-    /// Hosts that probes may ask though they are not public.
-    pub probe_allow: Allowed,
+    /// Where probes may go.
+    pub probe: Reach,
     /// Variables for every step.
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
@@ -217,6 +219,7 @@ impl RunnerFile {
 #[serde(deny_unknown_fields, default)]
 struct ProbeFile {
     allow: Vec<String>,
+    authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -410,7 +413,7 @@ impl Reading<'_> {
         let origins = self.origins(file.repository);
         let registries = self.registries(file.registry);
         let outlets = self.outlets(file.publish);
-        let probe_allow = self.probe_allow(file.probe.allow);
+        let probe = self.probe(file.probe);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
         let policy = self.policies(file.policy);
@@ -440,7 +443,7 @@ impl Reading<'_> {
             retention: file.retention.as_ref().map(RetentionFile::rule),
             notify,
             policy,
-            probe_allow,
+            probe,
             environment: file.environment,
             secrets,
             connections,
@@ -573,6 +576,17 @@ impl Reading<'_> {
                 self.problem(format!("webhook_secrets: {error}"));
             }
         }
+    }
+
+    fn probe(&mut self, file: ProbeFile) -> Reach {
+        let authorities = file.authorities.map_or_else(Authorities::default, |path| {
+            let read = (self.read_file)(&path);
+            read.and_then(|text| Authorities::from_pem(text.as_bytes())).unwrap_or_else(|why| {
+                self.problem(format!("probe.authorities: {}: {why}", path.display()));
+                Authorities::default()
+            })
+        });
+        Reach { allowed: self.probe_allow(file.allow), authorities }
     }
 
     fn probe_allow(&mut self, given: Vec<String>) -> Allowed {

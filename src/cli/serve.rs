@@ -132,7 +132,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
         environment: config.environment.clone(),
         notify: config.notify.clone(),
-        probe_allow: config.probe_allow.clone(),
+        probe: config.probe.clone(),
         builds: config.builds,
         deploys: config.deploys,
         lease: config.lease,
