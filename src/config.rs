@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::bucket::Bucket;
 use crate::config::sealed::{SealedName, Seals};
 use crate::domain::name::{AgentLabel, Login, RepoName};
 use crate::domain::policy::server::ServerPolicy;
@@ -15,7 +16,9 @@ use crate::forge::github::settings::{Credentials, PUBLIC_API};
 use crate::forge::signature::check_secret;
 use crate::forge::{github, plain};
 use crate::git::origin::Origin;
+use crate::https::Authorities;
 use crate::notify::Routes;
+use crate::probe::Reach;
 use crate::probe::guard::Allowed;
 use crate::publish::Outlet;
 use crate::runner::probe::Policy;
@@ -23,6 +26,7 @@ use crate::runner::registry::Registry;
 use crate::runner::target::Target;
 use crate::secret::{self, Connection, Secret};
 
+mod bucket;
 pub mod library;
 mod notify;
 mod origin;
@@ -93,8 +97,8 @@ pub struct Config {
     pub notify: Routes,
     /// What is asked of stages whatever their manifests say.
     pub policy: Vec<ServerPolicy>,
-    /// Hosts that probes may ask though they are not public.
-    pub probe_allow: Allowed,
+    /// Where probes may go.
+    pub probe: Reach,
     /// Variables for every step.
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
@@ -109,6 +113,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// Where files of releases are published.
     pub outlets: Vec<Outlet>,
+    /// The bucket that keeps artifacts, when it is not the data folder.
+    pub artifacts: Option<Bucket>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -188,6 +194,7 @@ struct File {
     repository: Vec<origin::Entry>,
     registry: Vec<registry::Entry>,
     publish: Vec<publish::Entry>,
+    artifacts: bucket::Artifacts,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     policy: Vec<policy::File>,
@@ -212,6 +219,7 @@ impl RunnerFile {
 #[serde(deny_unknown_fields, default)]
 struct ProbeFile {
     allow: Vec<String>,
+    authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -308,6 +316,7 @@ impl Config {
         let logins = self.registries.iter().filter_map(|registry| registry.login.as_ref());
         all.extend(logins.map(|(_, password)| password.clone()));
         all.extend(self.outlets.iter().flat_map(Outlet::hidden));
+        all.extend(self.artifacts.iter().flat_map(Bucket::hidden));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -404,7 +413,7 @@ impl Reading<'_> {
         let origins = self.origins(file.repository);
         let registries = self.registries(file.registry);
         let outlets = self.outlets(file.publish);
-        let probe_allow = self.probe_allow(file.probe.allow);
+        let probe = self.probe(file.probe);
         let personal_tokens = self.personal_tokens(file.personal_tokens);
         let library = self.library(file.library);
         let policy = self.policies(file.policy);
@@ -434,7 +443,7 @@ impl Reading<'_> {
             retention: file.retention.as_ref().map(RetentionFile::rule),
             notify,
             policy,
-            probe_allow,
+            probe,
             environment: file.environment,
             secrets,
             connections,
@@ -442,6 +451,7 @@ impl Reading<'_> {
             origins,
             registries,
             outlets,
+            artifacts: self.artifacts(file.artifacts),
             personal_tokens,
             library,
             github,
@@ -566,6 +576,17 @@ impl Reading<'_> {
                 self.problem(format!("webhook_secrets: {error}"));
             }
         }
+    }
+
+    fn probe(&mut self, file: ProbeFile) -> Reach {
+        let authorities = file.authorities.map_or_else(Authorities::default, |path| {
+            let read = (self.read_file)(&path);
+            read.and_then(|text| Authorities::from_pem(text.as_bytes())).unwrap_or_else(|why| {
+                self.problem(format!("probe.authorities: {}: {why}", path.display()));
+                Authorities::default()
+            })
+        });
+        Reach { allowed: self.probe_allow(file.allow), authorities }
     }
 
     fn probe_allow(&mut self, given: Vec<String>) -> Allowed {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncWriteExt as _;
 use tower::Service;
 
@@ -30,31 +35,51 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// What every request says of itself.
 pub const USER_AGENT: &str = concat!("liftlock/", env!("CARGO_PKG_VERSION"));
 
+/// Authorities that are believed beside the public ones, whose certificates are compiled in.
+#[derive(Debug, Clone, Default)]
+pub struct Authorities(Vec<CertificateDer<'static>>);
+
+impl Authorities {
+    /// The certificates of a PEM text; the error says what is wrong with it.
+    pub fn from_pem(text: &[u8]) -> Result<Self, String> {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        let all = read.map_err(|e| e.to_string())?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &all {
+            roots.add(certificate.clone()).map_err(|e| e.to_string())?;
+        }
+        if all.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(Self(all)) }
+    }
+}
+
 /// Connections to whatever is asked; plain `http` is spoken, too: who may be asked so is the caller's to say.
 pub type Connections<R = GaiResolver> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
 /// Prepares connections; none is made yet.
 pub fn connections() -> Outcome<Connections> {
-    connections_by(GaiResolver::new())
+    connections_by(GaiResolver::new(), &Authorities::default())
 }
 
 /// The same, to the addresses that this resolver gives for names and no others.
-pub fn connections_by<R>(resolver: R) -> Outcome<Connections<R>>
+pub fn connections_by<R>(resolver: R, authorities: &Authorities) -> Outcome<Connections<R>>
 where
     R: Service<Name> + Clone + Send + Sync + 'static,
     R::Response: Iterator<Item = SocketAddr>,
     R::Error: Into<Box<dyn Error + Send + Sync>>,
     R::Future: Send,
 {
-    client(resolver)
+    client(resolver, authorities)
 }
 
 /// The same, for bodies that are sent piece by piece.
 pub fn uploads() -> Outcome<Client<HttpsConnector<HttpConnector>, Pieces>> {
-    client(GaiResolver::new())
+    client(GaiResolver::new(), &Authorities::default())
 }
 
-fn client<R, B>(resolver: R) -> Outcome<Client<HttpsConnector<HttpConnector<R>>, B>>
+fn client<R, B>(
+    resolver: R,
+    authorities: &Authorities,
+) -> Outcome<Client<HttpsConnector<HttpConnector<R>>, B>>
 where
     R: Service<Name> + Clone + Send + Sync + 'static,
     R::Response: Iterator<Item = SocketAddr>,
@@ -66,9 +91,14 @@ where
     let mut http = HttpConnector::new_with_resolver(resolver);
     http.enforce_http(false);
     http.set_connect_timeout(Some(CONNECT_WITHIN));
-    let tls = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
-        .map_err(|e| Trouble::bug("set TLS up").because(e))?;
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(authorities.0.iter().cloned());
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Trouble::bug("set TLS up").because(e))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tls = HttpsConnectorBuilder::new().with_tls_config(config);
     let connector = tls.https_or_http().enable_http1().wrap_connector(http);
     Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
 }

@@ -15,6 +15,7 @@ use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::webhook::Verify;
 use liftlock::http::{self, Limits, State};
+use liftlock::probe::Reach;
 use liftlock::probe::guard::Allowed;
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::secret::Secret;
@@ -33,7 +34,7 @@ use crate::wire::SECRET;
 pub(crate) async fn service(
     folder: &Path,
     hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
-    probe_allow: Allowed,
+    allowed: Allowed,
 ) -> Fallible<Service> {
     std::fs::create_dir_all(folder)?;
     let store = open(folder).await?;
@@ -55,7 +56,7 @@ pub(crate) async fn service(
         deploys: 4,
         lease: Span::seconds(30),
         notify: liftlock::notify::Routes::default(),
-        probe_allow,
+        probe: Reach { allowed, ..Reach::default() },
         reconcile_every: Span::minutes(5),
         policy: Vec::new(),
         retention: None,

@@ -132,7 +132,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),
         environment: config.environment.clone(),
         notify: config.notify.clone(),
-        probe_allow: config.probe_allow.clone(),
+        probe: config.probe.clone(),
         builds: config.builds,
         deploys: config.deploys,
         lease: config.lease,
@@ -150,6 +150,18 @@ async fn runner() -> Runner {
         tracing::warn!(reason, "builds are not sandboxed, or cannot run");
     }
     runner
+}
+
+/// The data folder's artifacts, or those of a bucket, which the folder then has copies of.
+async fn artifacts(config: &Config) -> Outcome<artifact::store::Store> {
+    let (root, runtime) = (config.data.join("artifacts"), tokio::runtime::Handle::current());
+    match config.artifacts.clone() {
+        None => artifact::store::Store::open(&root),
+        Some(bucket) => {
+            crate::service::blocking(move || artifact::store::Store::open_behind(&root, bucket, runtime))
+                .await
+        }
+    }
 }
 
 impl Server {
@@ -179,7 +191,7 @@ impl Server {
             None
         };
         let runner = runner().await;
-        let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
+        let artifacts = artifacts(config).await?;
         let library = library(config, &store, &hosts)?;
         let settings = settings(config, &library);
         let boot = boot()?;

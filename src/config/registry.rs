@@ -13,6 +13,7 @@ use crate::secret::Allowed;
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     address: String,
+    instead_of: Option<String>,
     environment: Option<EnvironmentName>,
     user: Option<String>,
     password: Option<Given>,
@@ -32,6 +33,12 @@ impl Reading<'_> {
             if !is_host(host) || path.is_some_and(|path| !path.split('/').all(is_part)) {
                 self.problem(format!(
                     "registry `{shown}`: address is a host such as \"ghcr.io\", and maybe a path"
+                ));
+            }
+            if let Some(wrong) = file.instead_of.as_ref().filter(|host| !is_host(host)) {
+                let wrong = printable(wrong);
+                self.problem(format!(
+                    "registry {shown}: instead_of is a host such as \"ghcr.io\", not `{wrong}`"
                 ));
             }
             let loopback = matches!(host.split(':').next(), Some("127.0.0.1" | "localhost"));
@@ -54,8 +61,9 @@ impl Reading<'_> {
                     None
                 }
             };
-            let (environment, plain, allow) = (file.environment, file.plain_http, file.allow);
-            registries.push(Registry { address, environment, login, plain, allow });
+            let (instead_of, environment, plain, allow) =
+                (file.instead_of, file.environment, file.plain_http, file.allow);
+            registries.push(Registry { address, instead_of, environment, login, plain, allow });
         }
         registries
     }
@@ -84,6 +92,7 @@ mod tests {
                 "plain_http = true\nuser = \"bot\"",
                 "plain_http is for registries on this machine",
             ),
+            ("user = \"bot\"", "instead_of = \"a/b\"\nuser = \"bot\"", "instead_of is a host"),
             ("allow = [\"shop/prod\"]", "", "is for nobody"),
         ] {
             let problems = read(&REGISTRY.replace(old, new)).unwrap_err();

@@ -12,6 +12,7 @@ use crate::domain::event::{Created, Event, Sealed};
 use crate::domain::image::ImageName;
 use crate::domain::name::{Alias, ChannelName, CommitSha, Digest, Login, PipelineName, RefName, ReleaseNo};
 use crate::domain::person::Person;
+use crate::domain::pipeline::Pipeline;
 use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::version::Version;
@@ -186,6 +187,16 @@ pub enum Lack {
         /// The pipeline.
         pipeline: PipelineName,
     },
+}
+
+/// Those of the pipelines that a push starts whose releases are made of builds that it starts, too: these join into the
+/// release of the push when they are there.
+pub fn joined(pipelines: &[Pipeline], started: &[PipelineName]) -> BTreeSet<PipelineName> {
+    let waits = |pipeline: &&Pipeline| {
+        let builds = pipeline.triggers.builds.as_ref();
+        builds.is_some_and(|builds| builds.from.iter().any(|name| started.contains(name)))
+    };
+    pipelines.iter().filter(waits).map(|pipeline| pipeline.name.clone()).collect()
 }
 
 impl Created {

@@ -15,7 +15,6 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::artifact::store::Incoming;
-use crate::clock;
 use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
 use crate::domain::event::{ApprovalSide, Event};
@@ -89,7 +88,7 @@ impl Answers {
         let row = self.service.store().release(stream, no).await?.ok_or_else(|| no_release(stream, no))?;
         let filter = EventFilter { stream: Some(stream.to_owned()), release: Some(no), kind: None };
         let events = self.service.store().events(&filter, 0, EVENTS).await?;
-        let now = clock::now();
+        let now = self.service.store().here();
         let commit = &release.created.commit;
         let web = self.web(id, stream).await?;
         let mut why = whys(&state, release, now);
@@ -136,7 +135,7 @@ impl Answers {
         let id: PipelineId = stream.parse().map_err(|_| missing())?;
         self.service.store().pipeline(stream).await?.ok_or_else(missing)?;
         let state = self.service.journal().load(&id).await?;
-        Ok(runbook::page(&state, clock::now()))
+        Ok(runbook::page(&state, self.service.store().here()))
     }
 
     async fn comment(&self, comment: Comment) -> Outcome<Reply> {
@@ -156,7 +155,7 @@ impl Answers {
             repo: Some(repo.to_string()),
             headers: "{}".to_owned(),
             body: delivery.body.into_bytes(),
-            received_at: clock::now(),
+            received_at: self.service.store().here(),
         };
         self.service.store().put_delivery(new).await?;
         let text =
@@ -297,7 +296,7 @@ impl Reader for Answers {
             let id: PipelineId = named(stream)?;
             let state = self.service.journal().load(&id).await?;
             let pipeline = state.pipeline().ok_or_else(|| Trouble::not_found("there is no such pipeline"))?;
-            let now = clock::now();
+            let now = self.service.store().here();
             // Weeks are played ahead: that is work for a thread of its own.
             let look = move || ahead(&state, &pipeline, &act, now);
             blocking(move || look().map_err(|why| Trouble::bug(format!("look ahead: {why}")))).await

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::domain::name::printable;
 use crate::domain::probe::{Answer, Condition, HttpProbe, Method, Reading, metric_reading};
-use crate::https;
+use crate::https::{self, Authorities};
 use crate::probe::guard::{Allowed, Guard, Shut};
 
 /// Longest wait for a whole answer; a service that needs longer is not well.
@@ -39,10 +39,19 @@ enum Silence {
     NoAnswer(String),
 }
 
+/// Where probes may go, and whom they believe there.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Hosts that may be asked though they are not public.
+    pub allowed: Allowed,
+    /// Authorities of the server's own.
+    pub authorities: Authorities,
+}
+
 /// Asks an address; who does not answer fails as who answers wrongly does.
-pub async fn http(probe: &HttpProbe, allowed: &Allowed) -> Reading {
+pub async fn http(probe: &HttpProbe, reach: &Reach) -> Reading {
     let work = async {
-        let answer = ask(probe.method, &probe.url, allowed).await?;
+        let answer = ask(probe.method, &probe.url, reach).await?;
         judged(probe, answer).await
     };
     match within_deadline(work).await {
@@ -53,11 +62,11 @@ pub async fn http(probe: &HttpProbe, allowed: &Allowed) -> Reading {
 }
 
 /// Asks a Prometheus server for the values of a query now; without it nothing is known of what it measures.
-pub async fn metric(server: &str, query: &str, pass: &Condition, allowed: &Allowed) -> Reading {
+pub async fn metric(server: &str, query: &str, pass: &Condition, reach: &Reach) -> Reading {
     let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
     let url = format!("{}/api/v1/query?query={query}", server.trim_end_matches('/'));
     let work = async {
-        let answer = ask(Method::Get, &url, allowed).await?;
+        let answer = ask(Method::Get, &url, reach).await?;
         let status = answer.status();
         let body = https::body(answer.into_body(), METRIC_BYTES).await;
         let body = body.map_err(|e| Silence::NoAnswer(format!("the metrics were not read: {e}")))?;
@@ -74,10 +83,10 @@ async fn within_deadline<T>(work: impl Future<Output = Result<T, Silence>>) -> R
     tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(late)
 }
 
-async fn ask(method: Method, url: &str, allowed: &Allowed) -> Result<Response<Incoming>, Silence> {
+async fn ask(method: Method, url: &str, reach: &Reach) -> Result<Response<Incoming>, Silence> {
     let not_asked = |why: String| Silence::NotAsked(why);
     let uri: Uri = url.parse().map_err(|_| not_asked(format!("`{}` is no address", printable(url))))?;
-    let host = allowed.may_ask(&uri).map_err(|shut| not_asked(shut.to_string()))?;
+    let host = reach.allowed.may_ask(&uri).map_err(|shut| not_asked(shut.to_string()))?;
     let method = match method {
         Method::Get => hyper::Method::GET,
         Method::Head => hyper::Method::HEAD,
@@ -89,7 +98,8 @@ async fn ask(method: Method, url: &str, allowed: &Allowed) -> Result<Response<In
         .header(ACCEPT, "*/*")
         .body(Full::new(Bytes::new()))
         .map_err(|e| not_asked(e.to_string()))?;
-    let connections = https::connections_by(Guard::new(allowed)).map_err(|t| not_asked(t.chain()))?;
+    let connections = https::connections_by(Guard::new(&reach.allowed), &reach.authorities)
+        .map_err(|t| not_asked(t.chain()))?;
     connections.request(request).await.map_err(|error| match shut(&error) {
         Some(shut) => not_asked(shut.to_string()),
         None => Silence::NoAnswer(format!(

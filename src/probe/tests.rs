@@ -54,8 +54,13 @@ impl Local {
     }
 }
 
-fn here() -> Allowed {
-    Allowed::new(["127.0.0.1".to_owned()]).unwrap()
+fn here() -> Reach {
+    allowing("127.0.0.1")
+}
+
+/// Nothing but public networks and this host.
+fn allowing(host: &str) -> Reach {
+    Reach { allowed: Allowed::new([host.to_owned()]).unwrap(), ..Reach::default() }
 }
 
 fn get(url: String, expect: u16, body_contains: Option<&str>) -> HttpProbe {
@@ -98,7 +103,7 @@ async fn who_does_not_answer_fails() {
 #[tokio::test]
 async fn t52_a_private_address_is_not_connected_to_unless_the_config_allows_its_host() {
     let local = Local::answering(&[("/", 200, "secret")]).await;
-    let nothing = Allowed::default();
+    let nothing = Reach::default();
     for host in [
         "127.0.0.1",
         "localhost",
@@ -122,7 +127,7 @@ async fn t52_a_private_address_is_not_connected_to_unless_the_config_allows_its_
         assert!(reading.detail.contains("not public"), "{url}: {reading:?}");
     }
     assert_eq!(local.visits(), 0, "nobody was connected to");
-    let named = Allowed::new(["localhost".to_owned()]).unwrap();
+    let named = allowing("localhost");
     let url = format!("http://localhost:{}/", local.port);
     assert_eq!(http(&get(url, 200, None), &named).await.answer, Answer::Pass);
     let other = http(&get(local.url("/"), 200, None), &named).await;

@@ -34,6 +34,8 @@ pub const READ_BACK: &str = "read-back.json";
 pub struct Registry {
     /// `host[:port]`, and maybe a path that all its images are below.
     pub address: String,
+    /// The host whose images are pushed here in its place.
+    pub instead_of: Option<String>,
     /// The environment whose images are here; none takes only images that name it.
     pub environment: Option<EnvironmentName>,
     /// Who we are there.
@@ -59,7 +61,7 @@ impl Registry {
     /// the environment's.
     pub fn takes(&self, name: &ImageName, environment: &EnvironmentName) -> bool {
         match name.host() {
-            Some(host) => self.host() == host,
+            Some(host) => self.instead_of.as_deref().unwrap_or_else(|| self.host()) == host,
             None => self.environment.as_ref() == Some(environment),
         }
     }
@@ -67,8 +69,8 @@ impl Registry {
     /// The image here, without tag and digest.
     pub fn place(&self, name: &ImageName) -> String {
         match name.host() {
-            Some(_) => name.to_string(),
-            None => format!("{}/{}", self.address, name.path()),
+            Some(_) if self.instead_of.is_none() => name.to_string(),
+            Some(_) | None => format!("{}/{}", self.address, name.path()),
         }
     }
 
@@ -183,6 +185,7 @@ mod tests {
     fn registry() -> Registry {
         Registry {
             address: "acr.example:5000/shop".to_owned(),
+            instead_of: None,
             environment: Some("prod".parse().unwrap()),
             login: Some(("bot".to_owned(), Secret::new("canary-of-registry"))),
             plain: false,
@@ -200,6 +203,10 @@ mod tests {
         assert!(registry().takes(&there, &test));
         assert_eq!(registry().place(&there), "acr.example:5000/acme/sdk");
         assert!(!registry().takes(&"acr.example/acme/sdk".parse().unwrap(), &prod));
+        let mirror = Registry { instead_of: Some("ghcr.io".to_owned()), ..registry() };
+        let public: ImageName = "ghcr.io/acme/sdk".parse().unwrap();
+        assert!(mirror.takes(&public, &test) && !mirror.takes(&there, &test));
+        assert_eq!(mirror.place(&public), "acr.example:5000/shop/acme/sdk");
     }
 
     #[test]

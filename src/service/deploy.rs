@@ -333,14 +333,14 @@ impl Service {
             kept.log.note(&format!("artifact {} is {}, checked", artifact.alias, artifact.digest)).await;
         }
         self.lay_out(release, grounds.documents()).await?;
-        let (source, first) = (grounds.source(), grounds.first(release));
+        let source = grounds.source();
         self.export(&id.repo, &release.created.commit, source.clone()).await?;
         let told = match told_of((release, stage), grounds.artifacts(), secrets).await? {
             Ok(told) => told,
             Err(how) => return Ok(Err(Unready::Untold(how))),
         };
         let environment = self.stage_environment(id, (release, &told), (&grounds, fence))?;
-        let deploy_in = if first.is_dir() { first } else { source.clone() };
+        let deploy_in = grounds.deploy_in(release);
         Ok(Ok(Ground { environment, source, deploy_in, stage: told.stage }))
     }
 

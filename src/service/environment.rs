@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::domain::event::RunKind;
+use crate::domain::event::{Form, RunKind, Sealed};
 use crate::domain::name::{Alias, PipelineId, RoleName, VariableName};
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::{Stage, Step};
@@ -71,13 +71,21 @@ impl Grounds {
         self.root.join("made")
     }
 
-    /// The primary artifact of a release, or the first one, where deploy steps start.
+    /// The primary artifact of a release, or the first one.
     pub fn first(&self, release: &Release) -> PathBuf {
-        release
-            .primary()
-            .or_else(|| release.artifacts.first())
-            .map_or_else(|| self.source(), |first| self.artifact(&first.alias))
+        first(release).map_or_else(|| self.source(), |first| self.artifact(&first.alias))
     }
+
+    /// Where deploy steps start: in that artifact when it is a folder of files, and else in the source; the layout of an
+    /// image is nothing to work in.
+    pub fn deploy_in(&self, release: &Release) -> PathBuf {
+        let folder = first(release).filter(|first| first.form == Form::Folder && first.image.is_none());
+        folder.map_or_else(|| self.source(), |first| self.artifact(&first.alias))
+    }
+}
+
+fn first(release: &Release) -> Option<&Sealed> {
+    release.primary().or_else(|| release.artifacts.first())
 }
 
 impl Service {

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::artifact::store::Store;
-use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::derivation::FIRST;
 use crate::domain::event::Sealed;
@@ -66,8 +65,8 @@ impl Service {
         });
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
         let kept = if what == Matter::Build { provenance_of_builder(&state, release) } else { Vec::new() };
+        let now = self.store().here();
         let files = blocking(move || {
-            let now = clock::now();
             let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept };
             signing.all(&sealed, &texts, bill.as_ref())
         });

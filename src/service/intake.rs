@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::clock;
 use crate::domain::decide::{CheckRequest, Command, Learned};
 use crate::domain::effect::{Effect, Place, Status, StatusState};
 use crate::domain::event::{StartedBy, Withdrawal};
+use crate::domain::join::joined;
 use crate::domain::manifest::Loaded;
 use crate::domain::markdown::status_line;
 use crate::domain::name::{
@@ -244,7 +244,11 @@ impl Service {
         let loaded = match self.declared(&repository.id, &repository.name, after).await? {
             Ok(loaded) => loaded,
             Err(problems) => {
-                taken.owed.push(manifest_status(repository, after, &problems.to_string())?);
+                taken.owed.push(manifest_status(
+                    (repository, after),
+                    &problems.to_string(),
+                    self.store().here(),
+                )?);
                 taken.ignored = Some(format!("the manifest does not load: {problems}"));
                 return Ok(taken);
             }
@@ -262,7 +266,8 @@ impl Service {
             taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
         }
         self.expect_builds(repository, (after, branch), (&loaded, &started), heard).await?;
-        for name in started {
+        let by_builds = joined(&loaded.pipelines, &started);
+        for name in started.into_iter().filter(|name| !by_builds.contains(name)) {
             self.start(repository, (after, branch), (name, &loaded), (push, StartedBy::Push, heard)).await?;
         }
         if *branch == repository.default_branch {
@@ -582,7 +587,11 @@ fn place_of(place: fact::Place) -> Place {
 }
 
 /// The status that says why nothing starts: the manifest's first problem.
-fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) -> Outcome<OwedEffect> {
+fn manifest_status(
+    (repository, commit): (&Repository, &CommitSha),
+    problems: &str,
+    now: crate::domain::time::Timestamp,
+) -> Outcome<OwedEffect> {
     let context = "liftlock/manifest".to_owned();
     let key = format!("status:{}:{commit}:{context}", repository.id);
     let status = Status {
@@ -601,7 +610,7 @@ fn manifest_status(repository: &Repository, commit: &CommitSha, problems: &str) 
         not_before: None,
         cancel: false,
     };
-    to_row(owed, Some(format!("{}/manifest", repository.id)), clock::now())
+    to_row(owed, Some(format!("{}/manifest", repository.id)), now)
 }
 
 /// Teams that any pipeline of the repository names, for one look at a person's standing.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::derivation::FIRST;
 use crate::domain::event::{Detail, StartedBy};
@@ -68,7 +67,7 @@ impl Service {
     pub(super) async fn join(&self, lease: &Lease, line: Line) -> Worked {
         let id = lease.pipeline()?;
         let state = self.journal().load(&id).await?;
-        let now = clock::now();
+        let now = self.store().here();
         let (joins, _) = state.joins();
         let Some(join) = joins.into_iter().find(|join| join.line == line && join.at <= now) else {
             return lease.complete(self, "nothing joins").await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock;
 use crate::domain::decide::{Command, decide};
 use crate::domain::effect::Effect;
 use crate::domain::event::Event;
@@ -118,7 +117,7 @@ impl Journal {
     ) -> Outcome<Result<Decided, Refusal>> {
         for _ in 0..ROUNDS {
             let before = self.load(id).await?;
-            let now = clock::now();
+            let now = self.store.here();
             let events = match decide(&before, command, now) {
                 Ok(events) => events,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -183,7 +182,7 @@ impl Journal {
     /// Writes the read models and the effects owed of a pipeline again, from its events (`liftlock rebuild`).
     pub async fn rebuild(&self, id: &PipelineId) -> Outcome<usize> {
         let state = self.load(id).await?;
-        let now = clock::now();
+        let now = self.store.here();
         let rows = rows(&state, &self.name_of(&id.repo).await?, 0, now);
         let count = rows.len();
         let effects = owed(&state, plan(&state, now), now)?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::command::{Ask, Exactly, StageRef};
 use crate::domain::decide::{Command, Spoken};
@@ -77,9 +76,11 @@ impl Service {
         }
         let commands = match parse(Some(&now.body), None) {
             Parsed::Nothing { hint: None } => return Ok(Taken::ignored("no command in it")),
-            Parsed::Nothing { hint: Some(_) } => return misheard(repo, &said, NOT_AT_TOP, cause),
+            Parsed::Nothing { hint: Some(_) } => {
+                return misheard(repo, (&said, NOT_AT_TOP), cause, self.store().here());
+            }
             Parsed::Refused(error) => {
-                return misheard(repo, &said, &format!("❓ {error}"), cause);
+                return misheard(repo, (&said, &format!("❓ {error}")), cause, self.store().here());
             }
             Parsed::Commands(commands) => commands,
         };
@@ -97,7 +98,12 @@ impl Service {
                 standing: standing.clone(),
             };
             if let Some(text) = self.hear(&states, utterance, cause).await? {
-                taken.owed.push(reply_row(repo, (&said.comment, &said.place), &text, Reaction::Confused)?);
+                taken.owed.push(reply_row(
+                    repo,
+                    (&said.comment, &said.place),
+                    (&text, Reaction::Confused),
+                    self.store().here(),
+                )?);
             }
         }
         Ok(taken)
@@ -188,7 +194,7 @@ impl Service {
                 line: command.line,
                 comment: None,
                 place: None,
-                at: clock::now(),
+                at: self.store().here(),
                 text: line.clone(),
                 standing: standing.clone(),
             };
@@ -252,7 +258,7 @@ impl Service {
             line,
             comment: None,
             place: None,
-            at: clock::now(),
+            at: self.store().here(),
             standing: standing.clone(),
         };
         let heard = Heard { cause: "api", actor: standing.person.login.to_string() };
@@ -276,9 +282,9 @@ impl Service {
 }
 
 /// Answers what could not be read, and does nothing else.
-fn misheard(repo: &RepoId, said: &Said, text: &str, cause: &str) -> Outcome<Taken> {
+fn misheard(repo: &RepoId, (said, text): (&Said, &str), cause: &str, now: Timestamp) -> Outcome<Taken> {
     tracing::info!(%repo, cause, "a comment that could not be read as a command");
-    let owed = reply_row(repo, (&said.comment, &said.place), text, Reaction::Confused)?;
+    let owed = reply_row(repo, (&said.comment, &said.place), (text, Reaction::Confused), now)?;
     Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
 }
 
@@ -384,8 +390,8 @@ fn no_pipeline() -> String {
 fn reply_row(
     repo: &RepoId,
     (comment, place): (&CommentId, &Place),
-    text: &str,
-    reaction: Reaction,
+    (text, reaction): (&str, Reaction),
+    now: Timestamp,
 ) -> Outcome<OwedEffect> {
     let owed = Owed {
         key: format!("reply:{repo}:{comment}"),
@@ -401,5 +407,5 @@ fn reply_row(
         not_before: None,
         cancel: false,
     };
-    to_row(owed, Some(format!("{repo}/manifest")), clock::now())
+    to_row(owed, Some(format!("{repo}/manifest")), now)
 }

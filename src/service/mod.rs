@@ -14,7 +14,7 @@ use crate::forge::Forge;
 use crate::git::origin::Origin;
 use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
-use crate::probe::guard::Allowed;
+use crate::probe::Reach;
 use crate::publish::Outlet;
 use crate::runner::probe::{Policy, Runner};
 use crate::runner::registry::Registry;
@@ -105,8 +105,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Where notices may go.
     pub notify: Routes,
-    /// Hosts that probes may ask though they are not public.
-    pub probe_allow: Allowed,
+    /// Where probes may go.
+    pub probe: Reach,
     /// Builds at a time.
     pub builds: usize,
     /// Stages at a time.

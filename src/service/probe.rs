@@ -15,11 +15,11 @@ impl Service {
     /// What came of a probe about a commit; what could not be asked is a reading, too. The texts of the probe have
     /// their macros' values in them already, and no secret leaves in the reading.
     pub async fn probe(&self, repo: &RepoId, commit: &CommitSha, probe: &Probe) -> Reading {
-        let allowed = &self.settings().probe_allow;
+        let reach = &self.settings().probe;
         let about = (repo, commit);
         let reading = match probe {
-            Probe::Http(probe) => Ok(probe::http(probe, allowed).await),
-            Probe::Metric { server, query, pass } => Ok(probe::metric(server, query, pass, allowed).await),
+            Probe::Http(probe) => Ok(probe::http(probe, reach).await),
+            Probe::Metric { server, query, pass } => Ok(probe::metric(server, query, pass, reach).await),
             Probe::Status(probe) => self.probe_status(about, probe, Patience::None).await,
             Probe::Checks(probe) => self.probe_checks(about, probe, Patience::None).await,
             Probe::WaitFor(Awaited::Status(probe)) => self.probe_status(about, probe, Patience::Waits).await,

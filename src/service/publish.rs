@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
@@ -250,6 +249,7 @@ fn client(outlet: &Outlet) -> Option<Client<'_>> {
         publish::Kind::Command(feed) => Some(Client::Feed(feed)),
         publish::Kind::Registry(Images { address, login, plain }) => Some(Client::Registry(Registry {
             address: address.clone(),
+            instead_of: None,
             environment: None,
             login: login.clone(),
             plain: *plain,
@@ -421,7 +421,7 @@ impl Tags<'_> {
             });
         };
         let (path, remote, name) = (service.source_mirror(origin), origin.remote.clone(), self.tag.clone());
-        let at = clock::now();
+        let at = service.store().here();
         let pushed = blocking(move || {
             let mirror = Mirror::open_or_init(&path)?;
             mirror.bring_commit(&remote, &commit, GIT_WITHIN)?;

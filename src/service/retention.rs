@@ -49,7 +49,7 @@ pub struct Swept {
 impl Service {
     /// What would be deleted now, and why everything else would not.
     pub async fn judge_retention(&self) -> Outcome<Vec<Judged>> {
-        let now = clock::now();
+        let now = self.store().here();
         let states = self.pipelines(|_| true).await?;
         let judged = states.iter().flat_map(|state| {
             let rule = rule_of(state, self.settings().retention.as_ref());
@@ -130,7 +130,7 @@ impl Service {
 
     /// Once a day, with the duty to reconcile.
     pub(super) async fn retain_daily(&self) -> Outcome<()> {
-        let today = clock::now().rfc3339().chars().take(10).collect::<String>();
+        let today = self.store().here().rfc3339().chars().take(10).collect::<String>();
         if self.store().cursor(CURSOR).await?.as_deref() == Some(&today) {
             return Ok(());
         }

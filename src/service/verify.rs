@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
-use crate::clock;
 use crate::domain::check::course::Course;
 use crate::domain::check::{BuiltIn, Check, CheckKind, LegId, Side};
 use crate::domain::decide::{Command, Ended, Work};
@@ -65,7 +64,7 @@ impl Service {
     /// Asks one leg once.
     pub async fn ask_leg(&self, lease: &Lease, about: Questioned, leg: LegId) -> Worked {
         let id = lease.pipeline()?;
-        let asked_at = clock::now();
+        let asked_at = self.store().here();
         let state = self.journal().load(&id).await?;
         let Some((release, rule, run)) = questioned(&state, &about) else {
             return lease.complete(self, "decided already").await;
@@ -96,7 +95,7 @@ impl Service {
     /// Samples the gates of one side once.
     pub async fn sample_gates(&self, lease: &Lease, about: Questioned, side: Side) -> Worked {
         let id = lease.pipeline()?;
-        let asked_at = clock::now();
+        let asked_at = self.store().here();
         let state = self.journal().load(&id).await?;
         let Some((release, rule, run)) = questioned(&state, &about) else {
             return lease.complete(self, "decided already").await;
@@ -144,7 +143,7 @@ impl Service {
     ) -> Option<Vec<(LegId, Reading)>> {
         let run = release.run(&stage.name)?;
         let course = Course { repo: &state.id.repo, release, stage, run };
-        if !course.is_stale(Side::Pre, clock::now()) {
+        if !course.is_stale(Side::Pre, self.store().here()) {
             return None;
         }
         self.ask_side(&Asking { id: &state.id, release, stage, lease, rollout: None }, Side::Pre).await

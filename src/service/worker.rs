@@ -196,7 +196,7 @@ impl Service {
     /// Sleeps until the next effect is due, at most [`POLL`].
     async fn until_due(&self) {
         let due = self.store().next_due().await.ok().flatten();
-        let wait = due.map_or(POLL, |at| at.since(clock::now()).as_std().min(POLL));
+        let wait = due.map_or(POLL, |at| at.since(self.store().here()).as_std().min(POLL));
         tokio::time::sleep(wait.max(Duration::from_millis(5))).await;
     }
 
@@ -336,7 +336,7 @@ impl Service {
         let retry = Retry {
             key: claim.key.clone(),
             token: claim.token,
-            run_after: clock::now().plus(wait),
+            run_after: self.store().here().plus(wait),
             error,
             counts,
         };

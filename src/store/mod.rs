@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::domain::time::{Span, Timestamp};
 use crate::trouble::{Outcome, Trouble};
 
@@ -41,6 +42,29 @@ pub enum Clock {
     Engine,
     /// One that is moved by hand, for simulations and tests.
     Hand(HandClock),
+    /// This machine's, put forward or back by hand, for rehearsals of what takes days.
+    Shifted(ShiftedClock),
+}
+
+/// A clock that goes as the machine's does, so much ahead of it.
+#[derive(Debug, Clone, Default)]
+pub struct ShiftedClock(Arc<AtomicI64>);
+
+impl ShiftedClock {
+    /// The time it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(clock::now().0.saturating_add(self.ahead_ms()))
+    }
+
+    /// How much it is ahead of the machine's, in milliseconds; below zero when it is behind.
+    pub fn ahead_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Puts it to this time.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0.saturating_sub(clock::now().0), Ordering::SeqCst);
+    }
 }
 
 /// A clock that stands still until it is moved.
@@ -185,6 +209,33 @@ impl Store {
         self.0.woken.subscribe()
     }
 
+    /// The time here: what is decided goes by it. Replicas may differ by what their machines' clocks do.
+    pub fn here(&self) -> Timestamp {
+        match &self.0.rules.clock {
+            Clock::Engine => clock::now(),
+            Clock::Hand(hand) => hand.now(),
+            Clock::Shifted(shifted) => shifted.now(),
+        }
+    }
+
+    /// Waits until so much time has passed here.
+    pub async fn passes(&self, span: Span) {
+        match &self.0.rules.clock {
+            Clock::Engine => tokio::time::sleep(span.as_std()).await,
+            Clock::Hand(_) | Clock::Shifted(_) => {
+                let until = self.here().plus(span);
+                let mut woken = self.woken();
+                while self.here() < until {
+                    let left = until.since(self.here()).as_std();
+                    // Whoever puts the clock forward wakes those who wait by it.
+                    if let Ok(Err(_)) = tokio::time::timeout(left, woken.changed()).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     /// The time leases and due times go by.
     pub async fn now(&self) -> Outcome<Timestamp> {
         within(self.0.answer_within, async { self.session().await?.now().await }).await
@@ -205,8 +256,8 @@ impl Store {
         Ok(answer)
     }
 
-    /// Tells this process at once and the others soon.
-    fn wake(&self) {
+    /// Tells this process at once and the others soon that there may be something to claim.
+    pub fn wake(&self) {
         self.0.woken.send_modify(|count| *count = count.wrapping_add(1));
         if let Engine::Postgres(engine) = &self.0.engine {
             engine.notify();

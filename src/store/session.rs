@@ -250,8 +250,10 @@ impl Session {
 
     /// The time leases and due times go by: the engine's own clock, so that replicas agree.
     pub(super) async fn now(&mut self) -> Outcome<Timestamp> {
-        if let Clock::Hand(hand) = &self.rules.clock {
-            return Ok(hand.now());
+        match &self.rules.clock {
+            Clock::Hand(hand) => return Ok(hand.now()),
+            Clock::Shifted(shifted) => return Ok(shifted.now()),
+            Clock::Engine => {}
         }
         if self.is_sqlite() {
             // The engine runs in this process: its clock is ours, and asking it would cost a statement.

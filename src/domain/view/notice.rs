@@ -108,7 +108,7 @@ fn of_run(
     let (what, place) = (named(state, release), called(stage, audience));
     let said = match topic {
         Topic::ApprovalRequested => (asks(&what, &place, nth), request(release, (stage, run), nth, audience)),
-        Topic::Deployed => (format!("{what} is live in {place}"), news(release, audience)),
+        Topic::Deployed => (format!("{what} is live in {place}"), news(&release.seen_by(run), audience)),
         Topic::RolledBack => {
             (format!("{place} is back at {what}"), because(run, audience).into_iter().collect())
         }

@@ -1,7 +1,6 @@
 //! What a digest is, from the folded logs of all pipelines.
 
 use super::{Answers, stages};
-use crate::clock;
 use crate::domain::evidence::{self, STATEMENTS};
 use crate::domain::name::{Digest, PipelineId, printable};
 use crate::domain::release::Release;
@@ -15,7 +14,7 @@ impl Answers {
     pub(super) async fn digest_page(&self, text: &str) -> Outcome<DigestPage> {
         let unknown = || Trouble::not_found(format!("nothing here has the digest {}", printable(text)));
         let digest: Digest = text.parse().map_err(|_| unknown())?;
-        let now = clock::now();
+        let now = self.service.store().here();
         let mut found = Vec::new();
         for row in self.service.store().pipelines().await? {
             let Ok(id) = row.stream.parse::<PipelineId>() else { continue };

@@ -72,7 +72,7 @@ impl Answers {
         let id: PipelineId = named(stream)?;
         let repository = self.web(&id, stream).await?.name;
         let folder = self.service.settings().data.join(FOLDER);
-        let now = clock::now();
+        let now = self.service.store().here();
         let public = blocking(move || Keys::of_folder(&folder, now)?.public()).await?;
         let signs = public.into_iter().filter(|key| key.kind == Kind::EcdsaP256);
         let keys: BTreeMap<String, String> = signs.map(|key| (key.id.clone(), key.pem())).collect();

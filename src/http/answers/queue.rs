@@ -1,6 +1,5 @@
 //! What runs and waits, read from the states of the pipelines, and taking a run out of it.
 
-use crate::clock;
 use crate::domain::name::PipelineId;
 use crate::domain::queue::{RunId, entries};
 use crate::http::answers::{Answers, named};
@@ -23,7 +22,7 @@ impl Answers {
         for stream in streams {
             let id: PipelineId = named(&stream)?;
             let state = self.service.journal().load(&id).await?;
-            lines.extend(entries(&state, clock::now()).into_iter().map(QueueLine::from));
+            lines.extend(entries(&state, self.service.store().here()).into_iter().map(QueueLine::from));
         }
         lines.sort_by_key(|line| line.state);
         Ok(lines)
@@ -33,7 +32,7 @@ impl Answers {
         let run: RunId = named(&cancel.run)?;
         let person = self.person(&cancel.by)?;
         let state = self.service.journal().load(&run.pipeline).await?;
-        if !entries(&state, clock::now()).iter().any(|entry| entry.id == run) {
+        if !entries(&state, self.service.store().here()).iter().any(|entry| entry.id == run) {
             return Err(Trouble::not_found(format!(
                 "{run} is over, or never was; `liftlock queue ls` lists the runs"
             )));

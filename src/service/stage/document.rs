@@ -114,7 +114,7 @@ impl Walk<'_> {
                 {
                     let made =
                         OfRun { release: release.no(), stage: course.stage.name.clone(), attempt, said };
-                    release.revise(&made, clock::now()).map_err(Trouble::refused)?;
+                    release.revise(&made, self.service.store().here()).map_err(Trouble::refused)?;
                 }
                 let text = metadata::text(&release, &course.id.name, &own);
                 Ok(Ok(vec![(METADATA.to_owned(), text)]))

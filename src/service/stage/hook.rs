@@ -56,7 +56,7 @@ impl Walk<'_> {
                 Ok(values) => {
                     let id = format!("{}#{index}", self.launch_id(target));
                     let facts = self.facts(target, step, &values);
-                    let launch = Launch { id: &id, facts, values: &values, now: clock::now() };
+                    let launch = Launch { id: &id, facts, values: &values, now: self.service.store().here() };
                     hook.launch(&connections, &launch).await
                 }
                 Err(why) => Err(why),

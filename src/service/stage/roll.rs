@@ -232,7 +232,7 @@ impl Walk<'_> {
             tokio::select! {
                 () = self.course.lease.stops().cancel.cancelled() => {}
                 () = self.course.lease.stops().lost.cancelled() => {}
-                () = tokio::time::sleep(check.pace().as_std()) => {}
+                () = self.service.store().passes(check.pace()) => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use super::world::{ANA, World, files_below};
 use crate::served::Served;
 
 /// The login's password, and what the registry keeps of it.
-const PASSWORD: &str = "canary-of-registry-55d1";
+pub(super) const PASSWORD: &str = "canary-of-registry-55d1";
 const KEPT: &str = "bot:$2y$05$abcdefghijklmnopqrstuuY/4pIhJzk3Menlj.Ye6BnGwagoHYbeC\n";
 
 /// Leaves an image with one layer, the folder `src`.
@@ -46,13 +46,13 @@ stages: [test, prod]
 ";
 
 /// A registry of the distribution's own server.
-struct Running {
+pub(super) struct Running {
     server: Served,
-    address: String,
+    pub(super) address: String,
 }
 
 impl Running {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let server = Served::start(|folder, address| {
             let put = |name: &str, text: &str| {
                 File::create(folder.join(name)).unwrap().write_all(text.as_bytes()).unwrap();
@@ -73,15 +73,16 @@ impl Running {
     }
 
     /// What a tag leads to.
-    fn tag(&self, image: &str, tag: &str) -> String {
+    pub(super) fn tag(&self, image: &str, tag: &str) -> String {
         let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
         std::fs::read_to_string(self.server.path(&path)).unwrap_or_default()
     }
 }
 
-fn registry(address: &str, environment: &str, password: &str) -> Registry {
+pub(super) fn registry(address: &str, environment: &str, password: &str) -> Registry {
     Registry {
         address: address.to_owned(),
+        instead_of: None,
         environment: Some(environment.parse().unwrap()),
         login: Some(("bot".to_owned(), Secret::new(password))),
         plain: true,

@@ -27,6 +27,7 @@ mod publish_feeds;
 mod publish_host;
 mod retention;
 mod reuse;
+mod rings;
 mod road;
 mod rollback;
 mod runbooks;

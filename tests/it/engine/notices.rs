@@ -33,23 +33,23 @@ notify:
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
-struct Came {
+pub(super) struct Came {
     path: String,
     id: String,
     signature: String,
-    body: serde_json::Value,
+    pub(super) body: serde_json::Value,
 }
 
 /// What came in, and how many are turned away first.
 #[derive(Debug, Default)]
-struct Receiver {
+pub(super) struct Receiver {
     came: Mutex<Vec<Came>>,
     busy: Mutex<u32>,
 }
 
 impl Receiver {
     /// Listens on a port of its own for as long as the test runs.
-    async fn start(busy: u32) -> (Arc<Self>, String) {
+    pub(super) async fn start(busy: u32) -> (Arc<Self>, String) {
         let receiver = Arc::new(Self { busy: Mutex::new(busy), ..Self::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -58,7 +58,7 @@ impl Receiver {
         (receiver, address)
     }
 
-    fn at(&self, path: &str) -> Vec<Came> {
+    pub(super) fn at(&self, path: &str) -> Vec<Came> {
         self.came.lock().unwrap().iter().filter(|came| came.path == path).cloned().collect()
     }
 }

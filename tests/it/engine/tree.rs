@@ -152,7 +152,7 @@ impl Tree {
                     mtime: zero,
                     dev: 0,
                     ino: 0,
-                    mode: 0o100_644,
+                    mode: if text.starts_with("#!") { 0o100_755 } else { 0o100_644 },
                     uid: 0,
                     gid: 0,
                     file_size: 0,

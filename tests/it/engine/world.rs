@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use liftlock::domain::name::{PipelineId, RepoId};
+use liftlock::domain::name::{AgentLabel, PipelineId, RepoId};
 use liftlock::domain::retention::Retention;
 use liftlock::domain::state::State;
-use liftlock::domain::time::Span;
+use liftlock::domain::time::{Span, Timestamp};
 use liftlock::forge::Forge;
 use liftlock::forge::github::{self, GitHub};
 use liftlock::git::origin::Origin;
@@ -20,6 +20,7 @@ use liftlock::http::answers::Answers;
 use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
+use liftlock::probe::Reach;
 use liftlock::publish::Outlet;
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::runner::registry::Registry;
@@ -29,7 +30,7 @@ use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
 use liftlock::store::stream::EventFilter;
-use liftlock::store::{self, Store};
+use liftlock::store::{self, Clock, ShiftedClock, Store};
 use liftlock::telemetry::Metrics;
 use liftlock::vault::seal::Key;
 use liftlock::vault::{self, Input, Vault};
@@ -63,14 +64,14 @@ const HOOK_SECRET: &str = "a webhook secret of some length";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The variable groups of these tests: `ana` administers them.
-fn library(store: &Store, hosts: &BTreeMap<&'static str, Arc<dyn Forge>>) -> Library {
+fn library(store: &Store, hosts: &BTreeMap<&'static str, Arc<dyn Forge>>, stages: &str) -> Library {
     let key = Key::from_hex(&Secret::new("07".repeat(32))).unwrap();
     let of = |command: &str| vault::Command {
         argv: ["/bin/sh", "-c", command, "{path}", "{key}"].map(str::to_owned).to_vec(),
         environment: BTreeMap::from([("SAID".to_owned(), Secret::new(STORE_CANARY))]),
         timeout: Span::seconds(1),
         input: Input::Nothing,
-        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
+        allow: vec![stages.to_owned().try_into().unwrap()],
     };
     let identity = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/age/identity");
     let age = vault::Command {
@@ -130,6 +131,18 @@ pub(super) struct World {
     pub(super) registries: Vec<Registry>,
     /// Where files are published; asked at the engine's next start.
     pub(super) outlets: Vec<Outlet>,
+    /// What the repository is called; asked at the engine's next start.
+    pub(super) name: &'static str,
+    /// Labels of the machine beside its own; asked at the engine's next start.
+    pub(super) labels: BTreeSet<AgentLabel>,
+    /// Stages that the secret stores are for; asked at the engine's next start.
+    pub(super) vault_for: &'static str,
+    /// Length of a lease; asked at the engine's next start.
+    pub(super) lease: Span,
+    /// Where probes may go; asked at the engine's next start.
+    pub(super) probe: Reach,
+    /// The engine's time of day; GitHub's goes with it.
+    clock: ShiftedClock,
     /// How long bytes are kept; asked at the engine's next start.
     pub(super) retention: Option<Retention>,
     /// Where notices may go; asked at the engine's next start.
@@ -139,10 +152,11 @@ pub(super) struct World {
 }
 
 /// A step of another test may hold the old lock for the moment between its fork and its exec.
-async fn open_store(url: String) -> Store {
+async fn open_store(url: String, clock: ShiftedClock) -> Store {
+    let settings = store::Settings { clock: Clock::Shifted(clock), ..store::Settings::new(&url) };
     let opening = async {
         loop {
-            match Store::open(&store::Settings::new(&url)).await {
+            match Store::open(&settings).await {
                 Ok(store) => return store,
                 Err(trouble) if trouble.to_string().contains("another liftlock") => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -202,6 +216,12 @@ impl World {
             origins: Vec::new(),
             registries: Vec::new(),
             outlets: Vec::new(),
+            name: "acme/shop",
+            labels: BTreeSet::from(["linux".parse().unwrap()]),
+            vault_for: "shop/prod",
+            lease: Span::seconds(20),
+            probe: Reach::default(),
+            clock: ShiftedClock::default(),
             notify: Routes::default(),
             retention: None,
             read: Mutex::default(),
@@ -214,8 +234,8 @@ impl World {
     pub(super) async fn boot(&mut self) {
         self.boots += 1;
         let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
-        let store = open_store(url).await;
-        let settings = self.github.settings(&["acme/shop"]);
+        let store = open_store(url, self.clock.clone()).await;
+        let settings = self.github.settings(&[self.name]);
         let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
         let host: Arc<dyn Forge> = Arc::new(github);
         let hosts = BTreeMap::from([("github", host)]);
@@ -224,7 +244,7 @@ impl World {
             program: env!("CARGO_BIN_EXE_liftlock").into(),
             sandbox: Policy::Auto,
             toolchains: Vec::new(),
-            labels: BTreeSet::from(["linux".parse().unwrap()]),
+            labels: self.labels.clone(),
             secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
             connections: self.connections.clone(),
             targets: self.targets.clone(),
@@ -234,19 +254,21 @@ impl World {
             hidden: self.outlets.iter().flat_map(Outlet::hidden).chain([Secret::new(HOOK_SECRET)]).collect(),
             environment: BTreeMap::from([
                 ("TARGET".to_owned(), self.target().display().to_string()),
+                // Where there are targets, `TARGET` is one of them.
+                ("OUT".to_owned(), self.target().display().to_string()),
                 ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.target().join("bin").display())),
             ]),
             builds: 2,
             deploys: 2,
-            lease: Span::seconds(20),
+            lease: self.lease,
             notify: self.notify.clone(),
-            probe_allow: liftlock::probe::guard::Allowed::default(),
+            probe: self.probe.clone(),
             reconcile_every: Span::hours(1),
             policy: Vec::new(),
             retention: self.retention,
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();
-        let library = library(&store, &hosts);
+        let library = library(&store, &hosts, self.vault_for);
         let runner = runner().await;
         let parts =
             Parts { store: store.clone(), hosts, artifacts, runner, library: library.clone(), settings };
@@ -361,6 +383,26 @@ impl World {
         let deployed = self.deployed();
         let lines = deployed.iter().filter(|l| l.starts_with("deploy "));
         lines.map(|l| l.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// Puts the engine's clock and GitHub's to this time.
+    pub(super) fn begin_at(&self, time: &str) {
+        self.clock.set(Timestamp::parse(time).unwrap());
+        self.github.state().calendar_ms = self.clock.ahead_ms();
+    }
+
+    /// Lets time pass once nothing is left to do before, and waits for what it brings.
+    pub(super) async fn pass(&self, span: Span) {
+        self.settled().await;
+        self.skip(span);
+        self.settled().await;
+    }
+
+    /// Lets time pass whatever is under way.
+    pub(super) fn skip(&self, span: Span) {
+        self.clock.set(self.clock.now().plus(span));
+        self.github.state().calendar_ms = self.clock.ahead_ms();
+        self.store().wake();
     }
 
     // What people do.
@@ -515,7 +557,7 @@ impl World {
     /// What a person needs to see why a test waits in vain.
     async fn summary(&self) -> String {
         let mut out = String::from("open effects:\n");
-        for e in self.effects().await.iter().filter(|e| open(e) || e.state == EffectState::Dead) {
+        for e in self.effects().await.iter().filter(|e| self.is_open(e) || e.state == EffectState::Dead) {
             writeln!(out, "  {} {} tries {} {:?}", e.key, e.state.word(), e.attempts, e.error).unwrap();
         }
         for d in self.store().deliveries(50, None).await.unwrap() {
@@ -548,9 +590,14 @@ impl World {
         self.store().effects(&EffectFilter::default(), 1_000).await.unwrap()
     }
 
+    /// Whether this should happen without anybody doing anything more, and without time passing.
+    pub(super) fn is_open(&self, effect: &Effect) -> bool {
+        open(effect, self.clock.now())
+    }
+
     /// Waits until nothing is left to do but what a later time brings.
     pub(super) async fn settled(&self) {
-        self.until("all effects are done", |effects| !effects.iter().any(open)).await;
+        self.until("all effects are done", |effects| !effects.iter().any(|e| self.is_open(e))).await;
     }
 
     /// Waits until the effects look like this.
@@ -642,11 +689,13 @@ impl World {
 }
 
 /// True for what should happen without anybody doing anything more.
-fn open(effect: &Effect) -> bool {
+fn open(effect: &Effect, now: Timestamp) -> bool {
     let waits = matches!(effect.state, EffectState::Ready | EffectState::Leased);
     // A canary that went on leaves the sample that would have been the next one.
     let later = effect.lane == "timer" || effect.key.contains(":hold:");
-    waits && !(later && effect.run_after > clock::now())
+    let asked = matches!(effect.kind.as_str(), "leg" | "gates");
+    let soon = now.plus(Span::seconds(30));
+    waits && !(later && effect.run_after > now || asked && effect.run_after > soon)
 }
 
 fn is_sticky(body: &str) -> bool {

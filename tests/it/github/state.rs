@@ -13,6 +13,8 @@ use super::release::Release;
 pub(crate) struct State {
     /// How far this GitHub's clock is ahead of ours, in milliseconds.
     pub(crate) clock_ahead_ms: i64,
+    /// Days that a test lets pass; the tokens of apps are made by the machine's clock and know nothing of them.
+    pub(crate) calendar_ms: i64,
     pub(crate) users: BTreeMap<u64, User>,
     pub(crate) repos: BTreeMap<u64, Repo>,
     pub(crate) installations: BTreeMap<u64, Installation>,
@@ -199,7 +201,7 @@ impl State {
 
     /// GitHub's time, to the second as GitHub shows it.
     pub(crate) fn now(&self) -> Timestamp {
-        let ms = clock::now().0 + self.clock_ahead_ms;
+        let ms = clock::now().0 + self.clock_ahead_ms + self.calendar_ms;
         Timestamp(ms - ms.rem_euclid(1_000))
     }
 

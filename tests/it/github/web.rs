@@ -203,7 +203,7 @@ fn authorize(state: &State, headers: &HeaderMap) -> Auth {
     let Some(claims) = claims.and_then(|c| serde_json::from_slice::<Value>(&c).ok()) else {
         return Auth::Bad("Bad credentials".to_owned());
     };
-    let now = state.now().0 / 1_000;
+    let now = (state.now().0 - state.calendar_ms) / 1_000;
     let (issued, expires) = (claims["iat"].as_i64(), claims["exp"].as_i64());
     if parts.len() != 3 || claims["iss"].as_u64() != Some(APP_ID) {
         Auth::Bad("A JSON web token could not be decoded".to_owned())
