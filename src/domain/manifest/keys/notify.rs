@@ -6,7 +6,7 @@ use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::notice::{Audience, Topic};
 
 words! {
-    ROUTE = notify::check_route, Some("^(?:issue|(?:slack|webhook):#?[A-Za-z0-9][A-Za-z0-9._-]{0,79})$");
+    ROUTE = notify::check_route, Some("^(?:issue|(?:slack|mail|webhook):#?[A-Za-z0-9][A-Za-z0-9._-]{0,79})$");
 }
 
 static TOPIC: Shape = Shape::Choice(Topic::WORDS);
