@@ -1,4 +1,5 @@
-//! Handing artifacts to steps: the stored bytes are checked, then laid out where nobody can write, or as a copy to work on.
+//! Handing artifacts to steps: the stored bytes are checked, then laid out where nobody can write, or as a copy to work
+//! on.
 //!
 //! Only what [`super::pack`] writes is read: files, folders, links that stay inside, and GNU long names.
 //! Everything else in an archive is refused, not skipped (THREATS T43).

@@ -1,8 +1,8 @@
 //! What stages make of a release's artifacts: others in their place, and further ones (CHECKLIST D06, D33, D34).
 //!
-//! A release is never edited: what a stage made is a further revision of it, with a digest of its own (SEMANTICS §1). It
-//! comes to be when all commands of the stage have passed, so that a try that failed leaves the release as it was; the
-//! old bytes are kept beside the new ones.
+//! A release is never edited: what a stage made is a further revision of it, with a digest of its own (SEMANTICS §1).
+//! It comes to be when all commands of the stage have passed, so that a try that failed leaves the release as it was;
+//! the old bytes are kept beside the new ones.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
 //! What a release can prove to others: the checksums of its files, and signed statements about them.
 //!
 //! [`statement`] makes the statements, [`claim`] reads them, [`chain`] has the links of the promotion chain. They are
-//! in-toto Statements v1 (in-toto.io/Statement/v1) in an envelope of DSSE v1.0: what is signed is [`pae`] of it, so that
-//! no other kind of text can be taken for one.
-//! Each is signed once, kept by its digest, and named in the log, so that a new key does not change what a release shows.
+//! in-toto Statements v1 (in-toto.io/Statement/v1) in an envelope of DSSE v1.0: what is signed is [`pae`] of it, so
+//! that no other kind of text can be taken for one. Each is signed once, kept by its digest, and named in the log, so
+//! that a new key does not change what a release shows.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! A drop: the files of a release, and of the builds that it is made of, in one folder with a list (CHECKLIST D02, D05).
+//! A drop: the files of a release, and of the builds that it is made of, in one folder with a list (CHECKLIST D02,
+//! D05).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,8 +70,8 @@ pub struct Laid {
     pub sha512: String,
 }
 
-/// What a release gathers. Where pipelines take each other's builds, the walk could go round for ever: of a pipeline that
-/// is met again only the build that was met first is in the drop, which is the one nearest to the release.
+/// What a release gathers. Where pipelines take each other's builds, the walk could go round for ever: of a pipeline
+/// that is met again only the build that was met first is in the drop, which is the one nearest to the release.
 pub fn gather(
     (pipeline, release): (&PipelineName, &Arc<Release>),
     gather: Gather,

@@ -301,7 +301,8 @@ fn note_effect(
     owed
 }
 
-/// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by hand, then seq; I1).
+/// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by
+/// hand, then seq; I1).
 fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
     let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun, &Stage)> =
         BTreeMap::new();

@@ -156,8 +156,8 @@ fn can_give(from: &BTreeSet<Who>, min: u32) -> bool {
     })
 }
 
-/// Requirements that imply "`min` people of this list": `min` of each group, of named persons all that are needed. A list of too few
-/// persons could never give `min`, and asking each for all of them keeps it so.
+/// Requirements that imply "`min` people of this list": `min` of each group, of named persons all that are needed. A
+/// list of too few persons could never give `min`, and asking each for all of them keeps it so.
 fn everyone_of(from: &BTreeSet<Who>, min: u32) -> Vec<Requirement> {
     let possible = can_give(from, min);
     let min_of = |who: &Who| match who.persons() {

@@ -120,7 +120,8 @@ pub fn told_of_head(commit: &CommitSha, kept: bool) -> BTreeMap<String, String> 
     BTreeMap::from([("LIFTLOCK_COMMIT".to_owned(), commit.to_string())])
 }
 
-/// Pull requests' heads whose builds' bytes need not be kept any longer: they are old, or the pull request has moved on.
+/// Pull requests' heads whose builds' bytes need not be kept any longer: they are old, or the pull request has moved
+/// on.
 pub fn due(state: &State, now: Timestamp) -> Vec<CommitSha> {
     let overtaken = |check: &Check| {
         let same = |other: &&Check| check.thread.is_some() && other.thread == check.thread;
@@ -260,8 +261,9 @@ fn terms_of_check(check: &Check) -> Option<Digest> {
     terms(&check.pipeline, Some(tree.as_str()), (&check.sources, &[]))
 }
 
-/// What the release may take instead of being built, releases before pull requests and newest first. What was found changed, whose tag moved or whose
-/// bytes were deleted is none of it; whoever takes something hashes it first. The head of the branch may forbid what a commit allows.
+/// What the release may take instead of being built, releases before pull requests and newest first. What was found
+/// changed, whose tag moved or whose bytes were deleted is none of it; whoever takes something hashes it first. The
+/// head of the branch may forbid what a commit allows.
 pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
     let reuse = release.created.pipeline.build.reuse;
     let Some(terms) = terms_of(release).filter(|_| release.rules.build.reuse == reuse) else {

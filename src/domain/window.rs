@@ -1,4 +1,5 @@
-//! Windows: the hours in which a stage may start and the days on which nothing does, on the local wall clock (SEMANTICS §6).
+//! Windows: the hours in which a stage may start and the days on which nothing does, on the local wall clock (SEMANTICS
+//! §6).
 //!
 //! Bounds are never converted to instants: an instant is converted to local time, and that is compared. So gaps and
 //! folds of summer time need no special case. Between two changes of the zone's offset everything is arithmetic on

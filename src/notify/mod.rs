@@ -1,4 +1,5 @@
-//! Telling places outside: Slack, people by mail, and whoever takes webhooks; a route's address and secrets are the server's alone.
+//! Telling places outside: Slack, people by mail, and whoever takes webhooks; a route's address and secrets are the
+//! server's alone.
 //!
 //! One deadline, no redirects, small answers. A message may come twice, so each has an id that never changes.
 

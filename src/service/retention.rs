@@ -1,4 +1,5 @@
-//! Deleting what need not be kept: first what is due is said in the logs, then bytes that no kept release has are removed.
+//! Deleting what need not be kept: first what is due is said in the logs, then bytes that no kept release has are
+//! removed.
 
 use std::collections::BTreeSet;
 

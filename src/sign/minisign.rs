@@ -1,4 +1,5 @@
-//! Files signed as minisign signs them (<https://jedisct1.github.io/minisign>), prehashed, to be checked with `minisign -V`.
+//! Files signed as minisign signs them (<https://jedisct1.github.io/minisign>), prehashed, to be checked with `minisign
+//! -V`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

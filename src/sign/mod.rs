@@ -1,9 +1,9 @@
 //! The server's keys for evidence: made in its data folder, used nowhere else, their public halves for everybody.
 //!
-//! Two kinds: ECDSA on P-256 with SHA-256 signs statements ([`envelope`]) and, as OpenSSH does, files ([`ssh`]); Ed25519
-//! signs files as minisign does ([`minisign`]). Both are kept as PKCS#8 and published as PEM, so that openssl reads them.
-//! A key is named by the SHA-256 of its public half (DER). The newest of a kind signs; older ones stay to be checked
-//! against.
+//! Two kinds: ECDSA on P-256 with SHA-256 signs statements ([`envelope`]) and, as OpenSSH does, files ([`ssh`]);
+//! Ed25519 signs files as minisign does ([`minisign`]). Both are kept as PKCS#8 and published as PEM, so that openssl
+//! reads them. A key is named by the SHA-256 of its public half (DER). The newest of a kind signs; older ones stay to
+//! be checked against.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};

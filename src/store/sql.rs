@@ -1,4 +1,5 @@
-//! Every statement the store runs, one text for both engines; only the claim's lock differs, and `PostgreSQL` tells the time.
+//! Every statement the store runs, one text for both engines; only the claim's lock differs, and `PostgreSQL` tells the
+//! time.
 
 /// Makes each statement a constant and lists all of them, so that a test can prepare every one on both engines.
 macro_rules! statements {

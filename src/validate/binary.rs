@@ -1,4 +1,5 @@
-//! `binary`: programs and libraries of Linux are built so that a bug in them is hard to use (what `BinSkim` asks of ELF).
+//! `binary`: programs and libraries of Linux are built so that a bug in them is hard to use (what `BinSkim` asks of
+//! ELF).
 //!
 //! Position-independent, no executable stack, relocations read-only and resolved at start, and stack canaries where the
 //! compiler has them: those of Rust and Go check their bounds instead.

@@ -1,8 +1,9 @@
-//! Signatures inside of files: Authenticode of Windows' programs, Apple's of macOS', RPM's header, `NuGet`'s and Debian's.
+//! Signatures inside of files: Authenticode of Windows' programs, Apple's of macOS', RPM's header, `NuGet`'s and
+//! Debian's.
 //!
 //! None of them is followed to who made it. Windows' and Apple's list digests of the file's own bytes, and those are
-//! computed again here, so that a file that was changed after it was signed is found out; RPM's covers its header, whose
-//! digest is computed again.
+//! computed again here, so that a file that was changed after it was signed is found out; RPM's covers its header,
+//! whose digest is computed again.
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 

@@ -1,7 +1,7 @@
 //! `packages`: every archive opens to its last byte, and packages are what their files are called.
 //!
-//! Known are zip and what is made of it (`NuGet`, wheels, jars), tar alone and in gzip or zstd (npm, crates), and Debian's.
-//! `NuGet`: `<id>.<version>.nupkg` holds `<id>.nuspec`; wheels: PEP 427; npm: `package/package.json`.
+//! Known are zip and what is made of it (`NuGet`, wheels, jars), tar alone and in gzip or zstd (npm, crates), and
+//! Debian's. `NuGet`: `<id>.<version>.nupkg` holds `<id>.nuspec`; wheels: PEP 427; npm: `package/package.json`.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

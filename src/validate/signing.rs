@@ -1,9 +1,9 @@
 //! `signing`: what is to be signed is signed, by whom the release's contract says.
 //!
-//! A signature beside a file is *verified* when the contract names keys: those of OpenSSH (`.sig`, namespace `file`) and
-//! of minisign (`.minisig`). What is inside a file (Authenticode, Apple's code signature, RPM's header, `NuGet`, Debian)
-//! and what GPG leaves beside one is *present*: it is read, and where it lists digests of the file's bytes these must be
-//! right, but who made it is not looked at. What is missing or cannot be read is a problem (THREATS T45).
+//! A signature beside a file is *verified* when the contract names keys: those of OpenSSH (`.sig`, namespace `file`)
+//! and of minisign (`.minisig`). What is inside a file (Authenticode, Apple's code signature, RPM's header, `NuGet`,
+//! Debian) and what GPG leaves beside one is *present*: it is read, and where it lists digests of the file's bytes
+//! these must be right, but who made it is not looked at. What is missing or cannot be read is a problem (THREATS T45).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -106,7 +106,8 @@ fn a01_a05_a11_a15_a17_an_azure_release_from_its_build_to_prod() {
     plays("fixtures/samples/invictus/.github/liftlock.yml", "fixtures/scenarios/processes/azure-release.txt");
 }
 
-/// .NET's rings: a drop that is not coherent yet, validations, a recorded override, sign-offs by team, and a window to publish in.
+/// .NET's rings: a drop that is not coherent yet, validations, a recorded override, sign-offs by team, and a window to
+/// publish in.
 #[test]
 fn d01_d07_d08_d09_d11_d24_d26_d28_d32_d38_d40_the_rings_of_dotnet_to_the_day_of_publishing() {
     plays("fixtures/scenarios/processes/dotnet-rings.yml", "fixtures/scenarios/processes/dotnet-rings.txt");

@@ -1,4 +1,5 @@
-//! What is checked of the promotion chain: that links are signed, of their steps, about these files, and by so many people.
+//! What is checked of the promotion chain: that links are signed, of their steps, about these files, and by so many
+//! people.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A canary that is held, or a slot that is watched: its gates are sampled for as long as it lasts, and once more when the time is over.
+//! A canary that is held, or a slot that is watched: its gates are sampled for as long as it lasts, and once more when
+//! the time is over.
 //!
 //! What was green before the server slept for an hour says nothing about now; therefore nothing goes on by itself
 //! that was not looked at after its time was over.

@@ -6,7 +6,8 @@
 use crate::domain::command::parse::{Hint, lines, opening};
 use crate::domain::markdown::Fence;
 
-/// Tags whose content is shown or hidden as it is, up to the closing tag (section 4.6 of the Markdown specification, kind 1).
+/// Tags whose content is shown or hidden as it is, up to the closing tag (section 4.6 of the Markdown specification,
+/// kind 1).
 const RAW_TAGS: [&str; 4] = ["pre", "script", "style", "textarea"];
 
 /// What the lines being read belong to.

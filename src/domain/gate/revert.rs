@@ -1,4 +1,5 @@
-//! Commits that were taken back after this release: they keep nothing from starting, and people should know before it does.
+//! Commits that were taken back after this release: they keep nothing from starting, and people should know before it
+//! does.
 
 use super::{Blocker, Line, Look, Mark, line};
 use crate::domain::notes::taken_back_since;

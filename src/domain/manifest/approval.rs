@@ -1,4 +1,5 @@
-//! `teams`, `approval`, `approvals`, `requires_approval` and their words → who must approve (SEMANTICS §3, MANIFEST §1).
+//! `teams`, `approval`, `approvals`, `requires_approval` and their words → who must approve (SEMANTICS §3, MANIFEST
+//! §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,8 @@
 //! A `CodeBuild` buildspec (version 0.2) → one step that runs its phases in order, and what it leaves behind.
 //!
 //! Source of the format: AWS `CodeBuild` user guide, "Build specification reference". Version 0.2 runs all
-//! commands in one shell, so `cd` and `export` reach the commands after them; therefore all phases together are one step.
+//! commands in one shell, so `cd` and `export` reach the commands after them; therefore all phases together are one
+//! step.
 
 use std::collections::BTreeMap;
 

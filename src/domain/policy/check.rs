@@ -43,8 +43,8 @@ pub(super) fn stricter_gates(ours: &Gates, theirs: &Gates) -> Gates {
     Gates { order, ..gates }
 }
 
-/// How a release is brought out is a matter of its own steps; a canary of the same portions is watched as long, and by as
-/// many gates, as either says, and so is a slot.
+/// How a release is brought out is a matter of its own steps; a canary of the same portions is watched as long, and by
+/// as many gates, as either says, and so is a slot.
 pub(super) fn stricter_strategy(ours: Option<&Strategy>, theirs: Option<&Strategy>) -> Option<Strategy> {
     if let (Some(Strategy::BlueGreen(own)), Some(Strategy::BlueGreen(other))) = (ours, theirs) {
         return Some(Strategy::BlueGreen(Box::new(BlueGreen {

@@ -85,7 +85,8 @@ pub fn linked(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<Linked>, Problem
     Ok(out)
 }
 
-/// Every group of the library that a release of this pipeline takes; a stage whose links cannot be read says so by itself.
+/// Every group of the library that a release of this pipeline takes; a stage whose links cannot be read says so by
+/// itself.
 pub fn all_linked(pipeline: &Pipeline) -> Vec<GroupName> {
     let mut names: Vec<GroupName> = pipeline
         .stages

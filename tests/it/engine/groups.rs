@@ -1,4 +1,5 @@
-//! Variable groups in releases: who takes them, which value wins, secrets that nobody sees, and what a stage writes back.
+//! Variable groups in releases: who takes them, which value wins, secrets that nobody sees, and what a stage writes
+//! back.
 
 use std::collections::BTreeMap;
 use std::path::Path;

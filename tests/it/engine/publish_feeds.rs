@@ -1,5 +1,5 @@
-//! Feeds with clients of their own: commands of the config upload and prove; real feeds of apt, npm and Python, and some
-//! that answer as `NuGet`, a symbol server and a snap store do.
+//! Feeds with clients of their own: commands of the config upload and prove; real feeds of apt, npm and Python, and
+//! some that answer as `NuGet`, a symbol server and a snap store do.
 
 use std::collections::BTreeMap;
 use std::process::Command;

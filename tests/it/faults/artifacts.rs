@@ -1,4 +1,5 @@
-//! Artifacts in a bucket, as moto plays S3: created, read back, brought, quarantined, deleted, and `kill -9` around the put.
+//! Artifacts in a bucket, as moto plays S3: created, read back, brought, quarantined, deleted, and `kill -9` around the
+//! put.
 #![expect(clippy::disallowed_methods, reason = "a test writes files of its own")]
 
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,5 @@
-//! The promotion chain before other people's eyes: a layout that a person signed, our links, and what in-toto says of them.
+//! The promotion chain before other people's eyes: a layout that a person signed, our links, and what in-toto says of
+//! them.
 #![expect(clippy::disallowed_methods, reason = "a test changes files of its own")]
 
 use std::path::{Path, PathBuf};

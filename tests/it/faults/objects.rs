@@ -1,10 +1,11 @@
-//! Buckets as outlets: S3 as moto plays it, Google's and Azure's by what their create-only puts say, and `kill -9` between.
+//! Buckets as outlets: S3 as moto plays it, Google's and Azure's by what their create-only puts say, and `kill -9`
+//! between.
 #![expect(clippy::disallowed_methods, reason = "a test writes files of its own")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -13,7 +14,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use liftlock::bucket::{Bucket, Provider};
-use liftlock::clock;
 use liftlock::domain::name::Digest;
 use liftlock::domain::publication::{Found, Item};
 use liftlock::domain::time::Span;
@@ -23,48 +23,30 @@ use liftlock::secret::Secret;
 
 use super::kills::{Survived, survive};
 use super::plan;
-use super::rig::{self, Door, GLANCE, PATIENCE, Plan, Yard};
-use crate::served::TOOLS;
+use super::rig::{self, Door, Plan, Yard};
+use crate::served::{Served, TOOLS};
 
 /// The bucket of all tests here.
 pub(super) const NAME: &str = "acme-releases";
 /// What must not be in any error: base64, as Azure's keys are.
 const CANARY: &str = "Y2FuYXJ5LW9mLWEtYnVja2V0";
 
-/// moto, which plays S3; killed when this is dropped.
-pub(super) struct Moto {
-    child: Child,
-    door: Door,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        self.child.kill().unwrap_or_default();
-        self.child.wait().unwrap();
-    }
-}
+/// moto, which plays S3.
+pub(super) struct Moto(Served);
 
 impl Moto {
     pub(super) fn new() -> Self {
-        let door = Door::new();
-        let child = Command::new(format!("{TOOLS}/bin/moto_server"))
-            .args(["-H", "127.0.0.1", "-p", &door.port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let moto = Self { child, door };
-        let begun = clock::monotonic();
-        while TcpStream::connect(moto.door.address()).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "moto does not start");
-            std::thread::sleep(GLANCE);
-        }
+        let moto = Self(Served::start(|_, address| {
+            let mut command = Command::new(format!("{TOOLS}/bin/moto_server"));
+            command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
+            command
+        }));
         moto.curl(&["-X", "PUT"], "");
         moto
     }
 
     pub(super) fn endpoint(&self) -> String {
-        format!("http://{}", self.door.address())
+        format!("http://{}", self.0.door.address())
     }
 
     /// What somebody gets who may read the bucket; moto wants a name and looks at no signature.
@@ -136,8 +118,8 @@ async fn d42_d43_an_object_of_s3_is_created_once_and_never_replaced() {
 /// What a store keeps: bytes by address.
 type Kept = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
-/// Google's XML API and Azure's blobs as far as creating and reading go: a put must say that it creates, each in its own
-/// words, and is refused in theirs when the name is taken.
+/// Google's XML API and Azure's blobs as far as creating and reading go: a put must say that it creates, each in its
+/// own words, and is refused in theirs when the name is taken.
 pub(super) async fn store(provider: Provider) -> String {
     let kept = Kept::default();
     let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {

@@ -1,4 +1,5 @@
-//! `kill -9` in the middle of a rollout over targets: what each runs is known, and nothing is begun there twice unasked.
+//! `kill -9` in the middle of a rollout over targets: what each runs is known, and nothing is begun there twice
+//! unasked.
 
 use std::collections::BTreeMap;
 

@@ -121,7 +121,8 @@ fn runbook(text: &str) -> Runbook {
     book
 }
 
-/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of prod: ./deploy.sh`.
+/// `name $(prefix)-$(Rev:r)`, `version 8.0.$(Rev:r)`, `variable Name = text`, `variable Name in prod = text`, `step of
+/// prod: ./deploy.sh`.
 pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
     let stage = |pipeline: &mut Pipeline, name: &str| {
         pipeline.stages.iter().position(|s| s.name.as_str() == name).expect("a stage of the pipeline")

@@ -129,8 +129,8 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
     }
 }
 
-/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; and what
-/// is waited for of them.
+/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; and
+/// what is waited for of them.
 fn upstream(world: &mut World, word: &str, rest: &str) -> Vec<String> {
     let step = match word {
         "starts" => {
