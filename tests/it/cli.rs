@@ -215,15 +215,17 @@ fn d28_what_waits_for_people_is_listed_with_the_comment_to_write() {
     let manifest = "version: 1\nstages: [{name: prod, approval: 1, deploy: \"true\"}]\n";
     server.push(&[(".github/liftlock.yml", manifest)], "feat: one");
     server.until("prod waits", |s| out(&s.ask(&["approvals"])).contains("/approve prod v"));
-    let bo = out(&server.ask(&["approvals", "--for", "bo"]));
+    let ana = out(&server.ask(&["approvals", "--for", "ana"]));
     assert!(
-        bo.contains(" in prod, since ") && bo.contains("1 of role maintain or higher: /approve prod v"),
-        "{bo}"
+        ana.contains(" in prod, since ") && ana.contains("1 of role maintain or higher: /approve prod v"),
+        "{ana}"
     );
-    assert_eq!(out(&server.ask(&["approvals", "--for", "zoe"])), "");
+    for other in ["bo", "zoe"] {
+        assert_eq!(out(&server.ask(&["approvals", "--for", other])), "", "{other} may not approve");
+    }
     let json: serde_json::Value = serde_json::from_str(&out(&server.ask(&["approvals", "--json"]))).unwrap();
     assert_eq!((&json["total"], &json["approvals"][0]["stage"]), (&1.into(), &"prod".into()));
-    assert!(server.get("/approvals?for=bo").contains("<code>/approve prod v"));
+    assert!(server.get("/approvals?for=ana").contains("<code>/approve prod v"));
 }
 
 #[test]

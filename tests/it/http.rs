@@ -140,7 +140,7 @@ impl Acts for NoEngine {
     fn admit_upload<'a>(
         &'a self,
         _: &'a str,
-        _: &'a liftlock::domain::name::Login,
+        _: &'a Login,
         _: Caller,
     ) -> BoxFuture<'a, Outcome<liftlock::http::upload::Admitted>> {
         Box::pin(async { Err(Trouble::refused("nothing is handed in here")) })

@@ -420,7 +420,8 @@ impl Reader for Hostile {
             page.files = vec![FileLine { path: text(), url: Link::new(text()) }];
             page.build_log = Some(text());
             if let Some(over) = &mut page.reused {
-                (over.of, over.path, over.commit, over.tree) = (text(), text(), text(), Some(text()));
+                // Its path is made of our own numbers.
+                (over.of, over.commit, over.tree) = (text(), text(), Some(text()));
             }
             for stage in &mut page.stages {
                 (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
