@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::bucket::Bucket;
 use crate::config::sealed::{SealedName, Seals};
 use crate::domain::name::{AgentLabel, Login, RepoName};
 use crate::domain::policy::server::ServerPolicy;
@@ -25,6 +26,7 @@ use crate::runner::registry::Registry;
 use crate::runner::target::Target;
 use crate::secret::{self, Connection, Secret};
 
+mod bucket;
 pub mod library;
 mod notify;
 mod origin;
@@ -111,6 +113,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// Where files of releases are published.
     pub outlets: Vec<Outlet>,
+    /// The bucket that keeps artifacts, when it is not the data folder.
+    pub artifacts: Option<Bucket>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -190,6 +194,7 @@ struct File {
     repository: Vec<origin::Entry>,
     registry: Vec<registry::Entry>,
     publish: Vec<publish::Entry>,
+    artifacts: bucket::Artifacts,
     personal_tokens: BTreeMap<Login, Given>,
     library: library::File,
     policy: Vec<policy::File>,
@@ -311,6 +316,7 @@ impl Config {
         let logins = self.registries.iter().filter_map(|registry| registry.login.as_ref());
         all.extend(logins.map(|(_, password)| password.clone()));
         all.extend(self.outlets.iter().flat_map(Outlet::hidden));
+        all.extend(self.artifacts.iter().flat_map(Bucket::hidden));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),
@@ -445,6 +451,7 @@ impl Reading<'_> {
             origins,
             registries,
             outlets,
+            artifacts: self.artifacts(file.artifacts),
             personal_tokens,
             library,
             github,

@@ -5,6 +5,7 @@
 //! `service` drives them; `http` and `cli` are the doors.
 
 pub mod artifact;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;

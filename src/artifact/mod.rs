@@ -2,6 +2,7 @@
 //!
 //! A folder becomes a `tar.zst`, a single file stays as it is (EVIDENCE, Sealing).
 
+mod behind;
 pub mod disk;
 pub mod file;
 pub mod hashing;

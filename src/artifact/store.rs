@@ -2,6 +2,7 @@
 //!
 //! A blob is written to `tmp/` while it is hashed, synced, and renamed to `blobs/sha256/<hex>`; it is hashed again
 //! whenever it is used, and one that does not match goes to `quarantine/` (EVIDENCE, Sealing; THREATS T44).
+//! With a bucket behind the folder, a blob is stored once it is in both and was read back from the bucket.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
@@ -9,8 +10,12 @@ use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use tokio::runtime::Handle;
+
+use super::behind::{Behind, Forgot};
 use super::file::{sync_folder, unused_name, write_synced};
 use super::hashing::{Hashing, Sum512, copy, digest_of};
+use crate::bucket::Bucket;
 use crate::domain::name::Digest;
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
@@ -75,12 +80,14 @@ impl std::error::Error for Unusable {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// The bucket that keeps them, when the folder only has what was brought from it.
+    behind: Option<Behind>,
 }
 
 impl Store {
     /// Opens the layout at `root`, makes what is missing, and removes what writers left that died.
     pub fn open(root: &Path) -> Outcome<Self> {
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), behind: None };
         for folder in [store.blobs(), store.tmp(), store.quarantine()] {
             std::fs::create_dir_all(&folder).map_err(|e| {
                 Trouble::transient(format!("make the artifact folder {}", folder.display())).because(e)
@@ -95,6 +102,23 @@ impl Store {
             Trouble::transient(format!("clear the artifact folder {}", store.tmp().display())).because(e)
         })?;
         Ok(store)
+    }
+
+    /// The same with a bucket behind it, which is spoken with on this runtime: from threads that may wait. A bucket that
+    /// does not answer just now is asked again when it is needed; one that cannot be used is an error.
+    pub fn open_behind(root: &Path, bucket: Bucket, runtime: Handle) -> Outcome<Self> {
+        let store = Self::open(root)?;
+        let behind = Behind::new(bucket, runtime);
+        match behind.begin() {
+            Err(trouble) if trouble.is_transient() => {
+                tracing::error!(
+                    error = trouble.chain(),
+                    "the bucket of artifacts does not answer; trying again later"
+                );
+            }
+            begun => begun?,
+        }
+        Ok(Self { behind: Some(behind), ..store })
     }
 
     /// The folder of the layout.
@@ -131,28 +155,43 @@ impl Store {
     /// Opens a blob after its bytes were hashed again; the handle is at the beginning.
     pub fn open_verified(&self, digest: &Digest) -> Result<(File, u64), Unusable> {
         let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
-        let mut file = self.blob(digest)?;
-        let (found, bytes) = digest_of(&mut file).map_err(fail)?;
-        if found != *digest {
-            self.isolate(digest)?;
-            return Err(Unusable::Mismatch { wanted: digest.clone(), found });
-        }
+        let (mut file, bytes) = self.hashed(digest, digest_of)?;
         file.rewind().map_err(fail)?;
         Ok((file, bytes))
     }
 
+    /// A blob, and what reading it to its end gives beside its digest. One that is not what was sealed goes to
+    /// quarantine; where a bucket is behind the folder, it is brought from there once more.
+    fn hashed<T>(
+        &self,
+        digest: &Digest,
+        read: impl Fn(&mut dyn io::Read) -> io::Result<(Digest, T)>,
+    ) -> Result<(File, T), Unusable> {
+        let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
+        let mut again = self.behind.is_some();
+        loop {
+            let mut file = self.blob(digest)?;
+            let (found, value) = read(&mut file).map_err(fail)?;
+            if found == *digest {
+                return Ok((file, value));
+            }
+            self.isolate(digest)?;
+            if !again {
+                return Err(Unusable::Mismatch { wanted: digest.clone(), found });
+            }
+            tracing::warn!(%digest, "a copy of an artifact on this disk had changed; it is brought again");
+            again = false;
+        }
+    }
+
     /// The SHA-512 of a blob in hex, of the same reading that shows that it is what was sealed.
     pub fn sha512(&self, digest: &Digest) -> Result<String, Unusable> {
-        let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
-        let mut file = self.blob(digest)?;
-        let mut sums = Hashing::new(Sum512::default());
-        copy(&mut file, &mut sums).map_err(fail)?;
-        let (sum, found, _) = sums.finish().map_err(fail)?;
-        if found != *digest {
-            self.isolate(digest)?;
-            return Err(Unusable::Mismatch { wanted: digest.clone(), found });
-        }
-        Ok(sum.hex())
+        let both = |from: &mut dyn io::Read| {
+            let mut sums = Hashing::new(Sum512::default());
+            copy(from, &mut sums)?;
+            sums.finish().map(|(sum, found, _)| (found, sum))
+        };
+        self.hashed(digest, both).map(|(_, sum)| sum.hex())
     }
 
     /// Hashes a blob again and answers its size in bytes.
@@ -165,29 +204,73 @@ impl Store {
     pub fn forget(&self, digest: &Digest, stored_before: Timestamp) -> Outcome<Option<u64>> {
         let path = self.path(digest);
         let fail = |e: io::Error| Trouble::transient(format!("delete the artifact {digest}")).because(e);
-        let meta = match std::fs::metadata(&path) {
-            Ok(meta) => meta,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let here = match std::fs::metadata(&path) {
+            Ok(meta) => Some(meta),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(fail(e)),
         };
-        let stored = meta.modified().map_err(fail)?.duration_since(std::time::UNIX_EPOCH);
-        let stored = stored.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
-        if stored.is_none_or(|stored| stored >= stored_before.0) {
-            return Ok(None);
+        if let Some(meta) = &here {
+            let stored = meta.modified().map_err(fail)?.duration_since(std::time::UNIX_EPOCH);
+            let stored = stored.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+            if stored.is_none_or(|stored| stored >= stored_before.0) {
+                return Ok(None);
+            }
         }
-        std::fs::remove_file(&path).map_err(fail)?;
-        sync_folder(&self.blobs())?;
-        Ok(Some(meta.len()))
+        let there = match &self.behind {
+            None => Forgot::Absent,
+            Some(behind) => behind.forget(digest, stored_before)?,
+        };
+        let here = here.map(|meta| meta.len());
+        let bytes = match there {
+            Forgot::Young => return Ok(None),
+            Forgot::Deleted(bytes) => Some(bytes),
+            Forgot::Absent => here,
+        };
+        if here.is_some() {
+            std::fs::remove_file(&path).map_err(fail)?;
+            sync_folder(&self.blobs())?;
+        }
+        Ok(bytes)
     }
 
-    fn blob(&self, digest: &Digest) -> Outcome<File> {
-        File::open(self.path(digest)).map_err(|e| {
-            if e.kind() == io::ErrorKind::NotFound {
-                Trouble::not_found(format!("the artifact {digest} is not stored here"))
-            } else {
-                Trouble::transient(format!("read the artifact {digest}")).because(e)
+    fn blob(&self, digest: &Digest) -> Result<File, Unusable> {
+        let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
+        match File::open(self.path(digest)) {
+            Ok(file) => Ok(file),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if !self.bring(digest)? {
+                    let what = format!("the artifact {digest} is not stored here");
+                    return Err(Trouble::not_found(what).into());
+                }
+                Ok(File::open(self.path(digest)).map_err(fail)?)
             }
-        })
+            Err(e) => Err(fail(e).into()),
+        }
+    }
+
+    /// Brings a blob from the bucket; answers whether there was one.
+    fn bring(&self, digest: &Digest) -> Result<bool, Unusable> {
+        let Some(behind) = &self.behind else { return Ok(false) };
+        let fail = |e: io::Error| Trouble::transient(format!("bring the artifact {digest}")).because(e);
+        let path = self.tmp().join(unused_name());
+        let file = self.create(&path).map_err(fail)?;
+        let brought = file.try_clone().map_err(|e| fail(e).into()).and_then(|to| behind.fetch(digest, to));
+        if !matches!(brought, Ok(true)) {
+            std::fs::remove_file(&path).unwrap_or_default();
+            return brought;
+        }
+        self.settle(&file, (&path, digest))?;
+        Ok(true)
+    }
+
+    /// Makes a written file durable under its digest. Renaming over a blob of the same digest is right too: it heals one
+    /// whose bytes went bad unseen.
+    fn settle(&self, file: &File, (path, digest): (&Path, &Digest)) -> Outcome<()> {
+        let fail = |e: io::Error| Trouble::transient("store an artifact").because(e);
+        file.set_permissions(Permissions::from_mode(0o444)).map_err(fail)?;
+        file.sync_all().map_err(fail)?;
+        std::fs::rename(path, self.path(digest)).map_err(fail)?;
+        sync_folder(&self.blobs())
     }
 
     /// Moves a blob out of the way of everybody, for a person to look at.
@@ -270,11 +353,10 @@ impl Incoming {
                 "the {bytes} bytes are {digest}, not {said}; nothing was kept"
             )));
         }
-        file.set_permissions(Permissions::from_mode(0o444)).map_err(fail)?;
-        file.sync_all().map_err(fail)?;
-        // Renaming over a blob of the same digest is right too: it heals one whose bytes went bad unseen.
-        std::fs::rename(&self.path, self.store.path(&digest)).map_err(fail)?;
-        sync_folder(&self.store.blobs())?;
+        self.store.settle(&file, (&self.path, &digest))?;
+        if let Some(behind) = &self.store.behind {
+            behind.store(&digest, &self.store.path(&digest))?;
+        }
         Ok((digest, bytes))
     }
 }

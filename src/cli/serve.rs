@@ -152,6 +152,18 @@ async fn runner() -> Runner {
     runner
 }
 
+/// The data folder's artifacts, or those of a bucket, which the folder then has copies of.
+async fn artifacts(config: &Config) -> Outcome<artifact::store::Store> {
+    let (root, runtime) = (config.data.join("artifacts"), tokio::runtime::Handle::current());
+    match config.artifacts.clone() {
+        None => artifact::store::Store::open(&root),
+        Some(bucket) => {
+            crate::service::blocking(move || artifact::store::Store::open_behind(&root, bucket, runtime))
+                .await
+        }
+    }
+}
+
 impl Server {
     /// Opens everything the config names; what cannot be had is said before anybody is answered.
     pub(super) async fn assemble(config: &Config, stop: CancellationToken) -> Outcome<Self> {
@@ -179,7 +191,7 @@ impl Server {
             None
         };
         let runner = runner().await;
-        let artifacts = artifact::store::Store::open(&config.data.join("artifacts"))?;
+        let artifacts = artifacts(config).await?;
         let library = library(config, &store, &hosts)?;
         let settings = settings(config, &library);
         let boot = boot()?;

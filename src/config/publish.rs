@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Given, Reading, STAGES};
+use super::{Given, Reading, STAGES, bucket};
+use crate::bucket::{Bucket, Provider};
 use crate::domain::image::{is_host, is_part};
-use crate::domain::name::{OutletName, is_file_name};
+use crate::domain::name::OutletName;
 use crate::domain::time::Span;
 use crate::publish::command::Feed;
 use crate::publish::folder::Folder;
 use crate::publish::http::Http;
-use crate::publish::object::{BUILT_IN, Bucket, Provider};
 use crate::publish::{Images, Kind, Outlet, Patience};
 use crate::secret::Allowed;
 
@@ -117,9 +117,9 @@ impl Reading<'_> {
                 Word::Http => self.puts(&file).map(Kind::Http),
                 Word::Command => Some(Kind::Command(self.feed(&file))),
                 Word::Registry => self.images(&file).map(Kind::Registry),
-                Word::S3 => self.bucket(&file, Provider::S3).map(Kind::Object),
-                Word::Gcs => self.bucket(&file, Provider::Gcs).map(Kind::Object),
-                Word::Azure => self.bucket(&file, Provider::Azure).map(Kind::Object),
+                Word::S3 => self.object(&file, Provider::S3).map(Kind::Object),
+                Word::Gcs => self.object(&file, Provider::Gcs).map(Kind::Object),
+                Word::Azure => self.object(&file, Provider::Azure).map(Kind::Object),
             };
             let allow = file.allow;
             outlets.extend(kind.map(|kind| Outlet { name, kind, url, patience, allow }));
@@ -198,39 +198,20 @@ impl Reading<'_> {
         Some(Images { address, login, plain: file.plain_http })
     }
 
-    /// Every key is in the config: what a machine in a cloud may do by itself is nobody's leave to publish.
-    fn bucket(&mut self, file: &Entry, provider: Provider) -> Option<Bucket> {
-        let what = format!("publish {}", file.name);
-        if !BUILT_IN {
-            self.problem(format!("{what}: this program was built without the feature `object-stores`"));
-        }
-        let name = file.bucket.clone().unwrap_or_default();
-        if !is_file_name(&name) || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-            self.problem(format!("{what}: bucket is the name of one"));
-        }
-        let prefix = file.prefix.clone().unwrap_or_default();
-        let prefix = prefix.trim_matches('/');
-        if !prefix.is_empty() && !prefix.split('/').all(is_file_name) {
-            self.problem(format!("{what}: prefix is a path such as \"releases/shop\""));
-        }
-        if file.user.is_none() && provider != Provider::Gcs {
-            self.problem(format!("{what}: user is missing: the name of the key, or of Azure's account"));
-        }
-        let endpoint = file.endpoint.as_ref().and_then(|at| self.base(&format!("{what}: endpoint"), at));
-        let Some(password) = file.password.clone() else {
-            self.problem(format!(
-                "{what}: password is missing: the key, or the JSON of Google's service account"
-            ));
-            return None;
+    fn object(&mut self, file: &Entry, provider: Provider) -> Option<Bucket> {
+        let place = bucket::Place {
+            bucket: file.bucket.clone(),
+            prefix: file.prefix.clone(),
+            region: file.region.clone(),
+            endpoint: file.endpoint.clone(),
+            user: file.user.clone(),
+            password: file.password.clone(),
         };
-        let password = self.secret(&format!("{what}: password"), password)?;
-        let (prefix, region) = (prefix.to_owned(), file.region.clone());
-        let user = file.user.clone().unwrap_or_default();
-        Some(Bucket { provider, name, prefix, region, endpoint, user, password })
+        self.bucket(&format!("publish {}", file.name), provider, place)
     }
 
     /// An address that others are below; it is shown to everybody, so nothing secret is in it.
-    fn base(&mut self, what: &str, text: &str) -> Option<String> {
+    pub(super) fn base(&mut self, what: &str, text: &str) -> Option<String> {
         let uri: Option<hyper::Uri> = text.parse().ok();
         let loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]");
         let good = uri.as_ref().is_some_and(|uri| {

@@ -2,6 +2,7 @@
 //!
 //! An outlet never replaces anything: a file is put there under a name that nothing has, or not at all.
 
+use crate::bucket::Bucket;
 use crate::domain::name::OutletName;
 use crate::domain::publication::{Found, Item};
 use crate::domain::time::Span;
@@ -12,7 +13,7 @@ use crate::trouble::{Outcome, Trouble};
 pub mod command;
 pub mod folder;
 pub mod http;
-pub mod object;
+mod object;
 
 /// Where files of releases are published.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub enum Kind {
     /// A registry of images.
     Registry(Images),
     /// A bucket of an object store.
-    Object(object::Bucket),
+    Object(Bucket),
 }
 
 /// A registry that images are published in.
@@ -123,7 +124,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.look(version, item).await,
             Kind::Http(_) => Ok(self.read(version, &item.name).await?.of(item)),
-            Kind::Object(bucket) => Ok(bucket.read(version, &item.name).await?.of(item)),
+            Kind::Object(bucket) => Ok(object::read(bucket, version, &item.name).await?.of(item)),
             Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
@@ -133,7 +134,7 @@ impl Outlet {
         match &self.kind {
             Kind::Folder(folder) => folder.put(version, item, content).await.map(|()| Taken::Yes),
             Kind::Http(http) => http.put(version, item, content).await,
-            Kind::Object(bucket) => bucket.put(version, &item.name, content).await,
+            Kind::Object(bucket) => object::put(bucket, version, &item.name, content).await,
             Kind::Command(_) | Kind::Registry(_) => Err(by_client()),
         }
     }
@@ -160,7 +161,7 @@ impl Outlet {
             (Kind::Command(_) | Kind::Registry(_), _) => Err(by_client()),
             (_, Some(url)) => http::get(&format!("{url}/{version}/{name}")).await,
             (Kind::Folder(folder), None) => folder.read(version, name).await,
-            (Kind::Object(bucket), None) => bucket.read(version, name).await,
+            (Kind::Object(bucket), None) => object::read(bucket, version, name).await,
             (Kind::Http(http), None) => http::get(&http.at(version, name)).await,
         }
     }

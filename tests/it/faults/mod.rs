@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 mod again;
+mod artifacts;
 mod chain;
 mod chaos;
 mod derivations;

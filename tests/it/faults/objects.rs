@@ -12,12 +12,12 @@ use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use liftlock::bucket::{Bucket, Provider};
 use liftlock::clock;
 use liftlock::domain::name::Digest;
 use liftlock::domain::publication::{Found, Item};
 use liftlock::domain::time::Span;
 use liftlock::https::pieces::Content;
-use liftlock::publish::object::{Bucket, Provider};
 use liftlock::publish::{Kind, Outlet, Patience, Seen as There, Taken};
 use liftlock::secret::Secret;
 
@@ -27,12 +27,12 @@ use super::rig::{self, Door, GLANCE, PATIENCE, Plan, Yard};
 use crate::served::TOOLS;
 
 /// The bucket of all tests here.
-const NAME: &str = "acme-releases";
+pub(super) const NAME: &str = "acme-releases";
 /// What must not be in any error: base64, as Azure's keys are.
 const CANARY: &str = "Y2FuYXJ5LW9mLWEtYnVja2V0";
 
 /// moto, which plays S3; killed when this is dropped.
-struct Moto {
+pub(super) struct Moto {
     child: Child,
     door: Door,
 }
@@ -45,7 +45,7 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let door = Door::new();
         let child = Command::new(format!("{TOOLS}/bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", &door.port.to_string()])
@@ -63,12 +63,12 @@ impl Moto {
         moto
     }
 
-    fn endpoint(&self) -> String {
+    pub(super) fn endpoint(&self) -> String {
         format!("http://{}", self.door.address())
     }
 
     /// What somebody gets who may read the bucket; moto wants a name and looks at no signature.
-    fn curl(&self, more: &[&str], key: &str) -> String {
+    pub(super) fn curl(&self, more: &[&str], key: &str) -> String {
         let address = format!("{}/{NAME}{key}", self.endpoint());
         let somebody = "Authorization: AWS4-HMAC-SHA256 Credential=me/20260101/us-east-1/s3/aws4_request, \
                         SignedHeaders=host, Signature=none";
@@ -79,7 +79,7 @@ impl Moto {
     }
 
     /// The names in the bucket.
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         let list = self.curl(&[], "?list-type=2");
         list.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
     }
@@ -138,7 +138,7 @@ type Kept = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
 /// Google's XML API and Azure's blobs as far as creating and reading go: a put must say that it creates, each in its own
 /// words, and is refused in theirs when the name is taken.
-async fn store(provider: Provider) -> String {
+pub(super) async fn store(provider: Provider) -> String {
     let kept = Kept::default();
     let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
         let answer = answered(provider, &kept, (&method, uri.path()), (&headers, body));

@@ -187,6 +187,22 @@ allow = [\"hello/prod\"]
 ",
 };
 
+/// Artifacts are kept in a bucket at this address.
+pub(crate) fn kept_in(endpoint: &str) -> &'static Rules {
+    let config = format!(
+        "
+[artifacts]
+kind = \"s3\"
+bucket = \"acme-releases\"
+prefix = \"liftlock\"
+endpoint = \"{endpoint}\"
+user = \"liftlock\"
+password = \"a key of this test\"
+"
+    );
+    Box::leak(Box::new(Rules { config: config.leak(), ..PLAIN }))
+}
+
 /// A stage that publishes what it has deployed in a bucket at this address.
 pub(crate) fn bucket(endpoint: &str) -> &'static Rules {
     let config = format!(
