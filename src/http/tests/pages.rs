@@ -420,7 +420,6 @@ impl Reader for Hostile {
             page.files = vec![FileLine { path: text(), url: Link::new(text()) }];
             page.build_log = Some(text());
             if let Some(over) = &mut page.reused {
-                // Its path is made of our own numbers.
                 (over.of, over.commit, over.tree) = (text(), text(), Some(text()));
             }
             for stage in &mut page.stages {
