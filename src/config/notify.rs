@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use lettre::message::Mailbox;
 use serde::Deserialize;
 
 use super::{Given, Reading};
-use crate::domain::name::RouteName;
+use crate::domain::name::{RouteName, printable};
+use crate::notify::mail::{MAX_PEOPLE, Mail, Tls};
 use crate::notify::{Routes, Target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     slack: BTreeMap<String, Given>,
+    mail: BTreeMap<String, MailFile>,
     webhook: BTreeMap<String, WebhookFile>,
 }
 
@@ -22,6 +25,19 @@ struct WebhookFile {
     key: Option<Given>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MailFile {
+    server: String,
+    port: Option<u16>,
+    #[serde(default)]
+    tls: Tls,
+    login: Option<String>,
+    password: Option<Given>,
+    from: String,
+    to: Vec<String>,
+}
+
 impl Reading<'_> {
     pub(super) fn notify(&mut self, file: File, public_url: &str) -> Routes {
         let mut routes = BTreeMap::new();
@@ -29,6 +45,10 @@ impl Reading<'_> {
             let what = format!("notify.slack.{name:?}");
             let Some(url) = self.address(&what, url) else { continue };
             self.route(&mut routes, ("slack", &name), Target::Slack { url });
+        }
+        for (name, mail) in file.mail {
+            let Some(mail) = self.mail(&format!("notify.mail.{name}"), mail) else { continue };
+            self.route(&mut routes, ("mail", &name), Target::Mail(Box::new(mail)));
         }
         for (name, webhook) in file.webhook {
             let what = format!("notify.webhook.{name}");
@@ -38,6 +58,33 @@ impl Reading<'_> {
             self.route(&mut routes, ("webhook", &name), Target::Webhook { url, key: key.flatten() });
         }
         Routes { public_url: public_url.to_owned(), routes }
+    }
+
+    fn mail(&mut self, what: &str, file: MailFile) -> Option<Mail> {
+        let password = file.password.and_then(|given| self.secret(&format!("{what}.password"), given));
+        if file.login.is_some() != password.is_some() {
+            self.problem(format!("{what}: `login` and `password` go together"));
+        } else if password.is_some() && file.tls == Tls::None {
+            self.problem(format!(
+                "{what}: a password goes over TLS only; leave `tls` out or write `starttls`"
+            ));
+        }
+        if file.to.is_empty() || file.to.len() > MAX_PEOPLE {
+            self.problem(format!("{what}.to has 1 to {MAX_PEOPLE} addresses"));
+        }
+        let from = self.mailbox(&format!("{what}.from"), &file.from);
+        let to: Option<Vec<Mailbox>> =
+            file.to.iter().map(|to| self.mailbox(&format!("{what}.to"), to)).collect();
+        let (port, login) = (file.port.unwrap_or_else(|| file.tls.port()), file.login.zip(password));
+        Some(Mail { server: file.server, port, tls: file.tls, login, from: from?, to: to? })
+    }
+
+    fn mailbox(&mut self, what: &str, text: &str) -> Option<Mailbox> {
+        let found = text.parse().ok();
+        if found.is_none() {
+            self.problem(format!("{what}: `{}` is no address of mail", printable(text)));
+        }
+        found
     }
 
     fn route(
@@ -81,11 +128,12 @@ mod tests {
     fn e06_routes_are_named_and_their_addresses_are_secrets() {
         let config = read(
             "[notify.slack]\n\"#release\" = { file = \"/f\" }\n\
+             [notify.mail.managers]\nserver = \"smtp.example\"\nfrom = \"liftlock@x.example\"\nto = [\"Ana <ana@x.example>\"]\nlogin = \"bot\"\npassword = { file = \"/f\" }\n\
              [notify.webhook.customers]\nurl = \"https://c.example/in\"\nkey = \"whsec_c2VjcmV0\"\n",
         )
         .unwrap();
         let names: Vec<String> = config.notify.routes.keys().map(ToString::to_string).collect();
-        assert_eq!(names, ["slack:#release", "webhook:customers"]);
+        assert_eq!(names, ["mail:managers", "slack:#release", "webhook:customers"]);
         assert!(!format!("{:?}", config.notify).contains("example/"), "{:?}", config.notify);
         let hidden: Vec<String> = config.hidden().iter().map(|s| s.expose().to_owned()).collect();
         assert!(hidden.contains(&"https://hooks.example/secret".to_owned()), "{hidden:?}");
@@ -95,6 +143,19 @@ mod tests {
             ("[notify.slack]\na = \"hooks.example\"\n", "is not an `https://` address"),
             ("[notify.webhook.a]\nurl = \"ftp://x\"\n", "is not an `https://` address"),
             ("[notify.mail.a]\nurl = \"x\"\n", "unknown field"),
+            (
+                "[notify.mail.a]\nserver = \"s\"\nfrom = \"a@b\"\nto = [\"nobody\"]\n",
+                "`nobody` is no address",
+            ),
+            ("[notify.mail.a]\nserver = \"s\"\nfrom = \"a@b\"\nto = []\n", "1 to 50"),
+            (
+                "[notify.mail.a]\nserver = \"s\"\nfrom = \"a@b\"\nto = [\"a@b\"]\nlogin = \"x\"\n",
+                "go together",
+            ),
+            (
+                "[notify.mail.a]\nserver = \"s\"\nfrom = \"a@b\"\nto = [\"a@b\"]\nlogin = \"x\"\npassword = \"p\"\ntls = \"none\"\n",
+                "over TLS only",
+            ),
         ] {
             let problems = read(wrong).unwrap_err().join("\n");
             assert!(problems.contains(why), "{wrong}: {problems}");

@@ -281,13 +281,13 @@ name!(
         || b == b'-')
 );
 name!(
-    /// A place of the server's config where notices go: `slack:#release`, `webhook:stakeholders`.
+    /// A place of the server's config where notices go: `slack:#release`, `mail:managers`.
     RouteName,
     "route",
-    "it is `slack:<name>` or `webhook:<name>` with letters, digits, `.`, `_` and `-`, or `issue`",
+    "it is `slack:<name>`, `mail:<name>` or `webhook:<name>` with letters, digits, `.`, `_` and `-`, or `issue`",
     |t| t.split_once(':').is_some_and(|(kind, name)| {
         let name = name.strip_prefix('#').unwrap_or(name);
-        matches!(kind, "slack" | "webhook") && shaped(name, 80, |b| b.is_ascii_alphanumeric(), word)
+        matches!(kind, "slack" | "mail" | "webhook") && shaped(name, 80, |b| b.is_ascii_alphanumeric(), word)
     })
 );
 name!(

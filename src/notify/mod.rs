@@ -1,4 +1,4 @@
-//! Telling places outside: Slack and whoever takes webhooks; a route's address and secrets are the server's alone.
+//! Telling places outside: Slack, people by mail, and whoever takes webhooks; a route's address and secrets are the server's alone.
 //!
 //! One deadline, no redirects, small answers. A message may come twice, so each has an id that never changes.
 
@@ -17,6 +17,7 @@ use crate::https::{self, signed::Headers};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
+pub mod mail;
 mod slack;
 mod webhook;
 
@@ -40,6 +41,8 @@ pub enum Target {
         /// The address.
         url: Secret,
     },
+    /// People, by mail.
+    Mail(Box<mail::Mail>),
     /// An address that takes JSON, signed as Standard Webhooks 1.0.0 say when there is a key.
     Webhook {
         /// The address.
@@ -84,6 +87,7 @@ impl Routes {
             .values()
             .flat_map(|target| match target {
                 Target::Slack { url } => [Some(url), None],
+                Target::Mail(mail) => [mail.password(), None],
                 Target::Webhook { url, key } => [Some(url), key.as_ref()],
             })
             .flatten()
@@ -96,6 +100,7 @@ impl Routes {
         })?;
         let (url, body, headers) = match target {
             Target::Slack { url } => (url, slack::body(letter)?, Vec::new()),
+            Target::Mail(mail) => return mail::send(mail, to, letter).await,
             Target::Webhook { url, key } => webhook::request(url, key.as_ref(), letter, now)?,
         };
         let what = || format!("tell {to}");

@@ -141,7 +141,7 @@ codes! {
          and each has at least one stage.";
     /// An entry of `notify` that tells nobody.
     Notify "M0443" Error
-        "An entry of `notify` names a place, `slack:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
+        "An entry of `notify` names a place, `slack:<name>`, `mail:<name>`, `webhook:<name>` or `issue`, and at least one event. An \
          issue is about one release, so what is about all of them, such as a freeze, goes elsewhere.";
     /// An environment that nothing is deployed to.
     Environment "M0444" Error

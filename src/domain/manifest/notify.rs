@@ -10,9 +10,6 @@ const MAX_ENTRIES: usize = 20;
 
 /// A place to tell, as the table of keys asks.
 pub(super) fn check_route(text: &str) -> Result<(), String> {
-    if text.starts_with("mail:") {
-        return Err("`mail:` is not supported yet by this version".to_owned());
-    }
     text.parse::<Route>().map(drop).map_err(|e| e.to_string())
 }
 

@@ -1,17 +1,20 @@
 //! Notices: sent to a receiver of the test, again while it says no, and never in a release's way.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use liftlock::notify::mail::{Mail, Tls};
 use liftlock::notify::{Routes, Target};
 use liftlock::secret::Secret;
 
 use super::tree::sample;
 use super::world::{ANA, CANARY, World};
+use crate::served::{Served, TOOLS};
 
 /// Managers hear of requests, stakeholders of what is live, and one route leads nowhere.
 const TOLD: &str = r#"version: 1
@@ -138,6 +141,48 @@ async fn e06_everybody_is_told_in_their_own_words_and_no_release_waits_for_it() 
     assert_eq!(receiver.at("/gone").len(), 2, "a no is a no, once for each stage");
     let given_up: Vec<String> = world.effects().await.into_iter().filter_map(|e| e.result).collect();
     assert!(given_up.iter().any(|text| text.contains("no route `slack:#forgotten`")), "{given_up:?}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e06_people_get_mail_from_a_real_mail_server() {
+    let server = Served::start(|folder, address| {
+        let mut command = Command::new(format!("{TOOLS}/bin/aiosmtpd"));
+        command.args(["--nosetuid", "--listen", &address.to_string()]);
+        command.args(["--class", "aiosmtpd.handlers.Mailbox"]).arg(folder.join("mail"));
+        command
+    });
+    let manifest = TOLD.split("notify:").next().unwrap().to_owned()
+        + "notify: [{to: mail:managers, events: [approval_requested]}]\n";
+    let mut world = World::asleep(sample(&manifest)).await;
+    world.sleep().await;
+    let mail = Mail {
+        server: "127.0.0.1".to_owned(),
+        port: server.door.port,
+        tls: Tls::None,
+        login: None,
+        from: "Liftlock <liftlock@releases.example>".parse().unwrap(),
+        to: vec!["Ana <ana@example.org>".parse().unwrap()],
+    };
+    let routes = BTreeMap::from([("mail:managers".parse().unwrap(), Target::Mail(Box::new(mail)))]);
+    world.notify = Routes { public_url: "https://releases.example".to_owned(), routes };
+    world.wake().await;
+    world.merge(1, "feat: sell shoes").await;
+    world.drain().await;
+    let came: Vec<String> = std::fs::read_dir(server.path("mail/new"))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let [one] = came.as_slice() else { panic!("{came:#?}") };
+    for says in [
+        "Subject: shop v0.1.0-rc.1 waits for approval in prod",
+        "To: Ana <ana@example.org>",
+        "From: Liftlock <liftlock@releases.example>",
+        "comment: /approve prod v0.1.0-rc.1",
+        "https://releases.example/releases/github:12/shop/1",
+    ] {
+        assert!(one.contains(says), "{says}: {one}");
+    }
     world.finish().await;
 }
 
