@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::trouble::{Kind, Trouble};
 use std::error::Error as _;
 
+mod approvals;
 mod ask;
 mod check;
 mod client;
@@ -114,6 +115,8 @@ enum Command {
     Vars(vars::Arguments),
     /// Show the statuses of a commit.
     Status(ask::Status),
+    /// What waits for people, or what one of them can still decide, with the comment to write.
+    Approvals(approvals::Arguments),
     /// What runs and waits, and taking runs out of the queue.
     Queue(queue::Arguments),
     /// What of a release is published where.
@@ -222,6 +225,7 @@ async fn carry_out(command: Command) -> Ended {
         Command::Why(arguments) => ask::why(&arguments).await,
         Command::Vars(arguments) => vars::run(&arguments).await,
         Command::Status(arguments) => ask::status(&arguments).await,
+        Command::Approvals(arguments) => approvals::run(&arguments).await,
         Command::Queue(arguments) => queue::run(&arguments).await,
         Command::Publish(arguments) => publish::run(&arguments).await,
         Command::Retention(arguments) => retention::run(&arguments).await,

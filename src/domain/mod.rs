@@ -20,6 +20,7 @@ pub mod glob;
 pub mod group;
 pub mod image;
 pub mod import;
+pub mod inbox;
 pub mod input;
 pub mod join;
 pub mod manifest;

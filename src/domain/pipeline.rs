@@ -22,6 +22,7 @@ use crate::domain::name::{
 use crate::domain::naming::Template;
 use crate::domain::notes;
 use crate::domain::notice::Notify;
+use crate::domain::person::{Account, Standing};
 use crate::domain::retention::Retention;
 use crate::domain::reuse::Reuse;
 use crate::domain::runbook::Runbook;
@@ -521,6 +522,12 @@ pub enum QueuePolicy {
 }
 
 impl OverrideRule {
+    /// Whether somebody is in every list of it; bots never are.
+    pub fn allows(&self, standing: &Standing) -> bool {
+        let listed = self.from.iter().all(|list| list.iter().any(|who| standing.is(who)));
+        listed && standing.kind == Account::Human
+    }
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -16,6 +16,8 @@ use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::view;
 
+pub(in crate::domain) use approval::is_asked;
+
 mod approval;
 pub mod check;
 mod demand;

@@ -470,7 +470,13 @@ fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Optio
 }
 
 /// What a person can do now: the acts of the verdict, soonest first.
-fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<String> {
+/// Who can do what about a stage, a sentence each with the line to type.
+pub(in crate::domain) fn next_lines(
+    state: &State,
+    release: &Release,
+    stage: &StageName,
+    now: Timestamp,
+) -> Vec<String> {
     match release.run(stage) {
         Some(run) if matches!(run.state, StageState::Pending | StageState::AwaitingSignoff) => {}
         Some(run) if run.state == StageState::SkippedUpstream => {

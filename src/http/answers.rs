@@ -1,5 +1,6 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
+mod approvals;
 mod build;
 mod digest;
 pub mod evidence;
@@ -34,6 +35,7 @@ use crate::forge::plain::payload::Delivery;
 use crate::forge::plain::{Plain, id_of};
 use crate::http::about::{About, ChannelLine, StageAbout};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::approvals::AskedLine;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
@@ -277,6 +279,10 @@ impl Reader for Answers {
 
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
         Box::pin(self.lines(stream))
+    }
+
+    fn asked<'a>(&'a self, person: Option<&'a Login>) -> BoxFuture<'a, Outcome<Vec<AskedLine>>> {
+        Box::pin(self.asked_of(person))
     }
 
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {

@@ -13,6 +13,7 @@ use crate::domain::person::Standing;
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::http::State;
 use crate::http::about::About;
+use crate::http::approvals::AskedLine;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::DigestPage;
 use crate::http::error::{Fault, Why};
@@ -52,6 +53,8 @@ pub trait Reader: Send + Sync {
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>>;
     /// What runs and waits, of one pipeline or of all; `NotFound` when there is no such pipeline.
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>>;
+    /// What waits for people: of everybody, or what one person can still decide.
+    fn asked<'a>(&'a self, person: Option<&'a Login>) -> BoxFuture<'a, Outcome<Vec<AskedLine>>>;
     /// Every release with stored bytes, and why they are kept.
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>>;
     /// What has this digest; `NotFound` when nothing here has.

@@ -26,6 +26,7 @@ use crate::telemetry::Metrics;
 pub mod about;
 pub mod answers;
 pub mod api;
+pub mod approvals;
 pub mod error;
 pub mod evidence;
 pub mod notes;
@@ -266,6 +267,7 @@ fn table() -> Vec<Route> {
         route("GET", "/runbooks/{repo}/{pipeline}", READ, get(runbooks::page)),
         route("POST", "/runbooks/{repo}/{pipeline}", ACT, post(runbooks::run)),
         route("GET", "/queue", READ, get(queue::page)),
+        route("GET", "/approvals", READ, get(approvals::page)),
         route("POST", "/queue", ACT, post(queue::cancel_by_form)),
         route("GET", "/logs/{*id}", READ, get(pages::log)),
         route("GET", "/events", READ, get(pages::events)),
@@ -297,6 +299,7 @@ fn table() -> Vec<Route> {
         route("GET", "/api/retention", READ, get(retention::list)),
         route("POST", "/api/retention", ACT, post(retention::apply)),
         route("GET", "/api/runs", READ, get(queue::list)),
+        route("GET", "/api/approvals", READ, get(approvals::api)),
         route("DELETE", "/api/runs", ACT, delete(queue::clear)),
         route("DELETE", "/api/runs/{*id}", ACT, delete(queue::remove)),
         route("GET", "/api/status", READ, get(api::status)),

@@ -210,6 +210,25 @@ fn e16_a_runbook_is_started_and_listed_from_the_command_line() {
 }
 
 #[test]
+fn d28_what_waits_for_people_is_listed_with_the_comment_to_write() {
+    let server = Server::start();
+    let manifest = "version: 1\nstages: [{name: prod, approval: 1, deploy: \"true\"}]\n";
+    server.push(&[(".github/liftlock.yml", manifest)], "feat: one");
+    server.until("prod waits", |s| out(&s.ask(&["approvals"])).contains("/approve prod v"));
+    let ana = out(&server.ask(&["approvals", "--for", "ana"]));
+    assert!(
+        ana.contains(" in prod, since ") && ana.contains("1 of role maintain or higher: /approve prod v"),
+        "{ana}"
+    );
+    for other in ["bo", "zoe"] {
+        assert_eq!(out(&server.ask(&["approvals", "--for", other])), "", "{other} may not approve");
+    }
+    let json: serde_json::Value = serde_json::from_str(&out(&server.ask(&["approvals", "--json"]))).unwrap();
+    assert_eq!((&json["total"], &json["approvals"][0]["stage"]), (&1.into(), &"prod".into()));
+    assert!(server.get("/approvals?for=ana").contains("<code>/approve prod v"));
+}
+
+#[test]
 fn b37_b38_the_queue_is_listed_and_emptied_from_the_command_line() {
     let server = Server::start();
     // The stage holds its environment until the file is there, so what comes after it queues.

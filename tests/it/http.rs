@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use liftlock::domain::name::Login;
 use liftlock::domain::simulate::ahead::{Act, Ahead};
 use liftlock::domain::time::{Span, Timestamp};
 use liftlock::http::about::About;
 use liftlock::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use liftlock::http::approvals::AskedLine;
 use liftlock::http::builds::{BuildRow, WhichBuilds};
 use liftlock::http::digests::DigestPage;
 use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
@@ -69,6 +71,10 @@ fn library(store: &Store) -> Library {
 struct NoEngine;
 
 impl Reader for NoEngine {
+    fn asked<'a>(&'a self, _: Option<&'a Login>) -> BoxFuture<'a, Outcome<Vec<AskedLine>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn builds<'a>(&'a self, _: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>> {
         Box::pin(async { Ok(Vec::new()) })
     }
@@ -134,7 +140,7 @@ impl Acts for NoEngine {
     fn admit_upload<'a>(
         &'a self,
         _: &'a str,
-        _: &'a liftlock::domain::name::Login,
+        _: &'a Login,
         _: Caller,
     ) -> BoxFuture<'a, Outcome<liftlock::http::upload::Admitted>> {
         Box::pin(async { Err(Trouble::refused("nothing is handed in here")) })

@@ -8,7 +8,6 @@ use crate::domain::decide::{Draft, Spoken};
 use crate::domain::event::{Event, Overridable, RunKind};
 use crate::domain::gate::{Blocker, verdict};
 use crate::domain::name::StageName;
-use crate::domain::person::Account;
 use crate::domain::pipeline::Stage;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
@@ -109,11 +108,9 @@ impl Draft {
     }
 }
 
-/// The speaker is in every list of the rule; bots never are.
+/// Whether the speaker may.
 pub(super) fn may_override(spoken: &Spoken, stage: &Stage) -> Result<(), Refusal> {
-    let lists = &stage.overriding.from;
-    let listed = lists.iter().all(|list| list.iter().any(|who| spoken.standing.is(who)));
-    if listed && spoken.standing.kind == Account::Human {
+    if stage.overriding.allows(&spoken.standing) {
         return Ok(());
     }
     Err(Refusal::MayNotOverride { stage: stage.name.clone(), who: stage.overriding.to_string() })

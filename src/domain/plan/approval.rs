@@ -15,7 +15,7 @@ use crate::domain::view::request;
 const LAST_CALL: Span = Span::hours(24);
 
 /// Whether people are asked for something now.
-pub(super) fn is_asked(
+pub(in crate::domain) fn is_asked(
     state: &State,
     release: &Release,
     (stage, run): (&Stage, &StageRun),

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::http::about::About;
+use crate::http::approvals::AskedLine;
 use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::NotesText;
@@ -177,6 +178,31 @@ async fn e16_runbooks_are_listed_with_their_runs_and_started_by_a_form() {
 }
 
 #[tokio::test]
+async fn d28_what_waits_for_people_is_a_page_and_an_answer() {
+    let site = filled().await;
+    let page = site.get("/approvals").await.text;
+    for text in [
+        "href=\"/runbooks/github:4211/api\"",
+        "<code>/approve prod v1.4.142</code>",
+        "53 in all, page 1 of 2",
+    ] {
+        assert!(page.contains(text), "{text}\n{page}");
+    }
+    assert!(!page.contains("v1.4.151") && page.contains("href=\"/approvals?page=2\""), "{page}");
+    let last = site.get("/approvals?for=ana&page=9").await.text;
+    assert!(last.contains("v1.4.151") && last.contains("/approvals?for=ana&#38;page=1"), "{last}");
+    assert!(site.get("/approvals?for=bo").await.text.contains("Nothing waits for bo."));
+    let json = site.json("/api/approvals?for=ana").await;
+    assert_eq!((json["total"].as_u64(), json["pages"].as_u64()), (Some(53), Some(2)));
+    assert_eq!(
+        (json["approvals"][1]["no"].as_u64(), json["approvals"][1]["what"].as_str()),
+        (Some(100), Some("approve"))
+    );
+    assert_eq!(site.get("/approvals?for=%2Fx").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.get("/approvals?who=ana").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn b37_the_queue_is_a_page_with_a_form_for_each_run() {
     let site = filled().await;
     let page = site.get("/queue").await.text;
@@ -338,6 +364,21 @@ impl Reader for Hostile {
 
     fn retention(&self) -> BoxFuture<'_, crate::trouble::Outcome<Vec<RetentionLine>>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn asked<'a>(
+        &'a self,
+        _: Option<&'a crate::domain::name::Login>,
+    ) -> BoxFuture<'a, crate::trouble::Outcome<Vec<AskedLine>>> {
+        Box::pin(async move {
+            let text = || self.0.to_owned();
+            let mut lines = sample::asked();
+            for line in &mut lines {
+                (line.pipeline, line.version, line.stage) = (text(), text(), text());
+                (line.who, line.why, line.line) = (text(), text(), text());
+            }
+            Ok(lines)
+        })
     }
 
     fn queue<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, crate::trouble::Outcome<Vec<QueueLine>>> {
@@ -514,6 +555,7 @@ async fn t48_t49_no_text_from_outside_becomes_part_of_a_page() {
             "/events",
             "/runbooks/github:4211/api",
             "/queue",
+            "/approvals",
             "/pipelines",
             "/builds",
             "/digests/sha256:d",

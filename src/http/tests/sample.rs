@@ -3,11 +3,13 @@
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use crate::domain::name::Login;
 use crate::domain::queue::Progress;
 use crate::domain::simulate::ahead::{Act, Ahead};
 use crate::domain::time::{Span, Timestamp};
 use crate::http::about::{About, ButtonForm, ChannelLine, InputField, StageAbout, WaitLine};
 use crate::http::api::{Acts, Apply, Ask, Comment, Reader, Reply};
+use crate::http::approvals::AskedLine;
 use crate::http::builds::{BuildRow, WhichBuilds};
 use crate::http::digests::{DigestPage, DigestUse};
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
@@ -46,6 +48,13 @@ impl Reader for Engine {
             } else {
                 Err(Trouble::not_found("there is no such pipeline"))
             }
+        })
+    }
+
+    fn asked<'a>(&'a self, person: Option<&'a Login>) -> BoxFuture<'a, Outcome<Vec<AskedLine>>> {
+        Box::pin(async move {
+            let all = asked();
+            Ok(all.into_iter().filter(|_| person.is_none_or(|who| who.as_str() == "ana")).collect())
         })
     }
 
@@ -117,6 +126,23 @@ impl Reader for Engine {
             Ok(Some("pending apply: the manifest of main at 9fceb02 does not load".to_owned()))
         })
     }
+}
+
+/// More than one page of approvals, and a run of a runbook that has waited longest.
+pub(crate) fn asked() -> Vec<AskedLine> {
+    let line = |no: Option<u32>, what| AskedLine {
+        pipeline: STREAM.to_owned(),
+        no,
+        version: no.map_or_else(|| "run 3".to_owned(), |no| format!("v1.4.{no}")),
+        stage: if no.is_some() { "prod".to_owned() } else { "clean-images".to_owned() },
+        what,
+        since: hours(2),
+        who: "1 of release (acme/release-team)".to_owned(),
+        why: "v1.4.142 waits: 0 of 1 approvals".to_owned(),
+        line: "/approve prod v1.4.142".to_owned(),
+    };
+    let rest = (100..152).map(|no| line(Some(no), "approve"));
+    std::iter::once(line(None, "approve")).chain(rest).collect()
 }
 
 /// One run that has begun, one that is next, one that waits.
@@ -216,7 +242,7 @@ impl Acts for Engine {
     fn admit_upload<'a>(
         &'a self,
         _: &'a str,
-        _: &'a crate::domain::name::Login,
+        _: &'a Login,
         _: Caller,
     ) -> BoxFuture<'a, Outcome<crate::http::upload::Admitted>> {
         Box::pin(async { Err(Trouble::refused("nothing is handed in here")) })

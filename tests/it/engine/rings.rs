@@ -14,6 +14,9 @@ use liftlock::domain::release::{Release, ReleaseState};
 use liftlock::domain::time::Span;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader as _;
+use liftlock::http::approvals::AskedLine;
 use liftlock::https::Authorities;
 use liftlock::notify::{Routes, Target as Route};
 use liftlock::probe::Reach;
@@ -304,6 +307,14 @@ async fn answered(world: &World, person: u64, (line, text): (&str, &str)) {
     assert!(said.contains(text), "{line}: {said}");
 }
 
+/// What somebody can still decide.
+async fn inbox(world: &World, who: &str) -> String {
+    let answers = Answers::new(world.service().clone(), None);
+    let lines = answers.asked(Some(&who.parse().unwrap())).await.unwrap();
+    let one = |line: AskedLine| format!("{who}: {} in {}: {}", line.what, line.stage, line.line);
+    lines.into_iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
 /// From the push to the ring that is signed off by five.
 async fn through_validation(world: &mut World, commit: &str) {
     world.settled().await;
@@ -318,6 +329,9 @@ async fn through_validation(world: &mut World, commit: &str) {
     answered(world, NORA, ("/approve prep", "nora is not among its approvers")).await;
     world.say(1, RITA, "/approve prep").await;
     let said = world.status(commit, &context("source-validation"), "failure").await;
+    world.settled().await;
+    let red = "rita: override in source-validation: /override dotnet-release/source-validation sdl -- reason";
+    assert_eq!((inbox(world, "rita").await, inbox(world, "nora").await), (red.to_owned(), String::new()));
     assert!(said.contains("sdl"), "{said}");
     let heard = world.drain().await.join("\n");
     assert!(
@@ -344,12 +358,16 @@ async fn through_validation(world: &mut World, commit: &str) {
     world.pass(Span::minutes(6)).await;
     world.drain().await;
     answered(world, DEV, ("/approve build-validation", "Not counted")).await;
+    let line = "sign off in build-validation: /approve dotnet-release/build-validation 8.0.1";
+    assert_eq!(inbox(world, "cti-lead").await, format!("cti-lead: {line}"));
+    assert_eq!(inbox(world, "dev").await, "", "an author is not asked");
     for person in [RITA, TARA, RUTH, AXEL] {
         world.say(1, person, "/approve build-validation").await;
     }
     world.settled().await;
     let said = says(world, commit, "build-validation");
     assert!(said.contains("4 of 5 sign-offs") && said.contains("needs 1 of cti"), "{said}");
+    assert_eq!(inbox(world, "rita").await, "", "she has said all she can");
     world.say(1, CTI, "/approve build-validation").await;
     world.status(commit, &context("build-validation"), "success").await;
     world.drain().await;
