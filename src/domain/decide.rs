@@ -59,6 +59,8 @@ mod start;
 mod verify;
 mod work;
 
+pub(in crate::domain) use overriding_check::in_the_way;
+
 /// Everything that can happen to a pipeline.
 #[derive(Debug, Clone)]
 pub enum Command {

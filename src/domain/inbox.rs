@@ -1,9 +1,9 @@
 //! What waits for people: everything of a pipeline that somebody could decide now, since when, and the line to type.
 
 use crate::domain::approval::{asked, entitled, stage_approvers, tally};
+use crate::domain::decide::in_the_way;
 use crate::domain::event::{ApprovalSide, Overridable};
 use crate::domain::gate::waits_since;
-use crate::domain::overridable::of_word;
 use crate::domain::person::{Account, Standing};
 use crate::domain::pipeline::{Contexts, Stage};
 use crate::domain::plan::is_asked;
@@ -152,25 +152,17 @@ fn overrides(state: &State, at: At<'_>, of: Option<&Standing>, now: Timestamp) -
     if run.state == StageState::Queued {
         return Vec::new();
     }
-    let acts = view::next_lines(state, release, &stage.name, now);
-    let mut checks: Vec<Overridable> = acts.iter().filter_map(|act| check_in(act)).collect();
-    checks.dedup();
+    let checks = in_the_way(state, release, stage).into_iter().map(Overridable::Check);
     let may = |standing: &Standing, check: &Overridable| {
         let given = run.overrides_of(check).any(|given| given.by.id == standing.person.id);
         stage.overriding.allows(standing) && !given
     };
-    checks.retain(|check| of.is_none_or(|standing| may(standing, check)));
     let one = |check: &Overridable| {
         let line = format!("/override {} {} -- reason", place(state, release, stage), check.word());
         wait(state, at, (Matter::Override, stage.overriding.to_string(), line), now)
     };
-    checks.iter().map(one).collect()
-}
-
-/// The check in a sentence such as "release comments `/override prod sdl -- reason`".
-fn check_in(act: &str) -> Option<Overridable> {
-    let word = act.split_once("/override ")?.1.split(' ').nth(1)?;
-    of_word(word).ok().filter(|check| matches!(check, Overridable::Check(_)))
+    let theirs = checks.filter(|check| of.is_none_or(|standing| may(standing, check)));
+    theirs.map(|check| one(&check)).collect()
 }
 
 fn runbooks(state: &State, of: Option<&Standing>, now: Timestamp) -> Vec<Wait> {

@@ -14,7 +14,7 @@ use crate::domain::pipeline::Role;
 use crate::domain::queue::BUILD;
 use crate::domain::refusal::{NoWayBack, Refusal};
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
-use crate::domain::state::Live;
+use crate::domain::state::{Live, State};
 use crate::domain::view;
 
 impl Draft {
@@ -79,7 +79,7 @@ impl Draft {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         }
         let kind = match (part, run.kind) {
-            (Some(Part::Verify), _) if !self.is_there(&release, &stage, run) => {
+            (Some(Part::Verify), _) if !is_there(&self.state, &release, &stage, run) => {
                 let instead = format!("{} is not what was last deployed there.", release.created.version);
                 return Err(Refusal::Nothing { verb: Verb::Retry, stage, instead });
             }
@@ -92,15 +92,6 @@ impl Draft {
         self.carry_on(release.no(), &stage, run)?;
         self.reopen_below(release.no(), &stage)?;
         Ok(Told::started())
-    }
-
-    /// Whether the last commands that ran in the stage were this attempt's.
-    pub(super) fn is_there(&self, release: &Release, stage: &StageName, run: &StageRun) -> bool {
-        let last = match self.state.live.get(stage) {
-            Some(Live::Release(no, _) | Live::Unknown(no)) => Some(*no),
-            None => None,
-        };
-        last == Some(release.no()) && run.started_at.is_some()
     }
 
     /// Stages that were skipped because this one failed wait for it again.
@@ -294,4 +285,13 @@ impl Draft {
         needs(spoken, stage.as_ref(), Role::Read)?;
         Ok(Told::text(view::status_markdown(&self.state, stage.as_ref(), self.now)))
     }
+}
+
+/// Whether the last commands that ran in the stage were this attempt's.
+pub(super) fn is_there(state: &State, release: &Release, stage: &StageName, run: &StageRun) -> bool {
+    let last = match state.live.get(stage) {
+        Some(Live::Release(no, _) | Live::Unknown(no)) => Some(*no),
+        None => None,
+    };
+    last == Some(release.no()) && run.started_at.is_some()
 }
