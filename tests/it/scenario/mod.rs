@@ -51,6 +51,7 @@ scenarios! {
     e08_e10_t30_t44_what_was_built_already_is_taken_over "reused-builds.txt"
     e08_e10_t29_t44_what_a_pull_request_built_is_what_its_merge_releases "reused-pull-requests.txt"
     t44_t45_what_became_true_is_signed_once "evidence.txt"
+    d28_what_waits_for_people_is_a_list_with_the_comment_to_write "inbox.txt"
     d02_d07_d25_d38_t30_t31_t45_a_release_keeps_its_contract_in_every_ring "contract.txt"
     c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
     e02_a_batch_collects_and_its_newest_goes "batch.txt"

@@ -4,11 +4,14 @@ use liftlock::domain::effect::{Effect, Reaction};
 use liftlock::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Detail, Event, GroupWritten, Heard, OfRun,
 };
+use liftlock::domain::inbox::{Wait, waits};
 use liftlock::domain::name::{CommitSha, PipelineName, ReleaseNo, StageName, UserId, VariableName};
 use liftlock::domain::pause::Said;
+use liftlock::domain::person::Standing;
 use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
+use liftlock::domain::time::Timestamp;
 use liftlock::domain::view::event::{revised, sentence};
 use liftlock::domain::view::runbook::line;
 
@@ -351,4 +354,15 @@ pub(crate) fn place_word(place: &liftlock::domain::effect::Place) -> String {
 /// Every line moved to the right.
 pub(crate) fn indent(text: &str, by: &str) -> String {
     text.lines().map(|l| format!("{by}{l}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// What waits for people, or for one of them.
+pub(super) fn inbox(state: &State, of: Option<&Standing>, now: Timestamp) -> Vec<String> {
+    let one = |wait: &Wait| {
+        let (what, since) = (wait.matter.word(), wait.since.minute());
+        let about = format!("{what}: {} in {} since {since}; wanted: {}", wait.about, wait.stage, wait.who);
+        [about, format!("  {}", wait.why), format!("  {}", wait.line)]
+    };
+    let all: Vec<String> = waits(state, of, now).iter().flat_map(one).collect();
+    if all.is_empty() { vec!["nothing".to_owned()] } else { all }
 }

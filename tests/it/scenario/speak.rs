@@ -124,6 +124,10 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
             look(world, word, rest)
         }
         "notices" => notices(world),
+        "inbox" => {
+            let of = rest.strip_prefix("for ").map(|login| world.person(login).clone());
+            print::inbox(&world.state, of.as_ref(), world.now)
+        }
         "sign" => sign(world, rest),
         _ => speech(world, command),
     }
