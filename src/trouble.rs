@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use tokio::task::JoinError;
+
 use crate::domain::time::Span;
 
 /// What to do about a failure; the worker branches on this alone.
@@ -65,6 +67,13 @@ impl Trouble {
         Self::new(Kind::Bug, what)
     }
 
+    /// A task of ours that ended without an answer: a mistake, or the end of the process, and the next one goes on.
+    pub fn of_task(ended: JoinError) -> Self {
+        let what = "a task of ours ended early";
+        let trouble = if ended.is_cancelled() { Self::transient(what) } else { Self::bug(what) };
+        trouble.because(ended)
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -121,5 +130,14 @@ mod tests {
         assert_eq!(t.to_string(), "read the mirror");
         assert_eq!(t.chain(), "read the mirror: open it: no such folder");
         assert!(t.is_transient());
+    }
+
+    #[tokio::test]
+    async fn t11_work_that_the_end_of_the_process_cut_off_is_for_the_next_one() {
+        let cut = tokio::spawn(std::future::pending::<()>());
+        cut.abort();
+        assert!(Trouble::of_task(cut.await.unwrap_err()).is_transient());
+        let wrong = tokio::spawn(async { panic!("on purpose") });
+        assert_eq!(Trouble::of_task(wrong.await.unwrap_err()).kind(), Kind::Bug);
     }
 }

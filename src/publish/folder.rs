@@ -119,9 +119,7 @@ pub(super) fn digest(sum: Sha256) -> Outcome<Digest> {
 
 /// Off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(Trouble::bug("a blocking task ended early").because(e)))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Trouble::of_task(e)))
 }
 
 #[cfg(test)]

@@ -256,7 +256,5 @@ impl Service {
 
 /// Runs blocking work (git, files, hashing) off the async threads.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(Trouble::bug("a blocking task ended early").because(e)))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Trouble::of_task(e)))
 }

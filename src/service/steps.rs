@@ -99,7 +99,7 @@ impl KeptLog {
     pub async fn close(mut self) -> Outcome<()> {
         self.log.end().await;
         drop(self.log);
-        self.keeper.await.unwrap_or_else(|e| Err(Trouble::bug("the keeper of a log ended early").because(e)))
+        self.keeper.await.unwrap_or_else(|e| Err(Trouble::of_task(e)))
     }
 }
 
