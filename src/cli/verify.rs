@@ -73,24 +73,16 @@ pub(super) async fn run(asked: &Arguments) -> Ended {
 
 impl Checked {
     fn built(&self) -> Option<&Built> {
-        self.claims.iter().find_map(|claim| match claim {
-            Claim::Built(built) => Some(built),
-            Claim::Passed { .. }
-            | Claim::Reused { .. }
-            | Claim::Tested { .. }
-            | Claim::Refers { .. }
-            | Claim::Linked { .. } => None,
+        self.claims.iter().find_map(|claim| {
+            let Claim::Built(built) = claim else { return None };
+            Some(built)
         })
     }
 
     fn stages(&self) -> Vec<&str> {
-        let stages = self.claims.iter().filter_map(|claim| match claim {
-            Claim::Passed { stage, .. } => Some(stage.as_str()),
-            Claim::Built(_)
-            | Claim::Reused { .. }
-            | Claim::Tested { .. }
-            | Claim::Refers { .. }
-            | Claim::Linked { .. } => None,
+        let stages = self.claims.iter().filter_map(|claim| {
+            let Claim::Passed { stage, .. } = claim else { return None };
+            Some(stage.as_str())
         });
         stages.collect()
     }
@@ -152,31 +144,17 @@ impl Checked {
 
     fn json(&self) -> Value {
         let built = self.built();
-        let tests = self.claims.iter().filter_map(|claim| match claim {
-            Claim::Tested { result, warned } => Some(json!({"result": result, "warned": warned})),
-            Claim::Built(_)
-            | Claim::Reused { .. }
-            | Claim::Passed { .. }
-            | Claim::Refers { .. }
-            | Claim::Linked { .. } => None,
+        let tests = self.claims.iter().filter_map(|claim| {
+            let Claim::Tested { result, warned } = claim else { return None };
+            Some(json!({"result": result, "warned": warned}))
         });
-        let steps = self.claims.iter().filter_map(|claim| match claim {
-            Claim::Linked { step, by } => Some(json!({"step": step, "by": by})),
-            Claim::Built(_)
-            | Claim::Reused { .. }
-            | Claim::Passed { .. }
-            | Claim::Refers { .. }
-            | Claim::Tested { .. } => None,
+        let steps = self.claims.iter().filter_map(|claim| {
+            let Claim::Linked { step, by } = claim else { return None };
+            Some(json!({"step": step, "by": by}))
         });
-        let reused = self.claims.iter().find_map(|claim| match claim {
-            Claim::Reused { version, commit, tree, built_for, .. } => {
-                Some(json!({"version": version, "commit": commit, "tree": tree, "built_for": built_for}))
-            }
-            Claim::Built(_)
-            | Claim::Passed { .. }
-            | Claim::Tested { .. }
-            | Claim::Refers { .. }
-            | Claim::Linked { .. } => None,
+        let reused = self.claims.iter().find_map(|claim| {
+            let Claim::Reused { version, commit, tree, built_for, .. } = claim else { return None };
+            Some(json!({"version": version, "commit": commit, "tree": tree, "built_for": built_for}))
         });
         json!({
             "file": self.file,

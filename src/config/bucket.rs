@@ -7,8 +7,7 @@ use crate::bucket::{BUILT_IN, Bucket, Provider};
 use crate::domain::name::is_file_name;
 
 /// Where it is, and the key, as written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) bucket: Option<String>,
     pub(super) prefix: Option<String>,

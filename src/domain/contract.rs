@@ -16,6 +16,7 @@ use crate::domain::derivation::further;
 use crate::domain::event::Sealed;
 use crate::domain::glob::Glob;
 use crate::domain::name::{Alias, StageName, printable};
+use crate::domain::pipeline::Stage;
 use crate::domain::release::Release;
 
 /// What OpenSSH calls the keys that are known here.
@@ -316,15 +317,11 @@ impl Release {
     /// there.
     pub fn contract_in(&self, stage: &StageName) -> Option<Contract> {
         let mut contract = self.rules.release.contract.clone()?;
-        let (pipeline, there) = (&self.created.pipeline, |alias: &Alias| {
-            self.artifacts.iter().any(|sealed| sealed.alias == *alias)
-        });
-        let makers = pipeline
-            .stages
-            .iter()
-            .filter(|maker| maker.name == *stage || self.rules.leads(stage, &maker.name));
-        let later: BTreeSet<&Alias> = makers.flat_map(further).filter(|alias| !there(alias)).collect();
-        contract.assets.retain(|asset| !later.contains(&asset.artifact));
+        let there: BTreeSet<&Alias> = self.artifacts.iter().map(|sealed| &sealed.alias).collect();
+        let not_before = |maker: &&Stage| maker.name == *stage || self.rules.leads(stage, &maker.name);
+        let makers = self.created.pipeline.stages.iter().filter(not_before);
+        let later: BTreeSet<&Alias> = makers.flat_map(further).collect();
+        contract.assets.retain(|asset| there.contains(&asset.artifact) || !later.contains(&asset.artifact));
         Some(contract)
     }
 }

@@ -199,6 +199,11 @@ impl Builder {
 }
 
 impl TakenOver {
+    /// The whole of it, for whoever looks for what was built.
+    pub fn not_built(&self) -> String {
+        format!("not built: the artifact {self}")
+    }
+
     /// Where people see what it was built for.
     pub fn path(&self, id: &PipelineId) -> String {
         match &self.by {
@@ -241,18 +246,22 @@ fn terms(pipeline: &Pipeline, from: Option<&str>, (sources, taken): (&[Found], &
     Some(Digest::of_text(&all.to_string()))
 }
 
-/// The terms of a release's build; nothing before its sources are known, and when it shares its build with nobody.
-fn terms_of(release: &Release) -> Option<Digest> {
-    let created = &release.created;
-    let from = match created.pipeline.build.reuse {
+/// What the builds of a release and of those that it may take are of; nothing when it shares its build with nobody.
+fn from(created: &Created) -> Option<&str> {
+    match created.pipeline.build.reuse {
         Reuse::Never => None,
         Reuse::Commit => Some(created.commit.as_str()),
         Reuse::Tree => created.tree.as_ref().map(TreeSha::as_str),
-    };
+    }
+}
+
+/// The terms of a release's build; nothing before its sources are known, and when it shares its build with nobody.
+fn terms_of(release: &Release) -> Option<Digest> {
+    let created = &release.created;
     if release.lacks_sources() || !created.pipeline.builds() {
         return None;
     }
-    terms(&created.pipeline, from, (&release.sources, &created.inherited().ok()?))
+    terms(&created.pipeline, from(created), (&release.sources, &created.inherited().ok()?))
 }
 
 /// The terms of a pull request's build, if what it left may be taken.
@@ -274,7 +283,9 @@ pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
         let sound = other.retired.is_none() && !state.tampered(other.no());
         other.build == BuildState::Sealed && sound && !matches!(other.tag, TagState::Moved(_))
     });
-    let same = usable.filter(|other| terms_of(other).as_ref() == Some(&terms));
+    // Few are of the same commit or tree, and of those alone the whole of the terms is hashed.
+    let near = usable.filter(|other| from(&other.created) == from(&release.created));
+    let same = near.filter(|other| terms_of(other).as_ref() == Some(&terms));
     let tree = release.created.tree.clone().filter(|_| reuse == Reuse::Tree);
     let of_releases = same.map(|other| Left {
         reused: TakenOver {

@@ -252,7 +252,7 @@ pub fn build_status(state: &State, release: &Release) -> Status {
             let built = release.at_revision(FIRST);
             let digest = built.shown_digest().map_or("", |d| d.short());
             let over = release.reused.as_ref();
-            let over = over.map_or_else(String::new, |over| format!(", not built: the artifact {over}"));
+            let over = over.map_or_else(String::new, |over| format!(", {}", over.not_built()));
             (StatusState::Success, format!("{version} sealed, {digest}{over}"))
         }
         BuildState::Failed(detail @ Detail::By { .. }) => {
@@ -362,7 +362,7 @@ fn why_lines(
         (format!("{line}{at}"), "▪")
     }));
     lines.extend(rollback::line(state, release, stage, now).map(|text| (text, "↩")));
-    lines.extend(release.reused.as_ref().map(|over| (format!("not built: the artifact {over}"), "♻")));
+    lines.extend(release.reused.as_ref().map(|over| (over.not_built(), "♻")));
     lines
 }
 
@@ -470,13 +470,7 @@ fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Optio
 }
 
 /// What a person can do now: the acts of the verdict, soonest first.
-/// Who can do what about a stage, a sentence each with the line to type.
-pub(in crate::domain) fn next_lines(
-    state: &State,
-    release: &Release,
-    stage: &StageName,
-    now: Timestamp,
-) -> Vec<String> {
+fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Vec<String> {
     match release.run(stage) {
         Some(run) if matches!(run.state, StageState::Pending | StageState::AwaitingSignoff) => {}
         Some(run) if run.state == StageState::SkippedUpstream => {

@@ -5,7 +5,6 @@ use std::io::Read as _;
 use serde_json::Value;
 
 use crate::artifact::store::{Store, Unusable};
-use crate::clock;
 use crate::domain::contract::Contract;
 use crate::domain::derivation::FIRST;
 use crate::domain::event::{Failure, RunKind, Sealed};
@@ -85,8 +84,9 @@ impl Service {
         let lacking = contract.lacks(release);
         let folder = self.settings().data.join(FOLDER);
         let (store, release, sbom) = (self.artifacts().clone(), release.clone(), contract.sbom);
+        let now = self.store().here();
         let unproven = blocking(move || {
-            let keys = Keys::of_folder(&folder, clock::now())?.public()?;
+            let keys = Keys::of_folder(&folder, now)?.public()?;
             let proofs = Proofs { release: &release, store: &store, keys: &keys };
             proofs.lacks(sbom)
         });

@@ -79,7 +79,7 @@ impl Service {
             }
         }
         for state in self.pipelines(|_| true).await? {
-            for commit in due(&state, clock::now()) {
+            for commit in due(&state, self.store().here()) {
                 let heard = Heard { cause: "retention", actor: actor.to_owned() };
                 let command = Command::RetireCheck { commit: commit.clone() };
                 if self.journal().decide(&state.id, &command, heard.around()).await?.is_ok() {

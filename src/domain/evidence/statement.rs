@@ -11,7 +11,7 @@ use crate::domain::evidence::{
     ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
     file_name, made_file,
 };
-use crate::domain::name::{Digest, PipelineId};
+use crate::domain::name::{CommitSha, Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::reuse::TakenOver;
 
@@ -51,6 +51,11 @@ impl Origin<'_> {
     /// The place of the commit.
     fn source(&self) -> String {
         self.commit_url.map_or_else(|| format!("git+{}", self.repository), str::to_owned)
+    }
+
+    /// The repository at a commit, as a thing that something was made of.
+    fn source_at(&self, commit: &CommitSha) -> Value {
+        json!({"uri": self.source(), "digest": {"gitCommit": commit}})
     }
 
     /// The page of a release.
@@ -105,7 +110,8 @@ pub fn statements(release: &Release, what: &Matter, origin: Origin<'_>) -> Vec<(
 /// What a stage made, by which steps, and out of what.
 fn made(release: &Release, revision: &Revision, origin: Origin<'_>) -> Value {
     let subject: Vec<Value> = revision.made.iter().map(|made| named(&made.sealed)).collect();
-    let dependencies = revision.before.iter().map(named).collect();
+    let source = origin.source_at(&release.created.commit);
+    let dependencies = [source].into_iter().chain(revision.before.iter().map(named)).collect();
     let steps: Vec<&str> = revision.made.iter().map(|made| made.step.as_str()).collect();
     let parameters = Fields::from([("stage", json!(revision.stage)), ("steps", json!(steps))]);
     let metadata = Fields::from([("finishedOn", json!(revision.at.rfc3339()))]);
@@ -123,9 +129,6 @@ fn made_by(
     (mut parameters, dependencies, mut metadata): (Fields, Vec<Value>, Fields),
 ) -> Value {
     let created = &release.created;
-    let commit = if kind == BUILD_TYPE { release.built_from() } else { &created.commit };
-    let mut resolved = vec![json!({"uri": origin.source(), "digest": {"gitCommit": commit}})];
-    resolved.extend(dependencies);
     parameters.extend([
         ("repository", json!(origin.repository)),
         ("pipeline", json!(origin.pipeline.name)),
@@ -138,7 +141,7 @@ fn made_by(
             "buildType": kind,
             "externalParameters": parameters,
             "internalParameters": {"manifest": {"sha256": created.manifest.hex()}},
-            "resolvedDependencies": resolved,
+            "resolvedDependencies": dependencies,
         },
         "runDetails": {"builder": {"id": origin.server}, "metadata": metadata},
     })
@@ -165,7 +168,8 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
     });
-    let dependencies = sources.chain(taken.into_iter().map(named)).collect();
+    let own_source = origin.source_at(release.built_from());
+    let dependencies = [own_source].into_iter().chain(sources).chain(taken.into_iter().map(named)).collect();
     let mut parameters = Fields::from([("inputs", json!(created.inputs))]);
     let mut metadata = Fields::new();
     match release.reused.as_ref().filter(|over| over.by.release().is_none()) {

@@ -42,7 +42,7 @@ pub fn facts(release: &Release) -> String {
             .unwrap_or_default();
     }
     if let Some(over) = &release.reused {
-        writeln!(out, "- not built: the artifact {over}").unwrap_or_default();
+        writeln!(out, "- {}", over.not_built()).unwrap_or_default();
     }
     for found in &release.sources {
         let (place, commit) = (inline_code(&found.source.to_string()), inline_code(found.commit.short()));

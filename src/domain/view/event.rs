@@ -14,10 +14,7 @@ use crate::domain::source::Found;
 
 fn built(outcome: &BuildOutcome, reused: Option<&TakenOver>) -> String {
     match outcome {
-        BuildOutcome::Sealed(_) => {
-            let over = reused.map(|over| format!("not built: the artifact {over}"));
-            over.unwrap_or_else(|| "artifact sealed".to_owned())
-        }
+        BuildOutcome::Sealed(_) => reused.map_or_else(|| "artifact sealed".to_owned(), TakenOver::not_built),
         BuildOutcome::Passed => "build passed".to_owned(),
         BuildOutcome::Failed(failure) => format!("build failed at \"{}\"", failure.step),
         BuildOutcome::Errored(why) => format!("build could not be done: {why}"),

@@ -6,8 +6,7 @@ use crate::domain::release::Release;
 /// The text of its tag.
 pub fn of_tag(release: &Release) -> String {
     let digest = release.shown_digest().map_or("", |digest| digest.as_str());
-    let over =
-        release.reused.as_ref().map_or_else(String::new, |over| format!("Not built: the artifact {over}\n"));
+    let over = not_built(release).map_or_else(String::new, |over| format!("{over}\n"));
     format!("{}\n\nArtifact: {digest}\n{over}", release.created.version)
 }
 
@@ -16,7 +15,10 @@ pub fn of_commit(release: &Release) -> String {
     let digest =
         release.shown_digest().map_or_else(|| "none".to_owned(), |digest| inline_code(digest.as_str()));
     let commit = inline_code(release.created.commit.as_str());
-    let over =
-        release.reused.as_ref().map_or_else(String::new, |over| format!(" Not built: the artifact {over}."));
+    let over = not_built(release).map_or_else(String::new, |over| format!(" {over}."));
     format!("Commit {commit}, artifact {digest}.{over}\n")
+}
+
+fn not_built(release: &Release) -> Option<String> {
+    release.reused.as_ref().map(|over| format!("Not built: the artifact {over}"))
 }

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::derivation::summed;
 use crate::domain::document::{Algorithm, Document, NOTES, documents};
@@ -13,6 +12,7 @@ use crate::domain::metadata;
 use crate::domain::pipeline::Step;
 use crate::domain::publication::METADATA;
 use crate::domain::release::Release;
+use crate::domain::time::Timestamp;
 use crate::folder;
 use crate::service::stage::Walk;
 use crate::service::steps::{KeptLog, StepsEnd};
@@ -123,15 +123,15 @@ impl Walk<'_> {
                 let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
                 let ships = |sealed: &&Sealed| course.release.ships(sealed);
                 let sealed: Vec<Sealed> = self.artifacts.iter().filter(ships).cloned().collect();
-                let (algorithm, aggregate) = (*algorithm, *aggregate);
+                let (algorithm, aggregate, now) = (*algorithm, *aggregate, service.store().here());
                 let signed = blocking(move || {
                     let hash = |file: &Sealed| match algorithm {
                         Algorithm::Sha256 => Ok(file.digest.hex().to_owned()),
                         Algorithm::Sha512 => Ok(store.sha512(&file.digest)?),
                     };
                     let hex: Vec<String> = sealed.iter().map(hash).collect::<Outcome<_>>()?;
-                    let keys = Keys::of_folder(&folder, clock::now())?;
-                    signed(&keys, lists((&sealed, &hex), algorithm, aggregate))
+                    let keys = Keys::of_folder(&folder, now)?;
+                    signed(&keys, lists((&sealed, &hex), algorithm, aggregate), now)
                 });
                 signed.await.map(Ok)
             }
@@ -153,11 +153,11 @@ fn lists((sealed, hex): (&[Sealed], &[String]), algorithm: Algorithm, aggregate:
 }
 
 /// Lists, each with what OpenSSH and minisign check it with.
-fn signed(keys: &Keys, lists: Texts) -> Outcome<Texts> {
+fn signed(keys: &Keys, lists: Texts, now: Timestamp) -> Outcome<Texts> {
     let mut all = Texts::new();
     for (name, text) in lists {
         let ssh = keys.sign_ssh(text.as_bytes())?;
-        let minisign = keys.sign_minisign(&name, text.as_bytes(), clock::now())?;
+        let minisign = keys.sign_minisign(&name, text.as_bytes(), now)?;
         all.push((format!("{name}.sig"), ssh));
         all.push((format!("{name}.minisig"), minisign));
         all.push((name, text));

@@ -1,12 +1,11 @@
 //! Documents that steps write of their release: notes, checksums, `release.json`, for later steps and for outlets.
 
 use liftlock::domain::document::documents;
-use liftlock::domain::time::Span;
+use liftlock::publish::Kind;
 use liftlock::publish::folder::Folder;
-use liftlock::publish::{Kind, Outlet, Patience};
 
 use super::tree::sample;
-use super::world::{ANA, World};
+use super::world::{ANA, World, cdn_outlet};
 
 const MANIFEST: &str = r#"version: 1
 name: shop
@@ -28,18 +27,8 @@ stages:
 "#;
 
 async fn world() -> World {
-    let mut world = World::asleep(sample(MANIFEST)).await;
-    world.sleep().await;
-    let folder = Folder { path: world.target().join("cdn") };
-    world.outlets = vec![Outlet {
-        name: "cdn".parse().unwrap(),
-        kind: Kind::Folder(folder),
-        url: None,
-        patience: Patience { tries: 4, wait: Span::millis(20) },
-        allow: vec!["shop/publish".to_owned().try_into().unwrap()],
-    }];
-    world.wake().await;
-    world
+    let folder = |world: &World| Kind::Folder(Folder { path: world.target().join("cdn") });
+    World::publishing(sample(MANIFEST), |world| vec![cdn_outlet(folder(world), "shop/publish")]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

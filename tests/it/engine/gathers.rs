@@ -1,15 +1,14 @@
 //! Drops: what a release and the builds that it is made of have sealed, in one folder with a list.
 
 use liftlock::domain::evidence::SHA256SUMS;
-use liftlock::domain::time::Span;
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader as _;
+use liftlock::publish::Kind;
 use liftlock::publish::folder::Folder;
-use liftlock::publish::{Kind, Outlet, Patience};
 use sha2::{Digest as _, Sha512};
 
 use super::tree::sample;
-use super::world::World;
+use super::world::{World, cdn_outlet};
 
 /// A kit of what a runtime's build left and of its own symbols, gathered before it is published.
 const MANIFEST: &str = r#"version: 1
@@ -34,17 +33,8 @@ pipelines:
 "#;
 
 async fn world() -> World {
-    let mut world = World::asleep(sample(MANIFEST)).await;
-    world.sleep().await;
-    world.outlets = vec![Outlet {
-        name: "cdn".parse().unwrap(),
-        kind: Kind::Folder(Folder { path: world.target().join("cdn") }),
-        url: None,
-        patience: Patience { tries: 4, wait: Span::millis(20) },
-        allow: vec!["kit/publish".to_owned().try_into().unwrap()],
-    }];
-    world.wake().await;
-    world
+    let folder = |world: &World| Kind::Folder(Folder { path: world.target().join("cdn") });
+    World::publishing(sample(MANIFEST), |world| vec![cdn_outlet(folder(world), "kit/publish")]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

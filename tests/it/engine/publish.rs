@@ -11,15 +11,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use liftlock::domain::name::Digest;
 use liftlock::domain::publication::Reached;
-use liftlock::domain::time::Span;
 use liftlock::publish::folder::Folder;
 use liftlock::publish::http::Http;
-use liftlock::publish::{Kind, Outlet, Patience};
+use liftlock::publish::{Kind, Outlet};
 use liftlock::secret::Secret;
 use liftlock::store::stream::EventFilter;
 
 use super::tree::sample;
-use super::world::{ANA, World};
+use super::world::{ANA, World, cdn_outlet};
 
 /// Bits and checksums, each with a row of its own, and a proof of the feed's own.
 const MANIFEST: &str = r#"version: 1
@@ -35,21 +34,11 @@ stages:
 const PROOF: &str = "Bearer canary-of-cdn-11d04b86";
 
 fn outlet(kind: Kind, url: Option<String>) -> Outlet {
-    Outlet {
-        name: "cdn".parse().unwrap(),
-        kind,
-        url,
-        patience: Patience { tries: 4, wait: Span::millis(20) },
-        allow: vec!["shop/prod".to_owned().try_into().unwrap()],
-    }
+    Outlet { url, ..cdn_outlet(kind, "shop/prod") }
 }
 
 async fn world(outlets: impl Fn(&World) -> Vec<Outlet>) -> World {
-    let mut world = World::asleep(sample(MANIFEST)).await;
-    world.sleep().await;
-    world.outlets = outlets(&world);
-    world.wake().await;
-    world
+    World::publishing(sample(MANIFEST), outlets).await
 }
 
 fn folder(world: &World) -> Vec<Outlet> {

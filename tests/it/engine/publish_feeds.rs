@@ -45,11 +45,7 @@ fn feed(name: &str, (upload, validate): (&str, &str), environment: &[(&str, Stri
 async fn world(manifest: &str, build: &str, outlets: impl Fn(&World) -> Vec<Outlet>) -> World {
     let mut files = sample(manifest);
     files.insert("pack.sh".to_owned(), build.to_owned());
-    let mut world = World::asleep(files).await;
-    world.sleep().await;
-    world.outlets = outlets(&world);
-    world.wake().await;
-    world
+    World::publishing(files, outlets).await
 }
 
 async fn reached(world: &World) -> BTreeMap<String, Reached> {

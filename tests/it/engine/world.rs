@@ -21,7 +21,7 @@ use liftlock::http::session::Access;
 use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
 use liftlock::probe::Reach;
-use liftlock::publish::Outlet;
+use liftlock::publish::{Kind, Outlet, Patience};
 use liftlock::runner::probe::{Policy, Runner};
 use liftlock::runner::registry::Registry;
 use liftlock::runner::target::Target;
@@ -173,6 +173,17 @@ async fn runner() -> Runner {
     RUNNER.get_or_init(Runner::probe).await.clone()
 }
 
+/// An outlet that is called `cdn`, for this stage of a pipeline.
+pub(super) fn cdn_outlet(kind: Kind, stage: &str) -> Outlet {
+    Outlet {
+        name: "cdn".parse().unwrap(),
+        kind,
+        url: None,
+        patience: Patience { tries: 4, wait: Span::millis(20) },
+        allow: vec![stage.to_owned().try_into().unwrap()],
+    }
+}
+
 impl World {
     /// A repository with the sample project and this manifest, its engine running, nothing pushed yet.
     pub(super) async fn with(manifest: &str) -> Self {
@@ -182,6 +193,18 @@ impl World {
     /// A repository with these files.
     pub(super) async fn of(files: BTreeMap<String, String>) -> Self {
         let mut world = Self::asleep(files).await;
+        world.wake().await;
+        world
+    }
+
+    /// The same with places where it publishes.
+    pub(super) async fn publishing(
+        files: BTreeMap<String, String>,
+        outlets: impl Fn(&Self) -> Vec<Outlet>,
+    ) -> Self {
+        let mut world = Self::asleep(files).await;
+        world.sleep().await;
+        world.outlets = outlets(&world);
         world.wake().await;
         world
     }
