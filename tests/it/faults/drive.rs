@@ -15,6 +15,8 @@ pub(crate) struct Keeper {
     said: BTreeSet<(String, String)>,
     /// How often she retried.
     pub(crate) retries: usize,
+    /// How often she got no answer and said it again: the server may have heard her before it was killed.
+    pub(crate) unanswered: usize,
 }
 
 impl Keeper {
@@ -48,9 +50,14 @@ impl Keeper {
                     _ => continue,
                 };
                 let key = (push.after.clone(), format!("{line} {attempt} {state}"));
-                if !self.said.contains(&key) && matches!(comment(door, push, &line), Ok(200)) {
+                if self.said.contains(&key) {
+                    continue;
+                }
+                if matches!(comment(door, push, &line), Ok(200)) {
                     self.retries += usize::from(line.starts_with("/retry"));
                     self.said.insert(key);
+                } else {
+                    self.unanswered += 1;
                 }
             }
         }

@@ -20,6 +20,8 @@ struct Round {
     killed_at: Option<i64>,
     /// Deploys that were lost and retried.
     lost: usize,
+    /// Comments that nobody answered, and that were said again.
+    unanswered: usize,
     events: Vec<(String, String)>,
 }
 
@@ -56,7 +58,7 @@ async fn round(kill_at: Option<i64>) -> Round {
     assert!(found.is_empty(), "killed at {killed_at:?}: {found:#?}\n{}", seen.shown());
     let begun = seen.events.iter().filter(|e| e.kind == "stage_moved" && moved(e) == Some("running")).count();
     assert!(begun <= 2 + keeper.retries, "{begun} deploys, {} retries\n{}", keeper.retries, seen.shown());
-    Round { killed_at, lost: keeper.retries, events: story(&seen) }
+    Round { killed_at, lost: keeper.retries, unanswered: keeper.unanswered, events: story(&seen) }
 }
 
 /// Kinds and what they are about, without numbers that differ from run to run.
@@ -157,6 +159,15 @@ async fn t57_kill_at_every_append_ends_as_if_nothing_had_happened() {
         // A build may be begun again, and ana's word may be heard in another order than the offer was noted.
         told.retain(|(kind, _)| kind != "build_started");
         wanted.retain(|(kind, _)| kind != "build_started");
+        // Killed between a comment's commit and its answer, the server has heard both it and its repetition.
+        for _ in 0..round.unanswered {
+            let heard =
+                |events: &[(String, String)]| events.iter().filter(|(kind, _)| kind == "heard").count();
+            if heard(&told) > heard(&wanted) {
+                let again = told.iter().rposition(|(kind, _)| kind == "heard").unwrap();
+                told.remove(again);
+            }
+        }
         told.sort();
         wanted.sort();
         assert_eq!(told, wanted, "killed at {:?}", round.killed_at);
