@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod channel;
 pub mod check;
+pub mod coherence;
 pub mod command;
 pub mod contract;
 pub mod decide;
