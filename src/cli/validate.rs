@@ -12,7 +12,7 @@ use crate::validate::{self, Promise, Seal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// What is looked at: asset, binary, checksum, contract, packages, signing, sourcelink, symbols.
+    /// What is looked at: asset, binary, checksum, coherent, contract, packages, signing, sourcelink, symbols.
     what: String,
     /// Folders and files.
     #[arg(required = true)]

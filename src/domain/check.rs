@@ -62,7 +62,7 @@ pub enum CheckKind {
     BuiltIn(BuiltIn),
 }
 
-/// What is looked at in artifacts without a command of the user's (CHECKLIST D07, D14–D20).
+/// What is looked at in artifacts without a command of the user's (CHECKLIST D07, D08, D14–D20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuiltIn {
@@ -72,6 +72,8 @@ pub enum BuiltIn {
     Binary,
     /// Lists of checksums are right.
     Checksum,
+    /// What the release is made of agrees on versions.
+    Coherent,
     /// The whole contract of the release.
     Contract,
     /// Archives open, and packages are what they are called.
@@ -86,10 +88,11 @@ pub enum BuiltIn {
 
 impl BuiltIn {
     /// All of them, by name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Asset,
         Self::Binary,
         Self::Checksum,
+        Self::Coherent,
         Self::Contract,
         Self::Packages,
         Self::Signing,
@@ -97,11 +100,11 @@ impl BuiltIn {
         Self::Symbols,
     ];
 
-    /// Whether it asks what the release's contract says.
-    pub fn reads_contract(self) -> bool {
+    /// Whether nothing but the bytes of the artifacts says what it answers.
+    pub fn follows_from_bytes(self) -> bool {
         match self {
-            Self::Asset | Self::Contract | Self::Signing => true,
-            Self::Binary | Self::Checksum | Self::Packages | Self::Sourcelink | Self::Symbols => false,
+            Self::Binary | Self::Checksum | Self::Packages | Self::Sourcelink | Self::Symbols => true,
+            Self::Asset | Self::Coherent | Self::Contract | Self::Signing => false,
         }
     }
 
@@ -111,6 +114,7 @@ impl BuiltIn {
             Self::Asset => "asset",
             Self::Binary => "binary",
             Self::Checksum => "checksum",
+            Self::Coherent => "coherent",
             Self::Contract => "contract",
             Self::Packages => "packages",
             Self::Signing => "signing",

@@ -1,12 +1,15 @@
 //! Asking checks: legs after a deploy and gates around it, by a command or by a question, and reporting the answer.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use crate::domain::check::course::Course;
 use crate::domain::check::{BuiltIn, Check, CheckKind, LegId, Side};
+use crate::domain::coherence;
 use crate::domain::decide::{Command, Ended, Work};
 use crate::domain::evidence::unsigned;
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
@@ -55,6 +58,26 @@ struct Asking<'a> {
     lease: &'a Lease,
     /// How far the run is.
     rollout: Option<&'a Rollout>,
+}
+
+/// What is known before the files are looked into.
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// So many things were looked at, and are good.
+    Good(usize),
+    /// It is answered, with what there is to say.
+    Answered(Reading, Vec<String>),
+}
+
+impl Before {
+    /// Problems, or how much was looked at.
+    fn of(problems: Vec<String>, parts: usize) -> Self {
+        match problems.first() {
+            Some(first) => Self::Answered(Reading::new(Answer::Fail, first), problems),
+            None => Self::Good(parts),
+        }
+    }
 }
 
 /// An answer; nothing when somebody stopped it or the lease is another's.
@@ -200,26 +223,54 @@ impl Service {
     /// What is built in answers with what is wrong, not with an exit code.
     async fn look(&self, asking: &Asking<'_>, which: (&LegId, &Check), what: BuiltIn) -> Answered {
         let release = asking.release;
-        if let (BuiltIn::Contract, Some(promised)) = (what, release.contract_in(&asking.stage.name)) {
-            if unsigned(release) {
-                let detail = "what its stages made is being signed".to_owned();
+        let before = match what {
+            BuiltIn::Contract => self.promises(asking).await,
+            BuiltIn::Coherent => self.parts(asking).await,
+            BuiltIn::Asset
+            | BuiltIn::Binary
+            | BuiltIn::Checksum
+            | BuiltIn::Packages
+            | BuiltIn::Signing
+            | BuiltIn::Sourcelink
+            | BuiltIn::Symbols => Ok(Before::Nothing),
+        };
+        let parts = match before {
+            Ok(Before::Nothing) => 0,
+            Ok(Before::Good(parts)) => parts,
+            Ok(Before::Answered(reading, lines)) => return Some((reading, lines)),
+            Err(trouble) => {
+                let detail = self.mask().apply(&trouble.chain());
                 return Some((Reading::new(Answer::Error, detail), Vec::new()));
             }
-            match self.broken(release, &promised).await {
-                Ok(broken) => {
-                    if let Some(first) = broken.first() {
-                        return Some((Reading::new(Answer::Fail, first.clone()), broken));
-                    }
-                }
-                Err(trouble) => {
-                    let detail = self.mask().apply(&trouble.chain());
-                    return Some((Reading::new(Answer::Error, detail), Vec::new()));
-                }
-            }
-        }
+        };
         let (reading, tail) = self.ask_process(asking, which, &self.validation(release, what)).await?;
+        if parts > 0 && reading.answer == Answer::Inconclusive {
+            // Without packages there is nothing to see in the files, and what it is made of was looked at.
+            let detail = format!("{parts} builds and sources agree; there are no packages");
+            return Some((Reading::new(Answer::Pass, detail), tail));
+        }
         let told = contract::said(&tail).filter(|_| reading.answer == Answer::Fail);
         Some((told.map_or_else(|| reading.clone(), |told| Reading::new(reading.answer, told)), tail))
+    }
+
+    /// What the seals and the evidence of a release say about its contract.
+    async fn promises(&self, asking: &Asking<'_>) -> Outcome<Before> {
+        let release = asking.release;
+        let Some(promised) = release.contract_in(&asking.stage.name) else { return Ok(Before::Nothing) };
+        if unsigned(release) {
+            let detail = "what its stages made is being signed".to_owned();
+            return Ok(Before::Answered(Reading::new(Answer::Error, detail), Vec::new()));
+        }
+        Ok(Before::of(self.broken(release, &promised).await?, 0))
+    }
+
+    /// What the builds and sources that a release is made of say about each other.
+    async fn parts(&self, asking: &Asking<'_>) -> Outcome<Before> {
+        let states = self.pipelines_of(&asking.id.repo).await?;
+        let states: BTreeMap<_, _> = states.into_iter().map(|state| (state.id.name.clone(), state)).collect();
+        let release = Arc::new(asking.release.clone());
+        let made_of = coherence::made_of((&asking.id.name, &release), &states);
+        Ok(Before::of(made_of.problems, made_of.parts))
     }
 
     /// What is built in runs as a process like any command: what it reads may be anybody's.
@@ -230,6 +281,7 @@ impl Service {
             BuiltIn::Asset
             | BuiltIn::Binary
             | BuiltIn::Checksum
+            | BuiltIn::Coherent
             | BuiltIn::Contract
             | BuiltIn::Packages
             | BuiltIn::Signing

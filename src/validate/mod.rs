@@ -1,11 +1,13 @@
-//! Validations of artifacts that need no command of the user's: checksums, packages, binaries, their symbols and where
-//! those say that their sources are, what a release promises and what is signed (CHECKLIST D07, D14–D20).
+//! Validations of artifacts that need no command of the user's: checksums, packages and whether they go together,
+//! binaries, their symbols and where those say that their sources are, what a release promises and what is signed
+//! (CHECKLIST D07, D08, D14–D20).
 //!
 //! The files may be anybody's, so a check of a stage runs this as a process of its own, with its limits and its log.
 
 mod asset;
 mod binary;
 mod checksum;
+mod coherent;
 mod embedded;
 mod kind;
 mod package;
@@ -91,6 +93,11 @@ impl Item {
         if rest.is_empty() { Some(&self.shown) } else { rest.strip_prefix('/') }
     }
 
+    /// The artifact that it is in, or is.
+    fn artifact(&self) -> &str {
+        self.shown.split('/').next().unwrap_or(&self.shown)
+    }
+
     /// Its name alone.
     fn name(&self) -> &str {
         self.shown.rsplit('/').next().unwrap_or(&self.shown)
@@ -103,6 +110,7 @@ pub fn run(what: BuiltIn, promise: &Promise<'_>) -> Outcome<Verdict> {
     match what {
         BuiltIn::Asset => asset::look(&items, promise),
         BuiltIn::Checksum => checksum::look(&items),
+        BuiltIn::Coherent => coherent::look(&items),
         BuiltIn::Contract => contract(&items, promise),
         BuiltIn::Packages => package::look(&items),
         BuiltIn::Binary => binary::look(&items),

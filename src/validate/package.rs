@@ -124,6 +124,57 @@ pub(super) fn open_as(item: &Item, (form, label): (Form, Label)) -> Outcome<Resu
     })
 }
 
+/// The text of the first entry that says what a package is; the inner error is why it cannot be read.
+pub(super) fn label(
+    item: &Item,
+    form: Form,
+    is_label: fn(&str) -> bool,
+) -> Outcome<Result<Option<String>, String>> {
+    let file = open(item)?;
+    Ok(match form {
+        Form::Zip => zip_label(file, is_label),
+        Form::Tar => tar_label(&mut BufReader::new(file), is_label),
+        Form::TarGz => tar_label(&mut MultiGzDecoder::new(BufReader::new(file)), is_label),
+        Form::TarZst => match zstd::Decoder::new(file) {
+            Ok(mut decoder) => tar_label(&mut decoder, is_label),
+            Err(_) => Err("it is no zstd file".to_owned()),
+        },
+        Form::Debian => Ok(None),
+    })
+}
+
+fn zip_label(file: File, is_label: fn(&str) -> bool) -> Result<Option<String>, String> {
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|_| "it is no zip file".to_owned())?;
+    for no in 0..zip.len() {
+        let mut entry = zip.by_index(no).map_err(|_| format!("its entry {no} cannot be read"))?;
+        let inner = entry.name().unwrap_or_default().into_owned();
+        if is_label(&inner) {
+            return text_of(&mut entry, &inner).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn tar_label(bytes: &mut dyn Read, is_label: fn(&str) -> bool) -> Result<Option<String>, String> {
+    let broken = |_| "it breaks off, or is no archive".to_owned();
+    let mut tar = tar::Archive::new(bytes.take(MAX_UNPACKED_BYTES));
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let inner = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if is_label(&inner) {
+            return text_of(&mut entry, &inner).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn text_of(entry: &mut dyn Read, inner: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let read = entry.take(MAX_TEXT_BYTES).read_to_string(&mut text);
+    read.map_err(|_| format!("`{}` in it is broken", printable(inner)))?;
+    Ok(text)
+}
+
 /// Whether a zip has an entry of this name.
 pub(super) fn has(item: &Item, name: &str) -> Outcome<Result<bool, String>> {
     let zip = ZipArchive::new(BufReader::new(open(item)?));
@@ -218,7 +269,7 @@ fn said(label: Label, text: &str) -> Option<(String, String)> {
 }
 
 /// The text of the first element of a name; a nuspec has one of each.
-fn element(text: &str, name: &str) -> Option<String> {
+pub(super) fn element(text: &str, name: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (value, _) = rest.split_once(&format!("</{name}>"))?;
     Some(value.trim().to_owned())

@@ -109,6 +109,69 @@ fn d15_packages_open_and_are_what_they_are_called() {
     );
 }
 
+#[test]
+fn d08_packages_of_all_feeds_say_what_they_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    assert_eq!(said(BuiltIn::Coherent, at), (0, Vec::new()));
+    let core = |version: &str| {
+        let nuspec =
+            format!("<package><metadata><id>Acme.Core</id><version>{version}</version></metadata></package>");
+        zipped(&[("Acme.Core.nuspec", &nuspec), ("lib/core.dll", "MZ")])
+    };
+    put(at, "core.nupkg", &core("8.0.4"));
+    let nuspec = "<package><metadata><id>Acme.Web</id><version>8.0.4</version><dependencies>
+        <!-- <dependency id='acme.core' version='[1.0]' /> -->
+        <group targetFramework=\"net8.0\"><dependency exclude=\"Build\" id=\"acme.core\" version=\"[8.0.3]\" /></group>
+        </dependencies></metadata></package>";
+    put(at, "web.nupkg", &zipped(&[("Acme.Web.nuspec", nuspec)]));
+    let metadata =
+        |name: &str, rest: &str| format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.0\n{rest}\n");
+    put(at, "a.whl", &zipped(&[("a-1.2.0.dist-info/METADATA", &metadata("acme-a", ""))]));
+    let needs = "Requires-Dist: acme_a[fast] (==1.1.*) ; python_version > '3'\nRequires-Dist: requests\n\nRequires-Dist: acme-a==9";
+    put(at, "b-1.2.0/PKG-INFO", metadata("b", needs).as_bytes());
+    put(
+        at,
+        "package/package.json",
+        br#"{"name": "@acme/ui", "version": "2.1.0", "devDependencies": {"@acme/shop": "9"}}"#,
+    );
+    sh(at, "tar -czf b-1.2.0.tar.gz b-1.2.0; tar -czf ui.tgz package; rm -r b-1.2.0 package");
+    let shop = r#"{"name": "@acme/shop", "version": "1.0.0", "dependencies": {"react": "^18", "kit": "npm:@acme/ui@2.0.3"}}"#;
+    put(at, "package/package.json", shop.as_bytes());
+    let manifest = "[package]\nname = \"acme\"\nversion = \"0.3.0\"\n[target.'cfg(unix)'.dependencies.core]\nversion = \"1.2\"\npackage = \"acme-core\"\n[dev-dependencies]\nacme-core = \"9\"\n";
+    put(at, "acme-0.3.0/Cargo.toml", manifest.as_bytes());
+    put(at, "acme-core-1.1.0/Cargo.toml", b"[package]\nname = \"acme-core\"\nversion = \"1.1.0\"\n");
+    sh(
+        at,
+        "tar -czf shop.tgz package; tar -czf acme-0.3.0.crate acme-0.3.0; tar -czf acme-core-1.1.0.crate acme-core-1.1.0
+         rm -r package acme-0.3.0 acme-core-1.1.0; echo plain > file; tar -czf plain.tar.gz file; rm file",
+    );
+    let name = shown(at);
+    let root = at.to_owned();
+    let promise = Promise { roots: &[root], commit: None, contract: None, proof: &nobody };
+    let look = || run(BuiltIn::Coherent, &promise).unwrap();
+    let problem = |holds: &str, needs: &str| format!("`{name}` holds {holds}, `{name}` needs {needs}");
+    let verdict = look();
+    assert_eq!(
+        verdict.problems,
+        [
+            problem("acme-core 1.1.0", "acme-core 1.2 (of acme 0.3.0)"),
+            problem("acme-a 1.2.0", "acme-a (==1.1.*) (of b 1.2.0)"),
+            problem("@acme/ui 2.1.0", "@acme/ui 2.0.3 (of @acme/shop 1.0.0)"),
+            problem("Acme.Core 8.0.4", "Acme.Core [8.0.3] (of Acme.Web 8.0.4)"),
+        ]
+    );
+    assert_eq!(verdict.looked_at, 8, "a tar of something else is no package");
+    put(at, "old.nupkg", &core("8.0.3"));
+    let problems = look().problems;
+    assert!(problems.contains(&format!("`{name}` holds Acme.Core 8.0.4 and 8.0.3")), "{problems:?}");
+    put(at, "old.nupkg", b"no zip");
+    put(at, "odd.whl", &zipped(&[("readme", "x")]));
+    let problems = look().problems;
+    assert!(problems.contains(&format!("{name}/old.nupkg: it is no zip file")), "{problems:?}");
+    assert!(problems.contains(&format!("{name}/odd.whl: it does not say what it is")), "{problems:?}");
+}
+
 const PROGRAM: &str = "#include <stdio.h>\n#include <string.h>\nint main(int c, char **v) { char b[64]; strcpy(b, v[0]); return printf(\"%s %s\\n\", b, COMMIT); }\n";
 
 #[test]

@@ -73,8 +73,8 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
     })
 }
 
-/// A check that is built in and that nobody declared. An answer about the same bytes holds, unless a contract that may
-/// grow says what is asked.
+/// A check that is built in and that nobody declared. An answer about the same bytes holds, unless more than they say
+/// what is asked: a contract that may grow, or the builds that a release is made of.
 fn undeclared(name: &str) -> Option<Check> {
     let what = BuiltIn::of_word(name)?;
     Some(Check {
@@ -83,7 +83,7 @@ fn undeclared(name: &str) -> Option<Check> {
         blocking: true,
         overridable: what != BuiltIn::Contract,
         each: Each::Release,
-        reuse: if what.reads_contract() { Reuse::Never } else { Reuse::Digest },
+        reuse: if what.follows_from_bytes() { Reuse::Digest } else { Reuse::Never },
         every: None,
         consecutive: 1,
         delay: Span::ZERO,

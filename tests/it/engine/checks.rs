@@ -173,3 +173,85 @@ async fn d15_d18_checks_that_are_built_in_look_at_the_sealed_bytes() {
     assert!(bad.tail.iter().any(|line| line.contains("app.zip: it is no zip file")), "{bad:?}");
     world.finish().await;
 }
+
+/// Two packages, each built by a pipeline of its own, released together.
+const PACKED: &str = "version: 1
+pipelines:
+  ui:
+    triggers: {push: {paths: ['ui/**']}}
+    build: 'mkdir -p package out; cp ui/package.json package/; tar -czf out/acme-ui.tgz package'
+    artifacts: [{alias: Ui, path: out}]
+    deploy: 'true'
+    stages: [quality]
+  shop:
+    triggers: {push: {paths: ['shop/**']}}
+    build: 'mkdir -p package out; cp shop/package.json package/; tar -czf out/acme-shop.tgz package'
+    artifacts: [{alias: Shop, path: out}]
+    deploy: 'true'
+    stages: [quality]
+  kit:
+    triggers: {builds: {all: [ui, shop]}}
+    artifacts: [{alias: Ui, from: build/ui}, {alias: Shop, from: build/shop}]
+    deploy: 'true'
+    stages: [{name: prep, verify: [coherent]}]
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d08_packages_of_a_release_that_do_not_go_together_stop_it_and_are_named() {
+    let mut world = World::of(sample(PACKED)).await;
+    let ui = ("ui/package.json", r#"{"name": "@acme/ui", "version": "2.1.0"}"#);
+    let shop = |wanted: &str| {
+        format!(r#"{{"name": "@acme/shop", "version": "1.0.0", "dependencies": {{"@acme/ui": "{wanted}"}}}}"#)
+    };
+    let push = world.push_files(&[ui, ("shop/package.json", &shop("2.0.3"))], "feat: a shop").await;
+    let said = world.status(&push, "liftlock/kit/prep/coherent", "failure").await;
+    let pair = "`Ui` holds @acme/ui 2.1.0, `Shop` needs @acme/ui 2.0.3 (of @acme/shop 1.0.0)";
+    assert!(said.contains(pair), "{said}");
+    let push = world.push_files(&[("shop/package.json", &shop("^2.0.3"))], "fix: any of 2").await;
+    world.status(&push, "liftlock/kit/prep/coherent", "success").await;
+    world.status(&push, "liftlock/kit/prep", "success").await;
+    world.drain().await;
+    world.finish().await;
+}
+
+/// The middle is made of the base, and the kit of both; once the middle cannot be built, it has an old base.
+const LAYERED: &str = r#"version: 1
+pipelines:
+  base:
+    triggers: {push: {paths: ['base/**']}}
+    build: 'mkdir out; cp base/state out/'
+    artifacts: [{alias: Base, path: out}]
+    deploy: 'true'
+    stages: [quality]
+  middle:
+    triggers: {builds: {any: [base], settle: 0s}}
+    build: 'grep fine base/state; mkdir out; cp "$LIFTLOCK_ARTIFACT_BASE/state" out/mid'
+    artifacts: [{alias: Base, from: build/base}, {alias: Middle, path: out}]
+    deploy: 'true'
+    stages: [quality]
+  kit:
+    triggers: {builds: {any: [base, middle], settle: 0s}}
+    artifacts: [{alias: Base, from: build/base}, {alias: Middle, from: build/middle}]
+    deploy: 'true'
+    stages: [{name: prep, verify: [coherent]}]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d08_a_release_with_two_builds_of_one_pipeline_below_it_stops_and_names_who_has_which() {
+    let mut world = World::of(sample(LAYERED)).await;
+    let push = world.push_files(&[("base/state", "fine")], "feat: a base").await;
+    let said = world.status(&push, "liftlock/kit/prep/coherent", "success").await;
+    assert!(said.contains("2 builds and sources agree"), "{said}");
+    let push = world.push_files(&[("base/state", "red")], "feat: a newer base").await;
+    let said = world.status(&push, "liftlock/kit/prep/coherent", "failure").await;
+    // Which number a candidate gets depends on who of the three is first.
+    let (versions, words): (Vec<&str>, Vec<&str>) = said
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .partition(|word| word.starts_with("v0.1.0-rc."));
+    assert_eq!(words.join(" "), "Failed: kit has base middle has base", "{said}");
+    let [_, newer, _, older] = versions[..] else { panic!("{said}") };
+    assert_ne!(newer, older);
+    world.drain().await;
+    world.finish().await;
+}

@@ -40,7 +40,7 @@ const ON_TIMEOUT: Shape = Shape::Choice(&["reject", "pause", "continue"]);
 keys! { pub(in crate::domain::manifest) CHECK_KEYS {
     "run" Optional, Shape::Text(&COMMAND),
         "A text for `/bin/sh -e`: exit 0 is good, 75 means that nobody can tell, and anything else is bad.";
-    "uses" Optional, Shape::Choice(&["asset", "binary", "checksum", "packages", "signing", "sourcelink", "symbols"]),
+    "uses" Optional, Shape::Choice(&["asset", "binary", "checksum", "coherent", "packages", "signing", "sourcelink", "symbols"]),
         "A look at the artifacts that is built in; `verify` and `gates` may name these without declaring them, too.";
     "blocking" Optional, Shape::Flag, "Whether a bad answer keeps the stage; it does by default.";
     "overridable" Optional, Shape::Flag, "Whether `/override` may pass it; it may by default.";
