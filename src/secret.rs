@@ -96,6 +96,12 @@ impl Allowed {
             && self.stage.matches(asking.stage.as_str())
     }
 
+    /// Whether what a repository asks for as this stage is one of them, whichever of its pipelines that is for.
+    pub fn is_of(&self, repository: &str, stage: &str) -> bool {
+        self.repository.as_ref().is_none_or(|pattern| pattern.matches(repository))
+            && self.stage.matches(stage)
+    }
+
     /// Whether it says of which repository.
     pub fn names_repository(&self) -> bool {
         self.repository.is_some()

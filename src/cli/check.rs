@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::cli::{Ended, Exit, terminal};
+use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::{render_github, render_json, render_text};
 use crate::domain::manifest::{self, Sources, schema as manifest_schema};
 use crate::domain::name::RepoName;
@@ -107,6 +108,11 @@ pub(super) fn pipeline(file: Option<&Path>, named: Option<&str>) -> Result<Pipel
     if !report.passes() {
         terminal::note(render_text(&report.problems, &files).trim_end());
         return Err(Trouble::refused("the manifest does not load"));
+    }
+    // What is not known here is missing in every answer about the pipeline.
+    let unread: Vec<_> = report.problems.into_iter().filter(|p| p.code == Code::Unread).collect();
+    if !unread.is_empty() {
+        terminal::note(render_text(&unread, &files).trim_end());
     }
     let names: Vec<String> = report.pipelines.iter().map(|p| p.name.to_string()).collect();
     let mut wanted = report.pipelines.into_iter().filter(|p| named.is_none_or(|n| p.name.as_str() == n));

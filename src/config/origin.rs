@@ -101,6 +101,12 @@ mod tests {
             origin.allows(Asking { repository: "acme/shop", pipeline: &pipeline, stage: &stage })
         };
         assert!(allows("shop") && !allows("docs"));
+        let extended = |allow: &str, repository: &str| {
+            let config = read(&CONFIG.replace("shop/build", allow)).unwrap();
+            config.origins[0].is_extended_by(&repository.parse().unwrap())
+        };
+        assert!(!extended("acme/shop:shop/build", "acme/shop"), "its tree is not its rules");
+        assert!(extended("acme/*:*/manifest", "acme/shop") && !extended("acme/*:*/manifest", "eve/shop"));
         assert!(config.hidden().iter().any(|secret| secret.expose() == "canary-of-gitea-4711"));
         assert!(!format!("{origin:?}").contains("canary"));
         let folder =

@@ -15,6 +15,7 @@ pub mod code;
 mod contract;
 mod deployment;
 mod derivation;
+pub mod elsewhere;
 mod environment;
 mod extends;
 mod group;
@@ -55,6 +56,7 @@ use serde::Serialize;
 
 use crate::domain::manifest::approval::Teams;
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::elsewhere::{Elsewhere, Others};
 use crate::domain::manifest::extends::Rings;
 use crate::domain::manifest::keys::{SEVERAL_OBJECT, SINGLE_OBJECT};
 use crate::domain::manifest::node::{Node, Value};
@@ -155,6 +157,7 @@ impl Dialect {
 #[derive(Debug)]
 struct Context<'a> {
     files: &'a Sources,
+    others: Others<'a>,
     repository: &'a RepoName,
     path: &'a str,
     dialect: Dialect,
@@ -163,7 +166,7 @@ struct Context<'a> {
 /// A pipeline, its `source` block, and the files it is made of besides its manifest.
 type Read = (Pipeline, Option<Source>, Vec<String>);
 
-/// How often [`also_needed`] has to be asked until nothing more is missing: files extend files.
+/// How often [`also_needed`] and [`needed_elsewhere`] have to be asked until nothing more is missing: files extend files.
 pub const READS: usize = extends::MAX_DEPTH + 1;
 
 /// True for a path where a manifest is looked for; the caller reads these files of a commit first.
@@ -186,10 +189,21 @@ pub fn also_needed(files: &Sources) -> BTreeSet<String> {
             );
         }
     }
-    let manifests = files.keys().map(String::as_str).filter(|p| is_manifest(p)).take(MAX_PIPELINES);
-    needed.extend(extends::missing(files, manifests));
+    needed.extend(missing(files).into_iter().filter(|path| !elsewhere::is_one(path)));
     needed.retain(|path| !files.contains_key(path));
     needed
+}
+
+/// The files of other repositories that the manifests among `files` need, in order, without those that are there
+/// already; each is put among them by its own name, `org/repo//file.yml@sha`.
+pub fn needed_elsewhere(files: &Sources) -> BTreeSet<Elsewhere> {
+    missing(files).iter().filter_map(|path| Elsewhere::parse(path).ok()).collect()
+}
+
+/// Everything that is extended and not there.
+fn missing(files: &Sources) -> BTreeSet<String> {
+    let manifests = files.keys().map(String::as_str).filter(|p| is_manifest(p)).take(MAX_PIPELINES);
+    extends::missing(files, manifests)
 }
 
 /// The folders in which the manifests among `files` have their services. The caller adds the files of the commit that
@@ -225,14 +239,20 @@ fn pipelines(root: &Node) -> impl Iterator<Item = View<'_>> {
 }
 
 /// Loads the pipelines of a repository: `.github/liftlock.yml`, else `.github/liftlock.yaml`, else Copilot's files.
+/// A file of another repository that is not there is an error.
 pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> {
+    load_with(files, Others::Asked(&BTreeMap::new()), repository)
+}
+
+/// The same, knowing what became of the files of other repositories that are not there.
+pub fn load_with(files: &Sources, others: Others<'_>, repository: &RepoName) -> Result<Loaded, Problems> {
     let paths = find(files).map_err(|problem| Problems(vec![problem]))?;
     let mut problems = Vec::new();
     let mut read: Vec<Read> = Vec::new();
     let mut used: BTreeSet<&str> = paths.iter().copied().collect();
     let mut extended: BTreeSet<String> = BTreeSet::new();
     for path in &paths {
-        let context = Context { files, repository, path, dialect: Dialect::of(path) };
+        let context = Context { files, others, repository, path, dialect: Dialect::of(path) };
         let mut findings = Findings::new(path);
         for (at, (pipeline, source, made_of)) in read_file(&context, &mut findings) {
             if read.iter().any(|(p, _, _)| p.name == pipeline.name) {
@@ -264,9 +284,10 @@ pub fn load(files: &Sources, repository: &RepoName) -> Result<Loaded, Problems> 
     })
 }
 
-/// Loads and reports, for people who are writing a manifest.
+/// Loads and reports, for people who are writing a manifest; files of other repositories that are not there are
+/// warned of.
 pub fn check(files: &Sources, repository: &RepoName) -> Report {
-    match load(files, repository) {
+    match load_with(files, Others::Unasked, repository) {
         Ok(loaded) => Report { pipelines: loaded.pipelines, problems: loaded.warnings },
         Err(Problems(problems)) => Report { pipelines: Vec::new(), problems },
     }
@@ -364,7 +385,8 @@ fn read_pipeline(
     context: &Context<'_>,
     findings: &mut Findings<'_>,
 ) -> Read {
-    let rings = extends::gather(own, context.files, findings);
+    let begun = findings.mark();
+    let rings = extends::gather(own, context, findings);
     let composed = rings.compose(own, at, findings);
     let view = composed.as_ref().map_or(own, View::of);
     let source = source::read(view, context.repository, findings);
@@ -422,16 +444,22 @@ fn read_pipeline(
         stages,
         runbooks,
     };
-    variable::check(view, &pipeline, findings);
-    derivation::check(view, &pipeline, findings);
-    publish::check(view, &pipeline, findings);
-    release::check(view, &pipeline, findings);
-    contract::check(view, &pipeline, findings);
-    rollback::check_shipped(view, &pipeline, findings);
-    runbook::check(view, &pipeline, findings);
-    trigger::check_trains(view, &pipeline, findings);
+    check_whole(view, &pipeline, findings);
+    rings.forgive(findings, begun);
     let files = [rings.files, services.files].concat();
     (pipeline, source, files)
+}
+
+/// What can be said of a pipeline only once all of it is read.
+fn check_whole(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    variable::check(view, pipeline, findings);
+    derivation::check(view, pipeline, findings);
+    publish::check(view, pipeline, findings);
+    release::check(view, pipeline, findings);
+    contract::check(view, pipeline, findings);
+    rollback::check_shipped(view, pipeline, findings);
+    runbook::check(view, pipeline, findings);
+    trigger::check_trains(view, pipeline, findings);
 }
 
 /// What a stage is read with.

@@ -155,11 +155,20 @@ impl Remote {
     }
 }
 
+/// Which branches to fetch.
+#[derive(Debug, Clone, Copy)]
+pub enum Branches<'a> {
+    /// These; one that the remote has not makes the fetch fail.
+    Named(&'a [RefName]),
+    /// Every one that the remote has.
+    All,
+}
+
 /// What to fetch: every tag always, and these.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Branches, each kept under its own name; one that the remote has not makes the fetch fail.
-    pub branches: &'a [RefName],
+    /// Branches, each kept under its own name.
+    pub branches: Branches<'a>,
     /// A commit no branch may lead to, for example the head of a pull request.
     pub commit: Option<&'a CommitSha>,
 }
@@ -167,7 +176,12 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     fn refspecs(&self) -> Vec<String> {
         let mut specs = vec!["+refs/tags/*:refs/tags/*".to_owned()];
-        specs.extend(self.branches.iter().map(|b| format!("+refs/heads/{b}:refs/heads/{b}")));
+        match self.branches {
+            Branches::Named(names) => {
+                specs.extend(names.iter().map(|b| format!("+refs/heads/{b}:refs/heads/{b}")));
+            }
+            Branches::All => specs.push("+refs/heads/*:refs/heads/*".to_owned()),
+        }
         // Kept under a ref of its own, so that it is not fetched again; ancestry is asked of branches, never of it.
         specs.extend(self.commit.map(|c| format!("+{c}:refs/liftlock/commits/{c}")));
         specs

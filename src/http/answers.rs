@@ -20,6 +20,7 @@ use crate::domain::approval::{asked, count, rule_on};
 use crate::domain::effect::Place;
 use crate::domain::event::{ApprovalSide, Event};
 use crate::domain::gate;
+use crate::domain::manifest::elsewhere::Elsewhere;
 use crate::domain::name::{
     Alias, CommitSha, Digest, Login, PipelineId, ReleaseNo, RepoId, RepoName, StageName, printable,
 };
@@ -633,11 +634,17 @@ impl Web<'_> {
         let name: RepoName = self.name.parse().ok()?;
         Link::new(self.host?.web(&name, commit, file)?)
     }
+
+    /// A file of the commit, or of another repository that the manifest is made of.
+    fn file(&self, commit: &CommitSha, path: &str) -> Option<Link> {
+        let Ok(other) = Elsewhere::parse(path) else { return self.link(commit, Some(path)) };
+        Link::new(self.host?.web(&other.beside()?, &other.commit, Some(&other.path))?)
+    }
 }
 
 fn files(release: &Release, web: &Web<'_>) -> Vec<FileLine> {
     let created = &release.created;
-    let line = |path: &String| FileLine { path: path.clone(), url: web.link(&created.commit, Some(path)) };
+    let line = |path: &String| FileLine { path: path.clone(), url: web.file(&created.commit, path) };
     created.files.iter().map(line).collect()
 }
 

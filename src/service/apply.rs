@@ -54,7 +54,18 @@ impl Service {
             return Ok(None);
         };
         let since = format!("the rules of {} are in force", read_at.short());
-        Ok(match self.declared(&id.repo, &repository.name, &head).await? {
+        let declared = match self.declared(&id.repo, &repository.name, &head).await {
+            // A file of another repository that cannot be asked for now keeps nobody from the rest of the answer.
+            Err(trouble) if trouble.is_transient() => {
+                let why = self.mask().apply(&trouble.to_string());
+                return Ok(Some(format!(
+                    "pending apply: the manifest of {branch} at {} cannot be read now: {why}; {since}",
+                    head.short()
+                )));
+            }
+            declared => declared?,
+        };
+        Ok(match declared {
             Err(problems) => Some(format!("pending apply: {}; {since}", unloaded(&problems, &branch, &head))),
             Ok(loaded) if loaded.pipelines.iter().any(|p| p == in_force.as_ref()) => None,
             Ok(_) => Some(format!(

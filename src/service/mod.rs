@@ -28,6 +28,7 @@ pub mod build;
 mod contract;
 pub mod demand;
 pub mod deploy;
+mod elsewhere;
 pub mod environment;
 pub mod evidence;
 pub mod groups;

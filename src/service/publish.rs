@@ -13,7 +13,7 @@ use crate::domain::time::Span;
 use crate::domain::view::notes;
 use crate::forge::release::{Asset, Draft, Releases, Shown};
 use crate::forge::{Forge, Tagged};
-use crate::git::fetch::Wanted;
+use crate::git::fetch::{Branches, Wanted};
 use crate::git::origin;
 use crate::git::repo::Mirror;
 use crate::git::write::{NewTag, OURSELVES};
@@ -399,7 +399,7 @@ impl Tags<'_> {
             let (path, remote) = (service.source_mirror(origin), origin.remote.clone());
             return blocking(move || {
                 let mirror = Mirror::open_or_init(&path)?;
-                mirror.fetch(&remote, Wanted { branches: &[], commit: None }, GIT_WITHIN)?;
+                mirror.fetch(&remote, Wanted { branches: Branches::Named(&[]), commit: None }, GIT_WITHIN)?;
                 at(&mirror)
             })
             .await;

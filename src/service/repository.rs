@@ -1,9 +1,11 @@
 //! Reading repositories: keep the mirror fresh, load what a commit declares, gather what a release begins with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::decide::Start;
 use crate::domain::event::{Change, StartedBy};
+use crate::domain::manifest::elsewhere::Others;
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
 use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName, TreeSha};
 use crate::domain::notes::Message;
@@ -12,7 +14,7 @@ use crate::domain::state::State;
 use crate::domain::time::Span;
 use crate::domain::version::Version;
 use crate::forge::{Repository, Source};
-use crate::git::fetch::{Credential, Remote, Wanted};
+use crate::git::fetch::{Branches, Credential, Remote, Wanted};
 use crate::git::repo::{CommitInfo, Mirror, Order};
 use crate::git::tree::Changed;
 use crate::service::{Service, blocking};
@@ -21,7 +23,7 @@ use crate::trouble::Outcome;
 /// Longest a fetch may take; a first fetch of a large repository takes minutes.
 const FETCH_WITHIN: Span = Span::minutes(15);
 /// Largest manifest or buildspec; the parser has its own, smaller bound.
-const MANIFEST_BYTES: u64 = 1024 * 1024;
+pub(super) const MANIFEST_BYTES: u64 = 1024 * 1024;
 /// Most files looked through for manifests.
 const FILES: usize = 500_000;
 /// Most services of a repository; one more than the manifest takes, so that it says so.
@@ -64,32 +66,65 @@ impl Service {
         let commit = commit.cloned();
         self.mirror(&repository.id, move |mirror| {
             let remote = remote(source)?;
-            mirror.fetch(&remote, Wanted { branches: &branches, commit: commit.as_ref() }, FETCH_WITHIN)
+            let branches = Branches::Named(&branches);
+            mirror.fetch(&remote, Wanted { branches, commit: commit.as_ref() }, FETCH_WITHIN)
         })
         .await
     }
 
-    /// What a commit declares.
+    /// What a commit declares, with the files of other repositories that it names. One of these that cannot be had is
+    /// an error of the manifest, and a host that does not answer one of ours.
     pub async fn declared(&self, repo: &RepoId, name: &RepoName, commit: &CommitSha) -> Outcome<Declared> {
-        let (name, commit) = (name.clone(), commit.clone());
+        let (mut listed, mut files) = self.listed(repo, commit).await?;
+        let mut refused = BTreeMap::new();
+        for _ in 0..manifest::READS {
+            let mut wanted = manifest::needed_elsewhere(&files);
+            wanted.retain(|file| !refused.contains_key(&file.to_string()));
+            if wanted.is_empty() {
+                break;
+            }
+            for file in wanted {
+                match self.read_elsewhere((repo, name), &file).await? {
+                    Ok(text) => drop(files.insert(file.to_string(), text)),
+                    Err(why) => drop(refused.insert(file.to_string(), why)),
+                }
+            }
+            files = self.completed(repo, commit, files).await?;
+        }
+        let folders = manifest::service_folders(&files);
+        listed.retain(|path| manifest::is_service(path, &folders));
+        listed.truncate(SERVICES);
+        if !listed.is_empty() {
+            let at = commit.clone();
+            let read = move |mirror: &Mirror| {
+                for path in listed {
+                    add(mirror, &at, path, &mut files)?;
+                }
+                Ok(files)
+            };
+            files = self.mirror(repo, read).await?;
+        }
+        Ok(manifest::load_with(&files, Others::Asked(&refused), name))
+    }
+
+    /// The paths of a commit, and its manifests with what they need of it besides.
+    async fn listed(&self, repo: &RepoId, commit: &CommitSha) -> Outcome<(Vec<String>, Sources)> {
+        let commit = commit.clone();
         self.mirror(repo, move |mirror| {
             let mut files = Sources::new();
             let listed = mirror.list_files(&commit, FILES)?;
             for path in listed.iter().filter(|p| manifest::is_manifest(p)) {
                 add(mirror, &commit, path.clone(), &mut files)?;
             }
-            for _ in 0..manifest::READS {
-                for path in manifest::also_needed(&files) {
-                    add(mirror, &commit, path, &mut files)?;
-                }
-            }
-            let folders = manifest::service_folders(&files);
-            for path in listed.into_iter().filter(|p| manifest::is_service(p, &folders)).take(SERVICES) {
-                add(mirror, &commit, path, &mut files)?;
-            }
-            Ok(manifest::load(&files, &name))
+            complete(mirror, &commit, &mut files)?;
+            Ok((listed, files))
         })
         .await
+    }
+
+    async fn completed(&self, repo: &RepoId, commit: &CommitSha, mut files: Sources) -> Outcome<Sources> {
+        let commit = commit.clone();
+        self.mirror(repo, move |mirror| complete(mirror, &commit, &mut files).map(|()| files)).await
     }
 
     /// Whether the commits of a push touch what the pipeline listens to (CHECKLIST B07).
@@ -178,6 +213,16 @@ pub fn named<'a>(loaded: &'a Loaded, name: &PipelineName) -> Option<&'a Pipeline
     loaded.pipelines.iter().find(|p| p.name == *name)
 }
 
+/// Adds what the files need of their own commit.
+fn complete(mirror: &Mirror, commit: &CommitSha, files: &mut Sources) -> Outcome<()> {
+    for _ in 0..manifest::READS {
+        for path in manifest::also_needed(files) {
+            add(mirror, commit, path, files)?;
+        }
+    }
+    Ok(())
+}
+
 fn add(mirror: &Mirror, commit: &CommitSha, path: String, files: &mut Sources) -> Outcome<()> {
     if let Some(bytes) = mirror.read_file(commit, &path, MANIFEST_BYTES)? {
         files.insert(path, String::from_utf8_lossy(&bytes).into_owned());
@@ -185,7 +230,7 @@ fn add(mirror: &Mirror, commit: &CommitSha, path: String, files: &mut Sources) -
     Ok(())
 }
 
-fn remote(source: Source) -> Outcome<Remote> {
+pub(super) fn remote(source: Source) -> Outcome<Remote> {
     match source {
         Source::Local(path) => Remote::local(&path),
         Source::Https { url, credential } => {

@@ -207,9 +207,16 @@ codes! {
          its build fails with the same message, so that the failure is seen where it belongs.";
     /// A file the manifest cannot be made of.
     Extends "M0605" Error
-        "`extends` names files of the same commit that declare stages, checks, teams, variables and groups. A file is \
-         at most 4 steps away from the manifest and never its own, there are at most 10, and a stage of the manifest \
-         can only become stricter than the file it is from.";
+        "`extends` names files of the same commit, or of another repository at a commit (`org/repo//file.yml@` and 40 \
+         digits), that declare stages, checks, teams, variables and groups. A file is at most 4 steps away from the \
+         manifest and never its own, there are at most 10, and a stage of the manifest can only become stricter than \
+         the file it is from. Another repository is one of the same owner that the server serves, or one that a \
+         `[[repository]]` of its config is for, with `manifest` in `allow`.";
+    /// A file of another repository that nobody looked at.
+    Unread "M0606" Warning
+        "`extends` names a file of another repository, and only a server reads those. What it declares is not known \
+         here: a check, team or variable that the manifest does not declare itself is taken to be declared there. \
+         Push, and the status of the commit says whether the manifest loads.";
     /// The manifest names another repository.
     OtherRepository "M0604" Warning
         "`source.properties.repository` names another repository than the one the file was read from. The file's own \

@@ -1,4 +1,5 @@
-//! `extends` → stages, checks, teams, variables and groups that other files of the same commit declare (row D01).
+//! `extends` → stages, checks, teams, variables and groups that other files declare, of the same commit or of another
+//! repository at a commit (row D01).
 //!
 //! The manifest says which stages there are and in which order; a stage that an extended file declares, too, begins
 //! with what that file says. The files are put together as trees, so that everything after is read as if it stood in
@@ -8,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::manifest::code::Code;
+use crate::domain::manifest::elsewhere::{self, Elsewhere, Others};
 use crate::domain::manifest::keys::EXTENDED_OBJECT;
 use crate::domain::manifest::node::{self, Entry, Node, Value};
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::shape::{self, Shape};
 use crate::domain::manifest::stage::{self, Draft};
 use crate::domain::manifest::view::{self, View};
-use crate::domain::manifest::{Sources, build};
+use crate::domain::manifest::{Context, Sources, build};
 use crate::domain::name::printable;
 use crate::domain::policy;
 
@@ -29,26 +31,42 @@ const MAX_READ: usize = 100;
 /// Keys of a stage that say who and what lets it pass, in groups of which a stage has one.
 const APPROVALS: &[&str] = &["approval", "approvals", "requires_approval", "require_approval"];
 
-/// A path of the same repository, as the table of keys asks.
+/// Problems that may be none once a file is there that nobody could read: it may declare what is missing.
+const MAYBE_DECLARED: &[Code] = &[
+    Code::UnknownCheck,
+    Code::UnknownTeam,
+    Code::UnknownArtifact,
+    Code::Variable,
+    Code::Naming,
+    Code::Environment,
+    Code::Derivation,
+    Code::NoRollback,
+];
+
+/// A path of the same repository or a file of another one, as the table of keys asks.
 pub(super) fn check_path(text: &str) -> Result<(), String> {
-    if text.contains("//") || text.contains('@') {
-        return Err(format!(
-            "`{}`: files of other repositories are not supported yet by this version",
-            printable(text)
-        ));
+    if elsewhere::is_one(text) {
+        return Elsewhere::parse(text).map(drop);
     }
-    match build::clean_path(text)?.rsplit_once('.') {
-        Some((_, "yml" | "yaml")) => Ok(()),
-        Some(_) | None => Err(format!("`{}` is not a `.yml` file of this repository", printable(text))),
+    if elsewhere::is_yaml(&build::clean_path(text)?) {
+        return Ok(());
     }
+    Err(format!("`{}` is not a `.yml` file of this repository", printable(text)))
 }
 
-/// The paths that a pipeline or an extended file extends, with their places.
-pub(super) fn paths(view: View<'_>) -> Vec<(String, Place)> {
+/// What a pipeline or an extended file extends, with the places. In a file of another repository, a path is one there,
+/// at the same commit.
+pub(super) fn paths(view: View<'_>, of: Option<&str>) -> Vec<(String, Place)> {
+    let base = of.and_then(|of| Elsewhere::parse(of).ok());
     let items = view.items("extends").iter().take(MAX_FILES + 1);
     let path = |node: &Node| {
-        let text = view::text(node).filter(|text| check_path(text).is_ok())?;
-        Some((build::clean_path(text).ok()?, node.at))
+        let text = view::text(node)?;
+        if let Ok(other) = Elsewhere::parse(text) {
+            return Some((other.to_string(), node.at));
+        }
+        let path = build::clean_path(text).ok().filter(|_| check_path(text).is_ok())?;
+        let Some(base) = &base else { return Some((path, node.at)) };
+        Some((Elsewhere { path, ..base.clone() }.to_string(), node.at))
     };
     items.filter_map(path).collect()
 }
@@ -62,15 +80,27 @@ pub(super) struct Rings {
     shared: BTreeMap<&'static str, Vec<Node>>,
     /// The files, each once.
     pub(super) files: Vec<String>,
+    /// Whether there are further ones that nobody could read.
+    reading: Reading,
+}
+
+/// How much is known of what a pipeline is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reading {
+    /// All of it.
+    #[default]
+    Whole,
+    /// There are files that nobody can ask for here.
+    InPart,
 }
 
 /// What is put together from all files.
 const SHARED: &[&str] = &["checks", "teams", "variables", "groups"];
 
 /// Reads the extended files of a pipeline.
-pub(super) fn gather(view: View<'_>, files: &Sources, findings: &mut Findings<'_>) -> Rings {
+pub(super) fn gather(view: View<'_>, context: &Context<'_>, findings: &mut Findings<'_>) -> Rings {
     let mut rings = Rings::default();
-    rings.add(view, (files, &mut Vec::new()), findings);
+    rings.add(view, (context, &mut Vec::new()), findings);
     rings
 }
 
@@ -78,10 +108,10 @@ impl Rings {
     fn add(
         &mut self,
         view: View<'_>,
-        (files, way): (&Sources, &mut Vec<String>),
+        (context, way): (&Context<'_>, &mut Vec<String>),
         findings: &mut Findings<'_>,
     ) {
-        for (path, at) in paths(view) {
+        for (path, at) in paths(view, way.last().map(String::as_str)) {
             let wrong = if way.contains(&path) {
                 format!("`{path}` extends itself, by way of {}", way.join(", "))
             } else if way.len() >= MAX_DEPTH {
@@ -90,23 +120,42 @@ impl Rings {
                 continue;
             } else if self.files.len() >= MAX_FILES {
                 format!("a manifest is made of at most {MAX_FILES} other files")
-            } else if !files.contains_key(&path) {
+            } else if context.files.contains_key(&path) {
+                self.add_file(&path, (context, way), findings);
+                continue;
+            } else if !elsewhere::is_one(&path) {
                 format!("this commit has no file `{path}`")
+            } else if let Others::Asked(refused) = context.others {
+                // Without an answer it was not asked for, and what is not known lets nothing pass.
+                let why = refused.get(&path).map_or("a repository is made of too many files", String::as_str);
+                format!("cannot read {}: {why}", elsewhere::shown(&path))
             } else {
-                self.add_file(&path, (files, way), findings);
+                self.reading = Reading::InPart;
+                let shown = elsewhere::shown(&path);
+                let message = format!("{shown} is not read here, so what it declares is not known");
+                let hint = "the server reads it when this is pushed".to_owned();
+                findings.add_hinted(Code::Unread, at, message, hint);
                 continue;
             };
             findings.add(Code::Extends, at, wrong);
         }
     }
 
+    /// Takes back what was found about the pipeline and may be declared in a file that nobody could read.
+    pub(super) fn forgive(&self, findings: &mut Findings<'_>, since: usize) {
+        match self.reading {
+            Reading::Whole => {}
+            Reading::InPart => findings.forgive(MAYBE_DECLARED, since),
+        }
+    }
+
     fn add_file(
         &mut self,
         path: &str,
-        (files, way): (&Sources, &mut Vec<String>),
+        (context, way): (&Context<'_>, &mut Vec<String>),
         findings: &mut Findings<'_>,
     ) {
-        let text = files.get(path).map(String::as_str).unwrap_or_default();
+        let text = context.files.get(path).map(String::as_str).unwrap_or_default();
         let mut own = Findings::new(path);
         let root = node::parse(text, &mut own);
         if let Some(root) = &root {
@@ -118,7 +167,7 @@ impl Rings {
         let Some(root) = root.map(|root| placed(root, file)) else { return };
         let view = View::of(&root);
         way.push(path.to_owned());
-        self.add(view, (files, way), findings);
+        self.add(view, (context, way), findings);
         way.pop();
         for key in SHARED {
             self.shared.entry(key).or_default().extend(view.get(key).cloned());
@@ -289,7 +338,7 @@ pub(super) fn missing<'f>(files: &'f Sources, manifests: impl Iterator<Item = &'
         let Some(root) = node::parse(text, &mut Findings::new(&path)) else { continue };
         let top = View::of(&root);
         let inner = top.below("pipelines").entries().iter().map(|entry| View::of(&entry.value));
-        for (next, _) in inner.chain([top]).flat_map(paths) {
+        for (next, _) in inner.chain([top]).flat_map(|view| paths(view, Some(&path))) {
             if seen.len() < MAX_READ && seen.insert(next.clone()) {
                 left.push(next);
             }

@@ -141,7 +141,7 @@ words! {
     LEFT_BEHIND = build::check_left, None;
     ALIAS = parses::<Alias>, Some("^[A-Za-z][A-Za-z0-9_-]{0,39}$");
     PATH = build::check_path, None;
-    EXTENDED = extends::check_path, Some("\\.ya?ml$");
+    EXTENDED = extends::check_path, Some("\\.ya?ml(?:@[0-9a-f]{40})?$");
     FILES = build::check_files, None;
     REPOSITORY = source::check_repository, None;
 }
@@ -224,7 +224,7 @@ keys! { PIPELINE_KEYS {
     "weight" Optional, Shape::Integer, "Heavier pipelines come later on pages.";
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
     "source" Optional, Shape::Object(&SOURCE_OBJECT), "The repository and branch, as Copilot writes them.";
-    "extends" Optional, EXTENDS, "Files of this repository that declare stages and what belongs to them.";
+    "extends" Optional, EXTENDS, "Files that declare stages and what belongs to them: of this repository, or `org/repo//file.yml@` and a commit.";
     "triggers" Optional, Shape::Object(&trigger::TRIGGERS_OBJECT), "What starts a release; a push to the default branch when absent.";
     "build" Optional,
         Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&BUILD_STEP), Shape::Object(&BUILD_OBJECT)]),

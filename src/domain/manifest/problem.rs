@@ -131,6 +131,17 @@ impl<'f> Findings<'f> {
         self.found.extend(other.into_problems());
     }
 
+    /// How many there are by now.
+    pub(super) fn mark(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Drops those of these codes that were found since a mark.
+    pub(super) fn forgive(&mut self, codes: &[Code], since: usize) {
+        let late = self.found.split_off(since.min(self.found.len()));
+        self.found.extend(late.into_iter().filter(|problem| !codes.contains(&problem.code)));
+    }
+
     /// The problems, and a word on those that were left out.
     pub(super) fn into_problems(mut self) -> Vec<Problem> {
         if let Some(more) = self.errors.checked_sub(MAX_OF_A_SEVERITY).filter(|more| *more > 0) {

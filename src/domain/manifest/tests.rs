@@ -73,9 +73,17 @@ fn gather(root: &Path, at: &Path, files: &mut Sources) {
             gather(root, &path, files);
         } else {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            files.insert(name, fs::read_to_string(&path).unwrap());
+            files.insert(name_of(name), fs::read_to_string(&path).unwrap());
         }
     }
+}
+
+/// `elsewhere/org/repo@sha/file.yml` stands for the file of another repository.
+fn name_of(path: String) -> String {
+    let Some(rest) = path.strip_prefix("elsewhere/") else { return path };
+    let (repository, rest) = rest.split_once('@').unwrap();
+    let (commit, file) = rest.split_once('/').unwrap();
+    format!("{repository}//{file}@{commit}")
 }
 
 /// Compares, or rewrites the answer when `UPDATE` is set.
@@ -179,6 +187,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::UnknownCheck
         | Code::Cycle
         | Code::Extends
+        | Code::Unread
         | Code::Notify
         | Code::Channel
         | Code::Variable
@@ -429,6 +438,39 @@ fn the_digestible_text_changes_with_every_file_that_was_read_and_no_other() {
         "version: 0.2\nphases: {build: {commands: [make]}}\n".to_owned(),
     );
     assert_ne!(text(&files), alone);
+}
+
+#[test]
+fn d01_a_file_elsewhere_belongs_to_the_digest_and_without_it_nothing_loads_on_a_server() {
+    let sha = "9fceb02d0ae598e95dc970b74767f19372d61af8";
+    let name = format!("acme/rings//prod.yml@{sha}");
+    let mut files = native(&format!("version: 1\nextends: {name}\ndeploy: ./d.sh\nstages: [prod]\n"));
+    let needed: Vec<String> = needed_elsewhere(&files).iter().map(ToString::to_string).collect();
+    assert_eq!((needed, also_needed(&files)), (vec![name.clone()], BTreeSet::new()));
+    let told = |files: &Sources, refused: &BTreeMap<String, String>| {
+        load_with(files, Others::Asked(refused), &repository()).unwrap_err().to_string()
+    };
+    let gone = BTreeMap::from([(name.clone(), "it is gone".to_owned())]);
+    let at = ".github/liftlock.yml:2:10: cannot read `acme/rings//prod.yml` at 9fceb02:";
+    assert_eq!(told(&files, &gone), format!("{at} it is gone (M0605)"));
+    assert!(load(&files, &repository()).is_err(), "what nobody asked for is no reason to go on");
+    assert_eq!(codes(&files), [Code::Unread]);
+
+    // Its own paths are in its own repository.
+    files.insert(
+        name.clone(),
+        "version: 1\nextends: teams.yml\nstages: [{name: prod, soak: 1h}]\n".to_owned(),
+    );
+    files.insert("teams.yml".to_owned(), "not: read\n".to_owned());
+    let teams = format!("acme/rings//teams.yml@{sha}");
+    assert_eq!(needed_elsewhere(&files).first().unwrap().to_string(), teams);
+    files.insert(teams.clone(), "version: 1\nteams: {keepers: {users: [ana]}}\n".to_owned());
+    let loaded = load(&files, &repository()).unwrap();
+    assert_eq!(loaded.pipelines[0].stages[0].soak.to_string(), "1h");
+    assert_eq!(loaded.paths[1..], [name, teams.clone()]);
+    assert!(loaded.text.contains(&teams) && !loaded.text.contains("not: read"));
+    files.insert(teams, "version: 1\nteams: {keepers: {users: [bo]}}\n".to_owned());
+    assert_ne!(load(&files, &repository()).unwrap().text, loaded.text);
 }
 
 #[test]

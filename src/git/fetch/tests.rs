@@ -20,7 +20,7 @@ fn mirror(dir: &tempfile::TempDir) -> Mirror {
 }
 
 fn main_only(branches: &[RefName]) -> Wanted<'_> {
-    Wanted { branches, commit: None }
+    Wanted { branches: Branches::Named(branches), commit: None }
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_fetch_brings_branches_tags_and_a_commit_and_forgets_what_is_gone() {
     sample.set("refs/heads/main", &two);
     sample.set("refs/tags/v1", &two);
     sample.set("refs/tags/v2", &two);
-    let wanted = Wanted { branches: &main, commit: Some(&pull) };
+    let wanted = Wanted { branches: Branches::Named(&main), commit: Some(&pull) };
     for _ in 0..2 {
         mirror.fetch(&remote, wanted, DEADLINE).unwrap();
         assert!(mirror.exists(&pull));

@@ -10,6 +10,7 @@ mod derivations;
 mod documents;
 mod elsewhere;
 mod environments;
+mod extended;
 mod gathers;
 mod groups;
 mod hooks;

@@ -133,6 +133,8 @@ pub(super) struct World {
     pub(super) outlets: Vec<Outlet>,
     /// What the repository is called; asked at the engine's next start.
     pub(super) name: &'static str,
+    /// Other repositories that are served here; asked at the engine's next start.
+    pub(super) beside: Vec<&'static str>,
     /// Labels of the machine beside its own; asked at the engine's next start.
     pub(super) labels: BTreeSet<AgentLabel>,
     /// Stages that the secret stores are for; asked at the engine's next start.
@@ -240,6 +242,7 @@ impl World {
             registries: Vec::new(),
             outlets: Vec::new(),
             name: "acme/shop",
+            beside: Vec::new(),
             labels: BTreeSet::from(["linux".parse().unwrap()]),
             vault_for: "shop/prod",
             lease: Span::seconds(20),
@@ -258,7 +261,7 @@ impl World {
         self.boots += 1;
         let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
         let store = open_store(url, self.clock.clone()).await;
-        let settings = self.github.settings(&[self.name]);
+        let settings = self.github.settings(&[&[self.name], self.beside.as_slice()].concat());
         let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
         let host: Arc<dyn Forge> = Arc::new(github);
         let hosts = BTreeMap::from([("github", host)]);
