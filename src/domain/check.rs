@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::{CheckName, CommitSha, Digest, RepoId};
+use crate::domain::name::{Alias, CheckName, CommitSha, Digest, RepoId};
 use crate::domain::probe::Probe;
 use crate::domain::time::Span;
 
@@ -242,11 +242,33 @@ pub struct LegId {
 
 /// A part of a release: a repository at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Component {
-    /// The repository.
-    pub repo: RepoId,
+#[serde(untagged)]
+pub enum Component {
+    /// The repository that is released.
+    Own {
+        /// The repository.
+        repo: RepoId,
+        /// The commit.
+        commit: CommitSha,
+    },
+    /// Another one that the release took the tree of.
+    Source {
+        /// Its name in the release.
+        alias: Alias,
+        /// The repository, `host/path`.
+        repository: String,
+        /// The commit.
+        commit: CommitSha,
+    },
+}
+
+impl Component {
     /// The commit.
-    pub commit: CommitSha,
+    pub fn commit(&self) -> &CommitSha {
+        match self {
+            Self::Own { commit, .. } | Self::Source { commit, .. } => commit,
+        }
+    }
 }
 
 impl Check {
@@ -357,11 +379,49 @@ impl LegId {
     pub fn whole(check: CheckName) -> Self {
         Self { check, component: None }
     }
+
+    /// What tells it apart among the legs of its stage: the check, with `mark` and the name of another repository.
+    pub fn name(&self, mark: char) -> String {
+        match &self.component {
+            None | Some(Component::Own { .. }) => self.check.to_string(),
+            Some(Component::Source { alias, .. }) => format!("{}{mark}{alias}", self.check),
+        }
+    }
 }
 
 impl fmt::Display for LegId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.check)?;
-        self.component.iter().try_for_each(|c| write!(f, "@{}", c.commit.short()))
+        match &self.component {
+            None => Ok(()),
+            Some(Component::Own { commit, .. }) => write!(f, "@{}", commit.short()),
+            Some(Component::Source { alias, commit, .. }) => write!(f, "@{alias}@{}", commit.short()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d10_components_have_names_of_their_own_and_older_logs_know_one_of_them() {
+        let old = r#"{"check":"sdl","component":{"repo":"github:12","commit":"9fceb02d0ae598e95dc970b74767f19372d61af8"}}"#;
+        let own: LegId = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&own).unwrap(), old);
+        assert_eq!((own.to_string(), own.name('/')), ("sdl@9fceb02".to_owned(), "sdl".to_owned()));
+        let component = Component::Source {
+            alias: "Config".parse().unwrap(),
+            repository: "gitea.example/acme/config".to_owned(),
+            commit: own.component.as_ref().unwrap().commit().clone(),
+        };
+        let other = LegId { component: Some(component), ..own.clone() };
+        let again: LegId = serde_json::from_str(&serde_json::to_string(&other).unwrap()).unwrap();
+        assert_eq!(again, other);
+        assert_eq!(
+            (other.to_string(), other.name('/')),
+            ("sdl@Config@9fceb02".to_owned(), "sdl/Config".to_owned())
+        );
+        assert_eq!(LegId::whole(own.check).to_string(), "sdl");
     }
 }

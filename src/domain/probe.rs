@@ -46,6 +46,16 @@ pub enum Probe {
     WaitFor(Awaited),
 }
 
+impl Probe {
+    /// Whether the host of a repository is asked, which knows no other repositories than its own.
+    pub fn asks_host(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Metric { .. } => false,
+            Self::Status(_) | Self::Checks(_) | Self::Issues { .. } | Self::WaitFor(_) => true,
+        }
+    }
+}
+
 /// A request and the answer it should get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpProbe {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::domain::check::course::Course;
-use crate::domain::check::{BuiltIn, Check, CheckKind, LegId, Side};
+use crate::domain::check::{BuiltIn, Check, CheckKind, Component, LegId, Side};
 use crate::domain::coherence;
 use crate::domain::decide::{Command, Ended, Work};
 use crate::domain::evidence::unsigned;
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::plan::check::samples_owed;
-use crate::domain::probe::{Answer, Reading};
+use crate::domain::probe::{Answer, Probe, Reading};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Rollout;
@@ -36,6 +36,9 @@ use crate::trouble::Outcome;
 
 /// The exit code by which a command says that it cannot tell (SEMANTICS §5; `EX_TEMPFAIL`).
 const CANNOT_TELL: i32 = 75;
+
+/// Where a check that is asked once for each component finds the tree of one.
+const TREE: &str = "LIFTLOCK_TREE";
 
 /// Which run of which stage is asked about.
 #[derive(Debug, Clone)]
@@ -211,13 +214,25 @@ impl Service {
         match &question {
             CheckKind::Run(text) => self.ask_process(asking, (leg, check), text).await,
             CheckKind::BuiltIn(what) => self.look(asking, (leg, check), *what).await,
-            CheckKind::Probe(probe) => {
-                let about = leg.component.as_ref();
-                let repo = about.map_or(&asking.id.repo, |component| &component.repo);
-                let commit = about.map_or(&asking.release.created.commit, |component| &component.commit);
-                Some((self.probe(repo, commit, probe).await, Vec::new()))
-            }
+            CheckKind::Probe(probe) => Some((self.ask_probe(asking, leg, probe).await, Vec::new())),
         }
+    }
+
+    async fn ask_probe(&self, asking: &Asking<'_>, leg: &LegId, probe: &Probe) -> Reading {
+        let (repo, commit) = match &leg.component {
+            None => (&asking.id.repo, &asking.release.created.commit),
+            Some(Component::Own { repo, commit }) => (repo, commit),
+            Some(Component::Source { repository, .. }) if probe.asks_host() => {
+                let detail = format!(
+                    "the host of the release is asked, and it does not have {repository}; \
+                     take `each: component` out of {}",
+                    leg.check
+                );
+                return Reading::new(Answer::Error, detail);
+            }
+            Some(Component::Source { commit, .. }) => (&asking.id.repo, commit),
+        };
+        self.probe(repo, commit, probe).await
     }
 
     /// What is built in answers with what is wrong, not with an exit code.
@@ -312,7 +327,7 @@ impl Service {
         let attempt = release.run(&stage.name).map_or(1, |run| run.attempt);
         // Before the log is opened, so that it hides them.
         let secrets = self.group_secrets(asking.id, release, stage).await?;
-        let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.check)).await?;
+        let place = Workplace::make(self, &format!("{}-{}", asking.lease.folder(), leg.name('.'))).await?;
         let mut kept =
             KeptLog::open(self, view::check::log_id(asking.id, release.no(), &stage.name, leg, attempt));
         let ran = self.run_check(asking, (leg, check, text), (&place, &secrets), &mut kept).await;
@@ -349,8 +364,16 @@ impl Service {
             environment.insert(SLOT.to_owned(), at.choice.slot.to_string());
         }
         if let Some(component) = &leg.component {
-            environment.insert("REPO".to_owned(), self.journal().name_of(&component.repo).await?);
-            environment.insert("SHA".to_owned(), component.commit.to_string());
+            let (name, tree) = match component {
+                Component::Own { repo, .. } => (self.journal().name_of(repo).await?, ground.source.clone()),
+                Component::Source { alias, repository, .. } => {
+                    (repository.clone(), place.grounds().artifact(alias))
+                }
+            };
+            kept.log.note(&format!("component {name} at {}", component.commit().short())).await;
+            environment.insert("REPO".to_owned(), name);
+            environment.insert("SHA".to_owned(), component.commit().to_string());
+            environment.insert(TREE.to_owned(), tree.display().to_string());
         }
         let wall = check.timeout.filter(|_| !check.polls()).unwrap_or(stage.timeout);
         let job = Job {

@@ -6,6 +6,7 @@ use crate::domain::event::Overridable;
 use crate::domain::name::RepoId;
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
 
 /// One run and the legs its stage asks for.
@@ -86,13 +87,22 @@ impl Shown {
     }
 }
 
-/// The legs of a check in a release; a release of today has one component.
+/// The legs of a check in a release: one, or one for its own repository and each that it took the tree of.
 pub fn legs_of<'a>(check: &'a Check, repo: &RepoId, release: &Release) -> Vec<(LegId, &'a Check)> {
-    let component = match check.each {
-        Each::Release => None,
-        Each::Component => Some(Component { repo: repo.clone(), commit: release.created.commit.clone() }),
+    let components = match check.each {
+        Each::Release => vec![None],
+        Each::Component => {
+            let own = Component::Own { repo: repo.clone(), commit: release.created.commit.clone() };
+            let other = |found: &Found| Component::Source {
+                alias: found.source.alias.clone(),
+                repository: found.source.repository.clone(),
+                commit: found.commit.clone(),
+            };
+            std::iter::once(own).chain(release.sources.iter().map(other)).map(Some).collect()
+        }
     };
-    vec![(LegId { check: check.name.clone(), component }, check)]
+    let leg = |component| (LegId { check: check.name.clone(), component }, check);
+    components.into_iter().map(leg).collect()
 }
 
 impl<'a> Course<'a> {

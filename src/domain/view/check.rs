@@ -35,7 +35,7 @@ pub struct CheckLine {
 
 /// The log of a check's commands in one attempt; also the log's name in the store.
 pub fn log_id(id: &PipelineId, no: ReleaseNo, stage: &StageName, leg: &LegId, attempt: u32) -> String {
-    crate::domain::view::log_id(id, no, &format!("{stage}.{}", leg.check), attempt)
+    crate::domain::view::log_id(id, no, &format!("{stage}.{}", leg.name('.')), attempt)
 }
 
 /// The status of each leg, from the first time the stage runs.
@@ -49,7 +49,7 @@ pub fn statuses(state: &State, release: &Release, stage: &Stage) -> Vec<Status> 
         .map(|(leg, check)| {
             let (light, text) = status(&course, leg, check);
             Status {
-                context: release.created.pipeline.context(&format!("{}/{}", stage.name, leg.check)),
+                context: release.created.pipeline.context(&format!("{}/{}", stage.name, leg.name('/'))),
                 state: light,
                 description: status_line(&text),
                 path: release_path(&state.id, release.no()),

@@ -36,7 +36,11 @@ fn origin(remote: Remote, allow: &str) -> Origin {
 
 /// The shop, and beside it the repository with its configuration.
 async fn world(origin: impl Fn(Remote) -> Option<Origin>) -> (World, Tree) {
-    let mut world = World::asleep(sample(MANIFEST)).await;
+    world_of(MANIFEST, origin).await
+}
+
+async fn world_of(manifest: &str, origin: impl Fn(Remote) -> Option<Origin>) -> (World, Tree) {
+    let mut world = World::asleep(sample(manifest)).await;
     let path = world.data().with_file_name("config.git");
     let files = BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]);
     let config = Tree::new(&path, files);
@@ -90,6 +94,53 @@ async fn b13_b16_b22_a_release_takes_another_repository_at_the_commit_on_its_rec
     assert!(sticky.contains(&format!("commit `{}`\n\n|", &second[..7])), "{sticky}");
     assert_ne!(world.light(&mended, "liftlock/test").as_deref(), Some("success"));
     world.drain().await;
+    world.finish().await;
+}
+
+/// The command starts in the shop's own tree, and looks at the tree of each component.
+const SCANNED: &str = r#"checks:
+  scan:
+    each: component
+    run: |
+      test -e deploy.sh
+      there=$(cd "$LIFTLOCK_TREE" && ls build.sh service.txt 2>/dev/null || true)
+      echo "$STAGE $REPO $SHA $there" >> "$TARGET/checks"
+      ! grep -q bad "$LIFTLOCK_TREE/service.txt"
+stages:
+  - {name: test, verify: [scan]}
+  - {name: prod, gates: {pre: [scan]}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d10_a_check_for_each_component_is_asked_of_the_other_repository_too() {
+    let manifest = MANIFEST.replace("stages: [test]\n", SCANNED);
+    let (mut world, mut config) = world_of(&manifest, |remote| Some(origin(remote, "*:shop/build"))).await;
+    let good = config.head("main").unwrap();
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test/scan", "success").await;
+    world.status(&commit, "liftlock/test/scan/Config", "success").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    let mut scanned: Vec<String> = world.wrote("checks").lines().map(str::to_owned).collect();
+    scanned.sort();
+    let expected = ["prod", "test"].map(|stage| {
+        [format!("{stage} acme/shop {commit} build.sh"), format!("{stage} {NAME} {good} service.txt")]
+    });
+    assert_eq!(scanned, expected.concat());
+    let log = world.log("github:12/shop/1/test.scan.Config/1").await;
+    assert!(log.contains(&format!("component {NAME} at {}", &good[..7])), "{log}");
+    world.drain().await;
+
+    // What is found in the other repository is said of it, and of nothing else.
+    let bad = config.commit("main", &[("service.txt", "bad")], "feat: a slip");
+    let commit = world.merge(2, "feat: more shoes").await;
+    let at = format!("scan@Config@{}", &bad[..7]);
+    let said = world.hears(2).await.replace("&#8203;", "");
+    assert!(said.contains(&format!("failed in test at \"{at}\"")), "{said}");
+    world.status(&commit, "liftlock/test/scan", "success").await;
+    world.status(&commit, "liftlock/test/scan/Config", "failure").await;
+    world.settled().await;
+    assert!(world.sticky().contains(&format!("| test | {at} | failed |")), "{}", world.sticky());
+    assert_eq!(world.wrote("checks").lines().count(), 6, "each is asked once");
     world.finish().await;
 }
 

@@ -439,7 +439,13 @@ async fn d04_d06_d09_d11_d21_d25_d28_d29_d31_d33_d40_d52_d53_a_staged_release_go
     assert_eq!(yes("staging", ApprovalSide::After), "tara");
     assert_eq!(yes("publish", ApprovalSide::Before), "rita tara");
     published(&world, &around, &release, &commit);
-    assert_eq!(world.wrote("journal"), JOURNAL.replace("COMMIT", &commit));
+    let config = around.config.head("main").unwrap();
+    let expected = JOURNAL.replace("COMMIT", &commit).replace("CONFIG", &config);
+    // Both components are looked at, at once.
+    let mut journal: Vec<String> = world.wrote("journal").lines().map(str::to_owned).collect();
+    let at = journal.iter().position(|line| line.contains(" sdl ")).unwrap();
+    journal[at..at + 2].sort();
+    assert_eq!(journal, expected.lines().collect::<Vec<_>>());
     for ring in ["build", "prep", "source-validation", "build-validation", "staging", "publish"] {
         assert_eq!(world.light(&commit, &context(ring)).as_deref(), Some("success"), "{ring}");
     }
@@ -456,6 +462,7 @@ const JOURNAL: &str = "prep darc gather-drop
 prep notarize
 prep darc verify
 source-validation sdl acme/release COMMIT
+source-validation sdl gitea.example/acme/config CONFIG
 build-validation insert
 az group delete -n PackerResourceGroup --yes
 staging sign mac linux

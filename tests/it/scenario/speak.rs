@@ -402,12 +402,12 @@ fn reading(text: &str) -> Reading {
     Reading::new(answer, if detail.is_empty() { usual } else { detail })
 }
 
-/// `smoke passes`: the leg of that name answers, in whatever stage it is asked.
+/// `smoke passes`, `sdl@Config passes`: the leg of that name answers, in whatever stage it is asked.
 fn leg(world: &mut World, text: &str) -> Vec<String> {
     let (name, how) = text.split_once(' ').unwrap();
     let mut out = Vec::new();
     for work in world.owed_answers() {
-        if !matches!(&work, Work::Leg { leg, .. } if leg.check.as_str() == name) {
+        if !matches!(&work, Work::Leg { leg, .. } if leg.name('@') == name) {
             continue;
         }
         let reading = reading(how);

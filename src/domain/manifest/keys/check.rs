@@ -44,7 +44,7 @@ keys! { pub(in crate::domain::manifest) CHECK_KEYS {
         "A look at the artifacts that is built in; `verify` and `gates` may name these without declaring them, too.";
     "blocking" Optional, Shape::Flag, "Whether a bad answer keeps the stage; it does by default.";
     "overridable" Optional, Shape::Flag, "Whether `/override` may pass it; it may by default.";
-    "each" Optional, Shape::Choice(&["component"]), "Asked once for every repository of the release, as `$REPO` and `$SHA`.";
+    "each" Optional, Shape::Choice(&["component"]), "Asked once for every repository of the release, as `$REPO` and `$SHA`, with its tree in `$LIFTLOCK_TREE`.";
     "cache" Optional, Shape::Choice(&["digest"]), "A good answer holds for the same bytes.";
     "every" Optional, Shape::Text(&PACE), "Time between two samples, at least `1m`; without, it is asked once.";
     "consecutive" Optional, SAMPLES, "How many good answers in a row it takes.";
