@@ -11,6 +11,7 @@ use crate::domain::name::{Alias, CheckName, CommitSha, Digest, RepoId};
 use crate::domain::probe::Probe;
 use crate::domain::time::Span;
 
+pub mod cache;
 pub mod course;
 pub mod hold;
 pub mod leg;
@@ -154,6 +155,11 @@ pub enum Each {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {
+    /// A good answer about the same artifacts holds for so long, whichever release has them.
+    Artifacts {
+        /// From when it was given.
+        max_age: Span,
+    },
     /// A good answer about the same digest holds.
     Digest,
     /// Every time.

@@ -479,6 +479,9 @@ pub struct LegAnswered {
     pub to: LegState,
     /// Digest of the question.
     pub question: Digest,
+    /// What it holds for besides, when other releases may take it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Digest>,
     /// Where the answer comes from, when it was not asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<Reused>,

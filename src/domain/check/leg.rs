@@ -6,6 +6,7 @@ use crate::domain::check::{Check, OnTimeout, TIMEOUT};
 use crate::domain::name::{Digest, ReleaseNo, StageName};
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::version::Version;
 
 /// First wait after a question that could not be asked; it doubles (SEMANTICS §5: error is not fail).
 const BACKOFF: Span = Span::seconds(30);
@@ -43,6 +44,8 @@ pub struct Leg {
     pub tail: Vec<String>,
     /// Digest of the question.
     pub question: Digest,
+    /// What the answer holds for besides, when other releases may take it over.
+    pub key: Option<Digest>,
     /// Where the answer was taken from, when it was not asked for again.
     pub reused: Option<Reused>,
     /// When the first answer came.
@@ -68,6 +71,12 @@ pub struct Reused {
     pub stage: StageName,
     /// The attempt.
     pub attempt: u32,
+    /// The release's version; nothing in old logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// When it was given; nothing in old logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 impl LegState {
@@ -94,6 +103,7 @@ impl Leg {
             reading: reading.clone(),
             tail: Vec::new(),
             question: question.clone(),
+            key: None,
             reused: None,
             began: before.map_or(at, |leg| leg.began),
             at,

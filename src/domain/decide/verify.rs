@@ -4,10 +4,10 @@
 //! state alone, so that an answer, a timer, an override and a restart lead to the same.
 
 use crate::domain::approval::signoff_for;
-use crate::domain::check::course::{Course, Standing};
-use crate::domain::check::leg::{LegState, Reused, answered, timed_out};
+use crate::domain::check::course::{Course, Due, Standing};
+use crate::domain::check::leg::{Leg, LegState, Reused, answered, timed_out};
 use crate::domain::check::ticks::GateStanding;
-use crate::domain::check::{LegId, OnTimeout, Order, Reuse, Side};
+use crate::domain::check::{LegId, OnTimeout, Order, Reuse, Side, cache};
 use crate::domain::decide::Draft;
 use crate::domain::event::{ApprovalSide, Detail, Event, Failure, LegAnswered, RunKind};
 use crate::domain::gate::{Blocker, verdict};
@@ -174,6 +174,7 @@ impl Draft {
                     tail: leg.tail.clone(),
                     to: timed_out(due.check, leg),
                     question: due.check.question(),
+                    key: None,
                     reused: None,
                 })
             });
@@ -186,10 +187,10 @@ impl Draft {
     fn reuse_answers(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let known: Vec<LegAnswered> = self.on_course(no, stage, |course| {
             let due = course.due();
-            let fresh = due.iter().filter(|due| due.samples == 0 && due.check.reuse == Reuse::Digest);
+            let fresh = due.iter().filter(|due| due.samples == 0 && due.check.reuse != Reuse::Never);
             fresh
                 .filter_map(|due| {
-                    let (reading, tail, reused) = self.known_answer((course.release, course.run), due)?;
+                    let (reading, tail, reused) = self.known_answer(course, due)?;
                     Some(LegAnswered {
                         release: no,
                         stage: stage.clone(),
@@ -199,6 +200,7 @@ impl Draft {
                         tail,
                         to: LegState::Passed,
                         question: due.check.question(),
+                        key: None,
                         reused: Some(reused),
                     })
                 })
@@ -207,26 +209,43 @@ impl Draft {
         known.into_iter().try_for_each(|answer| self.add(Event::LegAnswered(Box::new(answer))))
     }
 
-    fn known_answer(
-        &self,
-        (release, run): (&Release, &StageRun),
-        due: &crate::domain::check::course::Due<'_>,
-    ) -> Option<(Reading, Vec<String>, Reused)> {
+    /// The newest answer that holds here; what was itself taken over is not handed on, so that its age stays what it is.
+    fn known_answer(&self, course: Course<'_>, due: &Due<'_>) -> Option<(Reading, Vec<String>, Reused)> {
+        let (release, run) = (course.release, course.run);
         let question = due.check.question();
         let bytes = release.digest_for(run, ApprovalSide::After)?;
+        let key = cache::key(release, (&course.stage.name, run), due.check);
+        // Who has a release verified once more by hand wants to know of this one.
+        let by_hand = run.kind == RunKind::Verify && run.by.is_some();
+        let holds = |r: &Release, other: &StageRun, leg: &Leg| match due.check.reuse {
+            Reuse::Never => false,
+            Reuse::Digest => r.digest_for(other, ApprovalSide::After) == Some(bytes),
+            Reuse::Artifacts { max_age } => {
+                let same = key.is_some() && leg.key == key;
+                same && self.now < leg.at.plus(max_age) && (r.no() == release.no() || !by_hand)
+            }
+        };
         let runs = self.state.releases.values().flat_map(|r| {
             let runs = r.stages.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (name, run)));
-            let same = runs.filter(|(_, run)| r.digest_for(run, ApprovalSide::After) == Some(bytes));
-            same.map(move |(name, run)| (r.no(), name, run))
+            runs.map(move |(name, run)| (r, name, run))
         });
-        runs.filter_map(|(from, name, run)| {
-            let leg = run.legs.get(&due.leg)?;
-            let good = leg.state == LegState::Passed && leg.question == question && leg.reused.is_none();
-            let reused = Reused { release: from, stage: name.clone(), attempt: run.attempt };
-            good.then(|| (leg.at, (leg.reading.clone(), leg.tail.clone(), reused)))
-        })
-        .max_by_key(|(at, _)| *at)
-        .map(|(_, known)| known)
+        // The newest answer counts: what was found bad since is not good again by an older answer.
+        let newest = runs
+            .filter_map(|(from, name, run)| Some((from, name, run, run.legs.get(&due.leg)?)))
+            .filter(|(from, _, run, leg)| {
+                let asked = leg.question == question && leg.reused.is_none() && leg.state.is_over();
+                asked && holds(from, run, leg)
+            })
+            .max_by_key(|(_, _, _, leg)| leg.at)?;
+        let (from, name, run, leg) = newest;
+        let reused = Reused {
+            release: from.no(),
+            stage: name.clone(),
+            attempt: run.attempt,
+            version: Some(from.created.version.clone()),
+            at: Some(leg.at),
+        };
+        (leg.state == LegState::Passed).then(|| (leg.reading.clone(), leg.tail.clone(), reused))
     }
 
     fn settle_legs(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
@@ -381,6 +400,7 @@ impl Draft {
                 tail: tail.to_vec(),
                 to,
                 question: due.check.question(),
+                key: cache::key(course.release, (asked.stage, course.run), due.check),
                 reused: None,
             })
         })??;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::domain::check::LegId;
 use crate::domain::check::course::{Course, Shown};
+use crate::domain::check::leg::Leg;
 use crate::domain::derivation::{FIRST, Revision};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{
@@ -14,6 +16,7 @@ use crate::domain::evidence::{
 use crate::domain::name::{CommitSha, Digest, PipelineId};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::reuse::TakenOver;
+use crate::domain::time::Timestamp;
 
 /// How liftlock builds, which gives the parameters their meaning.
 const BUILD_TYPE: &str = "urn:liftlock:build:v1";
@@ -261,7 +264,9 @@ fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
         return None;
     }
     let subject: Vec<Value> = release.artifacts.iter().map(named).collect();
-    let predicate = json!({
+    // What was not asked of this release is said to be another one's; readers leave alone what they do not know.
+    let over: Vec<Value> = run.legs.iter().filter_map(|(leg, said)| taken_over(release, leg, said)).collect();
+    let mut predicate = json!({
         "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
         "configuration": [{"name": "manifest", "digest": {"sha256": release.created.manifest.hex()}}],
         "url": origin.page(release),
@@ -269,7 +274,21 @@ fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
         "warnedTests": warned,
         "failedTests": [],
     });
+    if let Some(predicate) = predicate.as_object_mut().filter(|_| !over.is_empty()) {
+        predicate.insert("takenOver".to_owned(), Value::Array(over));
+    }
     Some(statement(&subject, TESTS, &predicate))
+}
+
+/// Where the answer to a check is from, when it is that of another release.
+fn taken_over(release: &Release, leg: &LegId, said: &Leg) -> Option<Value> {
+    let from = said.reused.as_ref().filter(|from| from.release != release.no())?;
+    Some(json!({
+        "test": leg.to_string(),
+        "release": from.version.as_ref().map(ToString::to_string),
+        "stage": from.stage,
+        "finishedOn": from.at.map(Timestamp::rfc3339),
+    }))
 }
 
 /// That a bill of materials is of the files that were built here.

@@ -54,15 +54,20 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
     let probe = probe::read(view, findings);
     let command = view.get("run").and_then(view::text).map(str::to_owned);
     let built_in = view.line("uses").and_then(|word| BuiltIn::of_word(&word));
+    let kind =
+        command.map(CheckKind::Run).or(probe.map(CheckKind::Probe)).or(built_in.map(CheckKind::BuiltIn))?;
+    let reuse = cache(view);
+    if matches!(reuse, Reuse::Artifacts { .. }) && !kind.follows_from_artifacts() {
+        let message = "what this check answers does not follow from the artifacts alone".to_owned();
+        let hint = "ask it for every release: leave `cache` out".to_owned();
+        findings.add_hinted(Code::BadChoice, view.place("cache"), message, hint);
+    }
     Some(Check {
-        kind: command
-            .map(CheckKind::Run)
-            .or(probe.map(CheckKind::Probe))
-            .or(built_in.map(CheckKind::BuiltIn))?,
+        kind,
         blocking: view.flag("blocking").unwrap_or(true),
         overridable: view.flag("overridable").unwrap_or(true) && name.as_str() != CONTRACT,
         each: if view.get("each").is_some() { Each::Component } else { Each::Release },
-        reuse: if view.get("cache").is_some() { Reuse::Digest } else { Reuse::Never },
+        reuse,
         every: view.parsed("every"),
         consecutive: view.count("consecutive").unwrap_or(1),
         delay: view.parsed("delay").unwrap_or(Span::ZERO),
@@ -71,6 +76,15 @@ fn check(name: CheckName, node: &Node, findings: &mut Findings<'_>) -> Option<Ch
         failure_limit: view.count("failure_limit").unwrap_or(0),
         name,
     })
+}
+
+/// For how long, and for which releases, a good answer holds.
+fn cache(view: View<'_>) -> Reuse {
+    match (view.get("cache"), view.below("cache").parsed("max_age")) {
+        (None, _) => Reuse::Never,
+        (Some(_), Some(max_age)) => Reuse::Artifacts { max_age },
+        (Some(_), None) => Reuse::Digest,
+    }
 }
 
 /// A check that is built in and that nobody declared. An answer about the same bytes holds, unless more than they say

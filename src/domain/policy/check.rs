@@ -1,6 +1,6 @@
 //! The stricter of what two sources of policy ask around a deploy: every check of both (SEMANTICS §3).
 
-use crate::domain::check::{Check, CheckKind, Each, Gates, Reuse, Verify};
+use crate::domain::check::{Check, CheckKind, Each, Gates, Verify};
 use crate::domain::pipeline::Strategy;
 use crate::domain::pipeline::strategy::{BlueGreen, Portion};
 
@@ -101,7 +101,7 @@ fn stricter(ours: &Check, theirs: &Check) -> Check {
         blocking: ours.blocking || theirs.blocking,
         overridable: ours.overridable && theirs.overridable,
         each: if ours.each == theirs.each { ours.each } else { Each::Component },
-        reuse: if ours.reuse == theirs.reuse { ours.reuse } else { Reuse::Never },
+        reuse: ours.reuse.stricter(theirs.reuse),
         every: one_or(ours.every, theirs.every, Ord::min),
         consecutive: ours.consecutive.max(theirs.consecutive),
         delay: ours.delay.max(theirs.delay),

@@ -10,7 +10,8 @@ impl StageRun {
     pub(super) fn take_answer(&mut self, answered: &LegAnswered, at: Timestamp) {
         let before = self.legs.get(&answered.leg);
         let next = Leg::with(before, (&answered.reading, answered.to), &answered.question, at);
-        let next = Leg { tail: answered.tail.clone(), reused: answered.reused.clone(), ..next };
+        let (key, reused) = (answered.key.clone(), answered.reused.clone());
+        let next = Leg { tail: answered.tail.clone(), key, reused, ..next };
         self.legs.insert(answered.leg.clone(), next);
     }
 

@@ -83,9 +83,13 @@ fn status(course: &Course<'_>, leg: &LegId, check: &Check) -> (StatusState, Stri
 fn reused(course: &Course<'_>, leg: &LegId) -> String {
     course.leg(leg).and_then(|l| l.reused.as_ref()).map_or_else(String::new, |from| {
         if from.release == course.release.no() {
-            format!(", cached from {} attempt {}", from.stage, from.attempt)
-        } else {
-            format!(", cached from release {} in {}", from.release, from.stage)
+            return format!(", cached from {} attempt {}", from.stage, from.attempt);
+        }
+        match from.version.as_ref().zip(from.at) {
+            Some((version, at)) => {
+                format!(", taken over from {version} in {} of {}", from.stage, at.minute())
+            }
+            None => format!(", cached from release {} in {}", from.release, from.stage),
         }
     })
 }

@@ -49,6 +49,7 @@ macro_rules! scenarios {
 scenarios! {
     a01_c05_c09_c34_e08_e13_the_same_bytes_go_from_stage_to_stage "main-job.txt"
     e08_e10_t30_t44_what_was_built_already_is_taken_over "reused-builds.txt"
+    d04_e08_a_good_answer_holds_for_the_same_bytes_for_a_time "answers-kept.txt"
     e08_e10_t29_t44_what_a_pull_request_built_is_what_its_merge_releases "reused-pull-requests.txt"
     t44_t45_what_became_true_is_signed_once "evidence.txt"
     d28_what_waits_for_people_is_a_list_with_the_comment_to_write "inbox.txt"

@@ -489,7 +489,7 @@ fn on_timeout(word: &str) -> OnTimeout {
     words.into_iter().find(|w| w.word() == word).unwrap()
 }
 
-/// `sdl`, or with its traits: `sdl:cached:each:soft:fixed`, `perf:every=5m:consecutive=3:timeout=1h:forgives=2`.
+/// `sdl`, or with its traits: `sdl:cached:each:soft:fixed`, `scan:kept=7d`, `perf:every=5m:consecutive=3:timeout=1h:forgives=2`.
 fn check(text: &str) -> Check {
     let mut parts = text.split(':');
     let name = parts.next().unwrap();
@@ -513,6 +513,7 @@ fn check(text: &str) -> Check {
             ("fixed", _) => check.overridable = false,
             ("each", _) => check.each = Each::Component,
             ("cached", _) => check.reuse = Reuse::Digest,
+            ("kept", span) => check.reuse = Reuse::Artifacts { max_age: span.parse().unwrap() },
             ("every", span) => check.every = Some(span.parse().unwrap()),
             ("consecutive", n) => check.consecutive = n.parse().unwrap(),
             ("delay", span) => check.delay = span.parse().unwrap(),

@@ -190,7 +190,12 @@ fn about_checks(state: &State, event: &Event) -> String {
     let name = |no: &ReleaseNo| state.version_of(*no);
     match event {
         Event::LegAnswered(a) => {
-            let reused = if a.reused.is_some() { ", cached" } else { "" };
+            let from = a.reused.as_ref().map(|from| (from.release == a.release, from.release));
+            let reused = match from {
+                None => String::new(),
+                Some((true, _)) => ", cached".to_owned(),
+                Some((false, from)) => format!(", taken over from {}", name(&from)),
+            };
             let to = serde_json::to_value(a.to).unwrap().as_str().unwrap().to_owned();
             format!("{} {} {}: {to}{reused}, {}", name(&a.release), a.stage, a.leg, a.reading.detail)
         }

@@ -180,14 +180,17 @@ fn sign(world: &mut World, how: &str) -> Vec<String> {
         let release = &world.state.releases[&no];
         let links = if as_before { Vec::new() } else { links(release, &what, origin) };
         let links = links.into_iter().map(|(step, link)| (link_name(&step, "01234567"), link));
-        let files = statements(release, &what, origin).into_iter().chain(links);
-        let files = files.map(|(name, statement)| {
+        let files: Vec<_> = statements(release, &what, origin).into_iter().chain(links).collect();
+        let over = files.iter().filter_map(|(_, said)| said["predicate"]["takenOver"].as_array()).flatten();
+        let over: Vec<String> = over.map(|said| format!("  taken over: {said}")).collect();
+        let files = files.into_iter().map(|(name, statement)| {
             let text = statement.to_string();
             Evidence { name, digest: Digest::of_text(&text), size: text.len().try_into().unwrap() }
         });
         let attested = Attested { release: no, what, files: files.collect() };
         let step = world.decide(&Command::Attest(Box::new(attested)));
         out.extend(told(world, step));
+        out.extend(over);
     }
     or_nothing(out)
 }

@@ -2,7 +2,7 @@
 
 use super::probe::PROBE_KEYS;
 use super::{CHECK_NAME, COMMAND, PLAIN, SOAK, SPAN, any_span, positive_span};
-use crate::domain::manifest::shape::Duty::Optional;
+use crate::domain::manifest::shape::Duty::{Optional, Required};
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::time::Span;
 
@@ -37,6 +37,12 @@ const SAMPLES: Shape = Shape::Count { min: 1, max: MAX_SAMPLES };
 const NAMES: Shape = Shape::List(&CHECK_REF);
 const ON_TIMEOUT: Shape = Shape::Choice(&["reject", "pause", "continue"]);
 
+keys! { CACHE_KEYS {
+    "by" Required, Shape::Choice(&["artifacts"]), "For every release with the same sealed bytes; of a command also the same tree, variables and names of secrets.";
+    "max_age" Required, Shape::Text(&SPAN), "How long the answer holds from when it was given: `7d`.";
+} }
+static CACHE_OBJECT: Object = Object { what: "`cache`", keys: &[CACHE_KEYS], ..PLAIN };
+
 keys! { pub(in crate::domain::manifest) CHECK_KEYS {
     "run" Optional, Shape::Text(&COMMAND),
         "A text for `/bin/sh -e`: exit 0 is good, 75 means that nobody can tell, and anything else is bad.";
@@ -45,7 +51,7 @@ keys! { pub(in crate::domain::manifest) CHECK_KEYS {
     "blocking" Optional, Shape::Flag, "Whether a bad answer keeps the stage; it does by default.";
     "overridable" Optional, Shape::Flag, "Whether `/override` may pass it; it may by default.";
     "each" Optional, Shape::Choice(&["component"]), "Asked once for every repository of the release, as `$REPO` and `$SHA`, with its tree in `$LIFTLOCK_TREE`.";
-    "cache" Optional, Shape::Choice(&["digest"]), "A good answer holds for the same bytes.";
+    "cache" Optional, Shape::Any(&[Shape::Choice(&["digest"]), Shape::Object(&CACHE_OBJECT)]), "A good answer holds: `digest` in all stages of the release, `{by: artifacts, max_age: 7d}` in later releases, too.";
     "every" Optional, Shape::Text(&PACE), "Time between two samples, at least `1m`; without, it is asked once.";
     "consecutive" Optional, SAMPLES, "How many good answers in a row it takes.";
     "delay" Optional, Shape::Text(&DELAY), "Time before the first sample, at most `48h`.";
