@@ -19,6 +19,7 @@
 //! metadata address are then in reach unless a firewall says no, so [`probe::choose`] asks whether that address
 //! answers here. Only [`Network::None`] guarantees anything.
 
+pub mod connection;
 pub mod hook;
 pub mod log;
 pub mod probe;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::name::{EnvironmentName, RoleName, TargetName};
 use crate::domain::time::Span;
 use crate::domain::variable::artifact_variable;
+use crate::runner::connection;
 use crate::runner::hook::Hook;
 use crate::secret::{Allowed, Asking};
 
@@ -72,6 +73,21 @@ pub struct Host {
     pub timeout: Span,
 }
 
+/// How a client gets to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// By a connection of its own.
+    Alone,
+    /// Through the one that is kept by the client of its folder; alone when there is none any more.
+    Through,
+    /// It is the client that keeps one, and runs nothing.
+    Kept,
+}
+
+/// The socket of a kept connection in the folder of its clients. They start there, because the path of a socket is at
+/// most 100 bytes long.
+const SOCKET: &str = "connection";
+
 impl Target {
     /// Whether this stage may deploy to it.
     pub fn allows(&self, asking: Asking<'_>) -> bool {
@@ -120,10 +136,11 @@ impl Host {
         format!("[{}]:{} {}\n{0} {2}\n", self.address, self.port, self.host_key)
     }
 
-    /// The client as text for `/bin/sh`, up to the command on the host.
-    pub fn client(&self, known_hosts: &Path) -> String {
+    /// The client as text for `/bin/sh`, up to the command on the host. Whichever way it goes, it is let in and lets
+    /// itself in by the same rules.
+    pub fn client(&self, known_hosts: &Path, route: Route) -> String {
         let seconds = self.timeout.as_millis().div_ceil(1_000).max(1);
-        let options = [
+        let mut options = vec![
             "BatchMode=yes".to_owned(),
             "StrictHostKeyChecking=yes".to_owned(),
             format!("UserKnownHostsFile={}", known_hosts.display()),
@@ -135,14 +152,28 @@ impl Host {
             "PreferredAuthentications=publickey".to_owned(),
             "ClearAllForwardings=yes".to_owned(),
             "ForwardAgent=no".to_owned(),
-            "ControlPath=none".to_owned(),
             format!("ConnectTimeout={seconds}"),
             // A host that vanished in the middle is noticed within a minute.
             "ServerAliveInterval=15".to_owned(),
             "ServerAliveCountMax=4".to_owned(),
             "LogLevel=ERROR".to_owned(),
         ];
-        let mut out = String::from("ssh -F none -T");
+        let (words, ways) = match route {
+            Route::Alone => ("", vec!["ControlPath=none".to_owned()]),
+            Route::Through => ("", vec!["ControlMaster=no".to_owned(), format!("ControlPath={SOCKET}")]),
+            Route::Kept => (
+                " -N",
+                vec![
+                    "ControlMaster=yes".to_owned(),
+                    format!("ControlPath={SOCKET}"),
+                    "ControlPersist=no".to_owned(),
+                    "PermitLocalCommand=yes".to_owned(),
+                    format!("LocalCommand=echo {}", connection::OPEN),
+                ],
+            ),
+        };
+        options.extend(ways);
+        let mut out = format!("ssh -F none -T{words}");
         for option in options {
             write!(out, " -o {}", quoted(&option)).unwrap_or_default();
         }
@@ -227,7 +258,8 @@ mod tests {
 
     #[test]
     fn t39_the_client_knows_one_host_one_key_and_nothing_of_its_user() {
-        let text = host().client(Path::new("/data/known hosts"));
+        let known = Path::new("/data/known hosts");
+        let text = host().client(known, Route::Alone);
         for part in [
             "-F none",
             "'StrictHostKeyChecking=yes'",
@@ -236,9 +268,20 @@ mod tests {
             "'IdentityFile=/etc/liftlock/it'\\''s.key'",
             "'IdentityAgent=none'",
             "'ConnectTimeout=2'",
+            "'ControlPath=none'",
             "-p 2222 -l 'deploy' -- 'web-1.example'",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
+        }
+        let rules = text.replace(" -o 'ControlPath=none'", "");
+        for (route, more) in [
+            (Route::Through, " -o 'ControlMaster=no' -o 'ControlPath=connection'"),
+            (Route::Kept, " -o 'ControlMaster=yes' -o 'ControlPath=connection' -o 'ControlPersist=no'"),
+        ] {
+            let other = host().client(known, route);
+            assert!(other.contains(more), "{other}");
+            let words: Vec<&str> = rules.split(' ').filter(|word| !other.contains(word)).collect();
+            assert!(words.is_empty(), "{words:?} are not in {other}");
         }
         assert_eq!(
             host().known_hosts(),

@@ -1,6 +1,6 @@
 //! The deploy of a stage with targets: batch after batch, each target begun and reported in the log, health in between.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::clock;
@@ -14,7 +14,8 @@ use crate::domain::progress::Phase;
 use crate::domain::rollout::{Next, Said};
 use crate::domain::slot;
 use crate::domain::time::Span;
-use crate::runner::target::{Host, Kind, Target, quoted, script};
+use crate::runner::connection::Kept;
+use crate::runner::target::{Host, Kind, Route, Target, quoted, script};
 use crate::service::blocking;
 use crate::service::stage::Walk;
 use crate::service::steps::one::surroundings;
@@ -126,15 +127,32 @@ impl Walk<'_> {
         let folder = self.course.notes.with_file_name("ssh").join(target.name.as_str());
         let known = folder.join("known_hosts");
         put(known.clone(), host.known_hosts()).await?;
-        let client = host.client(&known);
+        // Closed when this returns, however it ends.
+        let kept_open = self.connected(host, (&folder, &known)).await;
+        let route = match &kept_open {
+            Ok(_) => Route::Through,
+            Err(printed) => match host.trouble(&target.name, printed) {
+                Some(how) => {
+                    for line in printed {
+                        kept.log.note(line).await;
+                    }
+                    let step = format!("connect to {}", target.name);
+                    self.end = StepsEnd::Failed(Failure { step, how, tail: Vec::new() });
+                    return Ok(());
+                }
+                None => Route::Alone,
+            },
+        };
+        // The clients find the connection where they start.
+        let client = format!("cd {} && exec {}", in_quotes(&folder), host.client(&known, route));
         let there = format!(".liftlock/{}/{}", self.course.id.name, self.course.stage.name);
         let unpack = format!(
             "set -e; umask 077; d=\"$HOME\"/{}; rm -rf \"$d.new\"; mkdir -p \"$d.new\"; tar -C \"$d.new\" -xof -; \
              rm -rf \"$d\"; mv \"$d.new\" \"$d\"",
             quoted(&there)
         );
-        let from = quoted(&self.course.artifacts.display().to_string());
-        let text = format!("tar -C {from} -cf - . | {client} {}", quoted(&unpack));
+        let from = in_quotes(&self.course.artifacts);
+        let text = format!("tar -C {from} -cf - . | ({client} {})", quoted(&unpack));
         let copy = Step { name: format!("copy to {}", target.name), ..Step::command(String::new(), text) };
         self.step((Phase::Deploy, 0, &copy), left, kept).await?;
         let aliases: Vec<String> =
@@ -165,11 +183,22 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// A connection that is kept for all steps of a target; what the client printed when there is none, and nothing when
+    /// nobody waits for it any more.
+    async fn connected(&self, host: &Host, (folder, known): (&Path, &Path)) -> Result<Kept, Vec<String>> {
+        let stops = self.course.lease.stops();
+        tokio::select! {
+            kept = host.keep(folder, known) => kept,
+            () = stops.cancel.cancelled() => Err(Vec::new()),
+            () = stops.lost.cancelled() => Err(Vec::new()),
+        }
+    }
+
     /// A step as a command here that runs it there; what it is told lies in files that nobody else reads.
     async fn told(
         &self,
         step: &Step,
-        folder: &std::path::Path,
+        folder: &Path,
         (client, there, aliases): (&str, &str, &[String]),
         index: u32,
     ) -> Outcome<Result<Step, String>> {
@@ -188,7 +217,7 @@ impl Walk<'_> {
             let Some(text) = text else { continue };
             let file = folder.join(format!("{what}-{index}"));
             put(file.clone(), script(&environment, (there, below, aliases), (shell, &text))).await?;
-            let line = format!("exec {client} /bin/sh -s < {}", quoted(&file.display().to_string()));
+            let line = format!("{client} /bin/sh -s < {}", in_quotes(&file));
             if what == "step" {
                 here = line;
             } else {
@@ -251,6 +280,10 @@ pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
         Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
         Said::Chosen(_) | Said::Portion(_) | Said::Started(_) | Said::Slot(_) => said,
     }
+}
+
+fn in_quotes(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 fn spent(begun: Instant, patience: Span) -> bool {

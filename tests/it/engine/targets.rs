@@ -232,3 +232,66 @@ async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key
     assert_eq!((read("app-web-1").as_str(), read("app-web-2").as_str()), ("another shop\n", "the shop\n"));
     world.finish().await;
 }
+
+/// How many connections of this engine are kept open now.
+fn kept_open(world: &World) -> usize {
+    let data = world.data().display().to_string();
+    let ours = |process: std::io::Result<std::fs::DirEntry>| {
+        let line = std::fs::read(process.ok()?.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        (line.contains("ControlMaster=yes") && line.contains(&data)).then_some(())
+    };
+    std::fs::read_dir("/proc").unwrap().filter_map(ours).count()
+}
+
+/// Says by which connection it came, and waits where that is planted.
+const CONNECTED: &str = "echo \"$SSH_CONNECTION\" >> \"$OUT/way-$TARGET\"\n\
+                         if [ -e \"$OUT/wait-$TARGET\" ]; then touch \"$OUT/waiting-$TARGET\"; while [ -e \"$OUT/wait-$TARGET\" ]; do sleep 0.02; done; fi\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_t39_a_connection_is_kept_for_the_commands_of_a_target_and_no_longer() {
+    let out = tempfile::tempdir().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let key_file = keys.path().join("key");
+    let public = key(&key_file);
+    let hosts = [1, 2, 3].map(|_| Sshd::start(&public));
+    let targets = (1..).zip(&hosts);
+    let targets = targets.map(|(no, sshd)| target(&format!("web-{no}"), Kind::Ssh(sshd.host(&key_file))));
+    let manifest = manifest(out.path(), "targets: {}");
+    let twice = manifest.replace("deploy: sh deploy.sh", "deploy: [sh deploy.sh, sh deploy.sh]");
+    let mut files = sample(&twice);
+    files.insert("deploy.sh".to_owned(), CONNECTED.to_owned());
+    let mut world = World::asleep(files).await;
+    world.sleep().await;
+    world.targets = targets.collect();
+    world.wake().await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
+    for no in 1..=3 {
+        let ways = versions(out.path(), &format!("way-web-{no}"));
+        let [one, two] = ways.as_slice() else { panic!("{ways:?}") };
+        assert_eq!(one, two, "both steps of web-{no} came by one connection");
+    }
+    world.settled().await;
+    assert_eq!(kept_open(&world), 0, "what is done is closed");
+
+    // The engine ends in the middle: nobody keeps anything open.
+    std::fs::write(out.path().join("wait-web-2"), "").unwrap();
+    world.merge(2, "feat: sell air").await;
+    let waiting = out.path().join("waiting-web-2");
+    world.until("web-2 is begun", |_| waiting.exists()).await;
+    assert_eq!(kept_open(&world), 1);
+    world.die().await;
+    let closed = async {
+        while kept_open(&world) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), closed).await.expect("the connection is closed");
+    std::fs::remove_file(out.path().join("wait-web-2")).unwrap();
+    world.wake().await;
+    let said = world.hears(2).await.replace('\\', "");
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: unknown"), "{said}");
+    world.finish().await;
+}
