@@ -14,12 +14,14 @@ mod engine;
 mod evidence;
 mod figure;
 mod ingest;
+mod paths;
 mod queue;
 mod rings;
 mod rules;
 mod seal;
 mod server;
 mod simulate;
+mod ssh;
 mod wire;
 mod world;
 
@@ -38,6 +40,8 @@ const SECTIONS: &[Section] = &[
     Section { name: "queue", run: queue::figures },
     Section { name: "engine", run: engine::figures },
     Section { name: "evidence", run: evidence::figures },
+    Section { name: "ssh", run: ssh::figures },
+    Section { name: "path_filters", run: paths::figures },
     Section { name: "rules", run: rules::figures },
     Section { name: "rings", run: rings::figures },
     Section { name: "simulate", run: simulate::figures },

@@ -18,6 +18,7 @@ use liftlock::http::{self, Limits, State};
 use liftlock::probe::Reach;
 use liftlock::probe::guard::Allowed;
 use liftlock::runner::probe::{Policy, Runner};
+use liftlock::runner::target::Target;
 use liftlock::secret::Secret;
 use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
@@ -36,6 +37,16 @@ pub(crate) async fn service(
     hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
     allowed: Allowed,
 ) -> Fallible<Service> {
+    deploying(folder, hosts, allowed, Vec::new()).await
+}
+
+/// The same with machines to deploy to.
+pub(crate) async fn deploying(
+    folder: &Path,
+    hosts: BTreeMap<&'static str, Arc<dyn Forge>>,
+    allowed: Allowed,
+    targets: Vec<Target>,
+) -> Fallible<Service> {
     std::fs::create_dir_all(folder)?;
     let store = open(folder).await?;
     let settings = Settings {
@@ -49,7 +60,7 @@ pub(crate) async fn service(
         origins: Vec::new(),
         registries: Vec::new(),
         outlets: Vec::new(),
-        targets: Vec::new(),
+        targets,
         hidden: Vec::new(),
         environment: BTreeMap::new(),
         builds: 1,
