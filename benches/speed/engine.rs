@@ -13,11 +13,12 @@ use liftlock::artifact::file::write_synced;
 use liftlock::clock;
 use liftlock::domain::effect::{Place, Reaction, Status};
 use liftlock::domain::name::{
-    CommentId, CommitSha, Login, PipelineId, RefName, RepoId, RepoName, StageName, TeamName,
+    CommentId, CommitSha, Login, PipelineId, RepoId, RepoName, StageName, TeamName,
 };
 use liftlock::domain::person::{Person, Standing};
 use liftlock::domain::probe::{CheckRun, CommitStatus};
 use liftlock::domain::release::StageState;
+use liftlock::domain::tag::Tag;
 use liftlock::domain::time::Timestamp;
 use liftlock::domain::workflow::{Left, Run};
 use liftlock::forge::fact::Fact;
@@ -355,14 +356,8 @@ impl Forge for Watched {
         self.plain.fetch_artifact(repo, artifact, to)
     }
 
-    fn tag<'a>(
-        &'a self,
-        repo: &'a RepoId,
-        tag: &'a RefName,
-        commit: &'a CommitSha,
-        message: &'a str,
-    ) -> Asked<'a, Tagged> {
-        self.plain.tag(repo, tag, commit, message)
+    fn tag<'a>(&'a self, repo: &'a RepoId, tag: &'a Tag) -> Asked<'a, Tagged> {
+        self.plain.tag(repo, tag)
     }
 
     fn author<'a>(

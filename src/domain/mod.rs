@@ -55,6 +55,7 @@ pub mod simulate;
 pub mod slot;
 pub mod source;
 pub mod state;
+pub mod tag;
 pub mod time;
 pub mod variable;
 pub mod version;

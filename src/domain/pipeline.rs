@@ -27,6 +27,7 @@ use crate::domain::retention::Retention;
 use crate::domain::reuse::Reuse;
 use crate::domain::runbook::Runbook;
 use crate::domain::source::Named;
+use crate::domain::tag::SignTags;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::Windows;
@@ -127,6 +128,9 @@ pub struct Naming {
     /// What a release must be made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Contract>,
+    /// Who signs its tags.
+    #[serde(default, skip_serializing_if = "SignTags::is_never")]
+    pub sign_tags: SignTags,
 }
 
 /// What releasing means: the word has both senses (CHECKLIST E01).

@@ -69,9 +69,15 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
 #[must_use]
 pub fn stricter_pipeline(pipeline: &Pipeline, other: &Pipeline) -> Pipeline {
     let stages = pipeline.stages.iter().map(|s| stricter_stage(s, other.stage(&s.name))).collect();
+    let sign_tags = pipeline.release.sign_tags.max(other.release.sign_tags);
     let contract = contract::stricter(pipeline.release.contract.as_ref(), other.release.contract.as_ref());
     let build = Build { reuse: pipeline.build.reuse.min(other.build.reuse), ..pipeline.build.clone() };
-    Pipeline { stages, build, release: Naming { contract, ..pipeline.release.clone() }, ..pipeline.clone() }
+    Pipeline {
+        stages,
+        build,
+        release: Naming { contract, sign_tags, ..pipeline.release.clone() },
+        ..pipeline.clone()
+    }
 }
 
 /// What tells one rule from another, kept with each approval that was given under it.

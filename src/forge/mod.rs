@@ -18,6 +18,7 @@ use crate::domain::name::{
 };
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
+use crate::domain::tag::Tag;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
@@ -202,14 +203,8 @@ pub trait Forge: Debug + Send + Sync {
     /// Writes the zip archive of one of them to a new file.
     fn fetch_artifact<'a>(&'a self, repo: &'a RepoId, artifact: &'a Left, to: &'a Path) -> Asked<'a, ()>;
 
-    /// Makes an annotated tag.
-    fn tag<'a>(
-        &'a self,
-        repo: &'a RepoId,
-        tag: &'a RefName,
-        commit: &'a CommitSha,
-        message: &'a str,
-    ) -> Asked<'a, Tagged>;
+    /// Makes an annotated tag; a signed one exactly as it was signed, or none.
+    fn tag<'a>(&'a self, repo: &'a RepoId, tag: &'a Tag) -> Asked<'a, Tagged>;
 
     /// Where the host shows releases; the error is why it does not.
     fn releases(&self) -> Result<&dyn Releases, String>;

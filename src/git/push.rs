@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::fetch::{Remote, harden, run, shortened};
 use super::repo::{Mirror, failed};
-use super::write::{NewTag, signature};
+use super::write::{NewTag, annotation};
 use crate::domain::time::Span;
 use crate::trouble::{Outcome, Trouble};
 
@@ -15,9 +15,7 @@ impl Mirror {
     pub fn push_tag(&self, remote: &Remote, new: NewTag<'_>, deadline: Span) -> Outcome<()> {
         let what = format!("put the tag {} into {}", new.name, remote.url());
         let alone = self.alone()?;
-        let (commit, tagger) = (self.commit(new.commit)?, signature(new.tagger, new.at)?);
-        let made =
-            self.repo.tag_annotation_create(new.name.as_str(), commit.as_object(), &tagger, new.message);
+        let made = annotation(&self.repo, &new, &self.commit(new.commit)?);
         let id = made.map_err(|e| failed(what.clone(), e))?;
         drop(alone);
         let mut command = Command::new("git");

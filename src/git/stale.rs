@@ -105,7 +105,8 @@ mod tests {
         let one = sample.commit(&[], &["a=1"]);
         let origin = Origin::open(&sample.path()).unwrap();
         let version = "v1.0.0".parse().unwrap();
-        let new = NewTag { name: &version, commit: &one, message: "1.0.0\n", tagger: ANA, at: AT };
+        let new =
+            NewTag { name: &version, commit: &one, message: "1.0.0\n", tagger: ANA, at: AT, object: None };
         let held = lock(&sample, "refs/tags/v1.0.0.lock", false);
         assert!(origin.create_tag(new).unwrap_err().is_transient(), "somebody may be pushing it");
         assert!(held.exists());

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use git2::{ConfigLevel, ErrorCode, Oid, Repository, Signature, Time};
+use git2::{ConfigLevel, ErrorCode, ObjectType, Oid, Repository, Signature, Time};
 
 use super::repo::{Mirror, failed, object_id, sha, text};
 use crate::domain::name::{CommitSha, ObjectId, RefName};
+use crate::domain::tag::TAGGER;
 use crate::domain::time::{Span, Timestamp};
 use crate::trouble::Outcome;
 
@@ -23,7 +24,7 @@ pub struct Person<'a> {
 }
 
 /// This program as git records writers; no person's address looks so, theirs start with a number.
-pub const OURSELVES: Person<'static> = Person { name: "liftlock", email: "server@liftlock" };
+pub const OURSELVES: Person<'static> = Person { name: TAGGER.0, email: TAGGER.1 };
 
 /// An annotated tag to make.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,8 @@ pub struct NewTag<'a> {
     pub tagger: Person<'a>,
     /// When.
     pub at: Timestamp,
+    /// Its object as it is to be written, when it is signed: nothing else is read then but its name and commit.
+    pub object: Option<&'a str>,
 }
 
 /// What became of a tag to make.
@@ -86,10 +89,10 @@ impl Origin {
     pub fn create_tag(&self, new: NewTag<'_>) -> Outcome<Created> {
         let what = || format!("make the tag {}", new.name);
         let commit = self.0.commit(new.commit)?;
-        let tagger = signature(new.tagger, new.at)?;
         let alone = self.0.alone()?;
-        match self.repo().tag(new.name.as_str(), commit.as_object(), &tagger, new.message, false) {
-            Ok(id) => object_id(id).map(Created::New),
+        let id = annotation(self.repo(), &new, &commit).map_err(|e| failed(what(), e))?;
+        match self.repo().reference(&format!("refs/tags/{}", new.name), id, false, "tagged") {
+            Ok(_) => object_id(id).map(Created::New),
             Err(e) if e.code() == ErrorCode::Exists => {
                 let there = self
                     .repo()
@@ -250,6 +253,19 @@ impl Origin {
     }
 }
 
+/// Writes the object of a tag, which nothing names yet.
+pub(super) fn annotation(
+    repo: &Repository,
+    new: &NewTag<'_>,
+    commit: &git2::Commit<'_>,
+) -> Result<Oid, git2::Error> {
+    if let Some(object) = new.object {
+        return repo.odb()?.write(ObjectType::Tag, object.as_bytes());
+    }
+    let tagger = signed_by(new.tagger, new.at)?;
+    repo.tag_annotation_create(new.name.as_str(), commit.as_object(), &tagger, new.message)
+}
+
 fn said(commit: &git2::Commit<'_>) -> Outcome<Said> {
     let author = commit.author();
     Ok(Said {
@@ -270,14 +286,17 @@ fn full(log: &RefName) -> String {
     format!("refs/liftlock/{log}")
 }
 
+fn signature(person: Person<'_>, at: Timestamp) -> Outcome<Signature<'static>> {
+    signed_by(person, at).map_err(|e| failed("name the writer", e))
+}
+
 /// A signature whose text cannot end its own line: libgit2 would write a line break into the object as it is.
-pub(super) fn signature(person: Person<'_>, at: Timestamp) -> Outcome<Signature<'static>> {
+fn signed_by(person: Person<'_>, at: Timestamp) -> Result<Signature<'static>, git2::Error> {
     let clean = |text: &str| {
         let text = text.replace(|c: char| c.is_control() || matches!(c, '<' | '>'), " ");
         if text.trim().is_empty() { "unknown".to_owned() } else { text }
     };
     Signature::new(&clean(person.name), &clean(person.email), &Time::new(at.0.div_euclid(1000), 0))
-        .map_err(|e| failed("name the writer", e))
 }
 
 #[cfg(test)]

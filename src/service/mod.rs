@@ -50,6 +50,7 @@ pub mod signoff;
 pub mod source;
 pub mod stage;
 pub mod steps;
+mod tag;
 pub mod tell;
 pub mod verify;
 pub mod worker;

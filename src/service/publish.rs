@@ -9,6 +9,7 @@ use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, StageName};
 use crate::domain::publication::{Found, Item, METADATA, Publish, images, items, tagged};
 use crate::domain::release::Release;
+use crate::domain::tag::Tag;
 use crate::domain::time::Span;
 use crate::domain::view::notes;
 use crate::forge::release::{Asset, Draft, Releases, Shown};
@@ -359,7 +360,7 @@ impl<'a> Way<'a> {
             To::Tags(tags) => tags.put((self.service, self.release), item).await,
             To::Release(there) => {
                 let content = self.service.content(self.release, item).await?;
-                there.put(item, content).await
+                there.put((self.service, self.release), item, content).await
             }
         }
     }
@@ -412,20 +413,21 @@ impl Tags<'_> {
 
     async fn put(&self, (service, release): (&Service, &Release), item: &Item) -> Outcome<Taken> {
         let commit: CommitSha = item.is.parse().map_err(|e| Trouble::bug("a tag of no commit").because(e))?;
-        let message = notes::of_tag(release);
+        let new = service.tag_of(release, (&self.tag, &commit), &notes::of_tag(release)).await?;
         let Some(origin) = self.other(item) else {
             let host = service.host(&self.id.repo)?;
-            return Ok(match host.tag(&self.id.repo, &self.tag, &commit, &message).await? {
+            return Ok(match host.tag(&self.id.repo, &new).await? {
                 Tagged::There => Taken::Yes,
                 Tagged::Elsewhere(_) => Taken::Occupied,
             });
         };
-        let (path, remote, name) = (service.source_mirror(origin), origin.remote.clone(), self.tag.clone());
+        let (path, remote) = (service.source_mirror(origin), origin.remote.clone());
         let at = service.store().here();
         let pushed = blocking(move || {
             let mirror = Mirror::open_or_init(&path)?;
             mirror.bring_commit(&remote, &commit, GIT_WITHIN)?;
-            let new = NewTag { name: &name, commit: &commit, message: &message, tagger: OURSELVES, at };
+            let (Tag { name, commit, message, .. }, object) = (&new, new.object());
+            let new = NewTag { name, commit, message, tagger: OURSELVES, at, object: object.as_deref() };
             mirror.push_tag(&remote, new, GIT_WITHIN)
         });
         match pushed.await {
@@ -442,13 +444,19 @@ impl OnHost<'_> {
     }
 
     /// Into the release that is there, or a draft of our own under a tag that names our commit.
-    async fn put(&self, item: &Item, content: Content) -> Outcome<Taken> {
+    async fn put(
+        &self,
+        (service, release): (&Service, &Release),
+        item: &Item,
+        content: Content,
+    ) -> Outcome<Taken> {
         let repo = &self.id.repo;
         let shown = if let Some(shown) = self.find().await? {
             shown
         } else {
             let Draft { tag, commit, title, .. } = &self.draft;
-            if let Tagged::Elsewhere(there) = self.host.tag(repo, tag, commit, title).await? {
+            let new = service.tag_of(release, (tag, commit), title).await?;
+            if let Tagged::Elsewhere(there) = self.host.tag(repo, &new).await? {
                 return Err(Trouble::refused(format!(
                     "the tag {tag} is there already and names {there}, not {commit}; release a new version"
                 )));

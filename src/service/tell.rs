@@ -75,7 +75,12 @@ impl Service {
         message: &str,
     ) -> Worked {
         let id = lease.pipeline()?;
-        let commit = match self.host(&id.repo)?.tag(&id.repo, tag, commit, message).await? {
+        let state = self.journal().load(&id).await?;
+        let Some(known) = state.release(release) else {
+            return lease.complete(self, "there is no such release").await;
+        };
+        let new = self.tag_of(known, (tag, commit), message).await?;
+        let commit = match self.host(&id.repo)?.tag(&id.repo, &new).await? {
             Tagged::There => commit.clone(),
             Tagged::Elsewhere(other) => other,
         };

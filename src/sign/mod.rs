@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::contract::{KeyBytes, PublicKey};
 use crate::domain::time::Timestamp;
+use crate::sign::ssh::Namespace;
 use crate::trouble::{Outcome, Trouble};
 
 pub mod envelope;
@@ -155,9 +156,19 @@ impl Keys {
 
     /// Signs a file as `ssh-keygen -Y sign -n file` does.
     pub fn sign_ssh(&self, file: &[u8]) -> Outcome<String> {
+        self.armored(Namespace::File, file)
+    }
+
+    /// Signs what stands in a tag as `git tag -s` does with `gpg.format` ssh.
+    pub fn sign_tag(&self, payload: &[u8]) -> Outcome<String> {
+        self.armored(Namespace::Git, payload)
+    }
+
+    fn armored(&self, namespace: Namespace, text: &[u8]) -> Outcome<String> {
         let key = newest(&self.ecdsa)?;
-        let signature = key.sign(&ssh::signed(file))?;
-        ssh::armored(&key.public()?, &signature).ok_or_else(|| Trouble::bug("a signature has no two numbers"))
+        let signature = key.sign(&ssh::signed(namespace, text))?;
+        let armored = ssh::armored(namespace, &key.public()?, &signature);
+        armored.ok_or_else(|| Trouble::bug("a signature has no two numbers"))
     }
 
     /// Signs a file as `minisign -S` does.

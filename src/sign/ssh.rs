@@ -12,8 +12,23 @@ const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
 const END: &str = "-----END SSH SIGNATURE-----\n";
 const MAGIC: &[u8] = b"SSHSIG";
 const VERSION: u32 = 1;
-/// What a signature is good for: a file, and nothing else that is signed with the same key.
-const NAMESPACE: &str = "file";
+/// What a signature is good for, and nothing else that is signed with the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Namespace {
+    /// A file.
+    File,
+    /// A tag of git.
+    Git,
+}
+
+impl Namespace {
+    fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Git => "git",
+        }
+    }
+}
 /// Of the two hashes that there are, the one `ssh-keygen` takes.
 const HASH: &str = "sha512";
 /// The algorithm, and the curve alone.
@@ -46,10 +61,10 @@ fn wire(key: &Public) -> Vec<u8> {
     strings(&[ALGORITHM.as_bytes(), CURVE.as_bytes(), &key.raw])
 }
 
-/// What is signed for a file.
-pub(super) fn signed(file: &[u8]) -> Vec<u8> {
-    let hash = Sha512::digest(file);
-    let rest = strings(&[NAMESPACE.as_bytes(), b"", HASH.as_bytes(), &hash]);
+/// What is signed for a text.
+pub(super) fn signed(namespace: Namespace, text: &[u8]) -> Vec<u8> {
+    let hash = Sha512::digest(text);
+    let rest = strings(&[namespace.word().as_bytes(), b"", HASH.as_bytes(), &hash]);
     [MAGIC, &rest].concat()
 }
 
@@ -66,7 +81,9 @@ pub fn allowed_signer(key: &Public) -> Option<String> {
     let until = key.until.map(|at| digits(at.plus(Span::seconds(1))));
     let until = until.map_or_else(String::new, |at| format!(",valid-before=\"{at}\""));
     Some(format!(
-        "{PRINCIPAL} namespaces=\"{NAMESPACE}\",valid-after=\"{}\"{until} {ALGORITHM} {} {}\n",
+        "{PRINCIPAL} namespaces=\"{},{}\",valid-after=\"{}\"{until} {ALGORITHM} {} {}\n",
+        Namespace::File.word(),
+        Namespace::Git.word(),
         digits(key.since),
         BASE64_STANDARD.encode(wire(key)),
         key.id
@@ -74,11 +91,11 @@ pub fn allowed_signer(key: &Public) -> Option<String> {
 }
 
 /// A signature (ASN.1) as the text of a `.sig` file; nothing when it is none.
-pub(super) fn armored(key: &Public, signature: &[u8]) -> Option<String> {
+pub(super) fn armored(namespace: Namespace, key: &Public, signature: &[u8]) -> Option<String> {
     let (r, s) = numbers(signature)?;
     let signature = strings(&[ALGORITHM.as_bytes(), &strings(&[r, s])]);
     let mut blob = [MAGIC, &VERSION.to_be_bytes()].concat();
-    blob.extend(strings(&[&wire(key), NAMESPACE.as_bytes(), b"", HASH.as_bytes(), &signature]));
+    blob.extend(strings(&[&wire(key), namespace.word().as_bytes(), b"", HASH.as_bytes(), &signature]));
     Some(format!("{BEGIN}{}{END}", wrapped(&BASE64_STANDARD.encode(blob), LINE)))
 }
 
@@ -139,7 +156,7 @@ fn read(text: &str) -> Option<(Kind, Vec<u8>)> {
     (rest.bytes(MAGIC.len())? == MAGIC && rest.number()? == VERSION).then_some(())?;
     // Which key it says it is of is a hint: each that is trusted is tried.
     rest.string()?;
-    rest.is(NAMESPACE.as_bytes())?;
+    rest.is(Namespace::File.word().as_bytes())?;
     rest.string()?;
     rest.is(HASH.as_bytes())?;
     let mut signature = Rest(rest.string()?);
@@ -167,7 +184,7 @@ pub(super) fn key(wire: &[u8]) -> Option<(Kind, Vec<u8>)> {
 /// Whether one of these keys signed the file; the error is why the signature proves nothing.
 pub fn verify(signature: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
     let (kind, signature) = read(signature).ok_or_else(|| "it is no signature of a file".to_owned())?;
-    let text = signed(file);
+    let text = signed(Namespace::File, file);
     if keys.iter().filter(|key| key.kind == kind).any(|key| key.verifies(&text, &signature)) {
         Ok(())
     } else {
@@ -207,7 +224,7 @@ mod tests {
         let lines: Vec<String> = keys.public().unwrap().iter().filter_map(allowed_signer).collect();
         let [new, old] = &lines[..] else { panic!("{lines:?}") };
         assert!(new.starts_with(
-            "liftlock namespaces=\"file\",valid-after=\"19700102000000Z\" ecdsa-sha2-nistp256 AAAA"
+            "liftlock namespaces=\"file,git\",valid-after=\"19700102000000Z\" ecdsa-sha2-nistp256 AAAA"
         ));
         assert!(
             old.contains("valid-after=\"19700101000001Z\",valid-before=\"19700102000001Z\" ecdsa"),

@@ -10,6 +10,7 @@ use crate::domain::name::printable;
 use crate::domain::naming::{NamingError, Template};
 use crate::domain::notes;
 use crate::domain::pipeline::{Kind, Naming, Pipeline};
+use crate::domain::tag::SignTags;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::{Facts, Resolution, hidden, of_release};
 use crate::domain::version::Version;
@@ -25,7 +26,8 @@ pub(super) fn read(pipeline: View<'_>, files: &Sources, findings: &mut Findings<
     let notes = release.get("notes").map(|_| notes(release.below("notes"), files, findings));
     let (name, version) = (release.parsed("name"), release.parsed("version"));
     let contract = contract::read(release.get("contract"), findings);
-    Naming { name, version, notes, kind: kind(pipeline), contract }
+    let sign_tags = release.line("sign_tags").map_or(SignTags::Never, |_| SignTags::Ssh);
+    Naming { name, version, notes, kind: kind(pipeline), contract, sign_tags }
 }
 
 /// What releasing means.

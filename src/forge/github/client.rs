@@ -16,9 +16,10 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::domain::effect::{Place, Reaction, Status};
-use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName};
+use crate::domain::name::{CommentId, CommitSha, Login, RepoId, RepoName, TeamName};
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
+use crate::domain::tag::Tag;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
@@ -346,14 +347,8 @@ impl Forge for GitHub {
         Box::pin(self.archive_to(repo, artifact, to))
     }
 
-    fn tag<'a>(
-        &'a self,
-        repo: &'a RepoId,
-        tag: &'a RefName,
-        commit: &'a CommitSha,
-        message: &'a str,
-    ) -> Asked<'a, Tagged> {
-        Box::pin(self.make_tag(repo, tag, commit, message))
+    fn tag<'a>(&'a self, repo: &'a RepoId, tag: &'a Tag) -> Asked<'a, Tagged> {
+        Box::pin(self.make_tag(repo, tag))
     }
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {

@@ -1,11 +1,15 @@
 //! What we put on commits: statuses or check runs, and tags.
 
+// Objects of git are called by it, and nothing rests on it: what is signed is signed over SHA-512.
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use crate::domain::effect::{Detail, Offering, Status, StatusState};
 use crate::domain::event::ApprovalSide;
 use crate::domain::name::{CommitSha, RefName, RepoId};
+use crate::domain::tag::{TAGGER, Tag};
+use crate::domain::time::Timestamp;
 use crate::forge::Tagged;
 use crate::forge::github::app::{Identity, Work};
 use crate::forge::github::client::GitHub;
@@ -72,30 +76,29 @@ impl GitHub {
     }
 
     /// An annotated tag: looks first, then makes the tag object and the reference that names it.
-    pub(super) async fn make_tag(
-        &self,
-        repo: &RepoId,
-        tag: &RefName,
-        commit: &CommitSha,
-        message: &str,
-    ) -> Outcome<Tagged> {
+    pub(super) async fn make_tag(&self, repo: &RepoId, tag: &Tag) -> Outcome<Tagged> {
         let home = self.home(repo).await?;
         let identity = home.to(Work::Tag);
-        if let Some(there) = self.tag_target(&home, tag).await? {
-            return Ok(compared(there, commit));
+        if let Some(there) = self.tag_target(&home, &tag.name).await? {
+            return Ok(compared(there, &tag.commit));
         }
         let objects = format!("/repositories/{}/git/tags", home.id);
-        let object =
-            json!({"tag": tag.as_str(), "message": message, "object": commit.as_str(), "type": "commit"});
-        let reply = self.send(identity.write(), Method::POST, &objects, Some(&object)).await?;
+        let reply = self.send(identity.write(), Method::POST, &objects, Some(&tag_body(tag))).await?;
         let made: dto::Tag = dto::read(&objects, &reply.body)?;
+        if !as_signed(tag, &made.sha) {
+            return Err(Trouble::refused(format!(
+                "GitHub wrote the tag `{}` otherwise than it was signed, so nothing was made to name it; take \
+                 `sign_tags` out of the manifest's `release`, and release a new version",
+                tag.name
+            )));
+        }
         let refs = format!("/repositories/{}/git/refs", home.id);
-        let reference = json!({"ref": format!("refs/tags/{tag}"), "sha": made.sha});
+        let reference = json!({"ref": format!("refs/tags/{}", tag.name), "sha": made.sha});
         match self.send(identity.write(), Method::POST, &refs, Some(&reference)).await {
             Ok(_) => Ok(Tagged::There),
             Err(trouble) if trouble.kind() == Kind::Conflict => {
-                let there = self.tag_target(&home, tag).await?;
-                there.map(|there| compared(there, commit)).ok_or(trouble)
+                let there = self.tag_target(&home, &tag.name).await?;
+                there.map(|there| compared(there, &tag.commit)).ok_or(trouble)
             }
             Err(trouble) => Err(trouble),
         }
@@ -126,6 +129,35 @@ impl GitHub {
             object.kind
         )))
     }
+}
+
+/// A signed tag has its own tagger and time, because they are signed; GitHub puts in its app's and now without.
+fn tag_body(tag: &Tag) -> Value {
+    let message = if tag.signed.is_some() { tag.message() } else { tag.message.clone() };
+    let tagger = tag.signed.as_ref().map(|signed| {
+        let (name, email) = TAGGER;
+        let whole = Timestamp(signed.at.0.div_euclid(1_000).saturating_mul(1_000));
+        json!({"name": name, "email": email, "date": whole.rfc3339()})
+    });
+    let mut body = Map::new();
+    let mut set = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    set("tag", json!(tag.name.as_str()));
+    set("message", json!(message));
+    set("object", json!(tag.commit.as_str()));
+    set("type", json!("commit"));
+    if let Some(tagger) = tagger {
+        set("tagger", tagger);
+    }
+    Value::Object(body)
+}
+
+/// Whether the object that GitHub made is the one that was signed; line ends behind the signature are nothing to it.
+fn as_signed(tag: &Tag, made: &str) -> bool {
+    let Some(object) = tag.object() else { return true };
+    [object.as_str(), object.trim_end()].into_iter().any(|object| {
+        let text = format!("tag {}\0{object}", object.len());
+        hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes())) == made
+    })
 }
 
 fn compared(there: CommitSha, wanted: &CommitSha) -> Tagged {
@@ -186,6 +218,28 @@ mod tests {
 
     use super::*;
     use crate::domain::name::ReleaseNo;
+    use crate::domain::tag::Signed;
+
+    #[test]
+    fn d41_t45_a_signed_tag_is_the_one_that_was_signed_or_none() {
+        let signature = "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n".to_owned();
+        let tag = Tag {
+            name: "v1.0.0".parse().unwrap(),
+            commit: "a".repeat(40).parse().unwrap(),
+            message: "v1.0.0\n\nArtifact: sha256:1".to_owned(),
+            signed: Some(Signed { at: Timestamp(1_700_000_000_999), signature }),
+        };
+        let body = tag_body(&tag);
+        assert_eq!(body["tagger"]["date"], "2023-11-14T22:13:20Z");
+        assert!(body["message"].as_str().unwrap().starts_with("v1.0.0\n\nArtifact: sha256:1\n-----BEGIN"));
+        let id =
+            |text: &str| git2::Oid::hash_object(git2::ObjectType::Tag, text.as_bytes()).unwrap().to_string();
+        let object = tag.object().unwrap();
+        assert!(as_signed(&tag, &id(&object)) && as_signed(&tag, &id(object.trim_end())));
+        assert!(!as_signed(&tag, &id(&object.replace("+0000", "+0100"))));
+        assert!(!as_signed(&tag, &id(&object.replace("Artifact", "artifact"))));
+        assert!(as_signed(&Tag { signed: None, ..tag }, "anything"), "nobody signed it");
+    }
 
     #[test]
     fn t34_a_button_names_what_it_was_offered_for_and_fits_githubs_limits() {

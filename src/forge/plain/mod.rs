@@ -14,6 +14,7 @@ use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{CheckRun, CommitStatus};
+use crate::domain::tag::Tag;
 use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
@@ -178,18 +179,15 @@ impl Home {
 }
 
 /// Makes the tag, or says what the one that is there names.
-fn tag(
-    origin: &Origin,
-    (tag, commit): (&RefName, &CommitSha),
-    message: &str,
-    at: Timestamp,
-) -> Outcome<Tagged> {
-    match origin.create_tag(NewTag { name: tag, commit, message, tagger: OURSELVES, at })? {
+fn tag(origin: &Origin, new: &Tag, at: Timestamp) -> Outcome<Tagged> {
+    let (Tag { name, commit, message, .. }, object) = (new, new.object());
+    let made = NewTag { name, commit, message, tagger: OURSELVES, at, object: object.as_deref() };
+    match origin.create_tag(made)? {
         Created::New(_) | Created::Exists { same: true } => Ok(Tagged::There),
         Created::Exists { same: false } => {
-            let there = origin.read().tags()?.into_iter().find(|there| there.name == *tag);
+            let there = origin.read().tags()?.into_iter().find(|there| there.name == *name);
             let there = there
-                .ok_or_else(|| Trouble::refused(format!("the tag {tag} is there and leads to no commit")))?;
+                .ok_or_else(|| Trouble::refused(format!("the tag {name} is there and leads to no commit")))?;
             Ok(Tagged::Elsewhere(there.commit))
         }
     }
@@ -315,16 +313,9 @@ impl Forge for Plain {
         Box::pin(async move { Err(Trouble::refused(why)) })
     }
 
-    fn tag<'a>(
-        &'a self,
-        repo: &'a RepoId,
-        name: &'a RefName,
-        commit: &'a CommitSha,
-        message: &'a str,
-    ) -> Asked<'a, Tagged> {
-        let (name, commit) = (name.clone(), commit.clone());
-        let (message, at) = (message.to_owned(), (self.clock)());
-        Box::pin(self.at(repo, move |origin, _| tag(origin, (&name, &commit), &message, at)))
+    fn tag<'a>(&'a self, repo: &'a RepoId, new: &'a Tag) -> Asked<'a, Tagged> {
+        let (new, at) = (new.clone(), (self.clock)());
+        Box::pin(self.at(repo, move |origin, _| tag(origin, &new, at)))
     }
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {

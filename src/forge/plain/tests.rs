@@ -183,6 +183,10 @@ async fn statuses_written_at_the_same_time_are_all_there() {
     assert_eq!(contexts, (10..26).map(|n| format!("liftlock/{n}")).collect::<Vec<_>>());
 }
 
+fn tag(name: &RefName, commit: &CommitSha) -> Tag {
+    Tag { name: name.clone(), commit: commit.clone(), message: "version 1.2.0".to_owned(), signed: None }
+}
+
 #[tokio::test]
 async fn t35_a_tag_is_annotated_and_never_moved() {
     let bare = Bare::new();
@@ -190,14 +194,14 @@ async fn t35_a_tag_is_annotated_and_never_moved() {
     let (one, name) = (bare.head(), "v1.2.0".parse().unwrap());
     let two = bare.commit("feat: more");
     git(&bare.clone(), &["push", "-q", "origin", "main"]);
-    assert_eq!(plain.tag(&repo(), &name, &one, "version 1.2.0").await.unwrap(), Tagged::There);
-    assert_eq!(plain.tag(&repo(), &name, &one, "version 1.2.0").await.unwrap(), Tagged::There);
-    assert_eq!(plain.tag(&repo(), &name, &two, "no").await.unwrap(), Tagged::Elsewhere(one));
+    assert_eq!(plain.tag(&repo(), &tag(&name, &one)).await.unwrap(), Tagged::There);
+    assert_eq!(plain.tag(&repo(), &tag(&name, &one)).await.unwrap(), Tagged::There);
+    assert_eq!(plain.tag(&repo(), &tag(&name, &two)).await.unwrap(), Tagged::Elsewhere(one));
     let shown = git(&bare.path(), &["cat-file", "tag", "v1.2.0"]);
     assert!(shown.contains("tagger liftlock <server@liftlock> 1700000000 +0000\n\nversion 1.2.0"), "{shown}");
     let tree = git(&bare.path(), &["rev-parse", "main^{tree}"]);
     git(&bare.path(), &["tag", "odd", tree.trim()]);
-    let refused = plain.tag(&repo(), &"odd".parse().unwrap(), &two, "no").await.unwrap_err();
+    let refused = plain.tag(&repo(), &tag(&"odd".parse().unwrap(), &two)).await.unwrap_err();
     assert!(refused.to_string().contains("leads to no commit"), "{refused}");
 }
 

@@ -18,7 +18,14 @@ fn t35_a_tag_is_made_once_and_never_moved() {
     let two = sample.commit(&[&one], &["a=2"]);
     let origin = Origin::open(&sample.path()).unwrap();
     let version = name("v1.0.0");
-    let new = NewTag { name: &version, commit: &one, message: "version 1.0.0\n", tagger: ANA, at: AT };
+    let new = NewTag {
+        name: &version,
+        commit: &one,
+        message: "version 1.0.0\n",
+        tagger: ANA,
+        at: AT,
+        object: None,
+    };
     let Created::New(object) = origin.create_tag(new).unwrap() else { panic!("it is new") };
     assert_eq!(origin.create_tag(new).unwrap(), Created::Exists { same: true });
     assert_eq!(origin.create_tag(NewTag { commit: &two, ..new }).unwrap(), Created::Exists { same: false });

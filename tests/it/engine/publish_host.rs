@@ -1,12 +1,18 @@
 //! Tags in every repository of a release, and the host's own release with its files.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::process::Command;
 
 use git2::{ObjectType, Oid, Repository};
 use hyper::Method;
 use liftlock::domain::name::Digest;
+use liftlock::domain::time::Timestamp;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
+use liftlock::sign::ssh::allowed_signer;
+use liftlock::sign::{FOLDER, Keys};
 
 use super::tree::{Tree, sample};
 use super::world::{ANA, REPO, World};
@@ -25,6 +31,16 @@ stages:
     deploy: [{name: tags, uses: git-tags, with: {repos: components}}]
 "#;
 
+const SIGNED: &str = r#"version: 1
+name: shop
+artifacts: [dist, {alias: Config, from: "git+https://gitea.example/acme/config@main", kind: source}]
+build: sh build.sh
+release: {sign_tags: ssh}
+stages:
+  - name: prod
+    deploy: [{name: tags, uses: git-tags}]
+"#;
+
 const RELEASE: &str = r"version: 1
 name: shop
 build: sh build.sh
@@ -35,8 +51,8 @@ stages:
 ";
 
 /// The shop, and beside it the repository with its configuration.
-async fn with_config(allow: &[&str]) -> (World, Tree) {
-    let mut world = World::asleep(sample(TAGS)).await;
+async fn with_config(manifest: &str, allow: &[&str]) -> (World, Tree) {
+    let mut world = World::asleep(sample(manifest)).await;
     let path = world.data().with_file_name("config.git");
     let config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
     let allow = allow.iter().map(|text| (*text).to_owned().try_into().unwrap()).collect();
@@ -59,7 +75,7 @@ const BOTH: &[&str] = &["acme/shop:shop/build", "acme/shop:shop/prod"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d41_every_repository_of_a_release_has_an_annotated_tag_at_its_commit() {
-    let (mut world, config) = with_config(BOTH).await;
+    let (mut world, config) = with_config(TAGS, BOTH).await;
     let commit = world.merge(1, "feat: sell shoes").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     assert_eq!(tag_of(&world.tree), Some((ObjectType::Tag, commit)));
@@ -73,9 +89,54 @@ async fn d41_every_repository_of_a_release_has_an_annotated_tag_at_its_commit() 
     world.finish().await;
 }
 
+/// What git says of a tag, by the server's public keys; nothing when it is not good.
+fn verified(world: &World, tree: &Tree, tag: &str) -> Option<String> {
+    let keys = Keys::of_folder(&world.data().join(FOLDER), Timestamp(0)).unwrap().public().unwrap();
+    let lines: String = keys.iter().filter_map(allowed_signer).collect();
+    let signers = world.target().join("allowed_signers");
+    File::create(&signers).unwrap().write_all(lines.as_bytes()).unwrap();
+    let said = Command::new("git")
+        .arg("-C")
+        .arg(tree.path())
+        .arg("-c")
+        .arg(format!("gpg.ssh.allowedSignersFile={}", signers.display()))
+        .args(["verify-tag", tag])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(said.stderr).unwrap() + &String::from_utf8(said.stdout).unwrap();
+    said.status.success().then_some(text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t45_signed_tags_are_checked_by_git_itself_and_a_flipped_byte_is_noticed() {
+    let (mut world, config) = with_config(SIGNED, BOTH).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(tag_of(&world.tree), Some((ObjectType::Tag, commit)));
+    assert_eq!(tag_of(&config), Some((ObjectType::Tag, config.head("main").unwrap())));
+    for tree in [&world.tree, &config] {
+        let said = verified(&world, tree, TAG).expect("a good signature");
+        assert!(said.contains("Good \"git\" signature for liftlock"), "{said}");
+        let repo = Repository::open_bare(tree.path()).unwrap();
+        let id = repo.find_reference(&format!("refs/tags/{TAG}")).unwrap().target().unwrap();
+        let whole = repo.odb().unwrap().read(id).unwrap().data().to_vec();
+        let find = |what: &[u8]| whole.windows(what.len()).position(|at| at == what).unwrap();
+        for spot in
+            [find(b"Artifact"), find(b"object ") + 10, find(b"tagger"), find(b"SIGNATURE-----\n") + 60]
+        {
+            let mut changed = whole.clone();
+            changed[spot] = if changed[spot] == b'a' { b'b' } else { b'a' };
+            let id = repo.odb().unwrap().write(ObjectType::Tag, &changed).unwrap();
+            repo.reference("refs/tags/changed", id, true, "a flipped byte").unwrap();
+            assert_eq!(verified(&world, tree, "changed"), None, "at {spot}");
+        }
+    }
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d41_t35_a_tag_that_names_another_commit_is_a_hard_stop_and_is_not_moved() {
-    let (mut world, mut config) = with_config(BOTH).await;
+    let (mut world, mut config) = with_config(TAGS, BOTH).await;
     let other = config.head("main").unwrap();
     config.commit_on("main", (Vec::new(), &[("service.txt", "two")]), "feat: all new");
     let repo = Repository::open_bare(config.path()).unwrap();
@@ -97,7 +158,7 @@ async fn d41_t35_a_tag_that_names_another_commit_is_a_hard_stop_and_is_not_moved
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d41_t53_another_repository_is_written_to_by_the_stages_it_is_for() {
-    let (mut world, config) = with_config(&["acme/shop:shop/build"]).await;
+    let (mut world, config) = with_config(TAGS, &["acme/shop:shop/build"]).await;
     world.merge(1, "feat: sell shoes").await;
     let said = world.hears(1).await.replace('\\', "");
     assert!(

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use bytes::Bytes;
+use liftlock::domain::time::Timestamp;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
@@ -27,13 +28,23 @@ pub(super) fn make_tag(state: &mut State, call: &Call, repo: u64) -> Answered {
         let unprocessable = |_| Reply::message(422, "Object does not exist");
         let target = git2::Oid::from_str(&object).map_err(unprocessable)?;
         let target = bare.find_object(target, None).map_err(unprocessable)?;
-        let tagger = git2::Signature::now("liftlock-test[bot]", "bot@example.invalid").expect("a signature");
+        let tagger = tagger(&call.body["tagger"]);
         let made = bare.tag_annotation_create(&tag, &target, &tagger, &call.text("message"));
         return Ok(made_tag(&made.expect("a tag object").to_string()));
     }
     let sha = format!("{:040x}", state.fresh_id());
     repo_mut(state, repo).tag_objects.insert(sha.clone(), object);
     Ok(made_tag(&sha))
+}
+
+/// Who and when the request says, or else the app and now.
+fn tagger(said: &serde_json::Value) -> git2::Signature<'static> {
+    let Some(date) = said["date"].as_str() else {
+        return git2::Signature::now("liftlock-test[bot]", "bot@example.invalid").expect("a signature");
+    };
+    let at = Timestamp::parse(date).expect("a time").0 / 1_000;
+    let text = |key: &str| said[key].as_str().expect("a text");
+    git2::Signature::new(text("name"), text("email"), &git2::Time::new(at, 0)).expect("a signature")
 }
 
 pub(super) fn read_tag(state: &State, call: &Call, repo: u64, sha: &str) -> Answered {

@@ -7,7 +7,7 @@ use liftlock::forge::github::{GitHub, Settings};
 use liftlock::forge::{Forge as _, Tagged};
 use serde_json::json;
 
-use super::{ANA, WEB, app, furnish, sha, web};
+use super::{ANA, WEB, annotated, app, furnish, sha, web};
 use crate::github::{APP_ID, Check, FakeGitHub};
 
 fn status(state: StatusState, description: &str) -> Status {
@@ -114,17 +114,17 @@ async fn t54_a_forged_status_is_corrected_by_the_next_one_of_ours() {
 #[tokio::test]
 async fn a_tag_is_there_or_elsewhere() {
     let (fake, github) = app().await;
-    let tag = "v1.0+b#1".parse().unwrap();
+    let tag = "v1.0+b#1";
     let make = |commit| {
-        let (github, tag) = (&github, &tag);
-        async move { github.tag(&web(), tag, &sha(commit), "Release v1").await.unwrap() }
+        let github = &github;
+        async move { github.tag(&web(), &annotated(tag, &sha(commit), "Release v1")).await.unwrap() }
     };
     assert_eq!(make('a').await, Tagged::There);
     assert!(fake.state().repos[&WEB].tags.contains_key("v1.0+b#1"), "encoded on the way, whole on arrival");
     assert_eq!(make('a').await, Tagged::There);
     assert_eq!(make('b').await, Tagged::Elsewhere(sha('a')));
     fake.state().repos.get_mut(&WEB).unwrap().tags.insert("light".to_owned(), "c".repeat(40));
-    let light = github.tag(&web(), &"light".parse().unwrap(), &sha('c'), "m").await.unwrap();
+    let light = github.tag(&web(), &annotated("light", &sha('c'), "m")).await.unwrap();
     assert_eq!(light, Tagged::There, "a lightweight tag on the commit will do");
     fake.finish();
 }
@@ -133,10 +133,13 @@ async fn a_tag_is_there_or_elsewhere() {
 async fn a_tag_whose_answer_was_lost_is_there() {
     let (fake, github) = app().await;
     fake.fault(&hyper::Method::POST, "/git/refs", 1, crate::github::Fault::DropAfter);
-    let tag = "v1.0.0".parse().unwrap();
-    assert!(github.tag(&web(), &tag, &sha('a'), "m").await.unwrap_err().is_transient());
-    assert_eq!(github.tag(&web(), &tag, &sha('a'), "m").await.unwrap(), Tagged::There);
-    assert_eq!(github.tag(&web(), &tag, &sha('b'), "m").await.unwrap(), Tagged::Elsewhere(sha('a')));
+    let tag = "v1.0.0";
+    assert!(github.tag(&web(), &annotated(tag, &sha('a'), "m")).await.unwrap_err().is_transient());
+    assert_eq!(github.tag(&web(), &annotated(tag, &sha('a'), "m")).await.unwrap(), Tagged::There);
+    assert_eq!(
+        github.tag(&web(), &annotated(tag, &sha('b'), "m")).await.unwrap(),
+        Tagged::Elsewhere(sha('a'))
+    );
     fake.finish();
 }
 
@@ -147,7 +150,7 @@ async fn a_race_for_a_tag_is_settled_by_what_github_kept() {
     fake.state().repos.get_mut(&WEB).unwrap().tags.insert("v2".to_owned(), "d".repeat(40));
     let missing = crate::github::Fault::status(404);
     fake.fault(&hyper::Method::GET, "/git/ref/tags/v2", 1, missing);
-    let tagged = github.tag(&web(), &"v2".parse().unwrap(), &sha('a'), "m").await.unwrap();
+    let tagged = github.tag(&web(), &annotated("v2", &sha('a'), "m")).await.unwrap();
     assert_eq!(tagged, Tagged::Elsewhere(sha('d')));
     fake.finish();
 }

@@ -11,6 +11,7 @@ mod wire;
 
 use liftlock::domain::name::{CommitSha, Login, RepoId, UserId};
 use liftlock::domain::person::Person;
+use liftlock::domain::tag::Tag;
 use liftlock::forge::github::GitHub;
 
 use crate::github::{FakeGitHub, Pull};
@@ -21,6 +22,12 @@ const ANA: u64 = 5;
 
 fn web() -> RepoId {
     "github:12".parse().unwrap()
+}
+
+/// A tag that nobody signs.
+fn annotated(name: &str, commit: &CommitSha, message: &str) -> Tag {
+    let (name, commit) = (name.parse().unwrap(), commit.clone());
+    Tag { name, commit, message: message.to_owned(), signed: None }
 }
 
 fn sha(digit: char) -> CommitSha {

@@ -12,7 +12,7 @@ use liftlock::forge::{Forge as _, Source};
 use liftlock::trouble::Kind;
 use serde_json::{Value, json};
 
-use super::{ANA, WEB, app, furnish, person, personal, sha, web};
+use super::{ANA, WEB, annotated, app, furnish, person, personal, sha, web};
 use crate::github::{FakeGitHub, Fault, INSTALLATION};
 
 const MINT: &str = "/access_tokens";
@@ -55,7 +55,7 @@ async fn t53_each_token_is_for_one_repository_and_one_kind_of_work() {
     github.status(&web(), &sha('a'), &a_status()).await.unwrap();
     fake.expect_status(WEB, sha('a').as_str(), "liftlock/prod").await;
     github.source(&web()).await.unwrap();
-    github.tag(&web(), &"v1".parse().unwrap(), &sha('a'), "m").await.unwrap();
+    github.tag(&web(), &annotated("v1", &sha('a'), "m")).await.unwrap();
     let teams = BTreeSet::from(["acme/release".parse().unwrap()]);
     github.standing(&web(), &person(ANA, "ana"), &teams).await.unwrap();
     let expected = [
@@ -219,7 +219,7 @@ async fn objects_are_fetched_over_http_with_a_narrow_token() {
     let mirror = git2::Repository::open_bare(mirror).unwrap();
     assert_eq!(mirror.find_commit(head).unwrap().message(), Ok("First"));
     let commit = head.to_string().parse().unwrap();
-    github.tag(&web(), &"v1".parse().unwrap(), &commit, "First release").await.unwrap();
+    github.tag(&web(), &annotated("v1", &commit, "First release")).await.unwrap();
     let tag = bare.find_reference("refs/tags/v1").unwrap().peel_to_commit().unwrap();
     assert_eq!(tag.id(), head);
     std::fs::remove_dir_all(folder).unwrap();

@@ -14,6 +14,7 @@ keys! { RELEASE_KEYS {
     "kind" Optional, Shape::Choice(&["deploy", "publish"]),
         "What releasing means: `deploy` to systems of your own, or `publish` to others, which is not taken back.";
     "notes" Optional, Shape::Object(&NOTES), "How its notes are made.";
+    "sign_tags" Optional, Shape::Choice(&["ssh"]), "Its tags are signed, as `git tag -v` checks them with `/keys/allowed_signers`.";
     "contract" Optional, Shape::Object(&CONTRACT), "What a release must be made of; looked at in every stage, and never passed over.";
 } }
 

@@ -1,0 +1,82 @@
+//! Tags of releases as git writes them, and where their signature stands.
+//!
+//! git signs the text of the tag's object up to the signature and puts that behind it, whoever makes it (its
+//! `gitformat-signature`), so that any `git tag -v` checks it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::name::{CommitSha, RefName};
+use crate::domain::time::Timestamp;
+
+/// Who makes tags, as git records people.
+pub const TAGGER: (&str, &str) = ("liftlock", "server@liftlock");
+
+/// Who signs the tags of releases, the weaker first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignTags {
+    /// Nobody.
+    #[default]
+    Never,
+    /// The server, with the key that OpenSSH knows.
+    Ssh,
+}
+
+impl SignTags {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde calls")]
+    pub(in crate::domain) fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
+/// An annotated tag to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name without `refs/tags/`.
+    pub name: RefName,
+    /// What it names for ever.
+    pub commit: CommitSha,
+    /// Its text.
+    pub message: String,
+    /// The signature; nothing for a tag that is not signed.
+    pub signed: Option<Signed>,
+}
+
+/// A signature of a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The time that the tag says it was made at, in whole seconds.
+    pub at: Timestamp,
+    /// The signature, armored.
+    pub signature: String,
+}
+
+impl Tag {
+    /// What is signed: all that stands before the signature.
+    pub fn payload(&self, at: Timestamp) -> String {
+        let (name, email) = TAGGER;
+        let second = at.0.div_euclid(1_000);
+        let (commit, tag, message) = (&self.commit, &self.name, self.text());
+        format!(
+            "object {commit}\ntype commit\ntag {tag}\ntagger {name} <{email}> {second} +0000\n\n{message}"
+        )
+    }
+
+    /// The message with the signature behind it, when it has one.
+    pub fn message(&self) -> String {
+        let signature = self.signed.as_ref().map_or("", |signed| signed.signature.as_str());
+        format!("{}{signature}", self.text())
+    }
+
+    /// The whole object of a signed tag.
+    pub fn object(&self) -> Option<String> {
+        let signed = self.signed.as_ref()?;
+        Some(self.payload(signed.at) + &signed.signature)
+    }
+
+    /// A signature begins on a line of its own.
+    fn text(&self) -> String {
+        let end = if self.message.ends_with('\n') { "" } else { "\n" };
+        format!("{}{end}", self.message)
+    }
+}

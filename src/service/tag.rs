@@ -1,0 +1,32 @@
+//! The tags of releases: signed by the server where their manifest says so.
+
+use crate::domain::name::{CommitSha, RefName};
+use crate::domain::release::Release;
+use crate::domain::tag::{SignTags, Signed, Tag};
+use crate::service::{Service, blocking};
+use crate::sign::{FOLDER, Keys};
+use crate::trouble::Outcome;
+
+impl Service {
+    /// A tag for this release as it is to be made.
+    pub(super) async fn tag_of(
+        &self,
+        release: &Release,
+        (name, commit): (&RefName, &CommitSha),
+        message: &str,
+    ) -> Outcome<Tag> {
+        let tag =
+            Tag { name: name.clone(), commit: commit.clone(), message: message.to_owned(), signed: None };
+        match release.rules.release.sign_tags {
+            SignTags::Never => Ok(tag),
+            SignTags::Ssh => {
+                let (folder, at) = (self.settings().data.join(FOLDER), self.store().here());
+                blocking(move || {
+                    let signature = Keys::of_folder(&folder, at)?.sign_tag(tag.payload(at).as_bytes())?;
+                    Ok(Tag { signed: Some(Signed { at, signature }), ..tag })
+                })
+                .await
+            }
+        }
+    }
+}
