@@ -17,7 +17,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::runtime::Handle;
 
 use super::kills::survive;
-use super::objects::{Moto, NAME, store as fake};
+use super::objects::{Azurite, Moto, NAME, store as fake};
 use super::rig::{self, Deadline, Door, GLANCE, PATIENCE, Plan, Yard, deliver};
 use super::{one, plan};
 
@@ -38,7 +38,11 @@ fn bucket(endpoint: &str, name: &str) -> Bucket {
 
 /// A store as a machine has it; another folder is another machine.
 async fn open(moto: &Moto, root: &Path) -> Store {
-    let (root, bucket, runtime) = (root.to_owned(), bucket(&moto.endpoint(), NAME), Handle::current());
+    open_in(bucket(&moto.endpoint(), NAME), root).await
+}
+
+async fn open_in(bucket: Bucket, root: &Path) -> Store {
+    let (root, runtime) = (root.to_owned(), Handle::current());
     blocking(move || Store::open_behind(&root, bucket, runtime)).await.unwrap()
 }
 
@@ -71,6 +75,43 @@ fn files(root: &Path, folder: &str) -> usize {
     std::fs::read_dir(root.join(folder)).unwrap().count()
 }
 
+/// Writes the large one, and says what it is.
+fn write(store: &Store) -> (Digest, u64) {
+    let mut incoming = store.begin().unwrap();
+    for piece in 0..LARGE / 1024 {
+        incoming.write_all(&[u8::try_from(piece % 251).unwrap(); 1024]).unwrap();
+    }
+    incoming.commit().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e10_t44_a_container_of_azure_keeps_artifacts_as_a_bucket_of_s3_does() {
+    let (azurite, here, there) = (Azurite::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bucket = || azurite.bucket("liftlock");
+    let store = open_in(bucket(), here.path()).await;
+    let small = put(&store, b"abc").await.unwrap();
+    assert_eq!(put(&store, b"abc").await.unwrap(), small, "the same once more");
+    let (large, _) = ask(&store, write).await;
+    assert_eq!(ask(&store, write).await.0, large, "the name was taken");
+
+    // Another machine has nothing, and brings what it hands out; what is gone is gone for it, too.
+    let other = open_in(bucket(), there.path()).await;
+    let wanted = large.clone();
+    let read = ask(&other, move |store| {
+        let (mut file, _) = store.open_verified(&wanted).unwrap();
+        let mut read = Vec::new();
+        file.read_to_end(&mut read).unwrap();
+        Digest::of_bytes(&read)
+    })
+    .await;
+    assert_eq!(read, large);
+    let gone = small.clone();
+    assert_eq!(ask(&store, move |store| store.forget(&gone, Timestamp(i64::MAX)).unwrap()).await, Some(3));
+    let absent = ask(&other, move |store| store.verify(&small)).await.unwrap_err();
+    let Unusable::Trouble(absent) = absent else { panic!("{absent}") };
+    assert_eq!(absent.kind(), Kind::NotFound);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e10_t44_a_blob_is_created_once_in_the_bucket_read_back_and_brought_to_other_machines() {
     let (moto, here, there) = (Moto::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -83,13 +124,6 @@ async fn e10_t44_a_blob_is_created_once_in_the_bucket_read_back_and_brought_to_o
     assert_eq!(keys(&moto), [format!("liftlock/again/{}", small.hex()), key(&small)]);
 
     // More than is in memory at a time goes there in pieces, and nothing of that is left beside it.
-    let write = |store: &Store| {
-        let mut incoming = store.begin().unwrap();
-        for piece in 0..LARGE / 1024 {
-            incoming.write_all(&[u8::try_from(piece % 251).unwrap(); 1024]).unwrap();
-        }
-        incoming.commit().unwrap()
-    };
     let (large, bytes) = ask(&store, write).await;
     assert_eq!(bytes, u64::try_from(LARGE).unwrap());
     let again = |digest: &Digest| format!("liftlock/again/{}", digest.hex());

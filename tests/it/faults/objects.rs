@@ -1,5 +1,5 @@
-//! Buckets as outlets: S3 as moto plays it, Google's and Azure's by what their create-only puts say, and `kill -9`
-//! between.
+//! Buckets as outlets: S3 as moto plays it, Azure as azurite does, Google's and once more Azure's by what their
+//! create-only puts say, and `kill -9` between.
 #![expect(clippy::disallowed_methods, reason = "a test writes files of its own")]
 
 use std::collections::BTreeMap;
@@ -67,6 +67,66 @@ impl Moto {
     }
 }
 
+/// The one account that azurite has, and its key, as everybody knows them from its manual.
+const ACCOUNT: &str = "devstoreaccount1";
+const ACCOUNT_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Makes a container: what releases are put into is there before, so nothing of ours does that.
+const CONTAINER: &str = r#"
+import base64, hashlib, hmac, sys, urllib.request
+from email.utils import formatdate
+endpoint, account, key, name = sys.argv[1:]
+headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+said = "PUT" + "\n" * 12 + "".join(f"{k}:{v}\n" for k, v in headers.items())
+said += f"/{account}/{account}/{name}\nrestype:container"
+sign = base64.b64encode(hmac.new(base64.b64decode(key), said.encode(), hashlib.sha256).digest()).decode()
+request = urllib.request.Request(f"{endpoint}/{name}?restype=container", method="PUT", headers=headers)
+request.add_header("Authorization", f"SharedKey {account}:{sign}")
+request.add_header("Content-Length", "0")
+urllib.request.urlopen(request)
+"#;
+
+/// azurite, which plays Azure and looks at every signature.
+pub(super) struct Azurite(Served);
+
+impl Azurite {
+    pub(super) fn new() -> Self {
+        let azurite = Self(Served::start(|folder, address| {
+            let mut command = Command::new(format!("{TOOLS}/node_modules/.bin/azurite-blob"));
+            command.args(["--blobHost", "127.0.0.1", "--blobPort", &address.port().to_string()]);
+            // Its newest version is a little older than what our client says; telemetry would go out into the world.
+            command
+                .args(["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location"])
+                .arg(folder);
+            command
+        }));
+        let made = Command::new(format!("{TOOLS}/bin/python3"))
+            .args(["-c", CONTAINER, &azurite.endpoint(), ACCOUNT, ACCOUNT_KEY, NAME])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        azurite
+    }
+
+    /// As emulators have it: the account is part of the path, not of the host's name.
+    fn endpoint(&self) -> String {
+        format!("http://{}/{ACCOUNT}", self.0.door.address())
+    }
+
+    pub(super) fn bucket(&self, prefix: &str) -> Bucket {
+        Bucket {
+            provider: Provider::Azure,
+            name: NAME.to_owned(),
+            prefix: prefix.to_owned(),
+            region: None,
+            endpoint: Some(self.endpoint()),
+            user: ACCOUNT.to_owned(),
+            password: Secret::new(ACCOUNT_KEY),
+        }
+    }
+}
+
 fn outlet(provider: Provider, endpoint: &str, password: &str) -> Outlet {
     let user = if provider == Provider::Gcs { "" } else { "liftlock" };
     let bucket = Bucket {
@@ -113,6 +173,21 @@ async fn d42_d43_an_object_of_s3_is_created_once_and_never_replaced() {
     holds(&outlet).await;
     assert_eq!(moto.keys(), ["shop/v1.2.0/app", "shop/v1.2.0/large"]);
     assert_eq!(moto.curl(&[], "/shop/v1.2.0/app"), "the app");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d42_d43_a_blob_of_azure_is_created_once_and_never_replaced() {
+    let azurite = Azurite::new();
+    let of_azure = |bucket: Bucket| Outlet {
+        kind: Kind::Object(bucket),
+        ..outlet(Provider::Azure, "http://127.0.0.1:9", ACCOUNT_KEY)
+    };
+    holds(&of_azure(azurite.bucket("shop"))).await;
+    let stranger = Bucket { password: Secret::new(CANARY), ..azurite.bucket("shop") };
+    let item = Item { name: "more".to_owned(), is: Digest::of_text("more").to_string() };
+    let refused =
+        of_azure(stranger).put("v1.2.0", &item, Content::Text("more".to_owned())).await.unwrap_err();
+    assert!(refused.chain().contains("look at its key"), "{}", refused.chain());
 }
 
 /// What a store keeps: bytes by address.
