@@ -512,6 +512,25 @@ fn check_reports_every_problem_with_its_place_and_explains_codes() {
 }
 
 #[test]
+fn d01_what_another_repository_declares_is_said_to_be_unknown_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("acme/rings//prod.yml@{}", "9fceb02d0ae598e95dc970b74767f19372d61af8");
+    let text =
+        format!("version: 1\nextends: {file}\ndeploy: ./d.sh\nstages: [{{name: prod, verify: [theirs]}}]\n");
+    write(folder.path(), "m.yml", &text);
+    let unread = "`acme/rings//prod.yml` at 9fceb02 is not read here";
+    let checked = run(folder.path(), &["check", "m.yml"]);
+    let said = out(&checked);
+    assert!(code(&checked) == 0 && said.contains(unread) && !said.contains("theirs`"), "{said}");
+    write(folder.path(), "s.txt", "");
+    let played = run(folder.path(), &["simulate", "m.yml", "s.txt"]);
+    assert!(err(&played).contains(unread), "{}{}", out(&played), err(&played));
+    write(folder.path(), "m.yml", &text.replace("9fceb02d0ae598e95dc970b74767f19372d61af8", "main"));
+    let checked = run(folder.path(), &["check", "m.yml"]);
+    assert!(code(&checked) == 1 && out(&checked).contains("names no full commit"), "{}", out(&checked));
+}
+
+#[test]
 fn t01_a_server_without_a_real_secret_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     for secret in ["", "development", "12345678"] {
