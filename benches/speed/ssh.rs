@@ -104,14 +104,20 @@ pub(crate) fn figures(folder: &Path) -> Fallible<Vec<Figure>> {
 async fn all(folder: &Path, host: &Host) -> Fallible<Vec<Figure>> {
     let known = folder.join("known_hosts");
     write_synced(&known, host.known_hosts().as_bytes(), 0o600)?;
+    let files = folder.join("files");
+    std::fs::create_dir_all(&files)?;
+    write_synced(&files.join("hello"), b"hello\n", 0o644)?;
     let (mut alone, mut kept) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        // As for an attempt: a killed client leaves its socket, and nobody else listens in its folder.
+        let place = folder.join(format!("round-{round}"));
+        std::fs::create_dir_all(&place)?;
         let began = clock::monotonic();
-        clients(folder, &host.client(&known, Route::Alone))?;
+        clients((&place, &files), &host.client(&known, Route::Alone))?;
         alone.push(ms(began.elapsed()));
         let began = clock::monotonic();
-        let connection = host.keep(folder, &known).await.map_err(|printed| printed.join("\n"))?;
-        clients(folder, &host.client(&known, Route::Through))?;
+        let connection = host.keep(&place, &known).await.map_err(|printed| printed.join("\n"))?;
+        clients((&place, &files), &host.client(&known, Route::Through))?;
         drop(connection);
         kept.push(ms(began.elapsed()));
     }
@@ -147,8 +153,8 @@ async fn all(folder: &Path, host: &Host) -> Fallible<Vec<Figure>> {
 }
 
 /// What is done on a target, by hand: the copy and the step.
-fn clients(folder: &Path, client: &str) -> Fallible<()> {
-    let copy = format!("tar -C hello/dist -cf - . | {client} 'cat > /dev/null'");
+fn clients((folder, files): (&Path, &Path), client: &str) -> Fallible<()> {
+    let copy = format!("tar -C {} -cf - . | {client} 'cat > /dev/null'", files.display());
     for text in [copy, format!("exec {client} /bin/sh -s < /dev/null")] {
         let status = Command::new("/bin/sh")
             .args(["-e", "-c", &text])
