@@ -25,6 +25,7 @@ use crate::runner::probe::Policy;
 use crate::runner::registry::Registry;
 use crate::runner::target::Target;
 use crate::secret::{self, Connection, Secret};
+use crate::upstream::Upstream;
 
 mod bucket;
 pub mod library;
@@ -37,6 +38,7 @@ pub mod sealed;
 mod target;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 /// What variables of the environment that override the file begin with.
 pub const PREFIX: &str = "LIFTLOCK_";
@@ -109,6 +111,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Other repositories that releases may take the tree of.
     pub origins: Vec<Origin>,
+    /// Builds of one repository that pipelines of others may take.
+    pub upstreams: Vec<Upstream>,
     /// Where images are pushed to and taken from.
     pub registries: Vec<Registry>,
     /// Where files of releases are published.
@@ -192,6 +196,7 @@ struct File {
     connections: BTreeMap<String, ConnectionFile>,
     target: Vec<target::Entry>,
     repository: Vec<origin::Entry>,
+    upstream: Vec<upstream::Entry>,
     registry: Vec<registry::Entry>,
     publish: Vec<publish::Entry>,
     artifacts: bucket::Artifacts,
@@ -387,12 +392,7 @@ impl Reading<'_> {
     }
 
     fn config(&mut self, file: File) -> Option<Config> {
-        let listen = file.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let address = listen.parse::<std::net::SocketAddr>().ok();
-        if address.is_none() {
-            self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
-        }
-        let listen = address;
+        let listen = self.listen(file.listen);
         let data = file.data.unwrap_or_else(|| {
             self.problem("data is missing: name the folder for mirrors, artifacts and the database");
             PathBuf::new()
@@ -411,6 +411,7 @@ impl Reading<'_> {
         let connections = self.connections(file.connections);
         let targets = self.targets(file.target);
         let origins = self.origins(file.repository);
+        let upstreams = self.upstreams(file.upstream);
         let registries = self.registries(file.registry);
         let outlets = self.outlets(file.publish);
         let probe = self.probe(file.probe);
@@ -449,6 +450,7 @@ impl Reading<'_> {
             connections,
             targets,
             origins,
+            upstreams,
             registries,
             outlets,
             artifacts: self.artifacts(file.artifacts),
@@ -457,6 +459,15 @@ impl Reading<'_> {
             github,
             plain,
         })
+    }
+
+    fn listen(&mut self, given: Option<String>) -> Option<std::net::SocketAddr> {
+        let listen = given.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let address = listen.parse().ok();
+        if address.is_none() {
+            self.problem(format!("listen = \"{listen}\" is not an address such as \"127.0.0.1:8080\""));
+        }
+        address
     }
 
     fn public_url(&mut self, given: Option<String>, listen: Option<&std::net::SocketAddr>) -> String {
@@ -518,11 +529,13 @@ impl Reading<'_> {
         let connections = config.connections.iter().map(|(n, c)| (format!("connections.{n}"), &c.allow));
         let targets = config.targets.iter().map(|t| (format!("target.{}", t.name), &t.allow));
         let origins = config.origins.iter().map(|o| (format!("repository {}", o.name), &o.allow));
+        let upstreams = config.upstreams.iter().map(|u| (format!("upstream {}", u.name), &u.allow));
         let registries = config.registries.iter().map(|r| (format!("registry {}", r.address), &r.allow));
         let outlets = config.outlets.iter().map(|o| (format!("publish {}", o.name), &o.allow));
         let stores = config.library.vault.stores.iter();
         let stores = stores.map(|(n, s)| (format!("library.stores.{n}"), &s.allow));
-        let allows = connections.chain(targets).chain(origins).chain(registries).chain(outlets).chain(stores);
+        let allows = connections.chain(targets).chain(origins).chain(upstreams).chain(registries);
+        let allows = allows.chain(outlets).chain(stores);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(

@@ -26,5 +26,6 @@ pub mod sign;
 pub mod store;
 pub mod telemetry;
 pub mod trouble;
+pub mod upstream;
 pub mod validate;
 pub mod vault;

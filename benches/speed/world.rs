@@ -58,6 +58,7 @@ pub(crate) async fn deploying(
         secrets: BTreeMap::new(),
         connections: BTreeMap::new(),
         origins: Vec::new(),
+        upstreams: Vec::new(),
         registries: Vec::new(),
         outlets: Vec::new(),
         targets,

@@ -127,6 +127,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         connections: config.connections.clone(),
         targets: config.targets.clone(),
         origins: config.origins.clone(),
+        upstreams: config.upstreams.clone(),
         registries: config.registries.clone(),
         outlets: config.outlets.clone(),
         hidden: config.hidden().into_iter().chain(library.vault().hidden().cloned()).collect(),

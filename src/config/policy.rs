@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Reading;
 use crate::domain::glob::Glob;
+use crate::domain::manifest::code::Code;
 use crate::domain::manifest::{self, Problems, Sources};
 use crate::domain::name::RepoName;
 use crate::domain::policy::server::{Rule, ServerPolicy, StagePolicy};
@@ -69,6 +70,10 @@ impl Reading<'_> {
         let name: RepoName = "server/policy".parse().ok()?;
         match manifest::load(&sources, &name) {
             Ok(loaded) => {
+                // A manifest may leave a check to others; who asks it of everybody's manifests says what it is.
+                for problem in loaded.warnings.iter().filter(|problem| problem.code == Code::Reported) {
+                    self.problem(format!("policy {no}: {}; declare it below `checks`", problem.message));
+                }
                 let asks = loaded.pipelines.into_iter().next()?.stages.into_iter().next()?;
                 let stages = StagePolicy { stage: stage?, rules, asks: Box::new(asks) };
                 Some(ServerPolicy { repository: repository?, pipeline: pipeline?, stages })
@@ -115,7 +120,7 @@ mod tests {
             ("[[policy]]\nsoak = \"1h\"\ndeploy = \"make\"\n", "`deploy` is not for a server to ask"),
             ("[[policy]]\nsoak = \"soon\"\n", "policy 1: "),
             ("[[policy]]\nstage = \"!prod\"\nsoak = \"1h\"\n", "is no pattern of names"),
-            ("[[policy]]\ngates = { pre = [\"known\"] }\n", "there is no check `known`"),
+            ("[[policy]]\ngates = { pre = [\"known\"] }\n", "nothing here answers `known`"),
         ];
         for (text, words) in rows {
             let said = read(text).unwrap_err();

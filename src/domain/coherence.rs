@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::domain::name::{CommitSha, PipelineName, ReleaseNo, printable};
+use crate::domain::join::PipelineAt;
+use crate::domain::name::{CommitSha, PipelineId, ReleaseNo, printable};
 use crate::domain::release::Release;
 use crate::domain::source::Named;
 use crate::domain::state::State;
@@ -137,17 +138,17 @@ fn unmet(package: &Package, need: &Need, there: &[&Package]) -> Option<String> {
 
 /// What took a build or a source, and under which pipelines it stands.
 struct Open {
-    pipeline: PipelineName,
+    pipeline: PipelineAt,
     release: Arc<Release>,
     /// The pipelines on the way to it, its own included.
-    below: BTreeSet<PipelineName>,
+    below: BTreeSet<PipelineId>,
 }
 
 /// Where the walk through what a release is made of has been.
 #[derive(Default)]
 struct Walk {
     /// Of each pipeline the build that was met first, which is the nearest one, and who took it.
-    builds: BTreeMap<PipelineName, (ReleaseNo, String, String)>,
+    builds: BTreeMap<PipelineId, (ReleaseNo, String, String)>,
     sources: BTreeMap<String, (CommitSha, String)>,
     problems: BTreeSet<String>,
 }
@@ -157,12 +158,13 @@ struct Walk {
 /// A build that is, some steps down, made with an older one of its own pipeline is no disagreement: nothing can be
 /// made with itself.
 pub fn made_of(
-    (pipeline, release): (&PipelineName, &Arc<Release>),
-    states: &BTreeMap<PipelineName, Arc<State>>,
+    (pipeline, release): (&PipelineId, &Arc<Release>),
+    states: &BTreeMap<PipelineId, Arc<State>>,
 ) -> MadeOf {
     let mut walk = Walk::default();
     let below = BTreeSet::from([pipeline.clone()]);
-    let mut open = vec![Open { pipeline: pipeline.clone(), release: Arc::clone(release), below }];
+    let pipeline = PipelineAt { id: pipeline.clone(), abroad: None };
+    let mut open = vec![Open { pipeline, release: Arc::clone(release), below }];
     while !open.is_empty() {
         let mut next = Vec::new();
         for at in std::mem::take(&mut open) {
@@ -193,32 +195,30 @@ impl Walk {
     }
 
     /// The builds that are met for the first time.
-    fn take_builds(&mut self, at: &Open, states: &BTreeMap<PipelineName, Arc<State>>) -> Vec<Open> {
+    fn take_builds(&mut self, at: &Open, states: &BTreeMap<PipelineId, Arc<State>>) -> Vec<Open> {
         let mut next = Vec::new();
-        let inputs = at.release.created.builds.iter().filter(|input| !at.below.contains(&input.pipeline));
-        for input in inputs {
+        let inputs = at.release.created.builds.iter().map(|input| (at.pipeline.input(input), input));
+        for (pipeline, input) in inputs.filter(|(pipeline, _)| !at.below.contains(&pipeline.id)) {
             let version = input.version.to_string();
-            if let Some((no, known, by)) = self.builds.get(&input.pipeline) {
+            if let Some((no, known, by)) = self.builds.get(&pipeline.id) {
                 if *no != input.release {
-                    let name = &input.pipeline;
-                    let problem = format!("{by} has {name} {known}, {} has {name} {version}", at.named());
+                    let problem =
+                        format!("{by} has {pipeline} {known}, {} has {pipeline} {version}", at.named());
                     self.problems.insert(problem);
                 }
                 continue;
             }
-            self.builds.insert(input.pipeline.clone(), (input.release, version.clone(), at.named()));
-            let Some(release) = states.get(&input.pipeline).and_then(|state| state.release(input.release))
+            self.builds.insert(pipeline.id.clone(), (input.release, version.clone(), at.named()));
+            let Some(release) = states.get(&pipeline.id).and_then(|state| state.release(input.release))
             else {
-                let problem = format!(
-                    "{} {version} is not known here, so nobody can tell what is in it",
-                    input.pipeline
-                );
+                let problem =
+                    format!("{pipeline} {version} is not known here, so nobody can tell what is in it");
                 self.problems.insert(problem);
                 continue;
             };
             let mut below = at.below.clone();
-            below.insert(input.pipeline.clone());
-            next.push(Open { pipeline: input.pipeline.clone(), release: Arc::clone(release), below });
+            below.insert(pipeline.id.clone());
+            next.push(Open { pipeline, release: Arc::clone(release), below });
         }
         next
     }

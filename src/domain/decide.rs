@@ -11,7 +11,7 @@ use crate::domain::event::{
     Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Withdrawal,
 };
 use crate::domain::evidence::{Attested, owed};
-use crate::domain::join::{Built, Expected};
+use crate::domain::join::{Built, Expected, Listener};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, TreeSha, UserId,
 };
@@ -95,6 +95,8 @@ pub enum Command {
     Expect(Box<Expected>),
     /// A build of another pipeline ended.
     Hear(Box<Built>),
+    /// The pipelines of other repositories that take builds of this one were looked for; all of them.
+    SeeListeners(BTreeSet<Listener>),
     /// Something that was built elsewhere was handed in and is stored.
     Upload(Box<Upload>),
     /// Somebody writes a release's notes.
@@ -514,6 +516,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Propose(proposal) => draft.propose(proposal)?,
         Command::Expect(push) => draft.expect(push)?,
         Command::Hear(built) => draft.hear_build(built)?,
+        Command::SeeListeners(listeners) => draft.see_listeners(listeners)?,
         Command::Upload(upload) => draft.take_upload(upload)?,
         Command::WriteNotes { release, text, standing } => draft.write_notes(*release, text, standing)?,
         Command::FreezeNotes { release } => draft.freeze_notes(*release)?,

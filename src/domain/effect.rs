@@ -6,7 +6,9 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::event::ApprovalSide;
 use crate::domain::evidence::Matter;
 use crate::domain::join::Line;
-use crate::domain::name::{CommentId, CommitSha, PipelineName, RefName, ReleaseNo, StageName, ThreadId};
+use crate::domain::name::{
+    CommentId, CommitSha, PipelineName, RefName, ReleaseNo, RepoId, StageName, ThreadId,
+};
 use crate::domain::notice::Notice;
 
 /// One thing to do, as the store keeps it until it is done.
@@ -157,7 +159,7 @@ pub enum Effect {
     Notify(Notice),
     /// Wake the pipeline: a timer came due.
     Wake,
-    /// Tell another pipeline of the repository how a release's build ended; telling it twice changes nothing.
+    /// Tell another pipeline how a release's build ended; telling it twice changes nothing.
     Announce {
         /// Which release.
         release: ReleaseNo,
@@ -165,6 +167,9 @@ pub enum Effect {
         attempt: u32,
         /// The pipeline that listens.
         to: PipelineName,
+        /// Set when that is another repository's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        abroad: Option<To>,
     },
     /// Make the release that somebody or a time asked for.
     Start {
@@ -178,6 +183,15 @@ pub enum Effect {
         /// Which builds, so that other ones are another thing to do.
         builds: Vec<(PipelineName, ReleaseNo)>,
     },
+}
+
+/// A pipeline of another repository that listens to builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct To {
+    /// Its repository.
+    pub repo: RepoId,
+    /// What it calls the pipeline that builds.
+    pub called: PipelineName,
 }
 
 /// What an approval-needed comment offers.

@@ -2,7 +2,7 @@
 //!
 //! A field may be added with a default and never renamed or removed: old logs must fold for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::domain::demand;
 use crate::domain::derivation::Made;
 use crate::domain::effect::Place;
 use crate::domain::evidence::Attested;
-use crate::domain::join::{Built, Expected};
+use crate::domain::join::{Built, Expected, Listener};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, TreeSha, UserId,
     VariableName,
@@ -418,6 +418,11 @@ pub enum Event {
     BuildsExpected(Box<Expected>),
     /// A build of another pipeline ended.
     BuildHeard(Box<Built>),
+    /// Pipelines of other repositories take builds of this one.
+    ListenersSeen {
+        /// All of them.
+        listeners: BTreeSet<Listener>,
+    },
     /// Something that a person should look at (a moved tag, a forged status).
     Alarm {
         /// The release it is about.
@@ -579,6 +584,7 @@ impl Event {
             | Self::Runbook(_)
             | Self::BuildsExpected(_)
             | Self::BuildHeard(_)
+            | Self::ListenersSeen { .. }
             | Self::Heard(_) => None,
             Self::Demand(fact) => fact.release(),
         }
@@ -633,6 +639,7 @@ impl Event {
             Self::Demand(fact) => fact.kind(),
             Self::BuildsExpected(_) => "builds_expected",
             Self::BuildHeard(_) => "build_heard",
+            Self::ListenersSeen { .. } => "listeners_seen",
             Self::Alarm { .. } => "alarm",
         }
     }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::domain::event::Sealed;
 use crate::domain::evidence::file_name;
-use crate::domain::name::{PipelineName, ReleaseNo};
+use crate::domain::join::PipelineAt;
+use crate::domain::name::{PipelineId, ReleaseNo};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 
@@ -34,14 +35,14 @@ pub struct Drop {
     /// What each release gives, a build before what is made of it.
     pub parts: Vec<Part>,
     /// Builds that are not in it, each with the one of the same pipeline that is.
-    pub left_out: Vec<(PipelineName, String, String)>,
+    pub left_out: Vec<(PipelineAt, String, String)>,
 }
 
 /// What one release gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// Its pipeline.
-    pub pipeline: PipelineName,
+    pub pipeline: PipelineAt,
     /// The release.
     pub release: Arc<Release>,
     /// Its artifacts, but for those that another part gives.
@@ -73,19 +74,20 @@ pub struct Laid {
 /// What a release gathers. Where pipelines take each other's builds, the walk could go round for ever: of a pipeline
 /// that is met again only the build that was met first is in the drop, which is the one nearest to the release.
 pub fn gather(
-    (pipeline, release): (&PipelineName, &Arc<Release>),
+    (pipeline, release): (&PipelineId, &Arc<Release>),
     gather: Gather,
-    states: &BTreeMap<PipelineName, Arc<State>>,
+    states: &BTreeMap<PipelineId, Arc<State>>,
 ) -> Result<Drop, String> {
-    let mut found: BTreeMap<PipelineName, Arc<Release>> = BTreeMap::new();
+    let mut found: Found = BTreeMap::new();
     let mut drop = Drop::default();
-    let mut open = vec![(pipeline.clone(), Arc::clone(release))];
+    let own = PipelineAt { id: pipeline.clone(), abroad: None };
+    let mut open = vec![(own.clone(), Arc::clone(release))];
     // By distance, so that the nearest build of a pipeline is met first.
     while !open.is_empty() {
         let mut next = Vec::new();
         for (name, build) in std::mem::take(&mut open) {
             let version = build.created.version.to_string();
-            if let Some(known) = found.get(&name) {
+            if let Some((_, known)) = found.get(&name.id) {
                 if known.no() != build.no() {
                     drop.left_out.push((name, version, known.created.version.to_string()));
                 }
@@ -93,25 +95,30 @@ pub fn gather(
             }
             if gather.full {
                 for input in &build.created.builds {
-                    next.push((input.pipeline.clone(), input_of(states, &input.pipeline, input.release)?));
+                    let taken = name.input(input);
+                    let release = input_of(states, &taken, input.release)?;
+                    next.push((taken, release));
                 }
             }
-            found.insert(name, build);
+            found.insert(name.id.clone(), (name, build));
         }
         open = next;
     }
     drop.left_out.sort();
     drop.left_out.dedup();
-    place(pipeline, &found, (&mut BTreeSet::new(), &mut drop.parts));
+    place(&own, &found, (&mut BTreeSet::new(), &mut drop.parts));
     Ok(drop)
 }
 
+/// The build of each pipeline that is nearest to the release.
+type Found = BTreeMap<PipelineId, (PipelineAt, Arc<Release>)>;
+
 fn input_of(
-    states: &BTreeMap<PipelineName, Arc<State>>,
-    pipeline: &PipelineName,
+    states: &BTreeMap<PipelineId, Arc<State>>,
+    pipeline: &PipelineAt,
     no: ReleaseNo,
 ) -> Result<Arc<Release>, String> {
-    let found = states.get(pipeline).and_then(|state| state.release(no));
+    let found = states.get(&pipeline.id).and_then(|state| state.release(no));
     let found =
         found.ok_or_else(|| format!("release {no} of {pipeline}, which it is made of, is not known here"))?;
     if found.retired.is_some() {
@@ -124,29 +131,25 @@ fn input_of(
 }
 
 /// A build behind what it is made of.
-fn place(
-    name: &PipelineName,
-    found: &BTreeMap<PipelineName, Arc<Release>>,
-    (met, parts): (&mut BTreeSet<PipelineName>, &mut Vec<Part>),
-) {
-    let Some(build) = found.get(name).filter(|_| met.insert(name.clone())) else { return };
+fn place(name: &PipelineAt, found: &Found, (met, parts): (&mut BTreeSet<PipelineId>, &mut Vec<Part>)) {
+    let Some((_, build)) = found.get(&name.id).filter(|_| met.insert(name.id.clone())) else { return };
     for input in &build.created.builds {
-        place(&input.pipeline, found, (met, parts));
+        place(&name.input(input), found, (met, parts));
     }
     parts.push(part(name, build, found));
 }
 
-fn part(
-    pipeline: &PipelineName,
-    release: &Arc<Release>,
-    found: &BTreeMap<PipelineName, Arc<Release>>,
-) -> Part {
+fn part(pipeline: &PipelineAt, release: &Arc<Release>, found: &Found) -> Part {
     let created = &release.created.pipeline;
     // What it took as it was is given by the one that built it, and a drop holds no other drops.
     let given = |sealed: &Sealed| {
-        let taken = created.inherits.iter().any(|inherited| {
-            let from = found.get(&inherited.pipeline).filter(|_| inherited.alias == sealed.alias);
-            from.is_some_and(|from| from.artifacts.iter().any(|a| a.digest == sealed.digest))
+        let taken = created.inherits.iter().filter(|inherited| inherited.alias == sealed.alias);
+        let mut builds = taken.flat_map(|inherited| {
+            release.created.builds.iter().filter(move |build| build.pipeline == inherited.pipeline)
+        });
+        let taken = builds.any(|build| {
+            let from = found.get(&build.pipeline_in(&pipeline.id.repo));
+            from.is_some_and(|(_, from)| from.artifacts.iter().any(|a| a.digest == sealed.digest))
         });
         taken || created.drops().any(|drop| *drop == sealed.alias)
     };
@@ -167,7 +170,7 @@ impl Drop {
         let left_out: Vec<Value> = self
             .left_out
             .iter()
-            .map(|(pipeline, version, instead)| json!({"pipeline": pipeline, "version": version, "instead": instead}))
+            .map(|(pipeline, version, instead)| json!({"pipeline": pipeline.to_string(), "version": version, "instead": instead}))
             .collect();
         json!({"form": FORM, "builds": builds, "left_out": left_out})
     }
@@ -176,12 +179,12 @@ impl Drop {
 impl Part {
     fn listed(&self, laid: &BTreeSet<Laid>) -> Value {
         let created = &self.release.created;
-        let inputs = created
-            .builds
-            .iter()
-            .map(|input| json!({"pipeline": input.pipeline, "version": input.version.to_string()}));
+        let inputs = created.builds.iter().map(|input| {
+            let pipeline = self.pipeline.input(input).to_string();
+            json!({"pipeline": pipeline, "version": input.version.to_string()})
+        });
         json!({
-            "pipeline": self.pipeline,
+            "pipeline": self.pipeline.to_string(),
             "version": created.version.to_string(),
             "number": created.release,
             "commit": created.commit,
@@ -223,7 +226,7 @@ stages: [{name: prep, deploy: [{uses: gather, with: {full: true}, artifacts: [dr
 ";
 
     /// A pipeline whose n-th release is made of these builds.
-    fn pipeline(name: &str, releases: &[&[(&str, u32)]]) -> (PipelineName, Arc<State>) {
+    fn pipeline(name: &str, releases: &[&[(&str, u32)]]) -> (PipelineId, Arc<State>) {
         let sources = [(".github/liftlock.yml".to_owned(), MANIFEST.replace("NAME", name))].into();
         let loaded = load(&sources, &"acme/sdk".parse().unwrap()).unwrap();
         let mut state = State::new(format!("plain:sdk/{name}").parse().unwrap());
@@ -252,7 +255,7 @@ stages: [{name: prep, deploy: [{uses: gather, with: {full: true}, artifacts: [dr
             state.apply(&begun, Timestamp(0)).unwrap();
             state.apply(&ended, Timestamp(0)).unwrap();
         }
-        (name.parse().unwrap(), Arc::new(state))
+        (state.id.clone(), Arc::new(state))
     }
 
     /// What facts about a release and about a build have in common.
@@ -271,10 +274,10 @@ stages: [{name: prep, deploy: [{uses: gather, with: {full: true}, artifacts: [dr
     }
 
     /// The last release of the first pipeline, gathered, as `pipeline version`.
-    fn gathered(all: &[(PipelineName, Arc<State>)], full: bool) -> Result<(Vec<String>, Drop), String> {
-        let (name, state) = &all[0];
+    fn gathered(all: &[(PipelineId, Arc<State>)], full: bool) -> Result<(Vec<String>, Drop), String> {
+        let (id, state) = &all[0];
         let release = state.releases.values().last().unwrap();
-        let drop = gather((name, release), Gather { full }, &all.iter().cloned().collect())?;
+        let drop = gather((id, release), Gather { full }, &all.iter().cloned().collect())?;
         let named = |part: &Part| format!("{} {}", part.pipeline, part.release.created.version);
         Ok((drop.parts.iter().map(named).collect(), drop))
     }
@@ -304,9 +307,8 @@ stages: [{name: prep, deploy: [{uses: gather, with: {full: true}, artifacts: [dr
         ];
         let (parts, drop) = gathered(&all, true).unwrap();
         assert_eq!(parts, ["runtime v1.2.0", "sdk v1.3.0"]);
-        let named = |(pipeline, left, instead): &(PipelineName, String, String)| {
-            format!("{pipeline} {left} {instead}")
-        };
+        let named =
+            |(pipeline, left, instead): &(PipelineAt, String, String)| format!("{pipeline} {left} {instead}");
         let left: Vec<String> = drop.left_out.iter().map(named).collect();
         assert_eq!(left, ["sdk v1.2.0 v1.3.0"], "what an older one was made of is not looked at");
     }

@@ -3,6 +3,11 @@
 //! A pipeline that lists others in `triggers.builds` is told by them how each build ended, at least once; what was told
 //! is a fact of its own log, so that it decides alone. Before a push starts anything it says which of them it starts:
 //! nobody waits for a build that a path filter left out.
+//!
+//! Builds of other repositories are told in the same way, under the names that the server's config gives them. Their
+//! commits are not ours, so a release that they make is of the head that our branch had when their push was announced.
+
+mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Created, Event, Sealed};
 use crate::domain::image::ImageName;
-use crate::domain::name::{Alias, ChannelName, CommitSha, Digest, Login, PipelineName, RefName, ReleaseNo};
+use crate::domain::join::look::Look;
+use crate::domain::name::{
+    Alias, ChannelName, CommitSha, Digest, Login, PipelineId, PipelineName, RefName, ReleaseNo, RepoId,
+    RepoName,
+};
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::state::State;
@@ -29,6 +38,9 @@ pub struct Builds {
     pub need: Need,
     /// The pipelines.
     pub from: Vec<PipelineName>,
+    /// Those of them that are other repositories'.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub abroad: BTreeSet<PipelineName>,
     /// How long builds that end one after the other still go into one release.
     pub settle: Span,
 }
@@ -60,6 +72,20 @@ pub struct Inherited {
     /// What the image is called here, when it is another name than where it was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageName>,
+    /// Set when the pipeline is another repository's, whose artifacts this manifest cannot know: which of them it is
+    /// shows when it is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abroad: Option<Wanted>,
+}
+
+/// Which artifact of another repository's build is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// The one of that name, or the only one that is left.
+    Named,
+    /// The one that is packed from there.
+    From(String),
 }
 
 /// Which of the pipelines that another one listens to a push starts.
@@ -77,6 +103,45 @@ pub struct Expected {
     pub taking: BTreeSet<PipelineName>,
     /// Those that the push starts.
     pub started: BTreeSet<PipelineName>,
+    /// Set when the push was to another repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abroad: Option<PushAbroad>,
+}
+
+/// A push to another repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushAbroad {
+    /// Whose push it is.
+    pub repo: RepoId,
+    /// The head of our own branch at that time.
+    pub head: CommitSha,
+    /// Its place on our branch's first-parent line.
+    pub seq: u64,
+}
+
+impl Expected {
+    /// The commit of our own that it is about, with its place on the branch.
+    pub fn here(&self) -> (u64, &CommitSha) {
+        self.abroad.as_ref().map_or((self.seq, &self.commit), |push| (push.seq, &push.head))
+    }
+
+    fn repo(&self) -> Option<&RepoId> {
+        self.abroad.as_ref().map(|push| &push.repo)
+    }
+
+    /// Where it is on its own branch.
+    fn place(&self) -> Place<'_> {
+        (self.repo(), self.seq)
+    }
+}
+
+/// A pipeline that takes builds of another repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listener {
+    /// Which pipeline.
+    pub pipeline: PipelineId,
+    /// What it calls the one whose builds it takes.
+    pub called: PipelineName,
 }
 
 /// How a build of another pipeline ended.
@@ -103,17 +168,115 @@ pub struct Built {
     pub pusher: Option<Login>,
     /// What it left, or why there is nothing.
     pub outcome: Result<Vec<Sealed>, String>,
+    /// Where it lies, when that is in another repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abroad: Option<Abroad>,
+    /// The pipelines whose builds it is made of, through however many others.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub of: BTreeSet<PipelineId>,
 }
 
+/// A build of another repository, as far as the pipeline that takes it must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abroad {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its repository, as people call it.
+    pub repository: RepoName,
+    /// Where each artifact was packed from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<Alias, String>,
+    /// Artifacts that are not handed on to others.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld: BTreeSet<Alias>,
+}
+
+impl std::fmt::Display for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.pipeline, self.version)?;
+        self.abroad.as_ref().map_or(Ok(()), |at| write!(f, " of {}", at.repository))
+    }
+}
+
+/// A place on the branch of a repository, which is our own when none is named.
+type Place<'a> = (Option<&'a RepoId>, u64);
+/// Behind every commit there is.
+const ANYWHERE: Place<'static> = (None, u64::MAX);
+
 impl Built {
+    /// The pipeline that built it; `repo` is that of the pipeline it was told to.
+    pub fn pipeline_in(&self, repo: &RepoId) -> PipelineId {
+        let here = || PipelineId { repo: repo.clone(), name: self.pipeline.clone() };
+        self.abroad.as_ref().map_or_else(here, |at| at.pipeline.clone())
+    }
+
+    /// The pipelines that there is something of in it, its own among them; `repo` is that of the pipeline it was told
+    /// to.
+    pub fn made_of(&self, repo: &RepoId) -> BTreeSet<PipelineId> {
+        self.of.iter().cloned().chain([self.pipeline_in(repo)]).collect()
+    }
+
+    fn repo(&self) -> Option<&RepoId> {
+        self.abroad.as_ref().map(|at| &at.pipeline.repo)
+    }
+
+    /// Where it was built, to tell it from builds that had the same name when the config was another one.
+    fn origin(&self) -> Option<&PipelineId> {
+        self.abroad.as_ref().map(|at| &at.pipeline)
+    }
+
+    /// Of what it left, what this is: by its name, or what is packed from a place.
+    fn artifact(&self, wanted: &Inherited) -> Result<&Sealed, String> {
+        let all = self.outcome.as_ref().map_err(Clone::clone)?;
+        let called = |alias: &Alias| all.iter().find(|sealed| sealed.alias == *alias);
+        let found = match (&wanted.abroad, all.as_slice()) {
+            (Some(Wanted::From(path)), _) => {
+                let at = self.abroad.iter().flat_map(|abroad| &abroad.paths);
+                let packed = at.filter(|(_, from)| *from == path).find_map(|(alias, _)| called(alias));
+                return packed.ok_or_else(|| format!("{self} leaves nothing at `{path}`"));
+            }
+            (Some(Wanted::Named), [only]) => Some(only),
+            (Some(Wanted::Named) | None, _) => called(&wanted.artifact),
+        };
+        found.ok_or_else(|| format!("{self} has no artifact `{}`", wanted.artifact))
+    }
+
     /// Its place among the builds of its pipeline.
     fn order(&self) -> (u64, ReleaseNo) {
         (self.seq, self.release)
     }
 
-    /// The place of a commit and of everything made of those before it.
-    fn within(&self, seq: u64) -> bool {
-        self.seq <= seq
+    /// Whether it is of a commit up to this place of a repository's branch; commits of other ones have none there.
+    fn within(&self, (repo, seq): Place<'_>) -> bool {
+        self.repo() != repo || self.seq <= seq
+    }
+}
+
+/// A pipeline, as a release that is made of its builds names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PipelineAt {
+    /// Which it is.
+    pub id: PipelineId,
+    /// Its repository as people call it, when that is not the release's own.
+    pub abroad: Option<RepoName>,
+}
+
+impl std::fmt::Display for PipelineAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.abroad {
+            Some(repository) => write!(f, "{repository}/{}", self.id.name),
+            None => self.id.name.fmt(f),
+        }
+    }
+}
+
+impl PipelineAt {
+    /// The pipeline of a build that a release of this one is made of.
+    #[must_use]
+    pub fn input(&self, build: &Built) -> Self {
+        let id = build.pipeline_in(&self.id.repo);
+        let abroad = build.abroad.as_ref().map(|at| &at.repository).or(self.abroad.as_ref()).cloned();
+        Self { id, abroad }
     }
 }
 
@@ -200,22 +363,26 @@ pub fn joined(pipelines: &[Pipeline], started: &[PipelineName]) -> BTreeSet<Pipe
 }
 
 impl Created {
+    /// Whether an artifact is of a build of another repository that does not hand it on.
+    pub fn withheld_abroad(&self, alias: &Alias) -> bool {
+        let taken = self.pipeline.inherits.iter().filter(|inherited| inherited.alias == *alias);
+        let mut builds = taken.flat_map(|wanted| self.builds.iter().map(move |build| (wanted, build)));
+        builds.any(|(wanted, build)| {
+            let at = build.abroad.as_ref().filter(|_| build.pipeline == wanted.pipeline);
+            at.is_some_and(|at| build.artifact(wanted).is_ok_and(|found| at.withheld.contains(&found.alias)))
+        })
+    }
+
     /// The sealed bytes that it does not build: of other pipelines' builds, under its own names, and those that were
     /// handed in; the error is what is missing.
     pub fn inherited(&self) -> Result<Vec<Sealed>, String> {
         let take = |inherited: &Inherited| {
             let build = self.builds.iter().find(|build| build.pipeline == inherited.pipeline);
             let build = build.ok_or_else(|| format!("there is no build of {} in it", inherited.pipeline))?;
-            let all = build.outcome.as_ref().map_err(Clone::clone)?;
-            let found = all.iter().find(|sealed| sealed.alias == inherited.artifact).ok_or_else(|| {
-                format!("{} {} has no artifact `{}`", build.pipeline, build.version, inherited.artifact)
-            })?;
+            let found = build.artifact(inherited)?;
             let mut image = found.image.clone();
             if inherited.is_image && image.is_none() {
-                return Err(format!(
-                    "{} {} has `{}` as files, and not as an image",
-                    build.pipeline, build.version, inherited.artifact
-                ));
+                return Err(format!("{build} has `{}` as files, and not as an image", found.alias));
             }
             if let (Some(image), Some(name)) = (&mut image, &inherited.image) {
                 image.name = name.clone();
@@ -246,7 +413,9 @@ impl Upstream {
     /// Whether this is known of a build, or something better: what is sealed is never told to have failed again.
     pub fn knows(&self, built: &Built) -> bool {
         let known = self.built.get(&built.pipeline).and_then(|all| all.get(&built.release));
-        known.is_some_and(|(known, _)| known == built || known.outcome.is_ok())
+        known.is_some_and(|(known, _)| {
+            known == built || (known.outcome.is_ok() && known.origin() == built.origin())
+        })
     }
 
     /// Adds what a pipeline was told.
@@ -272,6 +441,8 @@ impl Upstream {
 
     fn hear(&mut self, built: &Built, at: Timestamp) {
         let all = self.built.entry(built.pipeline.clone()).or_default();
+        // A name that the config gives to another pipeline now says nothing about the builds of the one before.
+        all.retain(|_, (known, _)| known.origin() == built.origin());
         all.insert(built.release, (built.clone(), at));
         let mut here: Vec<_> = all.values().filter(|(b, _)| b.branch == built.branch).collect();
         here.sort_by_key(|(b, _)| std::cmp::Reverse(b.order()));
@@ -283,7 +454,7 @@ impl Upstream {
     /// The last pushes that were announced, newest commit first.
     pub fn latest(&self, most: usize) -> Vec<&Expected> {
         let mut all: Vec<&Expected> = self.expected.values().map(|(push, _)| push).collect();
-        all.sort_by_key(|push| std::cmp::Reverse(push.seq));
+        all.sort_by_key(|push| std::cmp::Reverse(push.here().0));
         all.truncate(most);
         all
     }
@@ -330,6 +501,16 @@ impl State {
         sealed.chain(asked).chain(self.demands.uploads.values()).map(|sealed| sealed.digest.clone()).collect()
     }
 
+    /// The last good builds of those whose artifacts the pipeline takes, for a release that none of them starts.
+    pub fn last_built(&self, branch: &RefName, (pipeline, seq): (&Pipeline, u64)) -> Vec<Built> {
+        let taking: BTreeSet<&PipelineName> = pipeline.inherits.iter().map(|i| &i.pipeline).collect();
+        if taking.is_empty() {
+            return Vec::new();
+        }
+        let look = Look::at(self, Line { branch: branch.clone(), channel: None });
+        taking.into_iter().filter_map(|name| look.last(name, (None, seq))).cloned().collect()
+    }
+
     /// What joins, or waits to, on every line.
     pub fn joins(&self) -> (Vec<Join>, Vec<Waiting>) {
         let (mut joins, mut waits) = (Vec::new(), Vec::new());
@@ -340,159 +521,5 @@ impl State {
             waits.extend(waiting);
         }
         (joins, waits)
-    }
-}
-
-/// One line as it is now.
-struct Look<'a> {
-    state: &'a State,
-    line: Line,
-    /// What was told of this line, by pipeline.
-    built: BTreeMap<&'a PipelineName, Vec<&'a (Built, Timestamp)>>,
-    /// Pushes to the branch, newest first.
-    pushes: Vec<&'a Expected>,
-    /// The newest builds that releases have taken.
-    taken: BTreeMap<&'a PipelineName, (u64, ReleaseNo)>,
-}
-
-impl<'a> Look<'a> {
-    fn at(state: &'a State, line: Line) -> Self {
-        let on_line = |b: &Built| {
-            b.branch == line.branch
-                && (b.channel == line.channel || b.channel.is_none() || line.channel.is_none())
-        };
-        let mut built: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for told in state.upstream.all().filter(|(b, _)| on_line(b)) {
-            built.entry(&told.0.pipeline).or_default().push(told);
-        }
-        for all in built.values_mut() {
-            all.sort_by_key(|(b, _)| b.order());
-        }
-        let mut taken: BTreeMap<_, (u64, ReleaseNo)> = BTreeMap::new();
-        for build in state.releases.values().flat_map(|r| &r.created.builds).filter(|b| on_line(b)) {
-            let last = taken.entry(&build.pipeline).or_insert_with(|| build.order());
-            *last = build.order().max(*last);
-        }
-        let mut pushes: Vec<_> =
-            state.upstream.expected.values().map(|(p, _)| p).filter(|p| p.branch == line.branch).collect();
-        pushes.sort_by_key(|push| std::cmp::Reverse(push.seq));
-        Self { state, line, built, pushes, taken }
-    }
-
-    /// Good and in no release; a build that no push was announced for is known and starts nothing.
-    fn fresh(&self, built: &Built) -> bool {
-        built.outcome.is_ok()
-            && self.taken.get(&built.pipeline).is_none_or(|last| built.order() > *last)
-            && self.pushes.iter().any(|p| p.commit == built.commit && p.started.contains(&built.pipeline))
-    }
-
-    fn fresh_of(&self, pipeline: &PipelineName) -> impl Iterator<Item = &'a (Built, Timestamp)> {
-        self.built.get(pipeline).into_iter().flatten().copied().filter(|(b, _)| self.fresh(b))
-    }
-
-    /// The last that succeeded up to a commit.
-    fn last(&self, pipeline: &PipelineName, within: u64) -> Option<&'a Built> {
-        let all = self.built.get(pipeline).into_iter().flatten().copied();
-        all.map(|(b, _)| b).rfind(|b| b.outcome.is_ok() && b.within(within))
-    }
-
-    fn course(&self) -> (Option<Join>, Option<Waiting>) {
-        let Some(newest) = self.pushes.first() else { return (None, None) };
-        match newest.builds.need {
-            Need::Any => self.any(newest),
-            Need::AllNewest => self.all_newest(newest),
-            Need::AllOfCommit => self.all_of_commit(),
-        }
-    }
-
-    fn any(&self, push: &Expected) -> (Option<Join>, Option<Waiting>) {
-        let fresh = push.builds.from.iter().flat_map(|pipeline| self.fresh_of(pipeline));
-        let Some(first) = fresh.map(|(_, at)| *at).min() else { return (None, None) };
-        let missing = |p: &&PipelineName| push.taking.contains(*p) && self.last(p, u64::MAX).is_none();
-        let missing = push.builds.from.iter().filter(missing);
-        let lacks: Vec<Lack> = missing.map(|p| Lack::Never { pipeline: p.clone() }).collect();
-        if lacks.is_empty() { self.join(push, (u64::MAX, first)) } else { self.wait(push, lacks) }
-    }
-
-    fn all_newest(&self, push: &Expected) -> (Option<Join>, Option<Waiting>) {
-        let firsts = push.builds.from.iter().map(|p| (p, self.fresh_of(p).map(|(_, at)| *at).min()));
-        let (there, lacks): (Vec<_>, Vec<_>) = firsts.partition(|(_, first)| first.is_some());
-        let lacks: Vec<Lack> =
-            lacks.into_iter().map(|(p, _)| Lack::NotAgain { pipeline: p.clone() }).collect();
-        match there.into_iter().filter_map(|(_, first)| first).max() {
-            None => (None, None),
-            Some(last) if lacks.is_empty() => self.join(push, (u64::MAX, last)),
-            Some(_) => self.wait(push, lacks),
-        }
-    }
-
-    /// The newest push whose builds are all in; one that was overtaken before it was complete is left out.
-    fn all_of_commit(&self) -> (Option<Join>, Option<Waiting>) {
-        let mut waiting = None;
-        for push in &self.pushes {
-            if self.elsewhere(push) {
-                continue;
-            }
-            let lacks: Vec<Lack> = push.builds.from.iter().filter_map(|p| self.lack(push, p)).collect();
-            if !lacks.is_empty() {
-                waiting = waiting.or_else(|| self.wait(push, lacks).1);
-                continue;
-            }
-            let lasts = push.builds.from.iter().filter_map(|p| self.last(p, push.seq));
-            let ends = lasts.filter(|b| self.fresh(b)).filter_map(|b| self.heard_at(b)).max();
-            // With nothing new in it, it is in a release already, and so is everything before it.
-            let join = ends.and_then(|end| self.join(push, (push.seq, end)).0);
-            return (join, waiting);
-        }
-        (None, waiting)
-    }
-
-    fn heard_at(&self, built: &Built) -> Option<Timestamp> {
-        let all = self.built.get(&built.pipeline)?;
-        all.iter().find(|(b, _)| b.release == built.release).map(|(_, at)| *at)
-    }
-
-    /// Whether what the push started went to another channel.
-    fn elsewhere(&self, push: &Expected) -> bool {
-        let of_push = |b: &Built| b.commit == push.commit && b.branch == push.branch;
-        let here = self.built.values().flatten().any(|(b, _)| of_push(b));
-        !here && self.state.upstream.all().any(|(b, _)| of_push(b))
-    }
-
-    fn lack(&self, push: &Expected, pipeline: &PipelineName) -> Option<Lack> {
-        let told = |commit: &CommitSha| {
-            let all = self.built.get(pipeline).into_iter().flatten();
-            all.rev().map(|(b, _)| b).find(|b| b.commit == *commit)
-        };
-        let building =
-            |commit: &CommitSha| Lack::Building { pipeline: pipeline.clone(), commit: commit.clone() };
-        if push.started.contains(pipeline) {
-            let Some(built) = told(&push.commit) else { return Some(building(&push.commit)) };
-            let why = built.outcome.as_ref().err()?.clone();
-            return Some(Lack::Failed { pipeline: pipeline.clone(), version: built.version.clone(), why });
-        }
-        // What it did not start is as the pushes before it left it, once that is known.
-        let mut before = self.pushes.iter().filter(|p| p.seq < push.seq && p.started.contains(pipeline));
-        let last = before.next().filter(|p| told(&p.commit).is_none());
-        let never = || push.taking.contains(pipeline) && self.last(pipeline, push.seq).is_none();
-        match last {
-            Some(last) => Some(building(&last.commit)),
-            None => never().then(|| Lack::Never { pipeline: pipeline.clone() }),
-        }
-    }
-
-    fn wait(&self, push: &Expected, lacks: Vec<Lack>) -> (Option<Join>, Option<Waiting>) {
-        (None, Some(Waiting { line: self.line.clone(), commit: push.commit.clone(), lacks }))
-    }
-
-    /// The last builds up to a commit, which are all in since a while.
-    fn join(&self, push: &Expected, (within, since): (u64, Timestamp)) -> (Option<Join>, Option<Waiting>) {
-        let builds: Vec<Built> =
-            push.builds.from.iter().filter_map(|p| self.last(p, within)).cloned().collect();
-        let made = self.state.releases.values().map(|r| &r.created).filter(|c| c.branch == self.line.branch);
-        let commits = builds.iter().map(|b| (b.seq, &b.commit)).chain(made.map(|c| (c.seq, &c.commit)));
-        let commit = commits.max_by_key(|(seq, _)| *seq).map(|(_, commit)| commit.clone());
-        let at = since.plus(push.builds.settle);
-        (commit.map(|commit| Join { line: self.line.clone(), commit, builds, at }), None)
     }
 }

@@ -54,6 +54,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::domain::join::Need;
 use crate::domain::manifest::approval::Teams;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::elsewhere::{Elsewhere, Others};
@@ -95,6 +96,8 @@ pub struct Loaded {
     pub sources: BTreeMap<PipelineName, Source>,
     /// What should be looked at.
     pub warnings: Vec<Problem>,
+    /// Pipelines that are named and not declared here, each with what is wrong when the server does not know it.
+    pub abroad: BTreeMap<PipelineName, Problem>,
     /// The files that declare the pipelines, in order, and then those that they extend.
     pub paths: Vec<String>,
     /// Every file that was read, with path and length in front: the text a digest of the manifest is taken of.
@@ -251,6 +254,7 @@ pub fn load_with(files: &Sources, others: Others<'_>, repository: &RepoName) -> 
     let mut read: Vec<Read> = Vec::new();
     let mut used: BTreeSet<&str> = paths.iter().copied().collect();
     let mut extended: BTreeSet<String> = BTreeSet::new();
+    let mut abroad = BTreeMap::new();
     for path in &paths {
         let context = Context { files, others, repository, path, dialect: Dialect::of(path) };
         let mut findings = Findings::new(path);
@@ -266,11 +270,12 @@ pub fn load_with(files: &Sources, others: Others<'_>, repository: &RepoName) -> 
             extended.extend(made_of.iter().cloned());
             read.push((pipeline, source, made_of));
         }
+        abroad.extend(findings.take_left());
         problems.extend(findings.into_problems());
     }
     let problems = in_order(problems);
     if problems.iter().any(|p| p.severity == Severity::Error) || read.is_empty() {
-        return Err(Problems(problems));
+        return Err(Problems(in_order(problems.into_iter().chain(abroad.into_values()).collect())));
     }
     let sources = read.iter().filter_map(|(p, s, _)| Some((p.name.clone(), s.clone()?))).collect();
     let mut pipelines: Vec<Pipeline> = read.into_iter().map(|(p, _, _)| p).collect();
@@ -280,15 +285,59 @@ pub fn load_with(files: &Sources, others: Others<'_>, repository: &RepoName) -> 
         pipelines,
         sources,
         warnings: problems,
+        abroad,
         paths: paths.into_iter().map(str::to_owned).chain(extended).collect(),
     })
+}
+
+impl Loaded {
+    /// The same where the server says which repository declares a name, to a pipeline that may take its builds.
+    pub fn among(
+        self,
+        declares: impl Fn(&PipelineName, &PipelineName) -> Option<RepoName>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        for pipeline in &self.pipelines {
+            let Some(builds) = &pipeline.triggers.builds else { continue };
+            let mut first: Option<(&PipelineName, RepoName)> = None;
+            for (name, problem) in self.abroad.iter().filter(|(name, _)| builds.abroad.contains(*name)) {
+                let wrong = match (declares(&pipeline.name, name), &first) {
+                    (None, _) => Some((
+                        format!("the server's config lets `{}` take no builds of `{name}`", pipeline.name),
+                        "declare it in this file, or have it added below `[[upstream]]` of the config",
+                    )),
+                    (Some(there), Some((other, elsewhere)))
+                        if builds.need == Need::AllOfCommit && there != *elsewhere =>
+                    {
+                        let both = format!("`{other}`, built in {elsewhere}, and `{name}`, built in {there}");
+                        Some((format!("no commit starts both {both}"), "write `join: newest`"))
+                    }
+                    (Some(there), _) => {
+                        first.get_or_insert((name, there));
+                        None
+                    }
+                };
+                problems.extend(wrong.map(|(message, hint)| Problem {
+                    code: Code::UnknownPipeline,
+                    severity: Severity::Error,
+                    message,
+                    hint: Some(hint.to_owned()),
+                    ..problem.clone()
+                }));
+            }
+        }
+        if problems.is_empty() { Ok(self) } else { Err(Problems(in_order(problems))) }
+    }
 }
 
 /// Loads and reports, for people who are writing a manifest; files of other repositories that are not there are
 /// warned of.
 pub fn check(files: &Sources, repository: &RepoName) -> Report {
     match load_with(files, Others::Unasked, repository) {
-        Ok(loaded) => Report { pipelines: loaded.pipelines, problems: loaded.warnings },
+        Ok(loaded) => {
+            let problems = loaded.warnings.into_iter().chain(loaded.abroad.into_values()).collect();
+            Report { pipelines: loaded.pipelines, problems: in_order(problems) }
+        }
         Err(Problems(problems)) => Report { pipelines: Vec::new(), problems },
     }
 }
@@ -345,8 +394,8 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
             if copilot_folder(context.path).is_some() { Contexts::Qualified } else { Contexts::Short };
         let at = top.get("name").map_or(Place { file: 0, line: 1, column: 1, length: 1 }, |n| n.at);
         let Some(name) = top.parsed("name").or_else(|| default_name(context)) else { return Vec::new() };
-        let read = read_pipeline((top, root.at), (name, contexts), context, findings);
-        trigger::alone(top, findings);
+        let mut read = read_pipeline((top, root.at), (name, contexts), context, findings);
+        trigger::check(&[(read.0.name.clone(), top)], std::iter::once(&mut read.0), findings);
         return vec![(at, read)];
     };
     shape::check(&root, &Shape::Object(&SEVERAL_OBJECT), "the manifest", findings);
@@ -359,14 +408,15 @@ fn read_file(context: &Context<'_>, findings: &mut Findings<'_>) -> Vec<(Place, 
             format!("a repository has at most {MAX_PIPELINES} pipelines, and here are {}", entries.len());
         findings.add(Code::TooLarge, first.key_at, message);
     }
-    let mut read = Vec::new();
+    let (mut read, mut views) = (Vec::new(), Vec::new());
     for entry in entries.iter().take(MAX_PIPELINES) {
         let Ok(name) = entry.key.parse::<PipelineName>() else { continue };
         let view = View::of(&entry.value);
         let (contexts, at) = (Contexts::Qualified, entry.value.at);
+        views.push((name.clone(), view));
         read.push((entry.key_at, read_pipeline((view, at), (name, contexts), context, findings)));
     }
-    trigger::check(entries, read.iter_mut().map(|(_, (pipeline, _, _))| pipeline), findings);
+    trigger::check(&views, read.iter_mut().map(|(_, (pipeline, _, _))| pipeline), findings);
     read
 }
 

@@ -244,6 +244,8 @@ pub enum Refusal {
     Missing(ReleaseNo),
     /// No more numbers: a pipeline has at most 4 294 967 295 releases.
     Full,
+    /// A build of another repository is made of builds of this pipeline.
+    OwnBuild,
 }
 
 impl From<Illegal> for Refusal {
@@ -291,6 +293,7 @@ impl Refusal {
             Self::Illegal(_) => "illegal",
             Self::Missing(_) => "missing",
             Self::Full => "full",
+            Self::OwnBuild => "own_build",
         }
     }
 
@@ -331,7 +334,8 @@ impl Refusal {
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
-            | Self::Full => Reaction::ThumbsDown,
+            | Self::Full
+            | Self::OwnBuild => Reaction::ThumbsDown,
         }
     }
 
@@ -427,7 +431,8 @@ impl fmt::Display for Refusal {
             | Self::Stale
             | Self::Illegal(_)
             | Self::Missing(_)
-            | Self::Full => self.fmt_rest(f),
+            | Self::Full
+            | Self::OwnBuild => self.fmt_rest(f),
         }
     }
 }
@@ -576,6 +581,9 @@ impl Refusal {
                 write!(f, "⚠️ **Stopped: release {no} is missing from the log.** Nothing changed.")
             }
             Self::Full => f.write_str("⚠️ **Stopped: this pipeline has no release numbers left.**"),
+            Self::OwnBuild => {
+                f.write_str("ℹ️ **It is made of builds of this pipeline**, and starts none of it again.")
+            }
             Self::UnknownStage { .. }
             | Self::UnknownRelease { .. }
             | Self::WhichRelease { .. }

@@ -319,7 +319,9 @@ impl Release {
     /// Whether an artifact goes to others; one that does not is in no list of theirs.
     pub fn ships(&self, sealed: &Sealed) -> bool {
         let pipeline = &self.created.pipeline;
-        !pipeline.withheld.contains(&sealed.alias) && pipeline.drops().all(|drop| *drop != sealed.alias)
+        let own = !pipeline.withheld.contains(&sealed.alias);
+        own && !self.created.withheld_abroad(&sealed.alias)
+            && pipeline.drops().all(|drop| *drop != sealed.alias)
     }
 
     /// The artifacts that do.

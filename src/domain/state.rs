@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::domain::approval::{approvers, asked, stage_approvers};
 use crate::domain::demand::Demands;
 use crate::domain::event::{BuildOutcome, Heard, Sealed};
-use crate::domain::join::Upstream;
+use crate::domain::join::{Listener, Upstream};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord,
     ThreadId, TreeSha, VariableName,
@@ -87,6 +87,8 @@ pub struct State {
     pub demands: Arc<Demands>,
     /// What other pipelines told of their builds.
     pub upstream: Arc<Upstream>,
+    /// Pipelines of other repositories that are told of this one's builds, each since when.
+    pub listeners: Arc<BTreeMap<Listener, Timestamp>>,
 }
 
 /// A hold.
@@ -230,6 +232,7 @@ impl State {
             slots: slot::Known::new(),
             demands: Arc::default(),
             upstream: Arc::default(),
+            listeners: Arc::default(),
         }
     }
 

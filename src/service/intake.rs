@@ -266,6 +266,7 @@ impl Service {
             taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
         }
         self.expect_builds(repository, (after, branch), (&loaded, &started), heard).await?;
+        self.expect_abroad(&repository.id, (after, branch), &started, heard).await?;
         let by_builds = joined(&loaded.pipelines, &started);
         for name in started.into_iter().filter(|name| !by_builds.contains(name)) {
             self.start(repository, (after, branch), (name, &loaded), (push, StartedBy::Push, heard)).await?;
@@ -295,6 +296,7 @@ impl Service {
             let command = Command::SeePolicy { commit: head.clone(), pipeline: Box::new(pipeline.clone()) };
             self.tell_pipeline(&id, &command, heard).await?;
         }
+        self.see_upstreams(&repository.name, &loaded, heard).await?;
         Ok(Some(loaded))
     }
 

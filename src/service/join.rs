@@ -42,6 +42,7 @@ impl Service {
                 builds: builds.clone(),
                 taking: pipeline.inherits.iter().map(|inherited| inherited.pipeline.clone()).collect(),
                 started,
+                abroad: None,
             };
             let id = PipelineId { repo: repository.id.clone(), name: pipeline.name.clone() };
             self.tell_pipeline(&id, &Command::Expect(Box::new(push)), heard).await?;
@@ -100,7 +101,7 @@ impl Service {
 }
 
 /// How a release's build ended, once it has.
-fn built(id: &PipelineId, release: &Release) -> Option<Built> {
+pub(super) fn built(id: &PipelineId, release: &Release) -> Option<Built> {
     let outcome = match &release.build {
         BuildState::Waiting | BuildState::Running { .. } => return None,
         // What its stages make is theirs: a build is told of once, and the same whenever that is.
@@ -124,5 +125,7 @@ fn built(id: &PipelineId, release: &Release) -> Option<Built> {
         initiator: created.initiator.clone(),
         pusher: created.pusher.clone(),
         outcome,
+        abroad: None,
+        of: created.builds.iter().flat_map(|build| build.made_of(&id.repo)).collect(),
     })
 }

@@ -22,6 +22,7 @@ use crate::runner::target::Target;
 use crate::secret::{Connection, Secret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
+use crate::upstream::Upstream;
 
 pub mod apply;
 pub mod build;
@@ -52,6 +53,7 @@ pub mod stage;
 pub mod steps;
 mod tag;
 pub mod tell;
+mod upstream;
 pub mod verify;
 pub mod worker;
 mod workflow;
@@ -97,6 +99,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Other repositories that releases may take the tree of.
     pub origins: Vec<Origin>,
+    /// Builds of one repository that pipelines of others may take.
+    pub upstreams: Vec<Upstream>,
     /// Where images are pushed to and taken from.
     pub registries: Vec<Registry>,
     /// Where files of releases are published.

@@ -104,7 +104,9 @@ impl Service {
             };
             files = self.mirror(repo, read).await?;
         }
-        Ok(manifest::load_with(&files, Others::Asked(&refused), name))
+        let loaded = manifest::load_with(&files, Others::Asked(&refused), name);
+        Ok(loaded
+            .and_then(|loaded| loaded.among(|pipeline, upstream| self.declares(name, (pipeline, upstream)))))
     }
 
     /// The paths of a commit, and its manifests with what they need of it besides.

@@ -1,7 +1,6 @@
 //! Asking checks: legs after a deploy and gates around it, by a command or by a question, and reporting the answer.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -281,10 +280,9 @@ impl Service {
 
     /// What the builds and sources that a release is made of say about each other.
     async fn parts(&self, asking: &Asking<'_>) -> Outcome<Before> {
-        let states = self.pipelines_of(&asking.id.repo).await?;
-        let states: BTreeMap<_, _> = states.into_iter().map(|state| (state.id.name.clone(), state)).collect();
         let release = Arc::new(asking.release.clone());
-        let made_of = coherence::made_of((&asking.id.name, &release), &states);
+        let states = self.states_below(asking.id, &release).await?;
+        let made_of = coherence::made_of((asking.id, &release), &states);
         Ok(Before::of(made_of.problems, made_of.parts))
     }
 

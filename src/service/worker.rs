@@ -241,7 +241,10 @@ impl Service {
                 self.sample_gates(lease, Questioned { release, stage, attempt, sample }, side).await
             }
             Effect::Notify(notice) => self.notify(lease, notice).await,
-            Effect::Announce { release, to, .. } => self.announce(lease, release, to).await,
+            Effect::Announce { release, to, abroad: None, .. } => self.announce(lease, release, to).await,
+            Effect::Announce { release, to, abroad: Some(abroad), .. } => {
+                self.announce_abroad(lease, release, (to, abroad)).await
+            }
             Effect::Attest { release, what } => self.attest(lease, release, what).await,
             Effect::Join { line, .. } => self.join(lease, line).await,
             Effect::Start { no } => self.start_on_demand(lease, no).await,

@@ -83,7 +83,7 @@ fn height(module: &str) -> Option<u8> {
         "http" => Some(4),
         "service" | "config" | "telemetry" => Some(3),
         "forge" | "git" | "runner" | "artifact" | "store" | "notify" | "probe" | "publish" | "sign"
-        | "validate" | "vault" => Some(2),
+        | "upstream" | "validate" | "vault" => Some(2),
         "trouble" | "clock" | "secret" | "mask" | "folder" | "https" | "bucket" => Some(1),
         "domain" => Some(0),
         _ => None,

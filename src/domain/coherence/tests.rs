@@ -188,7 +188,7 @@ const MANIFEST: &str = "version: 1\nname: NAME\nbuild: make\nartifacts: dist\nst
 type Inputs<'a> = &'a [(&'a str, u32)];
 
 /// A pipeline whose n-th release is made of these builds, and has the configuration at this commit.
-fn pipeline(name: &str, releases: &[(Inputs<'_>, &str)]) -> (PipelineName, Arc<State>) {
+fn pipeline(name: &str, releases: &[(Inputs<'_>, &str)]) -> (PipelineId, Arc<State>) {
     let sources = [(".github/liftlock.yml".to_owned(), MANIFEST.replace("NAME", name))].into();
     let loaded = load(&sources, &"acme/sdk".parse().unwrap()).unwrap();
     let mut state = State::new(format!("plain:sdk/{name}").parse().unwrap());
@@ -228,11 +228,11 @@ fn pipeline(name: &str, releases: &[(Inputs<'_>, &str)]) -> (PipelineName, Arc<S
             Arc::make_mut(release).sources.push(found);
         }
     }
-    (name.parse().unwrap(), Arc::new(state))
+    (state.id.clone(), Arc::new(state))
 }
 
 /// What the last release of the first pipeline is made of.
-fn walked(all: &[(PipelineName, Arc<State>)]) -> MadeOf {
+fn walked(all: &[(PipelineId, Arc<State>)]) -> MadeOf {
     let (name, state) = &all[0];
     made_of((name, state.releases.values().last().unwrap()), &all.iter().cloned().collect())
 }

@@ -219,11 +219,17 @@ pub(super) struct Brought {
     pub(super) uploads: Vec<Sealed>,
 }
 
-/// The inputs that a release has, whatever started it.
+/// The inputs of a release that somebody was asked for.
 pub(super) fn inputs_of(
     start: &Start,
     given: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, String> {
     let button = start.pipeline.triggers.button.as_ref();
     button.map_or_else(|| Ok(BTreeMap::new()), |button| button.take(given, &start.pipeline.variables))
+}
+
+/// The inputs of a release that nobody was asked for: those with a default.
+pub(super) fn unasked(start: &Start) -> BTreeMap<String, String> {
+    let inputs = start.pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
+    inputs.filter_map(|(name, input)| Some((name.clone(), input.default.clone()?))).collect()
 }

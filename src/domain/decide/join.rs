@@ -1,8 +1,10 @@
 //! What other pipelines tell of their builds, and the release that joins them.
 
+use std::collections::BTreeSet;
+
 use crate::domain::decide::{Draft, Start};
 use crate::domain::event::{BuildOutcome, Event, Failure};
-use crate::domain::join::{Built, Expected, Line};
+use crate::domain::join::{Built, Expected, Line, Listener};
 use crate::domain::name::ReleaseNo;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::Release;
@@ -19,7 +21,18 @@ impl Draft {
         if self.state.upstream.knows(built) {
             return Ok(());
         }
+        // Two repositories that take each other's builds would make releases for ever.
+        if built.abroad.is_some() && built.made_of(&self.state.id.repo).contains(&self.state.id) {
+            return Err(Refusal::OwnBuild);
+        }
         self.add(Event::BuildHeard(Box::new(built.clone())))
+    }
+
+    pub(super) fn see_listeners(&mut self, listeners: &BTreeSet<Listener>) -> Result<(), Refusal> {
+        if self.state.listeners.keys().eq(listeners) {
+            return Ok(());
+        }
+        self.add(Event::ListenersSeen { listeners: listeners.clone() })
     }
 
     /// The builds that join on this line now; whoever gathered for other ones has to look again.

@@ -1,9 +1,7 @@
 //! How a release begins: from a push, from a tag, or as a quality build of a pull request.
 
-use std::collections::BTreeMap;
-
 use crate::domain::channel;
-use crate::domain::decide::demand::inputs_of;
+use crate::domain::decide::demand::unasked;
 use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
 use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
 use crate::domain::name::ReleaseNo;
@@ -18,7 +16,7 @@ const MAX_CHANGES: usize = 200;
 
 impl Draft {
     pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
-        let mut builds = Vec::new();
+        let mut builds = self.state.last_built(&start.branch, (&start.pipeline, start.seq));
         let mut demanded = None;
         let tagged = match &start.started_by {
             StartedBy::Push if self.has_release_of_push(start) => return Ok(()),
@@ -47,7 +45,7 @@ impl Draft {
         let no = self.state.next_no().ok_or(Refusal::Full)?;
         let (inputs, channel, uploads) = match demanded {
             Some(brought) => (brought.inputs, brought.channel, brought.uploads),
-            None => (inputs_of(start, &BTreeMap::new()).unwrap_or_default(), None, Vec::new()),
+            None => (unasked(start), None, Vec::new()),
         };
         let (names, version) = self.names((start, &inputs), no, tagged);
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());

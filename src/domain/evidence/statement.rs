@@ -171,8 +171,15 @@ pub fn provenance(release: &Release, origin: Origin<'_>) -> Option<Value> {
         let uri = format!("git+https://{}", found.source);
         json!({"name": found.source.alias, "uri": uri, "digest": {"gitCommit": found.commit}})
     });
+    let elsewhere = created.builds.iter().filter_map(|build| {
+        let (at, commit) = (build.abroad.as_ref()?, &build.commit);
+        let page =
+            origin.of(&format!("/releases/{}/{}/{}", at.pipeline.repo, at.pipeline.name, build.release));
+        Some(json!({"name": build.to_string(), "uri": page, "digest": {"gitCommit": commit}}))
+    });
     let own_source = origin.source_at(release.built_from());
-    let dependencies = [own_source].into_iter().chain(sources).chain(taken.into_iter().map(named)).collect();
+    let dependencies = [own_source].into_iter().chain(sources).chain(elsewhere);
+    let dependencies = dependencies.chain(taken.into_iter().map(named)).collect();
     let mut parameters = Fields::from([("inputs", json!(created.inputs))]);
     let mut metadata = Fields::new();
     match release.reused.as_ref().filter(|over| over.by.release().is_none()) {

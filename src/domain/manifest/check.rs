@@ -11,6 +11,7 @@ use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::CheckName;
 use crate::domain::overridable::{NEVER, WAITS};
+use crate::domain::probe::{Awaited, Probe, StatusProbe};
 use crate::domain::time::Span;
 
 /// The one name that is never overridden and still a check's: what people call the check of a release's contract.
@@ -91,20 +92,34 @@ fn cache(view: View<'_>) -> Reuse {
 /// what is asked: a contract that may grow, or the builds that a release is made of.
 fn undeclared(name: &str) -> Option<Check> {
     let what = BuiltIn::of_word(name)?;
-    Some(Check {
-        name: name.parse().ok()?,
-        kind: CheckKind::BuiltIn(what),
+    let reuse = if what.follows_from_bytes() { Reuse::Digest } else { Reuse::Never };
+    let check = plain(name.parse().ok()?, CheckKind::BuiltIn(what));
+    Some(Check { overridable: what != BuiltIn::Contract, reuse, ..check })
+}
+
+/// A check that others make and report by a status of its name: what the manifest does not declare fails closed, so a
+/// stage waits until somebody has said that it is well.
+fn reported(name: CheckName) -> Check {
+    let awaited = Awaited::Status(StatusProbe { context: name.to_string(), by: None });
+    plain(name, CheckKind::Probe(Probe::WaitFor(awaited)))
+}
+
+/// A check of which nothing but its name is said.
+fn plain(name: CheckName, kind: CheckKind) -> Check {
+    Check {
+        name,
+        kind,
         blocking: true,
-        overridable: what != BuiltIn::Contract,
+        overridable: true,
         each: Each::Release,
-        reuse: if what.follows_from_bytes() { Reuse::Digest } else { Reuse::Never },
+        reuse: Reuse::Never,
         every: None,
         consecutive: 1,
         delay: Span::ZERO,
         timeout: None,
         on_timeout: OnTimeout::default(),
         failure_limit: 0,
-    })
+    }
 }
 
 fn on_timeout(view: View<'_>) -> Option<OnTimeout> {
@@ -192,14 +207,22 @@ fn named<'n>(
                 findings.add_hinted(Code::UnknownCheck, node.at, message, hint);
             }
             None if BuiltIn::of_word(name).is_some() => out.extend(undeclared(name)),
-            None if name.parse::<CheckName>().is_ok() => {
-                let message = format!("there is no check `{name}`");
-                findings.add_near(Code::UnknownCheck, node.at, message, || {
-                    let built_in = BuiltIn::ALL.iter().map(|kind| kind.word());
-                    nearest(name, declared.keys().map(String::as_str).chain(built_in))
-                });
+            None => {
+                let Ok(check) = name.parse::<CheckName>() else { continue };
+                let built_in = BuiltIn::ALL.iter().map(|kind| kind.word());
+                if let Some(near) = nearest(name, declared.keys().map(String::as_str).chain(built_in)) {
+                    let (message, hint) =
+                        (format!("there is no check `{name}`"), format!("did you mean `{near}`?"));
+                    findings.add_hinted(Code::UnknownCheck, node.at, message, hint);
+                    continue;
+                }
+                let message = format!(
+                    "nothing here answers `{name}`: it waits for a status of that name on the commit"
+                );
+                let hint = "say what it is below `checks`, or have whoever checks it report that status";
+                findings.add_hinted(Code::Reported, node.at, message, hint.to_owned());
+                out.push(reported(check));
             }
-            None => {}
         }
     }
     out

@@ -105,11 +105,24 @@ codes! {
         "`needs` names a stage that the pipeline does not have.";
     /// `builds` or `from` names no pipeline.
     UnknownPipeline "M0425" Error
-        "`triggers.builds` and `from: build/…` of an artifact name pipelines of the same file, and an artifact comes \
-         from a pipeline whose builds are listened to.";
+        "`triggers.builds` and `from: build/…` of an artifact name pipelines of the same file, or of other \
+         repositories by the names that the server's config has for them; and an artifact comes from a pipeline whose \
+         builds are listened to.";
+    /// `builds` names a pipeline that is not in the file.
+    Upstream "M0427" Warning
+        "A name in `triggers.builds` that is no pipeline of the file is one of another repository. What is behind it \
+         stands in the server's config, which also says who may take its builds: `[[upstream]] name = \"runtime\", \
+         repository = \"acme/runtime\", pipeline = \"ci\", allow = [\"acme/sdk:*/build\"]`. A server that does not know \
+         the name refuses the manifest.";
     /// A stage names no check.
     UnknownCheck "M0421" Error
-        "`verify` or `gates` names a check that `checks` of the pipeline does not declare.";
+        "`verify` or `gates` names a check that `checks` of the pipeline does not declare, and the name is close to one \
+         that it does.";
+    /// A check that nobody declares.
+    Reported "M0428" Warning
+        "A check that `checks` does not declare and that is not built in is somebody else's: the stage waits until a \
+         commit status of that name is green, as `{wait_for: {status: <name>}}` would. Anybody who may write statuses \
+         may report it; `{wait_for: {status: <name>, by: <login>}}` says who.";
     /// A contract names no artifact.
     UnknownArtifact "M0426" Error
         "`contract` of a `release` promises files of an artifact that the pipeline does not have, so no release could \
@@ -194,6 +207,11 @@ codes! {
         "People who approve a stage want to know how they get back when it goes wrong. `rollback: {auto: true}` goes \
          back to the release before by itself when checks or gates fail, `safe: false` holds the stage and asks \
          instead, `approval: 1` says that people decide. Without any of it `/rollback` needs one approval.";
+    /// A button's input that nobody gives when a push, a tag or a time starts the release.
+    NotGiven "M0506" Warning
+        "A `required` input is asked of whoever presses the button. A push, a tag, a time or a build asks nobody, so a \
+         release that one of them starts does not have it, and a step that uses it does not run and says why. A \
+         `default` serves all of them.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";
@@ -205,6 +223,10 @@ codes! {
     NoBuildspec "M0603" Warning
         "The build reads its commands from this buildspec, and the commit does not have it. The release is made and \
          its build fails with the same message, so that the failure is seen where it belongs.";
+    /// The template of the notes is not in the tree.
+    NoTemplate "M0607" Warning
+        "The notes of releases are to be written by this template, and the commit does not have it, so they are written \
+         as if none was named. People may write them over until they are published.";
     /// A file the manifest cannot be made of.
     Extends "M0605" Error
         "`extends` names files of the same commit, or of another repository at a commit (`org/repo//file.yml@` and 40 \

@@ -34,6 +34,7 @@ const APPROVALS: &[&str] = &["approval", "approvals", "requires_approval", "requ
 /// Problems that may be none once a file is there that nobody could read: it may declare what is missing.
 const MAYBE_DECLARED: &[Code] = &[
     Code::UnknownCheck,
+    Code::Reported,
     Code::UnknownTeam,
     Code::UnknownArtifact,
     Code::Variable,

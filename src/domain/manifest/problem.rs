@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::domain::manifest::code::Code;
+use crate::domain::name::PipelineName;
 
 /// Whether a manifest is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,11 +81,35 @@ pub(super) struct Findings<'f> {
     found: Vec<Problem>,
     errors: usize,
     warnings: usize,
+    /// Pipelines of other repositories, each with where it is named.
+    left: BTreeMap<PipelineName, Problem>,
 }
 
 impl<'f> Findings<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, others: Vec::new(), found: Vec::new(), errors: 0, warnings: 0 }
+        let (others, found, left) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { file, others, found, errors: 0, warnings: 0, left }
+    }
+
+    /// A pipeline that no file can tell anything about.
+    pub(super) fn leave(
+        &mut self,
+        pipeline: PipelineName,
+        (code, at): (Code, Place),
+        (message, hint): (String, String),
+    ) {
+        let problem = Problem::new(code, self.file_of(at), at, message, Some(hint));
+        self.left.entry(pipeline).or_insert(problem);
+    }
+
+    /// Those pipelines.
+    pub(super) fn take_left(&mut self) -> BTreeMap<PipelineName, Problem> {
+        std::mem::take(&mut self.left)
+    }
+
+    fn file_of(&self, at: Place) -> &str {
+        let other = at.file.checked_sub(1).and_then(|index| self.others.get(index));
+        other.map_or(self.file, String::as_str)
     }
 
     /// A further file, by the number that places in it have.
@@ -109,9 +134,8 @@ impl<'f> Findings<'f> {
         };
         *count += 1;
         if *count <= MAX_OF_A_SEVERITY {
-            let other = at.file.checked_sub(1).and_then(|index| self.others.get(index));
-            let file = other.map_or(self.file, String::as_str);
-            self.found.push(Problem::new(code, file, at, message, hint()));
+            let problem = Problem::new(code, self.file_of(at), at, message, hint());
+            self.found.push(problem);
         }
     }
 

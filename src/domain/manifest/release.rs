@@ -54,9 +54,10 @@ fn notes(block: View<'_>, files: &Sources, findings: &mut Findings<'_>) -> notes
     let template = files.get(&path).cloned();
     match &template {
         None => {
-            let message = format!("the template `{shown}` is not in the tree");
+            let message =
+                format!("the template `{shown}` is not in the tree; the notes are written without it");
             let hint = format!("commit `{shown}`, or leave `template` out");
-            findings.add_hinted(Code::BadText, at, message, hint);
+            findings.add_hinted(Code::NoTemplate, at, message, hint);
         }
         Some(text) => {
             if let Err(why) = notes::check_template(text) {

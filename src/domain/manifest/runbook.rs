@@ -84,7 +84,7 @@ fn runbook(
         schedule: view.get("schedule").and_then(|node| schedule(node, findings)),
         from,
         approval,
-        inputs: inputs(view, view.get("schedule").is_some(), findings),
+        inputs: inputs(view, view.get("schedule").map(|_| Code::Impossible), findings),
         stages: on_stages(view, stages, findings),
         environment_variables: view.variables("env"),
         secrets: view.names("secrets"),
@@ -125,10 +125,10 @@ pub(super) fn schedule(node: &Node, findings: &mut Findings<'_>) -> Option<Sched
     }
 }
 
-/// What may be given; when it also starts by itself, nothing of it can be needed.
+/// What may be given; when it also starts by itself, what is needed then has nobody who gives it, which is so bad.
 pub(super) fn inputs(
     view: View<'_>,
-    by_itself: bool,
+    by_itself: Option<Code>,
     findings: &mut Findings<'_>,
 ) -> BTreeMap<String, Input> {
     let entries = view.below("inputs").entries().iter().filter(|entry| is_input(&entry.key));
@@ -145,10 +145,9 @@ pub(super) fn inputs(
             let message = format!("`{}` is not one of the choices", printable(default));
             findings.add(Code::BadChoice, own.place("default"), message);
         }
-        if input.required && by_itself {
+        if let Some(code) = by_itself.filter(|_| input.required) {
             let message = format!("nobody gives `{}` when it starts by itself", entry.key);
-            let hint = "give it a `default`".to_owned();
-            findings.add_hinted(Code::Impossible, own.place("required"), message, hint);
+            findings.add_hinted(code, own.place("required"), message, "give it a `default`".to_owned());
         }
         inputs.insert(entry.key.clone(), input);
     }

@@ -167,6 +167,7 @@ fn verdict(problem: &Problem) -> Verdict {
         "an artifact that is handed in needs",
         "a pipeline whose artifacts are handed in",
         "`join` goes with",
+        "no commit starts both",
         "`any` names no",
         "`all` names no",
     ];
@@ -183,6 +184,10 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::DuplicateName
         | Code::UnknownStage
         | Code::UnknownPipeline
+        | Code::Upstream
+        | Code::Reported
+        | Code::NoTemplate
+        | Code::NotGiven
         | Code::UnknownArtifact
         | Code::UnknownCheck
         | Code::Cycle

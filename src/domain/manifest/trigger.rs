@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::demand::{Button, Timed, Train};
-use crate::domain::join::{Builds, Inherited, Need};
+use crate::domain::join::{Builds, Inherited, Need, Wanted};
 use crate::domain::manifest::build::clean_left;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::image;
-use crate::domain::manifest::node::{Entry, Node};
+use crate::domain::manifest::node::Node;
 use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::runbook;
@@ -101,7 +101,8 @@ pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findi
 fn button(triggers: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Button {
     let view = View::of(node);
     let by_itself = ["push", "tags", "schedule", "builds"].iter().any(|key| triggers.get(key).is_some());
-    Button { title: view.line("title"), inputs: runbook::inputs(view, by_itself, findings) }
+    let inputs = runbook::inputs(view, by_itself.then_some(Code::NotGiven), findings);
+    Button { title: view.line("title"), inputs }
 }
 
 fn timed(pipeline: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Option<Timed> {
@@ -175,7 +176,7 @@ fn builds(node: &Node, findings: &mut Findings<'_>) -> Option<Builds> {
         }
     };
     let usual = if need == Need::Any { SETTLE } else { Span::ZERO };
-    Some(Builds { need, from, settle: view.parsed("settle").unwrap_or(usual) })
+    Some(Builds { need, from, abroad: BTreeSet::new(), settle: view.parsed("settle").unwrap_or(usual) })
 }
 
 /// Reads the artifacts that are built elsewhere and handed in, or come from this workflow; a pipeline with some starts
@@ -219,28 +220,15 @@ pub(super) fn inherited(pipeline: View<'_>, findings: &mut Findings<'_>) -> Vec<
             continue;
         }
         let (is_image, image) = image::inherited(node);
-        out.push(Inherited { artifact: alias.clone(), alias, pipeline: from, is_image, image });
+        out.push(Inherited { artifact: alias.clone(), alias, pipeline: from, is_image, image, abroad: None });
     }
     out
 }
 
-/// A pipeline that is alone in its file has no others to listen to.
-pub(super) fn alone(pipeline: View<'_>, findings: &mut Findings<'_>) {
-    let builds = pipeline.below("triggers").entry("builds").map(|entry| entry.key_at);
-    let elsewhere =
-        |node: &&Node| is_upload(node) || workflow::is_one(node) || from_of(node).is_some_and(origin::is_one);
-    let from = pipeline.items("artifacts").iter().filter(|node| !elsewhere(node));
-    let from = from.filter_map(|node| View::of(node).entry("from")).map(|entry| entry.key_at);
-    for at in builds.into_iter().chain(from) {
-        let message = "there are no other pipelines in this file whose builds it could take".to_owned();
-        let hint = "declare them together, below `pipelines`".to_owned();
-        findings.add_hinted(Code::UnknownPipeline, at, message, hint);
-    }
-}
-
-/// The pipelines of a file must know those they listen to, and none may start itself, whatever way round.
+/// The pipelines of a file must know those of it that they listen to, and none may start itself, whatever way round. A
+/// name that is no pipeline's of the file is another repository's, which only the server knows.
 pub(super) fn check<'p>(
-    entries: &[Entry],
+    views: &[(PipelineName, View<'_>)],
     pipelines: impl Iterator<Item = &'p mut Pipeline>,
     findings: &mut Findings<'_>,
 ) {
@@ -253,18 +241,11 @@ pub(super) fn check<'p>(
         .iter()
         .map(|p| (p.name.clone(), p.triggers.builds.iter().flat_map(|b| b.from.clone()).collect()))
         .collect();
-    for entry in entries {
-        let Some(pipeline) = pipelines.iter_mut().find(|p| p.name.as_str() == entry.key) else { continue };
-        let view = View::of(&entry.value);
-        let builds = view.below("triggers").below("builds");
-        for node in builds.items("any").iter().chain(builds.items("all")) {
-            let Some(name) = view::parsed::<PipelineName>(node) else { continue };
-            if !left.contains_key(&name) {
-                unknown(&name, &left, (node, findings));
-            } else if starts(&name, &pipeline.name, &heard) {
-                let message = format!("builds of `{}` would start builds of itself", pipeline.name);
-                findings.add(Code::Cycle, node.at, message);
-            }
+    for (name, view) in views {
+        let Some(pipeline) = pipelines.iter_mut().find(|p| p.name == *name) else { continue };
+        check_builds(*view, (pipeline, &left, &heard), findings);
+        if let Some(builds) = &mut pipeline.triggers.builds {
+            builds.abroad = builds.from.iter().filter(|name| !left.contains_key(*name)).cloned().collect();
         }
         for inherited in &mut pipeline.inherits {
             let node = view
@@ -272,26 +253,62 @@ pub(super) fn check<'p>(
                 .iter()
                 .find(|node| View::of(node).parsed::<Alias>("alias").as_ref() == Some(&inherited.alias));
             let Some(from) = node.and_then(|node| View::of(node).get("from")) else { continue };
-            let Some(theirs) = left.get(&inherited.pipeline) else {
-                unknown(&inherited.pipeline, &left, (from, findings));
-                continue;
-            };
-            if !heard.get(&pipeline.name).is_some_and(|heard| heard.contains(&inherited.pipeline)) {
+            if !heard.get(name).is_some_and(|heard| heard.contains(&inherited.pipeline)) {
                 let message =
                     format!("`{}` is not among the pipelines of `triggers.builds`", inherited.pipeline);
                 findings.add(Code::UnknownPipeline, from.at, message);
             }
             let path = node.and_then(|node| View::of(node).get("path"));
-            match path.and_then(|path| Some((path, clean_left(view::text(path)?).ok()?))) {
-                Some((at, path)) => {
+            let path = path.and_then(|path| Some((path, clean_left(view::text(path)?).ok()?)));
+            match (left.get(&inherited.pipeline), path) {
+                (None, path) => {
+                    let packed = path.map_or(Wanted::Named, |(_, path)| Wanted::From(path));
+                    inherited.abroad = Some(packed);
+                }
+                (Some(_), Some((at, path))) => {
                     let left = paths.get(&inherited.pipeline).map(Vec::as_slice).unwrap_or_default();
                     choose_by_path(inherited, left, (&path, at, findings));
                 }
-                None => choose(inherited, theirs, (from, findings)),
+                (Some(theirs), None) => choose(inherited, theirs, (from, findings)),
             }
         }
     }
     withhold(&mut pipelines);
+}
+
+type Names<T> = BTreeMap<PipelineName, Vec<T>>;
+
+/// What a pipeline listens to.
+fn check_builds(
+    view: View<'_>,
+    (pipeline, left, heard): (&Pipeline, &Names<Alias>, &Names<PipelineName>),
+    findings: &mut Findings<'_>,
+) {
+    let Some(rule) = &pipeline.triggers.builds else { return };
+    let builds = view.below("triggers").below("builds");
+    for node in builds.items("any").iter().chain(builds.items("all")) {
+        let Some(name) = view::parsed::<PipelineName>(node) else { continue };
+        if left.contains_key(&name) {
+            if starts(&name, &pipeline.name, heard) {
+                let message = format!("builds of `{}` would start builds of itself", pipeline.name);
+                findings.add(Code::Cycle, node.at, message);
+            }
+        } else if let Some(near) = nearest(name.as_str(), left.keys().map(PipelineName::as_str)) {
+            let message = format!("there is no pipeline `{name}`");
+            findings.add_hinted(Code::UnknownPipeline, node.at, message, format!("did you mean `{near}`?"));
+        } else {
+            let message = format!("`{name}` is no pipeline of this file, so the server has to know it");
+            let hint = "its config says below `[[upstream]]` what is built in other repositories".to_owned();
+            findings.leave(name, (Code::Upstream, node.at), (message, hint));
+        }
+    }
+    let (own, abroad): (Vec<_>, Vec<_>) = rule.from.iter().partition(|name| left.contains_key(*name));
+    if let (Need::AllOfCommit, Some(own), Some(abroad)) = (rule.need, own.first(), abroad.first()) {
+        let message =
+            format!("no commit starts both `{own}`, built here, and `{abroad}`, built in another repository");
+        let hint = "write `join: newest`".to_owned();
+        findings.add_hinted(Code::Exclusive, builds.place("all"), message, hint);
+    }
 }
 
 /// What does not ship where it is built ships nowhere, through however many pipelines it is handed on.
@@ -346,16 +363,6 @@ fn choose_by_path(
     let leaves = if all.is_empty() { "nothing of its own".to_owned() } else { all.join(", ") };
     let message = format!("`{}` leaves nothing at `{}`", inherited.pipeline, printable(path));
     findings.add_hinted(Code::UnknownPipeline, at.at, message, format!("it leaves {leaves}"));
-}
-
-fn unknown(
-    name: &PipelineName,
-    all: &BTreeMap<PipelineName, Vec<Alias>>,
-    (node, findings): (&Node, &mut Findings<'_>),
-) {
-    findings.add_near(Code::UnknownPipeline, node.at, format!("there is no pipeline `{name}`"), || {
-        nearest(name.as_str(), all.keys().map(PipelineName::as_str))
-    });
 }
 
 /// Whether builds of the one start, through whatever others, builds of the other.

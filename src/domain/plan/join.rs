@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::effect::Effect;
-use crate::domain::name::PipelineName;
+use crate::domain::effect::{Effect, To};
+use crate::domain::join::Listener;
+use crate::domain::name::{CommitSha, PipelineName};
 use crate::domain::plan::{Lane, Owed, host};
 use crate::domain::release::{BuildState, Release};
 use crate::domain::state::State;
@@ -22,19 +23,23 @@ pub(super) fn announce(state: &State, release: &Arc<Release>, owed: &mut Vec<Owe
     let head = state.head.as_ref().map(|(_, head)| &head.feeds);
     let listening: BTreeSet<&PipelineName> =
         head.into_iter().flatten().chain(&release.created.pipeline.feeds).collect();
-    for to in listening {
-        let (no, attempt) = (release.no(), release.build_attempt);
+    let (no, attempt) = (release.no(), release.build_attempt);
+    let mut owe = |name: String, to: &PipelineName, abroad: Option<To>| {
+        let effect = Effect::Announce { release: no, attempt, to: to.clone(), abroad };
         owed.push(Owed {
             lane: Lane::Timer,
             group: None,
             // A time that stays: an effect of this lane is owed again when its time changes.
             not_before: Some(release.built_at.unwrap_or(release.at)),
-            ..host(
-                state,
-                format!("announce:{}:{no}:{attempt}:{to}", state.id),
-                Effect::Announce { release: no, attempt, to: to.clone() },
-            )
+            ..host(state, format!("announce:{}:{no}:{attempt}:{name}", state.id), effect)
         });
+    };
+    for to in listening {
+        owe(to.to_string(), to, None);
+    }
+    for Listener { pipeline, called } in state.listeners.keys() {
+        let to = To { repo: pipeline.repo.clone(), called: called.clone() };
+        owe(format!("{pipeline}:{called}"), &pipeline.name, Some(to));
     }
 }
 
@@ -58,9 +63,11 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
     }
     let waiting = waits.iter().map(|w| (&w.commit, view::join::status(state, w)));
     let pushes = state.upstream.latest(TOLD);
-    let pushes = pushes.into_iter().filter(|push| waits.iter().all(|w| w.commit != push.commit));
-    for (commit, status) in waiting.chain(pushes.map(|p| (&p.commit, view::join::included(state, p)))) {
-        let Some(status) = status else { continue };
+    let included = pushes.into_iter().map(|push| (push.here().1, view::join::included(state, push)));
+    // Pushes to other repositories may all be about one commit of ours, which says what it waits for before the rest.
+    let mut told: BTreeSet<&CommitSha> = BTreeSet::new();
+    for (commit, status) in waiting.chain(included) {
+        let Some(status) = status.filter(|_| told.insert(commit)) else { continue };
         let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);
         let mut effect = host(state, key, Effect::Status { commit: commit.clone(), status });
         effect.priority = 10;

@@ -1,6 +1,6 @@
 //! The repository of a simulation: its commits, and what git and other pipelines would say of one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::decide::{Command, Start};
 use crate::domain::effect::Effect;
@@ -138,6 +138,7 @@ impl Source {
             builds,
             taking,
             started: push.building.clone(),
+            abroad: None,
         })))
     }
 
@@ -170,6 +171,8 @@ impl Source {
             pusher: Some(person.login.clone()),
             initiator: Some(person),
             outcome: failed.map_or_else(|| Ok(ours.map(sealed).collect()), |why| Err(why.to_owned())),
+            abroad: None,
+            of: BTreeSet::new(),
         })))
     }
 

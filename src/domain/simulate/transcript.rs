@@ -253,6 +253,7 @@ impl Transcript {
             | Event::VetoLifted { .. }
             | Event::BuildsExpected(_)
             | Event::BuildHeard(_)
+            | Event::ListenersSeen { .. }
             | Event::Alarm { .. } => true,
         }
     }

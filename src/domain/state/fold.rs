@@ -11,6 +11,7 @@ use crate::domain::event::{
     RunKind, StartedBy,
 };
 use crate::domain::evidence::{Attested, Signed};
+use crate::domain::join::Listener;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
@@ -55,8 +56,8 @@ impl State {
             }
             Event::Runbook(fact) => self.apply_runbook(fact, at),
             Event::Demand(fact) => self.apply_demand(fact, at),
-            Event::BuildsExpected(_) | Event::BuildHeard(_) => {
-                Arc::make_mut(&mut self.upstream).take(event, at);
+            Event::BuildsExpected(_) | Event::BuildHeard(_) | Event::ListenersSeen { .. } => {
+                self.apply_joining(event, at);
                 Ok(())
             }
             Event::Heard(_) | Event::Alarm { .. } => {
@@ -102,6 +103,16 @@ impl State {
                 r.run_mut(stage, *attempt)?.take_note(event, at);
                 Ok(())
             }),
+        }
+    }
+
+    fn apply_joining(&mut self, event: &Event, at: Timestamp) {
+        if let Event::ListenersSeen { listeners } = event {
+            let since = |listener: &Listener| self.listeners.get(listener).copied().unwrap_or(at);
+            let all = listeners.iter().map(|listener| (listener.clone(), since(listener))).collect();
+            self.listeners = Arc::new(all);
+        } else {
+            Arc::make_mut(&mut self.upstream).take(event, at);
         }
     }
 

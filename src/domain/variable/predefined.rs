@@ -28,6 +28,8 @@ pub struct Facts {
     pub digests: BTreeMap<Alias, String>,
     /// What the release was given.
     pub given: BTreeMap<String, String>,
+    /// Whether that is all: what is needed and was not given will not be.
+    pub begun: bool,
 }
 
 /// Stands for what is not known before a stage starts.
@@ -47,6 +49,7 @@ impl Facts {
             folder: later(),
             digests: BTreeMap::new(),
             given: BTreeMap::new(),
+            begun: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl Facts {
             folder: folder.unwrap_or_else(|| LATER.to_owned()),
             digests: digests.collect(),
             given: created.inputs.clone(),
+            begun: true,
         }
     }
 
@@ -99,13 +103,17 @@ impl Facts {
     }
 
     /// The inputs of the pipeline's button and the variables that were set with them: as they were given, by default, or
-    /// not known before somebody gives them.
+    /// not known before somebody gives them. A release that nobody was asked for has none of those that are needed.
     pub(super) fn given(&self, pipeline: &Pipeline) -> BTreeMap<VariableName, Value> {
         let inputs = pipeline.triggers.button.iter().flat_map(|button| &button.inputs);
-        let inputs = inputs.map(|(name, input)| {
-            let unsaid = if input.required { LATER } else { "" };
+        let inputs = inputs.filter_map(|(name, input)| {
+            let unsaid = match (input.required, self.begun) {
+                (true, true) => None,
+                (true, false) => Some(LATER),
+                (false, _) => Some(""),
+            };
             let value = self.given.get(name).or(input.default.as_ref());
-            (name.clone(), value.map_or(unsaid, String::as_str))
+            Some((name.clone(), value.map(String::as_str).or(unsaid)?))
         });
         // A variable that nobody set keeps the value of its own level.
         let settable = pipeline.variables.iter().filter(|(_, variable)| variable.settable);

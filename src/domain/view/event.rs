@@ -1,10 +1,12 @@
 //! One event in a few words, wherever events are listed: on the page of a release, and in a simulation.
 
+use std::collections::BTreeSet;
+
 use crate::domain::check::LegId;
 use crate::domain::derivation::Made;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Created, Detail, Event, GroupWritten, RunKind};
 use crate::domain::evidence::{Attested, Matter};
-use crate::domain::join::{Built, Expected};
+use crate::domain::join::{Built, Expected, Listener};
 use crate::domain::name::{CommitSha, PipelineName, RefName, StageName, VariableName};
 use crate::domain::person::Person;
 use crate::domain::probe::Reading;
@@ -45,7 +47,7 @@ fn moved(start: &str, detail: &Detail) -> String {
 }
 
 fn made(created: &Created) -> String {
-    let of: Vec<String> = created.builds.iter().map(|b| format!("{} {}", b.pipeline, b.version)).collect();
+    let of: Vec<String> = created.builds.iter().map(ToString::to_string).collect();
     let of = if of.is_empty() { String::new() } else { format!(", of {}", of.join(", ")) };
     format!("{} made from {}{of}", created.version, created.commit.short())
 }
@@ -62,6 +64,12 @@ fn expected(push: &Expected) -> String {
 fn told(built: &Built) -> String {
     let how = built.outcome.as_ref().map_or_else(|why| format!("not built: {why}"), |_| "built".to_owned());
     format!("{} {} of {} {how}", built.pipeline, built.version, built.commit.short())
+}
+
+fn listening(listeners: &BTreeSet<Listener>) -> String {
+    let names: Vec<String> = listeners.iter().map(|listener| listener.pipeline.to_string()).collect();
+    let names = if names.is_empty() { "no other repository".to_owned() } else { names.join(", ") };
+    format!("builds are told to {names}")
 }
 
 fn signed(attested: &Attested) -> String {
@@ -116,6 +124,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Demand(fact) => super::demand::sentence(fact),
         Event::BuildsExpected(push) => expected(push),
         Event::BuildHeard(built) => told(built),
+        Event::ListenersSeen { listeners } => listening(listeners),
         Event::SourcesFound { found, .. } => sources(found),
         Event::BuildStarted { attempt, .. } => format!("build started, attempt {attempt}"),
         Event::BuildFinished { outcome, reused, .. } => built(outcome, reused.as_deref()),

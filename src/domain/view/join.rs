@@ -67,9 +67,10 @@ pub fn status(state: &State, waiting: &Waiting) -> Option<Status> {
 
 /// The status of a commit whose builds went into a release of a newer one.
 pub fn included(state: &State, push: &Expected) -> Option<Status> {
-    let later = |r: &&Arc<Release>| r.created.branch == push.branch && r.created.seq >= push.seq;
+    let (seq, commit) = push.here();
+    let later = |r: &&Arc<Release>| r.created.branch == push.branch && r.created.seq >= seq;
     let first = state.in_order().into_iter().find(later)?;
-    said(state, &push.commit, (StatusState::Success, &format!("Included in {}", first.created.version)))
+    said(state, commit, (StatusState::Success, &format!("Included in {}", first.created.version)))
 }
 
 fn said(state: &State, commit: &CommitSha, (light, text): (StatusState, &str)) -> Option<Status> {

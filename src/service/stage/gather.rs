@@ -1,6 +1,6 @@
 //! Steps that gather: the files of the release and of what it is made of, laid out in one folder with a list.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,11 +28,10 @@ impl Walk<'_> {
     ) -> Outcome<StepsEnd> {
         let Some(alias) = step.terms.makes.further.first() else { return Ok(StepsEnd::Passed) };
         let course = self.course;
-        let states = self.service.pipelines_of(&course.id.repo).await?;
-        let states: BTreeMap<_, _> = states.into_iter().map(|state| (state.id.name.clone(), state)).collect();
         // With what the steps before it have made.
         let release = Arc::new(Release { artifacts: self.artifacts.clone(), ..course.release.clone() });
-        let drop = match gather::gather((&course.id.name, &release), what, &states) {
+        let states = self.service.states_below(course.id, &release).await?;
+        let drop = match gather::gather((course.id, &release), what, &states) {
             Ok(drop) => drop,
             Err(why) => return Ok(StepsEnd::Failed(failure(step, why))),
         };

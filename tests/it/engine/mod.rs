@@ -41,6 +41,7 @@ mod steps;
 mod targets;
 mod tree;
 mod trust;
+mod upstreams;
 mod variables;
 mod weather;
 mod world;

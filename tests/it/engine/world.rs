@@ -32,6 +32,7 @@ use liftlock::store::effect::{Effect, EffectFilter, EffectState};
 use liftlock::store::stream::EventFilter;
 use liftlock::store::{self, Clock, ShiftedClock, Store};
 use liftlock::telemetry::Metrics;
+use liftlock::upstream::Upstream;
 use liftlock::vault::seal::Key;
 use liftlock::vault::{self, Input, Vault};
 use liftlock::{artifact, clock};
@@ -127,6 +128,8 @@ pub(super) struct World {
     pub(super) targets: Vec<Target>,
     /// Other repositories that releases may take; asked at the engine's next start.
     pub(super) origins: Vec<Origin>,
+    /// Builds that other repositories may take; asked at the engine's next start.
+    pub(super) upstreams: Vec<Upstream>,
     /// Where images go; asked at the engine's next start.
     pub(super) registries: Vec<Registry>,
     /// Where files are published; asked at the engine's next start.
@@ -239,6 +242,7 @@ impl World {
             connections: BTreeMap::new(),
             targets: Vec::new(),
             origins: Vec::new(),
+            upstreams: Vec::new(),
             registries: Vec::new(),
             outlets: Vec::new(),
             name: "acme/shop",
@@ -275,6 +279,7 @@ impl World {
             connections: self.connections.clone(),
             targets: self.targets.clone(),
             origins: self.origins.clone(),
+            upstreams: self.upstreams.clone(),
             registries: self.registries.clone(),
             outlets: self.outlets.clone(),
             hidden: self.outlets.iter().flat_map(Outlet::hidden).chain([Secret::new(HOOK_SECRET)]).collect(),

@@ -77,6 +77,8 @@ scenarios! {
     b24_a_button_starts_a_release_with_what_it_is_given "button.txt"
     e28_releases_of_a_time_and_trains "trains.txt"
     b11_builds_join_anew_since_the_release_before "builds-anew.txt"
+    b09_b12_d03_builds_of_other_repositories_join "builds-elsewhere.txt"
+    b11_b12_d03_all_builds_of_a_push_to_another_repository_join "builds-elsewhere-all.txt"
     d13_releases_and_stages_have_channels "channels.txt"
     d24_a_stage_stops_to_ask_people "pauses.txt"
     t24_e24_rollback "rollback.txt"

@@ -234,10 +234,18 @@ fn builds(pipeline: &mut Pipeline, text: &str) {
     pipeline.artifacts.clear();
     let take = |name: &PipelineName| {
         let alias: Alias = name.as_str().parse().unwrap();
-        Inherited { artifact: alias.clone(), alias, pipeline: name.clone(), is_image: false, image: None }
+        Inherited {
+            artifact: alias.clone(),
+            alias,
+            pipeline: name.clone(),
+            is_image: false,
+            image: None,
+            abroad: None,
+        }
     };
     pipeline.inherits = from.iter().map(take).collect();
-    pipeline.triggers.builds = Some(Builds { need, from, settle: settle.parse().unwrap() });
+    pipeline.triggers.builds =
+        Some(Builds { need, from, abroad: BTreeSet::new(), settle: settle.parse().unwrap() });
 }
 
 /// `servicing default, branch release/*, version prerelease:^preview, stage prep`.

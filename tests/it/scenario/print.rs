@@ -34,13 +34,12 @@ pub(crate) fn event(state: &State, event: &Event) -> Option<String> {
     let name = |no: &ReleaseNo| state.version_of(*no);
     Some(match event {
         Event::PolicySeen { commit: at, .. } => format!("rules of {} are in force", commit(at)),
-        Event::ServerPolicySeen { policies } => {
-            format!("the server asks {} things of stages", policies.len())
-        }
         Event::PolicyProposed(p) => format!("#{} would change {} rules", p.thread, p.changes.len()),
-        Event::ReleaseCreated(_) | Event::BuildsExpected(_) | Event::BuildHeard(_) => {
-            about_making(state, event)
-        }
+        Event::ReleaseCreated(_)
+        | Event::BuildsExpected(_)
+        | Event::BuildHeard(_)
+        | Event::ListenersSeen { .. }
+        | Event::ServerPolicySeen { .. } => about_making(state, event),
         Event::SourcesFound { .. }
         | Event::BuildStarted { .. }
         | Event::BuildFinished { .. }
@@ -110,18 +109,26 @@ fn about_making(state: &State, event: &Event) -> String {
             let late = c
                 .included_in
                 .map_or_else(String::new, |no| format!(", included in {}", state.version_of(no)));
-            let of: Vec<String> =
-                c.builds.iter().map(|b| format!(", {} {}", b.pipeline, b.version)).collect();
+            let of: Vec<String> = c.builds.iter().map(|build| format!(", {build}")).collect();
             format!("{} made from {}{}{late}", c.version, commit(&c.commit), of.concat())
         }
         Event::BuildsExpected(push) => {
             let started: Vec<&str> = push.started.iter().map(PipelineName::as_str).collect();
-            format!("{} starts {}", commit(&push.commit), started.join(" and "))
+            let here = push
+                .abroad
+                .as_ref()
+                .map_or_else(String::new, |at| format!(" while {} is here", commit(&at.head)));
+            format!("{} starts {}{here}", commit(&push.commit), started.join(" and "))
         }
         Event::BuildHeard(built) => {
             let how =
                 built.outcome.as_ref().map_or_else(|why| format!("failed, {why}"), |_| "built".to_owned());
-            format!("{} {} of {}: {how}", built.pipeline, built.version, commit(&built.commit))
+            let there = built.abroad.as_ref().map_or_else(String::new, |at| format!(" in {}", at.repository));
+            format!("{} {} of {}{there}: {how}", built.pipeline, built.version, commit(&built.commit))
+        }
+        Event::ListenersSeen { listeners } => format!("{} others are told of builds", listeners.len()),
+        Event::ServerPolicySeen { policies } => {
+            format!("the server asks {} things of stages", policies.len())
         }
         other => panic!("nothing is made by {other:?}"),
     }

@@ -133,18 +133,24 @@ fn act(world: &mut World, command: &str) -> Vec<String> {
     }
 }
 
-/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; and
-/// what is waited for of them.
+/// What other pipelines do: `starts c1: studio runtime`, `built studio c1 by bo`, `built studio c1 fails: why`; those of
+/// other repositories with `in acme/studio` behind the commit, and `of ours` when what they built is made of builds of
+/// this pipeline; and what is waited for of them.
 fn upstream(world: &mut World, word: &str, rest: &str) -> Vec<String> {
     let step = match word {
         "starts" => {
             let (commit, started) = rest.split_once(": ").expect("starts <commit>: <pipeline> <pipeline>");
-            world.starts(commit, &started.split(' ').collect::<Vec<_>>())
+            let (commit, there) =
+                commit.split_once(" in ").map_or((commit, None), |(c, name)| (c, Some(name)));
+            world.starts((commit, there), &started.split(' ').collect::<Vec<_>>())
         }
         "built" => {
             let (head, failed) = rest.split_once(" fails: ").map_or((rest, None), |(h, why)| (h, Some(why)));
             let words: Vec<&str> = head.split(' ').collect();
-            world.built(words[0], words[1], failed, words.get(3).copied().unwrap_or("bo"))
+            let said =
+                |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1)).copied();
+            let there = said("in").map(|name| (name, said("of").is_some()));
+            world.built((words[0], words[1]), there, failed, said("by").unwrap_or("bo"))
         }
         _ => {
             let line = |wait: view::join::Wait| match wait.next {

@@ -9,8 +9,8 @@ use liftlock::domain::decide::{
 };
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy};
-use liftlock::domain::join::{Built, Expected};
-use liftlock::domain::name::{CommentId, CommitSha, Digest, ReleaseNo, TreeSha, UserId};
+use liftlock::domain::join::{Abroad, Built, Expected, PushAbroad};
+use liftlock::domain::name::{CommentId, CommitSha, Digest, PipelineId, ReleaseNo, RepoId, TreeSha, UserId};
 use liftlock::domain::pause::Said;
 use liftlock::domain::person::{Account, Person, Standing};
 use liftlock::domain::pipeline::{Pipeline, Role};
@@ -69,6 +69,8 @@ pub(crate) struct World {
     /// What came of asking the host about those who signed off, not yet shown.
     pub(crate) confirmed: Vec<Event>,
     issues: u32,
+    /// The places of commits of other repositories on their branches, by repository.
+    seqs_there: BTreeMap<String, BTreeMap<String, u64>>,
     /// Commits that other pipelines have built, by pipeline.
     built: BTreeMap<String, Vec<String>>,
     /// What gates say, by name, when it is not that all is fine.
@@ -111,6 +113,7 @@ impl World {
             notes: BTreeMap::new(),
             confirmed: Vec::new(),
             issues: 100,
+            seqs_there: BTreeMap::new(),
             built: BTreeMap::new(),
             gates: BTreeMap::new(),
         }
@@ -234,11 +237,13 @@ impl World {
         self.decide(&Command::Start(Box::new(start)))
     }
 
-    /// A push that starts other pipelines, whose builds are listened to.
-    pub(crate) fn starts(&mut self, alias: &str, started: &[&str]) -> Step {
-        let next = self.seqs.values().max().copied().unwrap_or(0) + 10;
-        let seq = *self.seqs.entry(alias.to_owned()).or_insert(next);
+    /// A push, here or to another repository, that starts pipelines whose builds are listened to.
+    pub(crate) fn starts(&mut self, (alias, there): (&str, Option<&str>), started: &[&str]) -> Step {
+        let seq = self.place_of(alias, there);
         let pipeline = self.pipeline.as_ref().expect("a pipeline first");
+        let (head, head_seq) =
+            self.seqs.iter().max_by_key(|(_, seq)| **seq).map_or(("c0", 0), |(h, s)| (h, *s));
+        let abroad = there.map(|name| PushAbroad { repo: repo_of(name), head: sha(head), seq: head_seq });
         let push = Expected {
             commit: sha(alias),
             branch: "main".parse().unwrap(),
@@ -246,12 +251,30 @@ impl World {
             builds: pipeline.triggers.builds.clone().expect("`builds` first"),
             taking: pipeline.inherits.iter().map(|i| i.pipeline.clone()).collect(),
             started: started.iter().map(|name| name.parse().unwrap()).collect(),
+            abroad,
         };
         self.decide(&Command::Expect(Box::new(push)))
     }
 
-    /// A build of another pipeline ended; building a commit again is the same release.
-    pub(crate) fn built(&mut self, pipeline: &str, alias: &str, failed: Option<&str>, by: &str) -> Step {
+    /// The place of a commit on the branch of its repository; a new one comes after all that are known there.
+    fn place_of(&mut self, alias: &str, there: Option<&str>) -> u64 {
+        let seqs = match there {
+            None => &mut self.seqs,
+            Some(name) => self.seqs_there.entry(name.to_owned()).or_default(),
+        };
+        let next = seqs.values().max().copied().unwrap_or(0) + 10;
+        *seqs.entry(alias.to_owned()).or_insert(next)
+    }
+
+    /// A build of another pipeline ended; building a commit again is the same release. One of another repository may
+    /// be made of a build of ours.
+    pub(crate) fn built(
+        &mut self,
+        (pipeline, alias): (&str, &str),
+        there: Option<(&str, bool)>,
+        failed: Option<&str>,
+        by: &str,
+    ) -> Step {
         let all = self.built.entry(pipeline.to_owned()).or_default();
         let known = all.iter().position(|commit| commit == alias);
         let at = known.unwrap_or_else(|| {
@@ -259,6 +282,17 @@ impl World {
             all.len() - 1
         });
         let no = u32::try_from(at + 1).unwrap();
+        let seq = match there {
+            None => self.seqs.get(alias).copied().unwrap_or(5),
+            Some((name, _)) => self.place_of(alias, Some(name)),
+        };
+        let abroad = there.map(|(name, _)| Abroad {
+            pipeline: PipelineId { repo: repo_of(name), name: "ci".parse().unwrap() },
+            repository: name.parse().unwrap(),
+            paths: BTreeMap::new(),
+            withheld: BTreeSet::new(),
+        });
+        let of = there.filter(|(_, ours)| *ours).map(|_| self.state.id.clone()).into_iter().collect();
         let person = self.person(by).person.clone();
         let bytes = Digest::of_text(&format!("{pipeline} {no}"));
         let sealed = Sealed {
@@ -275,11 +309,13 @@ impl World {
             version: format!("v0.1.0-rc.{no}").parse().unwrap(),
             commit: sha(alias),
             branch: "main".parse().unwrap(),
-            seq: self.seqs.get(alias).copied().unwrap_or(5),
+            seq,
             channel: None,
             pusher: Some(person.login.clone()),
             initiator: Some(person),
             outcome: failed.map_or(Ok(vec![sealed]), |why| Err(why.to_owned())),
+            abroad,
+            of,
         };
         self.decide(&Command::Hear(Box::new(built)))
     }
@@ -607,4 +643,9 @@ fn built(end: &StageEnd, no: u64) -> BuildOutcome {
 /// A failed step with one line of log.
 pub(crate) fn failure(step: &str, how: &str) -> Failure {
     Failure { step: step.to_owned(), how: how.to_owned(), tail: vec![format!("{step}: connection refused")] }
+}
+
+/// What identifies a repository of this name.
+fn repo_of(name: &str) -> RepoId {
+    format!("plain:{}", name.replace('/', ".")).parse().unwrap()
 }

@@ -1,0 +1,225 @@
+//! Pipelines that are made of what other repositories build (seed 003, whose components each have one).
+
+use liftlock::domain::name::PipelineId;
+use liftlock::domain::release::BuildState;
+use liftlock::store::effect::EffectState;
+use liftlock::upstream::Upstream;
+
+use super::tree::{Tree, sample};
+use super::world::{DEV, World};
+
+/// The repository that builds.
+const PLATFORM: u64 = 77;
+
+/// A runtime and a framework, each with paths of its own.
+const BUILDS: &str = "version: 1
+pipelines:
+  runtime:
+    triggers: {push: {paths: ['runtime/**']}}
+    build: 'mkdir -p drop && cp runtime/*.txt drop/ && mkdir -p symbols && date > symbols/x.pdb'
+    artifacts: [{alias: Bits, path: drop}, {alias: Symbols, path: symbols, shipping: false}]
+    stages: [quality]
+  aspnet:
+    triggers: {push: {paths: ['aspnet/**']}}
+    build: 'mkdir -p out && cp aspnet/*.txt out/'
+    artifacts: [{alias: Framework, path: out}]
+    stages: [quality]
+";
+
+/// An sdk of both, and of a file of its own.
+fn sdk(builds: &str) -> String {
+    let deploy = "cat $LIFTLOCK_ARTIFACT_RUNTIME/app.txt $LIFTLOCK_ARTIFACT_ASPNET/app.txt \
+                  $LIFTLOCK_ARTIFACT_DIST/own.txt >> $TARGET/journal";
+    format!(
+        "version: 1
+name: sdk
+triggers: {{push: {{paths: ['sdk/**']}}, builds: {builds}}}
+build: mkdir -p dist && cat sdk/* > dist/own.txt
+artifacts:
+  - dist
+  - {{alias: Runtime, from: build/runtime, path: drop/**}}
+  - {{alias: AspNet, from: build/framework}}
+deploy: '{deploy}'
+stages: [test]
+"
+    )
+}
+
+fn upstream(name: &str, pipeline: &str, allow: &str) -> Upstream {
+    Upstream {
+        name: name.parse().unwrap(),
+        repository: "acme/platform".parse().unwrap(),
+        pipeline: pipeline.parse().unwrap(),
+        allow: vec![allow.to_owned().try_into().unwrap()],
+    }
+}
+
+/// The pipeline that builds the runtime.
+fn runtime() -> PipelineId {
+    PipelineId { repo: format!("github:{PLATFORM}").parse().unwrap(), name: "runtime".parse().unwrap() }
+}
+
+/// Both repositories, served by one engine.
+struct Both {
+    world: World,
+    platform: Tree,
+}
+
+impl Both {
+    async fn new(sdk: &str, platform: &str, allow: &str) -> Self {
+        let mut files = sample(sdk);
+        files.insert("sdk/own.txt".to_owned(), "own-1\n".to_owned());
+        let mut world = World::asleep(files).await;
+        world.sleep().await;
+        let files = [(".github/liftlock.yml".to_owned(), platform.to_owned())];
+        let platform = Tree::new(&world.target().with_file_name("platform.git"), files.into());
+        {
+            let mut state = world.github.state();
+            let repo = state.repo(PLATFORM, "acme/platform");
+            repo.roles.insert(DEV, ("write", "write"));
+            repo.bare = Some(platform.path().to_owned());
+        }
+        world.beside = vec!["acme/platform"];
+        world.upstreams = vec![upstream("runtime", "runtime", allow), upstream("framework", "aspnet", allow)];
+        world.wake().await;
+        Self { world, platform }
+    }
+
+    /// A push to the repository that builds.
+    async fn push_platform(&mut self, files: &[(&str, &str)], message: &str) -> String {
+        let before = self.platform.head("main").unwrap();
+        let after = self.platform.commit("main", files, message);
+        let mut hook =
+            self.world.github.state().push(PLATFORM, "refs/heads/main", DEV, &[(after.as_str(), message)]);
+        hook.body = hook.body.replace(&"b".repeat(40), &before);
+        assert_eq!(self.world.deliver(&hook).await, 202);
+        after
+    }
+
+    /// What was said where things are built is not what these tests are about.
+    async fn finish(self) {
+        self.world.settled().await;
+        {
+            let mut state = self.world.github.state();
+            let repo = state.repos.get_mut(&PLATFORM).unwrap();
+            repo.statuses.iter_mut().for_each(|status| status.unread = false);
+            repo.comments.values_mut().for_each(|comment| comment.unread = false);
+        }
+        self.world.finish().await;
+    }
+
+    /// Our rules are known, as after any push to our branch.
+    async fn push_rules(&mut self) -> String {
+        let head = self.world.push_files(&[("README.md", "hello")], "docs: begin").await;
+        self.world.settled().await;
+        head
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b09_b10_b12_d03_a_release_is_made_of_what_another_repository_built() {
+    let mut both = Both::new(&sdk("{all: [runtime, framework]}"), BUILDS, "acme/shop:sdk/build").await;
+    let head = both.push_rules().await;
+    both.push_platform(&[("runtime/app.txt", "runtime-1 "), ("aspnet/app.txt", "aspnet-1 ")], "feat: both")
+        .await;
+    both.world.status(&head, "liftlock/test", "success").await;
+    both.world.settled().await;
+    assert_eq!(both.world.deployed(), ["runtime-1 aspnet-1 own-1"]);
+    both.world.hears(1).await;
+
+    // The next push there builds one of them; the release is of the head there is by then.
+    let later = both.world.push_files(&[("README.md", "hello again")], "docs: more").await;
+    both.world.settled().await;
+    both.push_platform(&[("runtime/app.txt", "runtime-2 ")], "feat: runtime").await;
+    both.world.status(&later, "liftlock/test", "success").await;
+    both.world.settled().await;
+    assert_eq!(both.world.deployed().last().unwrap(), "runtime-2 aspnet-1 own-1");
+    both.world.hears(2).await;
+
+    // A push of our own takes the last of both.
+    let own = both.world.push_files(&[("sdk/own.txt", "own-2\n")], "feat: own").await;
+    both.world.status(&own, "liftlock/test", "success").await;
+    both.world.settled().await;
+    assert_eq!(both.world.deployed().last().unwrap(), "runtime-2 aspnet-1 own-2");
+    both.world.hears(3).await;
+
+    // The same bytes, without another build of them.
+    let sdk = both.world.state("sdk").await;
+    let there = both.world.service().journal().load(&runtime()).await.unwrap();
+    assert_eq!(there.releases.len(), 2);
+    let built = there.releases.values().last().unwrap();
+    let taken = sdk.releases.values().last().unwrap();
+    let bits = taken.artifacts.iter().find(|sealed| sealed.alias.as_str() == "Runtime").unwrap();
+    assert_eq!(bits.digest, built.artifacts[0].digest);
+    let of = taken.created.builds.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(of, ["framework v0.1.0-rc.1 of acme/platform", "runtime v0.1.0-rc.2 of acme/platform"]);
+    let kept = sdk.pledged().contains(&bits.digest);
+    assert!(kept, "what the next release may take is kept whatever becomes of its own");
+    both.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t40_builds_of_another_repository_are_for_those_that_the_config_names() {
+    let mut both = Both::new(&sdk("{any: [runtime, framework]}"), BUILDS, "acme/other:sdk/build").await;
+    let head = both.world.push_files(&[("README.md", "hello")], "docs: begin").await;
+    let said = both.world.status(&head, "liftlock/manifest", "failure").await;
+    assert!(said.contains("the server's config lets `sdk` take no builds of `runtime`"), "{said}");
+    both.push_platform(&[("runtime/app.txt", "runtime-1 ")], "feat: runtime").await;
+    both.world.settled().await;
+    let there = both.world.service().journal().load(&runtime()).await.unwrap();
+    assert_eq!(there.releases.values().next().unwrap().build, BuildState::Sealed);
+    assert!(there.listeners.is_empty());
+    assert!(both.world.state("sdk").await.releases.is_empty());
+    both.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_repositories_that_take_each_others_builds_come_to_an_end() {
+    let sdk = "version: 1
+name: sdk
+triggers: {push: {paths: ['sdk/**']}, builds: {any: [runtime], settle: 1s}}
+build: mkdir -p dist && cat sdk/* > dist/own.txt
+artifacts: [dist]
+stages: [test]
+";
+    let platform = "version: 1
+name: runtime
+triggers: {push: {paths: ['runtime/**']}, builds: {any: [sdk], settle: 1s}}
+build: mkdir -p drop && cat runtime/* > drop/app.txt
+artifacts: [drop]
+stages: [quality]
+";
+    let mut both = Both::new(sdk, platform, "acme/shop:sdk/build").await;
+    both.world.sleep().await;
+    both.world.upstreams = vec![
+        upstream("runtime", "runtime", "acme/shop:sdk/build"),
+        Upstream {
+            repository: "acme/shop".parse().unwrap(),
+            ..upstream("sdk", "sdk", "acme/platform:runtime/build")
+        },
+    ];
+    both.world.wake().await;
+    both.push_platform(&[("NOTES.md", "hello")], "docs: begin").await;
+    both.push_rules().await;
+    both.world.push_files(&[("sdk/own.txt", "own-2\n")], "feat: own").await;
+    // The sdk starts a runtime, and that one starts no sdk: there is this sdk in it already.
+    let id = runtime();
+    let refused = |effect: &liftlock::store::effect::Effect| {
+        effect.kind == "announce"
+            && effect.key.starts_with(&format!("announce:{id}:"))
+            && effect.state == EffectState::Done
+    };
+    while !both.world.effects().await.iter().any(refused) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    both.world.settled().await;
+    both.world.hears(1).await;
+    let runtime = both.world.service().journal().load(&id).await.unwrap();
+    let sdk = both.world.state("sdk").await;
+    assert_eq!((runtime.releases.len(), sdk.releases.len()), (1, 1));
+    let made = runtime.releases.values().next().unwrap();
+    assert_eq!(made.created.builds.len(), 1, "it is made of the sdk's build");
+    let said = both.world.effects().await.into_iter().find(refused).unwrap();
+    assert_eq!(said.result.as_deref(), Some("own_build"));
+    both.finish().await;
+}
