@@ -17,9 +17,9 @@ pub(super) struct Arguments {
     /// Folders and files.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// The released commit, for sourcelink.
+    /// The commits that were built, for sourcelink.
     #[arg(long)]
-    commit: Option<CommitSha>,
+    commit: Vec<CommitSha>,
     /// The release's contract as JSON, for asset, contract and signing; each path is called as its artifact.
     #[arg(long, env = "LIFTLOCK_CONTRACT", hide_env_values = true, value_parser = read)]
     contract: Option<Contract>,
@@ -43,7 +43,7 @@ pub(super) fn run(asked: &Arguments) -> Ended {
         Seal::Minisign => minisign::verify(signature, file, &keys),
         Seal::Gpg => Err("nothing here knows GPG's keys".to_owned()),
     };
-    let promise = Promise { roots: &asked.paths, commit: asked.commit.as_ref(), contract, proof: &proof };
+    let promise = Promise { roots: &asked.paths, commits: &asked.commit, contract, proof: &proof };
     let verdict = validate::run(what, &promise)?;
     let (word, count) = (what.word(), verdict.looked_at);
     verdict.problems.iter().chain(&verdict.notes).for_each(|said| terminal::line(said));

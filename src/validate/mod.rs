@@ -49,8 +49,8 @@ pub struct Verdict {
 pub struct Promise<'a> {
     /// Where they are: a folder or file for each artifact, called as that is.
     pub roots: &'a [PathBuf],
-    /// The released commit.
-    pub commit: Option<&'a CommitSha>,
+    /// The commits that it was built from: the release's, and those of the builds that it is made of.
+    pub commits: &'a [CommitSha],
     /// What the release promises.
     pub contract: Option<&'a Contract>,
     /// Whether a signature is of a file and by a key of the contract; the error is why it proves nothing.
@@ -70,7 +70,7 @@ struct Item {
 
 impl fmt::Debug for Promise<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Promise({:?}, {:?}, {:?})", self.roots, self.commit, self.contract)
+        write!(f, "Promise({:?}, {:?}, {:?})", self.roots, self.commits, self.contract)
     }
 }
 
@@ -117,10 +117,10 @@ pub fn run(what: BuiltIn, promise: &Promise<'_>) -> Outcome<Verdict> {
         BuiltIn::Signing => signing::look(&items, promise),
         BuiltIn::Symbols => symbols::look(&items),
         BuiltIn::Sourcelink => {
-            let commit = promise.commit;
-            let commit =
-                commit.ok_or_else(|| Trouble::refused("`sourcelink` needs the released --commit"))?;
-            symbols::linked(&items, commit)
+            if promise.commits.is_empty() {
+                return Err(Trouble::refused("`sourcelink` needs the released --commit"));
+            }
+            symbols::linked(&items, promise.commits)
         }
     }
 }

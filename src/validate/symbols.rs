@@ -1,4 +1,4 @@
-//! `symbols` and `sourcelink`: what debuggers need of a program is among the files, and leads to the released commit.
+//! `symbols` and `sourcelink`: what debuggers need of a program is among the files, and leads to a commit that was built.
 //!
 //! A program's debug information is in itself or in a file with the same build id (`.debug` files of ELF); for Windows
 //! it is a `.pdb` of the program's name beside it.
@@ -24,14 +24,14 @@ struct Found<'i> {
     /// The id of the build that made it.
     build: Option<String>,
     has_symbols: bool,
-    /// The released commit is named in it.
+    /// A commit that was built is named in it.
     names_commit: bool,
     is_program: bool,
 }
 
 /// Every program has symbols.
 pub(super) fn look(items: &[Item]) -> Outcome<Verdict> {
-    let found = elves(items, None)?;
+    let found = elves(items, &[])?;
     let mut verdict = Verdict::default();
     let known: BTreeMap<&str, &Found<'_>> = symbol_files(&found);
     for program in found.iter().filter(|found| found.is_program) {
@@ -53,17 +53,18 @@ pub(super) fn look(items: &[Item]) -> Outcome<Verdict> {
     Ok(verdict)
 }
 
-/// The symbols of every program name the commit.
-pub(super) fn linked(items: &[Item], commit: &CommitSha) -> Outcome<Verdict> {
-    let found = elves(items, Some(commit))?;
+/// The symbols of every program name one of the commits.
+pub(super) fn linked(items: &[Item], commits: &[CommitSha]) -> Outcome<Verdict> {
+    let found = elves(items, commits)?;
+    let all: Vec<&str> = commits.iter().map(CommitSha::short).collect();
+    let all = all.join(" or ");
     let mut verdict = Verdict::default();
     let known = symbol_files(&found);
     for program in found.iter().filter(|found| found.is_program) {
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         let elsewhere = program.build.as_deref().and_then(|id| known.get(id));
         if !program.names_commit && !elsewhere.is_some_and(|symbols| symbols.names_commit) {
-            let short = commit.short();
-            verdict.problem(program.item, format!("its debug information does not lead to {short}"));
+            verdict.problem(program.item, format!("its debug information does not lead to {all}"));
         }
     }
     for item in items {
@@ -72,8 +73,8 @@ pub(super) fn linked(items: &[Item], commit: &CommitSha) -> Outcome<Verdict> {
         }
         verdict.looked_at = verdict.looked_at.saturating_add(1);
         let pdb = pdb_of(item, items).map(whole).transpose()?.flatten();
-        if !pdb.is_some_and(|bytes| holds(&bytes, commit)) {
-            verdict.problem(item, format!("its `.pdb` does not lead to {}", commit.short()));
+        if !pdb.is_some_and(|bytes| holds(&bytes, commits)) {
+            verdict.problem(item, format!("its `.pdb` does not lead to {all}"));
         }
     }
     Ok(verdict)
@@ -84,7 +85,7 @@ fn symbol_files<'f, 'i>(found: &'f [Found<'i>]) -> BTreeMap<&'f str, &'f Found<'
     with.filter_map(|found| Some((found.build.as_deref()?, found))).collect()
 }
 
-fn elves<'i>(items: &'i [Item], commit: Option<&CommitSha>) -> Outcome<Vec<Found<'i>>> {
+fn elves<'i>(items: &'i [Item], commits: &[CommitSha]) -> Outcome<Vec<Found<'i>>> {
     let mut out = Vec::new();
     for item in items {
         if !begins(item, MAGIC)? {
@@ -104,7 +105,7 @@ fn elves<'i>(items: &'i [Item], commit: Option<&CommitSha>) -> Outcome<Vec<Found
             item,
             build: build_id(&elf, &bytes),
             has_symbols,
-            names_commit: has_symbols && commit.is_some_and(|commit| holds(&bytes, commit)),
+            names_commit: has_symbols && holds(&bytes, commits),
             is_program: !is_debug,
         });
     }
@@ -116,8 +117,8 @@ fn build_id(elf: &Elf<'_>, bytes: &[u8]) -> Option<String> {
     notes.find_map(Result::ok).map(|note| hex::encode(note.desc))
 }
 
-fn holds(bytes: &[u8], commit: &CommitSha) -> bool {
-    memchr::memmem::find(bytes, commit.as_str().as_bytes()).is_some()
+fn holds(bytes: &[u8], commits: &[CommitSha]) -> bool {
+    commits.iter().any(|commit| memchr::memmem::find(bytes, commit.as_str().as_bytes()).is_some())
 }
 
 fn is_windows_program(item: &Item) -> Outcome<bool> {

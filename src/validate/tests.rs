@@ -24,7 +24,7 @@ fn said(what: BuiltIn, folder: &Path) -> (usize, Vec<String>) {
 fn said_of(what: BuiltIn, folder: &Path, commit: Option<&str>) -> (usize, Vec<String>) {
     let commit: Option<CommitSha> = commit.map(|commit| commit.parse().unwrap());
     let promise =
-        Promise { roots: &[folder.to_owned()], commit: commit.as_ref(), contract: None, proof: &nobody };
+        Promise { roots: &[folder.to_owned()], commits: commit.as_slice(), contract: None, proof: &nobody };
     let verdict = run(what, &promise).unwrap();
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
     let problems = verdict.problems.iter().map(|p| p.strip_prefix(&format!("{name}/")).unwrap().to_owned());
@@ -148,7 +148,7 @@ fn d08_packages_of_all_feeds_say_what_they_need() {
     );
     let name = shown(at);
     let root = at.to_owned();
-    let promise = Promise { roots: &[root], commit: None, contract: None, proof: &nobody };
+    let promise = Promise { roots: &[root], commits: &[], contract: None, proof: &nobody };
     let look = || run(BuiltIn::Coherent, &promise).unwrap();
     let problem = |holds: &str, needs: &str| format!("`{name}` holds {holds}, `{name}` needs {needs}");
     let verdict = look();
@@ -243,7 +243,7 @@ fn contract_of(assets: &str, keys: &[String]) -> Contract {
 fn kept(what: BuiltIn, (folder, contract): (&Path, &Contract), proof: &Proof<'_>) -> Verdict {
     let roots: Vec<PathBuf> =
         ["dist", "one"].map(|name| folder.join(name)).into_iter().filter(|root| root.exists()).collect();
-    run(what, &Promise { roots: &roots, commit: None, contract: Some(contract), proof }).unwrap()
+    run(what, &Promise { roots: &roots, commits: &[], contract: Some(contract), proof }).unwrap()
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn d19_without_a_contract_an_artifact_has_something_in_it_and_files_are_what_the
 }
 
 fn plain(roots: &[PathBuf]) -> Promise<'_> {
-    Promise { roots, commit: None, contract: None, proof: &nobody }
+    Promise { roots, commits: &[], contract: None, proof: &nobody }
 }
 
 /// A program of Windows that does nothing: headers, no section.

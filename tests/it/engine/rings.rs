@@ -1,5 +1,6 @@
-//! The rings of `fixtures/manifests/good/3-rings`, as they stand there, from the push to the end of the last one: real
-//! commands, registries, feeds and addresses, with stand-ins for the scripts of others, and time that passes by hand.
+//! The rings of `fixtures/manifests/good/3-rings.yml`, as they stand there, from a push to the repository that
+//! builds to the end of the last one: real commands, registries, feeds and addresses, with stand-ins for the scripts of
+//! others, and time that passes by hand.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +29,7 @@ use liftlock::runner::registry::Registry;
 use liftlock::runner::target::{Kind as Over, Target};
 use liftlock::secret::Secret;
 use liftlock::service::library::{Edit, NewValue, Visitor};
+use liftlock::upstream::Upstream;
 
 use super::images;
 use super::notices::Receiver;
@@ -35,9 +37,12 @@ use super::tree::Tree;
 use super::world::{DEV, REPO, STORE_CANARY, World, files_below, repo_id};
 use crate::served::Served;
 
-const RINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/manifests/good/3-rings");
+const RINGS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/manifests/good/3-rings.yml"));
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/rings");
 const RING: &str = "dotnet-release";
+/// The repository where the products are built, and what builds them.
+const DOTNET: u64 = 78;
+const PRODUCTS: [&str; 3] = ["runtime", "aspnetcore", "sdk"];
 
 /// Who signs off, and where they belong.
 const PEOPLE: [(u64, &str, Option<&str>); 6] = [
@@ -151,23 +156,37 @@ fn target(name: &str, role: &str) -> Target {
     }
 }
 
+/// A product, for the rings.
+fn upstream(name: &str) -> Upstream {
+    Upstream {
+        name: name.parse().unwrap(),
+        repository: "acme/dotnet".parse().unwrap(),
+        pipeline: name.parse().unwrap(),
+        allow: stages("acme/release:dotnet-release/build"),
+    }
+}
+
 /// What else runs beside the engine.
 struct Around {
     site: Site,
     registry: images::Running,
     slack: std::sync::Arc<Receiver>,
     config: Tree,
+    products: Tree,
 }
 
 async fn world() -> (World, Around) {
-    let mut files: BTreeMap<String, String> = below(RINGS).collect();
-    files.extend(below(SCRIPTS).filter(|(name, _)| !name.starts_with("stand-ins/")));
+    let beside = |name: &str| name.starts_with("stand-ins/") || name.starts_with("products/");
+    let mut files: BTreeMap<String, String> = below(SCRIPTS).filter(|(name, _)| !beside(name)).collect();
+    files.insert(".github/liftlock.yml".to_owned(), RINGS.to_owned());
     let mut world = World::asleep(files).await;
     world.sleep().await;
     let (slack, address) = Receiver::start(0).await;
     let path = world.data().with_file_name("config.git");
     let config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
-    let around = Around { site: Site::start(), registry: images::Running::start(), slack, config };
+    let files = below(&format!("{SCRIPTS}/products")).collect();
+    let products = Tree::new(&world.data().with_file_name("dotnet.git"), files);
+    let around = Around { site: Site::start(), registry: images::Running::start(), slack, config, products };
     {
         let mut state = world.github.state();
         for (id, login, team) in PEOPLE {
@@ -178,6 +197,9 @@ async fn world() -> (World, Around) {
             }
         }
         state.repos.get_mut(&REPO).unwrap().name = "acme/release".to_owned();
+        let repo = state.repo(DOTNET, "acme/dotnet");
+        repo.roles.insert(DEV, ("write", "write"));
+        repo.bare = Some(around.products.path().to_owned());
     }
     for (name, text) in below(SCRIPTS) {
         if let Some(program) = name.strip_prefix("stand-ins/").filter(|name| !name.contains('.')) {
@@ -187,6 +209,8 @@ async fn world() -> (World, Around) {
     // Hours are skipped while work goes on.
     world.lease = Span::days(7);
     world.name = "acme/release";
+    world.beside = vec!["acme/dotnet"];
+    world.upstreams = PRODUCTS.map(upstream).into();
     world.vault_for = "dotnet-release/staging";
     world.labels.insert("large".parse().unwrap());
     world.probe = around.site.reach();
@@ -271,7 +295,7 @@ fn who(release: &Release, ring: &str, side: ApprovalSide) -> Vec<String> {
 }
 
 fn context(ring: &str) -> String {
-    format!("liftlock/{RING}/{ring}")
+    format!("liftlock/{ring}")
 }
 
 fn says(world: &World, commit: &str, ring: &str) -> String {
@@ -322,15 +346,15 @@ async fn through_validation(world: &mut World, commit: &str) {
     world.pass(Span::minutes(2)).await;
     assert_eq!(
         world.drain().await.len(),
-        4,
-        "three products are built, and the release asks for its first sign-off"
+        1,
+        "three products were built elsewhere, and the release asks for its first sign-off"
     );
     world.plant("sdl-finds-something");
     answered(world, NORA, ("/approve prep", "nora is not among its approvers")).await;
     world.say(1, RITA, "/approve prep").await;
     let said = world.status(commit, &context("source-validation"), "failure").await;
     world.settled().await;
-    let red = "rita: override in source-validation: /override dotnet-release/source-validation sdl -- reason";
+    let red = "rita: override in source-validation: /override source-validation sdl -- reason";
     assert_eq!((inbox(world, "rita").await, inbox(world, "nora").await), (red.to_owned(), String::new()));
     assert!(said.contains("sdl"), "{said}");
     let heard = world.drain().await.join("\n");
@@ -351,14 +375,16 @@ async fn through_validation(world: &mut World, commit: &str) {
     let said = world.status(commit, &context("source-validation"), "success").await;
     assert!(said.contains("sdl overridden by rita"), "{said}");
 
-    // Two statuses of others are waited for, and asked about every five minutes.
+    // What others check is told by statuses, which are waited for and asked about every five minutes.
     world.status_says(commit, &context("build-validation"), "checks passed").await;
     world.put_status(commit, ("ci/val-build", "success"), NORA);
-    world.put_status(commit, ("cti/signed-off", "success"), CTI);
+    world.put_status(commit, ("vs-insertion", "success"), NORA);
+    world.put_status(commit, ("cti", "success"), CTI);
+    world.put_status(commit, ("antares-test-env", "success"), NORA);
     world.pass(Span::minutes(6)).await;
     world.drain().await;
     answered(world, DEV, ("/approve build-validation", "Not counted")).await;
-    let line = "sign off in build-validation: /approve dotnet-release/build-validation 8.0.1";
+    let line = "sign off in build-validation: /approve build-validation 8.0.1";
     assert_eq!(inbox(world, "cti-lead").await, format!("cti-lead: {line}"));
     assert_eq!(inbox(world, "dev").await, "", "an author is not asked");
     for person in [RITA, TARA, RUTH, AXEL] {
@@ -421,9 +447,11 @@ async fn through_publish(world: &mut World, around: &Around, commit: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d04_d06_d09_d11_d21_d25_d28_d29_d31_d33_d40_d52_d53_a_staged_release_goes_through_all_its_rings_as_its_manifest_says()
  {
-    let (mut world, around) = world().await;
-    let files = [("src/product.txt", "the product, better\n")];
-    let commit = world.merge_files(1, &files, "feat: a better product (#1)").await;
+    let (mut world, mut around) = world().await;
+    let commit =
+        world.merge_files(1, &[("docs/rings.md", "of rings\n")], "feat: a better product (#1)").await;
+    world.settled().await;
+    push_products(&world, &mut around.products).await;
     through_validation(&mut world, &commit).await;
     through_staging(&mut world, &commit).await;
     through_publish(&mut world, &around, &commit).await;
@@ -454,7 +482,22 @@ async fn d04_d06_d09_d11_d21_d25_d28_d29_d31_d33_d40_d52_d53_a_staged_release_go
     let about = |what: &str| titles.iter().filter(|title| title.contains(what)).count();
     assert_eq!((about("waits for"), about("is live in")), (4, 5), "{titles:?}");
     assert!(!world.said_and_kept().await.contains(STORE_CANARY), "the signing key is in no text");
+    {
+        let mut state = world.github.state();
+        let repo = state.repos.get_mut(&DOTNET).unwrap();
+        repo.statuses.iter_mut().for_each(|status| status.unread = false);
+        repo.comments.values_mut().for_each(|comment| comment.unread = false);
+    }
     world.finish().await;
+}
+
+/// Pushes to the repository that builds.
+async fn push_products(world: &World, products: &mut Tree) {
+    let before = products.head("main").unwrap();
+    let after = products.commit("main", &[("src/product.txt", "the product, better\n")], "feat: better");
+    let mut hook = world.github.state().push(DOTNET, "refs/heads/main", DEV, &[(after.as_str(), "better")]);
+    hook.body = hook.body.replace(&"b".repeat(40), &before);
+    assert_eq!(world.deliver(&hook).await, 202);
 }
 
 /// What the scripts of others were asked to do, in order.
@@ -463,10 +506,8 @@ prep notarize
 prep darc verify
 source-validation sdl acme/release COMMIT
 source-validation sdl gitea.example/acme/config CONFIG
-build-validation insert
 az group delete -n PackerResourceGroup --yes
 staging sign mac linux
-staging antares-test-env
 publish triggers stop
 publish antares-deploy for edge-1
 publish antares-deploy for edge-2
@@ -479,7 +520,9 @@ publish triggers start nightly
 async fn bytes(world: &World, release: &Release) {
     let built = release.at_revision(1);
     for (alias, product) in [("Runtime", "runtime"), ("AspNetCore", "aspnetcore"), ("Sdk", "sdk")] {
-        let state = world.state(product).await;
+        let repo = format!("github:{DOTNET}").parse().unwrap();
+        let id = PipelineId { repo, name: product.parse().unwrap() };
+        let state = world.service().journal().load(&id).await.unwrap();
         let product = state.releases.values().next().unwrap();
         let [theirs, ours] = [product, &*built].map(|of| {
             let sealed = of.artifacts.iter().find(|sealed| sealed.alias.as_str() == alias);
