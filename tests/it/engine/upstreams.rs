@@ -87,25 +87,7 @@ impl Both {
 
     /// A push to the repository that builds.
     async fn push_platform(&mut self, files: &[(&str, &str)], message: &str) -> String {
-        let before = self.platform.head("main").unwrap();
-        let after = self.platform.commit("main", files, message);
-        let mut hook =
-            self.world.github.state().push(PLATFORM, "refs/heads/main", DEV, &[(after.as_str(), message)]);
-        hook.body = hook.body.replace(&"b".repeat(40), &before);
-        assert_eq!(self.world.deliver(&hook).await, 202);
-        after
-    }
-
-    /// What was said where things are built is not what these tests are about.
-    async fn finish(self) {
-        self.world.settled().await;
-        {
-            let mut state = self.world.github.state();
-            let repo = state.repos.get_mut(&PLATFORM).unwrap();
-            repo.statuses.iter_mut().for_each(|status| status.unread = false);
-            repo.comments.values_mut().for_each(|comment| comment.unread = false);
-        }
-        self.world.finish().await;
+        self.world.push_beside((PLATFORM, &mut self.platform), files, message).await
     }
 
     /// Our rules are known, as after any push to our branch.
@@ -155,7 +137,7 @@ async fn b09_b10_b12_d03_a_release_is_made_of_what_another_repository_built() {
     assert_eq!(of, ["framework v0.1.0-rc.1 of acme/platform", "runtime v0.1.0-rc.2 of acme/platform"]);
     let kept = sdk.pledged().contains(&bits.digest);
     assert!(kept, "what the next release may take is kept whatever becomes of its own");
-    both.finish().await;
+    both.world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +152,7 @@ async fn t40_builds_of_another_repository_are_for_those_that_the_config_names() 
     assert_eq!(there.releases.values().next().unwrap().build, BuildState::Sealed);
     assert!(there.listeners.is_empty());
     assert!(both.world.state("sdk").await.releases.is_empty());
-    both.finish().await;
+    both.world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,5 +203,5 @@ stages: [quality]
     assert_eq!(made.created.builds.len(), 1, "it is made of the sdk's build");
     let said = both.world.effects().await.into_iter().find(refused).unwrap();
     assert_eq!(said.result.as_deref(), Some("own_build"));
-    both.finish().await;
+    both.world.finish().await;
 }

@@ -479,6 +479,21 @@ impl World {
         after
     }
 
+    /// Commits to main of a repository that is served beside, and pushes.
+    pub(super) async fn push_beside(
+        &self,
+        (repo, tree): (u64, &mut Tree),
+        files: &[(&str, &str)],
+        message: &str,
+    ) -> String {
+        let before = tree.head("main").unwrap();
+        let after = tree.commit("main", files, message);
+        let mut hook = self.github.state().push(repo, "refs/heads/main", DEV, &[(after.as_str(), message)]);
+        hook.body = hook.body.replace(&"b".repeat(40), &before);
+        assert_eq!(self.deliver(&hook).await, 202);
+        after
+    }
+
     /// Merges pull request `number` into main.
     pub(super) async fn merge(&mut self, number: u64, message: &str) -> String {
         let name = format!("src/{number}.txt");
@@ -682,6 +697,11 @@ impl World {
         self.sleep().await;
         {
             let mut state = self.github.state();
+            // What is said in repositories beside is their own tests' matter.
+            for repo in state.repos.iter_mut().filter(|(id, _)| **id != REPO).map(|(_, repo)| repo) {
+                repo.comments.values_mut().for_each(|c| c.unread = false);
+                repo.statuses.iter_mut().for_each(|s| s.unread = false);
+            }
             let repo = state.repos.get_mut(&REPO).unwrap();
             repo.statuses.iter_mut().for_each(|s| s.unread = false);
             repo.checks.values_mut().for_each(|c| c.unread = false);
