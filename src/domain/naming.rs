@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::name::printable;
 use crate::domain::time::Timestamp;
+use crate::domain::window::Zone;
 
 #[cfg(test)]
 mod tests;
@@ -215,17 +216,17 @@ impl Template {
         self.pieces.iter().any(|p| matches!(p, Piece::Rev(_)))
     }
 
-    /// Everything but the counter; names are looked up in whatever case they are written.
+    /// Everything but the counter; names are looked up in whatever case they are written, and dates are the zone's.
     pub fn render(
         &self,
-        now: Timestamp,
+        (now, zone): (Timestamp, &Zone),
         look_up: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Rendered, NamingError> {
         let mut rendered = Rendered { before: String::new(), after: String::new(), digits: None };
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Text(text) => text.clone(),
-                Piece::Date(pattern) => now.format(pattern),
+                Piece::Date(pattern) => zone.format(now, pattern),
                 Piece::Name(name) => look_up(name).ok_or_else(|| NamingError::Unknown(printable(name)))?,
                 Piece::Rev(digits) => {
                     rendered.digits = Some(*digits);

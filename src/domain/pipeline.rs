@@ -30,7 +30,7 @@ use crate::domain::source::Named;
 use crate::domain::tag::SignTags;
 use crate::domain::time::Span;
 use crate::domain::variable::{GroupLink, Variable};
-use crate::domain::window::Windows;
+use crate::domain::window::{Windows, Zone};
 use crate::domain::workflow::Workflow;
 
 pub mod environment;
@@ -119,6 +119,9 @@ pub struct Naming {
     pub name: Option<Template>,
     /// The version of a release that no tag names; by default it follows from the commits.
     pub version: Option<Template>,
+    /// Where the days of names begin; UTC when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tz: Option<Zone>,
     /// How notes are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<notes::Rule>,
@@ -131,6 +134,13 @@ pub struct Naming {
     /// Who signs its tags.
     #[serde(default, skip_serializing_if = "SignTags::is_never")]
     pub sign_tags: SignTags,
+}
+
+impl Naming {
+    /// Where the days of names begin.
+    pub fn zone(&self) -> Zone {
+        self.tz.clone().unwrap_or_else(Zone::utc)
+    }
 }
 
 /// What releasing means: the word has both senses (CHECKLIST E01).

@@ -70,7 +70,8 @@ impl Draft {
         let levels = of_release(&start.pipeline, facts);
         let all = Resolution::of(&levels).map_err(|_| NamingError::Empty)?;
         let look_up = |name: &str| all.expand(&format!("$({name})"), "a name", &hidden).ok();
-        let rendered = template.render(self.now, &look_up)?;
+        let zone = start.pipeline.release.zone();
+        let rendered = template.render((self.now, &zone), &look_up)?;
         Ok((format!("{kind} {}", rendered.key()), rendered))
     }
 

@@ -27,7 +27,7 @@ pub(super) fn read(pipeline: View<'_>, files: &Sources, findings: &mut Findings<
     let (name, version) = (release.parsed("name"), release.parsed("version"));
     let contract = contract::read(release.get("contract"), findings);
     let sign_tags = release.line("sign_tags").map_or(SignTags::Never, |_| SignTags::Ssh);
-    Naming { name, version, notes, kind: kind(pipeline), contract, sign_tags }
+    Naming { name, version, tz: release.parsed("tz"), notes, kind: kind(pipeline), contract, sign_tags }
 }
 
 /// What releasing means.
@@ -94,5 +94,5 @@ fn sample(pipeline: &Pipeline, template: &Template) -> Result<String, NamingErro
     let levels = of_release(pipeline, &Facts::sample());
     let all = Resolution::of(&levels).map_err(|_| NamingError::Empty)?;
     let look_up = |name: &str| all.expand(&format!("$({name})"), "a name", &hidden).ok();
-    template.render(Timestamp(0), &look_up)?.with(1)
+    template.render((Timestamp(0), &pipeline.release.zone()), &look_up)?.with(1)
 }

@@ -18,7 +18,12 @@ fn look_up(name: &str) -> Option<String> {
 
 /// The name with the first value of its counter, and its key.
 fn render(template: &str) -> String {
-    let rendered = template.parse::<Template>().and_then(|t| t.render(now(), &look_up));
+    render_in("UTC", template)
+}
+
+fn render_in(zone: &str, template: &str) -> String {
+    let zone = zone.parse().unwrap();
+    let rendered = template.parse::<Template>().and_then(|t| t.render((now(), &zone), &look_up));
     match rendered.and_then(|r| Ok((r.with(7)?, r.key()))) {
         Ok((name, key)) => format!("{name} | {key}"),
         Err(error) => format!("! {error}"),
@@ -35,6 +40,15 @@ fn a11_a_name_of_tokens_and_a_counter_of_everything_else() {
     assert_eq!(render(DEFAULT_NAME), "Release-7 | Release-");
     assert_eq!(render("$(REV:rrr)/$(date:yy.MM.dd-HHmmss)"), "007/26.03.01-235958 | /26.03.01-235958");
     assert_eq!(render("no counter"), "no counter | no counter");
+}
+
+#[test]
+fn a11_the_day_of_a_name_is_the_one_of_its_zone() {
+    assert_eq!(render_in("Europe/Oslo", BUILD_NUMBER), "20260302.7 | 20260302.");
+    assert_eq!(
+        render_in("America/Los_Angeles", "$(Date:yyyy-MM-dd_HHmm)"),
+        "2026-03-01_1559 | 2026-03-01_1559"
+    );
 }
 
 #[test]

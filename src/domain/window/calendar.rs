@@ -99,6 +99,11 @@ impl Zone {
         instant(at).to_zoned(self.found()).strftime("%a %Y-%m-%d %H:%M").to_string()
     }
 
+    /// By a pattern of `strftime`.
+    pub fn format(&self, at: Timestamp, pattern: &str) -> String {
+        instant(at).to_zoned(self.found()).strftime(pattern).to_string()
+    }
+
     /// The day it is here.
     pub fn day_of(&self, at: Timestamp) -> Day {
         Day(instant(at).to_zoned(self.found()).date())

@@ -1,6 +1,6 @@
 //! The keys of a release's name, version, notes and contract.
 
-use super::{ALIAS, Optional, PATH, PATTERN, PLAIN, Required};
+use super::{ALIAS, Optional, PATH, PATTERN, PLAIN, Required, window};
 use crate::domain::contract::FileKind;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::{contract, release};
@@ -11,6 +11,7 @@ keys! { RELEASE_KEYS {
     "name" Optional, Shape::Text(&TEMPLATE),
         "What people call it, for example `$(prefix).Framework $(Build.BuildNumber)_$(Rev:r)`.";
     "version" Optional, Shape::Text(&TEMPLATE), "Its version and tag, for example `8.0.$(Rev:r)`.";
+    "tz" Optional, Shape::Text(&window::ZONE), "Where the days of `$(Date:…)` begin, by its IANA name; `UTC` by default.";
     "kind" Optional, Shape::Choice(&["deploy", "publish"]),
         "What releasing means: `deploy` to systems of your own, or `publish` to others, which is not taken back.";
     "notes" Optional, Shape::Object(&NOTES), "How its notes are made.";
@@ -48,5 +49,4 @@ keys! { ASSET_KEYS {
 static ASSET_OBJECT: Object = Object { what: "an asset", keys: &[ASSET_KEYS], ..PLAIN };
 
 /// What releases are called.
-pub(super) static RELEASE: Object =
-    Object { what: "`release`", keys: &[RELEASE_KEYS], later: &["tz"], ..PLAIN };
+pub(super) static RELEASE: Object = Object { what: "`release`", keys: &[RELEASE_KEYS], ..PLAIN };
