@@ -13,6 +13,7 @@ use crate::domain::name::{
 };
 use crate::domain::release::Release;
 use crate::domain::state::State;
+use crate::domain::time::Timestamp;
 use crate::secret::Asking;
 use crate::service::Service;
 use crate::service::intake::Heard;
@@ -236,7 +237,7 @@ impl Service {
         state: &State,
         no: ReleaseNo,
         listener: &Listener,
-    ) -> Outcome<Option<(Built, crate::domain::time::Timestamp)>> {
+    ) -> Outcome<Option<(Built, Timestamp)>> {
         let id = &state.id;
         let Some(release) = state.release(no) else { return Ok(None) };
         let Some(built) = built(id, release) else { return Ok(None) };
