@@ -9,7 +9,7 @@
 //! by itself. A squash merge keeps the tree, so that its release is what was built and looked at before.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -334,5 +334,11 @@ impl Release {
     /// The commit that its artifacts were built from.
     pub fn built_from(&self) -> &CommitSha {
         self.reused.as_ref().map_or(&self.created.commit, |reused| &reused.commit)
+    }
+
+    /// Every commit that something in it may be built from: its own, what was taken over, and the builds it is made of.
+    pub fn commits(&self) -> BTreeSet<&CommitSha> {
+        let taken = self.created.builds.iter().map(|build| &build.commit);
+        taken.chain([&self.created.commit, self.built_from()]).collect()
     }
 }

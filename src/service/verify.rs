@@ -1,7 +1,6 @@
 //! Asking checks: legs after a deploy and gates around it, by a command or by a question, and reporting the answer.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::domain::check::{BuiltIn, Check, CheckKind, Component, LegId, Side};
 use crate::domain::coherence;
 use crate::domain::decide::{Command, Ended, Work};
 use crate::domain::evidence::unsigned;
-use crate::domain::name::{CommitSha, PipelineId, ReleaseNo, StageName};
+use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::plan::check::samples_owed;
 use crate::domain::probe::{Answer, Probe, Reading};
@@ -292,10 +291,7 @@ impl Service {
         let program = quoted(&self.settings().program.display().to_string());
         let commit = match what {
             BuiltIn::Sourcelink => {
-                let taken = release.created.builds.iter().map(|build| &build.commit);
-                let all: BTreeSet<&CommitSha> =
-                    taken.chain([&release.created.commit, release.built_from()]).collect();
-                all.into_iter().flat_map(|commit| [" --commit ", commit.as_str()]).collect()
+                release.commits().into_iter().flat_map(|commit| [" --commit ", commit.as_str()]).collect()
             }
             BuiltIn::Asset
             | BuiltIn::Binary

@@ -57,7 +57,7 @@ pub fn key(release: &Release, (stage, run): (&StageName, &StageRun), check: &Che
             "variables": created.pipeline.variables,
             "of_stage": steps.map(|s| (&s.variables, &s.environment_variables, &s.secrets)),
         }),
-        CheckKind::BuiltIn(BuiltIn::Sourcelink) => json!({"commit": created.commit}),
+        CheckKind::BuiltIn(BuiltIn::Sourcelink) => json!({"commits": release.commits()}),
         CheckKind::BuiltIn(_) | CheckKind::Probe(_) => json!(null),
     };
     let text = serde_json::to_string(&json!({"question": check.question(), "bytes": bytes, "told": told}));
