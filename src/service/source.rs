@@ -20,7 +20,12 @@ use crate::trouble::{Kind, Outcome, Trouble};
 const FETCH_WITHIN: Span = Span::minutes(15);
 
 /// The word that stands for the stage in an `allow` of something that builds are given.
-pub(super) const BUILD: &str = "build";
+const BUILD: &str = "build";
+
+/// The same, as the stage that is asked about.
+pub(super) fn build_stage() -> Outcome<StageName> {
+    BUILD.parse().map_err(|e| Trouble::bug("the word for builds").because(e))
+}
 
 impl Service {
     /// Finds the commits of other repositories that a release takes, and puts them on the record.
@@ -110,7 +115,7 @@ impl Service {
     /// The repository as the server's config knows it, for a pipeline that may have it.
     async fn origin(&self, id: &PipelineId, source: &Named, only: Public) -> Outcome<Origin> {
         let name = self.journal().name_of(&id.repo).await?;
-        let stage: StageName = BUILD.parse().map_err(|e| Trouble::bug("the word for builds").because(e))?;
+        let stage = build_stage()?;
         let asking = Asking { repository: name.as_str(), pipeline: &id.name, stage: &stage };
         let known = self.settings().origins.iter().find(|origin| origin.name == source.repository);
         match known {

@@ -8,9 +8,7 @@ use crate::domain::decide::Command;
 use crate::domain::effect::To;
 use crate::domain::join::{Abroad, Built, Expected, Listener, PushAbroad};
 use crate::domain::manifest::Loaded;
-use crate::domain::name::{
-    CommitSha, PipelineId, PipelineName, RefName, ReleaseNo, RepoId, RepoName, StageName,
-};
+use crate::domain::name::{CommitSha, PipelineId, PipelineName, RefName, ReleaseNo, RepoId, RepoName};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -19,7 +17,7 @@ use crate::service::Service;
 use crate::service::intake::Heard;
 use crate::service::join::built;
 use crate::service::repository::named;
-use crate::service::source::BUILD;
+use crate::service::source::build_stage;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::trouble::{Outcome, Trouble};
 use crate::upstream::Upstream;
@@ -42,7 +40,7 @@ impl Service {
         pipeline: &PipelineName,
         name: &PipelineName,
     ) -> Outcome<Option<&Upstream>> {
-        let stage: StageName = BUILD.parse().map_err(|e| Trouble::bug("the word for builds").because(e))?;
+        let stage = build_stage()?;
         let known = self.settings().upstreams.iter().find(|upstream| upstream.name == *name);
         Ok(known.filter(|upstream| upstream.allows(Asking { repository, pipeline, stage: &stage })))
     }

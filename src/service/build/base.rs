@@ -12,13 +12,13 @@ use serde::Deserialize;
 
 use crate::clock;
 use crate::domain::image::Base;
-use crate::domain::name::{PipelineId, StageName};
+use crate::domain::name::PipelineId;
 use crate::folder;
 use crate::runner::probe::find_program;
 use crate::runner::registry::{CLIENT, Registry, UNPACKER};
 use crate::runner::{Ended, Job, Limits, Program, Sandbox, Stops};
 use crate::secret::Asking;
-use crate::service::source::BUILD;
+use crate::service::source::build_stage;
 use crate::service::steps::{KeptLog, PATH, Workplace};
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
@@ -64,7 +64,7 @@ impl Service {
         stops: &Stops,
     ) -> Outcome<Result<Unpacked, String>> {
         let name = self.journal().name_of(&id.repo).await?;
-        let stage: StageName = BUILD.parse().map_err(|e| Trouble::bug("the word for builds").because(e))?;
+        let stage = build_stage()?;
         let asking = Asking { repository: name.as_str(), pipeline: &id.name, stage: &stage };
         let host = base.name.host().unwrap_or_default();
         let known = self.settings().registries.iter().filter(|registry| registry.host() == host);
