@@ -143,29 +143,72 @@ pub fn of_release<'c>(channels: &'c [Channel], branch: &RefName, version: &Versi
     fitting.or_else(|| channels.iter().find(|channel| channel.default))
 }
 
-/// The pipeline as releases of a channel pass it: its stages alone. What needed a stage that is left out needs what
-/// that one needed.
+/// The pipeline as a release passes it: without the stages that do not take its branch, and with those of its channel
+/// alone.
 #[must_use]
-pub fn pipeline_of(pipeline: &Pipeline, channel: &Channel) -> Pipeline {
-    let kept = |stage: &Stage| channel.stages.is_empty() || channel.stages.contains(&stage.name);
-    let stages = pipeline.stages.iter().filter(|stage| kept(stage));
-    let stages = stages.map(|stage| Stage { needs: needs_of(pipeline, stage, &kept), ..stage.clone() });
+pub fn pipeline_of(pipeline: &Pipeline, branch: &RefName, channel: Option<&Channel>) -> Pipeline {
+    let taken = taken(pipeline, branch);
+    match channel.filter(|channel| !channel.stages.is_empty()) {
+        Some(channel) => passed(&taken, channel),
+        None => taken,
+    }
+}
+
+/// A stage that does not take the branch is left out, and so is what comes after it alone: a release that may not be
+/// in prod is not announced as being there.
+fn taken(pipeline: &Pipeline, branch: &RefName) -> Pipeline {
+    let mut stages = pipeline.stages.clone();
+    stages.retain(|stage| stage.branches.take(branch));
+    loop {
+        let kept: BTreeSet<StageName> = stages.iter().map(|stage| stage.name.clone()).collect();
+        let no_way = |stage: &Stage| {
+            let ways = &stage.needs_any;
+            let none = !ways.is_empty() && !ways.iter().any(|need| kept.contains(need));
+            let train = stage.train.as_ref().is_some_and(|train| !kept.contains(&train.from));
+            none || train || !stage.needs.iter().all(|need| kept.contains(need))
+        };
+        if !stages.iter().any(no_way) {
+            for stage in &mut stages {
+                stage.needs_any.retain(|need| kept.contains(need));
+            }
+            return Pipeline { stages, ..pipeline.clone() };
+        }
+        stages.retain(|stage| !no_way(stage));
+    }
+}
+
+/// The stages of a channel alone. What needed a stage that is left out needs what that one needed; a choice between
+/// stages is one between those that are left, and where none is, all that they needed is needed.
+fn passed(pipeline: &Pipeline, channel: &Channel) -> Pipeline {
+    let kept = |name: &StageName| channel.stages.contains(name);
+    let of = |stage: &Stage| {
+        let ways: Vec<StageName> = stage.needs_any.iter().filter(|need| kept(need)).cloned().collect();
+        let through = if ways.is_empty() { stage.needs_any.as_slice() } else { &[] };
+        let needs = stage.needs.iter().chain(through);
+        Stage { needs: kept_behind(pipeline, needs, kept), needs_any: ways, ..stage.clone() }
+    };
+    let stages = pipeline.stages.iter().filter(|stage| kept(&stage.name)).map(of);
     Pipeline { stages: stages.collect(), ..pipeline.clone() }
 }
 
-/// The kept stages a stage waits for, directly or by way of stages that are left out.
-fn needs_of(pipeline: &Pipeline, stage: &Stage, kept: &impl Fn(&Stage) -> bool) -> Vec<StageName> {
+/// These stages; in place of each that is left out, the kept ones that it came from.
+fn kept_behind<'p>(
+    pipeline: &'p Pipeline,
+    needs: impl DoubleEndedIterator<Item = &'p StageName>,
+    kept: impl Fn(&StageName) -> bool,
+) -> Vec<StageName> {
     let mut found: Vec<StageName> = Vec::new();
     let mut seen: BTreeSet<&StageName> = BTreeSet::new();
-    let mut left: Vec<&StageName> = stage.needs.iter().rev().collect();
+    let mut left: Vec<&StageName> = needs.rev().collect();
     while let Some(name) = left.pop() {
         if !seen.insert(name) {
             continue;
         }
-        match pipeline.stage(name) {
-            Some(need) if kept(need) => found.push(name.clone()),
-            Some(need) => left.extend(need.needs.iter().rev()),
-            None => {}
+        if kept(name) {
+            found.push(name.clone());
+        } else if let Some(stage) = pipeline.stage(name) {
+            let before: Vec<&StageName> = stage.comes_from().collect();
+            left.extend(before.into_iter().rev());
         }
     }
     found
@@ -220,10 +263,45 @@ mod tests {
     #[test]
     fn what_needed_a_stage_that_is_left_out_needs_what_that_one_needed() {
         let rings = pipeline("preview: {default: true, stages: [prep, build, publish]}");
-        let cut = pipeline_of(&rings, rings.channels.first().unwrap());
+        let main: RefName = "main".parse().unwrap();
+        let cut = pipeline_of(&rings, &main, rings.channels.first());
         let needs: Vec<String> = cut.stages.iter().map(|s| format!("{} {:?}", s.name, s.needs)).collect();
         assert_eq!(needs, ["prep []", "build [prep]", "publish [build]"]);
         let whole = pipeline("all: {default: true}");
-        assert_eq!(pipeline_of(&whole, whole.channels.first().unwrap()), whole);
+        assert_eq!(pipeline_of(&whole, &main, whole.channels.first()), whole);
+        assert_eq!(pipeline_of(&whole, &main, None), whole);
+    }
+
+    fn stages_of(text: &str, branch: &str, channel: Option<&str>) -> Vec<String> {
+        let text = format!("version: 1\ndeploy: ./d.sh\n{text}");
+        let files = [(manifest::NATIVE_PATHS[0].to_owned(), text)].into();
+        let read = manifest::load(&files, &"acme/web".parse().unwrap()).unwrap().pipelines.remove(0);
+        let channel = channel.map(|name| read.channels.iter().find(|c| c.name.as_str() == name).unwrap());
+        let cut = pipeline_of(&read, &branch.parse().unwrap(), channel);
+        let list =
+            |names: &[StageName], by: &str| names.iter().map(StageName::as_str).collect::<Vec<_>>().join(by);
+        cut.stages
+            .iter()
+            .map(|s| format!("{} <{}{}", s.name, list(&s.needs, "+"), list(&s.needs_any, "/")))
+            .collect()
+    }
+
+    #[test]
+    fn a_release_has_no_stage_that_does_not_take_its_branch_and_none_behind_it() {
+        let text = "stages:\n  - test\n  - {name: prod, branches: [main, 'release/*']}\n  - announce\n  \
+                    - {name: docs, needs: test}\n  - {name: mail, needs_any: [announce, docs]}\n";
+        let all = ["test <", "prod <test", "announce <prod", "docs <test", "mail <announce/docs"];
+        assert_eq!(stages_of(text, "main", None), all);
+        assert_eq!(stages_of(text, "release/8", None), all);
+        assert_eq!(stages_of(text, "wild", None), ["test <", "docs <test", "mail <docs"]);
+    }
+
+    #[test]
+    fn a_channel_that_leaves_out_a_choice_needs_what_was_before_it() {
+        let text = "stages:\n  - test\n  - {name: eu, needs: test}\n  - {name: us, needs: test}\n  \
+                    - {name: prod, needs_any: [eu, us]}\nchannels:\n  near: {branches: [a], stages: [test, eu, prod]}\n  \
+                    quick: {branches: [b], stages: [test, prod]}\n";
+        assert_eq!(stages_of(text, "a", Some("near")), ["test <", "eu <test", "prod <eu"]);
+        assert_eq!(stages_of(text, "b", Some("quick")), ["test <", "prod <test"]);
     }
 }

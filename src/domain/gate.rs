@@ -15,6 +15,7 @@ mod channel;
 mod check;
 mod contract;
 mod revert;
+mod soak;
 mod train;
 mod variables;
 mod window;
@@ -33,7 +34,7 @@ pub enum Blocker {
     Variables,
     /// The tag no longer points at the commit.
     Tag,
-    /// The channels of the release and its stage, which stop nothing.
+    /// Its branch is not one of the stage's; channels are told of, and stop nothing.
     Channel,
     /// Commits that a newer release takes back, which stop nothing.
     Revert,
@@ -199,6 +200,16 @@ fn line(blocker: Blocker, mark: Mark, text: impl Into<String>) -> Line {
     Line { blocker, mark, text: text.into(), until: None, next: None }
 }
 
+/// `eu, us or asia`.
+fn either(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
+}
+
 fn build_line(release: &Release) -> Line {
     match &release.build {
         BuildState::Sealed if release.retired.is_some() => Line {
@@ -270,7 +281,7 @@ impl Look<'_> {
         if let Some(passed) = self.overridden(&Overridable::Deps) {
             return vec![line(Blocker::Deps, Mark::Pass, format!("deps overridden by {}", passed.by.login))];
         }
-        self.stage.needs.iter().map(|need| self.dep(need)).collect()
+        self.stage.needs.iter().map(|need| self.dep(need)).chain(self.any_dep()).collect()
     }
 
     fn dep(&self, need: &StageName) -> Line {
@@ -304,53 +315,40 @@ impl Look<'_> {
         }
     }
 
+    /// One of `needs_any` is enough: only a success, also where they are optional.
+    fn any_dep(&self) -> Option<Line> {
+        let ways = &self.stage.needs_any;
+        let good = |need: &&StageName| {
+            self.release.state_in(need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
+        };
+        if ways.is_empty() {
+            return None;
+        }
+        if let Some(need) = ways.iter().find(good) {
+            return Some(self.dep(need));
+        }
+        let found = ways.iter().map(|need| match (self.fault_of(need), self.release.state_in(need)) {
+            (Some(fault), _) => format!("{need} was found faulty: {fault}"),
+            (None, Some(state)) => format!("{need} {}", state.word()),
+            (None, None) => format!("{need} not reached"),
+        });
+        let text = format!(
+            "{} must succeed first: {}",
+            either(ways.iter().map(ToString::to_string)),
+            found.collect::<Vec<_>>().join(", ")
+        );
+        if ways.iter().any(|need| self.release.state_in(need).is_none_or(|state| !state.is_terminal())) {
+            return Some(line(Blocker::Deps, Mark::Wait, text));
+        }
+        let retries = either(ways.iter().map(|need| format!("`/retry {need}`")));
+        let next = Some(format!("somebody with write comments {retries}"));
+        Some(Line { next, ..line(Blocker::Deps, Mark::Stop, text) })
+    }
+
     /// What was found bad about the release in a stage before, once it was live there.
     fn fault_of(&self, need: &StageName) -> Option<String> {
         let fault = self.release.run(need)?.fault.as_ref()?;
         Some(format!("{} says {}", fault.gate, fault.detail))
-    }
-
-    /// The release must have been live in every stage it comes from for the whole soak (SEMANTICS §4).
-    fn soak(&self) -> Option<Line> {
-        let soak = self.stage.soak;
-        if soak.as_millis() == 0 || self.stage.needs.is_empty() {
-            return None;
-        }
-        if let Some(passed) = self.overridden(&Overridable::Soak) {
-            return Some(line(Blocker::Soak, Mark::Pass, format!("soak overridden by {}", passed.by.login)));
-        }
-        let override_it = || Some(self.override_act(&Overridable::Soak));
-        let mut ready: Option<Timestamp> = None;
-        for need in &self.stage.needs {
-            let state = self.release.state_in(need);
-            match self.state.live.get(need) {
-                Some(Live::Release(no, since)) if *no == self.release.no() => {
-                    ready = ready.max(Some(since.plus(soak)));
-                }
-                Some(_) | None if state == Some(StageState::Succeeded) => {
-                    let text = format!("it no longer soaks in {need}: {}", self.what_runs_in(need));
-                    return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
-                }
-                Some(_) | None if state.is_some_and(StageState::is_terminal) => {
-                    if self.overridden(&Overridable::Deps).is_some() {
-                        let text = format!("it never soaked in {need}");
-                        return Some(Line { next: override_it(), ..line(Blocker::Soak, Mark::Stop, text) });
-                    }
-                }
-                Some(_) | None => {
-                    return Some(line(Blocker::Soak, Mark::Wait, format!("{soak} in {need} first")));
-                }
-            }
-        }
-        let until = ready?;
-        if until <= self.now {
-            return Some(line(Blocker::Soak, Mark::Pass, format!("soaked for {soak}")));
-        }
-        Some(Line {
-            until: Some(until),
-            next: override_it(),
-            ..line(Blocker::Soak, Mark::Wait, format!("soaks for {soak}, until {}", until.minute()))
-        })
     }
 
     fn what_runs_in(&self, stage: &StageName) -> String {
@@ -406,7 +404,7 @@ impl Look<'_> {
         let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
         let guards = |next: &&Stage| {
             next.hold_during_soak
-                && next.needs.contains(&self.stage.name)
+                && next.comes_from().any(|need| *need == self.stage.name)
                 && older.run(&next.name).is_some_and(|run| {
                     run.state == StageState::Pending && run.overridden(&Overridable::Soak, next).is_none()
                 })
@@ -478,12 +476,13 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
     }
     let look = Look { state, release, stage, run, now: run.asked_from };
     let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
-    let needs = stage
-        .needs
-        .iter()
-        .filter_map(|need| release.run(need))
-        .filter(|before| before.state.is_terminal())
-        .map(|before| before.moved_at.plus(soak));
+    let done = |need: &StageName| {
+        let before = release.run(need).filter(|before| before.state.is_terminal());
+        before.map(|before| before.moved_at.plus(soak))
+    };
+    let succeeded = |need: &&StageName| release.state_in(need) == Some(StageState::Succeeded);
+    let needs = stage.needs.iter().filter_map(done);
+    let needs = needs.chain(stage.needs_any.iter().filter(succeeded).filter_map(done).min());
     let older = state
         .releases
         .values()

@@ -33,7 +33,9 @@ use crate::domain::variable::{GroupLink, Variable};
 use crate::domain::window::{Windows, Zone};
 use crate::domain::workflow::Workflow;
 
+mod branches;
 pub mod environment;
+mod order;
 pub mod people;
 pub mod rollback;
 pub mod step;
@@ -41,6 +43,7 @@ pub mod strategy;
 pub mod target;
 pub mod words;
 
+pub use branches::Branches;
 pub use environment::Environment;
 pub use people::{ApprovalRule, Bind, Exclusion, Members, NamedTeam, Requirement, Role, Who};
 pub use rollback::Rollback;
@@ -282,19 +285,6 @@ impl Pipeline {
         if self.workflow.is_some() { &NONE } else { &self.uploads }
     }
 
-    /// Whether a release that is in one stage has been in the other before: one of its `needs`, or of theirs.
-    pub fn leads(&self, before: &StageName, to: &StageName) -> bool {
-        let needs = |name: &StageName| {
-            let stage = self.stages.iter().find(|stage| stage.name == *name);
-            stage.map_or(&[][..], |stage| &stage.needs)
-        };
-        let (mut open, mut known) = (vec![to], BTreeSet::new());
-        while let Some(stage) = open.pop() {
-            open.extend(needs(stage).iter().filter(|name| known.insert(*name)));
-        }
-        known.contains(before)
-    }
-
     /// The artifacts that steps gather others in.
     pub fn drops(&self) -> impl Iterator<Item = &Alias> {
         let gathers = |step: &&Step| matches!(step.action, step::Action::Gather(_));
@@ -354,9 +344,14 @@ pub struct Stage {
     pub name: StageName,
     /// Free text for pages.
     pub about: About,
-    /// Where releases that start here are listed (row D13).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<ChannelLabel>,
+    /// Where releases that start here are listed (row D13); stored under the name it had when it was one at most.
+    #[serde(
+        default,
+        rename = "channel",
+        skip_serializing_if = "BTreeSet::is_empty",
+        deserialize_with = "labels"
+    )]
+    pub channels: BTreeSet<ChannelLabel>,
     /// What it deploys to, and the key of the lock.
     pub environment: EnvironmentName,
     /// What is said about that environment.
@@ -364,6 +359,12 @@ pub struct Stage {
     pub around: Environment,
     /// Stages that must have succeeded with the same digest; the stage before by default.
     pub needs: Vec<StageName>,
+    /// Stages one of which must have succeeded with the same digest, whatever became of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<StageName>,
+    /// The branches whose releases it takes.
+    #[serde(default, skip_serializing_if = "Branches::is_any")]
+    pub branches: Branches,
     /// Whether the release is released without it.
     pub duty: Duty,
     /// Whether it starts by itself.
@@ -442,6 +443,20 @@ pub struct Stage {
     /// Who may pass over what stands in the way here.
     #[serde(default, skip_serializing_if = "OverrideRule::is_default")]
     pub overriding: OverrideRule,
+}
+
+/// A list, or what was written when there was one at most.
+fn labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeSet<ChannelLabel>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(ChannelLabel),
+        All(BTreeSet<ChannelLabel>),
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::One(label) => BTreeSet::from([label]),
+        Written::All(labels) => labels,
+    })
 }
 
 fn yes() -> bool {

@@ -23,7 +23,7 @@ pub fn stricter(a: Option<&ApprovalRule>, b: Option<&ApprovalRule>) -> Option<Ap
 }
 
 /// The stage of the release commit, tightened by the same stage of another source of policy. Steps, their variables
-/// and the order of stages stay those of the commit; approval, sign-off, checks, gates, soak, manual start, duty,
+/// and the order of stages stay those of the commit; approval, sign-off, branches, checks, gates, soak, manual start, duty,
 /// rollback and overrides tighten, and so do the waits of a canary with the same portions.
 #[must_use]
 pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
@@ -41,6 +41,7 @@ pub fn stricter_stage(stage: &Stage, other: Option<&Stage>) -> Stage {
             (Duty::Optional, Duty::Optional) => Duty::Optional,
             (Duty::Mandatory, _) | (_, Duty::Mandatory) => Duty::Mandatory,
         },
+        branches: stage.branches.stricter(&other.branches),
         // Its departures are the commit's own; a train that another source asks for is asked for here, too.
         train: stage.train.clone().or_else(|| other.train.clone()),
         // A token of the host is given when every source of policy gives it.

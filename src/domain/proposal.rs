@@ -133,6 +133,7 @@ const RULES: &[Aspect] = &[
         said: |s| yes(s.rollback_ignores_windows),
     },
     Aspect { what: "who overrides", value: |s| json(&s.overriding), said: overriding },
+    Aspect { what: "branches", value: |s| json(&s.branches), said: |s| s.branches.to_string() },
     Aspect { what: "a token of the host", value: |s| json(&s.oauth_token), said: |s| yes(s.oauth_token) },
 ];
 
@@ -140,6 +141,11 @@ const RULES: &[Aspect] = &[
 const REST: &[Aspect] = &[
     Aspect { what: "environment", value: |s| json(&s.environment), said: |s| s.environment.to_string() },
     Aspect { what: "the stages before it", value: |s| json(&s.needs), said: |s| list(&s.needs) },
+    Aspect {
+        what: "the stages one of which comes before it",
+        value: |s| json(&s.needs_any),
+        said: |s| list(&s.needs_any),
+    },
     Aspect { what: "queue", value: |s| json(&s.queue), said: |_| String::new() },
     Aspect { what: "secrets", value: |s| json(&s.secrets), said: |s| list(&s.secrets) },
     Aspect { what: "variables", value: |s| json(&(&s.variables, &s.groups)), said: |_| String::new() },

@@ -474,10 +474,11 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
     match release.run(stage) {
         Some(run) if matches!(run.state, StageState::Pending | StageState::AwaitingSignoff) => {}
         Some(run) if run.state == StageState::SkippedUpstream => {
+            let one_of = |name: &StageName| release.rules.stages.iter().any(|s| s.needs_any.contains(name));
             let failed = release.stages.keys().filter(|before| {
                 let state = release.state_in(before);
                 state.is_some_and(|s| s.is_bad_end() && s != StageState::SkippedUpstream)
-                    && release.rule(before).is_some_and(|s| s.duty == Duty::Mandatory)
+                    && release.rule(before).is_some_and(|s| s.duty == Duty::Mandatory || one_of(before))
             });
             return failed.map(retry_line).collect();
         }

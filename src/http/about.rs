@@ -104,7 +104,7 @@ pub struct StageAbout {
     /// A page to read.
     pub docs_url: Option<Link>,
     /// The channel it adds releases to.
-    pub channel: Option<String>,
+    pub channels: Vec<String>,
     /// Whether it runs commands.
     pub runs_commands: bool,
     /// Where people find what runs there.
@@ -180,7 +180,7 @@ impl StageAbout {
             stage: stage.name.to_string(),
             title: stage.about.title.clone(),
             docs_url: stage.about.docs_url.as_ref().and_then(Link::new),
-            channel: stage.channel.as_ref().map(ToString::to_string),
+            channels: stage.channels.iter().map(ToString::to_string).collect(),
             runs_commands: stage.agent == Agent::Local,
             url: stage.around.url.as_ref().and_then(Link::new),
             production: stage.around.production,
@@ -189,7 +189,7 @@ impl StageAbout {
 
     /// Whether there is more to it than its name.
     pub fn says_something(&self) -> bool {
-        let declared = self.title.is_some() || self.docs_url.is_some() || self.channel.is_some();
+        let declared = self.title.is_some() || self.docs_url.is_some() || !self.channels.is_empty();
         declared || !self.runs_commands || self.url.is_some() || self.production
     }
 }

@@ -16,6 +16,7 @@ const PIPELINES: &[&str] = &[
     "web: test (after require 1 of acme/qa, after timeout 2d), prod (approval 1 of maintain, after require 1 of acme/qa, after require 1 of acme/release, after distinct, after valid 1h, environment test)",
     "web: test, prod (approval 1 of maintain, timeout 2d, window Europe/Oslo mon wed 09:00-11:00, deny 2026-03-04 2026-03-06 fair, finishes, patience 9d)",
     "web: test (window UTC mon tue wed thu fri 22:00-08:30), prod (override 2 of admin or maintain, window UTC mon tue 08:10-08:20, rollbacks wait)",
+    "web: a (needs nothing, optional), b (needs nothing, retries 1), c (needs a/b, soak 30m, guarded, approval 1 of maintain)",
     "web: test (by hand), prod (require 1 of acme/qa, require 1 of acme/release, distinct)",
 ];
 

@@ -129,20 +129,18 @@ impl Draft {
             if run.kind == RunKind::Rollback || run.overridden(&Overridable::Deps, rule).is_some() {
                 continue;
             }
-            let dead = rule.needs.iter().find(|need| {
-                release.state_in(need).is_some_and(StageState::is_bad_end)
-                    && release.rule(need).is_some_and(|s| s.duty == Duty::Mandatory)
-            });
-            let Some(dead) = dead else { continue };
-            let newer = release.run(dead).and_then(|r| match (&r.state, &r.detail) {
-                (StageState::Superseded, Detail::Newer(newer)) => Some(*newer),
+            let dead = dead_ends(&release, rule);
+            let Some(first) = dead.first() else { continue };
+            let newer = dead.iter().find_map(|dead| match release.run(dead).map(|r| (&r.state, &r.detail)) {
+                Some((StageState::Superseded, Detail::Newer(newer))) => Some(*newer),
                 _ => None,
             });
             let (by, detail) = if let Some(newer) = newer {
                 ((Transition::NewerEligible, StageState::Superseded), Detail::Newer(newer))
             } else {
-                let reason = Detail::Reason(format!("{dead} did not succeed"));
-                ((Transition::DepsBlockedForever, StageState::SkippedUpstream), reason)
+                let others = dead.iter().skip(1).map(|dead| format!(", and neither did {dead}"));
+                let reason = format!("{first} did not succeed{}", others.collect::<String>());
+                ((Transition::DepsBlockedForever, StageState::SkippedUpstream), Detail::Reason(reason))
             };
             self.move_stage(*no, stage, by, detail)?;
         }
@@ -192,8 +190,15 @@ impl Draft {
 
     /// The newest release whose stages before are done and soaked, or that has been let in already.
     fn newest_eligible_after(&self, older: &Release, stage: &StageName) -> Option<ReleaseNo> {
-        const NOT_YET: &[Blocker] =
-            &[Blocker::Build, Blocker::Variables, Blocker::Tag, Blocker::Veto, Blocker::Deps, Blocker::Soak];
+        const NOT_YET: &[Blocker] = &[
+            Blocker::Build,
+            Blocker::Variables,
+            Blocker::Tag,
+            Blocker::Channel,
+            Blocker::Veto,
+            Blocker::Deps,
+            Blocker::Soak,
+        ];
         self.state
             .releases
             .values()
@@ -221,4 +226,21 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// The stages before that keep a release from ever coming here: one that it needs, or all of those of which it needs
+/// one.
+fn dead_ends<'s>(release: &Release, stage: &'s Stage) -> Vec<&'s StageName> {
+    let needed = |need: &&StageName| {
+        release.state_in(need).is_some_and(StageState::is_bad_end)
+            && release.rule(need).is_some_and(|s| s.duty == Duty::Mandatory)
+    };
+    if let Some(need) = stage.needs.iter().find(needed) {
+        return vec![need];
+    }
+    let over = |need: &&StageName| {
+        release.state_in(need).is_some_and(|state| state.is_terminal() && state != StageState::Succeeded)
+    };
+    let ways = &stage.needs_any;
+    if ways.iter().all(|need| over(&need)) { ways.iter().collect() } else { Vec::new() }
 }

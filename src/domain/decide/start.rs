@@ -50,7 +50,6 @@ impl Draft {
         let (names, version) = self.names((start, &inputs), no, tagged);
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
         let channel = said.or_else(|| channel::of_release(&start.pipeline.channels, &start.branch, &version));
-        let pipeline = channel.map(|of| Box::new(channel::pipeline_of(&start.pipeline, of)));
         let created = Created {
             release: no,
             seq: start.seq,
@@ -63,7 +62,7 @@ impl Draft {
             pusher: start.pusher.clone(),
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
             channel: channel.map(|of| of.name.clone()),
-            pipeline: pipeline.unwrap_or_else(|| start.pipeline.clone()),
+            pipeline: Box::new(channel::pipeline_of(&start.pipeline, &start.branch, channel)),
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
             included_in: start.included_in,

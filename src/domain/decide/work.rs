@@ -416,7 +416,7 @@ impl Draft {
         let release = self.release(no)?;
         let mut found = vec![stage.clone()];
         for next in &release.rules.stages {
-            if next.needs.iter().any(|need| found.contains(need)) && !found.contains(&next.name) {
+            if next.comes_from().any(|need| found.contains(need)) && !found.contains(&next.name) {
                 found.push(next.name.clone());
             }
         }

@@ -217,10 +217,13 @@ pub fn layout(
     let last = release.rule(stage).ok_or_else(|| format!("there is no stage {stage}"))?;
     let built_files = Left::by_build(release);
     let mut steps = vec![built(&built_files.names(), origin, terms)];
+    let behind = release.rules.behind();
     let mut left: BTreeMap<&StageName, Left> = BTreeMap::new();
     for stage in leading_to(release, last) {
-        let needed_files = stage.needs.iter().filter_map(|name| left.get(name));
-        let before = needed_files.fold(built_files.clone(), Left::and);
+        // In the order of the file, so that what is made of something counts more than that.
+        let is_behind = |s: &&Stage| behind.get(&stage.name).is_some_and(|names| names.contains(&s.name));
+        let left_before = release.rules.stages.iter().filter(is_behind).filter_map(|s| left.get(&s.name));
+        let before = left_before.fold(built_files.clone(), Left::and);
         let after = before.clone().with(release, &stage.name)?;
         let asked = [(ApprovalSide::Before, &stage.approval), (ApprovalSide::After, &stage.signoff)];
         for (side, rule) in asked {
@@ -259,17 +262,14 @@ pub fn layout(
     }))
 }
 
-/// The stages that a release is promoted through before it is in this one, and this one: a stage that may be skipped
-/// is none of them.
+/// The stages that a release is promoted through before it is in this one, and this one: a stage that may be skipped,
+/// or that there is a way around, is none of them.
 fn leading_to<'a>(release: &'a Release, last: &'a Stage) -> Vec<&'a Stage> {
-    let (mut found, mut open) = (BTreeSet::new(), vec![last]);
-    while let Some(stage) = open.pop() {
-        if found.insert(&stage.name) {
-            open.extend(stage.needs.iter().filter_map(|name| release.rule(name)));
-        }
-    }
+    let behind = release.rules.behind();
+    let behind = behind.get(&last.name);
     let counts = |stage: &&Stage| {
-        found.contains(&stage.name) && (stage.duty == Duty::Mandatory || stage.name == last.name)
+        let led = behind.is_some_and(|behind| behind.contains(&stage.name));
+        stage.name == last.name || (led && stage.duty == Duty::Mandatory)
     };
     release.rules.stages.iter().filter(counts).collect()
 }

@@ -17,9 +17,9 @@ pub(super) fn check_version(text: &str) -> Result<(), String> {
     text.parse::<VersionRule>().map(drop).map_err(|e| e.to_string())
 }
 
-/// Reads `channel` of a stage.
-pub(super) fn of_stage(stage: View<'_>) -> Option<ChannelLabel> {
-    stage.line("channel")?.parse().ok()
+/// Reads `channel` or `channels` of a stage.
+pub(super) fn of_stage(stage: View<'_>) -> BTreeSet<ChannelLabel> {
+    ["channel", "channels"].iter().flat_map(|key| stage.all(key)).collect()
 }
 
 /// Reads `channels`; `written` are the names of all stages in the file.

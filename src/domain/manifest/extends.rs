@@ -17,7 +17,7 @@ use crate::domain::manifest::shape::{self, Shape};
 use crate::domain::manifest::stage::{self, Draft};
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{Context, Sources, build};
-use crate::domain::name::printable;
+use crate::domain::name::{StageName, printable};
 use crate::domain::policy;
 
 /// Most files a manifest is made of, besides itself: each is read for every push.
@@ -248,6 +248,17 @@ impl Rings {
         if let Some(((need, _), entry)) = lost.zip(own.entry("needs")) {
             let message = format!("`{}` needs `{need}` where it is declared", draft.stage.name);
             findings.add(Code::Extends, entry.key_at, message);
+        }
+        let ways: Option<BTreeSet<&StageName>> =
+            base.needs_any.as_ref().map(|ways| ways.iter().map(|(name, _)| name).collect());
+        let other = draft
+            .needs_any
+            .iter()
+            .flatten()
+            .find(|(name, _)| ways.as_ref().is_some_and(|ways| !ways.contains(name)));
+        if let Some((name, at)) = other {
+            let message = format!("`{}` may not come from `{name}` where it is declared", draft.stage.name);
+            findings.add(Code::Extends, *at, message);
         }
     }
 }

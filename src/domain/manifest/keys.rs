@@ -318,7 +318,10 @@ keys! { STAGE_KEYS {
     "title" Optional, Shape::Text(&LINE), "A name for people.";
     "docs_url" Optional, Shape::Text(&ADDRESS), "A page to read.";
     "channel" Optional, channel::OF_STAGE, "The channel that a release is added to when it starts here.";
+    "channels" Optional, Shape::List(&channel::OF_STAGE), "The same, when there are several.";
+    "branches" Optional, Shape::List(&Shape::Text(&PATTERN)), "The branches whose releases it takes; those of others have no such stage.";
     "environment" Optional, Shape::Text(&ENVIRONMENT), "What it deploys to; the stage's name by default.";
+    "needs_any" Optional, Shape::List(&Shape::Text(&STAGE_NAME)), "Stages one of which must succeed first, whatever becomes of the others.";
     "needs" Optional, Shape::Any(&[Shape::Text(&STAGE_NAME), Shape::List(&Shape::Text(&STAGE_NAME))]),
         "Stages that come first; the stage before by default.";
     "optional" Optional, Shape::Flag, "Whether a release is released without it.";
@@ -360,9 +363,6 @@ static STAGE_OBJECT: Object = Object {
     what: "a stage",
     keys: &[STAGE_KEYS],
     later: &[
-        "needs_any",
-        "channels",
-        "branches",
         "interval",
         "max_commits",
         "pool",
@@ -384,6 +384,7 @@ static STAGE_OBJECT: Object = Object {
         &["approval", "approvals", "requires_approval", "require_approval"],
         &["test_commands", "post_deployments"],
         &["trigger", "schedule"],
+        &["channel", "channels"],
     ],
     ..PLAIN
 };

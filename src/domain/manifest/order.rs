@@ -39,10 +39,18 @@ pub(super) fn link(drafts: Vec<Draft>, written: &BTreeSet<&str>, findings: &mut 
             findings.add(Code::DuplicateName, draft.at, message);
             continue;
         }
+        draft.stage.needs_any = known_needs(draft.needs_any.iter().flatten(), written, findings);
         draft.stage.needs = match &draft.needs {
+            None if draft.needs_any.is_some() => Vec::new(),
             None => linked.last().map(|before| before.stage.name.clone()).into_iter().collect(),
             Some(needs) => known_needs(needs, written, findings),
         };
+        let both = draft.needs_any.iter().flatten().find(|(name, _)| draft.stage.needs.contains(name));
+        if let Some((name, at)) = both {
+            let message =
+                format!("`{name}` is in `needs` already, so that no other of `needs_any` would count");
+            findings.add(Code::DuplicateName, *at, message);
+        }
         linked.push(draft);
     }
     report_circles(&linked, findings);
@@ -50,8 +58,8 @@ pub(super) fn link(drafts: Vec<Draft>, written: &BTreeSet<&str>, findings: &mut 
     linked.into_iter().map(|d| d.stage).collect()
 }
 
-fn known_needs(
-    needs: &[(StageName, Place)],
+fn known_needs<'n>(
+    needs: impl IntoIterator<Item = &'n (StageName, Place)>,
     written: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Vec<StageName> {
@@ -73,7 +81,7 @@ fn known_needs(
 /// Approvals are taken over from stages that come before, directly or not.
 fn check_reuse(drafts: &[Draft], written: &BTreeSet<&str>, findings: &mut Findings<'_>) {
     for draft in drafts {
-        let before = before(drafts, &draft.stage.needs);
+        let before = before(drafts, &draft.stage);
         let name = &draft.stage.name;
         for from in draft.stage.approval.iter().flat_map(|rule| &rule.reuse_from) {
             if !written.contains(from.as_str()) {
@@ -88,14 +96,13 @@ fn check_reuse(drafts: &[Draft], written: &BTreeSet<&str>, findings: &mut Findin
     }
 }
 
-/// The stages that these need, directly or not.
-fn before(drafts: &[Draft], needs: &[StageName]) -> BTreeSet<StageName> {
-    let mut found: BTreeSet<StageName> = BTreeSet::new();
-    let mut left: Vec<StageName> = needs.to_vec();
+/// The stages that a stage comes from, directly or not.
+fn before<'d>(drafts: &'d [Draft], stage: &'d Stage) -> BTreeSet<&'d StageName> {
+    let mut found: BTreeSet<&StageName> = BTreeSet::new();
+    let mut left: Vec<&StageName> = stage.comes_from().collect();
     while let Some(name) = left.pop() {
-        if found.insert(name.clone()) {
-            let needed = drafts.iter().filter(|d| d.stage.name == name).flat_map(|d| d.stage.needs.clone());
-            left.extend(needed);
+        if found.insert(name) {
+            left.extend(drafts.iter().filter(|d| d.stage.name == *name).flat_map(|d| d.stage.comes_from()));
         }
     }
     found
@@ -107,7 +114,7 @@ fn report_circles(drafts: &[Draft], findings: &mut Findings<'_>) {
     loop {
         let startable: Vec<&StageName> = left
             .iter()
-            .filter(|(_, d)| !d.stage.needs.iter().any(|n| left.contains_key(n)))
+            .filter(|(_, d)| !d.stage.comes_from().any(|n| left.contains_key(n)))
             .map(|(name, _)| *name)
             .collect();
         if startable.is_empty() {
@@ -132,7 +139,7 @@ fn one_circle<'d>(left: &BTreeMap<&StageName, &'d Draft>) -> Option<Vec<&'d Draf
             return Some(path.split_off(start));
         }
         path.push(at);
-        at = at.stage.needs.iter().find_map(|n| left.get(n))?;
+        at = at.stage.comes_from().find_map(|n| left.get(n))?;
     }
 }
 
@@ -140,6 +147,7 @@ fn report_circle(circle: &[&Draft], findings: &mut Findings<'_>) {
     let Some(first) = circle.first() else { return };
     let names: Vec<&str> = circle.iter().chain([first]).map(|d| d.stage.name.as_str()).collect();
     let message = format!("stages wait for each other: {}", names.join(" needs "));
-    let at = first.needs.as_ref().and_then(|n| n.first()).map_or(first.at, |(_, at)| *at);
+    let written = first.needs.iter().chain(&first.needs_any).flatten();
+    let at = written.map(|(_, at)| *at).next().unwrap_or(first.at);
     findings.add(Code::Cycle, at, message);
 }

@@ -5,6 +5,7 @@ use crate::domain::manifest::approval::{Reading, Teams};
 use crate::domain::manifest::build::TIMEOUT;
 use crate::domain::manifest::channel;
 use crate::domain::manifest::check;
+use crate::domain::manifest::code::Code;
 use crate::domain::manifest::group;
 use crate::domain::manifest::keys::queue::MAX_BATCH;
 use crate::domain::manifest::node::Node;
@@ -19,7 +20,9 @@ use crate::domain::manifest::variable;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::window;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{About, Agent, Duty, Environment, Hooks, QueuePolicy, Stage, Start, Step};
+use crate::domain::pipeline::{
+    About, Agent, Branches, Duty, Environment, Hooks, QueuePolicy, Stage, Start, Step,
+};
 use crate::domain::runbook::Runbook;
 use crate::domain::time::Span;
 
@@ -31,8 +34,10 @@ const ROLLBACK_APPROVALS: u32 = 1;
 pub(super) struct Draft {
     pub(super) stage: Stage,
     pub(super) at: Place,
-    /// As written; `None` means the stage before.
+    /// As written; without it and the next, the stage before.
     pub(super) needs: Option<Vec<(StageName, Place)>>,
+    /// As written.
+    pub(super) needs_any: Option<Vec<(StageName, Place)>>,
 }
 
 /// The name a stage has or tries to have.
@@ -54,9 +59,11 @@ pub(super) fn read(
         Some(environment) => environment,
         None => name.as_str().parse().ok()?,
     };
-    let needs = view.get("needs").map(|_| {
-        view.items("needs").iter().filter_map(|n| Some((view::parsed(n)?, n.at))).collect::<Vec<_>>()
-    });
+    let (needs, needs_any) = (before(view, "needs"), before(view, "needs_any"));
+    if needs_any.as_ref().is_some_and(|_| view.items("needs_any").is_empty()) {
+        let message = "`needs_any` names no stage, so none of them could ever succeed".to_owned();
+        findings.add(Code::Impossible, view.place("needs_any"), message);
+    }
     let hooks = view.below("hooks");
     let mut steps_of =
         |view: View<'_>, key: &str| view.get(key).map(|node| step::read(node, books, findings));
@@ -72,10 +79,12 @@ pub(super) fn read(
     let mut reading = Reading { teams, findings };
     let mut stage = Stage {
         about: About { title: view.line("title"), docs_url: view.line("docs_url"), ..About::default() },
-        channel: channel::of_stage(view),
+        channels: channel::of_stage(view),
+        branches: Branches::of(view.all("branches")),
         environment,
         around: Environment::default(),
         needs: Vec::new(),
+        needs_any: Vec::new(),
         duty: if view.flag("optional") == Some(true) { Duty::Optional } else { Duty::Mandatory },
         start: if view.line("trigger").as_deref() == Some("manual") { Start::Manual } else { Start::Auto },
         train: trigger::train(view, reading.findings),
@@ -110,7 +119,13 @@ pub(super) fn read(
     };
     agent::set(view, &mut stage);
     target::check_hooks(&stage, at, findings);
-    Some(Draft { stage, at, needs })
+    Some(Draft { stage, at, needs, needs_any })
+}
+
+/// The stages that a key names, when it is there.
+fn before(stage: View<'_>, key: &str) -> Option<Vec<(StageName, Place)>> {
+    stage.get(key)?;
+    Some(stage.items(key).iter().filter_map(|node| Some((view::parsed(node)?, node.at))).collect())
 }
 
 fn queue(view: View<'_>) -> QueuePolicy {

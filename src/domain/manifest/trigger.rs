@@ -136,7 +136,7 @@ pub(super) fn check_trains(view: View<'_>, pipeline: &Pipeline, findings: &mut F
         let Some((stage, train)) = stage.and_then(|stage| Some((stage, stage.train.as_ref()?))) else {
             continue;
         };
-        if stage.needs.contains(&train.from) {
+        if stage.comes_from().any(|need| *need == train.from) {
             continue;
         }
         let at = own.below("schedule").get("from").map(|node| node.at).unwrap_or_default();

@@ -9,9 +9,10 @@ use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 
 impl Release {
-    /// It starts in a stage: from now on it is in that stage's channel (row D13).
+    /// It starts in a stage: from now on it is in that stage's channels (row D13).
     pub(super) fn enter(&mut self, stage: &StageName, at: Timestamp) {
-        if let Some(label) = self.steps(stage).and_then(|stage| stage.channel.clone()) {
+        let labels = self.steps(stage).map(|stage| stage.channels.clone()).unwrap_or_default();
+        for label in labels {
             self.listed.entry(label).or_insert(at);
         }
     }

@@ -64,7 +64,7 @@ pub fn needed(
 /// What the release has behind it.
 fn passed(state: &State, release: &Release, stage: &Stage, run: &StageRun) -> String {
     let mut out = "- passed: build".to_owned();
-    for passed in stage.needs.iter().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
+    for passed in stage.comes_from().filter(|s| release.state_in(s) == Some(StageState::Succeeded)) {
         write!(out, ", {passed}").unwrap_or_default();
     }
     if run.side() == ApprovalSide::After {

@@ -424,7 +424,7 @@ impl Reader for Hostile {
             }
             for stage in &mut page.stages {
                 (stage.stage, stage.state, stage.line, stage.log) = (text(), text(), text(), Some(text()));
-                (stage.about.title, stage.about.channel) = (Some(text()), Some(text()));
+                (stage.about.title, stage.about.channels) = (Some(text()), vec![text()]);
                 stage.about.docs_url = Link::new(text());
                 stage.about.url = Link::new(text());
             }
@@ -468,7 +468,7 @@ impl Reader for Hostile {
             let mut about = sample::about();
             (about.title, about.description) = (Some(text()), Some(text()));
             for stage in &mut about.stages {
-                (stage.title, stage.channel, stage.stage) = (Some(text()), Some(text()), text());
+                (stage.title, stage.channels, stage.stage) = (Some(text()), vec![text()], text());
             }
             (about.unrouted, about.starts) = (vec![text()], vec![text()]);
             for wait in &mut about.waits {

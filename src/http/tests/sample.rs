@@ -474,7 +474,7 @@ pub(crate) fn about() -> About {
             StageAbout {
                 title: Some("Staging Ring".to_owned()),
                 docs_url: Link::new("https://example.com/staging.md"),
-                channel: Some("Candidate Validation".to_owned()),
+                channels: vec!["Candidate Validation".to_owned()],
                 runs_commands: false,
                 ..stage("staging")
             },

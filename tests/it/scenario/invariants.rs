@@ -7,6 +7,7 @@ use liftlock::domain::decide::{Command, decide};
 use liftlock::domain::effect::Effect;
 use liftlock::domain::event::{Event, Overridable, RunKind};
 use liftlock::domain::gate::{Mark, verdict};
+use liftlock::domain::name::StageName;
 use liftlock::domain::pipeline::Duty;
 use liftlock::domain::plan::plan;
 use liftlock::domain::release::{BuildState, Release, StageState, Transition};
@@ -64,6 +65,9 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
             let good = state == StageState::Succeeded || (optional && state.is_terminal());
             assert!(good, "I5: {stage} starts while {need} is {state:?}");
         }
+        let good = |need: &StageName| release.state_in(need) == Some(StageState::Succeeded);
+        let any = rule.needs_any.is_empty() || rule.needs_any.iter().any(good);
+        assert!(any, "I5: {stage} starts while none of {:?} succeeded", rule.needs_any);
     }
     let newer = state.releases.values().find(|r| {
         r.order() > release.order()
@@ -100,12 +104,7 @@ pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
 }
 
 /// Every wait has a line that says who can do what, or until when, or on what it depends.
-fn explains_itself(
-    state: &State,
-    release: &Release,
-    stage: &liftlock::domain::name::StageName,
-    now: Timestamp,
-) {
+fn explains_itself(state: &State, release: &Release, stage: &StageName, now: Timestamp) {
     let run = release.run(stage).unwrap();
     if !run.state.asks() {
         return;

@@ -55,6 +55,7 @@ scenarios! {
     d28_what_waits_for_people_is_a_list_with_the_comment_to_write "inbox.txt"
     d02_d07_d25_d38_t30_t31_t45_a_release_keeps_its_contract_in_every_ring "contract.txt"
     c27_c36_d04_a_failed_test_stops_the_release "failure.txt"
+    e01_e02_one_of_several_stages_is_enough_and_a_stage_takes_its_branches_alone "needs-any.txt"
     e02_a_batch_collects_and_its_newest_goes "batch.txt"
     d04_e24_what_may_still_be_needed_is_kept "retention.txt"
     a31_t20_what_is_settable_is_set_for_one_release "settable.txt"

@@ -14,9 +14,9 @@ use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::strategy::{BlueGreen, Portion, Strategy};
 use liftlock::domain::pipeline::target::{Rolling, Targets};
 use liftlock::domain::pipeline::{
-    About, Agent, ApprovalRule, Artifact, Bind, Build, Contexts, Duty, Environment, Exclusion, Hooks,
-    Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role, Stage,
-    Start, Step, Triggers, Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Branches, Build, Contexts, Duty, Environment, Exclusion,
+    Hooks, Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role,
+    Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::policy::server::{Rule, StagePolicy};
 use liftlock::domain::reuse::Reuse as Reused;
@@ -293,10 +293,12 @@ fn stage(text: &str, before: Option<StageName>) -> Stage {
     let mut stage = Stage {
         name: name.parse().unwrap(),
         about: About::default(),
-        channel: None,
+        channels: BTreeSet::new(),
+        branches: Branches::default(),
         environment: name.parse().unwrap(),
         around: Environment::default(),
         needs: before.into_iter().collect(),
+        needs_any: Vec::new(),
         duty: Duty::Mandatory,
         start: Start::Auto,
         train: None,
@@ -383,11 +385,11 @@ fn set(stage: &mut Stage, option: &str) {
         "queue" => stage.queue = queue(rest),
         "by" => stage.start = Start::Manual,
         "train" => stage.train = Some(train(rest)),
-        "needs" if rest == "nothing" => stage.needs = Vec::new(),
-        "needs" => stage.needs = rest.split('+').map(|n| n.parse().unwrap()).collect(),
+        "takes" => stage.branches = Branches::of(rest.split('+').map(|n| n.parse().unwrap()).collect()),
+        "needs" => needs(stage, rest),
         "optional" => stage.duty = Duty::Optional,
         "retries" => stage.retries = rest.parse().unwrap(),
-        "channel" => stage.channel = Some(rest.parse().unwrap()),
+        "channel" => stage.channels = BTreeSet::from([rest.parse().unwrap()]),
         "environment" => stage.environment = rest.parse().unwrap(),
         "override" => {
             let (min, from) = rest.split_once(" of ").unwrap();
@@ -404,6 +406,16 @@ fn set(stage: &mut Stage, option: &str) {
         "patience" => windows(stage, "UTC").timeout = rest.parse().ok(),
         _ => set_checks(stage, (word, rest)),
     }
+}
+
+/// `nothing`, `qa+load` for all of them, or `eu/us` for one of them.
+fn needs(stage: &mut Stage, text: &str) {
+    let names = |by: char| text.split(by).map(|n| n.parse().unwrap()).collect();
+    (stage.needs, stage.needs_any) = match text {
+        "nothing" => (Vec::new(), Vec::new()),
+        _ if text.contains('/') => (Vec::new(), names('/')),
+        _ => (names('+'), Vec::new()),
+    };
 }
 
 /// `0 16 * * tue from staging`, with `anyway` for one that leaves with what is there already.

@@ -10,11 +10,12 @@ const EXPECT: &str = "write `expect prod has v1.4`, `expect prod has not v1.4`, 
                       `expect prod waits: window`, `expect v1.4 in prod waits`, `expect prod failed`, \
                       `expect v1.4 is released`, `expect accepted` or `expect refused`";
 
-/// What keeps a release from starting; its channels never do.
-const BLOCKERS: [Blocker; 16] = [
+/// What keeps a release from starting.
+const BLOCKERS: [Blocker; 17] = [
     Blocker::Build,
     Blocker::Variables,
     Blocker::Tag,
+    Blocker::Channel,
     Blocker::Revert,
     Blocker::Veto,
     Blocker::Deps,

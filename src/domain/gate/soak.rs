@@ -1,0 +1,82 @@
+//! How long a release has been where it comes from: in every stage of `needs`, and in one of `needs_any` (SEMANTICS §4).
+
+use super::{Blocker, Line, Look, Mark, line};
+use crate::domain::event::Overridable;
+use crate::domain::name::StageName;
+use crate::domain::release::StageState;
+use crate::domain::state::Live;
+use crate::domain::time::Timestamp;
+
+/// What one stage before says of the soak.
+enum Soaked {
+    /// It is live there, and has been there for long enough at this time.
+    Until(Timestamp),
+    /// It is not live there.
+    Off(Line),
+    /// It will never have been there, and need not have been.
+    Spared,
+}
+
+impl Look<'_> {
+    /// The release must have been live where it comes from for the whole soak.
+    pub(super) fn soak(&self) -> Option<Line> {
+        let soak = self.stage.soak;
+        if soak.as_millis() == 0 || self.stage.comes_from().next().is_none() {
+            return None;
+        }
+        if let Some(passed) = self.overridden(&Overridable::Soak) {
+            return Some(line(Blocker::Soak, Mark::Pass, format!("soak overridden by {}", passed.by.login)));
+        }
+        let mut ready: Option<Timestamp> = None;
+        for soaked in self.stage.needs.iter().map(|need| self.soaked(need)).chain(self.soaked_anywhere()) {
+            match soaked {
+                Soaked::Until(at) => ready = ready.max(Some(at)),
+                Soaked::Off(line) => return Some(line),
+                Soaked::Spared => {}
+            }
+        }
+        let until = ready?;
+        if until <= self.now {
+            return Some(line(Blocker::Soak, Mark::Pass, format!("soaked for {soak}")));
+        }
+        Some(Line {
+            until: Some(until),
+            next: Some(self.override_act(&Overridable::Soak)),
+            ..line(Blocker::Soak, Mark::Wait, format!("soaks for {soak}, until {}", until.minute()))
+        })
+    }
+
+    /// What the stages of `needs_any` say: the one in which it has soaked first, or may yet.
+    fn soaked_anywhere(&self) -> Option<Soaked> {
+        let rank = |soaked: &Soaked| match soaked {
+            Soaked::Until(at) => (0, Some(*at)),
+            Soaked::Off(line) if line.mark == Mark::Wait => (1, None),
+            Soaked::Off(_) => (2, None),
+            Soaked::Spared => (3, None),
+        };
+        self.stage.needs_any.iter().map(|need| self.soaked(need)).min_by_key(rank)
+    }
+
+    fn soaked(&self, need: &StageName) -> Soaked {
+        let soak = self.stage.soak;
+        let state = self.release.state_in(need);
+        let stopped = |text: String| {
+            let next = Some(self.override_act(&Overridable::Soak));
+            Soaked::Off(Line { next, ..line(Blocker::Soak, Mark::Stop, text) })
+        };
+        match self.state.live.get(need) {
+            Some(Live::Release(no, since)) if *no == self.release.no() => Soaked::Until(since.plus(soak)),
+            Some(_) | None if state == Some(StageState::Succeeded) => {
+                stopped(format!("it no longer soaks in {need}: {}", self.what_runs_in(need)))
+            }
+            Some(_) | None if state.is_some_and(StageState::is_terminal) => {
+                if self.overridden(&Overridable::Deps).is_some() {
+                    stopped(format!("it never soaked in {need}"))
+                } else {
+                    Soaked::Spared
+                }
+            }
+            Some(_) | None => Soaked::Off(line(Blocker::Soak, Mark::Wait, format!("{soak} in {need} first"))),
+        }
+    }
+}
