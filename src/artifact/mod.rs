@@ -7,6 +7,7 @@ pub mod disk;
 pub mod file;
 pub mod hashing;
 pub mod image;
+pub mod locks;
 pub mod pack;
 pub mod scan;
 pub mod store;

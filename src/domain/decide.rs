@@ -382,10 +382,12 @@ pub enum Ended {
     Build(BuildOutcome),
     /// Nothing was built: what another build left is what it would have left, and its bytes are what was sealed.
     Reused(TakenOver),
-    /// A quality build whose artifacts are kept for a release to take.
+    /// A build whose artifacts are kept: a release's, or a quality build's for a release to take.
     Left {
         /// What was sealed.
         artifacts: Vec<Sealed>,
+        /// Under which digest the lock files of the tree that it left are kept.
+        locks: Digest,
         /// What it took of other repositories.
         sources: Vec<Found>,
     },
@@ -599,7 +601,7 @@ impl Draft {
         if !has_bytes(&release) || kept(&self.state, &release, Some(rule), self.now).is_some() {
             return Err(Refusal::Stale);
         }
-        let digests: BTreeSet<Digest> = release.ever_sealed().map(|sealed| sealed.digest.clone()).collect();
+        let digests: BTreeSet<Digest> = release.stored().cloned().collect();
         let digests = digests.into_iter().collect();
         self.add(Event::Retired { release: no, digests, rule: *rule })
     }

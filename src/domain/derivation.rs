@@ -229,6 +229,11 @@ impl Release {
         self.artifacts.iter().chain(before).chain(made)
     }
 
+    /// Every stored file that is its, and goes with its bytes.
+    pub fn stored(&self) -> impl Iterator<Item = &Digest> {
+        self.ever_sealed().map(|sealed| &sealed.digest).chain(&self.locks)
+    }
+
     /// Why what a run made cannot become part of the release, if so: something else changed it meanwhile.
     pub fn overtaken(&self, made: &[Made]) -> Option<Failure> {
         let now = |alias: &Alias| self.artifacts.iter().find(|sealed| sealed.alias == *alias);

@@ -86,6 +86,9 @@ pub enum Event {
         /// What it took over instead of being built.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reused: Option<Box<TakenOver>>,
+        /// Under which digest the lock files of the tree that it left are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locks: Option<Digest>,
     },
     /// Another try of a build was asked for.
     BuildRetried {
@@ -320,6 +323,9 @@ pub enum Event {
         /// What it took of other repositories, when what it left is kept.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         sources: Vec<Found>,
+        /// Under which digest the lock files of the tree that it left are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locks: Option<Digest>,
     },
     /// What a quality build left is not kept any longer.
     CheckRetired {

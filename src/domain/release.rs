@@ -70,6 +70,8 @@ pub struct Release {
     pub built_at: Option<Timestamp>,
     /// Whose build its artifacts are from, when nothing was built for it.
     pub reused: Option<TakenOver>,
+    /// Under which digest the lock files of the tree in which it was built are kept.
+    pub locks: Option<Digest>,
     /// What was sealed, as its last revision has it.
     pub artifacts: Vec<Sealed>,
     /// What stages have made of it since, oldest first.

@@ -235,6 +235,15 @@ pub struct Left {
     pub reused: TakenOver,
     /// What was sealed; what comes from elsewhere is not among it.
     pub artifacts: Vec<Sealed>,
+    /// Under which digest the lock files of the tree that the build left are kept.
+    pub locks: Option<Digest>,
+}
+
+impl Left {
+    /// Every stored file that is taken with it.
+    pub fn stored(&self) -> impl Iterator<Item = &Digest> {
+        self.artifacts.iter().map(|sealed| &sealed.digest).chain(&self.locks)
+    }
 }
 
 /// What a build is made of, as far as that decides what it leaves; nothing when none may stand for it.
@@ -295,6 +304,7 @@ pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
             terms: terms.clone(),
         },
         artifacts: own(&other.created.pipeline, &other.at_revision(FIRST).artifacts),
+        locks: other.locks.clone(),
     });
     of_releases.chain(of_pull_requests(state, &terms)).collect()
 }
@@ -317,6 +327,7 @@ fn of_pull_requests(state: &State, terms: &Digest) -> Vec<Left> {
                 terms: terms.clone(),
             },
             artifacts: check.left().to_vec(),
+            locks: check.locks.clone(),
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub mod lock;
+pub mod tree;
 
 /// What stays as it is in a part of a package URL (<https://github.com/package-url/purl-spec>).
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -58,6 +59,17 @@ pub struct Subject<'a> {
     pub commit: &'a str,
     /// The time of the commit, RFC 3339: the same tree gives the same bill.
     pub at: &'a str,
+    /// Where its lock files were read.
+    pub tree: Tree,
+}
+
+/// Which tree a release's lock files are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tree {
+    /// That of the commit, for releases of logs from before anything else was kept.
+    Commit,
+    /// That in which it was built, after the last command.
+    Built,
 }
 
 /// What lock files said.
@@ -182,6 +194,11 @@ pub fn document(found: &Found, subject: Subject<'_>) -> Result<String, serde_jso
         .iter()
         .map(|(path, why)| Property { name: "liftlock:unread", value: format!("{path}: {why}") });
     let commit = Property { name: "liftlock:commit", value: subject.commit.to_owned() };
+    let tree = match subject.tree {
+        Tree::Commit => "as committed",
+        Tree::Built => "as built",
+    };
+    let tree = Property { name: "liftlock:tree", value: tree.to_owned() };
     let bom = Bom {
         format: "CycloneDX",
         spec_version: "1.5",
@@ -201,7 +218,7 @@ pub fn document(found: &Found, subject: Subject<'_>) -> Result<String, serde_jso
                 name: subject.repository,
                 version: subject.version,
             },
-            properties: [commit].into_iter().chain(read).chain(unread).collect(),
+            properties: [commit, tree].into_iter().chain(read).chain(unread).collect(),
         },
         components: entries.collect(),
     };
@@ -277,12 +294,22 @@ mod tests {
         let known = Component { hash: Some(hash), ..component(Registry::Cargo, "a", "1.0.0") };
         let components = [component(Registry::Cargo, "a", "1.0.0"), known].into_iter().collect();
         let found = Found { components, read: vec!["Cargo.lock".to_owned()], unread: Vec::new() };
-        let subject =
-            Subject { repository: "acme/shop", version: "v1", commit: "c0ffee", at: "2026-01-01T00:00:00Z" };
+        let subject = Subject {
+            repository: "acme/shop",
+            version: "v1",
+            commit: "c0ffee",
+            at: "2026-01-01T00:00:00Z",
+            tree: Tree::Built,
+        };
         let bom: Value = serde_json::from_str(&document(&found, subject).unwrap()).unwrap();
         assert_eq!(bom["components"].as_array().unwrap().len(), 1);
         assert_eq!(bom["components"][0]["hashes"][0]["alg"], "SHA-256");
-        assert_eq!(bom["metadata"]["properties"][1]["value"], "Cargo.lock");
+        let said = |no: usize| bom["metadata"]["properties"][no]["value"].clone();
+        assert_eq!((said(1), said(2)), (json!("as built"), json!("Cargo.lock")));
+        let before = Subject { tree: Tree::Commit, ..subject };
+        assert!(
+            document(&found, before).unwrap().contains(r#"{"name":"liftlock:tree","value":"as committed"}"#)
+        );
     }
 
     #[test]

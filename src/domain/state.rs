@@ -126,6 +126,8 @@ pub struct Check {
     pub tree: Option<TreeSha>,
     /// What that took of other repositories.
     pub sources: Vec<Found>,
+    /// Under which digest the lock files of the tree that it left are kept.
+    pub locks: Option<Digest>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// What it left once and is not kept any longer, so that none of it is forgotten.
@@ -151,9 +153,14 @@ impl Check {
         }
     }
 
+    /// Every stored file that is kept of it.
+    pub fn stored(&self) -> impl Iterator<Item = &Digest> {
+        self.left().iter().map(|left| &left.digest).chain(&self.locks)
+    }
+
     /// All that it has left so far, and is not to be kept from now on.
     pub(super) fn let_go(&self) -> BTreeSet<Digest> {
-        self.gone.iter().chain(self.left().iter().map(|left| &left.digest)).cloned().collect()
+        self.gone.iter().chain(self.stored()).cloned().collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::{image, pack, scan};
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
-use crate::domain::event::{BuildOutcome, Form, Sealed};
+use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::image::{Base, Image};
 use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
 use crate::domain::pipeline::{self, Pipeline};
@@ -87,12 +87,12 @@ impl Service {
             environment: reuse::told(created),
             epoch_s: created.pipeline.build.reuse.epoch_s(created.epoch_s),
         };
-        let outcome = match self.build(&subject, lease).await {
-            Ok(Some(outcome)) => outcome,
+        let ended = match self.build(&subject, lease).await {
+            Ok(Some(ended)) => ended,
             Ok(None) => return Ok(()),
-            Err(trouble) => BuildOutcome::Errored(self.mask().apply(&trouble.chain())),
+            Err(trouble) => Ended::Build(BuildOutcome::Errored(self.mask().apply(&trouble.chain()))),
         };
-        self.end_build(lease, &id, work, Ended::Build(outcome)).await
+        self.end_build(lease, &id, work, ended).await
     }
 
     /// Builds a pull request's head, which sees no secret; what it leaves is kept when a release may take it.
@@ -124,8 +124,7 @@ impl Service {
             Err(outcome) => return self.end_build(lease, &id, work, Ended::Build(outcome)).await,
         }
         let ended = match self.build(&subject, lease).await {
-            Ok(Some(BuildOutcome::Sealed(artifacts))) => Ended::Left { artifacts, sources: subject.sources },
-            Ok(Some(outcome)) => Ended::Build(outcome),
+            Ok(Some(ended)) => ended,
             Ok(None) => return Ok(()),
             Err(trouble) => Ended::Build(BuildOutcome::Errored(self.mask().apply(&trouble.chain()))),
         };
@@ -141,7 +140,7 @@ impl Service {
     }
 
     /// Exports, runs, seals. Nothing means that the lease was lost and nobody is to be told.
-    async fn build(&self, subject: &Subject<'_>, lease: &Lease) -> Outcome<Option<BuildOutcome>> {
+    async fn build(&self, subject: &Subject<'_>, lease: &Lease) -> Outcome<Option<Ended>> {
         let place = Workplace::make(self, &lease.folder()).await?;
         let outcome = self.build_in(subject, &place, lease).await;
         place.remove().await;
@@ -153,7 +152,7 @@ impl Service {
         subject: &Subject<'_>,
         place: &Workplace,
         lease: &Lease,
-    ) -> Outcome<Option<BuildOutcome>> {
+    ) -> Outcome<Option<Ended>> {
         let tree = place.path("src");
         self.export(&subject.id.repo, &subject.commit, tree.clone()).await?;
         let mut kept = KeptLog::open(self, subject.log.clone());
@@ -161,7 +160,7 @@ impl Service {
             Ok(Ok(inputs)) => inputs,
             Ok(Err(outcome)) => {
                 kept.close().await?;
-                return Ok(Some(outcome));
+                return Ok(Some(Ended::Build(outcome)));
             }
             Err(trouble) => {
                 kept.close().await?;
@@ -169,25 +168,26 @@ impl Service {
             }
         };
         let end = self.build_steps(subject, (place, &tree, &inputs), &mut kept, lease).await;
-        let outcome = match end {
-            Ok(Ok(StepsEnd::Passed)) if !subject.kept => Ok(Some(BuildOutcome::Passed)),
+        let built = |outcome| Ok(Some(Ended::Build(outcome)));
+        let ended = match end {
+            Ok(Ok(StepsEnd::Passed)) if !subject.kept => built(BuildOutcome::Passed),
             Ok(Ok(StepsEnd::Passed)) => {
                 self.seal(subject, (tree, inputs.sealed), (&mut kept, lease)).await.map(Some)
             }
             Ok(Ok(StepsEnd::Failed(failure) | StepsEnd::TimedOut(failure))) => {
-                Ok(Some(BuildOutcome::Failed(failure)))
+                built(BuildOutcome::Failed(failure))
             }
-            Ok(Ok(StepsEnd::Stopped)) => Ok(Some(BuildOutcome::Errored("stopped".to_owned()))),
-            Ok(Ok(StepsEnd::Paused(question))) => Ok(Some(BuildOutcome::Errored(format!(
+            Ok(Ok(StepsEnd::Stopped)) => built(BuildOutcome::Errored("stopped".to_owned())),
+            Ok(Ok(StepsEnd::Paused(question))) => built(BuildOutcome::Errored(format!(
                 "\"{}\" asks, and a build stops for nobody",
                 question.step
-            )))),
+            ))),
             Ok(Ok(StepsEnd::Lost)) => Ok(None),
-            Ok(Err(refused)) => Ok(Some(BuildOutcome::Errored(refused))),
+            Ok(Err(refused)) => built(BuildOutcome::Errored(refused)),
             Err(trouble) => Err(trouble),
         };
         kept.close().await?;
-        outcome
+        ended
     }
 
     /// The inner error is why this may not run here.
@@ -263,7 +263,7 @@ impl Service {
         subject: &Subject<'_>,
         (tree, brought): (PathBuf, Vec<Sealed>),
         (kept, lease): (&mut KeptLog, &Lease),
-    ) -> Outcome<BuildOutcome> {
+    ) -> Outcome<Ended> {
         let epoch = subject.epoch();
         let mut all = Vec::new();
         for artifact in &subject.pipeline.artifacts {
@@ -282,11 +282,7 @@ impl Service {
                     let how = format!("could not be sealed: {}", trouble.chain());
                     kept.log.note(&format!("artifact `{}` {how}", artifact.path)).await;
                     let step = format!("seal {}", artifact.path);
-                    return Ok(BuildOutcome::Failed(crate::domain::event::Failure {
-                        step,
-                        how,
-                        tail: Vec::new(),
-                    }));
+                    return Ok(Ended::Build(BuildOutcome::Failed(Failure { step, how, tail: Vec::new() })));
                 }
             };
             let about = (subject.id, subject.release.map(Release::no));
@@ -302,7 +298,8 @@ impl Service {
             all.push(Sealed { image, ..sealed(&artifact.alias, &packed) });
         }
         all.extend(brought);
-        Ok(BuildOutcome::Sealed(all))
+        let locks = self.keep_locks(tree, kept).await?;
+        Ok(Ended::Left { artifacts: all, locks, sources: subject.sources.clone() })
     }
 
     /// Warns of secrets inside an artifact (CHECKLIST E14): whoever has the artifact has them, too.

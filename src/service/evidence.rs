@@ -12,22 +12,14 @@ use crate::domain::evidence::{
     Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
     SHA256SUMS, SHA512SUMS, checksums, owed, sums,
 };
-use crate::domain::name::{PipelineId, ReleaseNo};
+use crate::domain::name::ReleaseNo;
 use crate::domain::release::Release;
-use crate::domain::sbom::lock::is_lock;
-use crate::domain::sbom::{Found, Subject, document};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, blocking};
 use crate::sign::{FOLDER, Keys};
 use crate::trouble::{Outcome, Trouble};
-
-/// Files and folders of a tree in which lock files are looked for: as many as a build may have.
-const MAX_PATHS: usize = 500_000;
-/// Most lock files that are read, and the largest of them.
-const MAX_LOCKS: usize = 200;
-const MAX_LOCK_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Service {
     /// Signs one matter of a release. What a worker kept that died before it said so is signed again and never named.
@@ -76,42 +68,6 @@ impl Service {
             Ok(_) => Ok(()),
             Err(refusal) => lease.complete(self, refusal.code()).await,
         }
-    }
-}
-
-impl Service {
-    /// What a release is made of, by the lock files of its commit; nothing when it has none, or built nothing itself.
-    async fn bill(&self, id: &PipelineId, release: &Release, repository: &str) -> Outcome<Option<String>> {
-        let created = &release.created;
-        if !created.pipeline.builds() {
-            return Ok(None);
-        }
-        let commit = created.commit.clone();
-        let found = self.mirror(&id.repo, move |mirror| {
-            let mut found = Found::default();
-            if !mirror.exists(&commit) {
-                return Ok(found);
-            }
-            let paths = mirror.list_files(&commit, MAX_PATHS)?;
-            for path in paths.iter().filter(|path| is_lock(path)).take(MAX_LOCKS) {
-                match mirror.read_file(&commit, path, MAX_LOCK_BYTES) {
-                    Ok(content) => found.take(path, &content.unwrap_or_default()),
-                    Err(trouble) if trouble.is_transient() => return Err(trouble),
-                    Err(trouble) => found.unread.push((path.clone(), trouble.to_string())),
-                }
-            }
-            Ok(found)
-        });
-        let found = found.await?;
-        if found == Found::default() {
-            return Ok(None);
-        }
-        let version = created.version.to_string();
-        let at = Timestamp(created.epoch_s.saturating_mul(1_000)).rfc3339();
-        let subject = Subject { repository, version: &version, commit: created.commit.as_str(), at: &at };
-        let bill =
-            document(&found, subject).map_err(|e| Trouble::bug("write what it is made of").because(e))?;
-        Ok(Some(self.mask().apply(&bill)))
     }
 }
 

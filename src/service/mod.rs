@@ -25,6 +25,7 @@ use crate::trouble::{Outcome, Trouble};
 use crate::upstream::Upstream;
 
 pub mod apply;
+mod bill;
 pub mod build;
 mod contract;
 pub mod demand;

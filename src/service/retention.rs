@@ -98,7 +98,7 @@ impl Service {
         let mut gone: BTreeSet<Digest> = BTreeSet::new();
         let mut used: BTreeSet<Digest> = BTreeSet::new();
         for release in states.iter().flat_map(|state| state.releases.values()) {
-            let digests = release.ever_sealed().map(|artifact| artifact.digest.clone());
+            let digests = release.stored().cloned();
             // What proves where a release came from stays, also after its bytes.
             used.extend(files(release).map(|kept| kept.digest.clone()));
             match release.retired {
@@ -107,7 +107,7 @@ impl Service {
             }
         }
         for check in states.iter().flat_map(|state| state.checks.values()) {
-            used.extend(check.left().iter().map(|left| left.digest.clone()));
+            used.extend(check.stored().cloned());
             gone.extend(check.gone.iter().cloned());
         }
         // The next release of a pipeline may be made of what another one's release has left.

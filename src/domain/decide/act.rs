@@ -196,7 +196,7 @@ impl Draft {
         }
         let outcome = BuildOutcome::Cancelled(spoken.standing.person.clone());
         let (release, attempt) = (release.no(), release.build_attempt);
-        self.add(Event::BuildFinished { release, attempt, outcome, reused: None })?;
+        self.add(Event::BuildFinished { release, attempt, outcome, reused: None, locks: None })?;
         Ok(Told::started())
     }
 

@@ -3,7 +3,7 @@
 use crate::domain::decide::Draft;
 use crate::domain::decide::join::with_inherited;
 use crate::domain::event::{BuildOutcome, Event};
-use crate::domain::name::{CommitSha, ReleaseNo};
+use crate::domain::name::{CommitSha, Digest, ReleaseNo};
 use crate::domain::refusal::Refusal;
 use crate::domain::reuse::{TakenOver, due, left_for};
 use crate::domain::source::Found;
@@ -23,8 +23,8 @@ impl Draft {
         let left = left_for(&self.state, &release).into_iter().find(|left| left.reused == *reused);
         let left = left.ok_or(Refusal::Stale)?;
         let outcome = with_inherited(&release, &BuildOutcome::Sealed(left.artifacts));
-        let reused = Some(Box::new(left.reused));
-        self.add(Event::BuildFinished { release: no, attempt, outcome, reused })?;
+        let (reused, locks) = (Some(Box::new(left.reused)), left.locks);
+        self.add(Event::BuildFinished { release: no, attempt, outcome, reused, locks })?;
         self.open_stages(no)
     }
 
@@ -32,7 +32,7 @@ impl Draft {
     pub(super) fn finish_check(
         &mut self,
         (commit, attempt, fence): (&CommitSha, u32, u64),
-        (outcome, sources): (&BuildOutcome, &[Found]),
+        (outcome, sources, locks): (&BuildOutcome, &[Found], Option<&Digest>),
     ) -> Result<(), Refusal> {
         let check = self.state.checks.get(commit);
         let running = CheckProgress::Running(fence);
@@ -46,8 +46,8 @@ impl Draft {
             | BuildOutcome::Errored(_)
             | BuildOutcome::Cancelled(_) => outcome.clone(),
         };
-        let sources = sources.to_vec();
-        self.add(Event::CheckFinished { commit: commit.clone(), attempt, outcome, sources })
+        let (sources, locks) = (sources.to_vec(), locks.filter(|_| kept).cloned());
+        self.add(Event::CheckFinished { commit: commit.clone(), attempt, outcome, sources, locks })
     }
 
     /// What a pull request's build left goes when it is due; releases that took it keep it.

@@ -9,7 +9,7 @@ use crate::domain::document::documents;
 use crate::domain::event::{ApprovalSide, BuildOutcome, Detail, Event, OfRun, RunKind};
 use crate::domain::evidence::Attested;
 use crate::domain::gate::verdict;
-use crate::domain::name::{CommitSha, ReleaseNo, StageName};
+use crate::domain::name::{CommitSha, Digest, ReleaseNo, StageName};
 use crate::domain::progress::{Progress, always_after};
 use crate::domain::publication::{self, Row};
 use crate::domain::refusal::Refusal;
@@ -241,17 +241,22 @@ impl Draft {
     pub(super) fn finish(&mut self, work: &Work, fence: u64, ended: &Ended) -> Result<(), Refusal> {
         match (work, ended) {
             (Work::Build { release, attempt }, Ended::Build(outcome)) => {
-                self.finish_build(*release, *attempt, fence, outcome)
+                self.finish_build((*release, *attempt, fence), outcome, None)
+            }
+            // What it took of other repositories was found before it began.
+            (Work::Build { release, attempt }, Ended::Left { artifacts, locks, sources: _ }) => {
+                let outcome = BuildOutcome::Sealed(artifacts.clone());
+                self.finish_build((*release, *attempt, fence), &outcome, Some(locks))
             }
             (Work::Build { release, attempt }, Ended::Reused(reused)) => {
                 self.take_over(*release, *attempt, fence, reused)
             }
             (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
-                self.finish_check((commit, *attempt, fence), (outcome, &[]))
+                self.finish_check((commit, *attempt, fence), (outcome, &[], None))
             }
-            (Work::Check { commit, attempt }, Ended::Left { artifacts, sources }) => {
+            (Work::Check { commit, attempt }, Ended::Left { artifacts, locks, sources }) => {
                 let outcome = BuildOutcome::Sealed(artifacts.clone());
-                self.finish_check((commit, *attempt, fence), (&outcome, sources))
+                self.finish_check((commit, *attempt, fence), (&outcome, sources, Some(locks)))
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
@@ -284,13 +289,12 @@ impl Draft {
 
     fn finish_build(
         &mut self,
-        no: ReleaseNo,
-        attempt: u32,
-        fence: u64,
+        (no, attempt, fence): (ReleaseNo, u32, u64),
         outcome: &BuildOutcome,
+        locks: Option<&Digest>,
     ) -> Result<(), Refusal> {
         let release = self.building(no, attempt, fence)?;
-        self.end_build(&release, outcome)
+        self.end_build(&release, outcome, locks)
     }
 
     /// The release, as long as it is being built under this lease.
@@ -301,10 +305,21 @@ impl Draft {
     }
 
     /// The end of a build, and another try of one that could not be done.
-    pub(super) fn end_build(&mut self, release: &Release, outcome: &BuildOutcome) -> Result<(), Refusal> {
+    pub(super) fn end_build(
+        &mut self,
+        release: &Release,
+        outcome: &BuildOutcome,
+        locks: Option<&Digest>,
+    ) -> Result<(), Refusal> {
         let (no, attempt) = (release.no(), release.build_attempt);
         let outcome = &with_inherited(release, outcome);
-        self.add(Event::BuildFinished { release: no, attempt, outcome: outcome.clone(), reused: None })?;
+        self.add(Event::BuildFinished {
+            release: no,
+            attempt,
+            outcome: outcome.clone(),
+            reused: None,
+            locks: locks.cloned(),
+        })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),
             BuildOutcome::Errored(_) if attempt < BUILD_TRIES => {

@@ -1,5 +1,7 @@
 //! Reading lock files: what exactly was taken of other people's work, by registry.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -10,13 +12,20 @@ use super::{Component, Found, Hash, Registry};
 /// Most components of all lock files together: far more than anybody has.
 const MAX_COMPONENTS: usize = 100_000;
 /// Folders whose lock files are other people's.
-const FOREIGN: [&str; 2] = ["node_modules", "vendor"];
+const FOREIGN: [&str; 4] = [".git", "node_modules", "site-packages", "vendor"];
+/// From this Go on a `go.mod` names every module that its packages need (<https://go.dev/ref/mod#graph-pruning>).
+const GO_NAMES_ALL: (u32, u32) = (1, 17);
 
 /// Whether there is a lock file at this path of a tree.
 pub fn is_lock(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     let name = parts.next().unwrap_or_default();
-    reader(name).is_some() && !parts.any(|folder| FOREIGN.contains(&folder))
+    reader(name).is_some() && !parts.any(is_foreign)
+}
+
+/// Whether what is in a folder of this name is other people's.
+pub fn is_foreign(folder: &str) -> bool {
+    FOREIGN.contains(&folder)
 }
 
 type Reader = fn(&str) -> Result<Vec<Component>, String>;
@@ -34,10 +43,14 @@ fn reader(name: &str) -> Option<Reader> {
 
 impl Found {
     /// Reads one more lock file.
-    pub fn take(&mut self, path: &str, content: &[u8]) {
-        let Some(read) = reader(path.rsplit('/').next().unwrap_or_default()) else { return };
-        let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned());
-        match text.and_then(read) {
+    pub fn take(&mut self, path: &str, text: &str) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let Some(read) = reader(name) else { return };
+        if name == "go.mod" && !names_all(text) {
+            let why = "it is of a Go before 1.17, and need not name what its modules need";
+            self.unread.push((path.to_owned(), why.to_owned()));
+        }
+        match read(text) {
             Ok(components) if self.components.len().saturating_add(components.len()) > MAX_COMPONENTS => {
                 self.unread.push((path.to_owned(), format!("with it there are more than {MAX_COMPONENTS}")));
             }
@@ -165,27 +178,65 @@ fn requirements(text: &str) -> Vec<Component> {
     text.lines().filter_map(pin).collect()
 }
 
-/// The modules that are required, as they are after every `replace` by another version.
-fn go(text: &str) -> Result<Vec<Component>, String> {
-    let (mut out, mut block) = (Vec::new(), String::new());
+/// The statements of a `go.mod`: those in a block as if each stood alone.
+fn go_statements(text: &str) -> Result<Vec<Vec<&str>>, String> {
+    let (mut out, mut block) = (Vec::new(), None);
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default();
         let words: Vec<&str> = line.split_whitespace().collect();
-        match (block.as_str(), words.as_slice()) {
-            (_, [word, "("]) => block = (*word).to_owned(),
-            (_, [")"]) => block.clear(),
-            ("require", [name, version]) | ("", ["require", name, version]) => {
-                out.push(Component {
-                    registry: Registry::Go,
-                    name: (*name).to_owned(),
-                    version: (*version).to_owned(),
-                    hash: None,
-                });
-            }
+        match (block, words.as_slice()) {
+            (_, []) => {}
+            (None, [word, "("]) => block = Some(*word),
+            (Some(_), [")"]) => block = None,
+            (None, _) => out.push(words),
+            (Some(word), _) => out.push([word].into_iter().chain(words).collect()),
+        }
+    }
+    block.map_or(Ok(out), |word| Err(format!("`{word} (` has no end")))
+}
+
+/// The modules that are required, as they are after every `replace`; one that is replaced by a folder is the
+/// repository's own. Their hashes in `go.sum` are of lists of files and not of what is downloaded.
+fn go(text: &str) -> Result<Vec<Component>, String> {
+    let all = go_statements(text)?;
+    // By the module, and by its version where only that one is replaced.
+    let mut replaced = BTreeMap::new();
+    for words in &all {
+        match words.as_slice() {
+            ["replace", old, "=>", new @ ..] => drop(replaced.insert((*old, None), new)),
+            ["replace", old, version, "=>", new @ ..] => drop(replaced.insert((*old, Some(*version)), new)),
             _ => {}
         }
     }
-    if block.is_empty() { Ok(out) } else { Err(format!("`{block} (` has no end")) }
+    let module = |words: &Vec<&str>| {
+        let ["require", name, version] = words.as_slice() else { return None };
+        let new = replaced.get(&(*name, Some(*version))).or_else(|| replaced.get(&(*name, None)));
+        let (name, version) = match new {
+            None => (name, version),
+            Some([name, version]) => (name, version),
+            Some(_) => return None,
+        };
+        Some(Component {
+            registry: Registry::Go,
+            name: (*name).to_owned(),
+            version: (*version).to_owned(),
+            hash: None,
+        })
+    };
+    Ok(all.iter().filter_map(module).collect())
+}
+
+/// Whether a `go.mod` is of a Go that has all modules in it; of one that cannot be read that is said instead.
+fn names_all(text: &str) -> bool {
+    let Ok(all) = go_statements(text) else { return true };
+    let said = all.iter().find_map(|words| match words.as_slice() {
+        ["go", version] => Some(*version),
+        _ => None,
+    });
+    // `1.21rc2` is a version, too.
+    let mut parts =
+        said.unwrap_or_default().split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= GO_NAMES_ALL
 }
 
 #[cfg(test)]
@@ -194,7 +245,7 @@ mod tests {
 
     fn read(path: &str, text: &str) -> Vec<String> {
         let mut found = Found::default();
-        found.take(path, text.as_bytes());
+        found.take(path, text);
         assert!(found.unread.is_empty(), "{found:?}");
         found.components.iter().map(Component::purl).collect()
     }
@@ -220,7 +271,7 @@ mod tests {
         let pins = "# pinned\nrequests[socks]==2.31.0 ; python_version > '3' \\\n    --hash=sha256:ab\nflask>=2\nsix == 1.16.0\n";
         assert_eq!(read("requirements.txt", pins), ["pkg:pypi/requests@2.31.0", "pkg:pypi/six@1.16.0"]);
         let go = "module x\n\ngo 1.22\n\nrequire example.com/a v1.0.0\n\nrequire (\n\texample.com/b v2.0.0 // indirect\n)\n\
-                  exclude example.com/c v3.0.0\n";
+                  exclude example.com/c v3.0.0\nretract (\n\tv1.0.0\n)\n";
         assert_eq!(
             read("go.mod", go),
             ["pkg:golang/example.com/a@v1.0.0", "pkg:golang/example.com/b@v2.0.0"]
@@ -228,14 +279,35 @@ mod tests {
     }
 
     #[test]
+    fn go_modules_are_those_that_are_used_in_place_of_what_was_required() {
+        let go = "go 1.21rc2\nrequire (\n\texample.com/a v1.0.0\n\texample.com/b v2.0.0\n\texample.com/c v3.0.0\n\texample.com/d v4.0.0\n)\n\
+                  replace example.com/a => example.com/fork v1.0.1\nreplace (\n\texample.com/b v2.0.0 => ../b\n\
+                  \texample.com/c v3.0.1 => example.com/fork v3.0.2\n\texample.com/d => example.com/fork v4.0.1\n\
+                  \texample.com/d v4.0.0 => example.com/spoon v4.0.2\n)\n";
+        assert_eq!(
+            read("go.mod", go),
+            [
+                "pkg:golang/example.com/c@v3.0.0",
+                "pkg:golang/example.com/fork@v1.0.1",
+                "pkg:golang/example.com/spoon@v4.0.2"
+            ]
+        );
+        // An old one is read as well, and said to be less than the whole.
+        for old in ["require example.com/a v1.0.0\n", "go 1.16\nrequire example.com/a v1.0.0\n"] {
+            let mut found = Found::default();
+            found.take("a/go.mod", old);
+            assert_eq!((found.components.len(), found.read.len(), found.unread.len()), (1, 1, 1));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_and_hides_nothing_else() {
         let mut found = Found::default();
-        found.take("Cargo.lock", b"[[package]]\nname = 1\n");
-        found.take("web/package-lock.json", b"{");
-        found.take("go.mod", b"require (\n");
-        found.take("requirements.txt", b"\xff");
-        assert_eq!(found.unread.len(), 4, "{found:?}");
-        found.take("requirements.txt", b"six==1.16.0");
+        found.take("Cargo.lock", "[[package]]\nname = 1\n");
+        found.take("web/package-lock.json", "{");
+        found.take("go.mod", "go 1.22\nrequire (\n");
+        assert_eq!(found.unread.len(), 3, "{found:?}");
+        found.take("requirements.txt", "six==1.16.0");
         assert_eq!((found.components.len(), found.read.len()), (1, 1));
     }
 
@@ -244,7 +316,12 @@ mod tests {
         for path in ["Cargo.lock", "a/b/go.mod", "web/package-lock.json"] {
             assert!(is_lock(path), "{path}");
         }
-        for path in ["web/node_modules/a/package-lock.json", "vendor/x/go.mod", "Cargo.toml", "lock"] {
+        for path in [
+            "web/node_modules/a/package-lock.json",
+            "vendor/x/go.mod",
+            ".venv/lib/site-packages/a/poetry.lock",
+            "Cargo.toml",
+        ] {
             assert!(!is_lock(path), "{path}");
         }
     }

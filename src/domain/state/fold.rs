@@ -323,6 +323,7 @@ impl State {
             build,
             built_at: None,
             reused: None,
+            locks: None,
             artifacts: Vec::new(),
             revisions: Vec::new(),
             digest: None,
@@ -352,6 +353,7 @@ impl State {
             let check = Check {
                 tree: tree.clone(),
                 sources: Vec::new(),
+                locks: None,
                 ended_at: None,
                 gone: self.checks.get(commit).map(Check::let_go).unwrap_or_default(),
                 thread: thread.clone(),
@@ -364,10 +366,11 @@ impl State {
             Ok(())
         } else if let Event::CheckStarted { commit, attempt, fence } = event {
             self.check(commit, *attempt, CheckProgress::Running(*fence))
-        } else if let Event::CheckFinished { commit, attempt, outcome, sources } = event {
+        } else if let Event::CheckFinished { commit, attempt, outcome, sources, locks } = event {
             self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))?;
             if let Some(check) = self.checks.get_mut(commit) {
                 check.sources.clone_from(sources);
+                check.locks.clone_from(locks);
                 check.ended_at = Some(at);
             }
             Ok(())
@@ -375,6 +378,7 @@ impl State {
             let illegal = Illegal { version, what: format!("there is no quality build of {commit}") };
             let check = self.checks.get_mut(commit).ok_or(illegal)?;
             check.gone = check.let_go();
+            check.locks = None;
             check.progress = CheckProgress::Over(BuildOutcome::Passed);
             Ok(())
         } else {
@@ -395,9 +399,10 @@ impl State {
     }
 
     fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        if let Event::BuildFinished { release, outcome, reused, .. } = event {
+        if let Event::BuildFinished { release, outcome, reused, locks, .. } = event {
             return self.with(*release, |r| {
                 r.reused = reused.as_deref().cloned();
+                r.locks.clone_from(locks);
                 r.end_build(outcome, at)
             });
         }

@@ -52,7 +52,7 @@ impl Service {
 
     async fn hash_again(&self, left: &Left) -> Result<(), Unusable> {
         let store = self.artifacts().clone();
-        let digests: Vec<Digest> = left.artifacts.iter().map(|one| one.digest.clone()).collect();
+        let digests: Vec<Digest> = left.stored().cloned().collect();
         blocking(move || Ok(digests.iter().try_for_each(|digest| store.verify(digest).map(drop)))).await?
     }
 

@@ -137,6 +137,7 @@ async fn e08_e10_t44_a_commit_with_the_tree_of_another_takes_its_bytes_and_other
     assert_eq!(over.commit, first.created.commit);
     assert_eq!(over.tree, third.created.tree);
     assert_eq!((&third.artifacts, third.created.commit.as_str()), (&first.artifacts, back.as_str()));
+    assert!(third.locks.is_some() && third.locks == first.locks, "what it is made of goes along");
     let said = signed(&world, &third, REUSED_FILE);
     assert_eq!(said["predicate"]["tree"]["gitTree"], over.tree.as_ref().unwrap().as_str());
     assert_eq!(said["predicate"]["builtFrom"]["gitCommit"], first.created.commit.as_str());
@@ -198,6 +199,9 @@ async fn e08_e10_e18_t29_t44_a_squash_merge_releases_what_the_pull_request_built
     let over = release.reused.as_ref().unwrap();
     assert_eq!((over.by.to_string().as_str(), over.commit.as_str()), ("pull request #4", head.as_str()));
     assert_eq!(over.tree, release.created.tree);
+    let state = world.state("shop").await;
+    let check = &state.checks[&head.parse().unwrap()];
+    assert!(release.locks.is_some() && release.locks == check.locks, "what it is made of goes along");
     let log = build_log(&world, &release).await;
     assert!(log.contains("nothing is built: the artifact of pull request #4"), "{log}");
     assert!(!log.contains("with token"), "{log}");

@@ -229,19 +229,24 @@ fn whole_folder(reader: &Reader<'_>) {
     }
 }
 
-/// A repository with a lock file: what it is made of is a bill that others call valid.
+/// A build that writes one lock file and changes another: what it left is what the release is made of, as others call
+/// it valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_release_is_made_of_is_a_valid_bill_of_materials() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
     let mut server = yard.serve(&door);
+    let hello = yard.path("hello");
+    let source = "registry+https://github.com/rust-lang/crates.io-index";
+    let lock = format!(
+        "version = 4\n\n[[package]]\nname = \"serde\"\nversion = \"@\"\nsource = \"{source}\"\nchecksum = \"{}\"\n",
+        "ab".repeat(32)
+    );
+    write(&hello.join("lock.in"), &lock);
+    write(&hello.join("requirements.txt"), "six==1.0.0\n");
+    let build = std::fs::read_to_string(hello.join("build.sh")).unwrap();
     let lock = |version: &str| {
-        let source = "registry+https://github.com/rust-lang/crates.io-index";
-        let text = format!(
-            "version = 4\n\n[[package]]\nname = \"serde\"\nversion = \"{version}\"\nsource = \"{source}\"\nchecksum = \"{}\"\n",
-            "ab".repeat(32)
-        );
-        write(&yard.path("hello").join("Cargo.lock"), &text);
-        write(&yard.path("hello").join("requirements.txt"), "six==1.16.0\n");
+        let writes = format!("sed s/@/{version}/ lock.in >Cargo.lock\necho six==1.16.0 >requirements.txt\n");
+        write(&hello.join("build.sh"), &format!("{build}{writes}"));
     };
     lock("1.0.0");
     one(&yard, &door);
@@ -260,6 +265,8 @@ async fn what_a_release_is_made_of_is_a_valid_bill_of_materials() {
         reader.passes("jq -r '.components[].purl' sbom.cdx.json"),
         "pkg:cargo/serde@1.0.0\npkg:pypi/six@1.16.0\n"
     );
+    let tree = "jq -r '.metadata.properties[] | select(.name == \"liftlock:tree\").value' sbom.cdx.json";
+    assert_eq!(reader.passes(tree), "as built\n");
     reader.passes(manual("mkdir release"));
     let whole = "liftlock verify release --keys keys.pem";
     assert!(reader.passes(whole).contains("made of what sbom.cdx.json lists"));

@@ -144,7 +144,7 @@ fn about_build(state: &State, event: &Event) -> String {
         Event::BuildStarted { release, attempt, .. } => {
             format!("{} build {attempt}: started", name(release))
         }
-        Event::BuildFinished { release, attempt, outcome, reused } => {
+        Event::BuildFinished { release, attempt, outcome, reused, .. } => {
             let over =
                 reused.as_ref().map_or_else(String::new, |over| format!(", not built: the artifact {over}"));
             format!("{} build {attempt}: {}{over}", name(release), ended(outcome))
