@@ -15,11 +15,18 @@ pub struct Upstream {
     pub pipeline: PipelineName,
     /// The pipelines that may take its builds, with `build` for the stage.
     pub allow: Vec<Allowed>,
+    /// The stages that may tag what was built in its repository; taking a build is not writing there.
+    pub tag: Vec<Allowed>,
 }
 
 impl Upstream {
     /// Whether this pipeline may take its builds.
     pub fn allows(&self, asking: Asking<'_>) -> bool {
         self.allow.iter().any(|allowed| allowed.is(asking))
+    }
+
+    /// Whether this stage may tag its repository.
+    pub fn is_tagged_by(&self, asking: Asking<'_>) -> bool {
+        self.tag.iter().any(|allowed| allowed.is(asking))
     }
 }

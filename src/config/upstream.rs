@@ -16,17 +16,19 @@ pub(super) struct Entry {
     pipeline: PipelineName,
     #[serde(default)]
     allow: Vec<Allowed>,
+    #[serde(default)]
+    tag: Vec<Allowed>,
 }
 
 impl Reading<'_> {
     pub(super) fn upstreams(&mut self, given: Vec<Entry>) -> Vec<Upstream> {
         let mut upstreams: Vec<Upstream> = Vec::new();
-        for Entry { name, repository, pipeline, allow } in given {
+        for Entry { name, repository, pipeline, allow, tag } in given {
             if upstreams.iter().any(|known| known.name == name) {
                 self.problem(format!("two upstreams are called {name}"));
             }
             self.for_somebody(&format!("upstream {name}"), &allow, BUILDS);
-            upstreams.push(Upstream { name, repository, pipeline, allow });
+            upstreams.push(Upstream { name, repository, pipeline, allow, tag });
         }
         upstreams
     }
@@ -50,6 +52,16 @@ mod tests {
             upstream.allows(Asking { repository, pipeline: &pipeline, stage: &stage })
         };
         assert!(allows("acme/sdk") && !allows("acme/web"));
+    }
+
+    #[test]
+    fn t40_d41_whoever_takes_a_build_may_not_write_there_unless_the_config_says_so() {
+        let (pipeline, stage) = ("sdk".parse().unwrap(), "prod".parse().unwrap());
+        let asking = Asking { repository: "acme/sdk", pipeline: &pipeline, stage: &stage };
+        let tags = |config: &str| read(config).unwrap().upstreams[0].is_tagged_by(asking);
+        assert!(!tags(&CONFIG.replace("*/build", "*/*")));
+        assert!(tags(&format!("{CONFIG}tag = [\"acme/sdk:sdk/prod\"]\n")));
+        assert!(!tags(&format!("{CONFIG}tag = [\"acme/sdk:sdk/test\"]\n")));
     }
 
     #[test]

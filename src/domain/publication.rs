@@ -4,7 +4,7 @@
 //! is a function of the row and of what was found at the outlet, never of what the worker before meant to do: what is
 //! there with the same digest is done, what is missing is put there, and what is there with another digest ends it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,9 @@ use crate::domain::document::{documents, lists};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, file_name};
 use crate::domain::image::tag_of;
-use crate::domain::name::{Alias, Digest, OutletName, StageName};
+use crate::domain::name::{
+    Alias, CommitSha, Digest, OutletName, PipelineName, RepoId, RepoName, StageName,
+};
 use crate::domain::release::Release;
 
 /// The file that says what the release is, for programs.
@@ -30,7 +32,7 @@ pub enum Publish {
         /// What of the release.
         what: Goods,
     },
-    /// A tag in its repository and in every one that it took the tree of.
+    /// A tag in its repository, in every one that it took the tree of, and in those that it took builds of.
     Tags,
     /// The host's own release, with its files.
     HostRelease {
@@ -81,6 +83,8 @@ pub struct Said {
 pub enum Move {
     /// These files are to be there; nothing of them is.
     Planned(Vec<Item>),
+    /// These are not published there, each with the reason.
+    LeftOut(Vec<String>),
     /// All bytes are at the outlet.
     Uploaded,
     /// They stand where people look for them.
@@ -128,6 +132,8 @@ pub struct Row {
     pub stage: StageName,
     /// The files.
     pub items: Vec<Item>,
+    /// What is not published there, each with the reason.
+    pub left_out: Vec<String>,
     /// How far it is.
     pub reached: Reached,
     /// Where people find it.
@@ -217,6 +223,7 @@ impl Move {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Planned(_) => "publication_planned",
+            Self::LeftOut(_) => "publication_left_out",
             Self::Uploaded => "publication_uploaded",
             Self::Visible => "publication_visible",
             Self::Verified => "publication_verified",
@@ -232,6 +239,8 @@ impl Said {
         let to = &self.publish;
         match &self.moved {
             Move::Planned(items) => format!("{to}: {} to be published", names(items)),
+            Move::LeftOut(left) if left.is_empty() => format!("{to}: nothing is left out"),
+            Move::LeftOut(left) => format!("{to}: left out: {}", left.join("; ")),
             Move::Uploaded => format!("{to}: uploaded"),
             Move::Visible => format!("{to}: visible"),
             Move::Verified => format!("{to}: read back, the same bytes"),
@@ -275,6 +284,7 @@ impl Row {
         let Some(row) = row else { return matches!(moved, Move::Planned(_)) };
         match moved {
             Move::Planned(items) => row.reached > Reached::Planned || row.items != *items,
+            Move::LeftOut(left) => row.left_out != *left,
             Move::Uploaded => row.reached == Reached::Planned,
             Move::Visible => row.reached == Reached::Uploaded,
             Move::Verified => row.reached == Reached::Visible,
@@ -289,6 +299,7 @@ impl Row {
             (_, Move::Planned(items)) => Self {
                 stage: stage.clone(),
                 items: items.clone(),
+                left_out: Vec::new(),
                 reached: Reached::Planned,
                 address: None,
                 stopped: None,
@@ -300,6 +311,7 @@ impl Row {
         let mut row = Self { stage: stage.clone(), stopped, ..row };
         match moved {
             Move::Planned(_) | Move::Stopped(_) => {}
+            Move::LeftOut(left) => row.left_out.clone_from(left),
             Move::Uploaded => row.reached = Reached::Uploaded,
             Move::Visible => row.reached = Reached::Visible,
             Move::Verified => row.reached = Reached::Verified,
@@ -313,17 +325,19 @@ impl Row {
 
     /// In words, for people.
     pub fn line(&self) -> String {
-        match &self.stopped {
+        let line = match &self.stopped {
             Some(stopped) => format!("{}; {}", self.reached.word(), stopped.sentence(&self.items)),
             None => format!("{}, {}", self.reached.word(), names(&self.items)),
-        }
+        };
+        if self.left_out.is_empty() { line } else { format!("{line}; left out: {}", self.left_out.join("; ")) }
     }
 }
 
-/// What is to be done next for a row that is to hold these files, by what was found under their names.
+/// What is to be done next for a row that is to hold these files and not what is left out, by what was found under their
+/// names.
 pub fn next(
     row: Option<&Row>,
-    items: &[Item],
+    (items, left_out): (&[Item], &[String]),
     found: &BTreeMap<String, Found>,
     address: Option<&str>,
 ) -> Next {
@@ -335,6 +349,9 @@ pub fn next(
     });
     let planned = row.filter(|row| row.items == items);
     let Some(row) = planned else { return Next::Say(Move::Planned(items.to_vec())) };
+    if row.left_out != left_out {
+        return Next::Say(Move::LeftOut(left_out.to_vec()));
+    }
     if let Some((item, what)) = other {
         let how = format!(
             "{} is there already as {what}, and this release has {}; what is published is never replaced, so release a \
@@ -442,6 +459,51 @@ fn tags(release: &Release, own: &str) -> Result<Vec<Item>, String> {
     Ok(items)
 }
 
+/// A repository that a release took builds of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its repository.
+    pub repo: RepoId,
+    /// What people call it.
+    pub repository: RepoName,
+    /// The builds, by the names that the manifest has for them.
+    pub builds: BTreeSet<PipelineName>,
+    /// The commits that they are of.
+    pub commits: BTreeSet<CommitSha>,
+}
+
+impl Component {
+    /// The commit that a tag there names; the error is why there is none.
+    pub fn commit(&self) -> Result<&CommitSha, String> {
+        match (self.commits.first(), self.commits.last()) {
+            (Some(first), Some(last)) if first == last => Ok(first),
+            (first, last) => {
+                let short = |commit: Option<&CommitSha>| commit.map_or("none", CommitSha::short).to_owned();
+                let (first, last) = (short(first), short(last));
+                Err(format!("its builds are of several commits, {first} and {last} among them, and a tag names one"))
+            }
+        }
+    }
+}
+
+/// The repositories that a release took builds of, but its own; what those took themselves is their own pipelines'.
+pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
+    let mut all: BTreeMap<RepoId, Component> = BTreeMap::new();
+    for build in &release.created.builds {
+        let Some(abroad) = build.abroad.as_ref().filter(|abroad| abroad.pipeline.repo != *own) else { continue };
+        let repo = &abroad.pipeline.repo;
+        let component = all.entry(repo.clone()).or_insert_with(|| Component {
+            repo: repo.clone(),
+            repository: abroad.repository.clone(),
+            builds: BTreeSet::new(),
+            commits: BTreeSet::new(),
+        });
+        component.builds.insert(build.pipeline.clone());
+        component.commits.insert(build.commit.clone());
+    }
+    all.into_values().collect()
+}
+
 /// The rows that a stage worked on last, in words, with where people find them.
 pub fn lines<'a>(
     release: &'a Release,
@@ -471,6 +533,7 @@ mod tests {
     /// An outlet whose bytes are hidden until they are shown, and a worker that dies after so many moves.
     struct Play {
         row: Option<Row>,
+        left_out: Vec<String>,
         there: BTreeMap<String, Found>,
         puts: Vec<String>,
         shown: usize,
@@ -478,7 +541,7 @@ mod tests {
 
     impl Play {
         fn new() -> Self {
-            Self { row: None, there: BTreeMap::new(), puts: Vec::new(), shown: 0 }
+            Self { row: None, left_out: Vec::new(), there: BTreeMap::new(), puts: Vec::new(), shown: 0 }
         }
 
         /// Whether it came to its end.
@@ -486,7 +549,8 @@ mod tests {
             let stage = "prod".parse().unwrap();
             while moves > 0 {
                 moves -= 1;
-                match next(self.row.as_ref(), items, &self.there, Some("https://cdn.example")) {
+                let goods = (items, self.left_out.as_slice());
+                match next(self.row.as_ref(), goods, &self.there, Some("https://cdn.example")) {
                     Next::Say(moved) => {
                         assert!(Row::takes(self.row.as_ref(), &moved), "{moved:?} {:?}", self.row);
                         self.row = Row::add(self.row.take(), &stage, &moved);
@@ -554,6 +618,36 @@ mod tests {
         assert_eq!(play.puts, ["docs", "app"]);
         assert_eq!(play.work(&items, 100), Ok(true));
         assert_eq!(play.puts.len(), 2, "nothing is left to do");
+    }
+
+    #[test]
+    fn d41_d53_what_is_left_out_is_said_before_anything_is_put_and_whenever_it_changes() {
+        let items = [item("v1 of acme/shop")];
+        let mut play = Play::new();
+        play.left_out = vec!["acme/platform, because".to_owned()];
+        assert_eq!(play.work(&items, 2), Ok(false), "planned, and what is left out");
+        assert!(play.puts.is_empty());
+        assert_eq!(play.work(&items, 100), Ok(true));
+        let line = "announced, v1 of acme/shop; left out: acme/platform, because";
+        assert_eq!(play.row.as_ref().unwrap().line(), line);
+        play.left_out.clear();
+        assert_eq!(play.work(&items, 100), Ok(true));
+        assert_eq!(play.row.as_ref().unwrap().line(), "announced, v1 of acme/shop");
+        assert_eq!(play.puts.len(), 1);
+    }
+
+    #[test]
+    fn d41_a_repository_gets_a_tag_when_all_that_was_taken_of_it_is_of_one_commit() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitSha>().unwrap();
+        let component = |commits: &[&str]| Component {
+            repo: "github:7".parse().unwrap(),
+            repository: "acme/platform".parse().unwrap(),
+            builds: BTreeSet::new(),
+            commits: commits.iter().map(|digit| commit(digit)).collect(),
+        };
+        assert_eq!(component(&["a", "a"]).commit(), Ok(&commit("a")));
+        let why = component(&["a", "b"]).commit().unwrap_err();
+        assert!(why.contains("several commits, aaaaaaa and bbbbbbb among them"), "{why}");
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct PublicationLine {
     pub state: String,
     /// Why it went no further the last time.
     pub stopped: Option<String>,
+    /// What is not published there, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Where people find it.
     pub address: Option<Link>,
     /// Its files, with what their bytes are.
@@ -48,6 +51,7 @@ impl PublicationLine {
             stage: row.stage.to_string(),
             state: row.reached.word().to_owned(),
             stopped: row.stopped.as_ref().map(|stopped| stopped.sentence(&row.items)),
+            left_out: row.left_out.clone(),
             address: row.address.as_ref().and_then(Link::new),
             files: row.items.iter().map(file).collect(),
         }

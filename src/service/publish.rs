@@ -6,8 +6,10 @@ use crate::domain::decide::Command;
 use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::metadata;
-use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, StageName};
-use crate::domain::publication::{Found, Item, METADATA, Publish, images, items, tagged};
+use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, RepoId, StageName};
+use crate::domain::publication::{
+    Component, Found, Item, METADATA, Publish, components, images, items, tagged,
+};
 use crate::domain::release::Release;
 use crate::domain::tag::Tag;
 use crate::domain::time::Span;
@@ -63,6 +65,10 @@ struct Tags<'a> {
     tag: RefName,
     /// Those that it took trees of.
     others: Vec<origin::Origin>,
+    /// Those that it took builds of, with the commits.
+    built: Vec<(Component, CommitSha)>,
+    /// Those of them that get no tag, with the reason.
+    left_out: Vec<String>,
 }
 
 /// The release as the host shows it.
@@ -126,6 +132,40 @@ impl Service {
         names.into_iter().map(one).collect()
     }
 
+    /// The tags of a release, for a stage that may write to the repositories it took trees of. One that it took builds of
+    /// may be left out, since whoever takes a build need not be trusted with more.
+    fn tags<'a>(
+        &self,
+        (id, asking): (&'a PipelineId, Asking<'_>),
+        release: &Release,
+        tag: RefName,
+    ) -> Result<Tags<'a>, String> {
+        let others = self.others(asking, release)?;
+        let (mut built, mut left_out) = (Vec::new(), Vec::new());
+        for component in components(release, &id.repo) {
+            match self.tags_builds(asking, &component) {
+                Ok(commit) => built.push((component, commit)),
+                Err(why) => left_out.push(format!("{}, {why}", component.repository)),
+            }
+        }
+        Ok(Tags { id, tag, others, built, left_out })
+    }
+
+    /// The commit that is tagged in a repository of which builds were taken; the error is why none is.
+    fn tags_builds(&self, asking: Asking<'_>, component: &Component) -> Result<CommitSha, String> {
+        let mut known = self.settings().upstreams.iter().filter(|upstream| {
+            upstream.repository == component.repository && component.builds.contains(&upstream.name)
+        });
+        if !known.any(|upstream| upstream.is_tagged_by(asking)) {
+            return Err(format!(
+                "whose [[upstream]] in the server's config has no tag = [\"{asking}\"]; its builds are taken, and nothing \
+                 is written there"
+            ));
+        }
+        self.host(&component.repo).map_err(|trouble| trouble.to_string())?;
+        component.commit().cloned()
+    }
+
     /// How a step's goods get where they are to be, and what they are; the error is what people are told.
     pub(super) async fn way<'a>(
         &'a self,
@@ -149,8 +189,8 @@ impl Service {
                 },
                 None => return Ok(Err("the outlet is gone".to_owned())),
             },
-            Publish::Tags => match self.others(asking, release) {
-                Ok(others) => To::Tags(Tags { id, tag, others }),
+            Publish::Tags => match self.tags((id, asking), release, tag) {
+                Ok(tags) => To::Tags(tags),
                 Err(why) => return Ok(Err(why)),
             },
             Publish::HostRelease { notes, .. } => {
@@ -177,6 +217,9 @@ impl Service {
         };
         if let Publish::HostRelease { metadata: true, .. } = publish {
             items.push(self.metadata(release, publish, (id, &own)).await?);
+        }
+        if let To::Tags(tags) = &to {
+            items.extend(tags.of_builds());
         }
         Ok(Ok((Way { service: self, release, to }, items)))
     }
@@ -276,6 +319,14 @@ impl<'a> Way<'a> {
         match &self.to {
             To::Client(_, client) => Some(client.clone()),
             To::Outlet(_) | To::Tags(_) | To::Release(_) => None,
+        }
+    }
+
+    /// What of it is not published there, with the reasons.
+    pub(super) fn left_out(&self) -> &[String] {
+        match &self.to {
+            To::Tags(tags) => &tags.left_out,
+            To::Outlet(_) | To::Client(..) | To::Release(_) => &[],
         }
     }
 
@@ -385,6 +436,22 @@ impl<'a> Way<'a> {
 }
 
 impl Tags<'_> {
+    /// The tags in the repositories that builds were taken of.
+    fn of_builds(&self) -> impl Iterator<Item = Item> {
+        self.built.iter().map(|(component, commit)| Item {
+            name: tagged(self.tag.as_str(), component.repository.as_str()),
+            is: commit.to_string(),
+        })
+    }
+
+    /// The repository of a host that an item is the tag of.
+    fn on_host(&self, item: &Item) -> &RepoId {
+        let named =
+            |component: &&Component| tagged(self.tag.as_str(), component.repository.as_str()) == item.name;
+        let built = self.built.iter().map(|(component, _)| component).find(named);
+        built.map_or(&self.id.repo, |component| &component.repo)
+    }
+
     /// The repository that an item is the tag of; nothing for its own.
     fn other(&self, item: &Item) -> Option<&origin::Origin> {
         self.others.iter().find(|origin| tagged(self.tag.as_str(), &origin.name) == item.name)
@@ -405,7 +472,7 @@ impl Tags<'_> {
             })
             .await;
         }
-        let repo = &self.id.repo;
+        let repo = self.on_host(item);
         let repository = service.host(repo)?.repository(repo).await?;
         service.fetch(&repository, None, None).await?;
         service.mirror(repo, at).await
@@ -415,8 +482,8 @@ impl Tags<'_> {
         let commit: CommitSha = item.is.parse().map_err(|e| Trouble::bug("a tag of no commit").because(e))?;
         let new = service.tag_of(release, (&self.tag, &commit), &notes::of_tag(release)).await?;
         let Some(origin) = self.other(item) else {
-            let host = service.host(&self.id.repo)?;
-            return Ok(match host.tag(&self.id.repo, &new).await? {
+            let repo = self.on_host(item);
+            return Ok(match service.host(repo)?.tag(repo, &new).await? {
                 Tagged::There => Taken::Yes,
                 Tagged::Elsewhere(_) => Taken::Occupied,
             });

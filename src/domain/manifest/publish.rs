@@ -38,7 +38,7 @@ pub(super) fn files(
     }
 }
 
-/// `uses: git-tags`: its own repository and every one that it took the tree of.
+/// `uses: git-tags`: its own repository, every one that it took the tree of, and those that it took builds of.
 pub(super) fn tags(
     view: View<'_>,
     with: &mut BTreeMap<String, String>,
@@ -47,8 +47,7 @@ pub(super) fn tags(
     let repos = with.remove("repos");
     check_keys(view, with, findings);
     if repos.as_deref().is_some_and(|repos| repos != "components") {
-        let message =
-            "`repos` is `components`: the release's repository and every one that it took the tree of";
+        let message = "`repos` is `components`: the release's repository and every one that it took the tree or builds of";
         findings.add(Code::BadStep, view.place("with"), message.to_owned());
     }
     Action::Publish(Publish::Tags)

@@ -94,7 +94,8 @@ impl Walk<'_> {
             if at.address.is_none() && row.is_some_and(|row| row.reached >= Reached::Verified) {
                 at.address = self.patiently(at, left, kept, || at.way.address()).await?;
             }
-            match next(self.ledger.get(at.publish), &at.items, &at.found, at.address.as_deref()) {
+            let goods = (at.items.as_slice(), at.way.left_out());
+            match next(self.ledger.get(at.publish), goods, &at.found, at.address.as_deref()) {
                 Next::Say(moved) => self.tell(at.publish, moved, kept).await?,
                 Next::Put(lacking) => self.put_all(at, lacking, left, kept).await?,
                 Next::Show => self.show(at, left, kept).await?,

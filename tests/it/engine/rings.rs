@@ -163,6 +163,7 @@ fn upstream(name: &str) -> Upstream {
         repository: "acme/dotnet".parse().unwrap(),
         pipeline: name.parse().unwrap(),
         allow: stages("acme/release:dotnet-release/build"),
+        tag: Vec::new(),
     }
 }
 

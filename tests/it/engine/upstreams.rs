@@ -1,6 +1,7 @@
 //! Pipelines that are made of what other repositories build (seed 003, whose components each have one).
 
 use liftlock::domain::name::PipelineId;
+use liftlock::domain::publication::Publish;
 use liftlock::domain::release::BuildState;
 use liftlock::store::effect::EffectState;
 use liftlock::upstream::Upstream;
@@ -51,6 +52,7 @@ fn upstream(name: &str, pipeline: &str, allow: &str) -> Upstream {
         repository: "acme/platform".parse().unwrap(),
         pipeline: pipeline.parse().unwrap(),
         allow: vec![allow.to_owned().try_into().unwrap()],
+        tag: Vec::new(),
     }
 }
 
@@ -137,6 +139,56 @@ async fn b09_b10_b12_d03_a_release_is_made_of_what_another_repository_built() {
     assert_eq!(of, ["framework v0.1.0-rc.1 of acme/platform", "runtime v0.1.0-rc.2 of acme/platform"]);
     let kept = sdk.pledged().contains(&bits.digest);
     assert!(kept, "what the next release may take is kept whatever becomes of its own");
+    both.world.finish().await;
+}
+
+/// What the ledger says of the newest release's tags, and its version.
+async fn tagged(both: &Both) -> (String, String) {
+    both.world.settled().await;
+    let state = both.world.state("sdk").await;
+    let release = state.releases.values().last().unwrap();
+    (release.ledger[&Publish::Tags].line(), release.created.version.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t40_a_repository_whose_builds_are_taken_gets_a_tag_where_the_config_lets_it() {
+    let manifest = sdk("{all: [runtime, framework]}");
+    let (head, _) = manifest.split_once("deploy:").unwrap();
+    let manifest = format!("{head}stages: [{{name: test, deploy: [{{name: tags, uses: git-tags}}]}}]\n");
+    let mut both = Both::new(&manifest, BUILDS, "acme/shop:sdk/*").await;
+    let first = both.world.tree.head("main").unwrap();
+    both.world.tree.set("refs/tags/v1.0.0", &first);
+    let head = both.push_rules().await;
+    let files = [("runtime/app.txt", "runtime-1 "), ("aspnet/app.txt", "aspnet-1 ")];
+    let built = both.push_platform(&files, "feat: both").await;
+    both.world.status(&head, "liftlock/test", "success").await;
+    let (line, version) = tagged(&both).await;
+    // Who takes builds, in whatever stage, may not write; it is said where people look.
+    let left = "left out: acme/platform, whose [[upstream]] in the server's config has no tag = [\"acme/shop:sdk/test\"]";
+    assert!(line.starts_with(&format!("announced, {version} of acme/shop; {left}")), "{line}");
+    assert!(both.world.sticky().replace('\\', "").contains(left), "{}", both.world.sticky());
+    assert!(!both.platform.tags().contains_key(&version), "{:?}", both.platform.tags());
+    both.world.hears(1).await;
+
+    both.world.sleep().await;
+    both.world.upstreams[0].tag = vec!["acme/shop:sdk/test".to_owned().try_into().unwrap()];
+    both.world.wake().await;
+    let own = both.world.push_files(&[("sdk/own.txt", "own-2\n")], "feat: own").await;
+    both.world.status(&own, "liftlock/test", "success").await;
+    let (line, version) = tagged(&both).await;
+    assert_eq!(line, format!("announced, {version} of acme/shop, {version} of acme/platform"));
+    assert_eq!(both.platform.tags().get(&version), Some(&built));
+    both.world.hears(2).await;
+
+    // A tag names one commit: what is of two has none.
+    let later = both.world.push_files(&[("README.md", "hello again")], "docs: more").await;
+    both.world.settled().await;
+    both.push_platform(&[("runtime/app.txt", "runtime-2 ")], "feat: runtime").await;
+    both.world.status(&later, "liftlock/test", "success").await;
+    let (line, version) = tagged(&both).await;
+    assert!(line.contains("left out: acme/platform, its builds are of several commits"), "{line}");
+    assert!(!both.platform.tags().contains_key(&version), "{:?}", both.platform.tags());
+    both.world.hears(3).await;
     both.world.finish().await;
 }
 
