@@ -277,7 +277,9 @@ pub(super) async fn builds(asked: &Builds) -> Ended {
             artifacts.join(", "),
             channels.join(", ")
         );
-        terminal::line(line.trim_end());
+        let over = build.pointer("/reused/of").and_then(Value::as_str);
+        let over = over.map_or_else(String::new, |of| format!("  not built: of {of}"));
+        terminal::line(format!("{}{over}", line.trim_end()).trim_end());
     }
     Ok(Exit::Done)
 }

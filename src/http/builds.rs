@@ -11,7 +11,7 @@ use crate::http::State;
 use crate::http::error::Fault;
 use crate::http::extract::Asked;
 use crate::http::pages::{Times, shown};
-use crate::http::view::{ArtifactLine, rfc3339};
+use crate::http::view::{ArtifactLine, ReusedLine, rfc3339};
 
 /// Builds of a list when nobody says.
 const ROWS: usize = 50;
@@ -37,6 +37,8 @@ pub struct BuildRow {
     pub commit: String,
     /// Its branch.
     pub branch: String,
+    /// Whose build it was taken over of, when nothing was built for it.
+    pub reused: Option<ReusedLine>,
     /// What was sealed.
     pub artifacts: Vec<ArtifactLine>,
     /// The channels it is in: its own, and those that stages added it to.

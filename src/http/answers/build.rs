@@ -29,29 +29,28 @@ pub(super) async fn rows(service: &Service, which: &WhichBuilds) -> Outcome<Vec<
         let state = service.journal().load(&id).await?;
         let wanted = state.releases.values().rev().filter(|r| r.build == BuildState::Sealed);
         let wanted = wanted.filter(|r| before.is_none_or(|before| r.at < before)).take(which.rows());
-        rows.extend(
-            wanted.map(|release| row(release, &pipeline.stream, &pipeline.repo_name, &pipeline.name)),
-        );
+        rows.extend(wanted.map(|release| row(release, &id, &pipeline.repo_name)));
     }
     rows.sort_by(|a, b| (b.at, &b.stream, b.no).cmp(&(a.at, &a.stream, a.no)));
     rows.truncate(which.rows());
     Ok(rows)
 }
 
-fn row(release: &Release, stream: &str, repo: &str, pipeline: &str) -> BuildRow {
+fn row(release: &Release, id: &PipelineId, repo: &str) -> BuildRow {
     let created = &release.created;
     let own = created.channel.iter().map(ToString::to_string);
     let channels: BTreeSet<String> = own.chain(release.listed.keys().map(ToString::to_string)).collect();
     let state = release.state();
     BuildRow {
         repo: repo.to_owned(),
-        stream: stream.to_owned(),
-        pipeline: pipeline.to_owned(),
+        stream: id.to_string(),
+        pipeline: id.name.to_string(),
         no: created.release.0.get(),
         version: created.version.to_string(),
         number: created.names.build_number.clone(),
         commit: created.commit.to_string(),
         branch: created.branch.to_string(),
+        reused: release.reused.as_ref().map(|over| reused(id, over)),
         artifacts: release.artifacts.iter().map(|sealed| artifact(release, sealed)).collect(),
         channels: channels.into_iter().collect(),
         released: state == ReleaseState::Released,

@@ -258,13 +258,16 @@ async fn t44_a_digest_says_what_it_is_and_how_to_check_it() {
 async fn d03_b02_builds_are_registered_and_pipelines_say_what_starts_them() {
     let site = filled().await;
     let page = site.get("/builds").await.text;
-    for text in ["v2.14.0", "20260306.3", "acme/payments", "Candidate Validation", "<td>yes</td>", "ccccccc"]
+    let over = "not built: of <a href=\"/releases/github:4211/api/141\">v2.14.0-rc.2</a>";
+    for text in
+        ["v2.14.0", "20260306.3", "acme/payments", "Candidate Validation", "<td>yes</td>", "ccccccc", over]
     {
         assert!(page.contains(text), "{text}\n{page}");
     }
     let list = site.json("/api/builds").await;
     assert_eq!(list["builds"][0]["artifacts"][0]["alias"], "app");
     assert_eq!(list["builds"][0]["released"], true);
+    assert_eq!(list["builds"][0]["reused"]["of"], "v2.14.0-rc.2");
     assert!(site.get("/builds?stream=none").await.text.contains("Nothing was built yet."));
     assert!(site.get("/pipelines").await.text.contains("/pipelines/github:4211/api"));
 }
@@ -296,6 +299,9 @@ impl Reader for Hostile {
         let mut build = sample::build();
         (build.repo, build.pipeline, build.version, build.number) = (text(), text(), text(), text());
         (build.branch, build.channels, build.state) = (text(), vec![text()], text());
+        if let Some(over) = &mut build.reused {
+            (over.of, over.commit, over.tree) = (text(), text(), Some(text()));
+        }
         build.released = false;
         Box::pin(async move { Ok(vec![build]) })
     }

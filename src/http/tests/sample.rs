@@ -222,6 +222,12 @@ pub(crate) fn build() -> BuildRow {
         number: "20260306.3".to_owned(),
         commit: "c".repeat(40),
         branch: "main".to_owned(),
+        reused: Some(ReusedLine {
+            of: "v2.14.0-rc.2".to_owned(),
+            path: format!("/releases/{STREAM}/141"),
+            commit: "9".repeat(40),
+            tree: Some("7".repeat(40)),
+        }),
         artifacts: vec![ArtifactLine {
             alias: "app".to_owned(),
             file: "app.tar.zst".to_owned(),

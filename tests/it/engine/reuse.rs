@@ -3,6 +3,9 @@
 use liftlock::artifact::file::write_synced;
 use liftlock::domain::evidence::{PROVENANCE_FILE, REUSED_FILE, file};
 use liftlock::domain::release::Release;
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader;
+use liftlock::http::builds::WhichBuilds;
 
 use super::tree::sample;
 use super::world::{DEV, EVE, REPO, World};
@@ -41,6 +44,13 @@ async fn tagged(world: &mut World, tag: &str, commit: &str) -> Release {
     newest(world).await
 }
 
+/// What the registry of builds says of each, newest first: its version, and whose build it was.
+async fn registered(world: &World) -> Vec<(String, Option<String>)> {
+    let answers = Answers::new(world.service().clone(), None);
+    let rows = answers.builds(&WhichBuilds::default()).await.unwrap();
+    rows.into_iter().map(|row| (row.version, row.reused.map(|over| over.of))).collect()
+}
+
 /// The log of the last build.
 async fn build_log(world: &World, release: &Release) -> String {
     world.log(&format!("github:12/shop/{}/build/{}", release.no(), release.build_attempt)).await
@@ -67,6 +77,11 @@ async fn e08_e10_e18_t44_a_tag_takes_the_bytes_that_its_commit_was_built_to() {
     );
     assert!(!log.contains("with token"), "no command ran: {log}");
     assert_eq!(world.live(), ["test v0.1.0-rc.1", "test v3.1.0"]);
+    let candidate_version = candidate.created.version.to_string();
+    assert_eq!(
+        registered(&world).await,
+        [("v3.1.0".to_owned(), Some(candidate_version.clone())), (candidate_version, None)]
+    );
 
     // The provenance is that of the build, byte for byte; what was taken over is signed beside it.
     let provenance = file(&release, PROVENANCE_FILE).unwrap();
@@ -204,6 +219,8 @@ async fn e08_e10_e18_t29_t44_a_squash_merge_releases_what_the_pull_request_built
     assert!(release.locks.is_some() && release.locks == check.locks, "what it is made of goes along");
     let log = build_log(&world, &release).await;
     assert!(log.contains("nothing is built: the artifact of pull request #4"), "{log}");
+    let version = release.created.version.to_string();
+    assert_eq!(registered(&world).await, [(version, Some("pull request #4".to_owned()))]);
     assert!(!log.contains("with token"), "{log}");
     // Commit, tree and digest are in one signed statement, and the provenance says which commit was built.
     let said = signed(&world, &release, REUSED_FILE);
