@@ -13,9 +13,7 @@ use crate::domain::document::{documents, lists};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, file_name};
 use crate::domain::image::tag_of;
-use crate::domain::name::{
-    Alias, CommitSha, Digest, OutletName, PipelineName, RepoId, RepoName, StageName,
-};
+use crate::domain::name::{Alias, CommitSha, Digest, OutletName, PipelineName, RepoId, RepoName, StageName};
 use crate::domain::release::Release;
 
 /// The file that says what the release is, for programs.
@@ -208,6 +206,14 @@ impl fmt::Display for Publish {
 }
 
 impl Publish {
+    /// The step that publishes it, as a manifest has it, without what it may say besides.
+    pub fn written(&self) -> String {
+        match self {
+            Self::Files { to, .. } => format!("{{uses: publish, with: {{to: {to}}}}}"),
+            Self::Tags | Self::HostRelease { .. } => format!("{{uses: {}}}", self.outlet()),
+        }
+    }
+
     /// Where it goes, in a word.
     pub fn outlet(&self) -> &str {
         match self {
@@ -329,7 +335,11 @@ impl Row {
             Some(stopped) => format!("{}; {}", self.reached.word(), stopped.sentence(&self.items)),
             None => format!("{}, {}", self.reached.word(), names(&self.items)),
         };
-        if self.left_out.is_empty() { line } else { format!("{line}; left out: {}", self.left_out.join("; ")) }
+        if self.left_out.is_empty() {
+            line
+        } else {
+            format!("{line}; left out: {}", self.left_out.join("; "))
+        }
     }
 }
 
@@ -480,7 +490,9 @@ impl Component {
             (first, last) => {
                 let short = |commit: Option<&CommitSha>| commit.map_or("none", CommitSha::short).to_owned();
                 let (first, last) = (short(first), short(last));
-                Err(format!("its builds are of several commits, {first} and {last} among them, and a tag names one"))
+                Err(format!(
+                    "its builds are of several commits, {first} and {last} among them, and a tag names one"
+                ))
             }
         }
     }
@@ -490,7 +502,9 @@ impl Component {
 pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
     let mut all: BTreeMap<RepoId, Component> = BTreeMap::new();
     for build in &release.created.builds {
-        let Some(abroad) = build.abroad.as_ref().filter(|abroad| abroad.pipeline.repo != *own) else { continue };
+        let Some(abroad) = build.abroad.as_ref().filter(|abroad| abroad.pipeline.repo != *own) else {
+            continue;
+        };
         let repo = &abroad.pipeline.repo;
         let component = all.entry(repo.clone()).or_insert_with(|| Component {
             repo: repo.clone(),

@@ -186,7 +186,8 @@ codes! {
         "A step of `deploy` makes artifacts of the release anew (`derives`) or further ones (`artifacts`): it finds copies \
          of the first in the folder `$LIFTLOCK_SEAL` and puts the others there by their names. They are sealed when it has \
          passed, and part of the release when all commands of the stage have. So they are made once, in a stage whose \
-         commands run once, and published in a later one.";
+         commands run once, and published in a later one: people approved what the stage began with, and are asked about \
+         what it made before that goes anywhere.";
     /// An approval nobody could give.
     Impossible "M0501" Error
         "The rule asks for more people than it names, so it could never be satisfied.";

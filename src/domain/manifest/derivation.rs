@@ -14,6 +14,7 @@ use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{Alias, printable};
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::publication::Publish;
 
 /// The keys of a step that makes artifacts.
 const MAKING: [&str; 2] = ["derives", "artifacts"];
@@ -78,12 +79,25 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let hint = "make it in a stage of its own before this one".to_owned();
             findings.add_hinted(Code::Derivation, at, message, hint);
         }
-        if stage.all_steps().any(|step| matches!(step.action, Action::Publish(_))) {
-            let message = format!("{} publishes and makes what it would publish", stage.name);
-            let hint = "publish in a later stage: what is made is part of the release once its stage's commands passed";
-            findings.add_hinted(Code::Derivation, at, message, hint.to_owned());
+        if let Some(publish) = published(stage) {
+            let message =
+                format!("{} makes artifacts and publishes them before anybody can approve them", stage.name);
+            let hint = format!(
+                "its approvals are of what it begins with; what it makes has another digest, which the next stage asks \
+                 about: take the step out, and write `- {{name: publish, deploy: [{}]}}` behind {}",
+                publish.written(),
+                stage.name
+            );
+            findings.add_hinted(Code::Derivation, at, message, hint);
         }
     }
+}
+
+/// What a stage publishes first.
+fn published(stage: &Stage) -> Option<&Publish> {
+    stage
+        .all_steps()
+        .find_map(|step| if let Action::Publish(publish) = &step.action { Some(publish) } else { None })
 }
 
 fn makes(stage: &Stage) -> bool {
