@@ -193,7 +193,9 @@ pub(super) async fn status(asked: &Status) -> Ended {
     }
     for found in releases {
         let release = found.get("release").unwrap_or(&Value::Null);
-        terminal::line(&format!("{} {}", text(release, "version"), text(release, "state")));
+        let track = text(release, "track");
+        let track = if track.is_empty() { String::new() } else { format!(" ({track})") };
+        terminal::line(&format!("{}{track} {}", text(release, "version"), text(release, "state")));
         for stage in list(found, "stages") {
             terminal::line(&format!(
                 "  {:<12} {:<12} {}",

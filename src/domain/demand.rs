@@ -16,6 +16,7 @@ use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Timestamp;
+use crate::domain::track::Track;
 use crate::domain::variable::Variable;
 use crate::domain::workflow::RunRef;
 
@@ -29,6 +30,9 @@ pub struct Button {
     pub title: Option<String>,
     /// What may be given, by name.
     pub inputs: BTreeMap<String, Input>,
+    /// The input whose values are tracks: releases of different ones have nothing to do with one another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<String>,
 }
 
 /// Times at which a release of the branch's head is made, when it has changed.
@@ -219,6 +223,12 @@ impl Button {
         let mut taken = input::take("the button", &self.inputs, &inputs)?;
         taken.extend(set);
         Ok(taken)
+    }
+
+    /// The track of a release with these inputs.
+    pub fn track(&self, inputs: &BTreeMap<String, String>) -> Option<Track> {
+        let input = self.per.as_ref()?;
+        inputs.get(input).map(|value| Track { input: input.clone(), value: value.clone() })
     }
 }
 

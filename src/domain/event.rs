@@ -32,6 +32,7 @@ use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
+use crate::domain::track::Track;
 
 mod built;
 mod created;
@@ -239,6 +240,9 @@ pub enum Event {
     Held {
         /// Which stage; nothing means all.
         stage: Option<StageName>,
+        /// For which track alone; nothing means for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<Track>,
         /// Who; nobody when a rollback did it.
         by: Option<Person>,
         /// Why.
@@ -248,6 +252,9 @@ pub enum Event {
     Unheld {
         /// Which stage; nothing means the hold on all.
         stage: Option<StageName>,
+        /// The one of which track; nothing means the one for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<Track>,
         /// Who; nobody when a deploy of the current candidate did it.
         by: Option<Person>,
     },

@@ -352,7 +352,7 @@ impl Look<'_> {
     }
 
     fn what_runs_in(&self, stage: &StageName) -> String {
-        match self.state.live.get(stage) {
+        match self.state.live_at(stage, self.release.track()) {
             Some(Live::Release(no, _)) => format!("{} took its place there", self.state.version_of(*no)),
             Some(Live::Unknown(no)) => format!("{} ended half-way there", self.state.version_of(*no)),
             None => "nothing runs there".to_owned(),
@@ -400,7 +400,8 @@ impl Look<'_> {
 
     /// The older release that soaks here for a stage that asked for the starvation guard, and until when.
     fn soaks_here(&self) -> Option<(&Release, &Stage, Timestamp)> {
-        let Some(Live::Release(no, since)) = self.state.live.get(&self.stage.name) else { return None };
+        let live = self.state.live_at(&self.stage.name, self.release.track());
+        let Some(Live::Release(no, since)) = live else { return None };
         let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
         let guards = |next: &&Stage| {
             next.hold_during_soak
@@ -434,8 +435,8 @@ impl Look<'_> {
     }
 
     fn hold(&self) -> Option<Line> {
-        let hold = self.state.hold_on(&self.stage.name)?;
-        let global = self.state.holds.contains_key(&None);
+        let hold = self.state.hold_on(&self.stage.name, self.release.track())?;
+        let global = self.state.holds.contains_key(&(None, None));
         let lift = if global { "/unhold".to_owned() } else { format!("/unhold {}", self.stage.name) };
         let said = format!("since {}: {}", hold.since.minute(), hold.reason);
         let Some(by) = &hold.by else {

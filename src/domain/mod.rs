@@ -57,6 +57,7 @@ pub mod source;
 pub mod state;
 pub mod tag;
 pub mod time;
+pub mod track;
 pub mod variable;
 pub mod version;
 pub mod view;

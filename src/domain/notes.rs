@@ -247,7 +247,7 @@ fn said(error: &minijinja::Error) -> String {
 /// The release that the last stage had before this one.
 fn before<'a>(state: &'a State, release: &Release) -> Option<&'a Release> {
     let last = release.created.pipeline.stage_names().last()?;
-    let earlier = state.done(last).filter(|other| other.order() < release.order());
+    let earlier = state.done(last).filter(|other| release.is_ahead_of(other));
     earlier.max_by_key(|other| other.order()).map(AsRef::as_ref)
 }
 

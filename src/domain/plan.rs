@@ -2,18 +2,20 @@
 //!
 //! `plan` reads state only, never the event that woke it, so that losing a wake-up loses nothing (invariant 5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::effect::{Effect, Offering, Place};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::gate::{verdict, window_changes, window_wait_ends};
-use crate::domain::name::{EnvironmentName, RefName, ReleaseNo, StageName};
+use crate::domain::name::{RefName, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageRun, StageState, TagState};
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
+use crate::domain::track::Lock;
 use crate::domain::view;
 
 pub(in crate::domain) use approval::is_asked;
@@ -303,34 +305,33 @@ fn note_effect(
     owed
 }
 
-/// For each environment that no runbook works on: the run that has it, or the one that goes first (rollback, then by
-/// hand, then seq; I1).
+/// For each environment that no runbook works on, and each track there: the run that has it, or the one that goes first
+/// (rollback, then by hand, then seq; I1).
 fn plan_deploys(state: &State, owed: &mut Vec<Owed>) {
-    let mut first: BTreeMap<EnvironmentName, (&Arc<Release>, &StageName, &StageRun, &Stage)> =
-        BTreeMap::new();
-    let mut taken: BTreeSet<EnvironmentName> =
-        state.runbooks.at_work().flat_map(|run| run.asked.environments.clone()).collect();
+    let at_work = state.runbooks.at_work().flat_map(|run| &run.asked.environments);
+    let mut taken: Vec<Lock<'_>> = at_work.map(|environment| Lock { environment, track: None }).collect();
+    let mut queued: Vec<(&Arc<Release>, &StageName, &StageRun, &Stage)> = Vec::new();
     for release in state.open() {
         for (name, runs) in &release.stages {
             let Some((run, stage)) = runs.last().zip(release.rule(name)) else { continue };
             if run.state.occupies() {
-                taken.insert(stage.lock().clone());
+                taken.push(release.lock(stage));
                 // Once its commands have passed there is nothing left to deploy, only to ask.
                 let works = run.worked_at.is_none()
                     && run.state != StageState::AwaitingSignoff
                     && run.asking().is_none();
-                owed.extend(works.then(|| deploy(state, release.no(), (name, run), stage)));
+                owed.extend(works.then(|| deploy(state, release, (name, run), stage)));
             } else if run.state == StageState::Queued {
-                let better = first.get(stage.lock()).is_none_or(|(_, _, other, _)| rank(run) > rank(other));
-                if better {
-                    first.insert(stage.lock().clone(), (release, name, run, stage));
-                }
+                queued.push((release, name, run, stage));
             }
         }
     }
-    for (lock, (release, name, run, stage)) in first {
-        if !taken.contains(&lock) {
-            owed.push(deploy(state, release.no(), (name, run), stage));
+    queued.sort_by_key(|(_, _, run, _)| Reverse(rank(run)));
+    for (release, name, run, stage) in queued {
+        let lock = release.lock(stage);
+        if !taken.iter().any(|other| other.collides(&lock)) {
+            taken.push(lock);
+            owed.push(deploy(state, release, (name, run), stage));
         }
     }
 }
@@ -344,13 +345,13 @@ fn rank(run: &StageRun) -> u8 {
     }
 }
 
-fn deploy(state: &State, release: ReleaseNo, (stage, run): (&StageName, &StageRun), rule: &Stage) -> Owed {
-    let (attempt, admission) = (run.attempt, run.admissions);
+fn deploy(state: &State, release: &Release, (stage, run): (&StageName, &StageRun), rule: &Stage) -> Owed {
+    let (no, attempt, admission) = (release.no(), run.attempt, run.admissions);
     Owed {
-        key: format!("deploy:{}:{release}:{stage}:{attempt}:{admission}", state.id),
-        effect: Effect::Deploy { release, stage: stage.clone(), attempt, admission },
+        key: format!("deploy:{}:{no}:{stage}:{attempt}:{admission}", state.id),
+        effect: Effect::Deploy { release: no, stage: stage.clone(), attempt, admission },
         lane: Lane::Deploy,
-        group: Some(rule.lock_group(&state.id.repo)),
+        group: Some(release.lock_group(rule, &state.id.repo)),
         priority: i64::from(rank(run)),
         not_before: None,
         // What stopped to ask and is cancelled is taken up once more, for what runs whatever happened.

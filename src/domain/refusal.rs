@@ -362,6 +362,18 @@ fn list(names: &[Named]) -> String {
     names.iter().map(|(version, commit)| format!("`{version}` ({commit})")).collect::<Vec<_>>().join(", ")
 }
 
+/// Which of several releases is meant, and how to say so.
+fn which((verb, stage): (Verb, &StageName), waiting: &[Named]) -> String {
+    let what =
+        format!("❓ **Which release?** {} could be meant for {stage}: {}.", waiting.len(), list(waiting));
+    if !verb.row().usage.contains("[release]") {
+        let line = inline_code(&format!("/{verb} {stage}"));
+        return format!("{what} Comment {line} where that release is spoken about.");
+    }
+    let lines = waiting.last().map(|(version, _)| inline_code(&line_for(verb, stage, version)));
+    lines.map_or_else(|| what.clone(), |line| format!("{what} Comment {line}."))
+}
+
 /// Markdown in the style of COMMANDS §5: one sign, bold outcome, the next line to type in inline code.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -375,17 +387,7 @@ impl fmt::Display for Refusal {
                 write!(f, "❓ **No release {}.**", inline_code(&printable(wanted)))?;
                 if known.is_empty() { Ok(()) } else { write!(f, " The newest are {}.", list(known)) }
             }
-            Self::WhichRelease { verb, stage, waiting } => {
-                write!(
-                    f,
-                    "❓ **Which release?** {} could be meant for {stage}: {}.",
-                    waiting.len(),
-                    list(waiting)
-                )?;
-                waiting.last().iter().try_for_each(|(version, _)| {
-                    write!(f, " Comment {}.", inline_code(&line_for(*verb, stage, version)))
-                })
-            }
+            Self::WhichRelease { verb, stage, waiting } => f.write_str(&which((*verb, stage), waiting)),
             Self::Nothing { verb, stage, instead } => {
                 write!(f, "ℹ️ **Nothing to {verb} in {stage}.** {instead}")
             }

@@ -10,7 +10,7 @@ use crate::domain::derivation::Revision;
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::evidence::{Matter, Signed};
-use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, StageName, UserId};
+use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, RepoId, StageName, UserId};
 use crate::domain::notes::Kept;
 use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
@@ -21,6 +21,7 @@ use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
+use crate::domain::track::{Lock, Site, Track};
 use crate::domain::variable::{Problem, Taken};
 
 mod transition;
@@ -267,17 +268,28 @@ impl Release {
         (self.created.seq, self.created.release)
     }
 
-    /// Whether it contains the other's commit: later on the same branch, or made later of the same commit.
-    pub fn is_newer_than(&self, other: &Self) -> bool {
-        self.created.branch == other.created.branch && self.order() > other.order()
+    /// What it is of that others of the pipeline are not.
+    pub fn track(&self) -> Option<&Track> {
+        self.created.track.as_ref()
     }
 
-    /// Whether it takes the other's turn in a queue: newer, and of the same channel (SEMANTICS §4).
+    /// Whether it comes after the other in the order of commits, on whatever branch, and is of the same track.
+    pub fn is_ahead_of(&self, other: &Self) -> bool {
+        self.track() == other.track() && self.order() > other.order()
+    }
+
+    /// Whether it contains what the other does: of the same track, and later on the same branch or made later of the
+    /// same commit.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.created.branch == other.created.branch && self.is_ahead_of(other)
+    }
+
+    /// Whether it takes the other's turn in a queue: newer, and of the same track and channel (SEMANTICS §4).
     pub fn follows(&self, other: &Self) -> bool {
         self.created.channel == other.created.channel && self.is_newer_than(other)
     }
 
-    /// Whether it has the other's commit in it.
+    /// Whether it brings what the other does.
     pub fn contains(&self, other: &Self) -> bool {
         self.no() == other.no() || self.is_newer_than(other)
     }
@@ -310,6 +322,22 @@ impl Release {
     /// The stage with the steps of this release's commit.
     pub fn steps(&self, stage: &StageName) -> Option<&Stage> {
         self.created.pipeline.stage(stage)
+    }
+
+    /// What it has of its own while it is in a stage.
+    pub fn lock<'r>(&'r self, stage: &'r Stage) -> Lock<'r> {
+        Lock { environment: stage.lock(), track: self.track() }
+    }
+
+    /// The group of its work in a stage: with a track one of its own, below the name of the lock.
+    pub fn lock_group(&self, stage: &Stage, repo: &RepoId) -> String {
+        let lock = stage.lock_group(repo);
+        self.track().map_or_else(|| lock.clone(), |track| format!("{lock} {track}"))
+    }
+
+    /// Where it is deployed in a stage.
+    pub fn site(&self, stage: &Stage) -> Site {
+        (stage.environment.clone(), self.track().cloned())
     }
 
     /// The artifact that speaks for it, where the manifest names one.

@@ -69,7 +69,7 @@ pub fn kept(state: &State, release: &Release, rule: Option<&Retention>, now: Tim
     if release.is_open() {
         return Some(Kept::Open);
     }
-    for (stage, live) in &state.live {
+    for ((stage, _), live) in &state.live {
         match live {
             Live::Release(live, _) if *live == no => return Some(Kept::Deployed(stage.clone())),
             Live::Unknown(last) if *last == no => return Some(Kept::Unknown(stage.clone())),
@@ -77,7 +77,8 @@ pub fn kept(state: &State, release: &Release, rule: Option<&Retention>, now: Tim
         }
     }
     let target = state.history.keys().find(|stage| {
-        state.rollback_targets(stage).into_iter().rev().take(TARGETS).any(|target| target.no() == no)
+        let targets = state.rollback_targets(stage, release.track());
+        targets.into_iter().rev().take(TARGETS).any(|target| target.no() == no)
     });
     if let Some(stage) = target {
         return Some(Kept::Target(stage.clone()));
@@ -96,8 +97,7 @@ pub fn kept(state: &State, release: &Release, rule: Option<&Retention>, now: Tim
 fn is_among_newest(state: &State, release: &Release, stage: &StageName, keep: u32) -> bool {
     let started =
         |r: &Release| r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some()));
-    let newer =
-        state.releases.values().filter(|other| other.order() > release.order() && started(other)).count();
+    let newer = state.releases.values().filter(|other| other.is_ahead_of(release) && started(other)).count();
     started(release) && u32::try_from(newer).is_ok_and(|newer| newer < keep)
 }
 

@@ -11,8 +11,9 @@ use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
 use crate::domain::release::{Release, StageRun, StageState};
-use crate::domain::state::{Live, State};
+use crate::domain::state::State;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::track::Track;
 
 /// How old a failure may be that is answered without a person; whoever looks later has the time to decide.
 pub const FRESH: Span = Span::minutes(20);
@@ -53,12 +54,9 @@ pub enum Answer {
     NoTarget,
 }
 
-/// The release that is bad in a stage and that the stage goes back from by itself, as its rules say.
-pub fn bad<'s>(state: &'s State, stage: &StageName) -> Option<Bad<'s>> {
-    let no = match state.live.get(stage)? {
-        Live::Release(no, _) | Live::Unknown(no) => *no,
-    };
-    let release = state.release(no)?;
+/// The release of a track that is bad in a stage and that the stage goes back from by itself, as its rules say.
+pub fn bad<'s>(state: &'s State, stage: &StageName, track: Option<&Track>) -> Option<Bad<'s>> {
+    let release = state.release(state.live_at(stage, track)?.release())?;
     let (rule, run) = release.rule(stage).zip(release.run(stage))?;
     // A rollback that goes wrong is for people: going back from one place to the next helps nobody.
     if run.kind == RunKind::Rollback {
@@ -118,7 +116,7 @@ impl Bad<'_> {
     /// What follows from it by itself.
     pub fn answer(&self, state: &State, now: Timestamp) -> Answer {
         let name = &self.stage.name;
-        if let Some(back) = back_since(state, name, self.at) {
+        if let Some(back) = back_since(state, (self.release, name), self.at) {
             return Answer::Answered(back);
         }
         let Some(target) = target(state, self.release, name) else { return Answer::NoTarget };
@@ -128,7 +126,9 @@ impl Bad<'_> {
         if now.since(self.at) > FRESH {
             return Answer::Old;
         }
-        if at_work(state, self.stage) || !target.state_in(name).is_some_and(StageState::is_terminal) {
+        if at_work(state, self.release, self.stage)
+            || !target.state_in(name).is_some_and(StageState::is_terminal)
+        {
             return Answer::Busy;
         }
         if self.stage.rollback.safe { Answer::Back(target.no()) } else { Answer::Ask(target.no()) }
@@ -146,10 +146,10 @@ impl Bad<'_> {
     }
 }
 
-/// The release that was put back in a stage since then, or is to be.
-fn back_since(state: &State, stage: &StageName, at: Timestamp) -> Option<ReleaseNo> {
+/// The release that was put back in a stage since then, or is to be, in the place of this one.
+fn back_since(state: &State, (bad, stage): (&Release, &StageName), at: Timestamp) -> Option<ReleaseNo> {
     let since = |run: &StageRun| run.kind == RunKind::Rollback && run.opened_at >= at;
-    let mut all = state.releases.values();
+    let mut all = state.releases.values().filter(|r| r.track() == bad.track());
     all.find(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(since))).map(|r| r.no())
 }
 
@@ -168,26 +168,27 @@ pub fn put_back<'s>(
         });
         unasked.map(|back| (older, back.opened_at))
     };
-    let older = state.releases.values().filter(|older| older.order() < release.order());
+    let older = state.releases.values().filter(|older| release.is_ahead_of(older));
     older.filter_map(|older| of(older)).min_by_key(|(_, opened)| *opened)
 }
 
-/// Where a stage goes back to from a release: the newest before it that succeeded here and is not vetoed, and whose
+/// Where a stage goes back to from a release: the newest of its track before it that succeeded here and is not vetoed, and whose
 /// bytes are kept.
 pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Release> {
     let vetoed = |no: ReleaseNo| state.vetoes.contains_key(&(stage.clone(), no));
     let kept = state.done(stage).filter(|r| r.retired.is_none());
-    let good = kept.filter(|r| r.order() < from.order() && !vetoed(r.no()));
+    let good = kept.filter(|r| from.is_ahead_of(r) && !vetoed(r.no()));
     good.max_by_key(|r| r.order()).map(|r| &**r)
 }
 
-/// Whether something is queued or at work in the environment of a stage.
-fn at_work(state: &State, stage: &Stage) -> bool {
+/// Whether something is queued or at work where a release is in a stage.
+fn at_work(state: &State, bad: &Release, stage: &Stage) -> bool {
+    let lock = bad.lock(stage);
     let works = |release: &Release| {
         release.stages.iter().any(|(name, runs)| {
             let busy = |run: &StageRun| run.state == StageState::Queued || run.state.occupies();
             runs.last().is_some_and(busy)
-                && release.rule(name).is_some_and(|rule| rule.lock() == stage.lock())
+                && release.rule(name).is_some_and(|rule| release.lock(rule).collides(&lock))
         })
     };
     state.runbooks.on(stage.lock()).is_some() || state.releases.values().any(|r| works(r))
@@ -226,7 +227,7 @@ pub fn plan(state: &State, release: &Release, stage: &Stage) -> String {
 
 /// What a person can do about a bad release that does not go back by itself.
 pub fn act(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<String> {
-    let bad = bad(state, stage).filter(|bad| bad.release.no() == release.no())?;
+    let bad = bad(state, stage, release.track()).filter(|bad| bad.release.no() == release.no())?;
     match bad.answer(state, now) {
         Answer::Asked(_) | Answer::Ask(_) | Answer::Old => {
             Some(format!("an approver comments `/rollback {stage} -- reason`"))
@@ -241,7 +242,7 @@ fn plural(count: u32) -> &'static str {
 
 /// What is said of a bad release beside how it ended, with a sign; nothing when its rules do not ask for anything.
 pub fn line(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<String> {
-    let bad = bad(state, stage).filter(|bad| bad.release.no() == release.no())?;
+    let bad = bad(state, stage, release.track()).filter(|bad| bad.release.no() == release.no())?;
     let version = |no: ReleaseNo| state.version_of(no);
     Some(match bad.answer(state, now) {
         Answer::Back(no) => format!("{} is to be put back by itself", version(no)),

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::{EnvironmentName, ReleaseNo, RoleName, StageName, TargetName};
+use crate::domain::name::{ReleaseNo, RoleName, StageName, TargetName};
 use crate::domain::pipeline::target::{Batch, Rolling};
 use crate::domain::release::StageRun;
 use crate::domain::slot::{self, InSlot};
 use crate::domain::state::State;
+use crate::domain::track::Site;
 
 /// What happened to the targets of a run; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,12 +246,12 @@ impl Rollout {
     }
 }
 
-/// What is known of targets, by environment.
-pub type Known = BTreeMap<EnvironmentName, BTreeMap<TargetName, Seen>>;
+/// What is known of targets, by where they are.
+pub type Known = BTreeMap<Site, BTreeMap<TargetName, Seen>>;
 
 /// Keeps what a fact says about where releases run.
-pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo, said: &Said) {
-    let targets = known.entry(environment.clone()).or_default();
+pub fn note(known: &mut Known, site: &Site, release: ReleaseNo, said: &Said) {
+    let targets = known.entry(site.clone()).or_default();
     match said {
         Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) | Said::Slot(_) => {}
         // Until it is reported, nobody can say what runs there.
@@ -264,9 +265,9 @@ pub fn note(known: &mut Known, environment: &EnvironmentName, release: ReleaseNo
     }
 }
 
-/// The targets of an environment that run a release and nothing else.
-pub fn there(known: &Known, environment: &EnvironmentName, release: ReleaseNo) -> BTreeSet<TargetName> {
-    let all = known.get(environment).into_iter().flatten();
+/// The targets there that run a release, and nothing else of its track.
+pub fn there(known: &Known, site: &Site, release: ReleaseNo) -> BTreeSet<TargetName> {
+    let all = known.get(site).into_iter().flatten();
     let there = all.filter(|(_, seen)| seen.runs == Some(release) && seen.tried.is_none());
     there.map(|(name, _)| name.clone()).collect()
 }
@@ -297,13 +298,13 @@ impl std::fmt::Display for Line {
 pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<Line> {
     let Some(found) = state.release(release) else { return Vec::new() };
     let Some((rule, run)) = found.rule(stage).zip(found.run(stage)) else { return Vec::new() };
-    let known = state.targets.get(&rule.environment);
+    let known = state.targets.get(&found.site(rule));
     let line = |(name, fate): &(TargetName, Fate)| {
         let seen = known.and_then(|known| known.get(name));
         let text = format!("{name}: {}{}", fate.word(), runs(state, seen, fate));
         Line { text, page: run.rollout.pages.get(name).cloned() }
     };
-    let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, rule)).into_iter().flatten();
+    let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, found, rule)).into_iter().flatten();
     run.rollout.targets.iter().map(line).chain(reached(run).into_iter().chain(slots).map(Line::of)).collect()
 }
 
@@ -438,7 +439,7 @@ mod tests {
 
     #[test]
     fn e23_a_target_that_runs_the_release_is_left_alone() {
-        let (no, eu) = (ReleaseNo(std::num::NonZeroU32::MIN), "eu".parse().unwrap());
+        let (no, eu) = (ReleaseNo(std::num::NonZeroU32::MIN), ("eu".parse().unwrap(), None));
         let mut known = Known::new();
         note(&mut known, &eu, no, &Said::Ended { target: name(1), failed: None });
         note(&mut known, &eu, no, &Said::Ended { target: name(2), failed: None });

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::RunKind;
-use crate::domain::name::{EnvironmentName, ReleaseNo, SlotName};
+use crate::domain::name::{ReleaseNo, SlotName};
 use crate::domain::pipeline::{Stage, Strategy};
-use crate::domain::release::StageRun;
+use crate::domain::release::{Release, StageRun};
 use crate::domain::rollout::Seen;
 use crate::domain::state::State;
+use crate::domain::track::Site;
 
 /// What happened to the slots in a run; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ pub enum Live {
 }
 
 /// What is known of slots, by environment.
-pub type Known = BTreeMap<EnvironmentName, Slots>;
+pub type Known = BTreeMap<Site, Slots>;
 
 impl Said {
     /// Its kind, as the log's column spells it.
@@ -251,15 +252,15 @@ pub fn untouched(stage: &Stage, run: &StageRun) -> bool {
 }
 
 /// Why a release cannot start in a stage with slots, if so.
-pub fn unclear(state: &State, release: ReleaseNo, stage: &Stage) -> Option<String> {
+pub fn unclear(state: &State, release: &Release, stage: &Stage) -> Option<String> {
     let Some(Strategy::BlueGreen(rule)) = &stage.strategy else { return None };
-    state.slots.get(&stage.environment)?.choose(release, &rule.slots).err()
+    state.slots.get(&release.site(stage))?.choose(release.no(), &rule.slots).err()
 }
 
-/// What the slots of a stage hold, line by line.
-pub fn lines(state: &State, stage: &Stage) -> Vec<String> {
+/// What the slots of a stage hold, for the track of a release, line by line.
+pub fn lines(state: &State, release: &Release, stage: &Stage) -> Vec<String> {
     let slots = matches!(stage.strategy, Some(Strategy::BlueGreen(_)));
-    let Some(known) = state.slots.get(&stage.environment).filter(|_| slots) else { return Vec::new() };
+    let Some(known) = state.slots.get(&release.site(stage)).filter(|_| slots) else { return Vec::new() };
     let line = |(slot, seen): (&SlotName, &Seen)| {
         let live = if known.live == Live::Slot(slot.clone()) { ", live" } else { "" };
         let version = |no: ReleaseNo| state.version_of(no);

@@ -9,8 +9,8 @@ use crate::domain::demand::Demands;
 use crate::domain::event::{BuildOutcome, Heard, Sealed};
 use crate::domain::join::{Listener, Upstream};
 use crate::domain::name::{
-    CommentId, CommitSha, Digest, EnvironmentName, PipelineId, ReleaseNo, StageName, TeamName, TeamWord,
-    ThreadId, TreeSha, VariableName,
+    CommentId, CommitSha, Digest, PipelineId, ReleaseNo, StageName, TeamName, TeamWord, ThreadId, TreeSha,
+    VariableName,
 };
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
@@ -24,6 +24,7 @@ use crate::domain::runbook::run::Runs;
 use crate::domain::slot;
 use crate::domain::source::Found;
 use crate::domain::time::Timestamp;
+use crate::domain::track::{Site, Track};
 use crate::domain::version::Version;
 
 mod channel;
@@ -51,16 +52,16 @@ pub struct State {
     pub(super) in_force: Option<Arc<Pipeline>>,
     /// Every release.
     pub releases: BTreeMap<ReleaseNo, Arc<Release>>,
-    /// Holds; no stage means all of them.
-    pub holds: BTreeMap<Option<StageName>, Hold>,
+    /// Holds; no stage means all of them, no track all that a stage has.
+    pub holds: BTreeMap<(Option<StageName>, Option<Track>), Hold>,
     /// Freezes; no stage means all of them.
     pub freezes: BTreeMap<Option<StageName>, Freeze>,
     /// Releases that may not start in a stage any more, with the reason.
     pub vetoes: BTreeMap<(StageName, ReleaseNo), String>,
     /// Counters of names, with the value that was last taken.
     pub counters: BTreeMap<String, u32>,
-    /// What runs where.
-    pub live: BTreeMap<StageName, Live>,
+    /// What runs where, of each track.
+    pub live: BTreeMap<(StageName, Option<Track>), Live>,
     /// Successes per stage, oldest first: where a rollback may go.
     pub history: BTreeMap<StageName, Vec<ReleaseNo>>,
     /// Quality builds of pull requests.
@@ -75,13 +76,13 @@ pub struct State {
     pub alarms: BTreeMap<u64, Alarm>,
     /// Runs of runbooks, and their clocks.
     pub runbooks: Arc<Runs>,
-    /// What steps kept for the next releases, by environment (row A20).
-    pub kept: BTreeMap<EnvironmentName, BTreeMap<VariableName, Kept>>,
-    /// Hooks that a lost run never came to, by environment.
-    pub owing: BTreeMap<EnvironmentName, Owing>,
-    /// Which target runs what, by environment.
+    /// What steps kept for the next releases there (row A20).
+    pub kept: BTreeMap<Site, BTreeMap<VariableName, Kept>>,
+    /// Hooks that a lost run there never came to.
+    pub owing: BTreeMap<Site, Owing>,
+    /// Which target runs what.
     pub targets: Known,
-    /// Which slot holds what, and which one is live, by environment.
+    /// Which slot holds what, and which one is live.
     pub slots: slot::Known,
     /// Starts that no push asks for, and their clocks.
     pub demands: Arc<Demands>,
@@ -109,6 +110,15 @@ pub enum Live {
     Release(ReleaseNo, Timestamp),
     /// A deploy of this release ended without anybody knowing how (SEMANTICS §8).
     Unknown(ReleaseNo),
+}
+
+impl Live {
+    /// The release that runs there, as far as anybody knows.
+    pub fn release(&self) -> ReleaseNo {
+        match self {
+            Self::Release(no, _) | Self::Unknown(no) => *no,
+        }
+    }
 }
 
 /// A quality build.
@@ -306,21 +316,34 @@ impl State {
             .any(|rule| approvers(&rule).iter().any(|who| who.is_called(team)))
     }
 
-    /// The hold that stops this stage, if one does.
-    pub fn hold_on(&self, stage: &StageName) -> Option<&Hold> {
-        self.holds.get(&None).or_else(|| self.holds.get(&Some(stage.clone())))
+    /// The hold that stops a release of this track in a stage, if one does.
+    pub fn hold_on(&self, stage: &StageName, track: Option<&Track>) -> Option<&Hold> {
+        let stage = Some(stage.clone());
+        let of_stage = self.holds.get(&(None, None)).or_else(|| self.holds.get(&(stage.clone(), None)));
+        of_stage.or_else(|| self.holds.get(&(stage, track.cloned())))
     }
 
-    /// The release that is live in a stage, when that is known.
-    pub fn live_in(&self, stage: &StageName) -> Option<&Arc<Release>> {
-        match self.live.get(stage)? {
+    /// What runs in a stage of this track.
+    pub fn live_at(&self, stage: &StageName, track: Option<&Track>) -> Option<&Live> {
+        self.live.get(&(stage.clone(), track.cloned()))
+    }
+
+    /// What runs in a stage, of each track that is there.
+    pub fn live_of(&self, stage: &StageName) -> impl Iterator<Item = (Option<&Track>, &Live)> {
+        let here = self.live.iter().filter(move |((at, _), _)| at == stage);
+        here.map(|((_, track), live)| (track.as_ref(), live))
+    }
+
+    /// The release of this track that is live in a stage, when that is known.
+    pub fn live_in(&self, stage: &StageName, track: Option<&Track>) -> Option<&Arc<Release>> {
+        match self.live_at(stage, track)? {
             Live::Release(no, _) => self.release(*no),
             Live::Unknown(_) => None,
         }
     }
 
-    /// The newest release of the same branch and channel that has ever succeeded in the stage, when it is newer than
-    /// this one: an older one never starts over it, except as a rollback (invariant I7).
+    /// The newest release of the same branch, track and channel that has ever succeeded in the stage, when it is newer
+    /// than this one: an older one never starts over it, except as a rollback (invariant I7).
     pub fn outrun_by(&self, release: &Release, stage: &StageName) -> Option<&Arc<Release>> {
         self.done(stage).filter(|done| done.follows(release)).max_by_key(|done| done.order())
     }
@@ -332,7 +355,7 @@ impl State {
 
     /// Whether the commit of this release is in what runs in the stage, as far as anybody knows (SEMANTICS §2).
     pub fn carries(&self, stage: &StageName, release: &Release) -> bool {
-        match self.live.get(stage) {
+        match self.live_at(stage, release.track()) {
             Some(Live::Release(no, _)) => self.release(*no).is_some_and(|live| live.contains(release)),
             Some(Live::Unknown(_)) => self.done(stage).any(|done| done.contains(release)),
             None => false,
@@ -351,12 +374,12 @@ impl State {
         history.iter().filter_map(|no| self.release(*no))
     }
 
-    /// Releases that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed there and
-    /// do not run there now, and their bytes are kept (SEMANTICS §8, §11).
-    pub fn rollback_targets(&self, stage: &StageName) -> Vec<&Arc<Release>> {
-        let live = self.live_in(stage).map(|r| r.no());
+    /// Releases of a track that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed
+    /// there and do not run there now, and their bytes are kept (SEMANTICS §8, §11).
+    pub fn rollback_targets(&self, stage: &StageName, track: Option<&Track>) -> Vec<&Arc<Release>> {
+        let live = self.live_in(stage, track).map(|r| r.no());
         let vetoed = |no: ReleaseNo| self.vetoes.contains_key(&(stage.clone(), no));
-        let kept = self.done(stage).filter(|r| r.retired.is_none());
+        let kept = self.done(stage).filter(|r| r.track() == track && r.retired.is_none());
         let mut all: Vec<_> = kept.filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
         all.sort_by_key(|r| r.order());
         all

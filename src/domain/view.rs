@@ -158,8 +158,9 @@ fn run_status(
 /// Green only as long as the commit is live: a release that was rolled away from is not (SEMANTICS §2).
 fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
     if !state.carries(&stage.name, release) {
-        let back =
-            state.live_in(&stage.name).map_or_else(String::new, |l| format!(" to {}", l.created.version));
+        let back = state
+            .live_in(&stage.name, release.track())
+            .map_or_else(String::new, |l| format!(" to {}", l.created.version));
         return (
             StatusState::Failure,
             format!("{} was live, then rolled back{back}", release.created.version),
@@ -458,13 +459,11 @@ fn runbook_on<'a>(state: &'a State, release: &Release, stage: &StageName) -> Opt
 
 /// The release that has the environment of a stage, and the stage it is there for.
 fn occupant<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<(&'a Release, &'a Stage)> {
-    let lock = release.rule(stage)?.lock();
+    let lock = release.lock(release.rule(stage)?);
     state.releases.values().find_map(|other| {
-        let at = other
-            .rules
-            .stages
-            .iter()
-            .find(|s| s.lock() == lock && other.state_in(&s.name).is_some_and(StageState::occupies));
+        let at = other.rules.stages.iter().find(|s| {
+            other.lock(s).collides(&lock) && other.state_in(&s.name).is_some_and(StageState::occupies)
+        });
         at.map(|at| (&**other, at))
     })
 }
@@ -516,12 +515,15 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
     let Some(pipeline) = state.pipeline() else { return "ℹ️ **No release yet.**".to_owned() };
     let mut out = format!("ℹ️ **{}**\n", pipeline.name);
     for stage in pipeline.stages.iter().filter(|s| only.is_none_or(|o| *o == s.name)) {
-        let live = match state.live.get(&stage.name) {
-            Some(Live::Release(no, since)) => format!("{} since {}", state.version_of(*no), since.minute()),
-            Some(Live::Unknown(no)) => format!("unknown: {} ended half-way", state.version_of(*no)),
-            None => "nothing yet".to_owned(),
-        };
-        writeln!(out, "- {}: {live}", stage.name).unwrap_or_default();
+        let mut nothing = true;
+        for (track, live) in state.live_of(&stage.name) {
+            let of = track.map_or_else(String::new, |track| format!(", {track}"));
+            writeln!(out, "- {}{}: {}", stage.name, escape(&of), runs(state, live)).unwrap_or_default();
+            nothing = false;
+        }
+        if nothing {
+            writeln!(out, "- {}: nothing yet", stage.name).unwrap_or_default();
+        }
         for text in freeze::of_stage(state, stage, now) {
             writeln!(out, "  - {}", escape(&text)).unwrap_or_default();
         }
@@ -538,9 +540,16 @@ pub fn status_markdown(state: &State, only: Option<&StageName>, now: Timestamp) 
     out
 }
 
+fn runs(state: &State, live: &Live) -> String {
+    match live {
+        Live::Release(no, since) => format!("{} since {}", state.version_of(*no), since.minute()),
+        Live::Unknown(no) => format!("unknown: {} ended half-way", state.version_of(*no)),
+    }
+}
+
 /// `/preview`: what would ship and what is missing.
 pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> String {
-    let live = state.live_in(stage).map(|r| r.created.version.to_string());
+    let live = state.live_in(stage, release.track()).map(|r| r.created.version.to_string());
     let since = live.map_or_else(|| "the first release here".to_owned(), |v| format!("replaces {v}"));
     let mut out = format!("ℹ️ **{} in {stage}: {since}**\n", release.created.version);
     writeln!(out, "{}", comment::facts(release)).unwrap_or_default();
@@ -573,9 +582,11 @@ pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
     for text in freeze::all(state, now) {
         writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
     }
-    for (stage, hold) in &state.holds {
+    for ((stage, track), hold) in &state.holds {
         let stage = stage.as_ref().map_or("everything", StageName::as_str);
-        writeln!(out, "\n⛔ {stage} is on hold: {}", escape(&hold.reason)).unwrap_or_default();
+        let of = track.as_ref().map_or_else(String::new, |track| format!(", {track},"));
+        let what = format!("{stage}{of} is on hold: {}", hold.reason);
+        writeln!(out, "\n⛔ {}", escape(&what)).unwrap_or_default();
     }
     if let Some((commit, _)) = &state.head {
         writeln!(out, "\nRules as of {}.", inline_code(commit.short())).unwrap_or_default();

@@ -187,6 +187,8 @@ pub struct ReleaseHead {
     pub no: u32,
     /// Its version.
     pub version: String,
+    /// What it is of, when others of its pipeline are of something else: `service=checkout`.
+    pub track: Option<String>,
     /// One line for people.
     pub title: String,
     /// The commit it is made from.
@@ -591,6 +593,12 @@ impl ApprovalLine {
     }
 }
 
+/// The track of a release; nothing in rows from before there were any.
+fn track_of(summary: &str) -> Option<String> {
+    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
+    Some(plain_line(summary.get("track")?.as_str()?))
+}
+
 impl From<ReleaseRow> for ReleaseHead {
     fn from(row: ReleaseRow) -> Self {
         Self {
@@ -599,6 +607,7 @@ impl From<ReleaseRow> for ReleaseHead {
             stream: row.stream,
             no: row.no,
             version: plain_line(&row.version),
+            track: track_of(&row.summary),
             title: plain_line(&row.title),
             commit: row.commit,
             digest: row.digest,

@@ -250,8 +250,8 @@ impl Service {
         if let Some((_, file)) = &writable {
             environment.insert(groups::VARIABLE.to_owned(), file.display().to_string());
         }
-        let here = release.rule(&stage.name).map(|rule| &rule.environment);
-        let known = here.and_then(|here| decided.state.kept.get(here));
+        let here = release.rule(&stage.name).map(|rule| release.site(rule));
+        let known = here.as_ref().and_then(|here| decided.state.kept.get(here));
         for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
             let before = known.and_then(|known| known.get(&output.name)).filter(|_| output.keep);
             let name = environment_name(&output.name);
@@ -270,7 +270,7 @@ impl Service {
             release,
             stage,
             targets: self.targets(asking, release, stage),
-            slot: slots::choice(&decided.state, release.no(), release.rule(&stage.name).unwrap_or(stage)),
+            slot: slots::choice(&decided.state, release, release.rule(&stage.name).unwrap_or(stage)),
             kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
             artifacts: grounds.artifacts(),
             first: grounds.first(release),
@@ -284,7 +284,7 @@ impl Service {
                 .rule(&stage.name)
                 .is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty()),
             asked: release.run(&stage.name).and_then(Asked::of),
-            owed: here.and_then(|here| decided.state.owing.get(here)).map(|owing| owing.outputs.clone()),
+            owed: here.and_then(|here| decided.state.owing.get(&here)).map(|owing| owing.outputs.clone()),
         };
         let end = self.walk(&course, environment, kept).await?;
         // Whoever goes on behind a question has folders of their own, so nothing is left for them to write.

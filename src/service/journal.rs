@@ -354,7 +354,7 @@ fn release_row(state: &State, release: &Release, now: Timestamp) -> ReleaseRow {
     let build = view::build_status(state, release);
     let summary = serde_json::json!({
         "build": build.description, "build_state": build.state.word(),
-        "branch": release.created.branch, "initiator": release.created.initiator.as_ref().map(|p| p.login.to_string()),
+        "branch": release.created.branch, "track": release.track().map(ToString::to_string), "initiator": release.created.initiator.as_ref().map(|p| p.login.to_string()),
     });
     ReleaseRow {
         stream: state.id.to_string(),

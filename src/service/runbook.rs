@@ -109,7 +109,7 @@ fn run_environment(state: &State, run: &Booked, fence: i64) -> BTreeMap<String, 
     if let [stage] = run.runbook().stages.as_slice() {
         all.insert("STAGE".to_owned(), stage.to_string());
         all.insert("LIFTLOCK_STAGE".to_owned(), stage.to_string());
-        if let Some(live) = state.live_in(stage) {
+        if let Some(live) = state.live_in(stage, None) {
             all.insert("LIFTLOCK_LIVE_VERSION".to_owned(), live.created.version.to_string());
         }
         if let Some(rule) = state.pipeline().as_ref().and_then(|p| p.stage(stage)) {

@@ -73,6 +73,7 @@ fn command() -> impl Strategy<Value = String> {
         1 => Just("build fails at \"make\": exit 2".to_owned()),
         6 => ending.prop_map(|e| format!("work {e}").trim_end().to_owned()),
         1 => Just("work finds changed bytes".to_owned()),
+        3 => prop::sample::select(&["one", "other"][..]).prop_map(|of| format!("bo (write) by api: /start web service={of}")),
         1 => Just("race".to_owned()),
         6 => (person(), place(), verb, stage(), release())
             .prop_map(|(who, at, verb, stage, release)| {
@@ -105,9 +106,12 @@ fn command() -> impl Strategy<Value = String> {
 }
 
 fn history() -> impl Strategy<Value = Vec<String>> {
-    (prop::sample::select(PIPELINES), prop::collection::vec(command(), 1..40)).prop_map(|(pipeline, rest)| {
+    let shape = (prop::sample::select(PIPELINES), prop::bool::ANY);
+    (shape, prop::collection::vec(command(), 1..40)).prop_map(|((pipeline, tracks), rest)| {
         let mut all = vec![
             format!("pipeline {pipeline}"),
+            format!("button service{}", if tracks { " per service" } else { "" }),
+            "rules c1".to_owned(),
             "push c1 as #7 by bo: feat: 1".to_owned(),
             "build ok".to_owned(),
         ];

@@ -1,10 +1,11 @@
 //! Verbs that make a stage move or show it: promote, retry, cancel, rollback, preview, why, status.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::approval::rule_for;
 use crate::domain::command::{Exactly, Part, ReleaseRef, StageRef, Verb};
-use crate::domain::decide::resolve::spoken_here;
+use crate::domain::decide::resolve::{newest_of, spoken_here};
 use crate::domain::decide::speak::{Told, approval, by, must_be_approver, needs};
 use crate::domain::decide::{Draft, Spoken};
 use crate::domain::event::{ApprovalSide, BuildOutcome, Event, RunKind};
@@ -15,6 +16,7 @@ use crate::domain::queue::BUILD;
 use crate::domain::refusal::{NoWayBack, Refusal};
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::state::{Live, State};
+use crate::domain::track::Track;
 use crate::domain::view;
 
 impl Draft {
@@ -28,7 +30,8 @@ impl Draft {
             return Err(self.cannot_start(Verb::Promote, &release, &stage));
         };
         // A promotion from before a rollback does not pass the hold that the rollback left.
-        let since = self.state.hold_on(&stage).filter(|hold| hold.by.is_none()).map(|hold| hold.since);
+        let hold = self.state.hold_on(&stage, release.track());
+        let since = hold.filter(|hold| hold.by.is_none()).map(|hold| hold.since);
         if run.promoted_at.is_none_or(|at| since.is_some_and(|since| at < since)) {
             self.add(Event::Promoted {
                 release: release.no(),
@@ -108,10 +111,8 @@ impl Draft {
 
     fn retry_build(&mut self, spoken: &Spoken, build: &StageName) -> Result<Told, Refusal> {
         needs(spoken, Some(build), Role::Write)?;
-        let mut failed = self.state.in_order();
-        failed.retain(|r| matches!(r.build, BuildState::Failed(_)));
-        let here = failed.iter().rfind(|r| spoken_here(r, spoken));
-        let Some(release) = here.or(failed.last()).map(|r| Arc::clone(r)) else {
+        let failed = self.with_build(|build| matches!(build, BuildState::Failed(_)));
+        let Some(release) = build_meant(spoken, build, &failed)? else {
             let instead = "No build has failed.".to_owned();
             return Err(Refusal::Nothing { verb: Verb::Retry, stage: build.clone(), instead });
         };
@@ -132,13 +133,9 @@ impl Draft {
         }
         let stage = self.stage(Verb::Cancel, wanted)?;
         needs(spoken, Some(&stage), Role::Write)?;
-        let running = || self.with_run(&stage, |run| run.state.occupies()).pop();
         let release = match exactly {
             Some(one) => self.attempt_of(one, &stage)?,
-            None => match running() {
-                Some(release) => release,
-                None => self.for_action(spoken, &stage, |run| run.state.waits())?,
-            },
+            None => self.to_cancel(spoken, &stage)?,
         };
         let state = release.state_in(&stage);
         if state.is_some_and(StageState::occupies) && exactly.is_some_and(|one| !one.force) {
@@ -160,12 +157,26 @@ impl Draft {
         Ok(Told::started())
     }
 
+    /// The release that runs in a stage, or else waits there.
+    fn to_cancel(&self, spoken: &Spoken, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+        let running = self.with_run(stage, |run| run.state.occupies());
+        match self.track_meant(spoken, stage, &running)? {
+            Some(release) => Ok(release),
+            None => self.for_action(spoken, stage, |run| run.state.waits()),
+        }
+    }
+
     /// The release of a run that is still the last one in its stage: whoever looked at the queue a while ago means
     /// what they saw there.
     fn attempt_of(&self, one: Exactly, stage: &StageName) -> Result<Arc<Release>, Refusal> {
         let release = self.release(one.release)?;
         let attempt = release.run(stage).map(|run| run.attempt);
         if attempt == Some(one.attempt) { Ok(release) } else { Err(Refusal::Stale) }
+    }
+
+    /// Releases whose build is so, in the order of commits.
+    fn with_build(&self, fits: fn(&BuildState) -> bool) -> Vec<Arc<Release>> {
+        self.state.in_order().into_iter().filter(|r| fits(&r.build)).cloned().collect()
     }
 
     /// A build that waits is not begun, and one that runs is stopped; `/retry build` builds it after all.
@@ -176,15 +187,15 @@ impl Draft {
         exactly: Option<Exactly>,
     ) -> Result<Told, Refusal> {
         needs(spoken, Some(build), Role::Write)?;
-        let open = |r: &Release| matches!(r.build, BuildState::Waiting | BuildState::Running { .. });
-        let mut building = self.state.in_order();
-        building.retain(|r| open(r));
-        let release = if let Some(one) = exactly {
-            building.iter().find(|r| r.no() == one.release && r.build_attempt == one.attempt)
-        } else {
-            building.iter().rfind(|r| spoken_here(r, spoken)).or(building.last())
+        let building =
+            self.with_build(|build| matches!(build, BuildState::Waiting | BuildState::Running { .. }));
+        let release = match exactly {
+            Some(one) => {
+                let mut all = building.into_iter();
+                all.find(|r| r.no() == one.release && r.build_attempt == one.attempt)
+            }
+            None => build_meant(spoken, build, &building)?,
         };
-        let release = release.map(|r| Arc::clone(r));
         let Some(release) = release else {
             let instead = "No build waits or runs.".to_owned();
             return Err(Refusal::Nothing { verb: Verb::Cancel, stage: build.clone(), instead });
@@ -213,20 +224,19 @@ impl Draft {
         {
             return Err(no_way(NoWayBack::Shipped));
         }
-        let target = match wanted {
-            Some(wanted) => {
-                let release = self.named(wanted, Verb::Rollback, stage)?;
-                let good = self.state.rollback_targets(stage).iter().any(|r| r.no() == release.no());
-                let never = || no_way(NoWayBack::Never(wanted.to_string()));
-                if good { release } else { return Err(never()) }
-            }
-            None => self
-                .state
-                .rollback_targets(stage)
-                .into_iter()
-                .rfind(|r| self.live_order(stage).is_none_or(|order| r.order() < order))
-                .cloned()
-                .ok_or_else(|| no_way(NoWayBack::NothingOlder))?,
+        let target = if let Some(wanted) = wanted {
+            let release = self.named(wanted, Verb::Rollback, stage)?;
+            let targets = self.state.rollback_targets(stage, release.track());
+            let good = targets.iter().any(|r| r.no() == release.no());
+            let never = || no_way(NoWayBack::Never(wanted.to_string()));
+            if good { release } else { return Err(never()) }
+        } else {
+            let tracks: BTreeSet<Option<&Track>> =
+                self.state.live_of(stage).map(|(track, _)| track).collect();
+            let back = tracks.into_iter().filter_map(|track| self.back_from(stage, track).cloned());
+            let back: Vec<Arc<Release>> = back.collect();
+            let meant = self.track_meant(spoken, stage, &back)?;
+            meant.ok_or_else(|| no_way(NoWayBack::NothingOlder))?
         };
         must_be_approver(spoken, &target, (stage, ApprovalSide::Before))?;
         if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
@@ -238,11 +248,11 @@ impl Draft {
         Ok(Told::started())
     }
 
-    /// Where what runs in the stage, or was last tried there, stands in the order of commits.
-    fn live_order(&self, stage: &StageName) -> Option<(u64, ReleaseNo)> {
-        match self.state.live.get(stage)? {
-            Live::Release(no, _) | Live::Unknown(no) => self.state.release(*no).map(|r| r.order()),
-        }
+    /// Where a track goes back to in a stage: the newest before what runs there, or was last tried.
+    fn back_from(&self, stage: &StageName, track: Option<&Track>) -> Option<&Arc<Release>> {
+        let live = self.state.release(self.state.live_at(stage, track)?.release())?;
+        let targets = self.state.rollback_targets(stage, track);
+        targets.into_iter().rfind(|older| older.order() < live.order())
     }
 
     /// Who asks for a rollback and may approve it has said so already.
@@ -287,11 +297,19 @@ impl Draft {
     }
 }
 
+/// The newest of them that is spoken about here, else the newest there is.
+fn build_meant(
+    spoken: &Spoken,
+    build: &StageName,
+    found: &[Arc<Release>],
+) -> Result<Option<Arc<Release>>, Refusal> {
+    let here: Vec<_> = found.iter().filter(|r| spoken_here(r, spoken)).cloned().collect();
+    let all = if here.is_empty() { found } else { &here };
+    newest_of(all, (spoken.ask.verb(), build))
+}
+
 /// Whether the last commands that ran in the stage were this attempt's.
 pub(super) fn is_there(state: &State, release: &Release, stage: &StageName, run: &StageRun) -> bool {
-    let last = match state.live.get(stage) {
-        Some(Live::Release(no, _) | Live::Unknown(no)) => Some(*no),
-        None => None,
-    };
+    let last = state.live_at(stage, release.track()).map(Live::release);
     last == Some(release.no()) && run.started_at.is_some()
 }

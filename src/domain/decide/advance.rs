@@ -185,7 +185,7 @@ impl Draft {
         approved
             || run.promoted.is_some()
             || run.departed.is_some()
-            || self.state.hold_on(&rule.name).is_some()
+            || self.state.hold_on(&rule.name, release.track()).is_some()
     }
 
     /// The newest release whose stages before are done and soaked, or that has been let in already.

@@ -1,5 +1,6 @@
 //! Which release a command means: the first rule that matches, and never a guess (COMMANDS §4).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::command::{Move, ReleaseRef, StageRef, Verb};
@@ -8,6 +9,7 @@ use crate::domain::effect::Place;
 use crate::domain::name::StageName;
 use crate::domain::refusal::{Named, Refusal};
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::track::Track;
 
 /// Most candidates an answer lists.
 const LISTED: usize = 5;
@@ -160,8 +162,8 @@ impl Draft {
         }
         let all = self.with_run(stage, fits);
         let here: Vec<_> = all.iter().filter(|r| spoken_here(r, spoken)).cloned().collect();
-        if let Some(newest) = here.last() {
-            return Ok(Arc::clone(newest));
+        if let Some(newest) = newest_of(&here, (verb, stage))? {
+            return Ok(newest);
         }
         let moves = verb.row().moves != Move::Look;
         let about = self.with_run(stage, |_| true).into_iter().rfind(|r| spoken_here(r, spoken));
@@ -172,11 +174,30 @@ impl Draft {
         if moves && verb.row().usage.contains("[release]") {
             return self.only(all, verb, stage);
         }
-        all.last().cloned().ok_or_else(|| Refusal::Nothing {
+        newest_of(&all, (verb, stage))?.ok_or_else(|| Refusal::Nothing {
             verb,
             stage: stage.clone(),
             instead: self.stage_line(stage),
         })
+    }
+
+    /// Of releases of different tracks the one that is meant: that of the track spoken about here, elsewhere the only
+    /// one there is.
+    pub(super) fn track_meant(
+        &self,
+        spoken: &Spoken,
+        stage: &StageName,
+        found: &[Arc<Release>],
+    ) -> Result<Option<Arc<Release>>, Refusal> {
+        let here = self.tracks_here(spoken);
+        let meant = found.iter().filter(|r| here.is_empty() || here.contains(&r.track()));
+        let meant: Vec<_> = meant.cloned().collect();
+        newest_of(&meant, (spoken.ask.verb(), stage))
+    }
+
+    /// The tracks of the releases that are spoken about here.
+    pub(super) fn tracks_here(&self, spoken: &Spoken) -> BTreeSet<Option<&Track>> {
+        self.state.releases.values().filter(|r| spoken_here(r, spoken)).map(|r| r.track()).collect()
     }
 
     /// Releases with such a run in the stage, in the order of commits.
@@ -222,8 +243,24 @@ pub(super) fn spoken_here(release: &Release, spoken: &Spoken) -> bool {
     }
 }
 
+/// The newest of them, in the order of commits. What moves something asks again when they are of several tracks: of
+/// what they are, no order of commits says.
+pub(super) fn newest_of(
+    found: &[Arc<Release>],
+    (verb, stage): (Verb, &StageName),
+) -> Result<Option<Arc<Release>>, Refusal> {
+    let of_each: BTreeMap<Option<&Track>, &Arc<Release>> = found.iter().map(|r| (r.track(), r)).collect();
+    if of_each.len() > 1 && verb.row().moves != Move::Look {
+        let of_each: Vec<Arc<Release>> = of_each.into_values().cloned().collect();
+        return Err(Refusal::WhichRelease { verb, stage: stage.clone(), waiting: names(&of_each) });
+    }
+    Ok(found.last().cloned())
+}
+
 fn name(release: &Release) -> Named {
-    (release.created.version.to_string(), release.created.commit.short().to_owned())
+    let commit = release.created.commit.short();
+    let of = release.track().map_or_else(|| commit.to_owned(), |track| format!("{track}, {commit}"));
+    (release.created.version.to_string(), of)
 }
 
 fn names(releases: &[Arc<Release>]) -> Vec<Named> {

@@ -5,13 +5,14 @@ use crate::domain::event::{Event, RunKind};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
 use crate::domain::rollback::{ASKS, Answer, bad};
+use crate::domain::track::Track;
 
 impl Draft {
     /// Stages in which a release was found bad go back to the one before, or people are asked.
     pub(super) fn go_back(&mut self) -> Result<(), Refusal> {
-        let stages: Vec<StageName> = self.state.live.keys().cloned().collect();
-        for stage in stages {
-            let Some(found) = bad(&self.state, &stage) else { continue };
+        let places: Vec<(StageName, Option<Track>)> = self.state.live.keys().cloned().collect();
+        for (stage, track) in places {
+            let Some(found) = bad(&self.state, &stage, track.as_ref()) else { continue };
             match found.answer(&self.state, self.now) {
                 Answer::Back(target) => {
                     self.open_again(target, &stage, RunKind::Rollback, (None, None))?;
@@ -38,9 +39,8 @@ impl Draft {
         (stage, reason): (&StageName, String),
         text: String,
     ) -> Result<(), Refusal> {
-        if !self.state.holds.contains_key(&Some(stage.clone())) {
-            self.add(Event::Held { stage: Some(stage.clone()), by: None, reason })?;
-        }
+        let release = self.release(no)?;
+        self.hold_after_rollback(&release, stage, reason)?;
         self.add(Event::Alarm { release: Some(no), code: ASKS.to_owned(), text })
     }
 }

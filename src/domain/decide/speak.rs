@@ -1,5 +1,7 @@
 //! What people say: who may, what it changes, and what they are told.
 
+use std::collections::BTreeSet;
+
 use crate::domain::approval::{approvers, asked, default_rule, entitled_for, stage_approvers, tally};
 use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::HOST_CLOCK_MS;
@@ -13,6 +15,7 @@ use crate::domain::policy;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
 use crate::domain::time::Span;
+use crate::domain::track::Track;
 use crate::domain::view;
 
 /// Answers in words per thread and ten minutes; beyond that only reactions, so that two bots cannot talk (T14).
@@ -326,7 +329,9 @@ impl Draft {
         let stage = stage.map(|s| self.stage(Verb::Hold, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Write)?;
         let person = &spoken.standing.person;
-        let other = self.state.holds.get(&stage).and_then(|h| h.by.as_ref().map(|by| (h, by)));
+        let here = (stage, None);
+        let other = self.state.holds.get(&here).and_then(|h| h.by.as_ref().map(|by| (h, by)));
+        let (stage, track) = here;
         if let Some((hold, by)) = other.filter(|(_, by)| by.id != person.id) {
             // Taking a hold over would be a way to lift it.
             let place = stage.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
@@ -334,33 +339,39 @@ impl Draft {
             return Err(Refusal::OnHold { place, lift: unhold_line(stage.as_ref()), hold });
         }
         let by = Some(person.clone());
-        self.add(Event::Held { stage, by, reason: reason.to_owned() })?;
+        self.add(Event::Held { stage, track, by, reason: reason.to_owned() })?;
         Ok(Told::counted())
     }
 
-    /// Lifts a hold, and with it the vetoes that a rollback or a rewritten branch left in the stage.
+    /// Lifts the holds on a stage, and with them the vetoes that a rollback or a rewritten branch left there; of tracks
+    /// those that are spoken about here, elsewhere all.
     fn unhold(&mut self, spoken: &Spoken, stage: Option<&StageRef>) -> Result<Told, Refusal> {
         let stage = stage.map(|s| self.stage(Verb::Unhold, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Write)?;
-        let hold = self.state.holds.get(&stage).cloned();
-        let holder = hold.as_ref().and_then(|h| h.by.as_ref());
+        let here: BTreeSet<Option<Track>> =
+            self.tracks_here(spoken).into_iter().map(Option::<&Track>::cloned).collect();
+        let of = |track: &Option<Track>| track.is_none() || here.is_empty() || here.contains(track);
+        let on = self.state.holds.iter().filter(|((at, track), _)| *at == stage && of(track));
+        let holds: Vec<_> = on.map(|(place, hold)| (place.clone(), hold.by.clone())).collect();
+        let holder = holds.iter().find_map(|(_, by)| by.as_ref());
         let mine = holder.is_some_and(|p| p.id == spoken.standing.person.id);
         let vetoes: Vec<_> = self
             .state
             .vetoes
             .keys()
             .filter(|(at, no)| Some(at) == stage.as_ref() && !self.state.tampered(*no))
+            .filter(|(_, no)| self.state.release(*no).is_none_or(|r| of(&r.created.track)))
             .cloned()
             .collect();
-        if hold.is_none() && vetoes.is_empty() {
+        if holds.is_empty() && vetoes.is_empty() {
             return Err(Refusal::NotHeld { stage });
         }
         if !mine && spoken.standing.role < Role::Maintain {
             let holder = holder.map_or_else(|| "liftlock".to_owned(), |p| p.login.to_string());
             return Err(Refusal::NotHolder { holder });
         }
-        if hold.is_some() {
-            self.add(Event::Unheld { stage, by: Some(spoken.standing.person.clone()) })?;
+        for ((stage, track), _) in holds {
+            self.add(Event::Unheld { stage, track, by: Some(spoken.standing.person.clone()) })?;
         }
         for (stage, release) in vetoes {
             self.add(Event::VetoLifted { release, stage })?;

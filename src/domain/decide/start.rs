@@ -50,6 +50,11 @@ impl Draft {
         let (names, version) = self.names((start, &inputs), no, tagged);
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
         let channel = said.or_else(|| channel::of_release(&start.pipeline.channels, &start.branch, &version));
+        let track = start.pipeline.triggers.button.as_ref().and_then(|button| button.track(&inputs));
+        // What a release of another track contains is not of this one.
+        let included_in = start
+            .included_in
+            .filter(|newer| self.state.release(*newer).is_some_and(|newer| newer.created.track == track));
         let created = Created {
             release: no,
             seq: start.seq,
@@ -62,10 +67,11 @@ impl Draft {
             pusher: start.pusher.clone(),
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
             channel: channel.map(|of| of.name.clone()),
+            track,
             pipeline: Box::new(channel::pipeline_of(&start.pipeline, &start.branch, channel)),
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
-            included_in: start.included_in,
+            included_in,
             names,
             files: start.files.clone(),
             groups: start.groups.clone(),
@@ -74,7 +80,7 @@ impl Draft {
             uploads,
         };
         self.add(Event::ReleaseCreated(Box::new(created)))?;
-        match start.included_in {
+        match included_in {
             Some(newer) => self.born_superseded(no, newer),
             None => self.seal_inherited(no),
         }

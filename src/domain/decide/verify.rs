@@ -126,7 +126,7 @@ impl Draft {
         let run = self.run(no, stage)?;
         match run.kind {
             RunKind::Rollback => self.after_rollback(no, stage)?,
-            RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => self.after_promotion(stage)?,
+            RunKind::Deploy | RunKind::Redeploy | RunKind::Verify => self.after_promotion(no, stage)?,
         }
         let release = self.release(no)?;
         let watched =

@@ -193,7 +193,7 @@ impl Draft {
             );
         }
         // Nothing has happened yet, so what runs there stays known; whoever puts it right asks for another try.
-        let unclear = slot::unclear(&self.state, no, rule);
+        let unclear = slot::unclear(&self.state, &release, rule);
         if let Some(why) = fresh.cannot_start.as_ref().or(unclear.as_ref()) {
             let by = (Transition::AgentWaitExpired, StageState::Errored);
             return self.move_stage(no, stage, by, Detail::Reason(format!("did not start: {why}")));
@@ -202,13 +202,14 @@ impl Draft {
         self.move_stage(no, stage, by, Detail::Fence(fence))
     }
 
-    /// The release that has this stage's environment now, in whatever stage (invariant I1).
+    /// The release that has this stage's environment now, in whatever stage (invariant I1); one of another track has
+    /// not.
     fn occupant(&self, release: &Release, stage: &StageName) -> Option<ReleaseNo> {
-        let lock = release.rule(stage)?.lock();
+        let lock = release.lock(release.rule(stage)?);
         self.state.releases.values().find_map(|other| {
             let here = other.stages.iter().any(|(name, runs)| {
                 runs.last().is_some_and(|run| run.state.occupies())
-                    && other.rule(name).is_some_and(|s| s.lock() == lock)
+                    && other.rule(name).is_some_and(|rule| other.lock(rule).collides(&lock))
             });
             here.then_some(other.no())
         })
@@ -391,10 +392,13 @@ impl Draft {
     }
 
     /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
-    pub(super) fn after_promotion(&mut self, stage: &StageName) -> Result<(), Refusal> {
-        let stage = Some(stage.clone());
-        match self.state.holds.get(&stage) {
-            Some(hold) if hold.by.is_none() => self.add(Event::Unheld { stage, by: None }),
+    pub(super) fn after_promotion(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
+        let here = (Some(stage.clone()), self.release(no)?.track().cloned());
+        match self.state.holds.get(&here) {
+            Some(hold) if hold.by.is_none() => {
+                let (stage, track) = here;
+                self.add(Event::Unheld { stage, track, by: None })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -407,7 +411,7 @@ impl Draft {
             .state
             .releases
             .values()
-            .filter(|r| r.order() > back.order())
+            .filter(|r| r.is_ahead_of(&back))
             .filter(|r| {
                 r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some()))
             })
@@ -420,10 +424,22 @@ impl Draft {
                 self.veto(bad, &below, &reason)?;
             }
         }
-        if self.state.holds.contains_key(&Some(stage.clone())) {
+        self.hold_after_rollback(&back, stage, reason)
+    }
+
+    /// Nothing of a release's track starts in a stage before somebody has looked.
+    pub(super) fn hold_after_rollback(
+        &mut self,
+        release: &Release,
+        stage: &StageName,
+        reason: String,
+    ) -> Result<(), Refusal> {
+        let (stage, track) = (Some(stage.clone()), release.track().cloned());
+        let held = |track| self.state.holds.contains_key(&(stage.clone(), track));
+        if held(track.clone()) || held(None) {
             return Ok(());
         }
-        self.add(Event::Held { stage: Some(stage.clone()), by: None, reason })
+        self.add(Event::Held { stage, track, by: None, reason })
     }
 
     /// The stages that need this one, directly or not.

@@ -11,6 +11,7 @@ use crate::domain::name::{ChannelName, CommitSha, Digest, Login, RefName, Releas
 use crate::domain::naming::Names;
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
+use crate::domain::track::Track;
 use crate::domain::variable::Taken;
 use crate::domain::version::Version;
 
@@ -33,6 +34,9 @@ pub struct Created {
     /// The channel it belongs to, of the pipeline's `channels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
+    /// What it is of that others of the pipeline are not; nothing in logs from before there were tracks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<Track>,
     /// What started it.
     pub started_by: StartedBy,
     /// Who started it, as far as the host said.

@@ -64,7 +64,7 @@ impl Look<'_> {
             let next = Some(self.override_act(&Overridable::Soak));
             Soaked::Off(Line { next, ..line(Blocker::Soak, Mark::Stop, text) })
         };
-        match self.state.live.get(need) {
+        match self.state.live_at(need, self.release.track()) {
             Some(Live::Release(no, since)) if *no == self.release.no() => Soaked::Until(since.plus(soak)),
             Some(_) | None if state == Some(StageState::Succeeded) => {
                 stopped(format!("it no longer soaks in {need}: {}", self.what_runs_in(need)))

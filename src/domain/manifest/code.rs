@@ -213,6 +213,11 @@ codes! {
         "A `required` input is asked of whoever presses the button. A push, a tag, a time or a build asks nobody, so a \
          release that one of them starts does not have it, and a step that uses it does not run and says why. A \
          `default` serves all of them.";
+    /// Releases that could not be told apart by what they are of.
+    Per "M0507" Error
+        "`triggers.button.per` names an input whose values are tracks: releases of one service follow one another, and \
+         have nothing to do with those of another. So each release needs a value, which only the button asks for: the \
+         input is `required`, nothing else starts the pipeline, and no stage is a train, which takes one release along.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

@@ -188,6 +188,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::Reported
         | Code::NoTemplate
         | Code::NotGiven
+        | Code::Per
         | Code::UnknownArtifact
         | Code::UnknownCheck
         | Code::Cycle

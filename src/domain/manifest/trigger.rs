@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::demand::{Button, Timed, Train};
+use crate::domain::input::Input;
 use crate::domain::join::{Builds, Inherited, Need, Wanted};
 use crate::domain::manifest::build::clean_left;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::image;
-use crate::domain::manifest::node::Node;
+use crate::domain::manifest::node::{Entry, Node};
 use crate::domain::manifest::origin;
-use crate::domain::manifest::problem::Findings;
+use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::runbook;
 use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::source::Source;
@@ -92,17 +93,55 @@ pub(super) fn read(view: View<'_>, source: Option<&Source>, findings: &mut Findi
         pull_request: block
             .get("pull_request")
             .map(|_| PullRequestTrigger { paths: pull_request.all("paths") }),
-        button: block.get("button").map(|node| button(block, node, findings)),
+        button: block.get("button").map(|node| button(view, node, findings)),
         schedule: block.items("schedule").iter().filter_map(|node| timed(view, node, findings)).collect(),
         builds: block.get("builds").and_then(|node| builds(node, findings)),
     }
 }
 
-fn button(triggers: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Button {
+/// What starts releases beside the button.
+const STARTS: [&str; 4] = ["push", "tags", "schedule", "builds"];
+
+fn button(pipeline: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Button {
+    let triggers = pipeline.below("triggers");
     let view = View::of(node);
-    let by_itself = ["push", "tags", "schedule", "builds"].iter().any(|key| triggers.get(key).is_some());
+    let by_itself = STARTS.iter().any(|key| triggers.get(key).is_some());
     let inputs = runbook::inputs(view, by_itself.then_some(Code::NotGiven), findings);
-    Button { title: view.line("title"), inputs }
+    let per = view.line("per");
+    if let Some((node, per)) = view.get("per").zip(per.as_ref()) {
+        let branch = pipeline.below("source").below("properties").entry("branch");
+        let others = STARTS.iter().filter_map(|key| triggers.entry(key)).chain(branch);
+        check_per((node.at, per), &inputs, others, findings);
+    }
+    Button { title: view.line("title"), inputs, per }
+}
+
+/// Releases are told apart by what each of them was given: nothing else may start one, and none may be without it.
+fn check_per<'n>(
+    (at, per): (Place, &str),
+    inputs: &BTreeMap<String, Input>,
+    others: impl Iterator<Item = &'n Entry>,
+    findings: &mut Findings<'_>,
+) {
+    match inputs.get(per) {
+        Some(input) if input.required => {}
+        Some(_) => {
+            let message = format!("`per` is what every release is given, and `{per}` may be left out");
+            findings.add_hinted(Code::Per, at, message, format!("write `{per}: {{required: true}}`"));
+        }
+        None => {
+            let all: Vec<String> = inputs.keys().map(|name| format!("`{name}`")).collect();
+            let all =
+                if all.is_empty() { "it has none".to_owned() } else { format!("it has {}", all.join(", ")) };
+            findings.add(Code::Per, at, format!("the button has no input `{per}`: {all}"));
+        }
+    }
+    for other in others {
+        let message =
+            format!("a release that `{}` starts has no `{per}`, which tells releases apart", other.key);
+        let hint = format!("take `{}` out, in another pipeline if need be, or leave out `per`", other.key);
+        findings.add_hinted(Code::Per, other.key_at, message, hint);
+    }
 }
 
 fn timed(pipeline: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Option<Timed> {
@@ -128,7 +167,7 @@ pub(super) fn train(stage: View<'_>, findings: &mut Findings<'_>) -> Option<Trai
     })
 }
 
-/// A train comes from a stage that its own needs.
+/// A train comes from a stage that its own needs, and takes one release along: not one of each track.
 pub(super) fn check_trains(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
     for node in view.items("stages") {
         let own = View::of(node);
@@ -136,6 +175,12 @@ pub(super) fn check_trains(view: View<'_>, pipeline: &Pipeline, findings: &mut F
         let Some((stage, train)) = stage.and_then(|stage| Some((stage, stage.train.as_ref()?))) else {
             continue;
         };
+        let per = pipeline.triggers.button.as_ref().and_then(|button| button.per.as_ref());
+        if let Some(per) = per {
+            let message = format!("a train takes one release along, and each `{per}` has one of its own");
+            let hint = "leave the stage's `schedule` out, or `per`".to_owned();
+            findings.add_hinted(Code::Per, own.place("schedule"), message, hint);
+        }
         if stage.comes_from().any(|need| *need == train.from) {
             continue;
         }

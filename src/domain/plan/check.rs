@@ -36,7 +36,7 @@ pub fn samples_owed(
     };
     let wanted = match side {
         Side::Watch => {
-            let live = matches!(state.live.get(stage), Some(Live::Release(no, _)) if *no == release.no());
+            let live = matches!(state.live_at(stage, release.track()), Some(Live::Release(no, _)) if *no == release.no());
             live && run.fault.is_none() && course.watch_ends().is_some_and(|ends| now < ends)
         }
         // What is over ends the wait, and with it the samples.
@@ -79,8 +79,8 @@ pub(super) fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp
 
 /// What is owed for releases that are live and watched.
 pub(super) fn plan_watches(state: &State, now: Timestamp, owed: &mut Vec<Owed>) {
-    for stage in state.live.keys() {
-        let Some(release) = state.live_in(stage) else { continue };
+    for (stage, track) in state.live.keys() {
+        let Some(release) = state.live_in(stage, track.as_ref()) else { continue };
         if release.state_in(stage) == Some(StageState::Succeeded) {
             owed.extend(samples(state, release, stage, now));
         }
@@ -122,8 +122,8 @@ pub(super) fn wake_times(state: &State, now: Timestamp, consider: &mut impl FnMu
             }
         }
     }
-    for stage in state.live.keys() {
-        let Some(release) = state.live_in(stage) else { continue };
+    for (stage, track) in state.live.keys() {
+        let Some(release) = state.live_in(stage, track.as_ref()) else { continue };
         let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { continue };
         let course = Course { repo: &state.id.repo, release, stage: rule, run };
         course.watch_ends().filter(|at| *at > now).into_iter().for_each(&mut *consider);

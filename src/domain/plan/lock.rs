@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use crate::domain::name::EnvironmentName;
 use crate::domain::state::State;
 
-/// Who has each lock, in words, by its name: the group of the effects that need it (SEMANTICS §8).
+/// Who has each lock, in words, by its name: the group of the effects that need it, or what that begins with (SEMANTICS
+/// §8). The tracks of a pipeline share a lock; what another pipeline does is of none of them and waits for all.
 pub fn locks(state: &State) -> BTreeMap<String, String> {
-    let mut locks = BTreeMap::new();
+    let mut locks: BTreeMap<String, String> = BTreeMap::new();
     for release in state.open() {
         for (name, runs) in &release.stages {
             let occupies = runs.last().is_some_and(|run| run.state.occupies());
             if let Some(rule) = release.rule(name).filter(|_| occupies) {
                 let holder = format!("{} {} in {name}", state.id.name, release.created.version);
-                locks.insert(rule.lock_group(&state.id.repo), holder);
+                let lock = locks.entry(rule.lock_group(&state.id.repo)).or_default();
+                if !lock.is_empty() {
+                    lock.push_str(", ");
+                }
+                lock.push_str(&holder);
             }
         }
     }

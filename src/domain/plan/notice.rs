@@ -25,7 +25,7 @@ pub(super) fn plan_release(state: &State, release: &Release, now: Timestamp, owe
 pub(super) fn plan_pipeline(state: &State, owed: &mut Vec<Owed>) {
     let Some(pipeline) = state.pipeline().filter(|pipeline| !pipeline.notify.is_empty()) else { return };
     let freezes = state.freezes.iter().map(|(stage, freeze)| (Topic::Freeze, stage, freeze.since));
-    let holds = state.holds.iter().map(|(stage, hold)| (Topic::Hold, stage, hold.since));
+    let holds = state.holds.iter().map(|((stage, _), hold)| (Topic::Hold, stage, hold.since));
     for (topic, stage, since) in freezes.chain(holds) {
         let fact = Fact::Stage { stage: stage.clone(), since: since.0 };
         tell(state, (&pipeline.notify, None), (topic, &fact), owed);

@@ -87,9 +87,10 @@ pub fn waits<'s>(state: &'s State, run: &Run, now: Timestamp) -> Vec<Wait<'s>> {
 fn holds<'s>(state: &'s State, run: &Run) -> Option<Wait<'s>> {
     let stages = run.runbook().stages.iter().cloned().map(Some);
     std::iter::once(None).chain(stages).find_map(|stage| {
-        let hold = state.holds.get(&stage)?;
-        let stops = hold.by.is_some() || run.asked.by.is_none();
-        stops.then_some(Wait::Hold { stage, by: hold.by.as_ref(), hold })
+        // A runbook is about all tracks that a stage has.
+        let mut on = state.holds.iter().filter(|((at, _), _)| *at == stage).map(|(_, hold)| hold);
+        let hold = on.find(|hold| hold.by.is_some() || run.asked.by.is_none())?;
+        Some(Wait::Hold { stage, by: hold.by.as_ref(), hold })
     })
 }
 

@@ -4,7 +4,7 @@ use crate::domain::gate::{Blocker, verdict};
 use crate::domain::name::StageName;
 use crate::domain::release::{Release, StageState};
 use crate::domain::simulate::scenario::Expect;
-use crate::domain::state::{Live, State};
+use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view;
 
@@ -49,18 +49,15 @@ fn same(so: bool, found: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 fn has(state: &State, stage: &StageName, (wanted, yes): (Option<&str>, bool)) -> Result<(), String> {
-    let live = state.live.get(stage);
-    let version = live.map(|live| match live {
-        Live::Release(no, _) | Live::Unknown(no) => state.version_of(*no),
-    });
-    let so = match (&version, wanted) {
-        (Some(version), Some(wanted)) => means(wanted, version),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
+    let versions: Vec<String> =
+        state.live_of(stage).map(|(_, live)| state.version_of(live.release())).collect();
+    let so = match wanted {
+        Some(wanted) => versions.iter().any(|version| means(wanted, version)),
+        None => versions.is_empty(),
     };
-    same(so == yes, || match version {
-        Some(version) => format!("{stage} has {version}"),
-        None => format!("{stage} has nothing"),
+    same(so == yes, || {
+        let has = if versions.is_empty() { "nothing".to_owned() } else { versions.join(", ") };
+        format!("{stage} has {has}")
     })
 }
 
@@ -97,12 +94,13 @@ fn release_in<'s>(
     }
     let all = state.in_order();
     let newest = all.iter().rev().find(|r| r.state_in(stage).is_some_and(fits));
-    match newest {
-        Some(release) => Ok(release),
-        None => Err(match state.live_in(stage) {
-            Some(live) => format!("nothing waits for {stage}, which has {}", live.created.version),
-            None => format!("nothing waits for {stage}"),
-        }),
+    if let Some(release) = newest {
+        Ok(release)
+    } else {
+        let live = state.live_of(stage).filter_map(|(track, _)| state.live_in(stage, track));
+        let live: Vec<String> = live.map(|live| live.created.version.to_string()).collect();
+        let has = if live.is_empty() { String::new() } else { format!(", which has {}", live.join(", ")) };
+        Err(format!("nothing waits for {stage}{has}"))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::runbook::fact::Fact;
 use crate::domain::simulate::world::World;
 use crate::domain::state::{Live, State};
 use crate::domain::time::Timestamp;
+use crate::domain::track::Track;
 use crate::domain::view;
 use crate::domain::window::Zone;
 
@@ -87,6 +88,9 @@ pub enum What {
 pub struct StageNow {
     /// The stage.
     pub stage: StageName,
+    /// The track whose release runs there, when it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// The release that runs there.
     pub has: Option<String>,
     /// Since when.
@@ -261,27 +265,45 @@ impl Transcript {
     /// Where everything is.
     pub(super) fn ending(&self, state: &State, now: Timestamp) -> Vec<StageNow> {
         let Some(pipeline) = state.pipeline() else { return Vec::new() };
-        pipeline.stage_names().map(|stage| self.stage_now(state, stage, now)).collect()
+        let mut all = Vec::new();
+        for stage in pipeline.stage_names() {
+            let live: Vec<_> = state.live_of(stage).map(|(track, live)| (track, Some(live))).collect();
+            // What is on its way there is said once, below the last that is there.
+            let (last, before) = live.split_last().map_or((&(None, None), &[][..]), |split| split);
+            all.extend(before.iter().map(|here| self.stage_now(state, (stage, *here), Vec::new())));
+            all.push(self.stage_now(state, (stage, *last), on_the_way(state, stage, now)));
+        }
+        all
     }
 
-    fn stage_now(&self, state: &State, stage: &StageName, now: Timestamp) -> StageNow {
-        let (has, since) = match state.live.get(stage) {
+    fn stage_now(
+        &self,
+        state: &State,
+        (stage, (track, live)): (&StageName, (Option<&Track>, Option<&Live>)),
+        coming: Vec<Coming>,
+    ) -> StageNow {
+        let (has, since) = match live {
             Some(Live::Release(no, since)) => (Some(state.version_of(*no)), Some(*since)),
             Some(Live::Unknown(no)) => (Some(format!("{}, or not all of it", state.version_of(*no))), None),
             None => (None, None),
         };
-        let coming = state.in_order().into_iter().filter_map(|release| {
-            let run = release.run(stage).filter(|run| !run.state.is_terminal())?;
-            Some(coming(state, release, (stage, run), now))
-        });
         StageNow {
             stage: stage.clone(),
+            track: track.map(ToString::to_string),
             has,
             since: since.map(Timestamp::rfc3339),
             since_when: since.map_or_else(String::new, |at| self.zone.minute(at)),
-            coming: coming.collect(),
+            coming,
         }
     }
+}
+
+fn on_the_way(state: &State, stage: &StageName, now: Timestamp) -> Vec<Coming> {
+    let coming = state.in_order().into_iter().filter_map(|release| {
+        let run = release.run(stage).filter(|run| !run.state.is_terminal())?;
+        Some(coming(state, release, (stage, run), now))
+    });
+    coming.collect()
 }
 
 /// How a run of a runbook is since something happened to it.
@@ -399,13 +421,17 @@ pub(super) fn render(entries: &[Entry]) -> String {
 
 /// The end for people.
 pub(super) fn render_ending(stages: &[StageNow]) -> String {
-    let width = stages.iter().map(|s| s.stage.as_str().chars().count()).max().unwrap_or(0);
+    let called = |now: &StageNow| {
+        let track = now.track.as_ref().map_or_else(String::new, |track| format!(" {track}"));
+        format!("{}{track}", now.stage)
+    };
+    let width = stages.iter().map(|now| called(now).chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     for stage in stages {
         let has = stage.has.as_deref().unwrap_or("nothing");
         let since = &stage.since_when;
         let since = if since.is_empty() { String::new() } else { format!(" since {since}") };
-        writeln!(out, "{:width$}  has {has}{since}", stage.stage.as_str()).unwrap_or_default();
+        writeln!(out, "{:width$}  has {has}{since}", called(stage)).unwrap_or_default();
         for coming in &stage.coming {
             writeln!(out, "{:width$}  {}", "", coming.text).unwrap_or_default();
             for next in &coming.next {

@@ -124,11 +124,11 @@ impl State {
     }
 
     fn hold(&mut self, event: &Event, at: Timestamp) {
-        if let Event::Held { stage, by, reason } = event {
+        if let Event::Held { stage, track, by, reason } = event {
             let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-            self.holds.insert(stage.clone(), hold);
-        } else if let Event::Unheld { stage, .. } = event {
-            self.holds.remove(stage);
+            self.holds.insert((stage.clone(), track.clone()), hold);
+        } else if let Event::Unheld { stage, track, .. } = event {
+            self.holds.remove(&(stage.clone(), track.clone()));
             self.ask_again(stage.as_ref(), at);
         }
     }
@@ -456,22 +456,23 @@ impl State {
 
     /// Keeps what runs where, and what a rollback may go to.
     fn note_live(&mut self, no: ReleaseNo, stage: &StageName, to: StageState, at: Timestamp) {
+        let here = (stage.clone(), self.release(no).and_then(|r| r.track().cloned()));
         match to {
             StageState::Succeeded => {
-                self.live.insert(stage.clone(), Live::Release(no, at));
+                self.live.insert(here, Live::Release(no, at));
                 let history = self.history.entry(stage.clone()).or_default();
                 history.retain(|earlier| *earlier != no);
                 history.push(no);
             }
             // It runs there, for people to look at; it is in the history of the stage when they have signed off.
             StageState::AwaitingSignoff => {
-                self.live.insert(stage.clone(), Live::Release(no, at));
+                self.live.insert(here, Live::Release(no, at));
             }
             StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
                 // What never started has changed nothing, and neither has what left alone the slot that is live.
                 let run = self.release(no).and_then(|r| r.rule(stage).zip(r.run(stage)));
                 if run.is_some_and(|(rule, run)| run.started_at.is_some() && !slot::untouched(rule, run)) {
-                    self.live.insert(stage.clone(), Live::Unknown(no));
+                    self.live.insert(here, Live::Unknown(no));
                 }
             }
             StageState::Pending

@@ -1,9 +1,10 @@
-//! What steps left behind: outputs of the run, values kept per environment, hooks that a lost run still owes.
+//! What steps left behind: outputs of the run, values kept where it ran, hooks that a lost run still owes.
 
 use crate::domain::event::Event;
-use crate::domain::name::{EnvironmentName, ReleaseNo, StageName};
+use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::progress::{Kept, Owing, Phase};
 use crate::domain::state::{Illegal, State};
+use crate::domain::track::Site;
 
 impl State {
     /// A part of a stage's work is over.
@@ -15,15 +16,15 @@ impl State {
             r.run_mut(stage, *attempt)?.walked.add(progress);
             Ok(())
         })?;
-        let Some(environment) = self.environment_of(*release, stage) else { return Ok(()) };
+        let Some(site) = self.site_of(*release, stage) else { return Ok(()) };
         if progress.phase == Phase::Owed {
-            self.owing.remove(&environment);
+            self.owing.remove(&site);
         }
         let kept = progress.outputs.iter().filter(|(name, _)| progress.kept.contains(name));
         let kept = kept.map(|(name, value)| (name.clone(), Kept { value: value.clone(), release: *release }));
         let kept: Vec<_> = kept.collect();
         if !kept.is_empty() {
-            self.kept.entry(environment).or_default().extend(kept);
+            self.kept.entry(site).or_default().extend(kept);
         }
         Ok(())
     }
@@ -35,12 +36,13 @@ impl State {
             let owes = run.state.is_terminal() && run.walked.owes(steps);
             owes.then(|| Owing { release: no, outputs: run.walked.outputs.clone() })
         });
-        if let Some((owing, environment)) = found.zip(self.environment_of(no, stage)) {
-            self.owing.insert(environment, owing);
+        if let Some((owing, site)) = found.zip(self.site_of(no, stage)) {
+            self.owing.insert(site, owing);
         }
     }
 
-    fn environment_of(&self, no: ReleaseNo, stage: &StageName) -> Option<EnvironmentName> {
-        self.release(no)?.rule(stage).map(|rule| rule.environment.clone())
+    fn site_of(&self, no: ReleaseNo, stage: &StageName) -> Option<Site> {
+        let release = self.release(no)?;
+        release.rule(stage).map(|rule| release.site(rule))
     }
 }

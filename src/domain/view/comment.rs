@@ -36,6 +36,9 @@ pub fn facts(release: &Release) -> String {
         called.unwrap_or_default(),
         inline_code(release.created.commit.short())
     );
+    if let Some(track) = release.track() {
+        writeln!(out, "- {}", inline_code(&track.to_string())).unwrap_or_default();
+    }
     for (alias, image) in release.artifacts.iter().filter_map(|a| Some((&a.alias, a.image.as_ref()?))) {
         let digest = inline_code(image.manifest.as_str());
         writeln!(out, "- image {alias}: {}, {digest}", inline_code(&image.name.to_string()))

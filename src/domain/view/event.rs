@@ -13,6 +13,7 @@ use crate::domain::probe::Reading;
 use crate::domain::progress::Progress;
 use crate::domain::reuse::TakenOver;
 use crate::domain::source::Found;
+use crate::domain::track::Track;
 
 fn built(outcome: &BuildOutcome, reused: Option<&TakenOver>) -> String {
     match outcome {
@@ -136,8 +137,8 @@ pub fn sentence(event: &Event) -> String {
         Event::PlaceFound { place, .. } => format!("spoken about at {place}"),
         Event::OfferShown { stage, place, .. } => format!("approval of {stage} asked for at {place}"),
         Event::Alarm { text, .. } => text.clone(),
-        Event::Held { reason, .. } => format!("put on hold: {reason}"),
-        Event::Unheld { .. } => "hold lifted".to_owned(),
+        Event::Held { reason, track, .. } => format!("put on hold{}: {reason}", of(track.as_ref())),
+        Event::Unheld { track, .. } => format!("hold{} lifted", of(track.as_ref())),
         Event::Frozen { reason, .. } => format!("frozen: {reason}"),
         Event::Unfrozen { .. } => "freeze lifted".to_owned(),
         Event::Heard(heard) => heard.line.clone(),
@@ -189,4 +190,9 @@ pub fn sentence(event: &Event) -> String {
         Event::Vetoed { stage, reason, .. } => format!("{stage}: vetoed, {reason}"),
         Event::VetoLifted { stage, .. } => format!("{stage}: veto lifted"),
     }
+}
+
+/// For whom alone a hold is.
+fn of(track: Option<&Track>) -> String {
+    track.map_or_else(String::new, |track| format!(" for {track}"))
 }

@@ -262,7 +262,9 @@ fn of_pipeline(state: &State, topic: Topic, (stage, since): (Option<&StageName>,
             (format!("{}: {place} is frozen{until} by {}", state.id.name, freeze.by.login), &freeze.reason)
         }
         Topic::Hold => {
-            let hold = state.holds.get(&key).filter(|hold| hold.since.0 == since)?;
+            let mut holds = state.holds.iter().filter(|((at, _), hold)| *at == key && hold.since.0 == since);
+            let ((_, track), hold) = holds.next()?;
+            let place = track.as_ref().map_or_else(|| place.to_owned(), |track| format!("{place} ({track})"));
             let by = hold.by.as_ref().map_or("a rollback", |by| by.login.as_str());
             (format!("{}: {place} is on hold by {by}", state.id.name), &hold.reason)
         }

@@ -16,7 +16,9 @@ pub fn sentences(pipeline: &Pipeline) -> Vec<String> {
         let inputs: Vec<&str> = button.inputs.keys().map(String::as_str).collect();
         let given =
             if inputs.is_empty() { String::new() } else { format!(", who gives {}", joined(&inputs, "and")) };
-        format!("Somebody with write{given}.")
+        let per =
+            button.per.as_ref().map_or_else(String::new, |per| format!("; each {per} goes its own way"));
+        format!("Somebody with write{given}{per}.")
     });
     let times = triggers.schedule.iter().map(|timed| {
         let channel =

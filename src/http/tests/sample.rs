@@ -591,6 +591,7 @@ pub(crate) fn page() -> ReleasePage {
             stream: STREAM.to_owned(),
             no: 142,
             version: "1.24.0".to_owned(),
+            track: None,
             title: "Idempotency keys for refunds (#812)".to_owned(),
             commit: "9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned(),
             digest: Some(format!("sha256:{}", "0f1e2d3c".repeat(8))),

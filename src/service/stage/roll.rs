@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::domain::check::{Check, TIMEOUT};
 use crate::domain::event::Failure;
+use crate::domain::name::Digest;
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
 use crate::domain::pipeline::target::Rolling;
@@ -17,7 +18,7 @@ use crate::domain::time::Span;
 use crate::runner::connection::Kept;
 use crate::runner::target::{Host, Kind, Route, Target, quoted, script};
 use crate::service::blocking;
-use crate::service::stage::Walk;
+use crate::service::stage::{Course, Walk};
 use crate::service::steps::one::surroundings;
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::{Outcome, Trouble};
@@ -145,7 +146,7 @@ impl Walk<'_> {
         };
         // The clients find the connection where they start.
         let client = format!("cd {} && exec {}", in_quotes(&folder), host.client(&known, route));
-        let there = format!(".liftlock/{}/{}", self.course.id.name, self.course.stage.name);
+        let there = folder_there(self.course);
         let unpack = format!(
             "set -e; umask 077; d=\"$HOME\"/{}; rm -rf \"$d.new\"; mkdir -p \"$d.new\"; tar -C \"$d.new\" -xof -; \
              rm -rf \"$d\"; mv \"$d.new\" \"$d\"",
@@ -280,6 +281,13 @@ pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
         Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
         Said::Chosen(_) | Said::Portion(_) | Said::Started(_) | Said::Slot(_) => said,
     }
+}
+
+/// Where a host keeps what a stage gave it; of each track, since two of them may be at work there.
+fn folder_there(course: &Course<'_>) -> String {
+    let track = course.release.track().map(|track| Digest::of_text(&track.to_string()));
+    let own = track.map_or_else(String::new, |digest| format!("-{}", digest.hex()));
+    format!(".liftlock/{}/{}{own}", course.id.name, course.stage.name)
 }
 
 fn in_quotes(path: &Path) -> String {

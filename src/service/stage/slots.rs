@@ -3,11 +3,12 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::event::{Failure, RunKind};
-use crate::domain::name::{ReleaseNo, SlotName};
+use crate::domain::name::SlotName;
 use crate::domain::pause::Question;
 use crate::domain::pipeline::strategy::BlueGreen;
 use crate::domain::pipeline::{Stage, Step, Strategy};
 use crate::domain::progress::Phase;
+use crate::domain::release::Release;
 use crate::domain::rollout;
 use crate::domain::slot::{Choice, Said};
 use crate::domain::state::State;
@@ -149,8 +150,8 @@ impl Walk<'_> {
 }
 
 /// Where the release of a run goes, as the log has it; nothing for a stage without slots.
-pub(crate) fn choice(state: &State, release: ReleaseNo, stage: &Stage) -> Option<Choice> {
+pub(crate) fn choice(state: &State, release: &Release, stage: &Stage) -> Option<Choice> {
     let Some(Strategy::BlueGreen(rule)) = &stage.strategy else { return None };
-    let known = state.slots.get(&stage.environment).cloned().unwrap_or_default();
-    known.choose(release, &rule.slots).ok()
+    let known = state.slots.get(&release.site(stage)).cloned().unwrap_or_default();
+    known.choose(release.no(), &rule.slots).ok()
 }

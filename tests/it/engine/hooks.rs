@@ -76,7 +76,7 @@ async fn a02_a20_a21_a22_a23_a24_capture_stop_arm_start_components_and_the_next_
     let second = [&["capture:[\"of v0.1.0-rc.1\"]"], &stage[..]].concat();
     assert_eq!(order(&world).split_off(7), second);
     let state = world.state("shop").await;
-    let kept = &state.kept[&"prod".parse().unwrap()][&"AccessPolicies".parse().unwrap()];
+    let kept = &state.kept[&("prod".parse().unwrap(), None)][&"AccessPolicies".parse().unwrap()];
     assert_eq!(kept.value, "[\"of v0.1.0-rc.2\"]");
     assert!(state.owing.is_empty());
     world.finish().await;

@@ -134,7 +134,7 @@ async fn a01_a02_a03_a04_a05_a11_a12_a13_a17_a18_a25_seed_000_runs_from_its_libr
         world.service().library().see(&ana, &"acme.Invictus.prod".parse().unwrap()).await.unwrap().unwrap();
     let version = written.values.get(&"Invictus.Framework.Version".parse().unwrap());
     assert!(format!("{version:?}").contains("v0.1.0-rc.1"), "{written:?}");
-    let kept = world.state(NAME).await.kept[&"prod".parse().unwrap()].clone();
+    let kept = world.state(NAME).await.kept[&("prod".parse().unwrap(), None)].clone();
     assert_eq!(kept[&"AccessPolicies".parse().unwrap()].value, "[\"deployer\"]");
     let log = world.log(&format!("github:{REPO}/{NAME}/1/prod/2")).await;
     assert!(log.contains("artifact InvictusFramework is sha256:") && log.contains(", checked"), "{log}");

@@ -29,8 +29,8 @@ async fn e05_e24_a_release_whose_tests_fail_is_taken_back_by_itself() {
     world.status(&bad, "liftlock/prod", "failure").await;
     let state = world.state("shop").await;
     let prod = "prod".parse().unwrap();
-    assert_eq!(state.live_in(&prod).unwrap().created.version.to_string(), "v0.1.0-rc.1");
-    assert!(state.hold_on(&prod).is_some(), "nothing follows before somebody has looked");
+    assert_eq!(state.live_in(&prod, None).unwrap().created.version.to_string(), "v0.1.0-rc.1");
+    assert!(state.hold_on(&prod, None).is_some(), "nothing follows before somebody has looked");
     world.finish().await;
 }
 

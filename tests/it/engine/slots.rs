@@ -54,7 +54,14 @@ async fn e23_e24_a_red_gate_switches_back_and_a_rollback_is_only_a_switch() {
     world.settled().await;
     assert_eq!(served(out.path()), format!("blue {OLD}"));
     assert_eq!(
-        world.state("shop").await.live_in(&"prod".parse().unwrap()).unwrap().created.version.to_string(),
+        world
+            .state("shop")
+            .await
+            .live_in(&"prod".parse().unwrap(), None)
+            .unwrap()
+            .created
+            .version
+            .to_string(),
         OLD
     );
     std::fs::remove_file(out.path().join("ill")).unwrap();
@@ -110,7 +117,7 @@ async fn e23_t57_a_switch_that_was_begun_and_never_reported_is_unknown_and_not_r
     let said = world.hears(2).await.replace('\\', "");
     assert!(said.contains("errored in prod") && said.contains("nobody knows which slot is live"), "{said}");
     assert_eq!(
-        world.state("shop").await.slots[&"prod".parse().unwrap()].live,
+        world.state("shop").await.slots[&("prod".parse().unwrap(), None)].live,
         Live::Unsure("green".parse().unwrap())
     );
     world.merge(3, "feat: sell hats").await;

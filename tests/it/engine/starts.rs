@@ -1,13 +1,16 @@
 //! Releases that somebody starts by hand.
 
 use std::io::Write as _;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use hyper::Method;
-use liftlock::domain::name::{CommitSha, Digest, PipelineId, UserId};
+use liftlock::clock;
+use liftlock::domain::gate::verdict;
+use liftlock::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, StageName, UserId};
 use liftlock::domain::person::Person;
 use liftlock::domain::state::State;
+use liftlock::store::effect::{Effect, EffectState};
 
 use super::world::{ANA, EVE, REPO, World, repo_id};
 use crate::github::WorkflowRun;
@@ -36,6 +39,55 @@ async fn b24_a_button_makes_a_release_of_the_head_with_what_it_is_given() {
     let last = &state.releases.values().next_back().unwrap().created;
     assert_eq!((last.commit.as_str(), last.inputs["service"].as_str()), (head.as_str(), "checkout"));
     assert_eq!(last.initiator.as_ref().unwrap().login.as_str(), "ana");
+    world.finish().await;
+}
+
+/// Says that it has begun, and goes on when it may.
+const SERVICES: &str = r"version: 1
+name: services
+triggers: {button: {title: Publish service, inputs: {service: {required: true}}, per: service}}
+build: sh build.sh
+artifacts: dist
+deploy: 'touch $TARGET/began-$LIFTLOCK_VERSION; while [ ! -e $TARGET/goes-$LIFTLOCK_VERSION ]; do sleep 0.02; done; echo $SERVICE $LIFTLOCK_VERSION >> $TARGET/journal'
+stages: [{name: prod, queue: all}]
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b14_two_services_are_deployed_at_the_same_time_and_two_releases_of_one_are_not() {
+    let mut world = World::with(SERVICES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.settled().await;
+    let began = |world: &World, no: u32| world.target().join(format!("began-v0.1.0-rc.{no}")).exists();
+    let prod: StageName = "prod".parse().unwrap();
+    world.say(1, ANA, "/start services service=checkout").await;
+    world.until("the first is begun", |_| began(&world, 1)).await;
+    world.say_now(1, ANA, "/start services service=checkout").await;
+    let queued = |effects: &[Effect]| {
+        let deploys = |state| effects.iter().filter(move |e| e.kind == "deploy" && e.state == state).count();
+        let seals = |e: &&Effect| e.kind == "build" && e.state == EffectState::Done;
+        deploys(EffectState::Leased) == 1 && effects.iter().filter(seals).count() == 2
+    };
+    world.until("the second is built, and the first still there", queued).await;
+    // A worker is free, and whoever may go on has it: that is the other service, not the one before it.
+    world.say_now(1, ANA, "/start services service=basket").await;
+    world.until("the other service is begun beside it", |_| began(&world, 3)).await;
+    assert!(!began(&world, 2), "its service is being deployed");
+    let state = world.state("services").await;
+    let second = &state.releases[&ReleaseNo(NonZeroU32::new(2).unwrap())];
+    let verdict = verdict(&state, second, second.rule(&prod).unwrap(), clock::now());
+    let waits: Vec<&str> = verdict.blockers().map(|line| line.text.as_str()).collect();
+    assert_eq!(waits, ["v0.1.0-rc.1 goes first"]);
+    for no in 1..=3 {
+        world.plant(&format!("goes-v0.1.0-rc.{no}"));
+    }
+    world.until("three deployments", |_| world.deployed().len() == 3).await;
+    world.drain().await;
+    let state = world.state("services").await;
+    let live: Vec<String> = state
+        .live_of(&prod)
+        .map(|(track, live)| format!("{} {}", track.unwrap(), state.version_of(live.release())))
+        .collect();
+    assert_eq!(live, ["service=basket v0.1.0-rc.3", "service=checkout v0.1.0-rc.2"]);
     world.finish().await;
 }
 

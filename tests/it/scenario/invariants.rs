@@ -1,18 +1,19 @@
 //! What must hold in every state and at every step, whatever happens (SEMANTICS §2, I1 to I7, and §12).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use liftlock::domain::approval::{rule_for, signoff_for, tally};
 use liftlock::domain::decide::{Command, decide};
 use liftlock::domain::effect::Effect;
 use liftlock::domain::event::{Event, Overridable, RunKind};
 use liftlock::domain::gate::{Mark, verdict};
-use liftlock::domain::name::StageName;
+use liftlock::domain::name::{EnvironmentName, StageName};
 use liftlock::domain::pipeline::Duty;
 use liftlock::domain::plan::plan;
 use liftlock::domain::release::{BuildState, Release, StageState, Transition};
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
+use liftlock::domain::track::Track;
 use liftlock::domain::window::{self, Half};
 
 /// Holds an event against the state it comes upon.
@@ -70,7 +71,8 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
         assert!(any, "I5: {stage} starts while none of {:?} succeeded", rule.needs_any);
     }
     let newer = state.releases.values().find(|r| {
-        r.order() > release.order()
+        r.created.track == release.created.track
+            && r.order() > release.order()
             && r.stages
                 .get(stage)
                 .is_some_and(|runs| runs.iter().any(|run| run.state == StageState::Succeeded))
@@ -80,13 +82,15 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
 
 /// Holds a state against the one before it.
 pub(crate) fn after_step(before: &State, after: &State, now: Timestamp) {
-    let mut occupied = BTreeMap::new();
+    let mut occupied: Vec<(&EnvironmentName, &Option<Track>)> = Vec::new();
     for release in after.releases.values() {
         for (stage, runs) in &release.stages {
-            let environment = release.rule(stage).unwrap().lock().clone();
             if runs.last().is_some_and(|run| run.state.occupies()) {
-                let other = occupied.insert(environment, stage.clone());
-                assert_eq!(other, None, "I1: two runs in one environment");
+                let (environment, track) = (release.rule(stage).unwrap().lock(), &release.created.track);
+                let mut beside = occupied.iter().filter(|(other, _)| *other == environment);
+                let apart = beside.all(|(_, other)| other.is_some() && track.is_some() && *other != track);
+                assert!(apart, "I1: two runs in one environment that are not of two services");
+                occupied.push((environment, track));
             }
             explains_itself(after, release, stage, now);
         }

@@ -76,6 +76,8 @@ scenarios! {
     b09_b10_b11_e20_each_build_makes_a_release_of_all_last_builds "builds-any.txt"
     b11_b12_d04_all_builds_of_a_commit_make_one_release "builds-all.txt"
     b24_a_button_starts_a_release_with_what_it_is_given "button.txt"
+    b14_releases_of_two_services_have_nothing_to_do_with_one_another "tracks.txt"
+    b14_nobody_guesses_which_of_two_services_is_meant "tracks-meant.txt"
     e28_releases_of_a_time_and_trains "trains.txt"
     b11_builds_join_anew_since_the_release_before "builds-anew.txt"
     b09_b12_d03_builds_of_other_repositories_join "builds-elsewhere.txt"

@@ -147,8 +147,7 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         return;
     }
     if word == "button" {
-        pipeline.triggers.button =
-            Some(Button { title: None, inputs: text.split(", ").map(input).collect() });
+        pipeline.triggers.button = Some(button(text));
         return;
     }
     if word == "schedule" {
@@ -194,6 +193,13 @@ pub(crate) fn declare(pipeline: &mut Pipeline, word: &str, text: &str) {
         None => &mut pipeline.variables,
     };
     variables.insert(name.split(' ').next().unwrap().parse().unwrap(), variable);
+}
+
+/// `service, region eu`, `service per service`.
+fn button(text: &str) -> Button {
+    let (text, per) = text.split_once(" per ").map_or((text, None), |(text, per)| (text, Some(per)));
+    let inputs = text.split(", ").map(input).collect();
+    Button { title: None, inputs, per: per.map(str::to_owned) }
 }
 
 /// `reuse commit`, `build-variable MODE = fast`, `build-secret TOKEN`: what its build shares, and is told.

@@ -12,6 +12,7 @@ use liftlock::domain::release::StageState;
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::state::State;
 use liftlock::domain::time::Timestamp;
+use liftlock::domain::track::Track;
 use liftlock::domain::view::event::{revised, sentence};
 use liftlock::domain::view::runbook::line;
 
@@ -253,14 +254,15 @@ fn approved(approval: &Approval) -> String {
 fn stopped(event: &Event) -> Option<String> {
     let place =
         |stage: &Option<StageName>| stage.as_ref().map_or("everything".to_owned(), ToString::to_string);
+    let of = |track: &Option<Track>| track.as_ref().map_or(String::new(), |track| format!(" ({track})"));
     Some(match event {
-        Event::Held { stage, by, reason } => {
+        Event::Held { stage, track, by, reason } => {
             let by = by.as_ref().map_or("a rollback", |p| p.login.as_str());
-            format!("{} held by {by}: {reason}", place(stage))
+            format!("{}{} held by {by}: {reason}", place(stage), of(track))
         }
-        Event::Unheld { stage, by } => {
+        Event::Unheld { stage, track, by } => {
             let by = by.as_ref().map_or("the deploy that succeeded", |p| p.login.as_str());
-            format!("{} released by {by}", place(stage))
+            format!("{}{} released by {by}", place(stage), of(track))
         }
         Event::Frozen { stage, by, reason, until } => {
             let until = until.map_or_else(String::new, |at| format!(" until {}", at.minute()));

@@ -353,9 +353,10 @@ fn work(world: &mut World, lane: Lane, text: &str) -> Vec<String> {
 /// The slot that a run goes to, as the log has it.
 fn chosen(world: &World, work: &Work) -> Said {
     let Work::Deploy { release, stage, .. } = work else { panic!("only a deploy has a slot") };
-    let rule = world.state.release(*release).unwrap().rule(stage).unwrap();
+    let found = world.state.release(*release).unwrap();
+    let rule = found.rule(stage).unwrap();
     let Some(Strategy::BlueGreen(blue_green)) = &rule.strategy else { panic!("{stage} has no slots") };
-    let known = world.state.slots.get(&rule.environment).cloned().unwrap_or_default();
+    let known = world.state.slots.get(&found.site(rule)).cloned().unwrap_or_default();
     Said::Slot(slot::Said::Chosen(known.choose(*release, &blue_green.slots).unwrap()))
 }
 
@@ -718,7 +719,8 @@ fn statuses(world: &World, only: &str) -> Vec<String> {
 fn releases(state: &State) -> Vec<String> {
     let mut out: Vec<String> =
         state.in_order().into_iter().map(|r| format!("{} {}", r.created.version, r.state().word())).collect();
-    for (stage, live) in &state.live {
+    for ((stage, track), live) in &state.live {
+        let stage = track.as_ref().map_or_else(|| stage.to_string(), |track| format!("{stage} ({track})"));
         out.push(match live {
             Live::Release(no, _) => format!("{stage} has {}", state.version_of(*no)),
             Live::Unknown(no) => format!("{stage} is unknown since {}", state.version_of(*no)),

@@ -96,7 +96,9 @@ async fn a_lock_keeps_the_effects_of_other_pipelines_from_being_claimed(place: &
         .commit(of("shop", &[("lock:cdn", "shop v1 in eu"), ("lock:db", "shop v1 in eu")]))
         .await
         .unwrap();
-    place.store.commit(owing([wants("theirs", "docs")])).await.unwrap();
+    let part =
+        OwedEffect { group: Some("lock:cdn service=basket".to_owned()), ..wants("a part of it", "docs") };
+    place.store.commit(owing([wants("theirs", "docs"), part])).await.unwrap();
     claims_nothing(&place.store, "build").await;
     // Whoever has it may go on, another pipeline's decision to take it is not stored.
     place.store.commit(owing([wants("ours", "shop")])).await.unwrap();

@@ -11,7 +11,8 @@ use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::name::RunbookName;
 
 static RUNBOOK_NAME: Word = Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: parses::<RunbookName> };
-static INPUT_NAME: Word = Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: runbook::check_input };
+pub(super) static INPUT_NAME: Word =
+    Word { pattern: Some("^[a-z][a-z0-9-]{0,30}$"), check: runbook::check_input };
 static INPUT_VALUE: Word =
     Word { pattern: Some("^(?:[A-Za-z0-9._:/@+,=][A-Za-z0-9._:/@+,=-]*)?$"), check: runbook::check_value };
 static RUNBOOK: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&RUNBOOK_OBJECT)]);

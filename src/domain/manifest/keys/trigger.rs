@@ -44,6 +44,7 @@ static PULL_REQUEST_OBJECT: Object = Object { what: "`pull_request`", keys: &[PU
 keys! { BUTTON_KEYS {
     "title" Optional, Shape::Text(&LINE), "What the button says.";
     "inputs" Optional, runbook::INPUTS, "What may be given, by name; `$(name)` is the value.";
+    "per" Optional, Shape::Text(&runbook::INPUT_NAME), "An input that is `required`: releases of different values are deployed side by side, and have nothing to do with one another.";
 } }
 static BUTTON_OBJECT: Object = Object { what: "`button`", keys: &[BUTTON_KEYS], ..PLAIN };
 
