@@ -392,7 +392,7 @@ pub struct Stage {
     /// What runs before and after the deploy.
     #[serde(default, skip_serializing_if = "Hooks::are_none")]
     pub hooks: Hooks,
-    /// The targets that its deploy commands run for, one after another; without, they run once.
+    /// The targets that its deploy commands run for, batch after batch; without, they run once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
     /// How a release is brought out here, when not all at once.

@@ -20,7 +20,7 @@ pub const TAIL_LINES: usize = 10;
 pub struct LogLine {
     /// When its end was read.
     pub at: Timestamp,
-    /// At most [`LONGEST_LINE_BYTES`].
+    /// At most [`LONGEST_LINE_BYTES`], and the name of whose it is before it where several write.
     pub text: String,
 }
 
@@ -34,18 +34,31 @@ pub struct Log {
     /// Masked text whose line has not ended yet.
     line: String,
     tail: VecDeque<String>,
+    /// What each line begins with.
+    prefix: String,
     sink: mpsc::Sender<LogLine>,
 }
 
 impl Log {
     /// A log that hides what the mask knows; the channel's bound is how far it may run ahead of its reader.
     pub fn new(mask: &Mask, sink: mpsc::Sender<LogLine>) -> Self {
+        Self::of(mask, (sink, String::new()))
+    }
+
+    /// A log of somebody's own that goes where this one goes, in whole lines that begin with their name.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self::of(&self.mask, (self.sink.clone(), format!("{name}: ")))
+    }
+
+    fn of(mask: &Mask, (sink, prefix): (mpsc::Sender<LogLine>, String)) -> Self {
         Self {
             printable: Printable::default(),
             mask: mask.clone(),
             stream: mask.stream(),
             line: String::new(),
             tail: VecDeque::new(),
+            prefix,
             sink,
         }
     }
@@ -102,6 +115,7 @@ impl Log {
             }
             self.tail.push_back(text.clone());
         }
+        let text = if self.prefix.is_empty() { text } else { format!("{}{text}", self.prefix) };
         // An error says that the receiver is gone, and then there is nothing to do.
         self.sink.send(LogLine { at: clock::now(), text }).await.unwrap_or_default();
     }
@@ -171,6 +185,19 @@ mod tests {
         log.note("could not use \u{1b}[1mcanary-4711").await;
         assert_eq!(lines.recv().await.unwrap().text, "half a line, canary");
         assert_eq!(lines.recv().await.unwrap().text, "could not use ***");
+    }
+
+    #[tokio::test]
+    async fn those_who_write_beside_each_other_end_their_own_lines() {
+        let (sink, mut lines) = mpsc::channel(10);
+        let log = Log::new(&Mask::new(&[]), sink);
+        let (mut one, mut two) = (log.beside("web-1"), log.beside("web-2"));
+        one.write(b"half ").await;
+        two.write(b"whole\n").await;
+        one.write(b"a line\n").await;
+        assert_eq!(lines.recv().await.unwrap().text, "web-2: whole");
+        assert_eq!(lines.recv().await.unwrap().text, "web-1: half a line");
+        assert_eq!((one.tail(), two.tail()), (vec!["half a line".to_owned()], vec!["whole".to_owned()]));
     }
 
     #[tokio::test]

@@ -78,7 +78,8 @@ pub struct KeptLog {
     pub log: Log,
     /// What hides in it.
     pub mask: Mask,
-    keeper: JoinHandle<Outcome<()>>,
+    /// Who stores it; nobody when it is written into another log.
+    keeper: Option<JoinHandle<Outcome<()>>>,
 }
 
 impl KeptLog {
@@ -92,14 +93,23 @@ impl KeptLog {
         let (sink, lines) = mpsc::channel(LINES_AHEAD);
         let log = Log::new(&mask, sink);
         let keeper = tokio::spawn(keep(service.store().clone(), name, lines));
-        Self { log, mask, keeper }
+        Self { log, mask, keeper: Some(keeper) }
+    }
+
+    /// A log that is written into this one, beside others; each of its lines begins with the name.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self { log: self.log.beside(name), mask: self.mask.clone(), keeper: None }
     }
 
     /// Ends the log and waits until all of it is stored.
     pub async fn close(mut self) -> Outcome<()> {
         self.log.end().await;
         drop(self.log);
-        self.keeper.await.unwrap_or_else(|e| Err(Trouble::of_task(e)))
+        match self.keeper {
+            Some(keeper) => keeper.await.unwrap_or_else(|e| Err(Trouble::of_task(e))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::pipeline::target::{Batch, Rolling};
 use crate::domain::pipeline::{Step, Strategy};
 use crate::domain::progress::Phase;
 use crate::domain::rollout::{Chosen, Rollout, Said};
+use crate::domain::state::State;
 use crate::service::stage::roll::{Left, kept_from};
 use crate::service::stage::slots::Rules;
 use crate::service::stage::{Course, Walk};
@@ -32,6 +33,12 @@ impl Course<'_> {
             }
             (Some(Strategy::Canary(_) | Strategy::BlueGreen(_)) | None, _) => None,
         }
+    }
+
+    /// How far its targets and portions are, as the log has it.
+    pub(super) fn rollout(&self, state: &State) -> Option<Rollout> {
+        let run = state.release(self.release.no())?.run(&self.stage.name)?;
+        Some(run.rollout.clone())
     }
 
     /// Whether its deploy commands may run more than once.
@@ -124,9 +131,7 @@ impl Walk<'_> {
         let command = Command::Roll { work: course.work.clone(), fence: course.lease.fence(), said };
         match self.service.journal().report(course.id, &command, course.lease.around()).await? {
             Ok(decided) => {
-                let release = decided.state.release(course.release.no());
-                let run = release.and_then(|release| release.run(&course.stage.name));
-                let rollout = run.map(|run| run.rollout.clone());
+                let rollout = course.rollout(&decided.state);
                 self.rollout = rollout.clone().unwrap_or_default();
                 Ok(rollout)
             }

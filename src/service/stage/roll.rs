@@ -1,17 +1,21 @@
-//! The deploy of a stage with targets: batch after batch, each target begun and reported in the log, health in between.
+//! The deploy of a stage with targets: batch after batch, the targets of one side by side, each begun and reported in
+//! the log, health in between.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use futures_util::future::join_all;
+
 use crate::clock;
 use crate::domain::check::{Check, TIMEOUT};
+use crate::domain::deployment::Fates;
 use crate::domain::event::Failure;
-use crate::domain::name::Digest;
+use crate::domain::name::{Digest, TargetName};
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
 use crate::domain::pipeline::target::Rolling;
 use crate::domain::probe::{Answer, Reading};
-use crate::domain::progress::Phase;
+use crate::domain::progress::{Phase, Progress};
 use crate::domain::rollout::{Next, Said};
 use crate::domain::slot;
 use crate::domain::time::Span;
@@ -23,11 +27,33 @@ use crate::service::steps::one::surroundings;
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::{Outcome, Trouble};
 
+/// Most targets that are worked on at the same time: each has a process here and, by ssh, a connection of its own.
+const SIDE_BY_SIDE: usize = 8;
+
 /// What is left of the time for all steps.
 pub(super) type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
 
+impl<'a> Walk<'a> {
+    /// A walk of its own for one target among several; what it is at is not seen by the others.
+    fn apart(&self) -> Walk<'a> {
+        Walk {
+            service: self.service,
+            course: self.course,
+            environment: self.environment.clone(),
+            end: StepsEnd::Passed,
+            news: Progress::at(Phase::Deploy, 0),
+            fates: Fates::new(&self.course.stage.deployments),
+            rollout: self.rollout.clone(),
+            ledger: self.ledger.clone(),
+            artifacts: self.artifacts.clone(),
+            published: self.published.clone(),
+            held: StepsEnd::Passed,
+        }
+    }
+}
+
 impl Walk<'_> {
-    /// Runs the deploy steps for one target of a portion after another, as long as the rollout goes on.
+    /// Runs the deploy steps for the targets of a portion, batch after batch, as long as the rollout goes on.
     pub(super) async fn roll(
         &mut self,
         (percent, rolling, health): (u32, Rolling, Option<&Check>),
@@ -52,15 +78,14 @@ impl Walk<'_> {
                     return Ok(());
                 }
             };
-            for name in batch {
-                let target = self.course.targets.iter().find(|target| target.name == name).cloned();
-                let Some(target) = target else {
-                    // It may have stopped in between, and the config is another one since.
-                    let how = format!("the server's config no longer has the target {name}");
-                    self.end = StepsEnd::Failed(Failure { step: name.to_string(), how, tail: Vec::new() });
-                    return Ok(());
+            let at_once = if stand_alone(steps) { SIDE_BY_SIDE } else { 1 };
+            for names in batch.chunks(at_once) {
+                let Some(targets) = self.known(names) else { return Ok(()) };
+                let goes_on = match targets.as_slice() {
+                    [only] => self.one(only, (steps, left), (&mut failures, kept)).await?,
+                    several => self.several(several, (steps, left), (&mut failures, kept)).await?,
                 };
-                if !self.one(&target, (steps, left), (&mut failures, kept)).await? {
+                if !goes_on {
                     return Ok(());
                 }
                 if matches!(self.rollout.next(&rolling, percent), Next::Stop(_)) {
@@ -80,6 +105,54 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// The targets of these names, as the config has them now; nothing is begun unless it has all of them.
+    fn known(&mut self, names: &[TargetName]) -> Option<Vec<Target>> {
+        let mut targets = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(target) = self.course.targets.iter().find(|target| target.name == *name) else {
+                // It may have stopped in between, and the config is another one since.
+                let how = format!("the server's config no longer has the target {name}");
+                self.end = StepsEnd::Failed(Failure { step: name.to_string(), how, tail: Vec::new() });
+                return None;
+            };
+            targets.push(target.clone());
+        }
+        Some(targets)
+    }
+
+    /// All steps for several targets at the same time. Each is begun and reported in the log by itself, as if it were
+    /// alone, so that whoever comes after a dead worker knows of each; all of them end before anything else begins.
+    async fn several(
+        &mut self,
+        targets: &[Target],
+        (steps, left): (&[Step], Left<'_>),
+        (failures, kept): (&mut Vec<Failure>, &mut KeptLog),
+    ) -> Outcome<bool> {
+        let mut all = Vec::with_capacity(targets.len());
+        for target in targets {
+            let (mut walk, mut kept) = (self.apart(), kept.beside(target.name.as_str()));
+            all.push(Box::pin(async move {
+                let mut failures = Vec::new();
+                let ended = walk.one(target, (steps, left), (&mut failures, &mut kept)).await;
+                kept.log.end().await;
+                (walk, failures, ended)
+            }));
+        }
+        let mut goes_on = Ok(true);
+        for (walk, failed, ended) in join_all(all).await {
+            failures.extend(failed);
+            self.news.issues.extend(walk.news.issues);
+            self.news.conditional.extend(walk.news.conditional);
+            if matches!(ended, Ok(false)) && self.end != StepsEnd::Lost {
+                self.end = walk.end;
+            }
+            goes_on = goes_on.and_then(|before| ended.map(|goes_on| before && goes_on));
+        }
+        let state = self.service.journal().load(self.course.id).await?;
+        self.rollout = self.course.rollout(&state).unwrap_or_default();
+        goes_on
     }
 
     /// All steps for one target; false when the run is no longer ours or was stopped.
@@ -345,6 +418,19 @@ pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
             None
         }
     }
+}
+
+/// Whether steps leave nothing in the run that those for another target could find half done: commands, and jobs that
+/// targets do. What publishes, makes artifacts or writes down values runs for one target after another.
+fn stand_alone(steps: &[Step]) -> bool {
+    steps.iter().all(|step| {
+        let terms = &step.terms;
+        let leaves = !terms.outputs.is_empty() || terms.unit.is_some() || !terms.makes.is_nothing();
+        match &step.action {
+            Action::Run(_) | Action::Script(_) | Action::Hook(_) => !leaves,
+            Action::Pause(_) | Action::Publish(_) | Action::Write(_) | Action::Gather(_) => false,
+        }
+    })
 }
 
 /// A file of ours that nobody else reads.

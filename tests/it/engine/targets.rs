@@ -123,6 +123,77 @@ async fn e23_t57_a_target_that_was_begun_and_never_reported_is_unknown() {
     world.finish().await;
 }
 
+/// Each waits until the other one has begun, and the third one until both are done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_the_targets_of_a_batch_are_deployed_side_by_side() {
+    let out = tempfile::tempdir().unwrap();
+    let rest = "targets: {}\n    strategy: {rolling: {batch: 2}}\n    rollback: {approval: 1}";
+    let mut world = world(out.path(), rest, ["web-1", "web-2", "web-3"].map(local).into()).await;
+    for name in ["web-1", "web-2"] {
+        std::fs::write(out.path().join(format!("wait-{name}")), "").unwrap();
+    }
+    world.merge(1, "feat: sell shoes").await;
+    let waits = |name: &str| out.path().join(format!("waiting-{name}")).exists();
+    world.until("both are begun", |_| waits("web-1") && waits("web-2")).await;
+    assert_eq!(versions(out.path(), "web-3").len(), 0, "its batch has not come");
+    for name in ["web-2", "web-1"] {
+        std::fs::remove_file(out.path().join(format!("wait-{name}"))).unwrap();
+    }
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let log = world.log("github:12/shop/1/prod/1").await;
+    for line in ["web-1: target web-1", "web-2: target web-2", "web-1: $ sh deploy.sh", "target web-3"] {
+        assert!(log.lines().any(|found| found == line), "{line} in {log}");
+    }
+    // One of a batch fails: the other one is done all the same, and nobody of the next is touched.
+    std::fs::write(out.path().join("fail-web-1"), "").unwrap();
+    world.merge(2, "feat: sell air").await;
+    let said = world.hears(2).await.replace('\\', "");
+    assert!(said.contains("on web-1: ended with exit code 3; it failed on web-1"), "{said}");
+    assert!(said.contains("- web-2: done") && said.contains("- web-3: not reached"), "{said}");
+    assert!(said.contains("\nit is broken"), "the last lines are the target's own: {said}");
+    world.finish().await;
+}
+
+/// The server dies while two targets of a batch are begun: of both nobody knows, and neither is done again unasked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_t57_of_every_target_that_was_begun_side_by_side_it_is_known() {
+    let out = tempfile::tempdir().unwrap();
+    let rest = "targets: {}\n    strategy: {rolling: {batch: 3}}";
+    let names = ["web-1", "web-2", "web-3", "web-4"];
+    let mut world = world(out.path(), rest, names.map(local).into()).await;
+    for name in ["web-1", "web-3"] {
+        std::fs::write(out.path().join(format!("wait-{name}")), "").unwrap();
+    }
+    world.merge(1, "feat: sell shoes").await;
+    let prod = "prod".parse().unwrap();
+    let fate = async |world: &World, name: &str| {
+        let state = world.state("shop").await;
+        let release = state.releases.values().next()?;
+        release.run(&prod)?.rollout.fate(&name.parse().unwrap()).cloned()
+    };
+    let waits = |name: &str| out.path().join(format!("waiting-{name}")).exists();
+    world.until("two are begun", |_| waits("web-1") && waits("web-3")).await;
+    let done = async {
+        while fate(&world, "web-2").await != Some(Fate::Done) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), done).await.expect("web-2 is reported");
+    world.die().await;
+    for name in ["web-1", "web-3"] {
+        std::fs::remove_file(out.path().join(format!("wait-{name}"))).unwrap();
+    }
+    world.wake().await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("- web-1: unknown") && said.contains("- web-3: unknown"), "{said}");
+    assert!(said.contains("- web-2: done") && said.contains("- web-4: not reached"), "{said}");
+    assert_eq!(fate(&world, "web-4").await, Some(Fate::Pending));
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(names.map(|name| versions(out.path(), name).len()), [2, 1, 2, 1], "web-2 had it already");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
     let out = tempfile::tempdir().unwrap();
