@@ -117,8 +117,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// Where files of releases are published.
     pub outlets: Vec<Outlet>,
-    /// The bucket that keeps artifacts, when it is not the data folder.
-    pub artifacts: Option<Bucket>,
+    /// The bucket that keeps artifacts, when it is not the data folder, and how many bytes of copies that has of it.
+    pub artifacts: Option<(Bucket, u64)>,
     /// Tokens that say who somebody is, by login.
     pub personal_tokens: BTreeMap<Login, Secret>,
     /// The library of variable groups.
@@ -321,7 +321,7 @@ impl Config {
         let logins = self.registries.iter().filter_map(|registry| registry.login.as_ref());
         all.extend(logins.map(|(_, password)| password.clone()));
         all.extend(self.outlets.iter().flat_map(Outlet::hidden));
-        all.extend(self.artifacts.iter().flat_map(Bucket::hidden));
+        all.extend(self.artifacts.iter().flat_map(|(bucket, _)| bucket.hidden()));
         match self.github.as_ref().map(|g| &g.credentials) {
             Some(Credentials::App { private_key, .. }) => all.push(private_key.clone()),
             Some(Credentials::Token(token)) => all.push(token.clone()),

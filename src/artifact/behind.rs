@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
@@ -36,6 +37,10 @@ pub(super) enum Forgot {
 pub(super) struct Behind {
     bucket: Bucket,
     runtime: Handle,
+    /// How many bytes of it the local folder keeps copies of.
+    pub(super) copies: u64,
+    /// Held by the one thread that removes copies.
+    pub(super) tidying: Arc<Mutex<()>>,
 }
 
 fn name(digest: &Digest) -> String {
@@ -47,8 +52,14 @@ fn again(digest: &Digest) -> String {
 }
 
 impl Behind {
-    pub(super) fn new(bucket: Bucket, runtime: Handle) -> Self {
-        Self { bucket, runtime }
+    pub(super) fn new(bucket: Bucket, copies: u64, runtime: Handle) -> Self {
+        Self { bucket, runtime, copies, tidying: Arc::default() }
+    }
+
+    /// Whether the bucket has a blob of this size, so that a copy of it is no more than that.
+    pub(super) fn has(&self, digest: &Digest, bytes: u64) -> Outcome<bool> {
+        let known = self.runtime.block_on(self.bucket.look(&name(digest)))?;
+        Ok(known.is_some_and(|known| known.size == bytes))
     }
 
     /// Writes there, which shows that the bucket is one and lets us, and removes what writers left that died.

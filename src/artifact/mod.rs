@@ -3,6 +3,7 @@
 //! A folder becomes a `tar.zst`, a single file stays as it is (EVIDENCE, Sealing).
 
 mod behind;
+mod copies;
 pub mod disk;
 pub mod file;
 pub mod hashing;

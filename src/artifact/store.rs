@@ -5,17 +5,20 @@
 //! With a bucket behind the folder, a blob is stored once it is in both and was read back from the bucket.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 
 use super::behind::{Behind, Forgot};
+use super::copies::{LocalCopy, surplus};
 use super::file::{sync_folder, unused_name, write_synced};
 use super::hashing::{Hashing, Sum512, copy, digest_of};
 use crate::bucket::Bucket;
+use crate::clock;
 use crate::domain::name::Digest;
 use crate::domain::time::Timestamp;
 use crate::trouble::{Outcome, Trouble};
@@ -106,9 +109,10 @@ impl Store {
 
     /// The same with a bucket behind it, which is spoken with on this runtime: from threads that may wait. A bucket that
     /// does not answer just now is asked again when it is needed; one that cannot be used is an error.
-    pub fn open_behind(root: &Path, bucket: Bucket, runtime: Handle) -> Outcome<Self> {
+    /// The folder keeps so many bytes of copies, and more only while one is needed, or is not in the bucket.
+    pub fn open_behind(root: &Path, bucket: Bucket, copies: u64, runtime: Handle) -> Outcome<Self> {
         let store = Self::open(root)?;
-        let behind = Behind::new(bucket, runtime);
+        let behind = Behind::new(bucket, copies, runtime);
         match behind.begin() {
             Err(trouble) if trouble.is_transient() => {
                 tracing::error!(
@@ -227,8 +231,11 @@ impl Store {
             Forgot::Absent => here,
         };
         if here.is_some() {
-            std::fs::remove_file(&path).map_err(fail)?;
-            sync_folder(&self.blobs())?;
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(fail(e)),
+                // Where it was a copy it may have gone already.
+                Ok(()) | Err(_) => sync_folder(&self.blobs())?,
+            }
         }
         Ok(bytes)
     }
@@ -236,31 +243,89 @@ impl Store {
     fn blob(&self, digest: &Digest) -> Result<File, Unusable> {
         let fail = |e: io::Error| Trouble::transient(format!("read the artifact {digest}")).because(e);
         match File::open(self.path(digest)) {
-            Ok(file) => Ok(file),
+            Ok(file) => {
+                self.note_use(&file);
+                Ok(file)
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if !self.bring(digest)? {
-                    let what = format!("the artifact {digest} is not stored here");
-                    return Err(Trouble::not_found(what).into());
-                }
-                Ok(File::open(self.path(digest)).map_err(fail)?)
+                let brought = self.bring(digest)?;
+                self.tidy(digest);
+                let what = || Trouble::not_found(format!("the artifact {digest} is not stored here"));
+                Ok(brought.ok_or_else(what)?)
             }
             Err(e) => Err(fail(e).into()),
         }
     }
 
-    /// Brings a blob from the bucket; answers whether there was one.
-    fn bring(&self, digest: &Digest) -> Result<bool, Unusable> {
-        let Some(behind) = &self.behind else { return Ok(false) };
+    /// Brings a blob from the bucket, when there is one. It is open before anybody else can find it, and remove it.
+    fn bring(&self, digest: &Digest) -> Result<Option<File>, Unusable> {
+        let Some(behind) = &self.behind else { return Ok(None) };
         let fail = |e: io::Error| Trouble::transient(format!("bring the artifact {digest}")).because(e);
         let path = self.tmp().join(unused_name());
         let file = self.create(&path).map_err(fail)?;
         let brought = file.try_clone().map_err(|e| fail(e).into()).and_then(|to| behind.fetch(digest, to));
         if !matches!(brought, Ok(true)) {
             std::fs::remove_file(&path).unwrap_or_default();
-            return brought;
+            return brought.map(|_| None);
         }
+        let open = File::open(&path).map_err(fail)?;
         self.settle(&file, (&path, digest))?;
-        Ok(true)
+        self.note_use(&open);
+        Ok(Some(open))
+    }
+
+    /// Notes when a copy was used last: what was used longest ago goes first.
+    fn note_use(&self, copy: &File) {
+        if self.behind.is_some() {
+            let now = Duration::from_millis(u64::try_from(clock::now().0).unwrap_or_default());
+            let times = FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH + now);
+            // It only goes earlier than it should.
+            copy.set_times(times).unwrap_or_default();
+        }
+    }
+
+    /// Removes copies of what the bucket has when there are more bytes of them than are kept. Whoever reads one has it
+    /// open, and steps have copies of their own, so nothing that runs misses it.
+    fn tidy(&self, needed: &Digest) {
+        let Some(behind) = &self.behind else { return };
+        // Another one is at it.
+        let Ok(_alone) = behind.tidying.try_lock() else { return };
+        let removed = self.copies().and_then(|copies| {
+            for copy in surplus(copies, behind.copies, needed) {
+                let path = self.path(&copy.digest);
+                let fail = |e| Trouble::transient(format!("remove the copy {}", path.display())).because(e);
+                if behind.has(&copy.digest, copy.bytes)? {
+                    std::fs::remove_file(&path).map_err(fail)?;
+                } else {
+                    // It is asked about again when the others have had their turn.
+                    self.note_use(&File::open(&path).map_err(fail)?);
+                }
+            }
+            Ok(())
+        });
+        if let Err(trouble) = removed {
+            tracing::warn!(error = trouble.chain(), "copies of artifacts stay on this disk for now");
+        }
+    }
+
+    fn copies(&self) -> Outcome<Vec<LocalCopy>> {
+        let read = || -> io::Result<Vec<LocalCopy>> {
+            let mut copies = Vec::new();
+            for entry in std::fs::read_dir(self.blobs())? {
+                let entry = entry?;
+                let Some(digest) = entry.file_name().to_str().and_then(|hex| Digest::of_hex(hex).ok()) else {
+                    continue;
+                };
+                match entry.metadata() {
+                    Ok(meta) => copies.push(LocalCopy { digest, bytes: meta.len(), used: meta.accessed()? }),
+                    // It went meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(copies)
+        };
+        read().map_err(|e| Trouble::transient("look through the copies of artifacts").because(e))
     }
 
     /// Makes a written file durable under its digest. Renaming over a blob of the same digest is right too: it heals one
@@ -356,6 +421,7 @@ impl Incoming {
         self.store.settle(&file, (&self.path, &digest))?;
         if let Some(behind) = &self.store.behind {
             behind.store(&digest, &self.store.path(&digest))?;
+            self.store.tidy(&digest);
         }
         Ok((digest, bytes))
     }

@@ -158,9 +158,9 @@ async fn artifacts(config: &Config) -> Outcome<artifact::store::Store> {
     let (root, runtime) = (config.data.join("artifacts"), tokio::runtime::Handle::current());
     match config.artifacts.clone() {
         None => artifact::store::Store::open(&root),
-        Some(bucket) => {
-            crate::service::blocking(move || artifact::store::Store::open_behind(&root, bucket, runtime))
-                .await
+        Some((bucket, copies)) => {
+            let open = move || artifact::store::Store::open_behind(&root, bucket, copies, runtime);
+            crate::service::blocking(open).await
         }
     }
 }

@@ -4,7 +4,12 @@ use serde::Deserialize;
 
 use super::{Given, Reading};
 use crate::bucket::{BUILT_IN, Bucket, Provider};
+use crate::domain::contract::Size;
 use crate::domain::name::is_file_name;
+
+/// Copies of a bucket's artifacts on this machine when nobody says: what most machines can spare, and enough for the
+/// releases that are under way.
+const COPIES_BYTES: u64 = 50 * 1_000 * 1_000 * 1_000;
 
 /// Where it is, and the key, as written.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub(super) struct Artifacts {
     endpoint: Option<String>,
     user: Option<String>,
     password: Option<Given>,
+    copies: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -44,21 +50,23 @@ impl Artifacts {
     /// Keys that say something about another kind.
     fn misplaced(&self) -> Option<&'static str> {
         use Word::{Azure, Gcs, S3};
-        let own: [(&str, bool, &[Word]); 6] = [
+        let own: [(&str, bool, &[Word]); 7] = [
             ("bucket", self.bucket.is_some(), &[S3, Gcs, Azure]),
             ("prefix", self.prefix.is_some(), &[S3, Gcs, Azure]),
             ("region", self.region.is_some(), &[S3]),
             ("endpoint", self.endpoint.is_some(), &[S3, Gcs, Azure]),
             ("user", self.user.is_some(), &[S3, Azure]),
             ("password", self.password.is_some(), &[S3, Gcs, Azure]),
+            ("copies", self.copies.is_some(), &[S3, Gcs, Azure]),
         ];
         own.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&self.kind)).map(|(key, _, _)| key)
     }
 }
 
 impl Reading<'_> {
-    /// The bucket that keeps artifacts; nothing for the data folder.
-    pub(super) fn artifacts(&mut self, file: Artifacts) -> Option<Bucket> {
+    /// The bucket that keeps artifacts, and how many bytes of copies the data folder has of it; nothing when that folder
+    /// keeps them.
+    pub(super) fn artifacts(&mut self, file: Artifacts) -> Option<(Bucket, u64)> {
         if let Some(key) = file.misplaced() {
             self.problem(format!("artifacts: {key} says nothing about this kind"));
         }
@@ -68,8 +76,17 @@ impl Reading<'_> {
             Word::Gcs => Provider::Gcs,
             Word::Azure => Provider::Azure,
         };
-        let Artifacts { bucket, prefix, region, endpoint, user, password, .. } = file;
-        self.bucket("artifacts", provider, Place { bucket, prefix, region, endpoint, user, password })
+        let Artifacts { bucket, prefix, region, endpoint, user, password, copies, .. } = file;
+        let place = Place { bucket, prefix, region, endpoint, user, password };
+        let copies = match copies.as_deref().map(str::parse::<Size>) {
+            None => COPIES_BYTES,
+            Some(Ok(Size(bytes))) => bytes,
+            Some(Err(error)) => {
+                self.problem(format!("artifacts: copies: {error}"));
+                COPIES_BYTES
+            }
+        };
+        self.bucket("artifacts", provider, place).map(|bucket| (bucket, copies))
     }
 
     /// Every key is in the config: what a machine in a cloud may do by itself is nobody's leave to write there.
@@ -104,6 +121,7 @@ impl Reading<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::COPIES_BYTES;
     use crate::config::tests::read;
 
     const S3: &str = "[artifacts]\nkind = \"s3\"\nbucket = \"acme-artifacts\"\nprefix = \"/shop/\"\n\
@@ -114,7 +132,12 @@ mod tests {
         assert!(read("").unwrap().artifacts.is_none());
         assert!(read("[artifacts]\nkind = \"disk\"\n").unwrap().artifacts.is_none());
         let config = read(S3).unwrap();
-        let bucket = config.artifacts.as_ref().unwrap();
+        let (bucket, copies) = config.artifacts.as_ref().unwrap();
+        assert_eq!(*copies, COPIES_BYTES);
+        let small = read(&format!("{S3}copies = \"20GB\"\n")).unwrap();
+        assert_eq!(small.artifacts.unwrap().1, 20_000_000_000);
+        assert!(read("[artifacts]\ncopies = \"20GB\"\n").unwrap_err().contains("copies says nothing"));
+        assert!(read(&format!("{S3}copies = \"much\"\n")).unwrap_err().contains("`much` is not a size"));
         assert_eq!((bucket.to_string().as_str(), bucket.prefix.as_str()), ("s3://acme-artifacts", "shop"));
         assert!(config.hidden().iter().any(|secret| secret.expose() == "canary-of-artifacts"));
         assert!(!format!("{config:?}").contains("canary"));

@@ -21,6 +21,8 @@ use super::objects::{Azurite, Moto, NAME, store as fake};
 use super::rig::{self, Deadline, Door, GLANCE, PATIENCE, Plan, Yard, deliver};
 use super::{one, plan};
 
+/// Copies of everything.
+const ROOM: u64 = u64::MAX;
 /// Larger than what one request creates, and than three pieces.
 const LARGE: usize = 25 * 1024 * 1024;
 
@@ -43,7 +45,7 @@ async fn open(moto: &Moto, root: &Path) -> Store {
 
 async fn open_in(bucket: Bucket, root: &Path) -> Store {
     let (root, runtime) = (root.to_owned(), Handle::current());
-    blocking(move || Store::open_behind(&root, bucket, runtime)).await.unwrap()
+    blocking(move || Store::open_behind(&root, bucket, ROOM, runtime)).await.unwrap()
 }
 
 /// Asks the store from a thread that may wait.
@@ -202,11 +204,51 @@ async fn e10_t44_what_changed_here_is_brought_again_and_what_changed_there_goes_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e10_e24_copies_of_what_the_bucket_has_go_when_there_are_too_many_bytes_of_them() {
+    let (moto, here) = (Moto::new(), tempfile::tempdir().unwrap());
+    let (bucket, root, runtime) = (bucket(&moto.endpoint(), NAME), here.path().to_owned(), Handle::current());
+    let store = blocking(move || Store::open_behind(&root, bucket, 8, runtime)).await.unwrap();
+    let copies = || files(here.path(), "blobs/sha256");
+    let verify = async |digest: &Digest| {
+        let digest = digest.clone();
+        ask(&store, move |store| store.verify(&digest)).await
+    };
+    let (first, second) = (put(&store, b"abc").await.unwrap(), put(&store, b"def").await.unwrap());
+    assert_eq!(copies(), 2, "there is room for both");
+    // The first was used last, so the second makes room; what does not fit at all is there while it is needed.
+    long_unused(&store.path(&second));
+    assert_eq!(verify(&first).await.unwrap(), 3);
+    let third = put(&store, b"ghi").await.unwrap();
+    assert!(store.holds(&first) && store.holds(&third) && !store.holds(&second));
+    let large = put(&store, b"more than eight").await.unwrap();
+    assert_eq!((copies(), store.holds(&large)), (1, true));
+    assert_eq!(keys(&moto).len(), 4, "the bucket keeps all");
+    // What went is brought when it is wanted, and is open by then, whatever goes next.
+    assert_eq!(verify(&second).await.unwrap(), 3);
+    assert!(store.holds(&second) && !store.holds(&large));
+
+    // A copy of what the bucket has not is the only one there is.
+    moto.curl(&["-X", "DELETE"], &format!("/{}", key(&second)));
+    long_unused(&store.path(&second));
+    put(&store, b"more than eight").await.unwrap();
+    assert!(store.holds(&second) && store.holds(&large));
+    let used = std::fs::metadata(store.path(&second)).unwrap().accessed().unwrap();
+    assert!(used > std::time::UNIX_EPOCH, "others have their turn before it is asked about again");
+    assert_eq!(ask(&store, move |store| store.verify(&large)).await.unwrap(), 15);
+}
+
+/// Makes a copy look as if nobody had used it for years.
+fn long_unused(path: &Path) {
+    let times = std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
+    std::fs::File::open(path).unwrap().set_times(times).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e10_t47_a_bucket_that_is_away_is_waited_for_and_a_wrong_one_is_said() {
     let (moto, here) = (Moto::new(), tempfile::tempdir().unwrap());
     let try_open = |bucket: Bucket| {
         let (root, runtime) = (here.path().to_owned(), Handle::current());
-        blocking(move || Store::open_behind(&root, bucket, runtime))
+        blocking(move || Store::open_behind(&root, bucket, ROOM, runtime))
     };
     let wrong = try_open(bucket(&moto.endpoint(), "no-such-bucket")).await.unwrap_err();
     assert_eq!(
