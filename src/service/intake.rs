@@ -16,6 +16,7 @@ use crate::domain::person::{Account, Person};
 use crate::domain::pipeline::Role;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::policy::server::StagePolicy;
+use crate::domain::publication::{Item, Publish, tagged};
 use crate::domain::reuse;
 use crate::domain::state::State;
 use crate::forge::Repository;
@@ -367,6 +368,9 @@ impl Service {
         if !on_branch {
             return Ok(Taken::ignored(format!("tag {tag} is not on {}", repository.default_branch)));
         }
+        if self.is_made_from_outside(repository, tag, &commit).await? {
+            return Ok(Taken::ignored(format!("tag {tag} is one that a release of another repository made")));
+        }
         let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
             Ok(loaded) => loaded,
             Err(problems) => return Ok(Taken::ignored(format!("the manifest does not load: {problems}"))),
@@ -380,6 +384,24 @@ impl Service {
             self.start(repository, at, (name, &loaded), (push, by, heard)).await?;
         }
         Ok(Taken::default())
+    }
+
+    /// Whether a tag is one that a release which took builds of this repository made here (`uses: git-tags`). It asks for
+    /// no release: two repositories could ask each other for ever.
+    async fn is_made_from_outside(
+        &self,
+        repository: &Repository,
+        tag: &RefName,
+        commit: &CommitSha,
+    ) -> Outcome<bool> {
+        let name = tagged(tag.as_str(), repository.name.as_str());
+        let item = Item { name, is: commit.to_string() };
+        let others = self.pipelines(|row| row.repo_id != repository.id.as_str()).await?;
+        let mut rows = others
+            .iter()
+            .flat_map(|state| state.releases.values())
+            .filter_map(|release| release.ledger.get(&Publish::Tags));
+        Ok(rows.any(|row| row.items.contains(&item)))
     }
 
     /// A tag that a release already has may only stay where it is (THREATS T35).

@@ -155,7 +155,9 @@ async fn d41_t40_a_repository_whose_builds_are_taken_gets_a_tag_where_the_config
     let manifest = sdk("{all: [runtime, framework]}");
     let (head, _) = manifest.split_once("deploy:").unwrap();
     let manifest = format!("{head}stages: [{{name: test, deploy: [{{name: tags, uses: git-tags}}]}}]\n");
-    let mut both = Both::new(&manifest, BUILDS, "acme/shop:sdk/*").await;
+    let builds =
+        BUILDS.replace("push: {paths: ['runtime/**']}", "push: {paths: ['runtime/**']}, tags: ['v*']");
+    let mut both = Both::new(&manifest, &builds, "acme/shop:sdk/*").await;
     let first = both.world.tree.head("main").unwrap();
     both.world.tree.set("refs/tags/v1.0.0", &first);
     let head = both.push_rules().await;
@@ -179,6 +181,15 @@ async fn d41_t40_a_repository_whose_builds_are_taken_gets_a_tag_where_the_config
     assert_eq!(line, format!("announced, {version} of acme/shop, {version} of acme/platform"));
     assert_eq!(both.platform.tags().get(&version), Some(&built));
     both.world.hears(2).await;
+    // The tag comes back as a push there, and asks for no release of it.
+    let pushed = format!("refs/tags/{version}");
+    let hook = both.world.github.state().push(PLATFORM, &pushed, DEV, &[(&built, "feat: both")]);
+    assert_eq!(both.world.deliver(&hook).await, 202);
+    both.world.settled().await;
+    let ignored = both.world.store().deliveries(1, None).await.unwrap().remove(0);
+    assert!(ignored.error.unwrap().contains("a release of another repository made"));
+    let there = both.world.service().journal().load(&runtime()).await.unwrap();
+    assert_eq!(there.releases.len(), 1);
 
     // A tag names one commit: what is of two has none.
     let later = both.world.push_files(&[("README.md", "hello again")], "docs: more").await;
