@@ -68,7 +68,7 @@ struct JobLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
-    route: &'static str,
+    route: String,
     code: u16,
 }
 
@@ -162,9 +162,10 @@ impl Metrics {
         self.handle.observe(took.as_secs_f64());
     }
 
-    /// GitHub answered a request; `route` is the template, never the address.
-    pub fn github_request(&self, route: &'static str, code: u16) {
-        self.github_requests.get_or_create(&RouteLabels { route, code }).inc();
+    /// GitHub answered so many requests more; `route` is the template, never the address.
+    pub fn github_requests(&self, route: &str, code: u16, more: u64) {
+        let labels = RouteLabels { route: route.to_owned(), code };
+        self.github_requests.get_or_create(&labels).inc_by(more);
     }
 
     /// GitHub said how many requests an installation has left.

@@ -13,7 +13,7 @@ use crate::cli::{ConfigFile, Ended, Exit, terminal};
 use crate::clock;
 use crate::config::{AccessMode, Config, Environment, LogFormat};
 use crate::domain::time::Span;
-use crate::forge::github::GitHub;
+use crate::forge::github::{Counts, GitHub};
 use crate::forge::plain::Plain;
 use crate::forge::{Forge, signature};
 use crate::http::answers::Answers;
@@ -253,11 +253,18 @@ impl Server {
 /// Brings GitHub's own figures into the metrics until `stop`.
 async fn count(github: Arc<GitHub>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut counted = 0;
+    let mut answered = Counts::default();
     loop {
         for rate in github.rates() {
             let remaining = i64::try_from(rate.remaining).unwrap_or(i64::MAX);
             metrics.github_remaining(rate.installation, remaining);
         }
+        let answers = github.answers();
+        for (answer, total) in &answers {
+            let known = answered.get(answer).copied().unwrap_or_default();
+            metrics.github_requests(&answer.0, answer.1, total.saturating_sub(known));
+        }
+        answered = answers;
         let minted = github.mints();
         (counted..minted).for_each(|_| metrics.github_mint());
         counted = minted;

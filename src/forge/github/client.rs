@@ -31,7 +31,7 @@ use crate::forge::github::route::segments;
 use crate::forge::github::settings::{Credentials, Settings};
 use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
-use crate::forge::github::transport::Base;
+use crate::forge::github::transport::{Base, Counts};
 use crate::forge::release::Releases;
 use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
 use crate::secret::Secret;
@@ -101,6 +101,11 @@ impl GitHub {
     /// What the rate-limit headers last said, one entry per installation.
     pub fn rates(&self) -> Vec<Rate> {
         self.stack.rates()
+    }
+
+    /// How often GitHub answered since the start, by route and status.
+    pub fn answers(&self) -> Counts {
+        self.stack.answers()
     }
 
     /// Installation tokens asked for since the start.

@@ -28,3 +28,4 @@ pub mod webhook;
 pub use answer::Rate;
 pub use client::GitHub;
 pub use settings::Settings;
+pub use transport::Counts;

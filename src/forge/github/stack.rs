@@ -18,7 +18,7 @@ use crate::forge::github::answer::{Rate, Seen, Verdict};
 use crate::forge::github::app::{Identity, Keys};
 use crate::forge::github::limits::{Lane, Weight};
 use crate::forge::github::settings::Settings;
-use crate::forge::github::transport::{Answer, Ask, Transport, shown};
+use crate::forge::github::transport::{Answer, Ask, Counts, Transport, shown};
 use crate::https::pieces::Content;
 use crate::trouble::{Kind, Outcome, Trouble};
 
@@ -115,11 +115,17 @@ impl Stack {
         }
     }
 
-    /// The last rate-limit figures.
+    /// How often GitHub answered since the start.
+    pub(super) fn answers(&self) -> Counts {
+        self.transport.answers()
+    }
+
+    /// Installation tokens asked for since the start.
     pub(super) fn mints(&self) -> u64 {
         self.seen.mints()
     }
 
+    /// The last rate-limit figures.
     pub(super) fn rates(&self) -> Vec<Rate> {
         self.seen.rates()
     }

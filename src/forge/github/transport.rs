@@ -1,6 +1,8 @@
 //! Requests over the wire: only to configured addresses, one deadline each, bounded answers, no retries.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Error as Failed;
 
 use crate::domain::time::Span;
+use crate::forge::github::route::template;
 use crate::forge::github::settings::Settings;
 use crate::https::pieces::Content;
 use crate::https::{self, Connections};
@@ -68,6 +71,21 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// How often GitHub answered, by the template of the route and the status.
+pub type Counts = BTreeMap<(String, u16), u64>;
+
+/// What was answered since the start; a request that was never answered is none.
+#[derive(Debug, Default)]
+struct Answers(Mutex<Counts>);
+
+impl Answers {
+    fn note(&self, target: &str, status: StatusCode) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry((template(target), status.as_u16())).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
 /// Connections to one GitHub.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -76,6 +94,7 @@ pub(super) struct Transport {
     /// Where files are sent to.
     upload: Base,
     deadline: Span,
+    answers: Answers,
 }
 
 impl Origin {
@@ -139,7 +158,12 @@ impl Transport {
         };
         // Plain http is possible only where `Base::parse` allowed it.
         let (client, deadline) = (https::connections()?, settings.deadline);
-        Ok(Self { client, base, upload, deadline })
+        Ok(Self { client, base, upload, deadline, answers: Answers::default() })
+    }
+
+    /// How often GitHub answered since the start.
+    pub(super) fn answers(&self) -> Counts {
+        self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The longest time one request may take.
@@ -226,7 +250,7 @@ impl Transport {
             .header(CONTENT_LENGTH, size)
             .body(body)
             .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
-        let sending = async { answered(&what, https::uploads()?.request(request).await).await };
+        let sending = async { self.answered(target, &what, https::uploads()?.request(request).await).await };
         within(&what, UPLOAD_WITHIN, sending).await
     }
 
@@ -289,19 +313,24 @@ impl Transport {
         let request = request
             .body(Full::new(ask.body.clone()))
             .map_err(|e| Trouble::bug(format!("{what}: build the request")).because(e))?;
-        answered(&what, self.client.request(request).await).await
+        self.answered(ask.target.as_str(), &what, self.client.request(request).await).await
     }
-}
 
-/// The whole answer to a request.
-async fn answered(what: &str, sent: Result<Response<Incoming>, Failed>) -> Outcome<Answer> {
-    let response =
-        sent.map_err(|e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e))?;
-    let (parts, body) = response.into_parts();
-    let body = https::body(body, MAX_ANSWER_BYTES)
-        .await
-        .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    /// The whole answer to a request, which is counted as soon as it begins.
+    async fn answered(
+        &self,
+        target: &str,
+        what: &str,
+        sent: Result<Response<Incoming>, Failed>,
+    ) -> Outcome<Answer> {
+        let unreached = |e| Trouble::transient(format!("{what}: GitHub could not be reached")).because(e);
+        let (parts, body) = sent.map_err(unreached)?.into_parts();
+        self.answers.note(target, parts.status);
+        let body = https::body(body, MAX_ANSWER_BYTES)
+            .await
+            .map_err(|e| Trouble::transient(format!("{what}: GitHub's answer broke off")).because(e))?;
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
 }
 
 /// What came of it in time.

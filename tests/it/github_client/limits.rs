@@ -116,3 +116,19 @@ async fn the_figures_of_the_last_answer_are_kept() {
     assert_eq!((rates[0].installation, rates[0].limit, rates[0].remaining), (77, 5000, 4999));
     fake.finish();
 }
+
+#[tokio::test]
+async fn what_github_answers_is_counted_by_route_and_status_and_names_nobody() {
+    let (fake, github) = app().await;
+    github.repository(&web()).await.unwrap();
+    let denied =
+        Fault::Answer { status: 403, headers: Vec::new(), body: serde_json::json!({"message": "no"}) };
+    fake.fault(&Method::GET, "/repositories/12", 1, denied);
+    assert_eq!(github.repository(&web()).await.unwrap_err().kind(), Kind::Refused);
+    let answers = github.answers();
+    let count = |route: &str, status: u16| answers.get(&(route.to_owned(), status)).copied();
+    assert_eq!(count("/repositories/{}", 403), Some(1));
+    assert!(count("/repositories/{}", 200).is_some_and(|count| count > 0), "{answers:?}");
+    assert_eq!(count("/app/installations/{}/access_tokens", 201), Some(2), "{answers:?}");
+    fake.finish();
+}
