@@ -23,6 +23,7 @@ impl Draft {
             branch: source_branch(&start.branch, start.started_by.tag()),
             commit: start.commit.to_string(),
             given: inputs.clone(),
+            begun: true,
             ..Facts::unknown()
         };
         let built = self.state.releases.values().find(|r| r.created.commit == start.commit);
@@ -32,7 +33,8 @@ impl Draft {
         facts.build_number.clone_from(&names.build_number);
         let given = start.pipeline.release.name.as_ref();
         let given = given.and_then(|t| self.number("name", t, (start, &facts), &mut names).ok());
-        // A branch's name can make it longer than a name may be; a release is not lost for that.
+        // A branch's name can make it longer than a name may be, and who pushes gives no input of the button; a release
+        // is not lost for that.
         names.name =
             given.unwrap_or_else(|| self.own_number("name", DEFAULT_NAME, (start, &facts), &mut names));
         let version = tagged.unwrap_or_else(|| self.version(start, &facts, &mut names));

@@ -6,7 +6,14 @@ use crate::domain::variable::Problem;
 impl Look<'_> {
     pub(super) fn variables(&self) -> Option<Line> {
         let problem = self.release.unusable.get(&self.stage.name)?;
+        let pipeline = &self.release.created.pipeline;
+        let asks_for = |name: &str| {
+            pipeline.triggers.button.as_ref().is_some_and(|button| button.inputs.contains_key(name))
+        };
         let next = match problem {
+            Problem::Missing { name, .. } if asks_for(name) => {
+                format!("somebody with write comments `/start {} {name}=…`", pipeline.name)
+            }
             Problem::Missing { name, .. } => {
                 format!(
                     "somebody with write sets `{name}`, or writes `$$({name})` for the text itself, and pushes"

@@ -316,7 +316,7 @@ impl State {
             created: Arc::new(created.clone()),
             at,
             rules,
-            unusable: variable::problems(&created.pipeline, &created.groups),
+            unusable: variable::problems(&created.pipeline, &created.groups, &created.inputs),
             groups: created.groups.clone(),
             sources: Vec::new(),
             build_attempt: 1,

@@ -182,17 +182,22 @@ pub fn problem(pipeline: &Pipeline, stage: &Stage) -> Option<Problem> {
     (!later).then_some(problem)
 }
 
-/// The same for a release, which knows its groups.
-fn problem_of(pipeline: &Pipeline, stage: &Stage, taken: &Taken) -> Option<Problem> {
+/// The same for a release, which knows its groups and what it was given.
+fn problem_of(pipeline: &Pipeline, stage: &Stage, (facts, taken): (&Facts, &Taken)) -> Option<Problem> {
     if is_plain(pipeline, stage) {
         return None;
     }
     let told = |levels: &[Level<'static>]| Resolution::of(levels)?.told(stage, &hidden).map(|_| ());
-    levels(pipeline, stage, (&Facts::unknown(), taken)).and_then(|levels| told(&levels)).err()
+    levels(pipeline, stage, (facts, taken)).and_then(|levels| told(&levels)).err()
 }
 
-/// The stages of a release whose variables cannot be used.
-pub fn problems(pipeline: &Pipeline, taken: &Taken) -> BTreeMap<StageName, Problem> {
-    let stages = pipeline.stages.iter();
-    stages.filter_map(|stage| Some((stage.name.clone(), problem_of(pipeline, stage, taken)?))).collect()
+/// The stages of a release whose variables cannot be used; what it was not given when it was started it never is.
+pub fn problems(
+    pipeline: &Pipeline,
+    taken: &Taken,
+    given: &BTreeMap<String, String>,
+) -> BTreeMap<StageName, Problem> {
+    let facts = Facts { given: given.clone(), begun: true, ..Facts::unknown() };
+    let problem = |stage: &Stage| problem_of(pipeline, stage, (&facts, taken));
+    pipeline.stages.iter().filter_map(|stage| Some((stage.name.clone(), problem(stage)?))).collect()
 }

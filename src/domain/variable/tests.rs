@@ -198,8 +198,10 @@ fn a05_a07_a16_a17_groups_of_a_stage_by_template_and_what_keeps_it_from_starting
         taken.groups.insert(name, snapshot);
     }
     taken.refused.insert("acme.Web.none".parse().unwrap(), "it is empty".to_owned());
-    let problems: Vec<String> =
-        problems(&pipeline, &taken).iter().map(|(stage, problem)| format!("{stage}: {problem}")).collect();
+    let problems: Vec<String> = problems(&pipeline, &taken, &BTreeMap::new())
+        .iter()
+        .map(|(stage, problem)| format!("{stage}: {problem}"))
+        .collect();
     assert_eq!(
         problems,
         [
