@@ -27,6 +27,7 @@ use crate::domain::window::Zone;
 pub mod ahead;
 mod judge;
 mod player;
+mod rollout;
 pub mod scenario;
 mod source;
 pub mod transcript;
@@ -168,6 +169,8 @@ impl<'p> Session<'p> {
             Said::Stage(stage, habit) => self.player.deploys(stage, habit),
             Said::Runbook(runbook, habit) => self.player.runs(runbook, habit),
             Said::Check(check, answers) => self.player.answers(check, answers),
+            Said::Targets(stage, targets) => self.player.hosts.give(stage, targets),
+            Said::Target(target, goes) => self.player.hosts.take_up(target, goes),
             Said::Expect(expect) => self.expect(line, expect),
         }
         Ok(())

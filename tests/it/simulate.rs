@@ -134,6 +134,35 @@ fn e02_e05_e23_e28_a_train_with_a_canary_that_is_put_back() {
     plays("fixtures/scenarios/processes/practice.yml", "fixtures/scenarios/processes/practice.txt");
 }
 
+/// A host that fails, one that is ill, a slot that is not good, and what each of them keeps from going on.
+#[test]
+fn e07_e23_e24_what_happens_if_host_3_fails() {
+    plays("fixtures/simulate/targets.yml", "fixtures/simulate/targets.txt");
+}
+
+#[test]
+fn e07_targets_are_named_before_they_fail() {
+    let yaml = "version: 1\nbuild: make\ndeploy: ./deploy.sh\nstages: [test, {name: prod, targets: {}}]\n";
+    let lines = "targets test: web-1\ntargets prod\ntargets prod: web-1, web-1\ntargets prod: web-1\n\
+                 target web-2 fails: disk\ntarget web-1 explodes\ntarget web-1 fails\n2026-03-02 09:00\n";
+    let problems = scenario::read(lines, &pipeline(yaml)).expect_err("a scenario with problems");
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let how =
+        "write `target web-1 fails: exit 3`, `target web-1 is ill: answers 500` or `target web-1 passes`";
+    assert_eq!(
+        told,
+        [
+            "line 1: the manifest gives test no `targets`, so its commands run once".to_owned(),
+            "line 2: write `targets prod: web-1, web-2`".to_owned(),
+            "line 3: each target is named once, and there is at least one; write `targets prod: web-1, web-2`"
+                .to_owned(),
+            "line 5: there is no target `web-2`; there is `web-1`".to_owned(),
+            format!("line 6: {how}"),
+            format!("line 7: {how}"),
+        ]
+    );
+}
+
 #[test]
 fn e07_an_everyday_scenario_goes_through_failures_overrides_and_a_rollback() {
     holds(&play(&text("everyday.yml"), &text("everyday.txt")));

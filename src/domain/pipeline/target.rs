@@ -31,6 +31,11 @@ pub struct Rolling {
     pub max_unavailable: u32,
 }
 
+impl Rolling {
+    /// All targets of a portion go in one batch; its gates look at them then.
+    pub const AT_ONCE: Self = Self { batch: Batch::Percent(100), max_unavailable: 0 };
+}
+
 /// One target at a time, and none may fail.
 impl Default for Rolling {
     fn default() -> Self {

@@ -8,13 +8,14 @@ use crate::domain::decide::{Command, Ended, StageEnd, Work};
 use crate::domain::derivation::Made;
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
-use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName};
+use crate::domain::name::{Alias, CheckName, Digest, ReleaseNo, RunbookName, StageName, TargetName};
 use crate::domain::pause::{Pausing, Question};
 use crate::domain::plan::{Lane, Owed, Plan};
 use crate::domain::progress::{Phase, Progress};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release};
 use crate::domain::reuse::left_for;
+use crate::domain::simulate::rollout::{Brought, Hosts};
 use crate::domain::simulate::scenario::{Answers, Habit, How};
 use crate::domain::simulate::source::Source;
 use crate::domain::simulate::transcript::Transcript;
@@ -43,6 +44,8 @@ pub(super) struct Player {
     pub(super) world: World,
     pub(super) script: Transcript,
     habits: Habits,
+    /// The targets of stages, and how each goes.
+    pub(super) hosts: Hosts,
     /// What ends when, by the number of its lease; with the group that it keeps busy.
     ends: BTreeMap<(Timestamp, u64), Ending>,
     /// Questions whose answer changed nothing, and when they are asked again.
@@ -53,14 +56,26 @@ pub(super) struct Player {
     settled: Option<(u64, Timestamp, Plan)>,
 }
 
+/// The key and the group of what is owed.
+pub(super) type Owing = (String, Option<String>);
+
 #[derive(Debug)]
 struct Ending {
     work: Work,
     key: String,
-    ended: Ended,
+    ends: Ends,
     group: Option<String>,
     /// When it is asked again, should the answer change nothing.
     again: Timestamp,
+}
+
+/// What is over then.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// The work.
+    Work(Ended),
+    /// Its commands for these targets.
+    Batch(Vec<TargetName>),
 }
 
 /// How work goes from now on.
@@ -93,6 +108,7 @@ impl Player {
             world,
             script,
             habits: Habits::default(),
+            hosts: Hosts::default(),
             ends: BTreeMap::new(),
             put_off: BTreeMap::new(),
             moments: 0,
@@ -113,7 +129,8 @@ impl Player {
             let Some(work) = work_of(&owed.effect) else { continue };
             let Some((fence, (takes, ended))) = self.held(&work).zip(self.goes(&work)) else { continue };
             self.world.running.push((work.clone(), fence));
-            self.schedule((self.world.now.plus(takes), fence), &owed, (work, ended, Span::ZERO));
+            let when = (self.world.now.plus(takes), fence);
+            self.schedule(when, (owed.key, owed.group), (work, Ends::Work(ended), Span::ZERO));
         }
     }
 
@@ -215,8 +232,20 @@ impl Player {
     }
 
     fn end(&mut self, fence: u64, ending: &Ending) -> Result<(), String> {
+        let work = ending.work.clone();
+        let owed = (ending.key.clone(), ending.group.clone());
+        let ended = match &ending.ends {
+            Ends::Work(Ended::Stage(StageEnd::Passed { took_ms })) => {
+                let end = self.fill_slot(&work, fence)?;
+                Ended::Stage(end.unwrap_or(StageEnd::Passed { took_ms: *took_ms }))
+            }
+            Ends::Work(ended) => ended.clone(),
+            Ends::Batch(targets) => match self.end_batch((&work, fence), targets, owed)? {
+                Some(ended) => ended,
+                None => return Ok(()),
+            },
+        };
         self.world.running.retain(|(_, number)| *number != fence);
-        let (work, ended) = (ending.work.clone(), ending.ended.clone());
         self.make_artifacts(&work, fence, &ended)?;
         match self.world.decide(&Command::Finish { work, fence, ended }) {
             Ok(_) | Err(Refusal::Stale) => Ok(()),
@@ -332,8 +361,16 @@ impl Player {
             Ok(None) | Err(Refusal::Stale | Refusal::Busy { .. }) => return Ok(()),
             Err(refusal) => return Err(unexpected(&refusal)),
         };
-        let Some((takes, ended)) = self.goes(&work) else { return Ok(()) };
-        self.schedule((self.world.now.plus(takes), fence), owed, (work, ended, Span::ZERO));
+        let named = (owed.key.clone(), owed.group.clone());
+        let (takes, ended) = match self.bring_out(&work, fence, named.clone())? {
+            Brought::Begun => return Ok(()),
+            Brought::Over(end) => (Span::ZERO, Ended::Stage(end)),
+            Brought::AtOnce => match self.goes(&work) {
+                Some(goes) => goes,
+                None => return Ok(()),
+            },
+        };
+        self.schedule((self.world.now.plus(takes), fence), named, (work, Ends::Work(ended), Span::ZERO));
         Ok(())
     }
 
@@ -366,9 +403,32 @@ impl Player {
         }
     }
 
-    fn schedule(&mut self, when: (Timestamp, u64), owed: &Owed, (work, ended, pace): (Work, Ended, Span)) {
+    /// How long the commands of a stage take.
+    pub(super) fn takes(&self, work: &Work) -> Span {
+        let Work::Deploy { stage, .. } = work else { return STAGE_TAKES };
+        self.habits.stages.get(stage).and_then(|going| going.takes).unwrap_or(STAGE_TAKES)
+    }
+
+    /// How the commands of a stage end.
+    pub(super) fn outcome(&self, work: &Work) -> StageEnd {
+        let passed = StageEnd::Passed { took_ms: self.takes(work).as_millis() };
+        let Work::Deploy { stage, .. } = work else { return passed };
+        match commands((stage.as_str(), None), self.habits.stages.get(stage)).1 {
+            Ended::Stage(end) => end,
+            Ended::Build(_) | Ended::Reused(_) | Ended::Left { .. } | Ended::Leg { .. } | Ended::Gates(_) => {
+                passed
+            }
+        }
+    }
+
+    pub(super) fn schedule(
+        &mut self,
+        when: (Timestamp, u64),
+        (key, group): Owing,
+        (work, ends, pace): (Work, Ends, Span),
+    ) {
         let again = self.world.now.plus(pace);
-        let ending = Ending { work, key: owed.key.clone(), ended, group: owed.group.clone(), again };
+        let ending = Ending { work, key, ends, group, again };
         self.ends.insert(when, ending);
     }
 
@@ -382,7 +442,8 @@ impl Player {
         let pace = check.map_or(EVERY, Check::pace);
         let fence = self.world.lease();
         let when = (self.world.now.plus(takes), fence);
-        self.schedule(when, owed, (work.clone(), Ended::Leg { reading, tail: Vec::new() }, pace));
+        let ends = Ends::Work(Ended::Leg { reading, tail: Vec::new() });
+        self.schedule(when, (owed.key.clone(), owed.group.clone()), (work.clone(), ends, pace));
     }
 
     fn sample(&mut self, owed: &Owed, work: &Work, (release, stage, side): (ReleaseNo, &StageName, Side)) {
@@ -392,7 +453,9 @@ impl Player {
         let readings = self.world.readings(&course, side);
         let pace = rule.gates.pace(side);
         let fence = self.world.lease();
-        self.schedule((self.world.now, fence), owed, (work.clone(), Ended::Gates(readings), pace));
+        let ends = Ends::Work(Ended::Gates(readings));
+        let named = (owed.key.clone(), owed.group.clone());
+        self.schedule((self.world.now, fence), named, (work.clone(), ends, pace));
     }
 
     /// Work that should stop does so at once.
@@ -401,7 +464,7 @@ impl Player {
         for when in found {
             let Some(mut ending) = self.ends.remove(&when) else { continue };
             if matches!(ending.work, Work::Deploy { .. } | Work::Runbook { .. }) {
-                ending.ended = Ended::Stage(StageEnd::Stopped);
+                ending.ends = Ends::Work(Ended::Stage(StageEnd::Stopped));
                 self.end(when.1, &ending)?;
             }
         }
@@ -514,7 +577,7 @@ fn work_of(effect: &Effect) -> Option<Work> {
     })
 }
 
-fn unexpected(refusal: &Refusal) -> String {
+pub(super) fn unexpected(refusal: &Refusal) -> String {
     format!("the rules refused what a server would have done ({}): {refusal}", refusal.code())
 }
 

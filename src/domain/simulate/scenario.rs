@@ -8,8 +8,8 @@ use std::fmt;
 use crate::domain::command::parse::Command;
 use crate::domain::gate::Blocker;
 use crate::domain::name::{
-    CheckName, GroupName, Login, PipelineName, RefName, RunbookName, StageName, TeamName, ThreadId,
-    VariableName, printable,
+    CheckName, GroupName, Login, PipelineName, RefName, RunbookName, StageName, TargetName, TeamName,
+    ThreadId, VariableName, printable,
 };
 use crate::domain::person::Account;
 use crate::domain::pipeline::{Pipeline, Role};
@@ -75,6 +75,10 @@ pub enum Said {
     Runbook(RunbookName, Habit),
     /// What a check answers from now on.
     Check(CheckName, Answers),
+    /// The targets that the server's config has for a stage.
+    Targets(StageName, Vec<TargetName>),
+    /// How a target goes from now on.
+    Target(TargetName, TargetGoes),
     /// Something must be so now.
     Expect(Expect),
 }
@@ -171,6 +175,17 @@ pub enum Answers {
     Says(Reading),
 }
 
+/// How a target goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetGoes {
+    /// Its commands pass, and it is well.
+    Well,
+    /// Its commands say no.
+    Fails(String),
+    /// They pass, and health finds it ill.
+    Ill(String),
+}
+
 /// What must be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
@@ -241,6 +256,7 @@ pub fn read(text: &str, pipeline: &Pipeline) -> Result<Scenario, Vec<Problem>> {
             lines: Vec::new(),
         },
         people: Vec::new(),
+        targets: Vec::new(),
         last: None,
     };
     let mut problems = Vec::new();
@@ -284,6 +300,7 @@ struct Reader<'p> {
     pipeline: &'p Pipeline,
     scenario: Scenario,
     people: Vec<Login>,
+    targets: Vec<TargetName>,
     last: Option<Timestamp>,
 }
 

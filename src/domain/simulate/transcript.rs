@@ -11,8 +11,10 @@ use crate::domain::gate::{Blocker, Mark, Verdict, verdict};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::pause::Said;
 use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::simulate::world::World;
+use crate::domain::slot;
 use crate::domain::state::{Live, State};
 use crate::domain::time::Timestamp;
 use crate::domain::track::Track;
@@ -227,9 +229,16 @@ impl Transcript {
             }
             Event::Runbook(fact) => !matches!(fact, Fact::Counted { .. }),
             Event::Demand(fact) => !matches!(fact, demand::Fact::Counted { .. }),
+            Event::Target(fact) => match &fact.said {
+                rollout::Said::Ended { .. } | rollout::Said::Unhealthy(_) => true,
+                rollout::Said::Slot(said) => matches!(said, slot::Said::Switched(_)),
+                rollout::Said::Chosen(_)
+                | rollout::Said::Portion(_)
+                | rollout::Said::Started(_)
+                | rollout::Said::Launched { .. } => false,
+            },
+            Event::Publication(_) => false,
             // The move before it says the question.
-            // A simulation has no targets: how they go is for the server that knows them.
-            Event::Target(_) | Event::Publication(_) => false,
             Event::Pause(fact) => matches!(fact.said, Said::Answered(_)),
             Event::ReleaseCreated(_)
             | Event::SourcesFound { .. }

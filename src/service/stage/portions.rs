@@ -3,7 +3,7 @@
 use crate::domain::decide::Command;
 use crate::domain::pause::Question;
 use crate::domain::pipeline::strategy::Portion;
-use crate::domain::pipeline::target::{Batch, Rolling};
+use crate::domain::pipeline::target::Rolling;
 use crate::domain::pipeline::{Step, Strategy};
 use crate::domain::progress::Phase;
 use crate::domain::rollout::{Chosen, Rollout, Said};
@@ -16,8 +16,6 @@ use crate::trouble::Outcome;
 
 /// What commands are told of how far they are to go.
 const PERCENT: &str = "LIFTLOCK_PERCENT";
-/// All targets of a portion go in one batch; its gates look at them then.
-const AT_ONCE: Rolling = Rolling { batch: Batch::Percent(100), max_unavailable: 0 };
 
 impl Course<'_> {
     /// How a release is brought out here, with the waits that the strictest rules ask for.
@@ -76,7 +74,7 @@ impl Walk<'_> {
             }
             match &course.stage.targets {
                 Some(rule) => {
-                    let rolling = if strategy.is_some() { AT_ONCE } else { rule.rolling };
+                    let rolling = if strategy.is_some() { Rolling::AT_ONCE } else { rule.rolling };
                     let portion = (portion.percent, rolling, rule.health.as_ref());
                     self.roll(portion, (steps, left), kept).await?;
                 }

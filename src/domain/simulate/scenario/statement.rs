@@ -6,13 +6,13 @@ use std::str::FromStr;
 
 use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::name::{
-    CheckName, GroupName, Login, PipelineName, RunbookName, StageName, VariableName, printable,
+    CheckName, GroupName, Login, PipelineName, RunbookName, StageName, TargetName, VariableName, printable,
 };
 use crate::domain::person::Account;
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::simulate::scenario::{
-    Answers, Comment, Habit, How, Push, Reader, Said, Spot, Tag, Traits, word,
+    Answers, Comment, Habit, How, Push, Reader, Said, Spot, Tag, TargetGoes, Traits, word,
 };
 use crate::domain::version::Version;
 
@@ -25,9 +25,14 @@ const BUILT: &str = "write `built <pipeline> passes` or `built <pipeline> fails:
 const HABIT: &str = "write `takes 10m`, `passes`, `fails: <how>`, `errors: <why>` or `times out`";
 /// How a check is told to answer.
 const ANSWER: &str = "write `takes 2m`, `passes`, `fails: <what>`, `cannot tell: <why>` or `errors: <why>`";
+/// How targets are named.
+const TARGETS: &str = "write `targets prod: web-1, web-2`";
+/// How a target is told to go.
+const TARGET: &str =
+    "write `target web-1 fails: exit 3`, `target web-1 is ill: answers 500` or `target web-1 passes`";
 /// Every way a line can begin.
 const LINES: &str = "a line is `zone`, `released`, `group`, `person`, `push`, `tag`, `build`, `built`, `stage`, `runbook`, \
-                     `check`, `expect` or a comment, `ana: /approve prod`";
+                     `check`, `targets`, `target`, `expect` or a comment, `ana: /approve prod`";
 
 impl Reader<'_> {
     /// What a line says; nothing when it is about the scenario as a whole.
@@ -77,6 +82,8 @@ impl Reader<'_> {
                 let (name, rest) = word(rest);
                 Said::Check(self.check(name)?, answers(rest)?)
             }
+            "targets" => self.targets(rest)?,
+            "target" => self.target(rest)?,
             "expect" => Said::Expect(self.expect(rest)?),
             _ => Said::Comment(self.comment(text)?),
         };
@@ -126,6 +133,40 @@ impl Reader<'_> {
         known.sort();
         known.dedup();
         Err(format!("there is no check `{}`; there is {}", printable(name), listed(&known)))
+    }
+
+    /// `prod: web-1, web-2`.
+    fn targets(&mut self, text: &str) -> Result<Said, String> {
+        let (stage, names) = text.split_once(':').ok_or(TARGETS)?;
+        let stage = self.stage(stage.trim())?;
+        if self.pipeline.stage(&stage).is_none_or(|stage| stage.targets.is_none()) {
+            return Err(format!("the manifest gives {stage} no `targets`, so its commands run once"));
+        }
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names: Vec<TargetName> = names.map(checked).collect::<Result<_, _>>()?;
+        let known = names.iter().collect::<BTreeSet<_>>();
+        if names.is_empty() || known.len() < names.len() {
+            return Err(format!("each target is named once, and there is at least one; {TARGETS}"));
+        }
+        self.targets.extend(names.iter().cloned());
+        Ok(Said::Targets(stage, names))
+    }
+
+    /// `web-1 fails: exit 3`.
+    fn target(&self, text: &str) -> Result<Said, String> {
+        let (name, rest) = word(text);
+        let found = self.targets.iter().find(|known| known.as_str() == name).cloned();
+        let target = found.ok_or_else(|| {
+            let known: Vec<String> = self.targets.iter().map(|name| format!("`{name}`")).collect();
+            format!("there is no target `{}`; there is {}", printable(name), listed(&known))
+        })?;
+        let goes = match rest.split_once(':').map_or((rest, ""), |(how, what)| (how.trim(), what.trim())) {
+            ("passes", "") => TargetGoes::Well,
+            ("fails", how) if !how.is_empty() => TargetGoes::Fails(how.to_owned()),
+            ("is ill", what) if !what.is_empty() => TargetGoes::Ill(what.to_owned()),
+            _ => return Err(TARGET.to_owned()),
+        };
+        Ok(Said::Target(target, goes))
     }
 
     /// `Infra: App.Host=example.org, Tier=gold`.
