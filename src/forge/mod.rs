@@ -1,6 +1,7 @@
 //! What liftlock asks of a host of repositories; GitHub and a plain git host answer.
 
 pub mod fact;
+pub mod gitea;
 pub mod github;
 pub mod plain;
 pub mod release;

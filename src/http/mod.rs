@@ -107,7 +107,7 @@ pub struct Parts {
     pub store: Store,
     /// Checks the signature of `POST /webhook/github`.
     pub verify_github: Verify,
-    /// Checks the signature of `POST /webhook/plain`.
+    /// Checks the signature of `POST /webhook/plain` and `POST /webhook/gitea`.
     pub verify_plain: Verify,
     /// Where the page of one release comes from.
     pub reader: Arc<dyn Reader>,
@@ -255,6 +255,7 @@ fn table() -> Vec<Route> {
         route("GET", "/readyz", PUBLIC, get(health::ready)),
         route("POST", "/webhook/github", PUBLIC, post(webhook::github)),
         route("POST", "/webhook/plain", PUBLIC, post(webhook::plain)),
+        route("POST", "/webhook/gitea", PUBLIC, post(webhook::gitea)),
         route("GET", "/assets/{file}", PUBLIC, get(assets::asset)),
         route("GET", "/metrics", READ, get(health::metrics)),
         route("GET", "/", READ, get(pages::overview)),

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::timeout_at;
 
+use crate::forge::gitea;
 use crate::http::State;
 use crate::http::body::{self, Bounds, Held};
 use crate::http::error::{Fault, Why};
@@ -26,15 +27,45 @@ const EVENT: usize = 64;
 /// Longest value of a header kept as evidence.
 const KEPT_VALUE: usize = 256;
 
-const SIGNATURE: &str = "x-hub-signature-256";
-const DELIVERY: &str = "x-github-delivery";
-const EVENT_NAME: &str = "x-github-event";
+/// What a host calls the headers of its webhooks.
+#[derive(Debug, Clone, Copy)]
+struct Door {
+    /// What its deliveries are stored under.
+    source: &'static str,
+    /// The HMAC of the body.
+    signature: &'static str,
+    /// What stands before its digits everywhere else, and does not here.
+    scheme: &'static str,
+    /// The id of the delivery.
+    delivery: &'static str,
+    /// The name of the event.
+    event: &'static str,
+}
+
+const GITHUB: Door = Door {
+    source: "github",
+    signature: "X-Hub-Signature-256",
+    scheme: "",
+    delivery: "X-GitHub-Delivery",
+    event: "X-GitHub-Event",
+};
+const PLAIN: Door = Door { source: "plain", ..GITHUB };
+const GITEA: Door = Door {
+    source: gitea::SOURCE,
+    signature: "X-Gitea-Signature",
+    scheme: "sha256=",
+    delivery: "X-Gitea-Delivery",
+    event: "X-Gitea-Event",
+};
+
 /// Headers kept as evidence; signatures, tokens and addresses are not among them.
 const KEPT: &[&str] = &[
     "content-type",
     "user-agent",
-    DELIVERY,
-    EVENT_NAME,
+    "x-github-delivery",
+    "x-github-event",
+    "x-gitea-delivery",
+    "x-gitea-event",
     "x-github-hook-id",
     "x-github-hook-installation-target-id",
     "x-github-hook-installation-target-type",
@@ -65,19 +96,25 @@ const COUNTED: &[&str] = &[
 
 /// `POST /webhook/github`.
 pub async fn github(state: extract::State<State>, headers: HeaderMap, body: Body) -> Response {
-    receive("github", state.0, headers, body).await
+    receive(GITHUB, state.0, headers, body).await
 }
 
 /// `POST /webhook/plain`: the hooks of a bare repository, signed and named the way GitHub does it.
 pub async fn plain(state: extract::State<State>, headers: HeaderMap, body: Body) -> Response {
-    receive("plain", state.0, headers, body).await
+    receive(PLAIN, state.0, headers, body).await
 }
 
-async fn receive(source: &'static str, state: State, headers: HeaderMap, body: Body) -> Response {
+/// `POST /webhook/gitea`: what a Gitea or a Forgejo tells of repositories that releases take.
+pub async fn gitea(state: extract::State<State>, headers: HeaderMap, body: Body) -> Response {
+    receive(GITEA, state.0, headers, body).await
+}
+
+async fn receive(door: Door, state: State, headers: HeaderMap, body: Body) -> Response {
     let began = crate::clock::monotonic();
     let mut label = "unverified";
     let until = began + state.limits().request_within.as_std();
-    let taken = take(source, &state, (&headers, body), until, &mut label).await;
+    let source = door.source;
+    let taken = take(door, &state, (&headers, body), until, &mut label).await;
     let outcome = match &taken {
         Ok(Put::Stored(_)) => "stored",
         Ok(Put::Duplicate(_)) => "duplicate",
@@ -89,7 +126,7 @@ async fn receive(source: &'static str, state: State, headers: HeaderMap, body: B
         Ok(Put::Stored(seq)) => accepted(StatusCode::ACCEPTED, "stored", seq),
         Ok(Put::Duplicate(seq)) => accepted(StatusCode::OK, "duplicate", seq),
         Ok(Put::Clash) => {
-            let guid = one(&headers, DELIVERY).ok().flatten().unwrap_or_default();
+            let guid = one(&headers, door.delivery).ok().flatten().unwrap_or_default();
             tracing::warn!(
                 source,
                 delivery.id = guid,
@@ -111,7 +148,7 @@ fn accepted(status: StatusCode, result: &'static str, seq: i64) -> Response {
 }
 
 async fn take(
-    source: &'static str,
+    door: Door,
     state: &State,
     (headers, body): (&HeaderMap, Body),
     until: Instant,
@@ -123,10 +160,10 @@ async fn take(
     // One place per request that is worked on; those that wait have their whole body, so a slow sender holds none.
     let work = async {
         let _place = state.hook_place().await?;
-        let held = signed(state.verify(source), headers, held).await?;
-        let (guid, event) = named(headers)?;
+        let held = signed(state.verify(door.source), (door, headers), held).await?;
+        let (guid, event) = named(door, headers)?;
         *label = COUNTED.iter().find(|name| **name == event).copied().unwrap_or("other");
-        put(state, source, (guid, event), headers, held).await
+        put(state, door.source, (guid, event), headers, held).await
     };
     match timeout_at(until.into(), work).await {
         Ok(outcome) => outcome,
@@ -148,8 +185,8 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault>
     }
 }
 
-async fn signed(verify: Verify, headers: &HeaderMap, held: Held) -> Result<Held, Fault> {
-    let signature = one(headers, SIGNATURE)?.map(str::to_owned);
+async fn signed(verify: Verify, (door, headers): (Door, &HeaderMap), held: Held) -> Result<Held, Fault> {
+    let signature = one(headers, door.signature)?.map(|digits| format!("{}{digits}", door.scheme));
     let (right, held) = if held.bytes.len() < LARGE {
         (verify(signature.as_deref(), &held.bytes), held)
     } else {
@@ -161,18 +198,20 @@ async fn signed(verify: Verify, headers: &HeaderMap, held: Held) -> Result<Held,
     if right { Ok(held) } else { Err(Fault::new(Why::Unsigned)) }
 }
 
-fn named(headers: &HeaderMap) -> Result<(&str, &str), Fault> {
-    let guid = one(headers, DELIVERY)?.filter(|guid| {
+fn named(door: Door, headers: &HeaderMap) -> Result<(&str, &str), Fault> {
+    let guid = one(headers, door.delivery)?.filter(|guid| {
         (1..=GUID).contains(&guid.len())
             && guid.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
     });
-    let event = one(headers, EVENT_NAME)?.filter(|event| {
+    let event = one(headers, door.event)?.filter(|event| {
         (1..=EVENT).contains(&event.len()) && event.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     });
     match (guid, event) {
         (Some(guid), Some(event)) => Ok((guid, event)),
-        (None, _) => Err(Fault::malformed("The header `X-GitHub-Delivery` is missing or is no id.")),
-        (Some(_), None) => Err(Fault::malformed("The header `X-GitHub-Event` is missing or is no event.")),
+        (None, _) => Err(Fault::malformed(format!("The header `{}` is missing or is no id.", door.delivery))),
+        (Some(_), None) => {
+            Err(Fault::malformed(format!("The header `{}` is missing or is no event.", door.event)))
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::domain::reuse;
 use crate::domain::state::State;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
+use crate::forge::gitea;
 use crate::service::Service;
 use crate::service::journal::{Around, to_row};
 use crate::service::worker::{Lease, Result as Worked};
@@ -73,6 +74,11 @@ impl Service {
         let seq = delivery_seq(desired)?;
         let delivery = self.store().delivery(seq).await?;
         let mut around = lease.done("taken in");
+        if delivery.source == gitea::SOURCE {
+            let (state, why) = self.take_in_elsewhere(&delivery, &format!("delivery:{seq}")).await?;
+            around.delivery = Some((seq, state, why));
+            return self.journal().close(around, Vec::new()).await;
+        }
         let facts = match self.facts_of(&delivery) {
             Ok(facts) => facts,
             Err(error) => {

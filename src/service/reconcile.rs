@@ -140,7 +140,7 @@ impl Service {
         for state in self.pipelines_of(repo).await? {
             self.see_server_policy(&state.id, &heard).await?;
             self.see_listeners(&state.id, &heard).await?;
-            self.watch_sources(&state, &heard).await?;
+            self.watch_sources(&state, &heard, |_| true).await?;
             self.tell_pipeline(&state.id, &Command::Tick, &heard).await?;
         }
         Ok(())

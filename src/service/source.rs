@@ -8,12 +8,14 @@ use crate::domain::name::{PipelineId, ReleaseNo, StageName};
 use crate::domain::source::{Found, MOVED_ON, Named};
 use crate::domain::state::State;
 use crate::domain::time::Span;
+use crate::forge::gitea;
 use crate::git::origin::Origin;
 use crate::git::repo::Mirror;
 use crate::secret::Asking;
 use crate::service::intake::Heard;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
+use crate::store::delivery::{Delivery, DeliveryState};
 use crate::trouble::{Kind, Outcome, Trouble};
 
 /// Longest that one of them may take to be fetched; a first fetch of a large repository takes minutes.
@@ -69,9 +71,14 @@ impl Service {
 
     /// Says of sources that have moved on since the newest release took them (row B33); whether that is worth a release
     /// is for people.
-    pub(super) async fn watch_sources(&self, state: &State, heard: &Heard<'_>) -> Outcome<()> {
+    pub(super) async fn watch_sources(
+        &self,
+        state: &State,
+        heard: &Heard<'_>,
+        watched: impl Fn(&Named) -> bool,
+    ) -> Outcome<()> {
         let Some(release) = state.releases.values().next_back() else { return Ok(()) };
-        for found in &release.sources {
+        for found in release.sources.iter().filter(|found| watched(&found.source)) {
             let now = match self.find_one(&state.id, &found.source, Public::No).await {
                 Ok(now) => now,
                 Err(trouble) => {
@@ -95,6 +102,36 @@ impl Service {
             self.tell_pipeline(&state.id, &alarm, heard).await?;
         }
         Ok(())
+    }
+
+    /// Takes in what the host of other repositories told: a push to one that the config names makes the look at once that
+    /// is otherwise taken every few minutes. What became of the delivery, and why.
+    pub(super) async fn take_in_elsewhere(
+        &self,
+        delivery: &Delivery,
+        cause: &str,
+    ) -> Outcome<(DeliveryState, Option<String>)> {
+        let ignored = |why: String| Ok((DeliveryState::Ignored, Some(why)));
+        if delivery.event != gitea::PUSH {
+            return ignored("only pushes say that a repository which releases take has moved on".to_owned());
+        }
+        let addresses = match gitea::pushed(delivery.body.as_deref().unwrap_or_default()) {
+            Ok(addresses) => addresses,
+            Err(why) => return Ok((DeliveryState::Poison, Some(why))),
+        };
+        let origins = &self.settings().origins;
+        let Some(origin) = origins.iter().find(|origin| addresses.contains(&origin.name)) else {
+            let addresses: Vec<String> = addresses.into_iter().collect();
+            return ignored(format!(
+                "no [[repository]] of the server's config is {}",
+                addresses.join(" or ")
+            ));
+        };
+        let heard = Heard { cause, actor: "host".to_owned() };
+        for state in self.pipelines(|_| true).await? {
+            self.watch_sources(&state, &heard, |source| source.repository == origin.name).await?;
+        }
+        Ok((DeliveryState::Done, None))
     }
 
     /// What passes may pass with the next try; what somebody has to put right first is a failed build.

@@ -152,6 +152,49 @@ async fn t06_odd_headers_are_refused_after_the_signature() {
     assert_eq!(site.deliveries().await, 0);
 }
 
+/// Its signature is the bare digits, and everything else is as with the others.
+#[tokio::test]
+async fn b13_t02_t07_a_gitea_signs_and_names_its_deliveries_in_its_own_way() {
+    let site = Site::new(Access::Loopback(Vec::new())).await;
+    let digits = |secret: &str, body: &[u8]| sign(secret, body).replace("sha256=", "");
+    let hook = |signature: &str, body: &'static [u8]| {
+        let request = Request::post("/webhook/gitea")
+            .header("x-gitea-delivery", "5b1e")
+            .header("x-gitea-event", "push");
+        request.header("x-gitea-signature", signature).body(body.into()).unwrap()
+    };
+    let right = digits(HOOK_SECRET, BODY);
+    let wrong = [
+        String::new(),
+        right[2..].to_owned(),
+        sign(HOOK_SECRET, BODY),
+        digits("another secret altogether", BODY),
+    ];
+    for signature in wrong {
+        assert_eq!(site.send(hook(&signature, BODY)).await.status, StatusCode::UNAUTHORIZED, "{signature}");
+    }
+    let theirs =
+        Request::post("/webhook/gitea").header("x-gitea-delivery", "5b1e").header("x-gitea-event", "push");
+    let theirs = theirs.header("x-hub-signature-256", sign(HOOK_SECRET, BODY)).body(BODY.into()).unwrap();
+    assert_eq!(site.send(theirs).await.status, StatusCode::UNAUTHORIZED, "the header of another host");
+    let two = Request::post("/webhook/gitea")
+        .header("x-gitea-signature", &right)
+        .header("x-gitea-signature", &right);
+    assert_eq!(site.send(two.body(BODY.into()).unwrap()).await.status, StatusCode::BAD_REQUEST);
+    let nameless =
+        Request::post("/webhook/gitea").header("x-gitea-signature", &right).header("x-github-delivery", "1");
+    assert_eq!(site.send(nameless.body(BODY.into()).unwrap()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.deliveries().await, 0, "nothing of it is stored");
+
+    assert_eq!(site.send(hook(&right, BODY)).await.status, StatusCode::ACCEPTED);
+    assert_eq!(site.send(hook(&right, BODY)).await.status, StatusCode::OK, "a duplicate");
+    let other: &[u8] = b"not even JSON";
+    assert_eq!(site.send(hook(&digits(HOOK_SECRET, other), other)).await.status, StatusCode::CONFLICT);
+    let kept = site.store.delivery(1).await.unwrap();
+    assert_eq!((kept.source.as_str(), kept.guid.as_str(), kept.event.as_str()), ("gitea", "5b1e", "push"));
+    assert!(!kept.headers.contains(&right) && kept.headers.contains("5b1e"), "{}", kept.headers);
+}
+
 #[tokio::test]
 async fn t01_an_access_token_that_is_too_short_is_refused_with_the_way_to_make_one() {
     for short in ["", "development", "19-characters-long!"] {
@@ -192,6 +235,7 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
         "GET /readyz",
         "POST /webhook/github",
         "POST /webhook/plain",
+        "POST /webhook/gitea",
         "GET /assets/{file}",
         // What others check signatures with.
         "GET /keys",

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Body;
+use axum::http::Request;
 use liftlock::domain::event::Detail;
 use liftlock::domain::evidence::statement;
 use liftlock::domain::release::BuildState;
+use liftlock::forge::signature::sign;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
+use liftlock::store::delivery::DeliveryState;
 
 use super::tree::{Tree, sample};
-use super::world::{ANA, DEV, REPO, World};
+use super::world::{ANA, DEV, HOOK_SECRET, REPO, World};
 use crate::github::Pull;
 
 /// As manifests name it; where it is, the config says.
@@ -320,5 +324,53 @@ async fn b33_a_pipeline_of_another_branch_hears_that_what_it_is_based_on_moved_o
     let text = format!("is at {} now, and v0.1.0-rc.1 has {}", &second[..7], &first[..7]);
     assert_eq!(said.iter().filter(|said| said.contains(&text)).count(), 1, "{said:?}");
     assert_eq!(world.state("shop").await.releases.len(), 1, "whether that is worth a release is for people");
+    world.finish().await;
+}
+
+/// What a Gitea tells of a push; the answer of the door, and what became of the delivery.
+async fn told(world: &World, id: &str, body: &str) -> (u16, DeliveryState, Option<String>) {
+    let hook = Request::post("/webhook/gitea").header("x-gitea-delivery", id).header("x-gitea-event", "push");
+    let signed = sign(HOOK_SECRET.as_bytes(), body.as_bytes()).unwrap().replace("sha256=", "");
+    let hook = hook.header("x-gitea-signature", signed).body(Body::from(body.to_owned())).unwrap();
+    let answer = world.post(hook).await;
+    world.settled().await;
+    let kept = world.store().deliveries(1, None).await.unwrap().remove(0);
+    assert_eq!((kept.source.as_str(), kept.guid.as_str()), ("gitea", id));
+    (answer, kept.state, kept.error)
+}
+
+/// Nobody reconciles here: the look is made because the Gitea said that something was pushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b13_b33_a_push_that_a_gitea_tells_of_is_looked_at_at_once() {
+    let (mut world, mut config) = world(|remote| Some(origin(remote, "*:shop/build"))).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    let first = config.head("main").unwrap();
+    world.drain().await;
+    let push = include_str!("../../../fixtures/webhooks/gitea/push.json");
+    assert_eq!(told(&world, "a1", push).await, (202, DeliveryState::Done, None));
+    assert_eq!(world.drain().await, Vec::<String>::new(), "it has not moved on");
+
+    let second = config.commit("main", &[("service.txt", "two")], "feat: two");
+    let other = push.replace("gitea.example", "elsewhere.example");
+    let (_, state, why) = told(&world, "a2", &other).await;
+    assert_eq!(state, DeliveryState::Ignored);
+    let why = why.unwrap();
+    assert!(
+        why.contains("no [[repository]] of the server's config is elsewhere.example/acme/config"),
+        "{why}"
+    );
+    let (answer, state, why) = told(&world, "a3", "no JSON").await;
+    assert_eq!(
+        (answer, state),
+        (202, DeliveryState::Poison),
+        "signed, so it is kept for people to see: {why:?}"
+    );
+    assert_eq!(world.drain().await, Vec::<String>::new());
+
+    assert_eq!(told(&world, "a4", push).await, (202, DeliveryState::Done, None));
+    let said = world.drain().await;
+    let text = format!("is at {} now, and v0.1.0-rc.1 has {}", &second[..7], &first[..7]);
+    assert_eq!(said.iter().filter(|said| said.contains(&text)).count(), 1, "{said:?}");
     world.finish().await;
 }

@@ -60,7 +60,7 @@ pub(super) const EVE: u64 = 8;
 pub(super) const CANARY: &str = "canary-7f3a9c2e51d04b86";
 /// What the secret store `broken` prints while it fails.
 pub(super) const STORE_CANARY: &str = "canary-of-a-store-8d20be";
-const HOOK_SECRET: &str = "a webhook secret of some length";
+pub(super) const HOOK_SECRET: &str = "a webhook secret of some length";
 /// Longest wait for something that should come: it ends at once when it does.
 const PATIENCE: Duration = Duration::from_secs(20);
 
