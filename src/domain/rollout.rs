@@ -96,6 +96,9 @@ pub struct Seen {
     pub tried: Option<ReleaseNo>,
 }
 
+/// Most targets that are worked on at the same time: each has a process here and, by ssh, a connection of its own.
+const SIDE_BY_SIDE: usize = 8;
+
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
@@ -169,6 +172,13 @@ impl Rollout {
         let pending = self.targets.iter().take(within).filter(|(_, fate)| *fate == Fate::Pending);
         let batch: Vec<TargetName> = pending.take(size).map(|(name, _)| name.clone()).collect();
         if batch.is_empty() { Next::Done } else { Next::Batch(batch) }
+    }
+
+    /// How many targets of a batch may be begun at the same time: even if all of these fail, it is only the last of them
+    /// that is not put up with.
+    pub fn at_once(&self, rolling: &Rolling) -> usize {
+        let most = usize::try_from(rolling.max_unavailable).unwrap_or(usize::MAX).saturating_add(1);
+        most.saturating_sub(self.bad().count()).clamp(1, SIDE_BY_SIDE)
     }
 
     /// Targets that do not run the release although they had their turn.
@@ -424,6 +434,22 @@ mod tests {
         let mut ill = Rollout { unhealthy: None, ..rollout };
         ill.add(&Said::Unhealthy("health says 502".to_owned()), &BTreeSet::new());
         assert_eq!(ill.next(&patient, 100), Next::Stop("health says 502".to_owned()));
+    }
+
+    #[test]
+    fn e23_no_more_are_begun_at_the_same_time_than_may_fail_and_one() {
+        let of = |max_unavailable| Rolling { batch: Batch::Count(20), max_unavailable };
+        let mut rollout = rollout(20);
+        assert_eq!([0, 1, 5, 7, 8, u32::MAX].map(|most| rollout.at_once(&of(most))), [1, 2, 6, 8, 8, 8]);
+        assert_eq!(rollout.at_once(&Rolling::AT_ONCE), 1, "of a portion none may fail");
+        go(&mut rollout, 1, None);
+        assert_eq!(rollout.at_once(&of(2)), 3, "who is done keeps nobody back");
+        go(&mut rollout, 2, Some("exit 1"));
+        assert_eq!(rollout.at_once(&of(2)), 2);
+        rollout.add(&Said::Started(name(3)), &BTreeSet::new());
+        rollout.end();
+        assert_eq!(rollout.at_once(&of(2)), 1, "of whom nobody knows is not up");
+        assert_eq!(rollout.at_once(&of(0)), 1);
     }
 
     #[test]

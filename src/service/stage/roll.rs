@@ -1,5 +1,5 @@
-//! The deploy of a stage with targets: batch after batch, the targets of one side by side, each begun and reported in
-//! the log, health in between.
+//! The deploy of a stage with targets: batch after batch, of one as many side by side as may fail and one more, each
+//! begun and reported in the log, health in between.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,9 +26,6 @@ use crate::service::stage::{Course, Walk};
 use crate::service::steps::one::surroundings;
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::trouble::{Outcome, Trouble};
-
-/// Most targets that are worked on at the same time: each has a process here and, by ssh, a connection of its own.
-const SIDE_BY_SIDE: usize = 8;
 
 /// What is left of the time for all steps.
 pub(super) type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
@@ -78,8 +75,11 @@ impl Walk<'_> {
                     return Ok(());
                 }
             };
-            let at_once = if stand_alone(steps) { SIDE_BY_SIDE } else { 1 };
-            for names in batch.chunks(at_once) {
+            let mut rest = batch.as_slice();
+            while !rest.is_empty() {
+                let at_once = if stand_alone(steps) { self.rollout.at_once(&rolling) } else { 1 };
+                let (names, later) = rest.split_at_checked(at_once).unwrap_or((rest, &[]));
+                rest = later;
                 let Some(targets) = self.known(names) else { return Ok(()) };
                 let goes_on = match targets.as_slice() {
                     [only] => self.one(only, (steps, left), (&mut failures, kept)).await?,

@@ -123,11 +123,30 @@ async fn e23_t57_a_target_that_was_begun_and_never_reported_is_unknown() {
     world.finish().await;
 }
 
+/// Of a batch no more are begun than may fail and one more: five that are all broken, and one of these is put up with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_a_batch_side_by_side_fails_on_no_more_targets_than_one_by_one() {
+    let out = tempfile::tempdir().unwrap();
+    let rest = "targets: {}\n    strategy: {rolling: {batch: 5, max_unavailable: 1}}";
+    let names = ["web-1", "web-2", "web-3", "web-4", "web-5"];
+    let mut world = world(out.path(), rest, names.map(local).into()).await;
+    for broken in ["web-1", "web-3", "web-4", "web-5"] {
+        std::fs::write(out.path().join(format!("fail-{broken}")), "").unwrap();
+    }
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("on web-1: ended with exit code 3; it failed on web-1, web-3"), "{said}");
+    assert!(said.contains("- web-2: done") && said.contains("- web-4: not reached"), "{said}");
+    assert_eq!(names.map(|name| versions(out.path(), name).len()), [1, 1, 1, 0, 0]);
+    world.finish().await;
+}
+
 /// Each waits until the other one has begun, and the third one until both are done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e23_the_targets_of_a_batch_are_deployed_side_by_side() {
     let out = tempfile::tempdir().unwrap();
-    let rest = "targets: {}\n    strategy: {rolling: {batch: 2}}\n    rollback: {approval: 1}";
+    let rest =
+        "targets: {}\n    strategy: {rolling: {batch: 2, max_unavailable: 1}}\n    rollback: {approval: 1}";
     let mut world = world(out.path(), rest, ["web-1", "web-2", "web-3"].map(local).into()).await;
     for name in ["web-1", "web-2"] {
         std::fs::write(out.path().join(format!("wait-{name}")), "").unwrap();
@@ -144,12 +163,14 @@ async fn e23_the_targets_of_a_batch_are_deployed_side_by_side() {
     for line in ["web-1: target web-1", "web-2: target web-2", "web-1: $ sh deploy.sh", "target web-3"] {
         assert!(log.lines().any(|found| found == line), "{line} in {log}");
     }
-    // One of a batch fails: the other one is done all the same, and nobody of the next is touched.
-    std::fs::write(out.path().join("fail-web-1"), "").unwrap();
+    // Both of a batch fail, and nobody of the next is touched.
+    for name in ["web-1", "web-2"] {
+        std::fs::write(out.path().join(format!("fail-{name}")), "").unwrap();
+    }
     world.merge(2, "feat: sell air").await;
     let said = world.hears(2).await.replace('\\', "");
-    assert!(said.contains("on web-1: ended with exit code 3; it failed on web-1"), "{said}");
-    assert!(said.contains("- web-2: done") && said.contains("- web-3: not reached"), "{said}");
+    assert!(said.contains("on web-1: ended with exit code 3; it failed on web-1, web-2"), "{said}");
+    assert!(said.contains("- web-2: failed") && said.contains("- web-3: not reached"), "{said}");
     assert!(said.contains("\nit is broken"), "the last lines are the target's own: {said}");
     world.finish().await;
 }
@@ -158,7 +179,7 @@ async fn e23_the_targets_of_a_batch_are_deployed_side_by_side() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e23_t57_of_every_target_that_was_begun_side_by_side_it_is_known() {
     let out = tempfile::tempdir().unwrap();
-    let rest = "targets: {}\n    strategy: {rolling: {batch: 3}}";
+    let rest = "targets: {}\n    strategy: {rolling: {batch: 3, max_unavailable: 2}}";
     let names = ["web-1", "web-2", "web-3", "web-4"];
     let mut world = world(out.path(), rest, names.map(local).into()).await;
     for name in ["web-1", "web-3"] {
