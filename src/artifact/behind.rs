@@ -2,7 +2,6 @@
 //! before it is there and was read back; the folder is what has been brought from it.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
@@ -71,11 +70,9 @@ impl Behind {
         })
     }
 
-    /// Stores a local blob, and reads it back. What is there already is success when it is the same.
-    pub(super) fn store(&self, digest: &Digest, path: &Path) -> Outcome<()> {
-        let fail = |e| Trouble::transient("read an artifact that is to be stored").because(e);
-        let file = File::open(path).map_err(fail)?;
-        let size = file.metadata().map_err(fail)?.len();
+    /// Stores a local blob of so many bytes, and reads it back: from a handle at its beginning that nobody else reads
+    /// from, since the file may lose its name meanwhile. What is there already is success when it is the same.
+    pub(super) fn store(&self, digest: &Digest, (file, size): (File, u64)) -> Outcome<()> {
         let name = name(digest);
         self.runtime.block_on(async {
             let created = if size <= AT_ONCE {

@@ -418,11 +418,15 @@ impl Incoming {
                 "the {bytes} bytes are {digest}, not {said}; nothing was kept"
             )));
         }
+        let Some(behind) = &self.store.behind else {
+            self.store.settle(&file, (&self.path, &digest))?;
+            return Ok((digest, bytes));
+        };
+        // Open before it has its name: who removes an older copy of the same bytes may remove this one.
+        let open = File::open(&self.path).map_err(fail)?;
         self.store.settle(&file, (&self.path, &digest))?;
-        if let Some(behind) = &self.store.behind {
-            behind.store(&digest, &self.store.path(&digest))?;
-            self.store.tidy(&digest);
-        }
+        behind.store(&digest, (open, bytes))?;
+        self.store.tidy(&digest);
         Ok((digest, bytes))
     }
 }

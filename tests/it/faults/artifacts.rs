@@ -237,6 +237,21 @@ async fn e10_e24_copies_of_what_the_bucket_has_go_when_there_are_too_many_bytes_
     assert_eq!(ask(&store, move |store| store.verify(&large)).await.unwrap(), 15);
 }
 
+/// Whoever makes room may take the copy for an older one, which the bucket has: it is removed as soon as it has its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e10_e24_a_copy_that_is_removed_before_it_is_in_the_bucket_is_stored_all_the_same() {
+    let (moto, here) = (Moto::new(), tempfile::tempdir().unwrap());
+    let store = open(&moto, here.path()).await;
+    for bytes in [&b"abc"[..], b"def", b"ghi", b"jkl"] {
+        let path = store.path(&Digest::of_bytes(bytes));
+        let removed = std::thread::spawn(move || while std::fs::remove_file(&path).is_err() {});
+        let digest = put(&store, bytes).await.unwrap();
+        removed.join().unwrap();
+        assert!(!store.holds(&digest) && keys(&moto).contains(&key(&digest)));
+        assert_eq!(ask(&store, move |store| store.verify(&digest)).await.unwrap(), 3, "it is brought");
+    }
+}
+
 /// Makes a copy look as if nobody had used it for years.
 fn long_unused(path: &Path) {
     let times = std::fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
