@@ -149,6 +149,7 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
         changes: Vec::new(),
         messages: vec!["feat: begin".to_owned()],
         taken: Vec::new(),
+        taken_by_others: Vec::new(),
         pipeline: Box::new(pipeline.clone()),
         manifest: digest(&"a".repeat(64))?,
         epoch_s: 1_700_000_000,

@@ -239,6 +239,8 @@ pub struct Start {
     pub messages: Vec<String>,
     /// Versions that tags of the repository have taken.
     pub taken: Vec<Version>,
+    /// Versions that releases of other repositories put here as tags: names that are taken, and no more.
+    pub taken_by_others: Vec<Version>,
     /// The pipeline of exactly this commit.
     pub pipeline: Box<Pipeline>,
     /// Digest of its manifest.

@@ -186,8 +186,13 @@ impl Version {
 }
 
 /// The next candidate: the highest final version raised by the strongest commit since it, then the first `rc`
-/// number that nobody has taken. Without a final version the first one is `v0.1.0`.
-pub fn next_candidate<'a>(taken: impl Iterator<Item = &'a Version>, messages: &[String]) -> Version {
+/// number that nobody has taken. Without a final version the first one is `v0.1.0`. Nothing counts from versions of
+/// others, but their names are not given a second time.
+pub fn next_candidate<'a>(
+    taken: impl Iterator<Item = &'a Version>,
+    others: &[Version],
+    messages: &[String],
+) -> Version {
     let taken: Vec<&Version> = taken.collect();
     let last = taken.iter().filter(|v| v.is_final()).max();
     let strongest = messages.iter().map(|m| bump(m)).max().unwrap_or(Bump::Patch);
@@ -195,6 +200,11 @@ pub fn next_candidate<'a>(taken: impl Iterator<Item = &'a Version>, messages: &[
         || Version { prefix: "v".to_owned(), major: 0, minor: 1, patch: 0, pre: None },
         |v| v.bumped(strongest),
     );
+    // One more than there are of others: one of them is free.
+    let free = std::iter::successors(Some(base.clone()), |v| Some(v.bumped(Bump::Patch)))
+        .take(others.len().saturating_add(1))
+        .find(|v| !others.contains(v));
+    let base = free.unwrap_or(base);
     let number = taken
         .iter()
         .filter(|v| (v.major, v.minor, v.patch) == (base.major, base.minor, base.patch))
@@ -202,7 +212,9 @@ pub fn next_candidate<'a>(taken: impl Iterator<Item = &'a Version>, messages: &[
         .max()
         .unwrap_or(0)
         .saturating_add(1);
-    Version { pre: Some(format!("rc.{number}")), ..base }
+    let most = number.saturating_add(u64::try_from(others.len()).unwrap_or(u64::MAX));
+    let candidate = |number| Version { pre: Some(format!("rc.{number}")), ..base.clone() };
+    (number..=most).map(candidate).find(|v| !others.contains(v)).unwrap_or_else(|| candidate(most))
 }
 
 #[cfg(test)]
@@ -236,7 +248,7 @@ mod tests {
         let next = |taken: &[&str], messages: &[&str]| {
             let taken: Vec<Version> = taken.iter().map(|t| v(t)).collect();
             let messages: Vec<String> = messages.iter().map(|m| (*m).to_owned()).collect();
-            next_candidate(taken.iter(), &messages).to_string()
+            next_candidate(taken.iter(), &[], &messages).to_string()
         };
         assert_eq!(next(&[], &["feat: start"]), "v0.1.0-rc.1");
         assert_eq!(next(&["v1.2.3"], &["fix: a", "feat(x): b"]), "v1.3.0-rc.1");
@@ -245,5 +257,18 @@ mod tests {
         assert_eq!(next(&["v1.2.3"], &["feat!: drop x"]), "v2.0.0-rc.1");
         assert_eq!(next(&["v1.2.3"], &["fix: x\n\nBREAKING CHANGE: y"]), "v2.0.0-rc.1");
         assert_eq!(next(&["0.3.1"], &["feat!: drop x"]), "0.4.0-rc.1");
+    }
+
+    #[test]
+    fn d41_nothing_counts_from_versions_of_others_and_their_names_are_taken() {
+        let next = |taken: &[&str], others: &[&str]| {
+            let [taken, others] = [taken, others].map(|all| all.iter().map(|t| v(t)).collect::<Vec<_>>());
+            next_candidate(taken.iter(), &others, &["feat: more".to_owned()]).to_string()
+        };
+        assert_eq!(next(&["v1.4.0"], &["v9.2.0", "v9.3.0-rc.1"]), "v1.5.0-rc.1");
+        assert_eq!(next(&[], &["v9.2.0"]), "v0.1.0-rc.1");
+        assert_eq!(next(&["v1.4.0"], &["v1.5.0-rc.1", "v1.5.0-rc.3"]), "v1.5.0-rc.2");
+        assert_eq!(next(&["v1.4.0", "v1.5.0-rc.2"], &["v1.5.0-rc.3"]), "v1.5.0-rc.4");
+        assert_eq!(next(&["v1.4.0"], &["v1.5.1", "v1.5.0"]), "v1.5.2-rc.1");
     }
 }

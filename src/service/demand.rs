@@ -51,7 +51,7 @@ impl Service {
             return self.drop_start(lease, no, "the head of the branch does not declare the pipeline").await;
         };
         let at = (&head, &repository.default_branch);
-        let mut start = self.gather(&state, at, (pipeline, &loaded)).await?;
+        let mut start = self.gather((&repository, &state), at, (pipeline, &loaded)).await?;
         if let Cause::Run(run) = &asked.cause {
             match self.fetch_run(lease, (&id, pipeline), (run, start.epoch_s)).await? {
                 Ok(fetched) => start.fetched = fetched,

@@ -341,7 +341,7 @@ impl Service {
         let id = PipelineId { repo: repository.id.clone(), name };
         let state = self.journal().load(&id).await?;
         let Some(pipeline) = super::repository::named(loaded, &id.name) else { return Ok(()) };
-        let mut start = self.gather(&state, at, (pipeline, loaded)).await?;
+        let mut start = self.gather((repository, &state), at, (pipeline, loaded)).await?;
         start.started_by = started_by;
         start.project = repository.name.to_string();
         start.initiator = push.sender.as_ref().map(|p| Person { id: p.id, login: p.login.clone() });
@@ -400,14 +400,22 @@ impl Service {
         tag: &RefName,
         commit: &CommitSha,
     ) -> Outcome<bool> {
-        let name = tagged(tag.as_str(), repository.name.as_str());
-        let item = Item { name, is: commit.to_string() };
+        let made = self.tags_from_outside(repository).await?;
+        Ok(made.contains(&(tag.to_string(), commit.to_string())))
+    }
+
+    /// The tags that releases of other repositories made here, each with its commit, as their ledgers name them.
+    pub(super) async fn tags_from_outside(
+        &self,
+        repository: &Repository,
+    ) -> Outcome<BTreeSet<(String, String)>> {
+        let here = tagged("", repository.name.as_str());
         let others = self.pipelines(|row| row.repo_id != repository.id.as_str()).await?;
-        let mut rows = others
-            .iter()
-            .flat_map(|state| state.releases.values())
-            .filter_map(|release| release.ledger.get(&Publish::Tags));
-        Ok(rows.any(|row| row.items.contains(&item)))
+        let releases = others.iter().flat_map(|state| state.releases.values());
+        let items =
+            releases.filter_map(|release| release.ledger.get(&Publish::Tags)).flat_map(|row| &row.items);
+        let tag = |item: &Item| Some((item.name.strip_suffix(&here)?.to_owned(), item.is.clone()));
+        Ok(items.filter_map(tag).collect())
     }
 
     /// A tag that a release already has may only stay where it is (THREATS T35).

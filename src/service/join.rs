@@ -85,7 +85,8 @@ impl Service {
         let Some(pipeline) = named(&loaded, &id.name) else {
             return lease.complete(self, "its commit does not declare this pipeline").await;
         };
-        let mut start = self.gather(&state, (&join.commit, &line.branch), (pipeline, &loaded)).await?;
+        let mut start =
+            self.gather((&repository, &state), (&join.commit, &line.branch), (pipeline, &loaded)).await?;
         let newest = join.builds.iter().max_by_key(|build| (build.seq, build.release));
         start.initiator = newest.and_then(|build| build.initiator.clone());
         start.pusher = newest.and_then(|build| build.pusher.clone());

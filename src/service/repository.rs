@@ -1,6 +1,6 @@
 //! Reading repositories: keep the mirror fresh, load what a commit declares, gather what a release begins with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::domain::decide::Start;
@@ -153,7 +153,7 @@ impl Service {
     /// What a release of this commit begins with.
     pub async fn gather(
         &self,
-        state: &State,
+        (repository, state): (&Repository, &State),
         (commit, branch): (&CommitSha, &RefName),
         (pipeline, loaded): (&Pipeline, &Loaded),
     ) -> Outcome<Start> {
@@ -165,18 +165,24 @@ impl Service {
             .map(|r| (r.no(), r.created.seq, r.created.commit.clone()))
             .take(COMMITS)
             .collect();
+        let known_here = self.pipelines_of(&repo).await?;
+        let mut outside = self.tags_from_outside(repository).await?;
+        // One that a release of this repository has, too, is its own.
+        for own in known_here.iter().flat_map(|state| state.releases.values()) {
+            outside.remove(&(own.created.version.to_string(), own.created.commit.to_string()));
+        }
         let head = commit.clone();
         let build = pipeline.build.clone();
         let (found, mut files) = self
             .mirror(&repo, move |mirror| {
                 let there = mirror.list_files(&head, FILES)?.into_iter().collect();
-                Ok((look(mirror, &head, &known)?, build.files(&there)))
+                Ok((look(mirror, &head, &known, &outside)?, build.files(&there)))
             })
             .await?;
         files.extend(loaded.paths.iter().cloned());
         // A version names one commit of the repository, whichever pipeline released it.
         let mut taken = found.taken;
-        for other in self.pipelines_of(&repo).await?.iter().filter(|other| other.id != state.id) {
+        for other in known_here.iter().filter(|other| other.id != state.id) {
             let elsewhere = other.releases.values().filter(|r| r.created.commit != *commit);
             taken.extend(elsewhere.map(|r| r.created.version.clone()));
         }
@@ -198,6 +204,7 @@ impl Service {
             changes,
             messages: found.messages,
             taken,
+            taken_by_others: found.taken_by_others,
             pipeline: Box::new(pipeline.clone()),
             manifest: Digest::of_text(&loaded.text),
             epoch_s: found.epoch_s,
@@ -252,6 +259,7 @@ struct Found {
     commits: Vec<(CommitSha, Message, String)>,
     messages: Vec<String>,
     taken: Vec<Version>,
+    taken_by_others: Vec<Version>,
     epoch_s: i64,
     tree: TreeSha,
     included_in: Option<crate::domain::name::ReleaseNo>,
@@ -259,7 +267,12 @@ struct Found {
 
 type Known = (crate::domain::name::ReleaseNo, u64, CommitSha);
 
-fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
+fn look(
+    mirror: &Mirror,
+    head: &CommitSha,
+    known: &[Known],
+    outside: &BTreeSet<(String, String)>,
+) -> Outcome<Found> {
     let info = mirror.commit_info(head)?;
     let seq = mirror.first_parent_position(head)?;
     let mut base = None;
@@ -277,8 +290,11 @@ fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
     let max = if base.is_some() { COMMITS } else { FIRST_COMMITS };
     let commits = mirror.commits_between(base.as_ref(), head, max)?;
     let tags = mirror.tags()?;
-    let versions: Vec<(Version, CommitSha)> =
-        tags.into_iter().filter_map(|t| Some((t.name.as_str().parse().ok()?, t.commit))).collect();
+    let versions = tags.into_iter().filter_map(|t| Some((t.name.as_str().parse().ok()?, t.commit)));
+    let of_others = |(version, commit): &(Version, CommitSha)| {
+        outside.contains(&(version.to_string(), commit.to_string()))
+    };
+    let (others, versions): (Vec<_>, Vec<_>) = versions.partition(of_others);
     let last =
         versions.iter().filter(|(v, _)| v.is_final()).max_by(|a, b| a.0.cmp(&b.0)).map(|(_, c)| c.clone());
     let since = mirror.commits_between(last.as_ref(), head, COMMITS)?;
@@ -292,6 +308,7 @@ fn look(mirror: &Mirror, head: &CommitSha, known: &[Known]) -> Outcome<Found> {
         commits: commits.into_iter().map(said).collect::<Outcome<_>>()?,
         messages,
         taken: versions.into_iter().map(|(v, _)| v).collect(),
+        taken_by_others: others.into_iter().map(|(v, _)| v).collect(),
         epoch_s: info.committed_at.0.div_euclid(1_000),
         tree: mirror.tree_sha(head)?,
         included_in,

@@ -88,7 +88,8 @@ impl Draft {
         let template = start.pipeline.release.version.as_ref();
         let found = template.and_then(|template| {
             let (key, rendered) = self.rendered("version", template, (start, facts)).ok()?;
-            let texts: BTreeSet<String> = taken().map(ToString::to_string).collect();
+            let texts: BTreeSet<String> =
+                taken().chain(&start.taken_by_others).map(ToString::to_string).collect();
             let first = self.last(&key).saturating_add(1);
             // One more number than there are versions: one of them is free.
             let most = u32::try_from(texts.len()).unwrap_or(u32::MAX);
@@ -98,6 +99,6 @@ impl Draft {
             names.counters.insert(key, rev);
             Some(version)
         });
-        found.unwrap_or_else(|| next_candidate(taken(), &start.messages))
+        found.unwrap_or_else(|| next_candidate(taken(), &start.taken_by_others, &start.messages))
     }
 }

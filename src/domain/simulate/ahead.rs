@@ -188,6 +188,7 @@ impl Look {
             changes: Vec::new(),
             messages: Vec::new(),
             taken: Vec::new(),
+            taken_by_others: Vec::new(),
             pipeline: Box::new(pipeline.clone()),
             manifest: Digest::of_text("the manifest that is looked at"),
             epoch_s: self.player.world.now.0.div_euclid(1_000),

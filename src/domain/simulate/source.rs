@@ -112,6 +112,7 @@ impl Source {
             changes: since(told).cloned().collect(),
             messages: since(last).map(|change| change.subject.clone()).collect(),
             taken: tagged.iter().map(|(v, _)| v).chain(&self.released).cloned().collect(),
+            taken_by_others: Vec::new(),
             pipeline: Box::new(self.pipeline.clone()),
             manifest: Digest::of_text("the manifest that is tried"),
             epoch_s: world.now.0.div_euclid(1_000),

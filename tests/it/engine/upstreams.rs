@@ -203,6 +203,41 @@ async fn d41_t40_a_repository_whose_builds_are_taken_gets_a_tag_where_the_config
     both.world.finish().await;
 }
 
+/// A tag of 9.2.1 that a release of another repository put there is a name, and the next version there is still its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_no_version_counts_from_a_tag_that_a_release_of_another_repository_made() {
+    let manifest = sdk("{all: [runtime, framework]}");
+    let (head, _) = manifest.split_once("deploy:").unwrap();
+    let manifest = format!(
+        "{head}release: {{version: '9.2.$(Rev:r)'}}\nstages: [{{name: test, deploy: [{{name: tags, uses: git-tags}}]}}]\n"
+    );
+    let mut both = Both::new(&manifest, BUILDS, "acme/shop:sdk/*").await;
+    both.world.sleep().await;
+    both.world.upstreams[0].tag = vec!["acme/shop:sdk/test".to_owned().try_into().unwrap()];
+    both.world.wake().await;
+    let first = both.platform.head("main").unwrap();
+    both.platform.set("refs/tags/v1.4.0", &first);
+    let head = both.push_rules().await;
+    let files = [("runtime/app.txt", "runtime-1 "), ("aspnet/app.txt", "aspnet-1 ")];
+    let built = both.push_platform(&files, "feat: both").await;
+    both.world.status(&head, "liftlock/test", "success").await;
+    let (line, _) = tagged(&both).await;
+    assert_eq!(line, "announced, 9.2.1 of acme/shop, 9.2.1 of acme/platform");
+    assert_eq!(both.platform.tags().get("9.2.1"), Some(&built));
+    both.world.hears(1).await;
+
+    let later = both.world.push_files(&[("README.md", "hello again")], "docs: more").await;
+    both.world.settled().await;
+    both.push_platform(&[("runtime/app.txt", "runtime-2 ")], "fix: runtime").await;
+    both.world.status(&later, "liftlock/test", "success").await;
+    both.world.hears(2).await;
+    both.world.settled().await;
+    let there = both.world.service().journal().load(&runtime()).await.unwrap();
+    let versions: Vec<String> = there.versions().map(ToString::to_string).collect();
+    assert_eq!(versions, ["v1.5.0-rc.1", "v1.5.0-rc.2"], "since v1.4.0 there is a feature");
+    both.world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t40_builds_of_another_repository_are_for_those_that_the_config_names() {
     let mut both = Both::new(&sdk("{any: [runtime, framework]}"), BUILDS, "acme/other:sdk/build").await;

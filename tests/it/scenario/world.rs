@@ -391,6 +391,7 @@ impl World {
             }],
             messages: vec![subject.to_owned()],
             taken: Vec::new(),
+            taken_by_others: Vec::new(),
             pipeline: Box::new(self.pipeline.clone().expect("a pipeline first")),
             manifest: digest(99),
             epoch_s: self.epoch_s,
