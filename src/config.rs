@@ -79,6 +79,8 @@ pub struct Config {
     pub tokens: Vec<Secret>,
     /// Secrets that webhooks may be signed with; several while one replaces another.
     pub webhook_secrets: Vec<Secret>,
+    /// Those of the webhooks that tell of other repositories; whoever has one speaks for no host of ours.
+    pub gitea_webhook_secrets: Vec<Secret>,
     /// Whether builds need a sandbox.
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.
@@ -181,6 +183,7 @@ struct File {
     access: AccessMode,
     tokens: Vec<Given>,
     webhook_secrets: Vec<Given>,
+    gitea_webhook_secrets: Vec<Given>,
     sandbox: Option<String>,
     toolchains: Vec<PathBuf>,
     runner: RunnerFile,
@@ -315,6 +318,7 @@ impl Config {
     /// Every text that must never be shown.
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
+        all.extend(self.gitea_webhook_secrets.iter().cloned());
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         all.extend(self.notify.hidden().chain(self.targets.iter().flat_map(Target::hidden)).cloned());
         all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
@@ -404,8 +408,9 @@ impl Reading<'_> {
         }
         let tokens = self.secrets("tokens", file.tokens);
         let webhook_secrets = self.secrets("webhook_secrets", file.webhook_secrets);
+        let gitea_webhook_secrets = self.secrets("gitea_webhook_secrets", file.gitea_webhook_secrets);
         self.check_access(file.access, &tokens, listen.as_ref());
-        self.check_webhook_secrets(&webhook_secrets);
+        self.check_webhook_secrets(&webhook_secrets, &gitea_webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
         let connections = self.connections(file.connections);
@@ -434,6 +439,7 @@ impl Reading<'_> {
             access: file.access,
             tokens,
             webhook_secrets,
+            gitea_webhook_secrets,
             sandbox,
             toolchains: file.toolchains,
             labels: file.runner.all(),
@@ -577,17 +583,24 @@ impl Reading<'_> {
         }
     }
 
-    /// THREATS T1: no server without a secret that is one.
-    fn check_webhook_secrets(&mut self, secrets: &[Secret]) {
+    /// THREATS T1: no server without a secret that is one. What another host signs with is no secret of ours.
+    fn check_webhook_secrets(&mut self, secrets: &[Secret], gitea: &[Secret]) {
         if secrets.is_empty() {
             self.problem(
                 "webhook_secrets is empty: make one with `openssl rand -hex 32` and give it to the host too",
             );
         }
-        for secret in secrets {
+        let named = |list: &'static str| move |secret| (list, secret);
+        let ours = secrets.iter().map(named("webhook_secrets"));
+        for (list, secret) in ours.chain(gitea.iter().map(named("gitea_webhook_secrets"))) {
             if let Err(error) = check_secret(secret.expose().as_bytes()) {
-                self.problem(format!("webhook_secrets: {error}"));
+                self.problem(format!("{list}: {error}"));
             }
+        }
+        if gitea.iter().any(|secret| secrets.iter().any(|own| own.expose() == secret.expose())) {
+            self.problem(
+                "gitea_webhook_secrets has one of webhook_secrets: whoever knows it could speak in GitHub's name",
+            );
         }
     }
 

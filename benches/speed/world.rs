@@ -94,6 +94,7 @@ pub(crate) fn app(service: &Service, shutdown: CancellationToken) -> Router {
         store: service.store().clone(),
         verify_github: verify(),
         verify_plain: verify(),
+        verify_gitea: verify(),
         reader: Arc::clone(&answers) as _,
         acts: answers as _,
         library: service.library().clone(),

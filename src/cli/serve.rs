@@ -206,6 +206,7 @@ impl Server {
             store,
             verify_github: Arc::clone(&verify),
             verify_plain: verify,
+            verify_gitea: verifier(&config.gitea_webhook_secrets),
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
             library,

@@ -5,9 +5,18 @@ use crate::https::Authorities;
 
 /// Reads it; no file it names is there. The error is all problems, a line each.
 pub(super) fn read(text: &str) -> Result<Config, String> {
+    with_base("", text)
+}
+
+/// The same with keys that stand before every table.
+fn read_before(keys: &str) -> Result<Config, String> {
+    with_base(keys, "")
+}
+
+fn with_base(keys: &str, text: &str) -> Result<Config, String> {
     let base = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
     let file = |_: &std::path::Path| Err("not there".to_owned());
-    Config::read(&format!("{base}{text}"), &Environment::new(), &file)
+    Config::read(&format!("{keys}{base}{text}"), &Environment::new(), &file)
         .map_err(|problems| problems.0.join("\n"))
 }
 
@@ -17,4 +26,14 @@ fn authorities_of_ones_own_are_certificates_in_a_file() {
     assert!(gone.contains("probe.authorities: /ca.pem: not there"), "{gone}");
     assert_eq!(Authorities::from_pem(b"a key").unwrap_err(), "there is no certificate in it");
     assert!(Authorities::from_pem(include_bytes!("../../fixtures/authority.pem")).is_ok());
+}
+
+#[test]
+fn t01_what_a_gitea_signs_with_is_a_secret_and_no_secret_of_ours() {
+    let with = |secret: &str| read_before(&format!("gitea_webhook_secrets = [\"{secret}\"]\n"));
+    assert!(with("0123").unwrap_err().contains("gitea_webhook_secrets: "));
+    assert!(with("0123456789abcdef0123").unwrap_err().contains("speak in GitHub's name"));
+    let config = with("another secret of another host").unwrap();
+    assert_eq!(config.gitea_webhook_secrets.len(), 1);
+    assert!(config.hidden().iter().any(|secret| secret.expose() == "another secret of another host"));
 }

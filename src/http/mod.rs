@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::{Span, Timestamp};
+use crate::forge::gitea;
 use crate::http::api::{Acts, Reader};
 use crate::http::body::Budget;
 use crate::http::error::{Fault, Why};
@@ -107,8 +108,10 @@ pub struct Parts {
     pub store: Store,
     /// Checks the signature of `POST /webhook/github`.
     pub verify_github: Verify,
-    /// Checks the signature of `POST /webhook/plain` and `POST /webhook/gitea`.
+    /// Checks the signature of `POST /webhook/plain`.
     pub verify_plain: Verify,
+    /// Checks the signature of `POST /webhook/gitea`.
+    pub verify_gitea: Verify,
     /// Where the page of one release comes from.
     pub reader: Arc<dyn Reader>,
     /// What people can make the program do.
@@ -197,7 +200,11 @@ impl State {
 
     fn verify(&self, source: &str) -> Verify {
         let parts = &self.0.parts;
-        Arc::clone(if source == "github" { &parts.verify_github } else { &parts.verify_plain })
+        Arc::clone(match source {
+            "github" => &parts.verify_github,
+            gitea::SOURCE => &parts.verify_gitea,
+            _ => &parts.verify_plain,
+        })
     }
 
     fn reader(&self) -> &dyn Reader {

@@ -24,6 +24,8 @@ mod program;
 mod sample;
 
 const HOOK_SECRET: &str = "a webhook secret of some length";
+/// Another host's.
+const GITEA_SECRET: &str = "another secret of another host";
 const READER: &str = "reader-token-0123456789";
 const ACTOR: &str = "actor-token-0123456789abc";
 
@@ -53,10 +55,14 @@ fn sign(secret: &str, body: &[u8]) -> String {
 }
 
 fn verify(header: Option<&str>, body: &[u8]) -> bool {
+    verify_with(HOOK_SECRET, header, body)
+}
+
+fn verify_with(secret: &str, header: Option<&str>, body: &[u8]) -> bool {
     let Some(sent) = header.and_then(|h| h.strip_prefix("sha256=")).and_then(|h| hex::decode(h).ok()) else {
         return false;
     };
-    let mut mac = Hmac::<Sha256>::new_from_slice(HOOK_SECRET.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
     mac.verify_slice(&sent).is_ok()
 }
@@ -86,6 +92,7 @@ impl Site {
             store: store.clone(),
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
+            verify_gitea: Arc::new(|header, body| verify_with(GITEA_SECRET, header, body)),
             reader: Arc::new(sample::Engine),
             acts: Arc::new(sample::Engine),
             library: groups::library(&store),

@@ -215,6 +215,7 @@ impl Running {
             store: store.clone(),
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
+            verify_gitea: Arc::new(verify),
             reader: Arc::new(NoEngine),
             acts: Arc::new(NoEngine),
             library: library(&store),

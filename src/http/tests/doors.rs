@@ -163,19 +163,14 @@ async fn b13_t02_t07_a_gitea_signs_and_names_its_deliveries_in_its_own_way() {
             .header("x-gitea-event", "push");
         request.header("x-gitea-signature", signature).body(body.into()).unwrap()
     };
-    let right = digits(HOOK_SECRET, BODY);
-    let wrong = [
-        String::new(),
-        right[2..].to_owned(),
-        sign(HOOK_SECRET, BODY),
-        digits("another secret altogether", BODY),
-    ];
+    let right = digits(GITEA_SECRET, BODY);
+    let wrong = [String::new(), right[2..].to_owned(), sign(GITEA_SECRET, BODY), digits(HOOK_SECRET, BODY)];
     for signature in wrong {
         assert_eq!(site.send(hook(&signature, BODY)).await.status, StatusCode::UNAUTHORIZED, "{signature}");
     }
     let theirs =
         Request::post("/webhook/gitea").header("x-gitea-delivery", "5b1e").header("x-gitea-event", "push");
-    let theirs = theirs.header("x-hub-signature-256", sign(HOOK_SECRET, BODY)).body(BODY.into()).unwrap();
+    let theirs = theirs.header("x-hub-signature-256", sign(GITEA_SECRET, BODY)).body(BODY.into()).unwrap();
     assert_eq!(site.send(theirs).await.status, StatusCode::UNAUTHORIZED, "the header of another host");
     let two = Request::post("/webhook/gitea")
         .header("x-gitea-signature", &right)
@@ -189,10 +184,15 @@ async fn b13_t02_t07_a_gitea_signs_and_names_its_deliveries_in_its_own_way() {
     assert_eq!(site.send(hook(&right, BODY)).await.status, StatusCode::ACCEPTED);
     assert_eq!(site.send(hook(&right, BODY)).await.status, StatusCode::OK, "a duplicate");
     let other: &[u8] = b"not even JSON";
-    assert_eq!(site.send(hook(&digits(HOOK_SECRET, other), other)).await.status, StatusCode::CONFLICT);
+    assert_eq!(site.send(hook(&digits(GITEA_SECRET, other), other)).await.status, StatusCode::CONFLICT);
     let kept = site.store.delivery(1).await.unwrap();
     assert_eq!((kept.source.as_str(), kept.guid.as_str(), kept.event.as_str()), ("gitea", "5b1e", "push"));
     assert!(!kept.headers.contains(&right) && kept.headers.contains("5b1e"), "{}", kept.headers);
+
+    let ours =
+        Request::post("/webhook/github").header("x-github-delivery", "1").header("x-github-event", "push");
+    let ours = ours.header("x-hub-signature-256", sign(GITEA_SECRET, BODY)).body(BODY.into()).unwrap();
+    assert_eq!(site.send(ours).await.status, StatusCode::UNAUTHORIZED, "it speaks for no other host");
 }
 
 #[tokio::test]

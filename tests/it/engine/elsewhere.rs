@@ -93,7 +93,7 @@ async fn b13_b16_b22_a_release_takes_another_repository_at_the_commit_on_its_rec
     assert_eq!(third.sources[0].commit.as_str(), second);
     let aliases: Vec<&str> = third.artifacts.iter().map(|a| a.alias.as_str()).collect();
     assert_eq!(aliases, ["dist", "Config"]);
-    let sticky = world.sticky();
+    let sticky = world.sticky_of(&third.created.version.to_string());
     assert!(sticky.contains("- source Config: `gitea.example/acme/config@"), "{sticky}");
     assert!(sticky.contains(&format!("commit `{}`\n\n|", &second[..7])), "{sticky}");
     assert_ne!(world.light(&mended, "liftlock/test").as_deref(), Some("success"));

@@ -314,7 +314,8 @@ impl World {
         let app = http::app(http::State::new(http::Parts {
             store,
             verify_github: Arc::clone(&verify),
-            verify_plain: verify,
+            verify_plain: Arc::clone(&verify),
+            verify_gitea: verify,
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
             library,
@@ -620,9 +621,16 @@ impl World {
 
     /// The comment of the newest release that is edited in place.
     pub(super) fn sticky(&self) -> String {
+        self.sticky_of("")
+    }
+
+    /// That of the release of this version, whichever came last.
+    pub(super) fn sticky_of(&self, version: &str) -> String {
+        let title = format!("### {version}");
         let state = self.github.state();
         let comments = state.repos[&REPO].comments.values().rev();
-        comments.filter(|c| is_sticky(&c.body)).map(|c| c.body.clone()).next().unwrap()
+        let mut found = comments.filter(|c| is_sticky(&c.body) && c.body.contains(&title));
+        found.next().unwrap().body.clone()
     }
 
     // What the engine knows.
