@@ -318,7 +318,7 @@ impl Release {
     pub fn contract_in(&self, stage: &StageName) -> Option<Contract> {
         let mut contract = self.rules.release.contract.clone()?;
         let there: BTreeSet<&Alias> = self.artifacts.iter().map(|sealed| &sealed.alias).collect();
-        let not_before = |maker: &&Stage| maker.name == *stage || self.rules.leads(stage, &maker.name);
+        let not_before = |maker: &&Stage| maker.name == *stage || self.rules.may_lead(stage, &maker.name);
         let makers = self.created.pipeline.stages.iter().filter(not_before);
         let later: BTreeSet<&Alias> = makers.flat_map(further).collect();
         contract.assets.retain(|asset| there.contains(&asset.artifact) || !later.contains(&asset.artifact));

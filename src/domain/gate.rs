@@ -318,13 +318,10 @@ impl Look<'_> {
     /// One of `needs_any` is enough: only a success, also where they are optional.
     fn any_dep(&self) -> Option<Line> {
         let ways = &self.stage.needs_any;
-        let good = |need: &&StageName| {
-            self.release.state_in(need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
-        };
         if ways.is_empty() {
             return None;
         }
-        if let Some(need) = ways.iter().find(good) {
+        if let Some(need) = ways.iter().find(|need| self.is_good(need)) {
             return Some(self.dep(need));
         }
         let found = ways.iter().map(|need| match (self.fault_of(need), self.release.state_in(need)) {
@@ -343,6 +340,11 @@ impl Look<'_> {
         let retries = either(ways.iter().map(|need| format!("`/retry {need}`")));
         let next = Some(format!("somebody with write comments {retries}"));
         Some(Line { next, ..line(Blocker::Deps, Mark::Stop, text) })
+    }
+
+    /// Whether a stage of `needs_any` lets the release on.
+    fn is_good(&self, need: &StageName) -> bool {
+        self.release.state_in(need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
     }
 
     /// What was found bad about the release in a stage before, once it was live there.
@@ -379,6 +381,8 @@ impl Look<'_> {
         if self.stage.queue == QueuePolicy::All {
             let first = self.state.releases.values().find(|older| {
                 let waits = |run: &StageRun| !run.state.is_terminal() && run.kind == RunKind::Deploy;
+                // What can never start here keeps nobody waiting.
+                let waits = |run: &StageRun| waits(run) && !older.unusable.contains_key(name);
                 self.release.follows(older) && older.run(name).is_some_and(waits)
             });
             if let Some(older) = first {

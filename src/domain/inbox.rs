@@ -1,5 +1,7 @@
 //! What waits for people: everything of a pipeline that somebody could decide now, since when, and the line to type.
 
+use std::collections::BTreeMap;
+
 use crate::domain::approval::{asked, entitled, stage_approvers, tally};
 use crate::domain::decide::in_the_way;
 use crate::domain::event::{ApprovalSide, Overridable};
@@ -11,6 +13,7 @@ use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::runbook::run::{Progress, Run};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::track::Track;
 use crate::domain::view;
 
 /// What somebody is asked to do.
@@ -65,8 +68,10 @@ type At<'a> = (&'a Release, &'a Stage, &'a StageRun);
 /// What waits for people now; with somebody's standing, only what they can still decide.
 pub fn waits(state: &State, of: Option<&Standing>, now: Timestamp) -> Vec<Wait> {
     let mut all = Vec::new();
-    // One that failed is over, and may be taken up again as long as nothing newer is there.
-    let failed = state.in_order().pop().filter(|release| !release.is_open());
+    // One that failed is over, and may be taken up again as long as nothing newer of its track is there.
+    let newest: BTreeMap<Option<&Track>, _> =
+        state.in_order().into_iter().map(|release| (release.track(), release)).collect();
+    let failed = newest.into_values().filter(|release| !release.is_open());
     for release in state.open().into_iter().chain(failed) {
         for stage in &release.rules.stages {
             let Some(run) = release.run(&stage.name) else { continue };

@@ -174,9 +174,11 @@ impl Draft {
         if attempt == Some(one.attempt) { Ok(release) } else { Err(Refusal::Stale) }
     }
 
-    /// Releases whose build is so, in the order of commits.
+    /// Releases whose build is so, in the order of commits; of a track its newest alone.
     fn with_build(&self, fits: fn(&BuildState) -> bool) -> Vec<Arc<Release>> {
-        self.state.in_order().into_iter().filter(|r| fits(&r.build)).cloned().collect()
+        let all = self.state.in_order();
+        let is_over = |r: &Release| r.track().is_some() && all.iter().any(|n| n.is_ahead_of(r));
+        all.iter().filter(|r| fits(&r.build) && !is_over(r)).map(|r| Arc::clone(r)).collect()
     }
 
     /// A build that waits is not begun, and one that runs is stopped; `/retry build` builds it after all.

@@ -200,10 +200,14 @@ impl Draft {
         self.state.releases.values().filter(|r| spoken_here(r, spoken)).map(|r| r.track()).collect()
     }
 
-    /// Releases with such a run in the stage, in the order of commits.
+    /// Releases with such a run in the stage, in the order of commits; of a track none that a newer one has started
+    /// over, so that what was long ago is not asked about.
     pub(super) fn with_run(&self, stage: &StageName, fits: fn(&StageRun) -> bool) -> Vec<Arc<Release>> {
         let all = self.state.in_order();
-        all.into_iter().filter(|r| r.run(stage).is_some_and(fits)).cloned().collect()
+        let started = |r: &Release| r.run(stage).is_some_and(|run| run.started_at.is_some());
+        let is_over = |r: &Release| r.track().is_some() && all.iter().any(|n| n.is_ahead_of(r) && started(n));
+        let found = all.iter().filter(|r| r.run(stage).is_some_and(fits) && !is_over(r));
+        found.map(|r| Arc::clone(r)).collect()
     }
 
     fn only(

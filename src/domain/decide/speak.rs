@@ -352,10 +352,8 @@ impl Draft {
             self.tracks_here(spoken).into_iter().map(Option::<&Track>::cloned).collect();
         let of = |track: &Option<Track>| track.is_none() || here.is_empty() || here.contains(track);
         let on = self.state.holds.iter().filter(|((at, track), _)| *at == stage && of(track));
-        let holds: Vec<_> = on.map(|(place, hold)| (place.clone(), hold.by.clone())).collect();
-        let holder = holds.iter().find_map(|(_, by)| by.as_ref());
-        let mine = holder.is_some_and(|p| p.id == spoken.standing.person.id);
-        let vetoes: Vec<_> = self
+        let mut holds: Vec<_> = on.map(|(place, hold)| (place.clone(), hold.by.clone())).collect();
+        let mut vetoes: Vec<_> = self
             .state
             .vetoes
             .keys()
@@ -366,9 +364,15 @@ impl Draft {
         if holds.is_empty() && vetoes.is_empty() {
             return Err(Refusal::NotHeld { stage });
         }
-        if !mine && spoken.standing.role < Role::Maintain {
+        if spoken.standing.role < Role::Maintain {
+            // One's own holds, and nothing that somebody else or a rollback left beside them.
+            let holder = holds.iter().find_map(|(_, by)| by.as_ref());
             let holder = holder.map_or_else(|| "liftlock".to_owned(), |p| p.login.to_string());
-            return Err(Refusal::NotHolder { holder });
+            holds.retain(|(_, by)| by.as_ref().is_some_and(|p| p.id == spoken.standing.person.id));
+            vetoes.clear();
+            if holds.is_empty() {
+                return Err(Refusal::NotHolder { holder });
+            }
         }
         for ((stage, track), _) in holds {
             self.add(Event::Unheld { stage, track, by: Some(spoken.standing.person.clone()) })?;

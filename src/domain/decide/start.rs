@@ -9,8 +9,11 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::reuse::keeps;
 use crate::domain::state::CheckProgress;
+use crate::domain::track::Track;
 use crate::domain::version::Version;
 
+/// What the alarm is called that a pipeline's releases cannot be told apart.
+const MIXED_TRACKS: &str = "mixed_tracks";
 /// Most commits a release lists; older ones are counted by the compare link.
 const MAX_CHANGES: usize = 200;
 
@@ -51,6 +54,9 @@ impl Draft {
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
         let channel = said.or_else(|| channel::of_release(&start.pipeline.channels, &start.branch, &version));
         let track = start.pipeline.triggers.button.as_ref().and_then(|button| button.track(&inputs));
+        if let Some(why) = self.unlike_the_others(start, track.as_ref()) {
+            return self.turn_away(start, why);
+        }
         // What a release of another track contains is not of this one.
         let included_in = start
             .included_in
@@ -84,6 +90,32 @@ impl Draft {
             Some(newer) => self.born_superseded(no, newer),
             None => self.seal_inherited(no),
         }
+    }
+
+    /// Why a release may not be of a track, or of none, when those before it are not: what is live, held and kept is a
+    /// track's own, and where some have none nobody could say which of two is there.
+    fn unlike_the_others(&self, start: &Start, track: Option<&Track>) -> Option<String> {
+        let other = self.state.releases.values().rev().find(|r| r.track().is_some() != track.is_some())?;
+        let of = |track: Option<&Track>| track.map_or_else(|| "everything".to_owned(), ToString::to_string);
+        Some(format!(
+            "{} is a release of {}, and this would be one of {}: releases that an input tells apart are of a pipeline of \
+             their own; give {} another name, or leave `per` as it was",
+            other.created.version,
+            of(other.track()),
+            of(track),
+            start.pipeline.name
+        ))
+    }
+
+    /// Makes no release, and says so once: to whoever asked for it, or to everybody.
+    fn turn_away(&mut self, start: &Start, text: String) -> Result<(), Refusal> {
+        if let StartedBy::Demand { no, .. } = &start.started_by {
+            return self.drop_start(*no, &text);
+        }
+        if self.state.alarms.values().any(|alarm| alarm.text == text) {
+            return Ok(());
+        }
+        self.add(Event::Alarm { release: None, code: MIXED_TRACKS.to_owned(), text })
     }
 
     fn has_release_of_push(&self, start: &Start) -> bool {

@@ -46,7 +46,8 @@ impl Look<'_> {
         })
     }
 
-    /// What the stages of `needs_any` say: the one in which it has soaked first, or may yet.
+    /// What the stages of `needs_any` say: the one in which it has soaked first, or may yet. Once some let it on, those
+    /// alone count.
     fn soaked_anywhere(&self) -> Option<Soaked> {
         let rank = |soaked: &Soaked| match soaked {
             Soaked::Until(at) => (0, Some(*at)),
@@ -54,7 +55,10 @@ impl Look<'_> {
             Soaked::Off(_) => (2, None),
             Soaked::Spared => (3, None),
         };
-        self.stage.needs_any.iter().map(|need| self.soaked(need)).min_by_key(rank)
+        let ways = &self.stage.needs_any;
+        let some_good = ways.iter().any(|need| self.is_good(need));
+        let counts = ways.iter().filter(|need| !some_good || self.is_good(need));
+        counts.map(|need| self.soaked(need)).min_by_key(rank)
     }
 
     fn soaked(&self, need: &StageName) -> Soaked {

@@ -1,18 +1,20 @@
 //! The line about variables: what a stage's commands name must be there before the stage is admitted (SEMANTICS §9).
 
 use crate::domain::gate::{Blocker, Line, Look, Mark, line};
+use crate::domain::input;
 use crate::domain::variable::Problem;
 
 impl Look<'_> {
     pub(super) fn variables(&self) -> Option<Line> {
         let problem = self.release.unusable.get(&self.stage.name)?;
         let pipeline = &self.release.created.pipeline;
-        let asks_for = |name: &str| {
-            pipeline.triggers.button.as_ref().is_some_and(|button| button.inputs.contains_key(name))
-        };
+        let button = pipeline.triggers.button.as_ref();
+        let asking =
+            |name: &str| button.filter(|b| b.inputs.keys().any(|key| key.eq_ignore_ascii_case(name)));
         let next = match problem {
-            Problem::Missing { name, .. } if asks_for(name) => {
-                format!("somebody with write comments `/start {} {name}=…`", pipeline.name)
+            Problem::Missing { name, .. } if let Some(button) = asking(name) => {
+                let inputs = input::example(&button.inputs);
+                format!("somebody with write comments `/start {}{inputs}`", pipeline.name)
             }
             Problem::Missing { name, .. } => {
                 format!(

@@ -211,7 +211,7 @@ codes! {
     /// A button's input that nobody gives when a push, a tag or a time starts the release.
     NotGiven "M0506" Warning
         "A `required` input is asked of whoever presses the button. A push, a tag, a time or a build asks nobody, so a \
-         release that one of them starts does not have it, and a step that uses it does not run and says why. A \
+         release that one of them starts does not have it, and a stage that names it waits and says why. A \
          `default` serves all of them.";
     /// Releases that could not be told apart by what they are of.
     Per "M0507" Error

@@ -88,6 +88,12 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let hint = format!("give {} `needs: [{}]`", beside.name, maker.name);
             findings.add_hinted(Code::Derivation, named.at, message, hint);
         }
+        if let Some((maker, others)) = view::text(named).and_then(|name| passed_by_some(name, pipeline)) {
+            let name = printable(view::text(named).unwrap_or_default());
+            let message = format!("`{name}` is made in {}, which {others} do not pass", maker.name);
+            let hint = "every release keeps the contract: let all of them pass that stage, or do not promise what it makes";
+            findings.add_hinted(Code::Derivation, named.at, message, hint.to_owned());
+        }
         let Some(name) = view::text(named).filter(|name| !known.contains(name)) else { continue };
         if contract.assets.iter().any(|asset| asset.artifact.as_str() == name) {
             let message = format!("there is no artifact `{}`", printable(name));
@@ -98,12 +104,29 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
     }
 }
 
+/// The stage that makes an artifact.
+fn maker<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<&'p Stage> {
+    pipeline.stages.iter().find(|stage| further(stage).any(|made| made.as_str() == alias))
+}
+
+/// The stage that makes an artifact, and the releases that do not pass it, when there are any.
+fn passed_by_some<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage, String)> {
+    let maker = maker(alias, pipeline)?;
+    let narrow = pipeline.stages.iter().find(|stage| {
+        !stage.branches.is_any() && (stage.name == maker.name || pipeline.leads(&stage.name, &maker.name))
+    });
+    let branches = narrow.map(|stage| format!("releases of other branches than {}", stage.branches));
+    let channel = pipeline.channels.iter().find(|c| !c.stages.is_empty() && !c.stages.contains(&maker.name));
+    let channel = channel.map(|channel| format!("releases of the channel {}", channel.name));
+    Some((maker, branches.or(channel)?))
+}
+
 /// The stage that makes an artifact, and one that is beside it.
 fn beside<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage, &'p Stage)> {
-    let maker = pipeline.stages.iter().find(|stage| further(stage).any(|made| made.as_str() == alias))?;
+    let maker = maker(alias, pipeline)?;
     let apart = |other: &&Stage| {
         let (one, two) = (&maker.name, &other.name);
-        one != two && !pipeline.leads(one, two) && !pipeline.leads(two, one)
+        one != two && !pipeline.leads(one, two) && !pipeline.may_lead(two, one)
     };
     Some((maker, pipeline.stages.iter().find(apart)?))
 }

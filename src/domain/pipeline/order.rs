@@ -19,6 +19,16 @@ impl Pipeline {
         self.behind().get(to).is_some_and(|behind| behind.contains(before))
     }
 
+    /// Whether a release may have been in one stage before it is in the other, by one of the ways there.
+    pub fn may_lead(&self, before: &StageName, to: &StageName) -> bool {
+        let (mut open, mut known) = (vec![to], BTreeSet::new());
+        while let Some(name) = open.pop() {
+            let comes_from = self.stage(name).into_iter().flat_map(Stage::comes_from);
+            open.extend(comes_from.filter(|name| known.insert(*name)));
+        }
+        known.contains(before)
+    }
+
     /// For each stage those that every release has been in before it is in that one.
     pub fn behind(&self) -> BTreeMap<&StageName, BTreeSet<&StageName>> {
         let mut behind: BTreeMap<&StageName, BTreeSet<&StageName>> =
@@ -76,5 +86,7 @@ mod tests {
         assert_eq!(of("us"), ["dry", "test"]);
         assert_eq!(of("all"), ["test"], "not eu: a release may have come by us");
         assert_eq!(of("last"), ["all", "test"]);
+        let may = |before: &str, to: &str| pipeline.may_lead(&before.parse().unwrap(), &to.parse().unwrap());
+        assert!(may("eu", "last") && may("dry", "last") && !may("last", "eu") && !may("eu", "us"));
     }
 }
