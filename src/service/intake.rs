@@ -404,11 +404,15 @@ impl Service {
         Ok(made.contains(&(tag.to_string(), commit.to_string())))
     }
 
-    /// The tags that releases of other repositories made here, each with its commit, as their ledgers name them.
+    /// The tags that releases of other repositories made here, each with its commit, as their ledgers name them. They are
+    /// made where an `[[upstream]]` gives builds away, and only then are other repositories' logs read.
     pub(super) async fn tags_from_outside(
         &self,
         repository: &Repository,
     ) -> Outcome<BTreeSet<(String, String)>> {
+        if !self.settings().upstreams.iter().any(|upstream| upstream.repository == repository.name) {
+            return Ok(BTreeSet::new());
+        }
         let here = tagged("", repository.name.as_str());
         let others = self.pipelines(|row| row.repo_id != repository.id.as_str()).await?;
         let releases = others.iter().flat_map(|state| state.releases.values());

@@ -103,12 +103,14 @@ fn every_sample_project_declares_a_pipeline_that_loads() {
     assert_eq!(found, ["copilot-api: test, prod", "hello: test, prod", "invictus: test, prod"]);
 }
 
-/// Every file that a config names is in one folder, and holds this.
+/// Every file that a config names is in one folder, and holds a secret.
 fn any_file(path: &Path) -> Result<String, String> {
     if path.ends_with("authorities.pem") {
         return Ok(include_str!("../../fixtures/authority.pem").to_owned());
     }
-    let there = path.starts_with("/etc/liftlock").then(|| "0123456789abcdef0123456789abcdef\n".to_owned());
+    // What another host signs with is no secret of ours.
+    let whose = if path.ends_with("gitea-webhook-secret") { "fedcba9876543210" } else { "0123456789abcdef" };
+    let there = path.starts_with("/etc/liftlock").then(|| format!("{whose}0123456789abcdef\n"));
     there.ok_or_else(|| "not there".to_owned())
 }
 
