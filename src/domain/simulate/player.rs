@@ -74,8 +74,13 @@ struct Ending {
 pub(super) enum Ends {
     /// The work.
     Work(Ended),
-    /// Its commands for these targets.
-    Batch(Vec<TargetName>),
+    /// Its commands for these targets of a batch, which others of it come behind.
+    Batch {
+        /// Those that are worked on.
+        now: Vec<TargetName>,
+        /// Those that wait for their turn.
+        later: Vec<TargetName>,
+    },
 }
 
 /// How work goes from now on.
@@ -240,7 +245,7 @@ impl Player {
                 Ended::Stage(end.unwrap_or(StageEnd::Passed { took_ms: *took_ms }))
             }
             Ends::Work(ended) => ended.clone(),
-            Ends::Batch(targets) => match self.end_batch((&work, fence), targets, owed)? {
+            Ends::Batch { now, later } => match self.end_batch((&work, fence), (now, later), owed)? {
                 Some(ended) => ended,
                 None => return Ok(()),
             },

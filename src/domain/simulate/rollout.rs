@@ -151,15 +151,27 @@ impl Player {
     fn roll_on(&mut self, work: &Work, fence: u64, owed: Owing) -> Result<Option<StageEnd>, String> {
         match self.next_of(work, fence)? {
             On::Over(end) => Ok(Some(end)),
-            On::Batch(targets) => {
-                for target in &targets {
-                    self.say(work, fence, Said::Started(target.clone()))?;
-                }
-                let when = (self.world.now.plus(self.takes(work)), fence);
-                self.schedule(when, owed, (work.clone(), Ends::Batch(targets), Span::ZERO));
-                Ok(None)
-            }
+            On::Batch(targets) => self.begin_batch((work, fence), &targets, owed).map(|()| None),
         }
+    }
+
+    /// Begins as many targets of a batch as a server would at the same time.
+    fn begin_batch(
+        &mut self,
+        (work, fence): (&Work, u64),
+        batch: &[TargetName],
+        owed: Owing,
+    ) -> Result<(), String> {
+        let Some(run) = self.run_of(work) else { return Err(GONE.to_owned()) };
+        let at_once = self.rollout(work).at_once(&portions_of(run).1);
+        let (now, later) = batch.split_at_checked(at_once).unwrap_or((batch, &[]));
+        for target in now {
+            self.say(work, fence, Said::Started(target.clone()))?;
+        }
+        let when = (self.world.now.plus(self.takes(work)), fence);
+        let ends = Ends::Batch { now: now.to_vec(), later: later.to_vec() };
+        self.schedule(when, owed, (work.clone(), ends, Span::ZERO));
+        Ok(())
     }
 
     fn next_of(&mut self, work: &Work, fence: u64) -> Result<On, String> {
@@ -196,29 +208,34 @@ impl Player {
         self.run_of(work).map(|(_, _, run)| run.rollout.clone()).unwrap_or_default()
     }
 
-    /// The commands for a batch are over: each target is reported, health is asked, and it goes on or stops.
+    /// The commands for targets of a batch are over: each is reported, the others of it follow, health is asked, and it
+    /// goes on or stops.
     pub(super) fn end_batch(
         &mut self,
         (work, fence): (&Work, u64),
-        targets: &[TargetName],
+        (now, later): (&[TargetName], &[TargetName]),
         owed: Owing,
     ) -> Result<Option<Ended>, String> {
         let step = self.run_of(work).map_or_else(String::new, |(_, steps, _)| deploy_step(steps));
-        for target in targets {
+        for target in now {
             let failed = match self.hosts.going.get(target) {
                 Some(TargetGoes::Fails(how)) => Some(format!("\"{step}\" {how}")),
                 Some(TargetGoes::Well | TargetGoes::Ill(_)) | None => None,
             };
             self.say(work, fence, Said::Ended { target: target.clone(), failed })?;
         }
-        let run = self.run_of(work);
-        let health = run.and_then(|run| Some((portions_of(run).1, run.1.targets.as_ref()?.health.clone()?)));
-        if let Some((rolling, check)) = health {
-            let rollout = self.rollout(work);
-            let stops = matches!(rollout.next(&rolling, rollout.percent.unwrap_or(100)), Next::Stop(_));
-            if let Some(why) = self.ill(&rollout, &check).filter(|_| !stops) {
-                self.say(work, fence, Said::Unhealthy(why))?;
-            }
+        let Some(run) = self.run_of(work) else { return Err(GONE.to_owned()) };
+        let rolling = portions_of(run).1;
+        let health = run.1.targets.as_ref().and_then(|targets| targets.health.clone());
+        let rollout = self.rollout(work);
+        let stops = matches!(rollout.next(&rolling, rollout.percent.unwrap_or(100)), Next::Stop(_));
+        if !later.is_empty() && !stops {
+            return self.begin_batch((work, fence), later, owed).map(|()| None);
+        }
+        if let Some(check) = health
+            && let Some(why) = self.ill(&rollout, &check).filter(|_| !stops)
+        {
+            self.say(work, fence, Said::Unhealthy(why))?;
         }
         Ok(self.roll_on(work, fence, owed)?.map(Ended::Stage))
     }
