@@ -445,14 +445,8 @@ impl Draft {
     /// The stages that need this one, directly or not.
     pub(super) fn downstream(&self, no: ReleaseNo, stage: &StageName) -> Result<Vec<StageName>, Refusal> {
         let release = self.release(no)?;
-        let mut found = vec![stage.clone()];
-        for next in &release.rules.stages {
-            if next.comes_from().any(|need| found.contains(need)) && !found.contains(&next.name) {
-                found.push(next.name.clone());
-            }
-        }
-        found.retain(|name| name != stage);
-        Ok(found)
+        let below = release.rules.stages.iter().filter(|next| release.rules.may_lead(stage, &next.name));
+        Ok(below.map(|next| next.name.clone()).collect())
     }
 
     /// What could not be done for reasons of ours is tried again; what could not be asked about, without a deploy.
