@@ -157,23 +157,23 @@ pub fn pipeline_of(pipeline: &Pipeline, branch: &RefName, channel: Option<&Chann
 /// A stage that does not take the branch is left out, and so is what comes after it alone: a release that may not be
 /// in prod is not announced as being there.
 fn taken(pipeline: &Pipeline, branch: &RefName) -> Pipeline {
-    let mut stages = pipeline.stages.clone();
-    stages.retain(|stage| stage.branches.take(branch));
+    let mut taken = pipeline.clone();
+    taken.stages.retain(|stage| stage.branches.take(branch));
     loop {
-        let kept: BTreeSet<StageName> = stages.iter().map(|stage| stage.name.clone()).collect();
-        let no_way = |stage: &Stage| {
+        let kept: BTreeSet<StageName> = taken.stages.iter().map(|stage| stage.name.clone()).collect();
+        let is_reached = |stage: &Stage| {
             let ways = &stage.needs_any;
-            let none = !ways.is_empty() && !ways.iter().any(|need| kept.contains(need));
-            let train = stage.train.as_ref().is_some_and(|train| !kept.contains(&train.from));
-            none || train || !stage.needs.iter().all(|need| kept.contains(need))
+            let any = ways.is_empty() || ways.iter().any(|need| kept.contains(need));
+            let train = stage.train.as_ref().is_none_or(|train| kept.contains(&train.from));
+            any && train && stage.needs.iter().all(|need| kept.contains(need))
         };
-        if !stages.iter().any(no_way) {
-            for stage in &mut stages {
+        taken.stages.retain(is_reached);
+        if taken.stages.len() == kept.len() {
+            for stage in &mut taken.stages {
                 stage.needs_any.retain(|need| kept.contains(need));
             }
-            return Pipeline { stages, ..pipeline.clone() };
+            return taken;
         }
-        stages.retain(|stage| !no_way(stage));
     }
 }
 

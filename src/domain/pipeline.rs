@@ -45,6 +45,7 @@ pub mod words;
 
 pub use branches::Branches;
 pub use environment::Environment;
+pub use order::Behind;
 pub use people::{ApprovalRule, Bind, Exclusion, Members, NamedTeam, Requirement, Role, Who};
 pub use rollback::Rollback;
 pub use step::Step;

@@ -16,7 +16,7 @@ use crate::domain::derivation::FIRST;
 use crate::domain::event::{Approval, ApprovalSide};
 use crate::domain::evidence::{Matter, Origin, file_name, files};
 use crate::domain::name::{Digest, StageName, printable};
-use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::pipeline::{Behind, Duty, Stage};
 use crate::domain::release::{Release, StageRun, StageState};
 
 /// How the file of a link ends; the step and the beginning of the key's name stand before it.
@@ -219,9 +219,9 @@ pub fn layout(
     let mut steps = vec![built(&built_files.names(), origin, terms)];
     let behind = release.rules.behind();
     let mut left: BTreeMap<&StageName, Left> = BTreeMap::new();
-    for stage in leading_to(release, last) {
+    for stage in leading_to(release, last, &behind) {
         // In the order of the file, so that what is made of something counts more than that.
-        let is_behind = |s: &&Stage| behind.get(&stage.name).is_some_and(|names| names.contains(&s.name));
+        let is_behind = |s: &&Stage| behind.leads(&s.name, &stage.name);
         let left_before = release.rules.stages.iter().filter(is_behind).filter_map(|s| left.get(&s.name));
         let before = left_before.fold(built_files.clone(), Left::and);
         let after = before.clone().with(release, &stage.name)?;
@@ -264,11 +264,9 @@ pub fn layout(
 
 /// The stages that a release is promoted through before it is in this one, and this one: a stage that may be skipped,
 /// or that there is a way around, is none of them.
-fn leading_to<'a>(release: &'a Release, last: &'a Stage) -> Vec<&'a Stage> {
-    let behind = release.rules.behind();
-    let behind = behind.get(&last.name);
+fn leading_to<'a>(release: &'a Release, last: &'a Stage, behind: &Behind<'_>) -> Vec<&'a Stage> {
     let counts = |stage: &&Stage| {
-        let led = behind.is_some_and(|behind| behind.contains(&stage.name));
+        let led = behind.leads(&stage.name, &last.name);
         stage.name == last.name || (led && stage.duty == Duty::Mandatory)
     };
     release.rules.stages.iter().filter(counts).collect()

@@ -10,7 +10,7 @@ use crate::domain::manifest::node::Node;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{Alias, printable};
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Behind, Pipeline, Stage};
 
 /// A size, as the table of keys asks.
 pub(super) fn check_size(text: &str) -> Result<(), String> {
@@ -76,9 +76,10 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
     let Some(contract) = &pipeline.release.contract else { return };
     let made = pipeline.stages.iter().flat_map(further);
     let known: BTreeSet<&str> = pipeline.aliases().chain(made).map(Alias::as_str).collect();
+    let behind = pipeline.behind();
     for node in view.below("release").below("contract").items("assets") {
         let named = View::of(node).get("artifact").unwrap_or(node);
-        if let Some((maker, beside)) = view::text(named).and_then(|name| beside(name, pipeline)) {
+        if let Some((maker, beside)) = view::text(named).and_then(|name| beside(name, pipeline, &behind)) {
             let message = format!(
                 "`{}` is made in {}, and {} is neither before nor behind it",
                 printable(view::text(named).unwrap_or_default()),
@@ -88,7 +89,9 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let hint = format!("give {} `needs: [{}]`", beside.name, maker.name);
             findings.add_hinted(Code::Derivation, named.at, message, hint);
         }
-        if let Some((maker, others)) = view::text(named).and_then(|name| passed_by_some(name, pipeline)) {
+        if let Some((maker, others)) =
+            view::text(named).and_then(|name| passed_by_some(name, pipeline, &behind))
+        {
             let name = printable(view::text(named).unwrap_or_default());
             let message = format!("`{name}` is made in {}, which {others} do not pass", maker.name);
             let hint = "every release keeps the contract: let all of them pass that stage, or do not promise what it makes";
@@ -110,11 +113,14 @@ fn maker<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<&'p Stage> {
 }
 
 /// The stage that makes an artifact, and the releases that do not pass it, when there are any.
-fn passed_by_some<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage, String)> {
+fn passed_by_some<'p>(
+    alias: &str,
+    pipeline: &'p Pipeline,
+    behind: &Behind<'_>,
+) -> Option<(&'p Stage, String)> {
     let maker = maker(alias, pipeline)?;
-    let narrow = pipeline.stages.iter().find(|stage| {
-        !stage.branches.is_any() && (stage.name == maker.name || pipeline.leads(&stage.name, &maker.name))
-    });
+    let passed = |stage: &Stage| stage.name == maker.name || behind.leads(&stage.name, &maker.name);
+    let narrow = pipeline.stages.iter().find(|stage| !stage.branches.is_any() && passed(stage));
     let branches = narrow.map(|stage| format!("releases of other branches than {}", stage.branches));
     let channel = pipeline.channels.iter().find(|c| !c.stages.is_empty() && !c.stages.contains(&maker.name));
     let channel = channel.map(|channel| format!("releases of the channel {}", channel.name));
@@ -122,11 +128,11 @@ fn passed_by_some<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage,
 }
 
 /// The stage that makes an artifact, and one that is beside it.
-fn beside<'p>(alias: &str, pipeline: &'p Pipeline) -> Option<(&'p Stage, &'p Stage)> {
+fn beside<'p>(alias: &str, pipeline: &'p Pipeline, behind: &Behind<'_>) -> Option<(&'p Stage, &'p Stage)> {
     let maker = maker(alias, pipeline)?;
     let apart = |other: &&Stage| {
         let (one, two) = (&maker.name, &other.name);
-        one != two && !pipeline.leads(one, two) && !pipeline.may_lead(two, one)
+        one != two && !behind.leads(one, two) && !pipeline.may_lead(two, one)
     };
     Some((maker, pipeline.stages.iter().find(apart)?))
 }

@@ -12,13 +12,20 @@ impl Stage {
     }
 }
 
-impl Pipeline {
+/// For each stage of a pipeline those that every release has been in before it is in that one. It is walked for all of
+/// them at once, so whoever asks more than once keeps it.
+#[derive(Debug)]
+pub struct Behind<'p>(BTreeMap<&'p StageName, BTreeSet<&'p StageName>>);
+
+impl Behind<'_> {
     /// Whether a release that is in one stage has been in the other before, whichever way it came: one of its
     /// `needs`, or of theirs, or what all of its `needs_any` have behind them.
     pub fn leads(&self, before: &StageName, to: &StageName) -> bool {
-        self.behind().get(to).is_some_and(|behind| behind.contains(before))
+        self.0.get(to).is_some_and(|behind| behind.contains(before))
     }
+}
 
+impl Pipeline {
     /// Whether a release may have been in one stage before it is in the other, by one of the ways there.
     pub fn may_lead(&self, before: &StageName, to: &StageName) -> bool {
         let (mut open, mut known) = (vec![to], BTreeSet::new());
@@ -29,8 +36,8 @@ impl Pipeline {
         known.contains(before)
     }
 
-    /// For each stage those that every release has been in before it is in that one.
-    pub fn behind(&self) -> BTreeMap<&StageName, BTreeSet<&StageName>> {
+    /// What is surely behind each stage.
+    pub fn behind(&self) -> Behind<'_> {
         let mut behind: BTreeMap<&StageName, BTreeSet<&StageName>> =
             self.stages.iter().map(|stage| (&stage.name, BTreeSet::new())).collect();
         // Each round adds what one more step back leads to, so that there are as many as the longest way has steps.
@@ -44,7 +51,7 @@ impl Pipeline {
                 known.extend(found);
             }
             if !grew {
-                return behind;
+                return Behind(behind);
             }
         }
     }
@@ -80,7 +87,7 @@ mod tests {
         let behind = pipeline.behind();
         let of = |name: &str| {
             let name: StageName = name.parse().unwrap();
-            behind[&name].iter().map(|name| name.as_str()).collect::<Vec<_>>()
+            behind.0[&name].iter().map(|name| name.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(of("test"), [""; 0]);
         assert_eq!(of("us"), ["dry", "test"]);
