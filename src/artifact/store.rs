@@ -5,9 +5,9 @@
 //! With a bucket behind the folder, a blob is stored once it is in both and was read back from the bucket.
 
 use std::fmt;
-use std::fs::{File, FileTimes, OpenOptions, Permissions};
+use std::fs::{File, FileTimes, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek as _, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +27,8 @@ use crate::trouble::{Outcome, Trouble};
 const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 /// The index that every layout has; blobs are found by digest, so it lists none.
 const INDEX: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
+/// How often a new temporary file may fall to a sweep, which happens once in the life of a process.
+const NAMES_TRIED: u32 = 16;
 
 /// Why a stored blob cannot be used.
 #[derive(Debug)]
@@ -142,8 +144,7 @@ impl Store {
 
     /// Starts a blob; it is stored by [`Incoming::commit`] and forgotten when dropped before.
     pub fn begin(&self) -> Outcome<Incoming> {
-        let path = self.tmp().join(unused_name());
-        let file = self.create(&path).map_err(|e| {
+        let (path, file) = self.create().map_err(|e| {
             Trouble::transient(format!("start an artifact in {}", self.tmp().display())).because(e)
         })?;
         Ok(Incoming { store: self.clone(), path, writer: Some(Hashing::new(file)) })
@@ -261,8 +262,7 @@ impl Store {
     fn bring(&self, digest: &Digest) -> Result<Option<File>, Unusable> {
         let Some(behind) = &self.behind else { return Ok(None) };
         let fail = |e: io::Error| Trouble::transient(format!("bring the artifact {digest}")).because(e);
-        let path = self.tmp().join(unused_name());
-        let file = self.create(&path).map_err(fail)?;
+        let (path, file) = self.create().map_err(fail)?;
         let brought = file.try_clone().map_err(|e| fail(e).into()).and_then(|to| behind.fetch(digest, to));
         if !matches!(brought, Ok(true)) {
             std::fs::remove_file(&path).unwrap_or_default();
@@ -348,24 +348,33 @@ impl Store {
         }
     }
 
-    /// Makes a temporary file that is locked for as long as its writer lives.
-    fn create(&self, path: &Path) -> io::Result<File> {
-        // Shared with other writers, so that no sweep comes between making the file and locking it.
-        let gate = File::open(self.tmp())?;
-        gate.lock_shared()?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.lock()?;
-        Ok(file)
+    /// Makes a temporary file that is locked for as long as its writer lives. Neither this nor a sweep waits for the
+    /// other: a process that was stopped keeps its locks.
+    fn create(&self) -> io::Result<(PathBuf, File)> {
+        for _ in 0..NAMES_TRIED {
+            let path = self.tmp().join(unused_name());
+            let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            match file.try_lock() {
+                Ok(()) if file.metadata()?.nlink() > 0 => return Ok((path, file)),
+                // A sweep came between making the file and locking it, and took it for a dead writer's.
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "new files are swept away as soon as they are made"))
     }
 
     /// Removes temporary files that nobody has locked: their writers died.
     fn sweep(&self) -> io::Result<()> {
-        let gate = File::open(self.tmp())?;
-        gate.lock()?;
         for entry in std::fs::read_dir(self.tmp())? {
             let path = entry?.path();
-            if File::open(&path).is_ok_and(|f| f.try_lock().is_ok()) {
-                std::fs::remove_file(&path)?;
+            let Ok(file) = File::open(&path) else { continue };
+            if file.try_lock().is_ok() {
+                match std::fs::remove_file(&path) {
+                    // Its writer was done with it meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
             }
         }
         Ok(())
@@ -565,5 +574,35 @@ mod tests {
         assert_eq!((again.verify(&digest).unwrap(), bytes), (3, 3));
         drop(store.begin().unwrap());
         assert_eq!(names(&store.tmp()), 0);
+    }
+
+    #[test]
+    fn writers_and_sweeps_go_on_side_by_side() {
+        let (_dir, store) = store();
+        let sweeps = std::thread::spawn({
+            let root = store.root().to_owned();
+            move || (0..200).for_each(|_| drop(Store::open(&root).unwrap()))
+        });
+        let mut written = 0_u32;
+        while !sweeps.is_finished() || written < 50 {
+            let digest = store.put(&written.to_be_bytes()).unwrap();
+            assert_eq!(store.verify(&digest).unwrap(), 4);
+            written += 1;
+        }
+        sweeps.join().unwrap();
+        assert_eq!(names(&store.tmp()), 0);
+    }
+
+    /// A process that is stopped, its machine paused, keeps the locks that it has.
+    #[test]
+    fn t56_neither_a_start_nor_a_writer_waits_for_a_process_that_was_stopped() {
+        let (_dir, store) = store();
+        let file = File::create(store.tmp().join("its")).unwrap();
+        let folder = File::open(store.tmp()).unwrap();
+        file.lock().unwrap();
+        folder.lock().unwrap();
+        let again = Store::open(store.root()).unwrap();
+        assert_eq!(names(&again.tmp()), 1, "what it has locked stays");
+        again.put(b"abc").unwrap();
     }
 }
