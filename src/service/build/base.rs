@@ -144,7 +144,8 @@ async fn in_cache(home: PathBuf) -> Outcome<Option<Unpacked>> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fail(e)),
         };
-        in_use.lock_shared().map_err(fail)?;
+        // Whoever takes it away is soon done, unless it was stopped over it: so this waits by being tried again.
+        in_use.try_lock_shared().map_err(|e| fail(e.into()))?;
         // Whoever deletes takes the file away first: what is still there now stays until the lock is let go.
         if !home.join(IN_USE).exists() {
             return Ok(None);
