@@ -94,13 +94,13 @@ verbs! {
         "maintain", "lift a freeze";
     Promote "promote" On "/promote <stage> [release]",
         "write; the stage's rules still apply", "start a stage that waits to be started";
-    Retry "retry" On "/retry <stage> [verify]",
+    Retry "retry" On "/retry <stage> [release] [verify]",
         "write", "run the same artifact there again, or only its verification";
-    Cancel "cancel" Back "/cancel <stage>",
+    Cancel "cancel" Back "/cancel <stage> [release]",
         "write", "stop what runs or waits there";
     Rollback "rollback" Back "/rollback <stage> [release] -- reason",
         "the stage's approvers", "promote an older release that succeeded there";
-    Override "override" On "/override <stage> <check> -- reason",
+    Override "override" On "/override <stage> <check> [release] -- reason",
         "admin, or whom the stage names", "pass one thing that stands in the way, once and on the record";
     Run "run" On "/run <runbook> [key=value…]",
         "the runbook's `from`", "start a runbook";
@@ -301,13 +301,13 @@ pub enum Ask {
     /// `/promote`
     Promote { stage: StageRef, release: Option<ReleaseRef> },
     /// `/retry`
-    Retry { stage: StageRef, part: Option<Part> },
+    Retry { stage: StageRef, release: Option<ReleaseRef>, part: Option<Part> },
     /// `/cancel`; exactly one run only when it is taken from the queue, which no comment says.
-    Cancel { stage: StageRef, exactly: Option<Exactly> },
+    Cancel { stage: StageRef, release: Option<ReleaseRef>, exactly: Option<Exactly> },
     /// `/rollback`
     Rollback { stage: StageRef, release: Option<ReleaseRef>, reason: Reason },
     /// `/override`
-    Override { stage: StageRef, check: Overridable, reason: Reason },
+    Override { stage: StageRef, check: Overridable, release: Option<ReleaseRef>, reason: Reason },
     /// `/run`; the stage stands for the runbook's name, which is written alike.
     Run { runbook: StageRef, inputs: BTreeMap<String, String> },
     /// `/start`
@@ -386,15 +386,15 @@ impl Ask {
             | Self::Reject { release, .. }
             | Self::Resume { release, .. }
             | Self::Promote { release, .. }
+            | Self::Retry { release, .. }
+            | Self::Cancel { release, .. }
             | Self::Rollback { release, .. }
+            | Self::Override { release, .. }
             | Self::Preview { release, .. } => release.as_ref(),
             Self::Hold { .. }
             | Self::Unhold { .. }
             | Self::Freeze { .. }
             | Self::Unfreeze { .. }
-            | Self::Retry { .. }
-            | Self::Cancel { .. }
-            | Self::Override { .. }
             | Self::Run { .. }
             | Self::Start { .. }
             | Self::Why { .. }
@@ -442,6 +442,10 @@ impl Ask {
             line.push(' ');
             line.push_str(&stage.to_string());
         }
+        if let Self::Override { check, .. } = self {
+            line.push(' ');
+            line.push_str(check.word());
+        }
         if let Some(release) = self.release() {
             line.push(' ');
             line.push_str(&release.to_string());
@@ -452,10 +456,6 @@ impl Ask {
         if let Self::Freeze { until: Some(day), .. } = self {
             line.push_str(" until=");
             line.push_str(&day.to_string());
-        }
-        if let Self::Override { check, .. } = self {
-            line.push(' ');
-            line.push_str(check.word());
         }
         if let Self::Start { pipeline, .. } = self {
             line.push(' ');

@@ -352,10 +352,12 @@ impl Refusal {
     }
 }
 
-/// The line that names the release; which team a sign-off was for, its writer knows.
+/// The line that names the release; which team a sign-off was for and what was to be passed over, its writer knows.
 fn line_for(verb: Verb, stage: &StageName, version: &str) -> String {
     let team = if verb == Verb::Signoff { " <team>" } else { "" };
-    format!("/{verb}{team} {stage} {version}")
+    let check = if verb == Verb::Override { " <check>" } else { "" };
+    let reason = if verb.needs_reason() { " -- reason" } else { "" };
+    format!("/{verb}{team} {stage}{check} {version}{reason}")
 }
 
 fn list(names: &[Named]) -> String {
@@ -366,12 +368,14 @@ fn list(names: &[Named]) -> String {
 fn which((verb, stage): (Verb, &StageName), waiting: &[Named]) -> String {
     let what =
         format!("❓ **Which release?** {} could be meant for {stage}: {}.", waiting.len(), list(waiting));
-    if !verb.row().usage.contains("[release]") {
-        let line = inline_code(&format!("/{verb} {stage}"));
-        return format!("{what} Comment {line} where that release is spoken about.");
-    }
-    let lines = waiting.last().map(|(version, _)| inline_code(&line_for(verb, stage, version)));
-    lines.map_or_else(|| what.clone(), |line| format!("{what} Comment {line}."))
+    let Some((version, _)) = waiting.last() else { return what };
+    let line = line_for(verb, stage, version);
+    let part = if verb == Verb::Retry {
+        format!(", or {} for its checks alone", inline_code(&format!("{line} verify")))
+    } else {
+        String::new()
+    };
+    format!("{what} Comment {}{part}.", inline_code(&line))
 }
 
 /// Markdown in the style of COMMANDS §5: one sign, bold outcome, the next line to type in inline code.

@@ -242,7 +242,7 @@ impl Service {
         let line = format!("/cancel {} {}", run.what, state.version_of(run.release));
         let exactly = Some(Exactly { release: run.release, attempt: run.attempt, force });
         let stage = StageRef { pipeline: None, stage: run.what.clone() };
-        self.do_as(id, (Ask::Cancel { stage, exactly }, line), &standing).await
+        self.do_as(id, (Ask::Cancel { stage, release: None, exactly }, line), &standing).await
     }
 
     /// One command of somebody; the error is the refusal in words.

@@ -100,7 +100,7 @@ pub enum Problem {
     BadRelease(NameError),
     /// What stands behind `until=` is not a date, or something else stands there.
     BadUntil(String),
-    /// The second word is not a part that can be retried; the word.
+    /// A word is neither a release nor a part that can be retried; the word.
     BadPart(String),
     /// A word that is no input, or one that is given twice; the word.
     BadInput(String),
@@ -176,7 +176,10 @@ impl fmt::Display for ParseError {
             Problem::BadRelease(error) => write!(f, "{error}; a note goes behind ` -- `")?,
             Problem::BadUntil(why) => write!(f, "{why}; a freeze may end on a day, `until=2026-12-18`")?,
             Problem::BadPart(word) => {
-                write!(f, "`{word}` cannot be retried alone: write `verify` or nothing")?;
+                write!(
+                    f,
+                    "`{word}` is no release and no part of a stage: `verify` runs its checks alone again"
+                )?;
             }
             Problem::NoCheck => write!(f, "Which check? These can be overridden: {}", overridable())?,
             Problem::NotOverridable(word, why) => {
@@ -358,14 +361,19 @@ impl Line<'_> {
             }
             Verb::Unfreeze => Ask::Unfreeze { stage: self.stage_or_star()? },
             Verb::Promote => Ask::Promote { stage: self.stage()?, release: self.release()? },
-            Verb::Retry => Ask::Retry { stage: self.stage()?, part: self.part()? },
-            Verb::Cancel => Ask::Cancel { stage: self.stage()?, exactly: None },
+            Verb::Retry => {
+                Ask::Retry { stage: self.stage()?, release: self.release_before_part(), part: self.part()? }
+            }
+            Verb::Cancel => Ask::Cancel { stage: self.stage()?, release: self.release()?, exactly: None },
             Verb::Rollback => {
                 Ask::Rollback { stage: self.stage()?, release: self.release()?, reason: self.reason()? }
             }
-            Verb::Override => {
-                Ask::Override { stage: self.stage()?, check: self.check()?, reason: self.reason()? }
-            }
+            Verb::Override => Ask::Override {
+                stage: self.stage()?,
+                check: self.check()?,
+                release: self.release()?,
+                reason: self.reason()?,
+            },
             Verb::Run => Ask::Run { runbook: self.stage()?, inputs: self.inputs(is_input)? },
             Verb::Start => Ask::Start { pipeline: self.pipeline()?, inputs: self.inputs(is_given)? },
             Verb::Preview => Ask::Preview { stage: self.stage()?, release: self.release()? },
@@ -452,6 +460,13 @@ impl Line<'_> {
             }
         }
         Ok(inputs)
+    }
+
+    /// The release, when the next word is one: no part of a stage has a digit in it.
+    fn release_before_part(&mut self) -> Option<ReleaseRef> {
+        let release = self.words.clone().next()?.parse().ok()?;
+        self.words.next();
+        Some(release)
     }
 
     fn part(&mut self) -> Result<Option<Part>, ParseError> {

@@ -169,8 +169,14 @@ fn a_verb_without_what_it_needs_is_refused_with_the_line_to_write() {
     assert_eq!(refused("/signoff qa Prod!").paste, "/signoff qa");
     assert_eq!(refused("/override prod").code(), "missing_check");
     assert_eq!(refused("/help me").code(), "too_many_arguments");
-    assert_eq!(refused("/cancel prod now").code(), "too_many_arguments");
-    assert_eq!(refused("/retry prod v1.4.2").code(), "bad_part");
+    assert_eq!(refused("/cancel prod now").code(), "bad_release_or_extra_words");
+    assert_eq!(refused("/override prod soak now -- it is known").code(), "bad_release_or_extra_words");
+    assert_eq!(refused("/retry prod verify v1.4.2").code(), "too_many_arguments");
+    assert_eq!(
+        refused("/retry prod smoke").to_string(),
+        "`smoke` is no release and no part of a stage: `verify` runs its checks alone again. Nothing in this \
+         comment was done. Write `/retry prod`."
+    );
     assert_eq!(refused("/approve prod\n/approve").code(), "missing_stage");
 }
 
@@ -337,16 +343,26 @@ fn t31_integrity_checks_cannot_be_overridden() {
         Ask::Override {
             stage: stage("prod"),
             check: Overridable::Soak,
+            release: None,
             reason: Reason::of("vendor outage").unwrap()
         }
     );
 }
 
 #[test]
-fn t24_retry_names_no_release() {
-    assert_eq!(ask("/retry prod"), Ask::Retry { stage: stage("prod"), part: None });
+fn t24_retry_names_a_release_or_nothing_and_never_what_git_calls_it() {
+    assert_eq!(ask("/retry prod"), Ask::Retry { stage: stage("prod"), release: None, part: None });
     assert_eq!(ask("/retry prod Verify").release(), None);
     for release in ["v2", "9fceb02", "sha256:0f1e2d3c4b5a"] {
+        let line = format!("/retry prod {release} verify");
+        let named = Ask::Retry {
+            stage: stage("prod"),
+            release: Some(release.parse().unwrap()),
+            part: Some(Part::Verify),
+        };
+        assert_eq!((ask(&line), named.line(None)), (named.clone(), line));
+    }
+    for release in ["main", "HEAD^{tree}", ":/fix"] {
         assert_eq!(refused(&format!("/retry prod {release}")).code(), "bad_part");
     }
 }
@@ -441,10 +457,10 @@ fn any_ask() -> impl Strategy<Value = Ask> {
             Verb::Freeze => Ask::Freeze { stage: None, until: "2026-12-18".parse().ok(), reason },
             Verb::Unfreeze => Ask::Unfreeze { stage: Some(stage) },
             Verb::Promote => Ask::Promote { stage, release: None },
-            Verb::Retry => Ask::Retry { stage, part: Some(Part::Verify) },
-            Verb::Cancel => Ask::Cancel { stage, exactly: None },
+            Verb::Retry => Ask::Retry { stage, release, part: Some(Part::Verify) },
+            Verb::Cancel => Ask::Cancel { stage, release, exactly: None },
             Verb::Rollback => Ask::Rollback { stage, release, reason },
-            Verb::Override => Ask::Override { stage, check, reason },
+            Verb::Override => Ask::Override { stage, check, release, reason },
             Verb::Run => {
                 let inputs = [("dry-run", "no"), ("older-than", "")];
                 let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

@@ -111,9 +111,12 @@ impl Draft {
 
     fn retry_build(&mut self, spoken: &Spoken, build: &StageName) -> Result<Told, Refusal> {
         needs(spoken, Some(build), Role::Write)?;
-        let failed = self.with_build(|build| matches!(build, BuildState::Failed(_)));
-        let Some(release) = build_meant(spoken, build, &failed)? else {
-            let instead = "No build has failed.".to_owned();
+        let failed = |build: &BuildState| matches!(build, BuildState::Failed(_));
+        let Some(release) = self.build_meant(spoken, build, failed)? else {
+            let instead = spoken.ask.release().map_or_else(
+                || "No build has failed.".to_owned(),
+                |named| format!("The build of {named} has not failed."),
+            );
             return Err(Refusal::Nothing { verb: Verb::Retry, stage: build.clone(), instead });
         };
         let attempt = release.build_attempt.saturating_add(1);
@@ -159,6 +162,9 @@ impl Draft {
 
     /// The release that runs in a stage, or else waits there.
     fn to_cancel(&self, spoken: &Spoken, stage: &StageName) -> Result<Arc<Release>, Refusal> {
+        if let Some(wanted) = spoken.ask.release() {
+            return self.named(wanted, Verb::Cancel, stage);
+        }
         let running = self.with_run(stage, |run| run.state.occupies());
         match self.track_meant(spoken, stage, &running)? {
             Some(release) => Ok(release),
@@ -181,6 +187,22 @@ impl Draft {
         all.iter().filter(|r| fits(&r.build) && !is_over(r)).map(|r| Arc::clone(r)).collect()
     }
 
+    /// The release whose build is so and that is named, else the newest that is spoken about here, else the newest.
+    fn build_meant(
+        &self,
+        spoken: &Spoken,
+        build: &StageName,
+        fits: fn(&BuildState) -> bool,
+    ) -> Result<Option<Arc<Release>>, Refusal> {
+        let verb = spoken.ask.verb();
+        if let Some(wanted) = spoken.ask.release() {
+            return Ok(Some(self.named(wanted, verb, build)?).filter(|r| fits(&r.build)));
+        }
+        let found = self.with_build(fits);
+        let here: Vec<_> = found.iter().filter(|r| spoken_here(r, spoken)).cloned().collect();
+        newest_of(if here.is_empty() { &found } else { &here }, (verb, build))
+    }
+
     /// A build that waits is not begun, and one that runs is stopped; `/retry build` builds it after all.
     fn cancel_build(
         &mut self,
@@ -189,17 +211,19 @@ impl Draft {
         exactly: Option<Exactly>,
     ) -> Result<Told, Refusal> {
         needs(spoken, Some(build), Role::Write)?;
-        let building =
-            self.with_build(|build| matches!(build, BuildState::Waiting | BuildState::Running { .. }));
+        let building = |build: &BuildState| matches!(build, BuildState::Waiting | BuildState::Running { .. });
         let release = match exactly {
             Some(one) => {
-                let mut all = building.into_iter();
+                let mut all = self.with_build(building).into_iter();
                 all.find(|r| r.no() == one.release && r.build_attempt == one.attempt)
             }
-            None => build_meant(spoken, build, &building)?,
+            None => self.build_meant(spoken, build, building)?,
         };
         let Some(release) = release else {
-            let instead = "No build waits or runs.".to_owned();
+            let instead = spoken.ask.release().map_or_else(
+                || "No build waits or runs.".to_owned(),
+                |named| format!("The build of {named} neither waits nor runs."),
+            );
             return Err(Refusal::Nothing { verb: Verb::Cancel, stage: build.clone(), instead });
         };
         let runs = matches!(release.build, BuildState::Running { .. });
@@ -297,17 +321,6 @@ impl Draft {
         needs(spoken, stage.as_ref(), Role::Read)?;
         Ok(Told::text(view::status_markdown(&self.state, stage.as_ref(), self.now)))
     }
-}
-
-/// The newest of them that is spoken about here, else the newest there is.
-fn build_meant(
-    spoken: &Spoken,
-    build: &StageName,
-    found: &[Arc<Release>],
-) -> Result<Option<Arc<Release>>, Refusal> {
-    let here: Vec<_> = found.iter().filter(|r| spoken_here(r, spoken)).cloned().collect();
-    let all = if here.is_empty() { found } else { &here };
-    newest_of(all, (spoken.ask.verb(), build))
 }
 
 /// Whether the last commands that ran in the stage were this attempt's.

@@ -27,6 +27,9 @@ impl Draft {
         reason: &str,
     ) -> Result<Told, Refusal> {
         let release = self.for_action(spoken, stage, has_asked)?;
+        if !release.run(stage).is_some_and(has_asked) {
+            return Err(self.cannot_start(spoken.ask.verb(), &release, stage));
+        }
         let rule = release.rule(stage).cloned().ok_or(Refusal::Stale)?;
         may_override(spoken, &rule)?;
         let named = |check: &&Check| check.name == *name;

@@ -148,8 +148,8 @@ impl Draft {
         }
     }
 
-    /// The release any other verb means: the one spoken about here; elsewhere the only one that fits, or the newest
-    /// for verbs that only look or cannot name a release.
+    /// The release any other verb means: the one spoken about here; elsewhere the only one that fits where all that
+    /// fit stand there now, or the newest for verbs that only look or may be about what ended long ago.
     pub(super) fn for_action(
         &self,
         spoken: &Spoken,
@@ -171,7 +171,7 @@ impl Draft {
             // Somebody who speaks about one release does not mean another.
             return Err(self.cannot_start(verb, &about, stage));
         }
-        if moves && verb.row().usage.contains("[release]") {
+        if matches!(verb, Verb::Promote | Verb::Resume | Verb::Cancel) {
             return self.only(all, verb, stage);
         }
         newest_of(&all, (verb, stage))?.ok_or_else(|| Refusal::Nothing {

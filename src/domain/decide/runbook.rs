@@ -205,6 +205,10 @@ impl Draft {
     /// Who asked may stop it, as may anybody who could start it.
     fn cancel_run(&mut self, spoken: &Spoken, name: &RunbookName) -> Result<Told, Refusal> {
         let run = self.open_run(name)?;
+        if spoken.ask.release().is_some_and(|wanted| wanted.to_string() != run.no().to_string()) {
+            let (verb, runbook) = (spoken.ask.verb(), name.clone());
+            return Err(Refusal::Runbook(NoRun::Which { verb, runbook, run: run.no() }));
+        }
         let person = spoken.standing.person.clone();
         let mine = run.asked.by.as_ref().is_some_and(|by| by.id == person.id);
         if !mine {

@@ -135,13 +135,13 @@ impl Draft {
             }
             Ask::Unfreeze { stage } => self.unfreeze(spoken, stage.as_ref()),
             Ask::Promote { stage, .. } => self.promote(spoken, stage),
-            Ask::Retry { stage, part } => self.retry(spoken, stage, *part),
-            Ask::Cancel { stage, exactly } => self.cancel(spoken, stage, *exactly),
+            Ask::Retry { stage, part, .. } => self.retry(spoken, stage, *part),
+            Ask::Cancel { stage, exactly, .. } => self.cancel(spoken, stage, *exactly),
             Ask::Rollback { stage, release, .. } => {
                 let stage = self.stage(Verb::Rollback, stage)?;
                 self.rollback(spoken, &stage, release.as_ref())
             }
-            Ask::Override { stage, check, reason } => {
+            Ask::Override { stage, check, reason, .. } => {
                 let stage = self.stage(Verb::Override, stage)?;
                 self.pass_over(spoken, &stage, check, reason.as_str())
             }
