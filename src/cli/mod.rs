@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -181,10 +182,18 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// How long blocking work that nobody waits for any more, such as a fetch, may keep the process from ending.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     let line = Line::parse();
-    let ended = runtime().and_then(|runtime| runtime.block_on(carry_out(line.command)));
+    let ended = runtime().and_then(|runtime| {
+        let ended = runtime.block_on(carry_out(line.command));
+        // A dropped runtime would wait for them without end.
+        runtime.shutdown_timeout(LINGER);
+        ended
+    });
     match ended {
         Ok(exit) => exit.code(),
         Err(trouble) => {

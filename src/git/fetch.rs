@@ -131,6 +131,9 @@ impl Remote {
     fn settings(&self) -> Vec<(String, String)> {
         let fixed = [
             ("http.followRedirects", "false"),
+            // A server that thinks sends a few bytes every 5 s (`uploadpack.keepAlive`): this is one that is silent.
+            ("http.lowSpeedLimit", "1"),
+            ("http.lowSpeedTime", "60"),
             ("credential.helper", ""),
             ("core.hooksPath", "/dev/null"),
             ("protocol.version", "2"),

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use std::time::Duration;
+
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
 
-use super::{DEADLINE, Letter};
+use super::{DEADLINE, Letter, late};
 use crate::domain::name::{Digest, RouteName};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -73,9 +75,17 @@ impl Tls {
 
 /// Hands it to the mail server.
 pub(super) async fn send(mail: &Mail, to: &RouteName, letter: &Letter) -> Outcome<()> {
+    send_within(DEADLINE, mail, to, letter).await
+}
+
+async fn send_within(limit: Duration, mail: &Mail, to: &RouteName, letter: &Letter) -> Outcome<()> {
     let message = message(mail, letter)?;
     let transport = transport(mail).map_err(|e| fault(to, &e))?;
-    transport.send(message).await.map(drop).map_err(|e| fault(to, &e))
+    // The transport's own limit is for the connection alone: a server that is stopped still takes one.
+    match tokio::time::timeout(limit, transport.send(message)).await {
+        Ok(sent) => sent.map(drop).map_err(|e| fault(to, &e)),
+        Err(_) => Err(late(to)),
+    }
 }
 
 fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Error> {
@@ -155,5 +165,22 @@ mod tests {
         let all: Vec<String> = one.envelope().to().iter().map(ToString::to_string).collect();
         assert_eq!(all, ["ana@example.org", "bo@example.org"]);
         assert!(!format!("{mail:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn a_mail_server_that_takes_a_connection_and_says_nothing_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mail = Mail {
+            server: "127.0.0.1".to_owned(),
+            port: silent.local_addr().unwrap().port(),
+            tls: Tls::None,
+            login: None,
+            from: "liftlock@releases.example".parse().unwrap(),
+            to: vec!["ana@example.org".parse().unwrap()],
+        };
+        let (limit, to) = (Duration::from_millis(200), "mail:team".parse().unwrap());
+        let trouble = send_within(limit, &mail, &to, &letter()).await.unwrap_err();
+        assert_eq!(trouble.to_string(), "tell mail:team: no answer within 15 s");
+        assert!(trouble.is_transient());
     }
 }

@@ -107,9 +107,7 @@ impl Routes {
         let what = || format!("tell {to}");
         let post = post(url, body, headers);
         match tokio::time::timeout(DEADLINE, post).await {
-            Err(_) => {
-                Err(Trouble::transient(format!("{}: no answer within {} s", what(), DEADLINE.as_secs())))
-            }
+            Err(_) => Err(late(to)),
             // Not the error itself: it may hold the address, which is a secret.
             Ok(Err(Silence::Address)) => Err(Trouble::refused(format!("{}: its address is none", what()))),
             Ok(Err(Silence::NoAnswer)) => Err(Trouble::transient(format!("{}: nobody answers", what()))),
@@ -121,6 +119,10 @@ impl Routes {
             Ok(Ok(status)) => Err(Trouble::refused(format!("{}: it answered {status}", what()))),
         }
     }
+}
+
+fn late(to: &RouteName) -> Trouble {
+    Trouble::transient(format!("tell {to}: no answer within {} s", DEADLINE.as_secs()))
 }
 
 /// Whether a message that was answered so may be taken later.

@@ -55,7 +55,8 @@ impl Folder {
                 let folder = path.parent().unwrap_or(Path::new("."));
                 std::fs::create_dir_all(folder)?;
                 let mut options = OpenOptions::new();
-                let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+                // Whoever shares the folder may have put a pipe there, which would be waited for.
+                let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
                 let options = options.write(true).create(true).truncate(true).custom_flags(flags);
                 let mut file = options.mode(0o644).open(&path)?;
                 content.copy_to(&mut file)?;
@@ -130,6 +131,19 @@ mod tests {
 
     fn item(name: &str, text: &str) -> Item {
         Item { name: name.to_owned(), is: Digest::of_text(text).to_string() }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_a_file_is_an_error_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder { path: dir.path().to_owned() };
+        let app = item("app", "the app");
+        let beside = folder.place("v1.2.0", &hidden(&app));
+        std::fs::create_dir(beside.parent().unwrap()).unwrap();
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(CWD, &beside, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+        let put = folder.put("v1.2.0", &app, Content::Text("the app".to_owned())).await;
+        assert!(put.unwrap_err().is_transient());
     }
 
     #[tokio::test]

@@ -21,8 +21,10 @@ use crate::trouble::{Outcome, Trouble};
 
 /// Most redirects that reading back follows; whoever sends on more often sends in circles.
 const MOST_REDIRECTS: usize = 5;
-/// Longest silence of the other side while something is sent or read.
+/// Longest silence of the other side while something is read.
 const SILENCE: Duration = Duration::from_mins(1);
+/// Longest that one file may take to be sent, or read back: the largest of an outlet, 512 MiB, over 5 Mbit/s.
+const WITHIN: Duration = Duration::from_mins(15);
 
 /// An address that takes files with `PUT`.
 #[derive(Debug, Clone)]
@@ -56,8 +58,9 @@ impl Http {
             request = request.header(name, value);
         }
         let request = request.body(body).map_err(|_| Trouble::refused(format!("{at} is no address")))?;
-        let answer = https::uploads()?.request(request).await;
-        let status = answer.map_err(|_| Trouble::transient(format!("nobody takes {at}")))?.status();
+        let answer = tokio::time::timeout(WITHIN, https::uploads()?.request(request)).await;
+        let answer = answer.ok().and_then(Result::ok);
+        let status = answer.ok_or_else(|| Trouble::transient(format!("nobody takes {at}")))?.status();
         match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => Ok(Taken::Occupied),
             status if status.is_success() => Ok(Taken::Yes),
@@ -99,12 +102,15 @@ pub(crate) async fn get(at: &str) -> Outcome<Seen> {
 async fn sum_of(at: &str, mut body: Incoming) -> Outcome<Seen> {
     let mut sum = Sha256::new();
     let half = || Trouble::transient(format!("{at} answered no more than half"));
-    while let Some(frame) = within(body.frame()).await.ok_or_else(half)? {
-        if let Ok(bytes) = frame.map_err(|_| half())?.into_data() {
-            sum.update(&bytes);
+    let reading = async {
+        while let Some(frame) = within(body.frame()).await.ok_or_else(half)? {
+            if let Ok(bytes) = frame.map_err(|_| half())?.into_data() {
+                sum.update(&bytes);
+            }
         }
-    }
-    Ok(Seen::Is(digest(sum)?.to_string()))
+        Ok(Seen::Is(digest(sum)?.to_string()))
+    };
+    tokio::time::timeout(WITHIN, reading).await.unwrap_or_else(|_| Err(half()))
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
