@@ -4,9 +4,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,13 @@ const OLDEST_SERVER: i64 = 140_000;
 /// How often a process looks without a hint; notices get lost with their connection.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Longest that a connection may take to show that it lives.
+const ALIVE_WITHIN: Duration = Duration::from_secs(2);
+/// Longest that opening may take: a few statements of 10 s each while another replica migrates.
+const BEGIN_WITHIN: Duration = Duration::from_mins(1);
+/// Longest that closing waits for what still runs.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Fewest connections: one listens, one tells, and two that work may meet.
 const FEWEST: u32 = 4;
 
@@ -45,11 +53,10 @@ impl Engine {
         woken: Arc<watch::Sender<u64>>,
     ) -> Outcome<Self> {
         let pool = pool(settings)?;
-        let mut connection = pool.acquire().await.map_err(|e| trouble("connect to the database", e))?;
-        check(&mut Session::postgres(connection, rules)).await?;
-        connection = pool.acquire().await.map_err(|e| trouble("connect to the database", e))?;
-        migrate::postgres(&mut connection).await?;
-        drop(connection);
+        // Its limits for a statement are the database's own, and do not help when that one is stopped.
+        timeout(BEGIN_WITHIN, begin(&pool, rules))
+            .await
+            .map_err(|_| Trouble::transient("the database does not answer"))??;
 
         let engine = Self {
             pool,
@@ -88,7 +95,8 @@ impl Engine {
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
-        self.pool.close().await;
+        // What does not come back by then is left to the operating system.
+        drop(timeout(CLOSE_WITHIN, self.pool.close()).await);
     }
 }
 
@@ -112,7 +120,22 @@ fn pool(settings: &Settings) -> Outcome<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(settings.connections.max(FEWEST))
         .acquire_timeout(settings.answer_within.as_std())
+        // The pool asks a connection that comes back whether it lives, without a limit: one to a server that is
+        // stopped, or has moved, would keep its place for ever.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                timeout(ALIVE_WITHIN, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
+}
+
+/// Looks whether it is a database that we know, and migrates it.
+async fn begin(pool: &PgPool, rules: Rules) -> Outcome<()> {
+    let connect = || async { pool.acquire().await.map_err(|e| trouble("connect to the database", e)) };
+    check(&mut Session::postgres(connect().await?, rules)).await?;
+    migrate::postgres(&mut *connect().await?).await
 }
 
 /// Reads the settings back: a proxy in between may have dropped them.

@@ -21,7 +21,9 @@ pub(super) const WANTED: &[(&str, &str, &str, &str)] = &[
     ("synchronous", "PRAGMA synchronous = FULL", "PRAGMA synchronous", "2"),
     ("foreign_keys", "PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", "1"),
     ("journal_size_limit", "PRAGMA journal_size_limit = 67108864", "PRAGMA journal_size_limit", "67108864"),
-    ("wal_autocheckpoint", "PRAGMA wal_autocheckpoint = 1000", "PRAGMA wal_autocheckpoint", "1000"),
+    // 16 MB instead of the usual 4: a checkpoint flushes three times, and where a flush takes 4 ms this is a quarter
+    // more deliveries a second.
+    ("wal_autocheckpoint", "PRAGMA wal_autocheckpoint = 4000", "PRAGMA wal_autocheckpoint", "4000"),
     ("temp_store", "PRAGMA temp_store = MEMORY", "PRAGMA temp_store", "2"),
     ("mmap_size", "PRAGMA mmap_size = 0", "PRAGMA mmap_size", "0"),
 ];
