@@ -36,6 +36,7 @@ mod publish;
 mod registry;
 pub mod sealed;
 mod target;
+
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -409,7 +410,6 @@ impl Reading<'_> {
         let tokens = self.secrets("tokens", file.tokens);
         let webhook_secrets = self.secrets("webhook_secrets", file.webhook_secrets);
         let gitea_webhook_secrets = self.secrets("gitea_webhook_secrets", file.gitea_webhook_secrets);
-        self.check_access(file.access, &tokens, listen.as_ref());
         self.check_webhook_secrets(&webhook_secrets, &gitea_webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
@@ -424,6 +424,7 @@ impl Reading<'_> {
         let library = self.library(file.library);
         let policy = self.policies(file.policy);
         let public_url = self.public_url(file.public_url, listen.as_ref());
+        self.check_access(file.access, &tokens, (listen.as_ref(), &public_url));
         let notify = self.notify(file.notify, &public_url);
         let github = file.github.and_then(|g| self.github(g, &public_url));
         let plain = file.plain.filter(|p| !p.repositories.is_empty());
@@ -568,7 +569,12 @@ impl Reading<'_> {
         connections
     }
 
-    fn check_access(&mut self, access: AccessMode, tokens: &[Secret], listen: Option<&std::net::SocketAddr>) {
+    fn check_access(
+        &mut self,
+        access: AccessMode,
+        tokens: &[Secret],
+        (listen, public_url): (Option<&std::net::SocketAddr>, &str),
+    ) {
         if access == AccessMode::Token && tokens.is_empty() {
             self.problem("access = \"token\" needs at least one of tokens");
         }
@@ -580,6 +586,11 @@ impl Reading<'_> {
         let open = listen.is_some_and(|l| !l.ip().is_loopback());
         if open && access == AccessMode::Loopback {
             self.problem("listen is not on this machine alone, so pages need access = \"token\" and tokens");
+        } else if access == AccessMode::Loopback && !is_here(public_url) {
+            self.problem(format!(
+                "public_url = \"{public_url}\" is not on this machine alone, and what a proxy here sends on looks as \
+                 if it came from here, so pages need access = \"token\" and tokens"
+            ));
         }
     }
 
@@ -652,6 +663,11 @@ impl Reading<'_> {
         if file.repositories.is_empty() {
             self.problem("github.repositories is empty: name each repository as \"owner/name\"");
         }
+        if file.checks && matches!(credentials, Credentials::Token(_)) {
+            self.problem(
+                "github.checks needs app_id and private_key: GitHub takes check runs from an App alone",
+            );
+        }
         let mut settings = github::Settings::new(public_url, credentials, file.repositories);
         settings.api_url = file.api_url.unwrap_or_else(|| PUBLIC_API.to_owned());
         settings.upload_url = file.upload_url;
@@ -659,4 +675,14 @@ impl Reading<'_> {
         settings.checks = file.checks;
         Some(settings)
     }
+}
+
+/// Whether only this machine reaches an address.
+fn is_here(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = port.map_or(authority, |(name, _)| name);
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }

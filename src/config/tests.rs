@@ -37,3 +37,28 @@ fn t01_what_a_gitea_signs_with_is_a_secret_and_no_secret_of_ours() {
     assert_eq!(config.gitea_webhook_secrets.len(), 1);
     assert!(config.hidden().iter().any(|secret| secret.expose() == "another secret of another host"));
 }
+
+/// A proxy on the same machine speaks from 127.0.0.1 and, as nginx comes, names 127.0.0.1 as the host.
+#[test]
+fn t32_t51_what_a_proxy_brings_to_the_world_needs_tokens() {
+    for url in ["https://releases.example", "http://10.0.0.7:8080", "http://127.0.0.1.example/"] {
+        let bare = format!("public_url = \"{url}\"\n");
+        let refused = read_before(&bare).unwrap_err();
+        assert!(
+            refused.contains("a proxy here sends on") && refused.contains("access = \"token\""),
+            "{refused}"
+        );
+        let tokens = "access = \"token\"\ntokens = [\"0123456789abcdef0123456789abcdef\"]\n";
+        assert!(read_before(&format!("{bare}{tokens}")).is_ok(), "{url}");
+    }
+    for url in ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080", "http://127.8.8.8"] {
+        assert!(read_before(&format!("public_url = \"{url}\"\n")).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn check_runs_need_an_app() {
+    let github = "[github]\ntoken = \"a token\"\nrepositories = [\"acme/shop\"]\nchecks = true\n";
+    let refused = read(github).err().unwrap();
+    assert!(refused.contains("github.checks needs app_id and private_key"), "{refused}");
+}
