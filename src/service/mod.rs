@@ -28,6 +28,7 @@ pub mod apply;
 mod bill;
 pub mod build;
 mod contract;
+mod daily;
 pub mod demand;
 pub mod deploy;
 mod elsewhere;

@@ -1,6 +1,6 @@
 //! Finding what was missed: deliveries the host could not deliver, refs that moved unseen, leases of duty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +10,7 @@ use crate::domain::name::{CommitSha, PipelineId, RefName, ReleaseNo, RepoId};
 use crate::domain::release::TagState;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::fact::Reference;
-use crate::git::repo::Mirror;
+use crate::git::repo::{Mirror, TagRef};
 use crate::service::Service;
 use crate::service::intake::{Heard, head_cursor};
 use crate::trouble::Outcome;
@@ -21,6 +21,8 @@ const LOOK_BACK: Span = Span::days(3);
 const SETTLED: Span = Span::minutes(1);
 /// Most deliveries asked for again in one round.
 const REDELIVERIES: usize = 100;
+/// Most tags of one round that are taken as pushed: more are a history that somebody brought, not releases.
+const NEW_TAGS: usize = 20;
 /// The name of the duty: one process of many does it.
 const DUTY: &str = "reconcile";
 /// How much longer than a round's distance the duty is held: it outlasts a slow round, and is free soon after a crash.
@@ -41,14 +43,13 @@ impl Service {
     /// At the start and then every few minutes, on one process at a time.
     pub async fn reconcile(self, stop: CancellationToken) {
         let every = self.settings().reconcile_every;
-        let held = Span::millis(every.as_millis().saturating_add(OUTLASTS.as_millis()));
         loop {
-            let wait = match self.store().lead(DUTY, self.worker(), held).await {
-                Ok(Some(_)) => {
+            let wait = match self.on_duty().await {
+                Ok(true) => {
                     self.reconcile_once().await;
                     every
                 }
-                Ok(None) => every.min(LOOK_AGAIN),
+                Ok(false) => every.min(LOOK_AGAIN),
                 Err(trouble) => {
                     tracing::warn!(error = trouble.chain(), "cannot take the duty to reconcile");
                     every.min(LOOK_AGAIN)
@@ -61,7 +62,14 @@ impl Service {
         }
     }
 
-    /// One round; what fails is tried in the next.
+    /// Takes the duty, or keeps it for a round more; false while it is another process's (STORAGE T8).
+    async fn on_duty(&self) -> Outcome<bool> {
+        let every = self.settings().reconcile_every;
+        let held = Span::millis(every.as_millis().saturating_add(OUTLASTS.as_millis()));
+        Ok(self.store().lead(DUTY, self.worker(), held).await?.is_some())
+    }
+
+    /// One round; what fails is tried in the next. A round that took so long that another process has the duty ends.
     pub async fn reconcile_once(&self) {
         let hosts: Vec<&'static str> = self.hosts().map(|(word, _)| word).collect();
         for word in hosts {
@@ -78,7 +86,10 @@ impl Service {
                 }
             }
         }
-        if let Err(trouble) = self.retain_daily().await {
+        if !self.on_duty().await.unwrap_or(false) {
+            return;
+        }
+        if let Err(trouble) = self.daily().await {
             tracing::warn!(error = trouble.chain(), "cannot delete what need not be kept");
         }
         if let Err(trouble) = self.store().write_checkpoint(clock::now()).await {
@@ -108,6 +119,9 @@ impl Service {
 
     async fn reread_all(&self, repositories: Vec<RepoId>) {
         for repo in repositories {
+            if !self.on_duty().await.unwrap_or(false) {
+                return;
+            }
             if let Err(trouble) = self.reread(&repo).await {
                 tracing::warn!(%repo, error = trouble.chain(), "cannot read the repository again");
             }
@@ -136,7 +150,9 @@ impl Service {
             }
             self.store().set_cursor(&seen, head.as_str()).await?;
         }
-        self.reread_tags(repo, expected, &heard).await?;
+        let tags = self.mirror(repo, Mirror::tags).await?;
+        self.reread_tags(expected, &tags, &heard).await?;
+        self.find_tags(repo, &tags, &heard).await?;
         for state in self.pipelines_of(repo).await? {
             self.see_server_policy(&state.id, &heard).await?;
             self.see_listeners(&state.id, &heard).await?;
@@ -164,8 +180,12 @@ impl Service {
     }
 
     /// Each tag must still be where it was (THREATS T35); one that went and is back is back.
-    async fn reread_tags(&self, repo: &RepoId, expected: Vec<ExpectedTag>, heard: &Heard<'_>) -> Outcome<()> {
-        let tags = self.mirror(repo, Mirror::tags).await?;
+    async fn reread_tags(
+        &self,
+        expected: Vec<ExpectedTag>,
+        tags: &[TagRef],
+        heard: &Heard<'_>,
+    ) -> Outcome<()> {
         let now: BTreeMap<&RefName, &CommitSha> = tags.iter().map(|t| (&t.name, &t.commit)).collect();
         for ExpectedTag { pipeline, release, tag, stood } in expected {
             let commit = now.get(&tag).map(|commit| (*commit).clone());
@@ -176,5 +196,30 @@ impl Service {
             self.tell_pipeline(&pipeline, &Command::Learn(learned), heard).await?;
         }
         Ok(())
+    }
+
+    /// Tags that are new since the last round are taken as if a webhook had told of them: of more than three that are
+    /// pushed at once GitHub tells nobody. A tag that was told of, and our own, has its release already.
+    async fn find_tags(&self, repo: &RepoId, tags: &[TagRef], heard: &Heard<'_>) -> Outcome<()> {
+        let seen = format!("tags:{repo}");
+        let names: Vec<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
+        let names = names.join("\n");
+        let last = self.store().cursor(&seen).await?;
+        if last.as_ref() == Some(&names) {
+            return Ok(());
+        }
+        // The very first look only notes which there are.
+        if let Some(last) = last {
+            let last: BTreeSet<&str> = last.lines().collect();
+            let new: Vec<&TagRef> = tags.iter().filter(|tag| !last.contains(tag.name.as_str())).collect();
+            if new.len() > NEW_TAGS {
+                tracing::warn!(%repo, tags = new.len(), "too many tags came at once for each to make a release");
+            }
+            for tag in new.iter().filter(|_| new.len() <= NEW_TAGS) {
+                let reference = Reference::Tag(tag.name.clone());
+                self.take_missed_push(repo, reference, (None, tag.commit.clone()), heard).await?;
+            }
+        }
+        self.store().set_cursor(&seen, &names).await
     }
 }

@@ -16,8 +16,6 @@ use crate::trouble::Outcome;
 
 /// Bytes stored since then may belong to a build that has not said so yet; none takes this long to say it.
 const SETTLED: Span = Span::days(1);
-/// The note of the day that deleted last.
-const CURSOR: &str = "retention";
 
 /// A release with bytes, and what is to become of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,22 +125,5 @@ impl Service {
         .await?;
         (swept.blobs, swept.bytes) = (blobs, bytes);
         Ok(())
-    }
-
-    /// Once a day, with the duty to reconcile.
-    pub(super) async fn retain_daily(&self) -> Outcome<()> {
-        let today = self.store().here().rfc3339().chars().take(10).collect::<String>();
-        if self.store().cursor(CURSOR).await?.as_deref() == Some(&today) {
-            return Ok(());
-        }
-        let swept = self.apply_retention("engine").await?;
-        if !swept.releases.is_empty() {
-            tracing::info!(
-                releases = swept.releases.len(),
-                bytes = swept.bytes,
-                "deleted what need not be kept"
-            );
-        }
-        self.store().set_cursor(CURSOR, &today).await
     }
 }

@@ -66,15 +66,10 @@ impl Change for SetLimit {
 }
 
 impl Store {
-    /// T8: takes or keeps a duty; the fencing number while it is ours, `None` while it is another's.
+    /// T8: takes or keeps a duty; the fencing number while it is ours, `None` while it is another's. Work that takes
+    /// long asks again on its way.
     pub async fn lead(&self, name: &str, holder: &str, ttl: Span) -> Outcome<Option<i64>> {
         self.change(Lead { name: name.to_owned(), holder: holder.to_owned(), ttl }).await
-    }
-
-    /// True while the duty is held under this number.
-    pub async fn still_leading(&self, name: &str, token: i64) -> Outcome<bool> {
-        let now = self.now().await?;
-        Ok(self.find(sql::DUTY_HELD, args![name, token, now], |mut row| row.int()).await?.is_some())
     }
 
     /// How far a sweep has come.

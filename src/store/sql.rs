@@ -123,7 +123,6 @@ statements! { SHARED:
         SET token = CASE WHEN duties.holder = excluded.holder AND duties.until > $3 THEN duties.token \
         ELSE duties.token + 1 END, holder = excluded.holder, until = excluded.until \
         WHERE duties.until <= $3 OR duties.holder = excluded.holder RETURNING token";
-    DUTY_HELD = "SELECT token FROM duties WHERE name = $1 AND token = $2 AND until > $3";
     DUTY_RECLAIM = "UPDATE duties SET until = $1 WHERE until > $1";
     LOCK_OF = "SELECT name, holder FROM locks WHERE stream = $1";
     LOCK_GET = "SELECT stream, holder, since FROM locks WHERE name = $1";

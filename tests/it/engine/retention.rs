@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use liftlock::clock;
 use liftlock::domain::evidence::{Evidence, files};
 use liftlock::domain::retention::Retention;
+use liftlock::domain::time::Span;
 
 use super::tree::STRAIGHT;
 use super::world::World;
@@ -83,5 +84,31 @@ async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
     let log = world.said_and_kept().await;
     assert!(log.contains("\"retired\"") || log.contains("retired"), "{log}");
     assert_eq!(state.rollback_targets(&"prod".parse().unwrap(), None).len(), 2);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_deliveries_are_forgotten_after_a_month_by_the_daily_round() {
+    let mut world = World::with(STRAIGHT).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let kept = async |world: &World| {
+        let all = world.store().deliveries(100, None).await.unwrap();
+        let mut kept = 0;
+        for delivery in &all {
+            kept += usize::from(world.store().delivery(delivery.seq).await.unwrap().body.is_some());
+        }
+        (kept, all.len())
+    };
+    world.service().reconcile_once().await;
+    let (bodies, rows) = kept(&world).await;
+    assert!(bodies == rows && rows > 0);
+    world.pass(Span::days(29)).await;
+    world.service().reconcile_once().await;
+    assert_eq!(kept(&world).await, (rows, rows));
+    world.pass(Span::days(2)).await;
+    world.service().reconcile_once().await;
+    assert_eq!(kept(&world).await, (0, rows));
     world.finish().await;
 }

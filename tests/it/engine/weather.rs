@@ -11,6 +11,16 @@ use super::tree::{STRAIGHT, TWO_STAGES, sample};
 use super::world::{ANA, World};
 use crate::github::{Fault, Spot};
 
+/// Releases are made by tags alone.
+const TAGGED: &str = r"version: 1
+name: shop
+triggers: {tags: ['v*']}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_goes_on_while_statuses_fail_and_they_come_later() {
     let mut world = World::with(STRAIGHT).await;
@@ -93,6 +103,39 @@ async fn t11_a_push_that_no_webhook_told_of_is_found() {
     world.service().reconcile_once().await;
     world.settled().await;
     assert_eq!(world.state("shop").await.releases.len(), 1);
+    world.finish().await;
+}
+
+/// Of more than three tags that are pushed at once GitHub tells nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_tags_that_no_webhook_told_of_are_found_once() {
+    let mut world = World::with(TAGGED).await;
+    let first = world.tree.commit("main", &[("src/hats.txt", "hats")], "feat: hats");
+    world.tree.set("refs/tags/v1.0.0", &first);
+    world.service().reconcile_once().await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 0, "what was there before is not released");
+    let second = world.tree.commit("main", &[("src/hats.txt", "more hats")], "feat: more hats");
+    for tag in ["v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0"] {
+        world.tree.set(&format!("refs/tags/{tag}"), &second);
+    }
+    for _ in 0..2 {
+        world.service().reconcile_once().await;
+        world.settled().await;
+        let state = world.state("shop").await;
+        let made: Vec<String> = state.releases.values().map(|r| r.created.version.to_string()).collect();
+        assert_eq!(made, ["v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0"]);
+    }
+    for number in 0..30 {
+        world.tree.set(&format!("refs/tags/v0.1.{number}"), &first);
+    }
+    world.service().reconcile_once().await;
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 4, "a history that somebody brought");
+    // How many of the four go live before a newer one outruns them is not looked at here.
+    for repo in world.github.state().repos.values_mut() {
+        repo.comments.values_mut().for_each(|comment| comment.unread = false);
+    }
     world.finish().await;
 }
 

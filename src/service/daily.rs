@@ -1,0 +1,38 @@
+//! What is done once a day, by the process that has the duty to reconcile.
+
+use crate::domain::time::{Span, Timestamp};
+use crate::service::Service;
+use crate::trouble::Outcome;
+
+/// The note of the day that it was done last.
+const CURSOR: &str = "retention";
+/// How long the body of a delivery that is done can be looked at and replayed: the host itself keeps it for three days.
+const BODIES_KEPT: Span = Span::days(30);
+/// Bodies forgotten in one transaction: others write in between.
+const FORGOTTEN_AT_ONCE: u32 = 500;
+
+impl Service {
+    /// Deletes what need not be kept and looks for damage, unless that was done today.
+    pub(super) async fn daily(&self) -> Outcome<()> {
+        let now = self.store().here();
+        let today = now.rfc3339().chars().take(10).collect::<String>();
+        if self.store().cursor(CURSOR).await?.as_deref() == Some(&today) {
+            return Ok(());
+        }
+        let swept = self.apply_retention("engine").await?;
+        if !swept.releases.is_empty() {
+            tracing::info!(
+                releases = swept.releases.len(),
+                bytes = swept.bytes,
+                "deleted what need not be kept"
+            );
+        }
+        let before = Timestamp(now.0.saturating_sub_unsigned(BODIES_KEPT.as_millis()));
+        while self.store().forget_deliveries(before, FORGOTTEN_AT_ONCE).await? > 0 {}
+        if let Err(trouble) = self.store().check().await {
+            // Every day that it is so: who reads this once a week must see it.
+            tracing::error!(error = trouble.chain(), "the database is not whole");
+        }
+        self.store().set_cursor(CURSOR, &today).await
+    }
+}
