@@ -13,7 +13,7 @@ use crate::forge::fact::Reference;
 use crate::git::repo::{Mirror, TagRef};
 use crate::service::Service;
 use crate::service::intake::{Heard, head_cursor};
-use crate::trouble::Outcome;
+use crate::trouble::{Kind, Outcome};
 
 /// The host redelivers for three days; older ones cannot be had (STORAGE §4).
 const LOOK_BACK: Span = Span::days(3);
@@ -110,9 +110,23 @@ impl Service {
         let guids: Vec<String> = newest.keys().cloned().collect();
         let known = self.store().known_guids(word, &guids).await?;
         newest.retain(|guid, _| !known.contains(guid));
-        for (guid, id) in newest.into_iter().take(REDELIVERIES) {
-            tracing::warn!(host = word, delivery.id = guid, "missed; asked for it again");
-            host.redeliver(id).await?;
+        // The newest first: what the host has no more is the oldest, and must not keep the others waiting.
+        let mut missed: Vec<(u64, String)> = newest.into_iter().map(|(guid, id)| (id, guid)).collect();
+        missed.sort_unstable_by(|one, other| other.cmp(one));
+        for (id, guid) in missed.into_iter().take(REDELIVERIES) {
+            match host.redeliver(id).await {
+                Ok(()) => tracing::warn!(host = word, delivery.id = guid, "missed; asked for it again"),
+                Err(trouble) if matches!(trouble.kind(), Kind::Transient { .. }) => return Err(trouble),
+                Err(trouble) => {
+                    let error = trouble.chain();
+                    tracing::warn!(
+                        host = word,
+                        delivery.id = guid,
+                        error,
+                        "missed, and the host does not send it again"
+                    );
+                }
+            }
         }
         Ok(())
     }

@@ -171,6 +171,34 @@ async fn t11_a_comment_that_did_not_arrive_is_asked_for_again() {
     world.finish().await;
 }
 
+/// What the host will not send again (too old, or its hook is gone) keeps nothing else from being asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_delivery_that_is_refused_does_not_keep_the_others_waiting() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    for person in [ANA, super::world::BO] {
+        let comment = world.write(&Spot::Thread(1), person, "/approve prod");
+        let hook = world.github.state().comment_event(super::world::REPO, comment, "created");
+        world.github.keep(&hook, 502);
+        let mut state = world.github.state();
+        let kept = state.deliveries.last_mut().unwrap();
+        kept.at = Timestamp(kept.at.0.saturating_sub_unsigned(Span::minutes(5).as_millis()));
+    }
+    world.github.fault(&Method::POST, "/attempts", 1, Fault::status(422));
+    world.service().reconcile_once().await;
+    assert_eq!(world.github.count(&Method::POST, "/attempts"), 2);
+    assert_eq!(world.github.state().deliveries.iter().filter(|d| d.asked).count(), 1);
+
+    // A host that is down is left alone until the next round.
+    world.github.fault(&Method::POST, "/attempts", 1, Fault::status(429));
+    let before = world.github.count(&Method::POST, "/attempts");
+    world.service().reconcile_once().await;
+    assert_eq!(world.github.count(&Method::POST, "/attempts"), before + 1);
+    world.finish().await;
+}
+
 /// The stage that ran when the engine died is not run again by itself: nobody knows how far it came.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t57_a_stage_that_was_running_at_a_crash_is_lost_and_never_repeated_by_itself() {
