@@ -31,6 +31,9 @@ impl fmt::Display for VersionError {
 
 impl std::error::Error for VersionError {}
 
+/// Numbers of a version, by `SemVer`.
+const CORE_NUMBERS: usize = 3;
+
 /// Longest version, as the comment grammar reads it (COMMANDS §1).
 const MAX_BYTES: usize = 64;
 
@@ -163,6 +166,22 @@ impl Version {
         self.pre.is_none()
     }
 
+    /// The version that a name was meant to be which is none: numbers that are left out are 0, and have no zeros in
+    /// front (`v1.2`, `v2026.03.1`).
+    pub fn near(text: &str) -> Option<Self> {
+        let (prefix, rest) = text.split_at_checked(text.find(|c: char| c.is_ascii_digit())?)?;
+        let (core, pre) = rest.split_at(rest.find('-').unwrap_or(rest.len()));
+        let tidy = |number: &str| {
+            let number = number.trim_start_matches('0');
+            if number.is_empty() { "0".to_owned() } else { number.to_owned() }
+        };
+        let mut numbers: Vec<String> = core.split('.').map(tidy).collect();
+        while numbers.len() < CORE_NUMBERS {
+            numbers.push("0".to_owned());
+        }
+        format!("{prefix}{}{pre}", numbers.join(".")).parse().ok()
+    }
+
     /// The version the candidates lead up to.
     #[must_use]
     pub fn base(&self) -> Self {
@@ -223,6 +242,24 @@ mod tests {
 
     fn v(text: &str) -> Version {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_name_that_is_no_version_is_near_one_or_none() {
+        let near = |text: &str| Version::near(text).map(|version| version.to_string());
+        for (text, expected) in [
+            ("v1.2", "v1.2.0"),
+            ("v1", "v1.0.0"),
+            ("v2026.03.1", "v2026.3.1"),
+            ("v1.00.0-rc.1", "v1.0.0-rc.1"),
+            ("release-w40", "release-w40.0.0"),
+        ] {
+            assert_eq!(near(text).as_deref(), Some(expected));
+            assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+        for text in ["nightly", "v1.2.3.4", "v1.x", "v1.2-", ""] {
+            assert_eq!(near(text), None, "{text}");
+        }
     }
 
     #[test]
