@@ -167,6 +167,14 @@ impl Draft {
             Some(check) if request.again && matches!(check.progress, CheckProgress::Over(_)) => {
                 check.attempt.saturating_add(1)
             }
+            // What came from a fork first came from a branch of our own now: somebody who may write pushed it there.
+            Some(check)
+                if !request.again
+                    && request.refused.is_none()
+                    && matches!(check.progress, CheckProgress::Refused(_)) =>
+            {
+                check.attempt.saturating_add(1)
+            }
             // A push and a pull request announce the same commit: once is enough.
             Some(_) => return Ok(()),
         };
