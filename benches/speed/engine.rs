@@ -25,7 +25,9 @@ use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
 use liftlock::forge::release::Releases;
-use liftlock::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use liftlock::forge::{
+    Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged,
+};
 use liftlock::probe::guard::Allowed;
 use liftlock::secret::Secret;
 use liftlock::service::Service;
@@ -338,6 +340,10 @@ impl Forge for Watched {
         name: &'a str,
     ) -> Asked<'a, Vec<CheckRun>> {
         self.plain.check_runs(repo, commit, name)
+    }
+
+    fn own_check<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, OwnCheck> {
+        self.plain.own_check(repo, run)
     }
 
     fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {

@@ -191,6 +191,8 @@ pub enum Command {
     Learn(Learned),
     /// Somebody said a command.
     Speak(Box<Spoken>),
+    /// Somebody said something to us that no command came of.
+    Answer(Box<Unclear>),
     /// A comment that may hold approvals was edited or deleted.
     Unspeak {
         /// The comment.
@@ -508,6 +510,21 @@ pub struct Spoken {
     pub standing: Standing,
 }
 
+/// Something said that cannot be read as a command, or that no pipeline can be found for.
+#[derive(Debug, Clone)]
+pub struct Unclear {
+    /// The line, made printable.
+    pub line: String,
+    /// The comment.
+    pub comment: CommentId,
+    /// Where it was said.
+    pub place: Place,
+    /// Who said it, asked from the host just now.
+    pub standing: Standing,
+    /// What to tell them, if they are told anything.
+    pub reply: String,
+}
+
 /// What happens next; the events are complete: applied in order they give the state that follows.
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Refusal> {
     let mut draft = Draft::of(state, now);
@@ -537,6 +554,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
         Command::Write { work, fence, written } => draft.write_down(work, *fence, written)?,
         Command::Learn(learned) => draft.learn(learned)?,
         Command::Speak(spoken) => draft.hear(spoken)?,
+        Command::Answer(unclear) => draft.answer_unclear(unclear)?,
         Command::Unspeak { comment, why } => draft.unspeak(comment, *why)?,
         Command::Retire { release, rule } => draft.retire(*release, rule)?,
         Command::RetireCheck { commit } => draft.retire_check(commit)?,

@@ -208,6 +208,44 @@ pub struct Offering {
     pub side: ApprovalSide,
 }
 
+/// What a button on a check run is for (THREATS T34).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// Whose gate: releases are counted per pipeline. What an older version of this program stored does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineName>,
+    /// The gate that it was offered for.
+    #[serde(flatten)]
+    pub gate: Offering,
+}
+
+impl Button {
+    /// What the host keeps with the check run and gives back with every click: `shop/12/prod/2`, with `/signoff` behind
+    /// it once the stage is deployed, because a button pressed before the deploy signs nothing off.
+    pub fn id(&self) -> Option<String> {
+        let Offering { release, stage, attempt, side } = &self.gate;
+        let side = match side {
+            ApprovalSide::Before => "",
+            ApprovalSide::After => "/signoff",
+        };
+        self.pipeline.as_ref().map(|pipeline| format!("{pipeline}/{release}/{stage}/{attempt}{side}"))
+    }
+
+    /// The button of such an id; nothing for any other text, also for ids without a pipeline.
+    pub fn of_id(id: &str) -> Option<Self> {
+        let mut parts = id.split('/');
+        let pipeline = Some(parts.next()?.parse().ok()?);
+        let release = ReleaseNo(parts.next()?.parse().ok()?);
+        let (stage, attempt) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let side = match (parts.next(), parts.next()) {
+            (None, _) => ApprovalSide::Before,
+            (Some("signoff"), None) => ApprovalSide::After,
+            (Some(_), _) => return None,
+        };
+        Some(Self { pipeline, gate: Offering { release, stage, attempt, side } })
+    }
+}
+
 /// Where a comment stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -241,7 +279,7 @@ pub enum Detail {
     /// A newer release took its place: shown as neutral (SEMANTICS §2).
     Superseded,
     /// It waits for people, and a button may offer the approval.
-    Offer(Offering),
+    Offer(Button),
 }
 
 /// The light of a status (SEMANTICS §2).
@@ -292,5 +330,44 @@ impl std::fmt::Display for Place {
             Self::Thread(thread) => write!(f, "#{thread}"),
             Self::Commit(commit) => f.write_str(commit.short()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t34_a_buttons_id_says_whose_gate_it_is_for_and_reads_back() {
+        let gate = |side| Offering {
+            release: ReleaseNo(std::num::NonZeroU32::new(12).unwrap()),
+            stage: "prod".parse().unwrap(),
+            attempt: 2,
+            side,
+        };
+        let of = |side| Button { pipeline: Some("acme.Shop".parse().unwrap()), gate: gate(side) };
+        for (side, id) in [
+            (ApprovalSide::Before, "acme.Shop/12/prod/2"),
+            (ApprovalSide::After, "acme.Shop/12/prod/2/signoff"),
+        ] {
+            assert_eq!(of(side).id().as_deref(), Some(id));
+            assert_eq!(Button::of_id(id), Some(of(side)));
+        }
+        for other in [
+            "12/prod/2",
+            "12/prod/2/signoff",
+            "12/3/2/signoff",
+            "shop/0/prod/1",
+            "shop/1/prod/1/x",
+            "",
+            "gate:17",
+        ] {
+            assert_eq!(Button::of_id(other), None, "{other}");
+        }
+        // What was stored before buttons named their pipeline can be read, and names none.
+        let stored = r#"{"offer":{"release":12,"stage":"prod","attempt":2,"side":"before"}}"#;
+        let nameless = Button { pipeline: None, gate: gate(ApprovalSide::Before) };
+        assert_eq!(nameless.id(), None);
+        assert_eq!(serde_json::from_str::<Detail>(stored).unwrap(), Detail::Offer(nameless));
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::approval::stage_approvers;
 use crate::domain::check::course::Course;
 use crate::domain::command::VERBS;
 use crate::domain::derivation::FIRST;
-use crate::domain::effect::{self, Offering, Status, StatusState};
+use crate::domain::effect::{self, Button, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
 use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
@@ -83,12 +83,9 @@ fn status_detail(state: &State, release: &Release, stage: &Stage, now: Timestamp
             Blocker::Gate,
         ]);
     asks.then(|| {
-        effect::Detail::Offer(Offering {
-            release: release.no(),
-            stage: stage.name.clone(),
-            attempt: run.attempt,
-            side: run.side(),
-        })
+        let (release, stage) = (release.no(), stage.name.clone());
+        let gate = Offering { release, stage, attempt: run.attempt, side: run.side() };
+        effect::Detail::Offer(Button { pipeline: Some(state.id.name.clone()), gate })
     })
 }
 

@@ -84,6 +84,8 @@ pub enum Fact {
         head: CommitSha,
         /// What was pressed.
         check: CheckAsk,
+        /// The host's number for the check; `None` for all checks of the commit.
+        run: Option<u64>,
         /// The check's name; `None` for all checks of the commit.
         name: Option<String>,
         /// What we wrote into the check when we made it.

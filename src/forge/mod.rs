@@ -72,6 +72,19 @@ pub struct Comment {
     pub via_app: bool,
 }
 
+/// A check run of ours as the host's API shows it, read back before a click on it counts (THREATS T8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCheck {
+    /// The commit that it is on.
+    pub commit: CommitSha,
+    /// Its name.
+    pub name: String,
+    /// What we wrote into it.
+    pub external_id: Option<String>,
+    /// Whether it has ended: then it offers nothing any more.
+    pub over: bool,
+}
+
 /// Our own comment, after it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
@@ -190,6 +203,9 @@ pub trait Forge: Debug + Send + Sync {
         commit: &'a CommitSha,
         name: &'a str,
     ) -> Asked<'a, Vec<CheckRun>>;
+
+    /// A check run that we made, as it is now; refused where this server shows none on the host.
+    fn own_check<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, OwnCheck>;
 
     /// How many issues match a search in the host's own words, in this repository unless it names another one of
     /// the server's config.

@@ -8,7 +8,7 @@ use crate::domain::effect::{Effect, Place, Status, StatusState};
 use crate::domain::event::{StartedBy, Withdrawal};
 use crate::domain::join::joined;
 use crate::domain::manifest::Loaded;
-use crate::domain::markdown::status_line;
+use crate::domain::markdown::{inline_code, status_line};
 use crate::domain::name::{
     CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId, TreeSha,
 };
@@ -19,17 +19,26 @@ use crate::domain::policy::server::StagePolicy;
 use crate::domain::publication::{Item, Publish, tagged};
 use crate::domain::reuse;
 use crate::domain::state::State;
+use crate::domain::version::Version;
 use crate::forge::Repository;
-use crate::forge::fact::{self, CheckAsk, CommentChange, Fact, PullAction, Reference};
+use crate::forge::fact::{self, CommentChange, Fact, PullAction, Reference};
 use crate::forge::gitea;
 use crate::service::Service;
 use crate::service::journal::{Around, to_row};
+use crate::service::press::Pressed;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::store::delivery::{Delivery, DeliveryState};
 use crate::store::effect::OwedEffect;
 use crate::store::model::{PipelineRow, RepositoryRow, Row};
 use crate::store::step::Step;
 use crate::trouble::{Kind, Outcome, Trouble};
+
+/// Why the head of a fork's pull request is not built, with what gets it built.
+const FROM_A_FORK: &str =
+    "it comes from a fork; a maintainer pushes it to a branch here and opens a pull request from that";
+
+/// The context of the status about a commit's manifest.
+const MANIFEST: &str = "liftlock/manifest";
 
 /// What became of a delivery, beside the commands it gave.
 #[derive(Debug, Default)]
@@ -125,12 +134,16 @@ impl Service {
                 self.take_pull_request(&repo.id, (number, head, base), whence, &heard("host".to_owned()))
                     .await
             }
-            Fact::Comment { repo, place, comment, change, author, sender, via_app, created_at, .. } => {
+            Fact::Comment {
+                repo, place, comment, change, author, sender, via_app, body, created_at, ..
+            } => {
                 let place = place_of(place);
                 match change {
                     CommentChange::Created => {
-                        let said = Said { place, comment, author, sender, via_app, created_at };
-                        self.take_comment(&repo.id, said, cause).await
+                        // A host whose deliveries carry ids alone says neither who nor what.
+                        let body = author.is_some().then_some(body);
+                        let said = Said { place, comment, author, sender, via_app, body, created_at };
+                        Box::pin(self.take_comment(&repo.id, said, cause)).await
                     }
                     CommentChange::Edited { .. } => {
                         self.unspeak(&repo.id, comment, Withdrawal::Edited, cause).await
@@ -140,8 +153,9 @@ impl Service {
                     }
                 }
             }
-            Fact::CheckRequested { repo, head, check, sender, external_id, .. } => {
-                self.take_check(&repo.id, head, (check, external_id, sender), cause).await
+            Fact::CheckRequested { repo, head, check, run, name, external_id, sender } => {
+                let pressed = Pressed { head, check, run, name, external_id, sender };
+                Box::pin(self.take_press(&repo.id, pressed, cause)).await
             }
             Fact::RunOver { repo, run } => self.take_run(&repo.id, &run, &heard("host".to_owned())).await,
             Fact::StatusSeen { repo, commit, context, state, description, .. } => {
@@ -251,13 +265,8 @@ impl Service {
         let loaded = match self.declared(&repository.id, &repository.name, after).await? {
             Ok(loaded) => loaded,
             Err(problems) => {
-                taken.owed.push(manifest_status(
-                    (repository, after),
-                    &problems.to_string(),
-                    self.store().here(),
-                )?);
-                taken.ignored = Some(format!("the manifest does not load: {problems}"));
-                return Ok(taken);
+                let why = format!("the manifest does not load: {problems}");
+                return self.no_release((repository, after), &problems.to_string(), why);
             }
         };
         let mut started = Vec::new();
@@ -379,17 +388,42 @@ impl Service {
         }
         let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
             Ok(loaded) => loaded,
-            Err(problems) => return Ok(Taken::ignored(format!("the manifest does not load: {problems}"))),
+            Err(problems) => {
+                let why = format!("the manifest does not load: {problems}");
+                return self.no_release((repository, &commit), &problems.to_string(), why);
+            }
         };
         let takes = loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag));
         let started: Vec<PipelineName> = takes.map(|p| p.name.clone()).collect();
+        if !started.is_empty() && tag.as_str().parse::<Version>().is_err() {
+            let why = no_version(tag, &loaded);
+            return self.no_release((repository, &commit), &why, why.clone());
+        }
+        let owed =
+            if started.is_empty() { Vec::new() } else { self.tag_mended((repository, &commit), tag).await? };
         let at = (&commit, &repository.default_branch);
         self.expect_builds(repository, at, (&loaded, &started), heard).await?;
         for name in started {
             let by = StartedBy::Tag(tag.clone());
             self.start(repository, at, (name, &loaded), (push, by, heard)).await?;
         }
-        Ok(Taken::default())
+        Ok(Taken { ignored: None, owed })
+    }
+
+    /// What an earlier tag of this commit was told is put right by one that makes a release.
+    async fn tag_mended(&self, at: (&Repository, &CommitSha), tag: &RefName) -> Outcome<Vec<OwedEffect>> {
+        let (repository, commit) = at;
+        if self.store().effect(&manifest_key(&repository.id, commit)).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let good = format!("Read at tag {}", inline_code(tag.as_str()));
+        Ok(vec![manifest_status(at, (StatusState::Success, &good), self.store().here())?])
+    }
+
+    /// A commit or tag that makes no release: the commit says so, and the delivery is kept with the reason.
+    fn no_release(&self, at: (&Repository, &CommitSha), shown: &str, why: String) -> Outcome<Taken> {
+        let owed = vec![manifest_status(at, (StatusState::Failure, shown), self.store().here())?];
+        Ok(Taken { ignored: Some(why), owed })
     }
 
     /// Whether a tag is one that a release which took builds of this repository made here (`uses: git-tags`). It asks for
@@ -491,8 +525,7 @@ impl Service {
                 pipeline: Box::new(pipeline.clone()),
                 tree: tree.clone(),
                 // Code of strangers does not run on this machine at all (THREATS T29).
-                refused: from_fork
-                    .then(|| "it comes from a fork; a maintainer pushes it to a branch here".to_owned()),
+                refused: from_fork.then(|| FROM_A_FORK.to_owned()),
                 again: false,
             };
             let id = PipelineId { repo: repo.clone(), name: pipeline.name.clone() };
@@ -531,38 +564,6 @@ impl Service {
             self.tell_pipeline(&state.id, &command, &heard).await?;
         }
         Ok(Taken::default())
-    }
-
-    async fn take_check(
-        &self,
-        repo: &RepoId,
-        head: CommitSha,
-        (ask, external_id, sender): (CheckAsk, Option<String>, Option<fact::Person>),
-        cause: &str,
-    ) -> Outcome<Taken> {
-        match ask {
-            CheckAsk::Rerun => {
-                let heard = Heard { cause, actor: "host".to_owned() };
-                for state in self.pipelines_of(repo).await? {
-                    let Some(check) = state.checks.get(&head) else { continue };
-                    let request = CheckRequest {
-                        commit: head.clone(),
-                        thread: check.thread.clone(),
-                        pipeline: Box::new(crate::domain::pipeline::Pipeline::clone(&check.pipeline)),
-                        tree: check.tree.clone(),
-                        refused: None,
-                        again: true,
-                    };
-                    self.tell_pipeline(&state.id, &Command::Check(Box::new(request)), &heard).await?;
-                }
-                Ok(Taken::default())
-            }
-            CheckAsk::Button { identifier } => {
-                let Some(sender) = sender else { return Ok(Taken::ignored("a button without a person")) };
-                self.press(repo, (&head, &identifier, external_id.as_deref()), &sender, cause).await?;
-                Ok(Taken::default())
-            }
-        }
     }
 
     /// The store is the gate, the status only a view: one of ours that says something else is put right (T54).
@@ -618,6 +619,7 @@ pub(super) struct Said {
     pub author: Option<fact::Person>,
     pub sender: Option<fact::Person>,
     pub via_app: bool,
+    pub body: Option<String>,
     pub created_at: Option<crate::domain::time::Timestamp>,
 }
 
@@ -628,23 +630,39 @@ fn place_of(place: fact::Place) -> Place {
     }
 }
 
-/// The status that says why nothing starts: the manifest's first problem.
+fn manifest_key(repo: &RepoId, commit: &CommitSha) -> String {
+    format!("status:{repo}:{commit}:{MANIFEST}")
+}
+
+/// Why a tag that a pipeline listens to makes no release, with the name that would.
+fn no_version(tag: &RefName, loaded: &Loaded) -> String {
+    let taken = |version: &Version| {
+        let name = version.to_string().parse();
+        name.is_ok_and(|name| loaded.pipelines.iter().any(|p| p.triggers.takes_tag(&name)))
+    };
+    let near = Version::near(tag.as_str()).filter(taken);
+    let instead = near.map_or_else(
+        || "a tag such as `v1.4.2` is one".to_owned(),
+        |near| format!("`{near}` would be one; push that tag"),
+    );
+    format!("Tag {} makes no release: it is no version; {instead}", inline_code(tag.as_str()))
+}
+
+/// The status that says why nothing starts: the manifest's first problem, or what is wrong with a tag.
 fn manifest_status(
     (repository, commit): (&Repository, &CommitSha),
-    problems: &str,
+    (state, text): (StatusState, &str),
     now: crate::domain::time::Timestamp,
 ) -> Outcome<OwedEffect> {
-    let context = "liftlock/manifest".to_owned();
-    let key = format!("status:{}:{commit}:{context}", repository.id);
     let status = Status {
-        context,
-        state: StatusState::Failure,
-        description: status_line(problems),
+        context: MANIFEST.to_owned(),
+        state,
+        description: status_line(text),
         path: "/".to_owned(),
         detail: None,
     };
     let owed = Owed {
-        key,
+        key: manifest_key(&repository.id, commit),
         effect: Effect::Status { commit: commit.clone(), status },
         lane: Lane::Host,
         group: None,

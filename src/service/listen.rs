@@ -1,21 +1,21 @@
-//! What people say in comments and by buttons: read it back, ask who they are, find the pipeline they mean.
+//! What people say in comments and by the API: read it back, ask who they are, find the pipeline they mean.
 
 use std::sync::Arc;
 
 use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::command::{Ask, Exactly, StageRef};
-use crate::domain::decide::{Command, Spoken};
+use crate::domain::decide::{Command, Spoken, Unclear};
 use crate::domain::effect::{Effect, Place, Reaction};
-use crate::domain::event::{ApprovalSide, Event};
+use crate::domain::event::Event;
 use crate::domain::markdown::inline_code;
-use crate::domain::name::{CommentId, CommitSha, Digest, PipelineId, RepoId, StageName};
+use crate::domain::name::{CommentId, Digest, PipelineId, RepoId, StageName, UserId, printable};
 use crate::domain::person::{Person, Standing};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline::{Pipeline, Role};
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::queue::RunId;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
-use crate::forge::fact;
+use crate::forge::Comment;
 use crate::service::Service;
 use crate::service::intake::{Heard, Said, Taken, teams_of};
 use crate::service::journal::{Decided, to_row};
@@ -40,7 +40,7 @@ struct Utterance {
 }
 
 impl Service {
-    /// A new comment: parsed first, because most comments are none of our business.
+    /// A new comment: parsed first, because most comments are none of our business; what counts is what is read back.
     pub(super) async fn take_comment(&self, repo: &RepoId, said: Said, cause: &str) -> Outcome<Taken> {
         let told = match (&said.author, &said.sender) {
             (Some(author), Some(sender)) if author.id == sender.id && !author.bot => Some(author.id),
@@ -55,39 +55,45 @@ impl Service {
         if said.via_app {
             return Ok(Taken::ignored("an app wrote this in somebody's name"));
         }
+        if said.body.as_deref().is_some_and(|body| parse(Some(body), None) == Parsed::Nothing { hint: None })
+        {
+            return Ok(Taken::ignored("no command in it"));
+        }
         let Some(_) = self.configured(repo).await? else {
             return Ok(Taken::ignored("the server's config does not name this repository"));
         };
-        let now = match self.host(repo)?.comment(repo, &said.place, &said.comment).await {
-            Ok(comment) => comment,
-            Err(trouble) if trouble.kind() == Kind::NotFound => {
-                tracing::warn!(%repo, comment = %said.comment, "a comment that the host does not have");
-                return Ok(Taken::ignored("the host does not have this comment: forged, or deleted already"));
-            }
-            Err(trouble) => return Err(trouble),
+        let (now, person) = match self.read_back(repo, &said, told).await? {
+            Ok(read) => read,
+            Err(why) => return Ok(Taken::ignored(why)),
         };
-        let Some(person) = now.author.clone().filter(|p| told.is_none_or(|id| id == p.id) && !now.via_app)
-        else {
-            tracing::warn!(%repo, comment = %said.comment, "a comment that the host says somebody else wrote");
-            return Ok(Taken::ignored("the host says that somebody else wrote this comment"));
-        };
-        if now.updated_at > now.created_at {
-            return Ok(Taken::ignored("the comment was edited before it was read"));
+        let parsed = parse(Some(&now.body), None);
+        if parsed == (Parsed::Nothing { hint: None }) {
+            return Ok(Taken::ignored("no command in it"));
         }
-        let commands = match parse(Some(&now.body), None) {
-            Parsed::Nothing { hint: None } => return Ok(Taken::ignored("no command in it")),
-            Parsed::Nothing { hint: Some(_) } => {
-                return misheard(repo, (&said, NOT_AT_TOP), cause, self.store().here());
+        let states = self.pipelines_of(repo).await?;
+        let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
+        let answer = |line: &str, reply: String| Unclear {
+            line: printable(line),
+            comment: said.comment.clone(),
+            place: said.place.clone(),
+            standing: standing.clone(),
+            reply,
+        };
+        let first_line = now.body.lines().next().unwrap_or_default();
+        let commands = match parsed {
+            Parsed::Nothing { .. } => {
+                let unclear = answer(first_line, NOT_AT_TOP.to_owned());
+                return self.misheard(repo, &states, unclear, cause).await;
             }
             Parsed::Refused(error) => {
-                return misheard(repo, (&said, &format!("❓ {error}")), cause, self.store().here());
+                let unclear = answer(first_line, format!("❓ {error}"));
+                return self.misheard(repo, &states, unclear, cause).await;
             }
             Parsed::Commands(commands) => commands,
         };
-        let states = self.pipelines_of(repo).await?;
-        let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
         let mut taken = Taken::default();
         for command in commands {
+            let line = command.line.clone();
             let utterance = Utterance {
                 ask: command.ask,
                 line: command.line,
@@ -98,15 +104,67 @@ impl Service {
                 standing: standing.clone(),
             };
             if let Some(text) = self.hear(&states, utterance, cause).await? {
-                taken.owed.push(reply_row(
-                    repo,
-                    (&said.comment, &said.place),
-                    (&text, Reaction::Confused),
-                    self.store().here(),
-                )?);
+                taken.owed.extend(self.answer(repo, &states, answer(&line, text), cause).await?);
             }
         }
         Ok(taken)
+    }
+
+    /// The comment as the host shows it now, and who wrote it; the error says why it counts for nothing.
+    async fn read_back(
+        &self,
+        repo: &RepoId,
+        said: &Said,
+        told: Option<UserId>,
+    ) -> Outcome<Result<(Comment, Person), &'static str>> {
+        let now = match self.host(repo)?.comment(repo, &said.place, &said.comment).await {
+            Ok(comment) => comment,
+            Err(trouble) if trouble.kind() == Kind::NotFound => {
+                tracing::warn!(%repo, comment = %said.comment, "a comment that the host does not have");
+                return Ok(Err("the host does not have this comment: forged, or deleted already"));
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        let Some(person) = now.author.clone().filter(|p| told.is_none_or(|id| id == p.id) && !now.via_app)
+        else {
+            tracing::warn!(%repo, comment = %said.comment, "a comment that the host says somebody else wrote");
+            return Ok(Err("the host says that somebody else wrote this comment"));
+        };
+        if now.updated_at > now.created_at {
+            return Ok(Err("the comment was edited before it was read"));
+        }
+        Ok(Ok((now, person)))
+    }
+
+    /// Answers what could not be read, and does nothing else.
+    async fn misheard(
+        &self,
+        repo: &RepoId,
+        states: &[Arc<State>],
+        unclear: Unclear,
+        cause: &str,
+    ) -> Outcome<Taken> {
+        tracing::info!(%repo, cause, "a comment that could not be read as a command");
+        let owed = self.answer(repo, states, unclear, cause).await?;
+        Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: Vec::from_iter(owed) })
+    }
+
+    /// Answers what no command came of: the first pipeline of the repository counts what is said on a thread and to
+    /// whom (THREATS T14, T22). Where there is none yet, only people who may write are told in words.
+    async fn answer(
+        &self,
+        repo: &RepoId,
+        states: &[Arc<State>],
+        unclear: Unclear,
+        cause: &str,
+    ) -> Outcome<Option<OwedEffect>> {
+        let Some(first) = states.first() else {
+            let at = self.store().here();
+            return reply_row(repo, unclear, at).map(Some);
+        };
+        let heard = Heard { cause, actor: unclear.standing.person.login.to_string() };
+        self.tell_pipeline(&first.id, &Command::Answer(Box::new(unclear)), &heard).await?;
+        Ok(None)
     }
 
     /// Gives what was said to the pipelines it is for; the answer is text when no pipeline can be found.
@@ -157,37 +215,18 @@ impl Service {
         Ok(())
     }
 
-    /// The button "Approve prod": the same path as a comment, with the presser as the person (COMMANDS §4).
-    pub(super) async fn press(
+    /// Says a line for somebody who pressed something: rights, refusals and the record are those of a comment.
+    pub(super) async fn say_for(
         &self,
-        repo: &RepoId,
-        (head, identifier, external_id): (&CommitSha, &str, Option<&str>),
-        sender: &fact::Person,
+        state: &Arc<State>,
+        line: String,
+        standing: &Standing,
         cause: &str,
     ) -> Outcome<()> {
-        let Some((no, stage, attempt, side)) =
-            external_id.and_then(gate_of).filter(|_| identifier == "approve")
-        else {
-            tracing::info!(identifier, "a button that is not ours");
+        let Parsed::Commands(commands) = parse(Some(&line), None) else {
+            tracing::warn!(pipeline = %state.id, line, "a button stands for what is no command");
             return Ok(());
         };
-        let states = self.pipelines_of(repo).await?;
-        let open = states.iter().find_map(|state| {
-            let release =
-                state.releases.values().find(|r| r.created.commit == *head && r.no().0.get() == no)?;
-            let run = release
-                .run(&stage)
-                .filter(|run| run.attempt == attempt && run.state.asks() && run.side() == side);
-            run.map(|_| (state, release))
-        });
-        let Some((state, release)) = open else {
-            tracing::warn!(%repo, %head, gate = external_id, "a button of a gate that is not open");
-            return Ok(());
-        };
-        let person = Person { id: sender.id, login: sender.login.clone() };
-        let standing = self.host(repo)?.standing(repo, &person, &teams_of(&states)).await?;
-        let line = format!("/approve {stage} {}", release.created.version);
-        let Parsed::Commands(commands) = parse(Some(&line), None) else { return Ok(()) };
         for command in commands {
             let utterance = Utterance {
                 ask: command.ask,
@@ -281,13 +320,6 @@ impl Service {
     }
 }
 
-/// Answers what could not be read, and does nothing else.
-fn misheard(repo: &RepoId, (said, text): (&Said, &str), cause: &str, now: Timestamp) -> Outcome<Taken> {
-    tracing::info!(%repo, cause, "a comment that could not be read as a command");
-    let owed = reply_row(repo, (&said.comment, &said.place), (text, Reaction::Confused), now)?;
-    Ok(Taken { ignored: Some("no command could be read from it".to_owned()), owed: vec![owed] })
-}
-
 /// The pipelines a command is for: the one it names, else those that have the stage, else the one spoken about here.
 fn choose(states: &[Arc<State>], utterance: &Utterance) -> Result<Vec<PipelineId>, String> {
     let Some(wanted) = utterance.ask.stage() else {
@@ -363,20 +395,6 @@ fn has(state: &State, wanted: &StageRef) -> bool {
     named && state.pipeline().is_some_and(|p| build || known(&p))
 }
 
-/// `<release>/<stage>/<attempt>`, as the check run that carries the button says (COMMANDS §4), with `/signoff` behind
-/// it once the stage is deployed: a button pressed before the deploy signs nothing off.
-fn gate_of(external_id: &str) -> Option<(u32, StageName, u32, ApprovalSide)> {
-    let mut parts = external_id.split('/');
-    let gate = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let side = match (parts.next(), parts.next()) {
-        (None, _) => ApprovalSide::Before,
-        (Some("signoff"), None) => ApprovalSide::After,
-        (Some(_), _) => return None,
-    };
-    let (no, stage, attempt) = gate;
-    Some((no, stage, attempt, side))
-}
-
 /// There is no pipeline of that name here.
 fn no_such(states: &[Arc<State>]) -> String {
     let names: Vec<String> = states.iter().map(|s| inline_code(s.id.name.as_str())).collect();
@@ -387,19 +405,15 @@ fn no_pipeline() -> String {
     crate::domain::refusal::Refusal::NoPipeline.to_string()
 }
 
-fn reply_row(
-    repo: &RepoId,
-    (comment, place): (&CommentId, &Place),
-    (text, reaction): (&str, Reaction),
-    now: Timestamp,
-) -> Outcome<OwedEffect> {
+fn reply_row(repo: &RepoId, unclear: Unclear, now: Timestamp) -> Outcome<OwedEffect> {
+    let may_write = unclear.standing.role >= Role::Write;
     let owed = Owed {
-        key: format!("reply:{repo}:{comment}"),
+        key: format!("reply:{repo}:{}", unclear.comment),
         effect: Effect::Reply {
-            to: comment.clone(),
-            place: place.clone(),
-            reaction,
-            body: Some(text.to_owned()),
+            to: unclear.comment,
+            place: unclear.place,
+            reaction: Reaction::Confused,
+            body: may_write.then_some(unclear.reply),
         },
         lane: Lane::Host,
         group: None,

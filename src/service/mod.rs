@@ -42,6 +42,7 @@ pub mod journal;
 pub mod library;
 pub mod listen;
 pub mod notify;
+mod press;
 pub mod probe;
 mod proposal;
 pub mod publish;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use crate::domain::approval::{approvers, asked, default_rule, entitled_for, stage_approvers, tally};
 use crate::domain::command::{Ask, ReleaseRef, StageRef, Verb};
 use crate::domain::decide::resolve::HOST_CLOCK_MS;
-use crate::domain::decide::{Draft, Spoken, withdrawal};
-use crate::domain::effect::Reaction;
+use crate::domain::decide::{Draft, Spoken, Unclear, withdrawal};
+use crate::domain::effect::{Place, Reaction};
 use crate::domain::event::{Approval, ApprovalSide, Detail, Event, Heard, RunKind, Withdrawal};
 use crate::domain::name::{StageName, TeamWord};
-use crate::domain::person::Account;
+use crate::domain::person::{Account, Standing};
 use crate::domain::pipeline::{ApprovalRule, Role};
 use crate::domain::policy;
 use crate::domain::refusal::Refusal;
@@ -24,6 +24,9 @@ const REPLIES_PER_THREAD: usize = 5;
 const REPLY_WINDOW: Span = Span::minutes(10);
 /// Somebody without the right is told so once a day and thread (THREATS T22).
 const RIGHTS_WINDOW: Span = Span::hours(24);
+
+/// The code of an answer to what no command came of.
+const UNCLEAR: &str = "unclear";
 
 /// What the speaker is told.
 pub(super) struct Told {
@@ -57,7 +60,9 @@ impl Draft {
             Ok(told) => ("ok", told),
             Err(bug @ (Refusal::Illegal(_) | Refusal::Missing(_) | Refusal::Full)) => return Err(bug),
             Err(refusal) => {
-                let reply = self.may_reply(spoken, &refusal).then(|| refusal.to_string());
+                let to = (spoken.place.as_ref(), &spoken.standing);
+                let may = self.may_reply(to, (refusal.code(), refusal.is_about_rights()));
+                let reply = may.then(|| refusal.to_string());
                 (refusal.code(), Told { reaction: refusal.reaction(), reply })
             }
         };
@@ -68,31 +73,53 @@ impl Draft {
             line: spoken.line.clone(),
             code: code.to_owned(),
             reaction: told.reaction,
-            reply: told.reply.filter(|_| self.within_budget(spoken)),
+            reply: told
+                .reply
+                .filter(|_| spoken.comment.is_none() || self.within_budget(spoken.place.as_ref())),
         })))
     }
 
-    fn within_budget(&self, spoken: &Spoken) -> bool {
+    /// Answers what no command came of, within what is said to anybody on a thread; nothing else is done.
+    pub(super) fn answer_unclear(&mut self, unclear: &Unclear) -> Result<(), Refusal> {
+        let Unclear { line, comment, place, standing, reply } = unclear;
+        if self.state.heard.contains(&(comment.clone(), line.clone())) {
+            return Ok(());
+        }
+        let may =
+            self.may_reply((Some(place), standing), (UNCLEAR, false)) && self.within_budget(Some(place));
+        self.add(Event::Heard(Box::new(Heard {
+            comment: Some(comment.clone()),
+            place: Some(place.clone()),
+            by: Some(standing.person.clone()),
+            line: line.clone(),
+            code: UNCLEAR.to_owned(),
+            reaction: Reaction::Confused,
+            reply: may.then(|| reply.clone()),
+        })))
+    }
+
+    fn within_budget(&self, place: Option<&Place>) -> bool {
         let since = |at| self.now.since(at) < REPLY_WINDOW;
         let recent = self
             .state
             .answers
             .values()
-            .filter(|(at, h)| since(*at) && h.reply.is_some() && h.place == spoken.place)
+            .filter(|(at, h)| since(*at) && h.reply.is_some() && h.place.as_ref() == place)
             .count();
-        spoken.comment.is_none() || recent < REPLIES_PER_THREAD
+        recent < REPLIES_PER_THREAD
     }
 
-    fn may_reply(&self, spoken: &Spoken, refusal: &Refusal) -> bool {
-        let weak = spoken.standing.role < Role::Write;
+    /// Whether somebody is told in words why nothing was done, or has been told already.
+    fn may_reply(&self, (place, to): (Option<&Place>, &Standing), (code, rights): (&str, bool)) -> bool {
+        let weak = to.role < Role::Write;
         let told = self.state.answers.values().any(|(at, h)| {
             self.now.since(*at) < RIGHTS_WINDOW
-                && h.place == spoken.place
-                && h.by.as_ref().is_some_and(|p| p.id == spoken.standing.person.id)
+                && h.place.as_ref() == place
+                && h.by.as_ref().is_some_and(|p| p.id == to.person.id)
                 && h.reply.is_some()
-                && if weak { h.code != "ok" } else { h.code == refusal.code() }
+                && if weak { h.code != "ok" } else { h.code == code }
         });
-        !(told && (weak || refusal.is_about_rights()))
+        !(told && (weak || rights))
     }
 
     fn carry_out(&mut self, spoken: &Spoken) -> Result<Told, Refusal> {

@@ -33,7 +33,7 @@ use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::{Base, Counts};
 use crate::forge::release::Releases;
-use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use crate::forge::{Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -334,6 +334,10 @@ impl Forge for GitHub {
         name: &'a str,
     ) -> Asked<'a, Vec<CheckRun>> {
         Box::pin(self.check_runs_of(repo, commit, name))
+    }
+
+    fn own_check<'a>(&'a self, repo: &'a RepoId, run: u64) -> Asked<'a, OwnCheck> {
+        Box::pin(self.read_check(repo, run))
     }
 
     fn count_issues<'a>(&'a self, repo: &'a RepoId, query: &'a str) -> Asked<'a, u64> {

@@ -166,6 +166,9 @@ pub(super) struct CheckRuns {
 pub(super) struct CheckRun {
     pub(super) id: u64,
     pub(super) name: String,
+    pub(super) head_sha: String,
+    #[serde(default)]
+    pub(super) external_id: Option<String>,
     pub(super) status: String,
     #[serde(default)]
     pub(super) conclusion: Option<String>,

@@ -5,17 +5,17 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use crate::domain::effect::{Detail, Offering, Status, StatusState};
+use crate::domain::effect::{Detail, Status, StatusState};
 use crate::domain::event::ApprovalSide;
 use crate::domain::name::{CommitSha, RefName, RepoId};
 use crate::domain::tag::{TAGGER, Tag};
 use crate::domain::time::Timestamp;
-use crate::forge::Tagged;
 use crate::forge::github::app::{Identity, Work};
 use crate::forge::github::client::GitHub;
 use crate::forge::github::dto;
 use crate::forge::github::registry::Home;
 use crate::forge::github::route::{segment, segments};
+use crate::forge::{OwnCheck, Tagged};
 use crate::trouble::{Kind, Outcome, Trouble};
 
 /// A tag may point at a tag; more than this is a joke.
@@ -73,6 +73,28 @@ impl GitHub {
         let found: dto::CheckRuns = self.get(&home.to(Work::Speak), &path).await?;
         let ours = |run: &dto::CheckRun| run.name == name && run.app.as_ref().is_some_and(|a| a.id == app);
         Ok(found.check_runs.into_iter().filter(ours).max_by_key(|run| run.id))
+    }
+
+    /// A check run of this very app as it is now; another app's is not there (THREATS T8, T55).
+    pub(super) async fn read_check(&self, repo: &RepoId, run: u64) -> Outcome<OwnCheck> {
+        let Some(app) = self.stack.keys().app_id().filter(|_| self.settings.checks) else {
+            return Err(Trouble::refused(
+                "this server shows no check runs, so none of their buttons is its own",
+            ));
+        };
+        let home = self.home(repo).await?;
+        let path = format!("/repositories/{}/check-runs/{run}", home.id);
+        let now: dto::CheckRun = self.get(&home.to(Work::Speak), &path).await?;
+        if now.id != run || now.app.as_ref().is_none_or(|of| of.id != app) {
+            return Err(Trouble::not_found(format!("check run {run} is none of this app's")));
+        }
+        let commit = now.head_sha.parse();
+        Ok(OwnCheck {
+            commit: commit.map_err(|e| Trouble::refused("GitHub names a commit oddly").because(e))?,
+            name: now.name,
+            external_id: now.external_id.filter(|id| !id.is_empty()),
+            over: now.status == "completed",
+        })
     }
 
     /// An annotated tag: looks first, then makes the tag object and the reference that names it.
@@ -164,15 +186,6 @@ fn compared(there: CommitSha, wanted: &CommitSha) -> Tagged {
     if there == *wanted { Tagged::There } else { Tagged::Elsewhere(there) }
 }
 
-/// What a click on a check run's button must match: the release, stage and attempt it was offered for (T34).
-fn external_id(offer: &Offering) -> String {
-    let side = match offer.side {
-        ApprovalSide::Before => "",
-        ApprovalSide::After => "/signoff",
-    };
-    format!("{}/{}/{}{side}", offer.release, offer.stage, offer.attempt)
-}
-
 fn check_body(commit: &CommitSha, status: &Status, page: &str) -> Map<String, Value> {
     let conclusion = match (&status.detail, status.state) {
         (Some(Detail::Superseded), StatusState::Pending) => Some("neutral"),
@@ -192,16 +205,21 @@ fn check_body(commit: &CommitSha, status: &Status, page: &str) -> Map<String, Va
     }
     // An empty list takes the button of an earlier value away.
     set("actions", json!([]));
-    if let Some(Detail::Offer(offer)) = &status.detail {
-        set("external_id", json!(external_id(offer)));
+    let button = match &status.detail {
+        Some(Detail::Offer(button)) => button.id().map(|id| (id, button.gate.side)),
+        Some(Detail::Superseded) | None => None,
+    };
+    if let Some((id, side)) = button {
+        // What a click must match: the pipeline, release, stage and attempt it was offered for (T34).
+        set("external_id", json!(id));
         set(
             "actions",
             json!([{
-                "label": match offer.side {
+                "label": match side {
                     ApprovalSide::Before => "Approve",
                     ApprovalSide::After => "Sign off",
                 },
-                "description": match offer.side {
+                "description": match side {
                     ApprovalSide::Before => "Approve this release here",
                     ApprovalSide::After => "Say that it is good here",
                 },
@@ -217,6 +235,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::domain::effect::{Button, Offering};
     use crate::domain::name::ReleaseNo;
     use crate::domain::tag::Signed;
 
@@ -244,24 +263,31 @@ mod tests {
     #[test]
     fn t34_a_button_names_what_it_was_offered_for_and_fits_githubs_limits() {
         let release = ReleaseNo(NonZeroU32::new(12).unwrap());
-        let offer =
+        let gate =
             Offering { release, stage: "prod".parse().unwrap(), attempt: 2, side: ApprovalSide::Before };
-        let signoff = Offering { side: ApprovalSide::After, ..offer.clone() };
-        assert_eq!(external_id(&signoff), "12/prod/2/signoff");
+        let offer = Button { pipeline: Some("shop".parse().unwrap()), gate };
         let status = Status {
             context: "liftlock/prod".to_owned(),
             state: StatusState::Pending,
             description: "Waits for approval".to_owned(),
             path: "/r/12".to_owned(),
-            detail: Some(Detail::Offer(offer)),
+            detail: Some(Detail::Offer(offer.clone())),
         };
         let body = check_body(&"a".repeat(40).parse().unwrap(), &status, "https://lift.example/r/12");
-        assert_eq!(body["external_id"], "12/prod/2");
+        assert_eq!(body["external_id"], "shop/12/prod/2");
         assert_eq!(body["status"], "in_progress");
         let action = &body["actions"][0];
         assert!(action["label"].as_str().unwrap().len() <= 20);
         assert!(action["description"].as_str().unwrap().len() <= 40);
         assert!(action["identifier"].as_str().unwrap().len() <= 20);
+        let nameless = Some(Detail::Offer(Button { pipeline: None, ..offer }));
+        let nameless = Status { detail: nameless, ..status.clone() };
+        let body = check_body(&"a".repeat(40).parse().unwrap(), &nameless, "https://lift.example/r/12");
+        assert_eq!(
+            (&body["actions"], body.get("external_id")),
+            (&json!([]), None),
+            "nobody could say whose it is"
+        );
         let superseded = Status { detail: Some(Detail::Superseded), ..status };
         let body = check_body(&"a".repeat(40).parse().unwrap(), &superseded, "https://lift.example/r/12");
         assert_eq!((&body["status"], &body["conclusion"]), (&json!("completed"), &json!("neutral")));

@@ -150,6 +150,7 @@ pub(super) struct CheckRunEvent {
 
 #[derive(Deserialize)]
 pub(super) struct CheckRun {
+    pub(super) id: u64,
     pub(super) head_sha: String,
     pub(super) name: String,
     pub(super) external_id: Option<String>,

@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::release::Releases;
-use crate::forge::{Asked, Comment, Forge, Missed, PullRequest, Repository, Said, Source, Tagged};
+use crate::forge::{Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged};
 use crate::git::write::{Created, NewTag, OURSELVES, Origin};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -306,6 +306,10 @@ impl Forge for Plain {
     ) -> Asked<'a, Vec<CheckRun>> {
         let why = "this host has no check runs: it is a plain git host; ask for a `status`";
         Box::pin(async move { Err(Trouble::refused(why)) })
+    }
+
+    fn own_check<'a>(&'a self, _repo: &'a RepoId, _run: u64) -> Asked<'a, OwnCheck> {
+        Box::pin(async { Err(Trouble::refused("this host has no check runs: it is a plain git host")) })
     }
 
     fn count_issues<'a>(&'a self, _repo: &'a RepoId, _query: &'a str) -> Asked<'a, u64> {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bills;
+mod buttons;
 mod calendar;
 mod canaries;
 mod checks;

@@ -92,6 +92,52 @@ async fn a_pushed_tag_releases_exactly_its_commit() {
     world.finish().await;
 }
 
+/// Nobody who pushes a tag waits in vain without a word: what is no version says so, with the name that would be one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_is_no_version_says_so_on_its_commit() {
+    let mut world = World::with(TAGGED).await;
+    let tagged = world.push("feat: sell shoes").await;
+    world.settled().await;
+    for (tag, said) in [("v1.2", "`v1.2.0` would be one"), ("v1.2.3.4", "a tag such as `v1.4.2` is one")] {
+        world.tree.set(&format!("refs/tags/{tag}"), &tagged);
+        let hook = world.push_hook(&format!("refs/tags/{tag}"), None, Some(&tagged));
+        assert_eq!(world.deliver(&hook).await, 202);
+        world.status_says(&tagged, "liftlock/manifest", said).await;
+        let shown = world.status(&tagged, "liftlock/manifest", "failure").await;
+        assert!(shown.starts_with(&format!("Tag `{tag}` makes no release: it is no version")), "{shown}");
+    }
+    // A tag that nobody listens to is nobody's business.
+    world.tree.set("refs/tags/nightly", &tagged);
+    let hook = world.push_hook("refs/tags/nightly", None, Some(&tagged));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    assert_eq!(world.light(&tagged, "liftlock/manifest").as_deref(), Some("failure"));
+    assert_eq!(world.state("shop").await.releases.len(), 0);
+
+    world.tree.set("refs/tags/v1.2.0", &tagged);
+    let hook = world.push_hook("refs/tags/v1.2.0", None, Some(&tagged));
+    assert_eq!(world.deliver(&hook).await, 202);
+    assert!(world.status(&tagged, "liftlock/manifest", "success").await.contains("v1.2.0"));
+    world.status(&tagged, "liftlock/test", "success").await;
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_does_not_load_at_a_tag_is_red_there() {
+    let mut world = World::with(TAGGED).await;
+    let broken = TAGGED.replace("stages:", "stagse:");
+    let tagged = world.tree.commit("main", &[(".github/liftlock.yml", &broken)], "feat: a mistake");
+    world.tree.set("refs/tags/v1.2.0", &tagged);
+    let hook = world.push_hook("refs/tags/v1.2.0", None, Some(&tagged));
+    assert_eq!(world.deliver(&hook).await, 202);
+    let said = world.status(&tagged, "liftlock/manifest", "failure").await;
+    assert!(said.contains("the manifest needs `stages`"), "{said}");
+    let kept = world.store().deliveries(1, None).await.unwrap().remove(0);
+    assert!(kept.error.unwrap().contains("does not load"));
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b03_b04_a_pull_request_and_a_push_of_one_commit_build_it_once() {
     let mut world = World::with(CHECKED).await;

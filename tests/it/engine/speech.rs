@@ -1,7 +1,10 @@
 //! The commands, as people use them.
 
+use hyper::Method;
+
 use super::tree::{STRAIGHT, TWO_STAGES};
-use super::world::{ANA, BO, World};
+use super::world::{ANA, BO, EVE, REPO, World};
+use crate::github::Spot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t24_a_failed_stage_is_retried_with_the_same_bytes() {
@@ -114,11 +117,81 @@ async fn t54_recheck_sends_the_statuses_again() {
     let commit = world.merge(1, "feat: sell shoes").await;
     world.hears(1).await;
     world.settled().await;
-    world.github.state().repos.get_mut(&super::world::REPO).unwrap().statuses.clear();
+    world.github.state().repos.get_mut(&REPO).unwrap().statuses.clear();
     world.say(1, ANA, "/recheck").await;
     world.status(&commit, "liftlock/build", "success").await;
     world.status(&commit, "liftlock/test", "success").await;
     world.status(&commit, "liftlock/prod", "success").await;
     world.drain().await;
+    world.finish().await;
+}
+
+/// Says the same so often, and gives how many answers in words that gets.
+async fn answers(world: &World, person: u64, text: &str, times: usize) -> usize {
+    world.drain().await;
+    for _ in 0..times {
+        world.say_now(1, person, text).await;
+    }
+    world.drain().await.len()
+}
+
+/// Badly written commands cost what well written ones do: a stranger gets one answer, and nobody gets many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t14_t22_badly_written_commands_are_answered_within_the_same_limits() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    let last = world.write(&Spot::Thread(1), EVE, "hello");
+    assert_eq!(answers(&world, EVE, "/approve", 30).await, 1);
+    assert_eq!(answers(&world, EVE, "as I said:\n/approve prod", 3).await, 0);
+    assert_eq!(answers(&world, EVE, "/start nothing", 3).await, 0);
+    // The budget of a thread is everybody's, whoever used it up.
+    assert_eq!(answers(&world, ANA, "/approve", 10).await, 4);
+    let strangers = world.github.state().repos[&REPO].comments.keys().filter(|id| **id > last).count();
+    assert!(strangers > 40, "all of them are there");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t14_a_budget_survives_a_restart() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    assert_eq!(answers(&world, EVE, "/approve", 2).await, 1);
+    world.sleep().await;
+    world.wake().await;
+    assert_eq!(answers(&world, EVE, "/approve", 2).await, 0);
+    world.finish().await;
+}
+
+/// Most comments are talk: the host is asked nothing for them, and an edit in between is still seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn talk_costs_the_host_nothing_and_what_counts_is_what_is_read_back() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let before = world.github.requests().len();
+    for _ in 0..3 {
+        world.say_now(1, ANA, "Looks good to me, I would ship it.").await;
+    }
+    world.settled().await;
+    assert_eq!(world.github.requests().len(), before, "nothing was asked");
+
+    // The delivery says less than the comment does, and the other way round.
+    for (told, shown) in [("/approve prod", "let us wait"), ("let us wait", "/approve prod")] {
+        let comment = world.write(&Spot::Thread(1), ANA, told);
+        let hook = world.github.state().comment_event(REPO, comment, "created");
+        world.github.state().repos.get_mut(&REPO).unwrap().comments.get_mut(&comment).unwrap().body =
+            shown.to_owned();
+        assert_eq!(world.deliver(&hook).await, 202);
+        world.settled().await;
+        assert_eq!(world.live().len(), 1, "{told}");
+    }
+    assert_eq!(
+        world.github.count(&Method::GET, "/issues/comments/"),
+        1,
+        "only what holds a command is read back"
+    );
     world.finish().await;
 }

@@ -56,6 +56,7 @@ fn of_repo(state: &mut State, call: &Call, id: u64, rest: &[&str]) -> Option<Rep
         ("GET", ["commits", sha, "statuses"]) => statuses(state, call, id, sha),
         ("GET", ["commits", sha, "check-runs"]) => check_runs(state, call, id, sha),
         ("POST", ["check-runs"]) => make_check(state, call, id),
+        ("GET", ["check-runs", run]) => check_run(state, call, id, run),
         ("PATCH", ["check-runs", run]) => change_check(state, call, id, run),
         ("POST", ["git", "tags"]) => git::make_tag(state, call, id),
         ("GET", ["git", "tags", sha]) => git::read_tag(state, call, id, sha),
@@ -305,6 +306,13 @@ fn make_check(state: &mut State, call: &Call, repo: u64) -> Answered {
     let shown = show::check(id, &check);
     repo_mut(state, repo).checks.insert(id, check);
     Ok(Reply::json(201, &shown))
+}
+
+fn check_run(state: &State, call: &Call, repo: u64, run: &str) -> Answered {
+    call.need(state, repo, "checks", "read")?;
+    let id: u64 = run.parse().map_err(|_| not_found())?;
+    let check = state.repos[&repo].checks.get(&id).ok_or_else(not_found)?;
+    Ok(Reply::json(200, &show::check(id, check)))
 }
 
 fn change_check(state: &mut State, call: &Call, repo: u64, run: &str) -> Answered {

@@ -161,6 +161,12 @@ impl State {
         self.webhook("status", repo, sender, payload)
     }
 
+    /// Somebody clicks "Re-run" on a check run.
+    pub(crate) fn rerequested(&mut self, repo: u64, check: u64, sender: u64) -> Webhook {
+        let shown = show::check(check, &self.repos[&repo].checks[&check]);
+        self.webhook("check_run", repo, sender, json!({"action": "rerequested", "check_run": shown}))
+    }
+
     /// Somebody clicks a button of a check run.
     pub(crate) fn requested_action(
         &mut self,

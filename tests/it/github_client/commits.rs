@@ -1,6 +1,6 @@
 //! Statuses, check runs, tags, and the pull request behind a commit.
 
-use liftlock::domain::effect::{Detail, Offering, Status, StatusState};
+use liftlock::domain::effect::{Button, Detail, Offering, Status, StatusState};
 use liftlock::domain::event::ApprovalSide;
 use liftlock::domain::name::ReleaseNo;
 use liftlock::forge::github::{GitHub, Settings};
@@ -56,11 +56,12 @@ async fn a_status_says_exactly_this() {
 async fn t34_a_check_run_offers_the_button_for_one_attempt_only() {
     let (fake, github) = with_checks().await;
     let release = ReleaseNo(7.try_into().unwrap());
-    let offer = Offering { release, stage: "prod".parse().unwrap(), attempt: 1, side: ApprovalSide::Before };
+    let gate = Offering { release, stage: "prod".parse().unwrap(), attempt: 1, side: ApprovalSide::Before };
+    let offer = Button { pipeline: Some("web".parse().unwrap()), gate };
     let waits = Status { detail: Some(Detail::Offer(offer)), ..status(StatusState::Pending, "Waits") };
     github.status(&web(), &sha('a'), &waits).await.unwrap();
     let (first, check) = fake.expect_check(WEB, &"a".repeat(40), "liftlock/web/prod").await;
-    assert_eq!(check.body["external_id"], "7/prod/1");
+    assert_eq!(check.body["external_id"], "web/7/prod/1");
     assert_eq!(check.body["actions"][0]["identifier"], "approve");
     github.status(&web(), &sha('a'), &status(StatusState::Success, "Live")).await.unwrap();
     let (second, check) = fake.expect_check(WEB, &"a".repeat(40), "liftlock/web/prod").await;
