@@ -7,7 +7,7 @@ use std::path::Path;
 use liftlock::clock;
 use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Fresh, Spoken, StageEnd, Start, Work, decide};
-use liftlock::domain::event::{BuildOutcome, Failure, Form, Sealed};
+use liftlock::domain::event::{BuildOutcome, Failure, Form, Sealed, Unlisted};
 use liftlock::domain::manifest::load;
 use liftlock::domain::name::{Digest, ReleaseNo, StageName, UserId};
 use liftlock::domain::person::{Account, Person, Standing};
@@ -147,6 +147,7 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
         initiator: None,
         pusher: None,
         changes: Vec::new(),
+        unlisted: Unlisted::default(),
         messages: vec!["feat: begin".to_owned()],
         taken: Vec::new(),
         taken_by_others: Vec::new(),

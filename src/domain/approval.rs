@@ -60,6 +60,8 @@ pub enum NotCounted {
     Excluded(Exclusion),
     /// The rule leaves authors out, and the host does not know who wrote one of the commits: it could be anybody.
     UnknownAuthor,
+    /// The rule leaves authors out, and there are more than were looked through.
+    TooManyAuthors,
     /// The rule names others.
     NotInRule,
     /// It is for other bytes.
@@ -76,6 +78,7 @@ impl NotCounted {
         match self {
             Self::Excluded(_) => "excluded",
             Self::UnknownAuthor => "unknown_author",
+            Self::TooManyAuthors => "too_many_authors",
             Self::NotInRule => "not_entitled",
             Self::OtherDigest => "other_digest",
             Self::Expired => "expired",
@@ -93,6 +96,10 @@ impl std::fmt::Display for NotCounted {
             Self::UnknownAuthor => {
                 f.write_str("may be the author of a commit whose author the host does not know")
             }
+            Self::TooManyAuthors => f.write_str(
+                "may have written one of its commits, of which there are more than are looked through: the next \
+                 release brings only what is newer, or the manifest takes `commit_authors` out of `exclude`",
+            ),
             Self::NotInRule => f.write_str("is not among its approvers"),
             Self::OtherDigest => f.write_str("approved other bytes"),
             Self::Expired => f.write_str("approved too long ago"),
@@ -237,14 +244,16 @@ fn excluded(
                 || named(created.pusher.as_ref())
                 || created.builds.iter().any(|build| named(build.pusher.as_ref()))
         }
-        Exclusion::CommitAuthors => created.changes.iter().any(|c| named(c.author.as_ref())),
+        Exclusion::CommitAuthors => created.authors().any(|author| named(Some(author))),
     };
-    let unknown = exclusion == Exclusion::CommitAuthors && created.changes.iter().any(|c| c.author.is_none());
-    match (out, unknown) {
-        (true, _) => Err(NotCounted::Excluded(exclusion)),
-        // Safer than letting somebody approve their own commit under another mail address (THREATS T27).
-        (false, true) => Err(NotCounted::UnknownAuthor),
-        (false, false) => Ok(()),
+    // Safer than letting somebody approve their own commit under another mail address (THREATS T27), or one that is
+    // too far down to be seen.
+    let by_authors = exclusion == Exclusion::CommitAuthors;
+    match (out, by_authors && created.has_unknown_author(), by_authors && created.unlisted.authors_left_out) {
+        (true, _, _) => Err(NotCounted::Excluded(exclusion)),
+        (false, true, _) => Err(NotCounted::UnknownAuthor),
+        (false, false, true) => Err(NotCounted::TooManyAuthors),
+        (false, false, false) => Ok(()),
     }
 }
 

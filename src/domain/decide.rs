@@ -8,7 +8,8 @@ use crate::domain::check::{LegId, Side};
 use crate::domain::command::Ask;
 use crate::domain::effect::{Offering, Place};
 use crate::domain::event::{
-    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Withdrawal,
+    Approval, ApprovalSide, BuildOutcome, Change, Event, Failure, GroupWritten, Sealed, StartedBy, Unlisted,
+    Withdrawal,
 };
 use crate::domain::evidence::{Attested, owed};
 use crate::domain::join::{Built, Expected, Listener};
@@ -237,6 +238,8 @@ pub struct Start {
     pub pusher: Option<Login>,
     /// Commits since the last release, newest first.
     pub changes: Vec<Change>,
+    /// Those beyond what is listed.
+    pub unlisted: Unlisted,
     /// The whole messages of those commits, for the version.
     pub messages: Vec<String>,
     /// Versions that tags of the repository have taken.

@@ -39,7 +39,7 @@ mod created;
 mod said;
 
 pub use built::{BuildOutcome, Failure, Form, Sealed};
-pub use created::{Change, Created, StartedBy};
+pub use created::{Change, Created, StartedBy, Unlisted};
 pub use said::{Approval, ApprovalSide, Heard, Overridable, Withdrawal};
 
 /// One fact.

@@ -1,4 +1,4 @@
-//! Notes of a release: what has changed since the one that its last stage had before, by kind and by whom.
+//! Notes of a release: what has changed since the one that was before it where they are written, by kind and by whom.
 //!
 //! They are made of commits (Conventional Commits 1.0.0) and the titles of merged pull requests, may be rewritten by
 //! people until the release is published, and stay as they are from then on (EVIDENCE; CHECKLIST D35).
@@ -12,10 +12,14 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::domain::document::Document;
 use crate::domain::event::Change;
 use crate::domain::markdown::{escape, truncate_balanced};
-use crate::domain::name::{CommitSha, Login};
+use crate::domain::name::{CommitSha, Login, StageName};
 use crate::domain::person::Person;
+use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::{Stage, Step};
+use crate::domain::publication::Publish;
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::version::Version;
@@ -131,30 +135,46 @@ struct Line {
     reverted_by: Option<String>,
 }
 
-/// What a release brings to its last stage.
+/// What a release brings to the stage that its notes are for.
 #[derive(Debug)]
 pub struct Notes<'a> {
     release: &'a Release,
     since: Option<&'a Release>,
     parts: BTreeMap<Kind, Vec<Line>>,
+    /// How many commits are in none of them, because their releases do not list them.
+    more: usize,
+    /// Whether that is only as many as were counted.
+    uncounted: bool,
     contributors: BTreeSet<Login>,
 }
 
 impl<'a> Notes<'a> {
-    /// What has changed since the release that the last stage had before this one.
+    /// What has changed since the release that was before this one in the stage that writes the notes; where none
+    /// does, in the last stage that this release passes.
     pub fn of(state: &'a State, release: &'a Release) -> Self {
-        let since = before(state, release);
+        let since = writer(release).and_then(|stage| before(state, release, &stage.name));
         let rule = release.created.pipeline.release.notes.clone().unwrap_or_default();
         let taken_back = taken_back(state);
-        let mut notes = Self { release, since, parts: BTreeMap::new(), contributors: BTreeSet::new() };
+        let between = between(state, since, release);
+        let mut notes = Self {
+            release,
+            since,
+            parts: BTreeMap::new(),
+            more: between.iter().map(|other| other.created.unlisted.count()).sum(),
+            uncounted: between.iter().any(|other| other.created.unlisted.authors_left_out),
+            contributors: BTreeSet::new(),
+        };
         let mut seen = BTreeSet::new();
-        for change in changes(state, since, release) {
+        for change in between.iter().flat_map(|other| &other.created.changes) {
             let (kind, line) = line(change, taken_back.get(&change.commit));
             let listed = rule.from == From::Commits || line.pull.is_some();
             if listed && seen.insert(&change.commit) {
                 notes.contributors.extend(change.author.clone());
                 notes.parts.entry(kind).or_default().push(line);
             }
+        }
+        if rule.from == From::Commits {
+            notes.contributors.extend(between.iter().flat_map(|o| &o.created.unlisted.authors).cloned());
         }
         notes
     }
@@ -192,6 +212,10 @@ impl<'a> Notes<'a> {
                     .unwrap_or_default();
             }
         }
+        if self.more > 0 {
+            let least = if self.uncounted { "at least " } else { "" };
+            writeln!(out, "\nAnd {least}{} more commits, older than these.", self.more).unwrap_or_default();
+        }
         if !self.contributors.is_empty() {
             let names: Vec<&str> = self.contributors.iter().map(Login::as_str).collect();
             writeln!(out, "\nBy {}.", names.join(", ")).unwrap_or_default();
@@ -210,6 +234,7 @@ impl<'a> Notes<'a> {
             "commit": created.commit,
             "since": self.since.map(|since| since.created.version.to_string()),
             "parts": parts,
+            "more": self.more,
             "contributors": self.contributors,
         })));
         environment().render_str(template, values).map_err(|error| said(&error))
@@ -244,25 +269,33 @@ fn said(error: &minijinja::Error) -> String {
     format!("{line}{detail}")
 }
 
-/// The release that the last stage had before this one.
-fn before<'a>(state: &'a State, release: &Release) -> Option<&'a Release> {
-    let last = release.created.pipeline.stage_names().last()?;
-    let earlier = state.done(last).filter(|other| release.is_ahead_of(other));
+/// The stage that the notes of a release are for: the first that writes them down or publishes them, since they stay as
+/// they are from then on; else the last one that it passes.
+fn writer(release: &Release) -> Option<&Stage> {
+    let stages = &release.created.pipeline.stages;
+    let writes = |step: &Step| {
+        matches!(
+            &step.action,
+            Action::Write(Document::Notes) | Action::Publish(Publish::HostRelease { notes: true, .. })
+        )
+    };
+    stages.iter().find(|stage| stage.all_steps().any(writes)).or(stages.last())
+}
+
+/// The release that a stage had before this one.
+fn before<'a>(state: &'a State, release: &Release, stage: &StageName) -> Option<&'a Release> {
+    let earlier = state.done(stage).filter(|other| release.is_ahead_of(other));
     earlier.max_by_key(|other| other.order()).map(AsRef::as_ref)
 }
 
-/// What every release after that one and up to this one brought, newest first.
-fn changes<'a>(
-    state: &'a State,
-    since: Option<&Release>,
-    release: &Release,
-) -> impl Iterator<Item = &'a Change> {
+/// Every release after that one and up to this one, newest first.
+fn between<'a>(state: &'a State, since: Option<&Release>, release: &Release) -> Vec<&'a Release> {
     let between = state.in_order().into_iter().filter(|other| {
         other.order() <= release.order() && since.is_none_or(|since| since.order() < other.order())
     });
-    let mut between: Vec<_> = between.collect();
+    let mut between: Vec<&Release> = between.map(AsRef::as_ref).collect();
     between.reverse();
-    between.into_iter().flat_map(|other| other.created.changes.iter())
+    between
 }
 
 /// Commits by what took them back.
@@ -300,7 +333,10 @@ pub fn taken_back_since<'a>(state: &'a State, release: &Release) -> Vec<TakenBac
     if reverts.is_empty() {
         return Vec::new();
     }
-    let found = changes(state, before(state, release), release).filter_map(|change| {
+    let last = release.created.pipeline.stage_names().last();
+    let since = last.and_then(|stage| before(state, release, stage));
+    let between = between(state, since, release);
+    let found = between.into_iter().flat_map(|other| &other.created.changes).filter_map(|change| {
         let (by, version) = reverts.get(&change.commit)?;
         Some(TakenBack { commit: &change.commit, subject: &change.subject, by, version })
     });

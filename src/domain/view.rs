@@ -553,6 +553,11 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
     for change in release.created.changes.iter().take(comment::LISTED_CHANGES) {
         writeln!(out, "- {} {}", change.commit.short(), escape(&change.subject)).unwrap_or_default();
     }
+    let listed = release.created.changes.len().min(comment::LISTED_CHANGES);
+    let more = release.created.commits().saturating_sub(listed);
+    if more > 0 {
+        writeln!(out, "- and {more} more").unwrap_or_default();
+    }
     out.push('\n');
     out.push_str(&why_markdown(state, release, stage, now));
     out

@@ -119,8 +119,7 @@ impl Answers {
             made_in: release.revisions.last().map(|revision| revision.stage.to_string()),
             publications: PublicationLine::all(release),
             changes: changes(release, &web),
-            changes_left_out: u32::try_from(release.created.changes.len().saturating_sub(CHANGES))
-                .unwrap_or(u32::MAX),
+            changes_left_out: left_out(release),
             events: events.into_iter().map(event_line).collect(),
             variables: release.created.pipeline.stage_names().map(|s| stage_variables(release, s)).collect(),
         })
@@ -661,6 +660,12 @@ fn changes(release: &Release, web: &Web<'_>) -> Vec<ChangeLine> {
             url: web.link(&c.commit, None),
         })
         .collect()
+}
+
+/// How many commits the page does not list.
+fn left_out(release: &Release) -> u32 {
+    let listed = release.created.changes.len().min(CHANGES);
+    u32::try_from(release.created.commits().saturating_sub(listed)).unwrap_or(u32::MAX)
 }
 
 fn event_line(stored: StoredEvent) -> EventLine {

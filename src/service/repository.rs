@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::domain::decide::Start;
-use crate::domain::event::{Change, StartedBy};
+use crate::domain::event::{Change, StartedBy, Unlisted};
 use crate::domain::manifest::elsewhere::Others;
 use crate::domain::manifest::{self, Loaded, Problems, Sources};
-use crate::domain::name::{CommitSha, Digest, PipelineName, RefName, RepoId, RepoName, TreeSha};
+use crate::domain::name::{CommitSha, Digest, Login, PipelineName, RefName, RepoId, RepoName, TreeSha};
 use crate::domain::notes::Message;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::state::State;
@@ -32,6 +32,10 @@ const SERVICES: usize = 101;
 const COMMITS: usize = 200;
 /// Most commits of the very first release, which has no release before it.
 const FIRST_COMMITS: usize = 20;
+/// Most commits looked through for their authors: what a large project makes in some years.
+const LOOKED_THROUGH: usize = 20_000;
+/// Most addresses of authors that the host is asked about beyond what is listed: each is a question to it.
+const ASKED_AUTHORS: usize = 300;
 /// Most paths compared with path filters; beyond that every path counts as changed.
 const PATHS: usize = 20_000;
 
@@ -186,13 +190,7 @@ impl Service {
             let elsewhere = other.releases.values().filter(|r| r.created.commit != *commit);
             taken.extend(elsewhere.map(|r| r.created.version.clone()));
         }
-        let host = self.host(&repo)?;
-        let mut changes = Vec::with_capacity(found.commits.len());
-        for (sha, message, email) in found.commits {
-            let author = host.author(&repo, &sha, &email).await?;
-            let Message { title: subject, breaking, reverts } = message;
-            changes.push(Change { commit: sha, subject, author_email: email, author, breaking, reverts });
-        }
+        let (changes, unlisted) = self.authored(&repo, found.commits, found.unlisted).await?;
         Ok(Start {
             commit: commit.clone(),
             tree: Some(found.tree),
@@ -202,6 +200,7 @@ impl Service {
             initiator: None,
             pusher: None,
             changes,
+            unlisted,
             messages: found.messages,
             taken,
             taken_by_others: found.taken_by_others,
@@ -214,6 +213,40 @@ impl Service {
             groups: self.take_groups(&state.id, pipeline).await?,
             fetched: Vec::new(),
         })
+    }
+}
+
+impl Service {
+    /// The commits of a release with their authors' accounts: each address is asked of the host once.
+    async fn authored(
+        &self,
+        repo: &RepoId,
+        commits: Vec<(CommitSha, Message, String)>,
+        (count, others): (usize, BTreeMap<String, CommitSha>),
+    ) -> Outcome<(Vec<Change>, Unlisted)> {
+        let host = self.host(repo)?;
+        let mut known: BTreeMap<String, Option<Login>> = BTreeMap::new();
+        let mut changes = Vec::with_capacity(commits.len());
+        for (sha, message, email) in commits {
+            let author = match known.get(&email) {
+                Some(author) => author.clone(),
+                None => host.author(repo, &sha, &email).await?,
+            };
+            known.insert(email.clone(), author.clone());
+            let Message { title: subject, breaking, reverts } = message;
+            changes.push(Change { commit: sha, subject, author_email: email, author, breaking, reverts });
+        }
+        let left_out = count >= LOOKED_THROUGH || others.len() > ASKED_AUTHORS;
+        let commits = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut unlisted = Unlisted { commits, authors_left_out: left_out, ..Unlisted::default() };
+        for (email, sha) in others.into_iter().take(ASKED_AUTHORS) {
+            let author = match known.get(&email) {
+                Some(author) => author.clone(),
+                None => host.author(repo, &sha, &email).await?,
+            };
+            unlisted.wrote(author.as_ref(), &email);
+        }
+        Ok((changes, unlisted))
     }
 }
 
@@ -257,6 +290,8 @@ pub(super) fn remote(source: Source) -> Outcome<Remote> {
 struct Found {
     seq: u64,
     commits: Vec<(CommitSha, Message, String)>,
+    /// How many there are beyond these, and one of each author's, by address.
+    unlisted: (usize, BTreeMap<String, CommitSha>),
     messages: Vec<String>,
     taken: Vec<Version>,
     taken_by_others: Vec<Version>,
@@ -288,7 +323,9 @@ fn look(
         }
     }
     let max = if base.is_some() { COMMITS } else { FIRST_COMMITS };
-    let commits = mirror.commits_between(base.as_ref(), head, max)?;
+    let mut commits = mirror.commits_between(base.as_ref(), head, max.saturating_add(LOOKED_THROUGH))?;
+    let others = commits.split_off(commits.len().min(max));
+    let unlisted = (others.len(), others.into_iter().map(|other| (other.author_email, other.sha)).collect());
     let tags = mirror.tags()?;
     let versions = tags.into_iter().filter_map(|t| Some((t.name.as_str().parse().ok()?, t.commit)));
     let of_others = |(version, commit): &(Version, CommitSha)| {
@@ -306,6 +343,7 @@ fn look(
     Ok(Found {
         seq,
         commits: commits.into_iter().map(said).collect::<Outcome<_>>()?,
+        unlisted,
         messages,
         taken: versions.into_iter().map(|(v, _)| v).collect(),
         taken_by_others: others.into_iter().map(|(v, _)| v).collect(),

@@ -3,7 +3,7 @@
 use crate::domain::channel;
 use crate::domain::decide::demand::unasked;
 use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
-use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy};
+use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy, Unlisted};
 use crate::domain::name::ReleaseNo;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
@@ -14,8 +14,15 @@ use crate::domain::version::Version;
 
 /// What the alarm is called that a pipeline's releases cannot be told apart.
 const MIXED_TRACKS: &str = "mixed_tracks";
-/// Most commits a release lists; older ones are counted by the compare link.
+/// Most commits a release lists; of older ones it keeps how many there are, and who wrote them.
 const MAX_CHANGES: usize = 200;
+
+/// What a release keeps of the commits that it does not list.
+fn unlisted(start: &Start) -> Unlisted {
+    let mut unlisted = start.unlisted.clone();
+    start.changes.iter().skip(MAX_CHANGES).for_each(|change| unlisted.add(change));
+    unlisted
+}
 
 impl Draft {
     pub(super) fn start(&mut self, start: &Start) -> Result<(), Refusal> {
@@ -72,6 +79,7 @@ impl Draft {
             initiator: start.initiator.clone(),
             pusher: start.pusher.clone(),
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
+            unlisted: unlisted(start),
             channel: channel.map(|of| of.name.clone()),
             track,
             pipeline: Box::new(channel::pipeline_of(&start.pipeline, &start.branch, channel)),

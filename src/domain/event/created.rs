@@ -45,6 +45,9 @@ pub struct Created {
     pub pusher: Option<Login>,
     /// Commits since the release before, newest first, bounded.
     pub changes: Vec<Change>,
+    /// The commits beyond that bound; in logs from before they were counted, none.
+    #[serde(default, skip_serializing_if = "Unlisted::is_none")]
+    pub unlisted: Unlisted,
     /// The pipeline of exactly this commit: its steps.
     pub pipeline: Box<Pipeline>,
     /// Digest of the manifest's text at this commit.
@@ -121,21 +124,66 @@ pub struct Change {
     pub reverts: Option<CommitSha>,
 }
 
+/// The commits of a release that its list leaves out. Who wrote them is kept all the same: they are authors as those
+/// of listed commits are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlisted {
+    /// How many there are; with `authors_left_out` there may be more.
+    pub commits: u32,
+    /// The accounts of their authors.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub authors: BTreeSet<Login>,
+    /// The addresses of authors whom the host does not know.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<String>,
+    /// There were more commits or authors than are looked through, so that anybody may be one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub authors_left_out: bool,
+}
+
 impl Created {
     /// The tag that started it, if one did.
     pub fn tag(&self) -> Option<&RefName> {
         self.started_by.tag()
     }
 
-    /// The logins of the authors the host knows, and the addresses of those it does not.
-    pub fn authors(&self) -> BTreeSet<String> {
-        self.changes
-            .iter()
-            .map(|c| {
-                c.author
-                    .as_ref()
-                    .map_or_else(|| c.author_email.clone(), |login| login.as_str().to_lowercase())
-            })
-            .collect()
+    /// How many commits it brings, as far as they were counted.
+    pub fn commits(&self) -> usize {
+        self.changes.len().saturating_add(self.unlisted.count())
+    }
+
+    /// The accounts of the authors whom the host knows.
+    pub fn authors(&self) -> impl Iterator<Item = &Login> {
+        self.changes.iter().filter_map(|change| change.author.as_ref()).chain(&self.unlisted.authors)
+    }
+
+    /// Whether the host does not know who wrote one of the commits.
+    pub fn has_unknown_author(&self) -> bool {
+        !self.unlisted.unknown.is_empty() || self.changes.iter().any(|change| change.author.is_none())
+    }
+}
+
+impl Unlisted {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How many there are, as far as they were counted.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.commits).unwrap_or(usize::MAX)
+    }
+
+    /// Takes the author of one of them: the account, or the address when the host knows none.
+    pub fn wrote(&mut self, author: Option<&Login>, email: &str) {
+        match author {
+            Some(login) => drop(self.authors.insert(login.clone())),
+            None => drop(self.unknown.insert(email.to_owned())),
+        }
+    }
+
+    /// Takes a commit, and who wrote it.
+    pub fn add(&mut self, change: &Change) {
+        self.commits = self.commits.saturating_add(1);
+        self.wrote(change.author.as_ref(), &change.author_email);
     }
 }

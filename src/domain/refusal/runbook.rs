@@ -135,8 +135,10 @@ fn not(why: NotCounted, login: &str) -> String {
     match why {
         NotCounted::Excluded(_) => format!("{login} started this run, and somebody else must agree"),
         NotCounted::Bot => format!("{login} is an app, and is not named by its login"),
-        NotCounted::UnknownAuthor | NotCounted::NotInRule | NotCounted::OtherDigest | NotCounted::Expired => {
-            format!("{login} may not")
-        }
+        NotCounted::UnknownAuthor
+        | NotCounted::TooManyAuthors
+        | NotCounted::NotInRule
+        | NotCounted::OtherDigest
+        | NotCounted::Expired => format!("{login} may not"),
     }
 }

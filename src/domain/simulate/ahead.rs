@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::approval::asked;
 use crate::domain::command::parse::{Parsed, parse};
 use crate::domain::decide::{Command, Spoken, Start};
-use crate::domain::event::{Detail, Event, StartedBy};
+use crate::domain::event::{Detail, Event, StartedBy, Unlisted};
 use crate::domain::gate::{Blocker, Line, Verdict, verdict};
 use crate::domain::name::{Digest, Login, NameError, ReleaseNo, StageName, UserId};
 use crate::domain::person::{Account, Person, Standing};
@@ -186,6 +186,7 @@ impl Look {
             initiator: Some(pusher.person.clone()),
             pusher: Some(pusher.person.login),
             changes: Vec::new(),
+            unlisted: Unlisted::default(),
             messages: Vec::new(),
             taken: Vec::new(),
             taken_by_others: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::decide::{Command, Start};
 use crate::domain::effect::Effect;
-use crate::domain::event::{Change, Form, Sealed, StartedBy};
+use crate::domain::event::{Change, Form, Sealed, StartedBy, Unlisted};
 use crate::domain::join::{Built, Expected};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, Login, PipelineName, RefName, ReleaseNo, VariableName,
@@ -110,6 +110,7 @@ impl Source {
             pusher: initiator.as_ref().map(|person| person.login.clone()),
             initiator,
             changes: since(told).cloned().collect(),
+            unlisted: Unlisted::default(),
             messages: since(last).map(|change| change.subject.clone()).collect(),
             taken: tagged.iter().map(|(v, _)| v).chain(&self.released).cloned().collect(),
             taken_by_others: Vec::new(),

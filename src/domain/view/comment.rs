@@ -29,7 +29,7 @@ pub fn facts(release: &Release) -> String {
         let names = &created.names;
         format!("- {}, build {}\n", escape(&names.name), names.build_number)
     });
-    let commits = created.changes.len();
+    let commits = created.commits();
     let plural = if commits == 1 { "" } else { "s" };
     let mut out = format!(
         "{}- commit {}, artifact {digest}, {commits} commit{plural}\n",

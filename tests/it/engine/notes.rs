@@ -13,7 +13,7 @@ use liftlock::domain::pipeline::Role;
 use liftlock::service::journal::Around;
 use serde_json::{Value, json};
 
-use super::world::{ANA, REPO, World, repo_id};
+use super::world::{ANA, BO, REPO, World, repo_id};
 
 const MANIFEST: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test, {name: prod, approval: 1}]\n";
 
@@ -203,5 +203,70 @@ async fn d37_a_release_is_described_for_programs() {
     assert_eq!(document["artifacts"][0]["digest"]["sha256"], json!(release.artifacts[0].digest.hex()));
     assert_eq!(document["stages"][1]["attempts"][0]["approvals"][0]["by"], json!("ana"));
     assert_eq!(document["stages"][1]["attempts"][0]["state"], json!("live"));
+    world.finish().await;
+}
+
+const LEAVES_AUTHORS_OUT: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test, {name: prod, approval: {min: 1, exclude: [commit_authors]}}]\n";
+
+/// The first release of a repository with a history: notes and comment count what they do not list, and who wrote it
+/// is an author.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t27_d35_the_author_of_a_commit_that_is_not_listed_does_not_approve_it() {
+    let mut world = World::with(LEAVES_AUTHORS_OUT).await;
+    world.tree.commit_of((ANA, "ana"), "feat: begin the shop");
+    for no in 0..24 {
+        world.tree.commit("main", &[], &format!("fix: {no}"));
+    }
+    world.merge(1, "feat: sell hats").await;
+    assert!(world.hears(1).await.contains("/approve prod"));
+    let state = world.state("shop").await;
+    let created = &state.releases.values().next().unwrap().created;
+    assert_eq!((created.changes.len(), created.unlisted.commits, created.commits()), (20, 7, 27));
+    assert!(created.changes.iter().all(|change| change.author.as_ref().unwrap().as_str() == "dev"));
+    let notes = made(&world).await.unwrap();
+    assert!(notes.contains("And 7 more commits, older than these."), "{notes}");
+    assert!(notes.contains("By ana, dev."), "{notes}");
+    assert!(world.sticky().contains("27 commits"), "{}", world.sticky());
+    world.say(1, ANA, "/approve prod").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("ana wrote a commit of this release"), "{said}");
+    world.say(1, BO, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+const WRITTEN_EARLY: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\nchannels: {preview: {version: 'prerelease:^rc', stages: [test, beta]}, stable: {default: true}}\nstages: [{name: test, deploy: 'true'}, {name: beta, deploy: [{uses: release-notes}]}, {name: prod, deploy: 'true', approval: 1}]\n";
+
+/// Notes that are written in a stage say what is new there, whatever later stages have, also where the release's
+/// channel never comes to those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_notes_are_against_the_stage_that_writes_them() {
+    for manifest in [WRITTEN_EARLY.to_owned(), WRITTEN_EARLY.replace(", stages: [test, beta]", "")] {
+        let mut world = World::with(&manifest).await;
+        world.merge(1, "feat: sell hats").await;
+        world.drain().await;
+        world.merge(2, "feat: sell shoes").await;
+        world.drain().await;
+        let state = world.state("shop").await;
+        let second = state.releases.values().next_back().unwrap();
+        let kept = second.notes.clone().unwrap();
+        assert!(kept.frozen && kept.text.contains("Changes since v0.1.0-rc.1."), "{}", kept.text);
+        assert!(kept.text.contains("sell shoes") && !kept.text.contains("sell hats"), "{}", kept.text);
+        world.finish().await;
+    }
+}
+
+/// Where no stage writes notes they are against the last one on the way of the release's channel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d35_notes_of_a_channel_are_against_the_last_stage_of_its_way() {
+    let manifest = WRITTEN_EARLY.replace("[{uses: release-notes}]", "'true'");
+    let mut world = World::with(&manifest).await;
+    world.merge(1, "feat: sell hats").await;
+    world.drain().await;
+    world.merge(2, "feat: sell shoes").await;
+    world.drain().await;
+    let notes = made(&world).await.unwrap();
+    assert!(notes.contains("Changes since v0.1.0-rc.1."), "{notes}");
+    assert!(notes.contains("sell shoes") && !notes.contains("sell hats"), "{notes}");
     world.finish().await;
 }

@@ -64,18 +64,24 @@ pub(super) fn sample(manifest: &str) -> BTreeMap<String, String> {
     files.map(|(name, text)| (name.to_owned(), text.to_owned())).into()
 }
 
+/// Who commits.
+fn dev() -> (String, String) {
+    ("dev".to_owned(), "7+dev@users.noreply.github.com".to_owned())
+}
+
 /// A bare repository and what its branches hold.
 pub(super) struct Tree {
     path: PathBuf,
     files: BTreeMap<String, String>,
     seconds: i64,
+    author: (String, String),
 }
 
 impl Tree {
     /// With a first commit on main, which nobody has told of.
     pub(super) fn new(path: &Path, files: BTreeMap<String, String>) -> Self {
         Repository::init_bare(path).unwrap();
-        let mut tree = Self { path: path.to_owned(), files, seconds: 1_770_000_000 };
+        let mut tree = Self { path: path.to_owned(), files, seconds: 1_770_000_000, author: dev() };
         tree.commit("main", &[], "chore: begin");
         tree
     }
@@ -123,12 +129,20 @@ impl Tree {
         self.seconds += 60;
         let repo = self.repo();
         let tree = repo.find_tree(self.write(&repo)).unwrap();
-        let who =
-            Signature::new("dev", "7+dev@users.noreply.github.com", &Time::new(self.seconds, 0)).unwrap();
+        let (name, address) = &self.author;
+        let who = Signature::new(name, address, &Time::new(self.seconds, 0)).unwrap();
         let parents: Vec<_> =
             parents.iter().map(|p| repo.find_commit(Oid::from_str(p).unwrap()).unwrap()).collect();
         let parents: Vec<_> = parents.iter().collect();
         repo.commit(None, &who, &who, message, &tree, &parents).unwrap().to_string()
+    }
+
+    /// One more commit of somebody, which nobody is told of.
+    pub(super) fn commit_of(&mut self, (id, login): (u64, &str), message: &str) -> String {
+        self.author = (login.to_owned(), format!("{id}+{login}@users.noreply.github.com"));
+        let made = self.commit("main", &[], message);
+        self.author = dev();
+        made
     }
 
     /// Dates the following commits from here on.

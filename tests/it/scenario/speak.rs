@@ -4,7 +4,7 @@ use liftlock::domain::check::course::Course;
 use liftlock::domain::command::parse::{Parsed, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
-use liftlock::domain::event::{Event, Withdrawal};
+use liftlock::domain::event::{Event, Unlisted, Withdrawal};
 use liftlock::domain::evidence::chain::{link_name, links};
 use liftlock::domain::evidence::statement::{Origin, statements};
 use liftlock::domain::evidence::{Attested, Evidence, Matter};
@@ -241,8 +241,21 @@ fn push(world: &mut World, text: &str) -> Vec<String> {
     }
     let by = after("by").expect("by whom");
     let author = head.split_once("written by ").map_or(by, |(_, author)| author);
-    let step = world.push(alias, after("before"), by, (subject, author));
+    let unlisted = after("behind").map(|count| unlisted(count, after("of").expect("of whom")));
+    let step = world.push(alias, after("before"), by, (subject, author, unlisted.unwrap_or_default()));
     told(world, step)
+}
+
+/// Commits that the release does not list: `behind 12 of ana`, `of ?` whom the host does not know, `of everybody` when
+/// there are more than are looked through.
+fn unlisted(count: &str, author: &str) -> Unlisted {
+    let mut unlisted = Unlisted { commits: count.parse().unwrap(), ..Unlisted::default() };
+    match author {
+        "everybody" => unlisted.authors_left_out = true,
+        "?" => unlisted.wrote(None, "long@gone.example"),
+        login => unlisted.wrote(Some(&login.parse().unwrap()), ""),
+    }
+    unlisted
 }
 
 /// `#9 at c5`, `#9 at c5 again`, `#9 at c5 refused: a fork`.

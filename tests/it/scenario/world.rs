@@ -8,7 +8,7 @@ use liftlock::domain::decide::{
     CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, TagNow, Work, decide,
 };
 use liftlock::domain::effect::{Effect, Place};
-use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy};
+use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy, Unlisted};
 use liftlock::domain::join::{Abroad, Built, Expected, PushAbroad};
 use liftlock::domain::name::{CommentId, CommitSha, Digest, PipelineId, ReleaseNo, RepoId, TreeSha, UserId};
 use liftlock::domain::pause::Said;
@@ -223,7 +223,7 @@ impl World {
         alias: &str,
         before: Option<&str>,
         by: &str,
-        (subject, author): (&str, &str),
+        (subject, author, unlisted): (&str, &str, Unlisted),
     ) -> Step {
         let last = self.seqs.values().max().copied().unwrap_or(0);
         let seq = match (self.seqs.get(alias), before.and_then(|b| self.seqs.get(b))) {
@@ -234,7 +234,7 @@ impl World {
         self.seqs.insert(alias.to_owned(), seq);
         let included_in = before.and_then(|b| self.release_of(&sha(b)));
         let start = self.start(alias, None, (by, subject, author), included_in);
-        self.decide(&Command::Start(Box::new(start)))
+        self.decide(&Command::Start(Box::new(Start { unlisted, ..start })))
     }
 
     /// A push, here or to another repository, that starts pipelines whose builds are listened to.
@@ -389,6 +389,7 @@ impl World {
                 author_email: "somebody@example.org".to_owned(),
                 author,
             }],
+            unlisted: Unlisted::default(),
             messages: vec![subject.to_owned()],
             taken: Vec::new(),
             taken_by_others: Vec::new(),
