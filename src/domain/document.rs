@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::evidence::{Evidence, Matter, SHA256SUMS, SHA512SUMS};
+use crate::domain::evidence::{ENVELOPE, Evidence, Matter, SHA256SUMS, SHA512SUMS};
 use crate::domain::publication::METADATA;
 use crate::domain::release::Release;
 
@@ -42,6 +42,14 @@ pub enum Algorithm {
 }
 
 impl Document {
+    /// Whether what is written has the signatures of its own that the list of a release has under the same name.
+    pub fn is_signed_list(&self) -> bool {
+        match self {
+            Self::Checksums { aggregate, .. } => *aggregate,
+            Self::Notes | Self::Metadata => false,
+        }
+    }
+
     /// What follows `uses`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -70,10 +78,11 @@ impl Algorithm {
     }
 }
 
-/// What steps wrote down of a release, the newest of each name.
+/// What steps wrote down of a release, the newest of each name; what was signed about it is evidence, and no document.
 pub fn documents(release: &Release) -> BTreeMap<&str, &Evidence> {
     let written = release.evidence.iter().filter(|signed| matches!(signed.what, Matter::Written { .. }));
-    written.flat_map(|signed| &signed.files).map(|file| (file.name.as_str(), file)).collect()
+    let files = written.flat_map(|signed| &signed.files).filter(|file| !file.name.ends_with(ENVELOPE));
+    files.map(|file| (file.name.as_str(), file)).collect()
 }
 
 /// The documents that are lists of checksums or signatures of such, beside the list that every release has.

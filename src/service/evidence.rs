@@ -144,7 +144,7 @@ impl Signing {
 }
 
 /// One line of JSON.
-fn line<T: serde::Serialize>(value: &T) -> Outcome<String> {
+pub(super) fn line<T: serde::Serialize>(value: &T) -> Outcome<String> {
     let line = serde_json::to_string(value).map_err(|e| Trouble::bug("write a statement").because(e))?;
     Ok(line + "\n")
 }

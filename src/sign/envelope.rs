@@ -57,8 +57,8 @@ impl Envelope {
         })
     }
 
-    /// The text, when one of these keys signed it; the error is why it proves nothing.
-    pub fn open(&self, kind: &str, keys: &[Public]) -> Result<Vec<u8>, String> {
+    /// The text and the one of these keys that signed it; the error is why it proves nothing.
+    pub fn open<'k>(&self, kind: &str, keys: &'k [Public]) -> Result<(Vec<u8>, &'k Public), String> {
         if self.payload_type != kind {
             return Err(format!("it holds `{}`, not `{kind}`", printable(&self.payload_type)));
         }
@@ -66,15 +66,14 @@ impl Envelope {
             BASE64_STANDARD.decode(&self.payload).map_err(|_| "its text is not base64".to_owned())?;
         let text = signed(kind, &payload);
         let good = |signature: &Signature| {
-            let Ok(bytes) = BASE64_STANDARD.decode(&signature.sig) else { return false };
+            let bytes = BASE64_STANDARD.decode(&signature.sig).ok()?;
             // What a name says is a hint: each key is tried.
-            keys.iter().filter(|key| key.kind == Kind::EcdsaP256).any(|key| key.verifies(&text, &bytes))
+            let mut keys = keys.iter().filter(|key| key.kind == Kind::EcdsaP256);
+            keys.find(|key| key.verifies(&text, &bytes))
         };
-        if self.signatures.iter().any(good) {
-            Ok(payload)
-        } else {
-            Err("none of these keys signed it, or it was changed since".to_owned())
-        }
+        let signer = self.signatures.iter().find_map(good);
+        let signer = signer.ok_or("none of these keys signed it, or it was changed since")?;
+        Ok((payload, signer))
     }
 }
 

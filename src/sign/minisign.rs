@@ -61,11 +61,15 @@ pub fn verify(text: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
     let hash = Blake2b512::digest(file);
     let all = [signature.as_slice(), comment.as_bytes()].concat();
     let good = |key: &&Public| key.verifies(&hash, &signature) && key.verifies(&all, &whole);
-    if keys.iter().filter(|key| key.kind == Kind::Ed25519).any(|key| good(&key)) {
-        Ok(())
-    } else {
-        Err("none of these keys signed it, or it was changed since".to_owned())
-    }
+    let signer = keys.iter().filter(|key| key.kind == Kind::Ed25519).find(good);
+    let signer = signer.ok_or("none of these keys signed it, or it was changed since")?;
+    time(comment).map_or(Ok(()), |at| signer.still_signed(at))
+}
+
+/// What a trusted comment says of the time.
+fn time(comment: &str) -> Option<Timestamp> {
+    let seconds = comment.strip_prefix("timestamp:")?.split_whitespace().next()?.parse::<i64>().ok()?;
+    Some(Timestamp(seconds.saturating_mul(1_000)))
 }
 
 fn read(text: &str) -> Option<(Vec<u8>, &str, Vec<u8>)> {

@@ -22,7 +22,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::contract::{KeyBytes, PublicKey};
-use crate::domain::time::Timestamp;
+use crate::domain::name::printable;
+use crate::domain::time::{Span, Timestamp};
 use crate::sign::ssh::Namespace;
 use crate::trouble::{Outcome, Trouble};
 
@@ -40,6 +41,10 @@ const UNFINISHED: &str = "tmp";
 const MAX_KEY_BYTES: u64 = 4_096;
 /// Characters in a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
+/// Characters of a time to the minute: `2026-03-08 12:00`.
+const MINUTE_CHARACTERS: usize = 16;
+/// A time to the minute is one within it.
+const WITHIN: Span = Span::millis(59_999);
 /// What stands before the point of a public key on P-256 in DER (RFC 5480): it is the same for all of them.
 const P256_PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 /// The same before an Ed25519 public key (RFC 8410).
@@ -325,18 +330,37 @@ impl Public {
         Ok(Self::new(kind, raw, Timestamp(0)))
     }
 
-    /// Every key in a file of PEM; what stands between them is for people.
+    /// Every key in a file of PEM, with what the line before it says of the time in which it signed.
     pub fn all_of_pem(text: &str) -> Result<Vec<Self>, String> {
         let mut keys = Vec::new();
-        for part in text.split("-----BEGIN PUBLIC KEY-----").skip(1) {
-            let (body, _) =
+        let mut parts = text.split("-----BEGIN PUBLIC KEY-----");
+        let mut before = parts.next().unwrap_or_default();
+        for part in parts {
+            let (body, behind) =
                 part.split_once("-----END PUBLIC KEY-----").ok_or_else(|| "a key has no end".to_owned())?;
             let body: String = body.split_whitespace().collect();
             let der = BASE64_STANDARD.decode(body).map_err(|_| "a key is not base64".to_owned())?;
-            let key = Self::of_der(&der, Timestamp(0));
-            keys.push(key.ok_or_else(|| "a key is neither of P-256 nor Ed25519".to_owned())?);
+            let since = minute_behind(before, " since ")?.unwrap_or(Timestamp(0));
+            let until = minute_behind(before, " until ")?.map(|until| until.plus(WITHIN));
+            let key = Self::of_der(&der, since);
+            let key = key.ok_or_else(|| "a key is neither of P-256 nor Ed25519".to_owned())?;
+            keys.push(Self { until, ..key });
+            before = behind;
         }
         if keys.is_empty() { Err("it holds no public key".to_owned()) } else { Ok(keys) }
+    }
+
+    /// Whether it was still signing then. Since when is not asked: much is signed some time after it became true.
+    pub fn still_signed(&self, at: Timestamp) -> Result<(), String> {
+        match self.until {
+            Some(until) if at > until => Err(format!(
+                "it says {}, and the key {} signed until {} only",
+                at.rfc3339(),
+                self.id,
+                until.minute()
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether it signed this.
@@ -348,6 +372,15 @@ impl Public {
             Kind::Ed25519 => UnparsedPublicKey::new(&ED25519, &self.raw).verify(text, signature).is_ok(),
         }
     }
+}
+
+/// The time behind a word in the last line before a key, as [`Public`] shows it; nothing when the word is not there.
+fn minute_behind(text: &str, word: &str) -> Result<Option<Timestamp>, String> {
+    let line = text.trim_end().lines().next_back().unwrap_or_default();
+    let Some((_, rest)) = line.split_once(word) else { return Ok(None) };
+    let shown: String = rest.chars().take(MINUTE_CHARACTERS).collect();
+    let read = Timestamp::parse(&format!("{}:00Z", shown.replace(' ', "T")));
+    read.map(Some).ok_or_else(|| format!("`{}` is no time in which a key signed", printable(line)))
 }
 
 /// A text in lines of so many characters, each ended.
@@ -409,8 +442,8 @@ mod tests {
             read.iter().map(|key| &key.id).collect::<Vec<_>>(),
             public.iter().map(|k| &k.id).collect::<Vec<_>>()
         );
-        assert_eq!(old.open("text/plain", &read).unwrap(), b"before");
-        assert_eq!(new.open("text/plain", &read).unwrap(), b"after");
+        assert_eq!(old.open("text/plain", &read).unwrap().0, b"before");
+        assert_eq!(new.open("text/plain", &read).unwrap().0, b"after");
         assert!(new.open("text/plain", &read[1..]).is_err(), "the old key did not sign it");
     }
 

@@ -9,8 +9,11 @@ use serde_json::Value;
 
 use super::{Checked, chain};
 use crate::artifact::hashing::{Sum512, copy, digest_of};
-use crate::domain::evidence::claim::{Claim, claim, named};
-use crate::domain::evidence::{ENVELOPE, PAYLOAD_TYPE, SHA256SUMS, SHA512SUMS, STATEMENTS};
+use crate::domain::evidence::chain::LINK;
+use crate::domain::evidence::claim::{belonging, claim, is_about, named, said_at};
+use crate::domain::evidence::{
+    BUNDLE_FILE, ENVELOPE, PAYLOAD_TYPE, PROVENANCE_FILE, SHA256SUMS, SHA512SUMS, STATEMENTS,
+};
 use crate::domain::name::{Digest, is_file_name, printable};
 use crate::sign::{Envelope, Public, minisign, ssh};
 use crate::trouble::{Outcome, Trouble};
@@ -47,6 +50,7 @@ pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
         let lines = text(&folder.join(name))?;
         all.extend(opened(&lines, keys).map_err(|why| unproven(format!("{name}: {why}")))?);
     }
+    bundle(folder, &names, keys).map_err(unproven)?;
     let links = chain::links(folder, &names, keys)?;
     let files: BTreeSet<&String> = sums.values().flat_map(BTreeMap::keys).collect();
     let mut checked = Vec::new();
@@ -59,7 +63,63 @@ pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
         one.went_through(&links).map_err(because)?;
         checked.push(one);
     }
+    others(folder, &names, (&sums, &all)).map_err(unproven)?;
     Ok(checked)
+}
+
+/// What is in the folder beside the files of the lists: what a statement says belongs to them is there, and nothing is
+/// there that nobody signed.
+fn others(folder: &Path, names: &BTreeSet<String>, (sums, all): (&Sums, &[Value])) -> Result<(), String> {
+    let hashed = |name: &str| hashed(&folder.join(name)).map_err(|trouble| trouble.chain());
+    let mut known: BTreeSet<&str> = sums.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
+    for (name, sha256) in all.iter().flat_map(belonging) {
+        if !is_file_name(name) || !names.contains(name) {
+            return Err(format!("{} belongs to it and is not there", printable(name)));
+        }
+        if hashed(name)?.hex() != sha256 {
+            return Err(format!("{name} is not what belongs to it"));
+        }
+        known.insert(name);
+    }
+    for name in names.iter().filter(|name| !known.contains(name.as_str()) && !is_proof(name, sums)) {
+        let digest = hashed(name)?;
+        if !all.iter().any(|statement| is_about(statement, name, &digest)) {
+            let name = printable(name);
+            return Err(format!("nobody signed {name}: take it away if it is no file of the release"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is one of those that are checked for their signatures.
+fn is_proof(name: &str, sums: &Sums) -> bool {
+    let list = name.trim_end_matches(".sig").trim_end_matches(".minisig");
+    [STATEMENTS, ENVELOPE, LINK].iter().any(|ending| name.ends_with(ending))
+        || name == BUNDLE_FILE
+        || sums.contains_key(list)
+}
+
+/// The bundle of Sigstore's is what was made of the provenance beside it, and nothing else.
+fn bundle(folder: &Path, names: &BTreeSet<String>, keys: &[Public]) -> Result<(), String> {
+    if !names.contains(BUNDLE_FILE) {
+        return Ok(());
+    }
+    let because = |why: String| format!("{BUNDLE_FILE}: {why}");
+    let read = |name: &str| text(&folder.join(name)).map_err(|trouble| because(trouble.chain()));
+    let said: Value = serde_json::from_str(&read(BUNDLE_FILE)?).map_err(|e| because(e.to_string()))?;
+    let envelope = said.get("dsseEnvelope").cloned().unwrap_or_default();
+    let envelope: Envelope = serde_json::from_value(envelope).map_err(|e| because(e.to_string()))?;
+    statement(&envelope, keys).map_err(because)?;
+    if said != envelope.bundle() {
+        return Err(because("it was changed since it was made".to_owned()));
+    }
+    let provenance = read(PROVENANCE_FILE)?;
+    let mut lines = provenance.lines().filter_map(|line| serde_json::from_str::<Envelope>(line).ok());
+    if lines.any(|line| line == envelope) {
+        Ok(())
+    } else {
+        Err(because(format!("it is not what {PROVENANCE_FILE} has")))
+    }
 }
 
 type Sums = BTreeMap<&'static str, BTreeMap<String, String>>;
@@ -79,16 +139,6 @@ fn listed(folder: &Path, file: &str, (sums, all): (&Sums, &[Value])) -> Result<C
         checked.sums.push((*list).to_owned());
     }
     checked.take(all)?;
-    for claim in &checked.claims {
-        let Claim::Refers { name, sha256 } = claim else { continue };
-        let beside = folder.join(name);
-        if is_file_name(name) && beside.exists() {
-            let found = hashed(&beside).map_err(|trouble| trouble.chain())?;
-            if found.hex() != sha256 {
-                return Err(format!("{name} is not what belongs to it"));
-            }
-        }
-    }
     if checked.is_proven() { Ok(checked) } else { Err("no statement says where it comes from".to_owned()) }
 }
 
@@ -145,12 +195,23 @@ pub(super) fn opened(lines: &str, keys: &[Public]) -> Result<Vec<Value>, String>
     let one = |line: &str| {
         let envelope: Envelope =
             serde_json::from_str(line).map_err(|_| "a line of it is no signed statement".to_owned())?;
-        let payload = envelope.open(PAYLOAD_TYPE, keys)?;
-        serde_json::from_slice(&payload).map_err(|_| "what is signed is no statement".to_owned())
+        statement(&envelope, keys)
     };
     let all: Vec<Value> =
         lines.lines().filter(|line| !line.trim().is_empty()).map(one).collect::<Result<_, String>>()?;
     if all.is_empty() { Err("there is no statement in it".to_owned()) } else { Ok(all) }
+}
+
+/// What one of these keys signed while it did, under its own name.
+fn statement(envelope: &Envelope, keys: &[Public]) -> Result<Value, String> {
+    let (payload, signer) = envelope.open(PAYLOAD_TYPE, keys)?;
+    if envelope.key() != signer.id {
+        return Err("it names another key than the one that signed it".to_owned());
+    }
+    let said: Value =
+        serde_json::from_slice(&payload).map_err(|_| "what is signed is no statement".to_owned())?;
+    said_at(&said).map_or(Ok(()), |at| signer.still_signed(at))?;
+    Ok(said)
 }
 
 fn names(folder: &Path) -> Outcome<BTreeSet<String>> {
@@ -180,4 +241,50 @@ pub(in crate::cli) fn text(path: &Path) -> Outcome<String> {
     let mut text = String::new();
     File::open(path).map_err(fail)?.take(MAX_TEXT_BYTES).read_to_string(&mut text).map_err(fail)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::time::{Span, Timestamp};
+    use crate::sign::Keys;
+
+    /// Whoever still has the old key, and is honest about the time.
+    #[test]
+    fn t58_what_an_old_key_says_of_a_time_after_it_was_rotated_proves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = Timestamp::parse("2026-03-01T12:00:30Z").unwrap();
+        let rotated = begun.plus(Span::days(30));
+        let old = Keys::of_folder(folder.path(), begun).unwrap();
+        let new = Keys::rotate(folder.path(), rotated).unwrap();
+        let pem: String = new.public().unwrap().iter().map(ToString::to_string).collect();
+        let keys = Public::all_of_pem(&pem).unwrap();
+        let says = |keys: &Keys, at: Timestamp| {
+            let said = json!({"predicate": {"timeVerified": at.rfc3339()}}).to_string();
+            serde_json::to_string(&keys.sign(PAYLOAD_TYPE, said.as_bytes()).unwrap()).unwrap()
+        };
+        assert_eq!(opened(&says(&old, begun), &keys).unwrap().len(), 1);
+        assert_eq!(opened(&says(&old, rotated), &keys).unwrap().len(), 1, "they are known to the minute");
+        // What became true before a key was there may be signed by it.
+        assert_eq!(opened(&says(&new, begun), &keys).unwrap().len(), 1);
+        let late = rotated.plus(Span::minutes(1));
+        assert_eq!(opened(&says(&new, late), &keys).unwrap().len(), 1);
+        let why = opened(&says(&old, late), &keys).unwrap_err();
+        assert!(
+            why.contains("it says 2026-03-31T12:01:30Z") && why.contains("until 2026-03-31 12:00"),
+            "{why}"
+        );
+        let list = |keys: &Keys, at| keys.sign_minisign("SHA256SUMS", b"sums", at).unwrap();
+        minisign::verify(&list(&old, rotated), b"sums", &keys).unwrap();
+        assert!(
+            minisign::verify(&list(&old, late), b"sums", &keys).unwrap_err().contains("until 2026-03-31")
+        );
+        // Without the times between the keys, all that one of them signed is good.
+        let bare: String = new.public().unwrap().iter().map(Public::pem).collect();
+        assert_eq!(opened(&says(&old, late), &Public::all_of_pem(&bare).unwrap()).unwrap().len(), 1);
+        let torn = pem.replace(" until 2026", " until the end of 2026");
+        assert!(Public::all_of_pem(&torn).unwrap_err().contains("no time in which a key signed"));
+    }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::domain::evidence::statement::{PASSED, REFERENCE, REUSED, STAGE, TESTS};
+use crate::domain::evidence::statement::{PASSED, REFERENCE, REUSED, STAGE, TESTS, WRITTEN};
 use crate::domain::evidence::{PROVENANCE, STATEMENT};
 use crate::domain::name::{Digest, printable};
+use crate::domain::time::Timestamp;
 
 /// What a statement claims of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,47 @@ pub fn named<'a>(statement: &'a Value, digest: &Digest) -> Option<&'a str> {
     let about =
         |subject: &&Value| subject.pointer("/digest/sha256").and_then(Value::as_str) == Some(digest.hex());
     subjects.iter().find(about)?.pointer("/name").and_then(Value::as_str)
+}
+
+/// Where statements and links say when what they say happened.
+const TIMES: [&str; 7] = [
+    "/predicate/timeVerified",
+    "/predicate/timeTaken",
+    "/predicate/timeWritten",
+    "/predicate/timeAttested",
+    "/predicate/runDetails/metadata/startedOn",
+    "/predicate/runDetails/metadata/finishedOn",
+    "/byproducts/at",
+];
+
+/// When what a statement or a link says happened, as it says itself.
+pub fn said_at(statement: &Value) -> Option<Timestamp> {
+    let times = TIMES.iter().filter_map(|at| statement.pointer(at).and_then(Value::as_str));
+    times.filter_map(Timestamp::parse).max()
+}
+
+/// Files by their digests, as a list of a statement has them.
+fn listed<'a>(statement: &'a Value, list: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let entries = statement.pointer(list).and_then(Value::as_array);
+    entries.into_iter().flatten().filter_map(|entry| {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
+        Some((text("/name")?, text("/digest/sha256")?))
+    })
+}
+
+/// Whether a statement is about the file of this name with this digest.
+pub fn is_about(statement: &Value, name: &str, digest: &Digest) -> bool {
+    listed(statement, "/subject").any(|(known, sha256)| known == name && sha256 == digest.hex())
+}
+
+/// The files beside those of the release that have to be there by a statement, with the hex of their digests: what it
+/// refers to, and what a stage wrote down.
+pub fn belonging(statement: &Value) -> Vec<(&str, &str)> {
+    match statement.pointer("/predicateType").and_then(Value::as_str) {
+        Some(REFERENCE) => listed(statement, "/predicate/references").collect(),
+        Some(WRITTEN) => listed(statement, "/subject").collect(),
+        Some(_) | None => Vec::new(),
+    }
 }
 
 /// What a statement claims; the error is why it claims nothing that is known.

@@ -13,7 +13,7 @@ use crate::domain::evidence::{
     ENVELOPE, Evidence, MADE, Matter, PROVENANCE, PROVENANCE_FILE, REUSED_FILE, STATEMENT, built_here,
     file_name, made_file,
 };
-use crate::domain::name::{CommitSha, Digest, PipelineId};
+use crate::domain::name::{CommitSha, Digest, PipelineId, StageName};
 use crate::domain::release::{Release, StageRun};
 use crate::domain::reuse::TakenOver;
 use crate::domain::time::Timestamp;
@@ -28,6 +28,8 @@ pub(super) const PASSED: &str = "https://slsa.dev/verification_summary/v1";
 pub(super) const TESTS: &str = "https://in-toto.io/attestation/test-result/v0.1";
 /// That another file belongs to them (<https://github.com/in-toto/attestation/blob/main/spec/predicates/reference.md>).
 pub(super) const REFERENCE: &str = "https://in-toto.io/attestation/reference/v0.1";
+/// That a stage wrote the files down.
+pub(super) const WRITTEN: &str = "urn:liftlock:written:v1";
 /// The media type of a bill of materials.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 /// That the files are those of another build, whose terms and tree or commit are the same.
@@ -277,6 +279,7 @@ fn tested(release: &Release, (what, run): (&Matter, &StageRun), origin: Origin<'
         "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
         "configuration": [{"name": "manifest", "digest": {"sha256": release.created.manifest.hex()}}],
         "url": origin.page(release),
+        "timeVerified": run.moved_at.rfc3339(),
         "passedTests": passed,
         "warnedTests": warned,
         "failedTests": [],
@@ -309,6 +312,7 @@ pub fn reference(release: &Release, (name, bill): (&str, &str), origin: Origin<'
         .collect();
     let predicate = json!({
         "attester": {"id": origin.server},
+        "timeAttested": release.built_at.unwrap_or(release.at).rfc3339(),
         "references": [{
             "name": name,
             "downloadLocation": origin.evidence(release, name),
@@ -317,4 +321,25 @@ pub fn reference(release: &Release, (name, bill): (&str, &str), origin: Origin<'
         }],
     });
     statement(&subject, REFERENCE, &predicate)
+}
+
+/// That a stage wrote these documents of its release.
+pub fn written(
+    release: &Release,
+    (stage, attempt): (&StageName, u32),
+    (files, at): (&[Evidence], Timestamp),
+    origin: Origin<'_>,
+) -> Value {
+    let of = |file: &Evidence| json!({"name": file.name, "digest": {"sha256": file.digest.hex()}});
+    let subject: Vec<Value> = files.iter().map(of).collect();
+    let predicate = json!({
+        "attester": {"id": origin.server},
+        "repository": origin.repository,
+        "version": release.created.version.to_string(),
+        "release": origin.page(release),
+        "stage": stage,
+        "attempt": attempt,
+        "timeWritten": at.rfc3339(),
+    });
+    statement(&subject, WRITTEN, &predicate)
 }

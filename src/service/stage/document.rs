@@ -7,13 +7,15 @@ use crate::domain::decide::Command;
 use crate::domain::derivation::summed;
 use crate::domain::document::{Algorithm, Document, NOTES, documents};
 use crate::domain::event::{Failure, OfRun, Sealed};
-use crate::domain::evidence::{Attested, Evidence, Matter, file_name, sums};
+use crate::domain::evidence::statement::{Origin, written};
+use crate::domain::evidence::{Attested, ENVELOPE, Evidence, Matter, PAYLOAD_TYPE, file_name, sums};
 use crate::domain::metadata;
 use crate::domain::pipeline::Step;
 use crate::domain::publication::METADATA;
 use crate::domain::release::Release;
 use crate::domain::time::Timestamp;
 use crate::folder;
+use crate::service::evidence::line;
 use crate::service::stage::Walk;
 use crate::service::steps::{KeptLog, StepsEnd};
 use crate::service::{Service, blocking};
@@ -67,9 +69,12 @@ impl Walk<'_> {
             };
             texts.into_iter().map(keep).collect::<Outcome<Vec<Evidence>>>()
         });
-        let files = files.await?;
+        let mut files = files.await?;
         for file in &files {
             kept.log.note(&format!("wrote {}, {}", file.name, file.digest)).await;
+        }
+        if !document.is_signed_list() {
+            files.extend(self.vouched(&files).await?);
         }
         let (release, stage) = (course.release.no(), course.stage.name.clone());
         let attempt = course.release.run(&stage).map_or(1, |run| run.attempt);
@@ -83,6 +88,26 @@ impl Walk<'_> {
                 Ok(StepsEnd::Lost)
             }
         }
+    }
+
+    /// What is signed about files that were written, beside which it is kept.
+    async fn vouched(&self, files: &[Evidence]) -> Outcome<Option<Evidence>> {
+        let Some(last) = files.last() else { return Ok(None) };
+        let (course, service) = (self.course, self.service);
+        let (name, now) = (format!("{}{ENVELOPE}", last.name), service.store().here());
+        let repository = service.journal().name_of(&course.id.repo).await?;
+        let server = &service.settings().notify.public_url;
+        let origin = Origin { pipeline: course.id, repository: &repository, commit_url: None, server };
+        let attempt = course.release.run(&course.stage.name).map_or(1, |run| run.attempt);
+        let said = written(course.release, (&course.stage.name, attempt), (files, now), origin).to_string();
+        let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
+        blocking(move || {
+            let envelope = Keys::of_folder(&folder, now)?.sign(PAYLOAD_TYPE, said.as_bytes())?;
+            let text = line(&envelope)?;
+            let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            Ok(Some(Evidence { name, digest: store.put(text.as_bytes())?, size }))
+        })
+        .await
     }
 
     /// The files of a document, as things are now; the inner error is why there are none.

@@ -49,7 +49,7 @@ fn said_again(yard: &Yard, path: &Path, change: impl Fn(&mut Value)) -> String {
     let keys = Keys::of_folder(&yard.data().join("keys"), clock::now()).unwrap();
     let envelope: Envelope = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let public: Vec<Public> = keys.public().unwrap();
-    let mut said: Value = serde_json::from_slice(&envelope.open(PAYLOAD_TYPE, &public).unwrap()).unwrap();
+    let mut said: Value = serde_json::from_slice(&envelope.open(PAYLOAD_TYPE, &public).unwrap().0).unwrap();
     change(&mut said);
     serde_json::to_string(&keys.sign(PAYLOAD_TYPE, said.to_string().as_bytes()).unwrap()).unwrap()
 }

@@ -206,15 +206,73 @@ async fn t44_t45_a_file_or_a_whole_release_is_verified_with_public_keys_alone() 
     server.kill();
 }
 
+/// A flipped byte in any file of the folder is an error that names the file.
+fn every_flip(reader: &Reader<'_>) {
+    let names = std::fs::read_dir(reader.folder.join("release")).unwrap();
+    for name in names.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
+        let late = |bytes: &[u8]| bytes.len() * 7 / 8;
+        for place in [middle, late] {
+            let said =
+                reader.notices(&format!("release/{name}"), place, "liftlock verify release --keys keys.pem");
+            assert!(said.contains(&name), "{name}: {said}");
+        }
+    }
+}
+
+/// Notes, `release.json` and lists of single files that a stage wrote down are signed as everything else is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t44_t45_every_file_of_the_evidence_is_signed_also_what_a_stage_wrote_down() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    let hello = yard.path("hello");
+    let manifest = std::fs::read_to_string(hello.join(".github/liftlock.yml")).unwrap();
+    let writes = "name: test, deploy: ['sh ./deploy.sh', {uses: release-notes}, {uses: release-metadata}, \
+                  {uses: checksums, with: {algorithm: sha512, aggregate: false}}, \
+                  {uses: checksums, with: {algorithm: sha256}}]";
+    write(&hello.join(".github/liftlock.yml"), &manifest.replace("name: test", writes));
+    write(&hello.join("requirements.txt"), "six==1.16.0\n");
+    one(&yard, &door);
+    let begun = clock::monotonic();
+    let list = format!("/api/releases/{RELEASE}/evidence");
+    while !request(&door, "GET", &list, &[], "").unwrap().1.contains("passed-test-1.dsse.json") {
+        assert!(begun.elapsed() < PATIENCE, "the stage is not signed\n{}", server.log_tail());
+        std::thread::sleep(GLANCE);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reader =
+        Reader { folder: folder.path(), server: format!("http://{}", door.address()), file: String::new() };
+    reader.passes(manual("> keys.pem"));
+    reader.passes(manual("mkdir release"));
+    let whole = "liftlock verify release --keys keys.pem";
+    assert!(reader.passes(whole).contains("made of what sbom.cdx.json lists"));
+    let there = |name: &str| folder.path().join("release").join(name).exists();
+    for name in ["RELEASE_NOTES.md", "release.json", "dist.tar.zst.sha512", "provenance.sigstore.json"] {
+        assert!(there(name), "{name}");
+    }
+    every_flip(&reader);
+    let gone = ["RELEASE_NOTES.md", "release.json", "sbom.cdx.json", "dist.tar.zst.sha512.sig"];
+    for name in gone {
+        let output = reader.run(&format!("mv release/{name} . && {whole}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(&format!("{name} belongs to it and is not there")),
+            "{said}"
+        );
+        reader.passes(&format!("mv {name} release"));
+    }
+    let output = reader.run(&format!("echo more > release/more && {whole}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("nobody signed more"), "{said}");
+    server.kill();
+}
+
 /// One byte of any file, or any file that is not there, and the folder is not proven; signatures of either kind do.
 fn whole_folder(reader: &Reader<'_>) {
     let whole = "liftlock verify release --keys keys.pem";
     let names = std::fs::read_dir(reader.folder.join("release")).unwrap();
     let names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.len() > 10, "{names:?}");
-    for name in names.iter().filter(|name| *name != "provenance.sigstore.json") {
-        reader.notices(&format!("release/{name}"), middle, whole);
-    }
+    every_flip(reader);
     for (names, holds) in [
         (&["SHA512SUMS.minisig", "SHA256SUMS.minisig"][..], true),
         (&["SHA512SUMS.sig", "SHA512SUMS.minisig"], false),
@@ -260,7 +318,10 @@ async fn what_a_release_is_made_of_is_a_valid_bill_of_materials() {
                   from cyclonedx.validation.json import JsonStrictValidator; \
                   assert not JsonStrictValidator(SchemaVersion.V1_5).validate_str(open('sbom.cdx.json').read())\"";
     reader.passes(strict);
-    reader.notices("sbom.cdx.json", inside("\"bomForm", 0), strict);
+    // The kind of a digest, a digest, and the form of the whole.
+    for what in ["\"alg\":\"", "\"content\":\"", "\"specVersion\":\"", "\"type\":\""] {
+        reader.notices("sbom.cdx.json", inside(what, 0), strict);
+    }
     assert_eq!(
         reader.passes("jq -r '.components[].purl' sbom.cdx.json"),
         "pkg:cargo/serde@1.0.0\npkg:pypi/six@1.16.0\n"
