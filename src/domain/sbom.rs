@@ -13,6 +13,11 @@ pub mod tree;
 /// What stays as it is in a part of a package URL (<https://github.com/package-url/purl-spec>).
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What a bill calls a lock file that was read.
+pub const READ: &str = "liftlock:lockfile";
+/// What it calls one that was not, or not to its end.
+pub const UNREAD: &str = "liftlock:unread";
+
 /// Where a component is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Registry {
@@ -37,6 +42,19 @@ pub struct Component {
     pub version: String,
     /// The digest of what is downloaded, when the lock file has it.
     pub hash: Option<Hash>,
+    /// The place that it is from, when that is not the one that everybody means by the registry.
+    pub place: Option<Place>,
+}
+
+/// Where something is from that is not of its usual registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A repository of git at a commit, as `git+https://…@<commit>`.
+    Git(String),
+    /// Another registry.
+    Registry(String),
+    /// An address that it is downloaded from.
+    Download(String),
 }
 
 /// A digest.
@@ -155,6 +173,17 @@ impl Registry {
     }
 }
 
+impl Place {
+    /// The qualifier of a package URL.
+    fn qualifier(&self) -> (&'static str, &str) {
+        match self {
+            Self::Git(address) => ("vcs_url", address),
+            Self::Registry(address) => ("repository_url", address),
+            Self::Download(address) => ("download_url", address),
+        }
+    }
+}
+
 impl Component {
     /// Its package URL.
     pub fn purl(&self) -> String {
@@ -166,7 +195,11 @@ impl Component {
         let parts: Vec<String> =
             name.split('/').map(|part| utf8_percent_encode(part, PART).to_string()).collect();
         let version = utf8_percent_encode(&self.version, PART);
-        format!("pkg:{}/{}@{version}", self.registry.word(), parts.join("/"))
+        let place = self.place.as_ref().map_or_else(String::new, |place| {
+            let (name, address) = place.qualifier();
+            format!("?{name}={}", utf8_percent_encode(address, PART))
+        });
+        format!("pkg:{}/{}@{version}{place}", self.registry.word(), parts.join("/"))
     }
 }
 
@@ -188,11 +221,9 @@ pub fn document(found: &Found, subject: Subject<'_>) -> Result<String, serde_jso
         hashes: component.hash.iter().collect(),
         purl,
     });
-    let read = found.read.iter().map(|path| Property { name: "liftlock:lockfile", value: path.clone() });
-    let unread = found
-        .unread
-        .iter()
-        .map(|(path, why)| Property { name: "liftlock:unread", value: format!("{path}: {why}") });
+    let read = found.read.iter().map(|path| Property { name: READ, value: path.clone() });
+    let unread =
+        found.unread.iter().map(|(path, why)| Property { name: UNREAD, value: format!("{path}: {why}") });
     let commit = Property { name: "liftlock:commit", value: subject.commit.to_owned() };
     let tree = match subject.tree {
         Tree::Commit => "as committed",
@@ -273,7 +304,7 @@ mod tests {
     use super::*;
 
     fn component(registry: Registry, name: &str, version: &str) -> Component {
-        Component { registry, name: name.to_owned(), version: version.to_owned(), hash: None }
+        Component { registry, name: name.to_owned(), version: version.to_owned(), hash: None, place: None }
     }
 
     #[test]
@@ -286,6 +317,9 @@ mod tests {
             purl(Registry::Go, "github.com/BurntSushi/toml", "v1.3.2"),
             "pkg:golang/github.com/burntsushi/toml@v1.3.2"
         );
+        let place = Some(Place::Git("git+https://github.com/a/b@c0ffee".to_owned()));
+        let fork = Component { place, ..component(Registry::Cargo, "b", "1.0.0") };
+        assert_eq!(fork.purl(), "pkg:cargo/b@1.0.0?vcs_url=git%2Bhttps%3A%2F%2Fgithub.com%2Fa%2Fb%40c0ffee");
     }
 
     #[test]

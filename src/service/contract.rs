@@ -16,6 +16,7 @@ use crate::domain::evidence::{
 use crate::domain::name::Digest;
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun};
+use crate::domain::sbom::{READ, UNREAD};
 use crate::runner::{Job, Limits, Program, Sandbox, Stops};
 use crate::service::environment::Grounds;
 use crate::service::steps::{KeptLog, StepsEnd};
@@ -57,6 +58,11 @@ impl Service {
             }
             return Ok(StepsEnd::Failed(failure(broken)));
         }
+        if contract.sbom {
+            for line in self.unread_locks(release).await? {
+                kept.log.note(&format!("contract: {SBOM_FILE} does not have all of {line}")).await;
+            }
+        }
         let program = self.settings().program.display().to_string();
         let paths =
             release.artifacts.iter().map(|sealed| grounds.artifact(&sealed.alias).display().to_string());
@@ -79,6 +85,17 @@ impl Service {
         }))
     }
 
+    /// The lock files that are not in the bill, or not to their end, with the reasons: a contract is kept without them,
+    /// and whoever reads the log knows.
+    async fn unread_locks(&self, release: &Release) -> Outcome<Vec<String>> {
+        let (store, release) = (self.artifacts().clone(), release.clone());
+        blocking(move || {
+            let proofs = Proofs { release: &release, store: &store, keys: &[] };
+            Ok(proofs.text(SBOM_FILE)?.map(|(_, text)| unread(&text)).unwrap_or_default())
+        })
+        .await
+    }
+
     /// What a release lacks by its seals and its evidence, in the order of the contract; its files are not looked into.
     pub(super) async fn broken(&self, release: &Release, contract: &Contract) -> Outcome<Vec<String>> {
         let lacking = contract.lacks(release);
@@ -92,6 +109,18 @@ impl Service {
         });
         Ok(lacking.into_iter().chain(unproven.await?).collect())
     }
+}
+
+/// What a bill of materials says of a kind in its metadata.
+fn property(bill: &str, name: &str) -> Vec<String> {
+    let bill: Value = serde_json::from_str(bill).unwrap_or_default();
+    let all = bill.pointer("/metadata/properties").and_then(Value::as_array);
+    let of = all.into_iter().flatten().filter(|one| one.get("name").and_then(Value::as_str) == Some(name));
+    of.filter_map(|one| one.get("value")?.as_str().map(str::to_owned)).collect()
+}
+
+fn unread(bill: &str) -> Vec<String> {
+    property(bill, UNREAD)
 }
 
 /// The last line of a validation, which is what is wrong; without the word that errors begin with.
@@ -173,7 +202,7 @@ impl Proofs<'_> {
         let opened = serde_json::from_str::<Envelope>(&text)
             .map_err(|_| "it is no signed statement".to_owned())
             .and_then(|envelope| envelope.open(PAYLOAD_TYPE, self.keys))
-            .and_then(|payload| serde_json::from_slice::<Value>(&payload).map_err(|e| e.to_string()));
+            .and_then(|(payload, _)| serde_json::from_slice::<Value>(&payload).map_err(|e| e.to_string()));
         let statement = match opened {
             Ok(statement) => statement,
             Err(why) => return Ok(Err(why)),
@@ -186,10 +215,15 @@ impl Proofs<'_> {
 
     /// A bill of materials, and the signed statement that it is the one of these files.
     fn bill(&self) -> Outcome<Result<(), String>> {
-        let (digest, _) = match self.text(SBOM_FILE)? {
+        let (digest, text) = match self.text(SBOM_FILE)? {
             Ok(bill) => bill,
             Err(why) => return Ok(Err(why)),
         };
+        let unread = unread(&text);
+        // One of nothing but what was not read is none.
+        if let Some(first) = unread.first().filter(|_| property(&text, READ).is_empty()) {
+            return Ok(Err(format!("no lock file could be read: {first}")));
+        }
         let built = self.release.at_revision(FIRST);
         let own =
             built.artifacts.iter().filter(|sealed| built_here(self.release, sealed)).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Component, Found, Hash, Registry};
+use super::{Component, Found, Hash, Place, Registry};
 
 /// Most components of all lock files together: far more than anybody has.
 const MAX_COMPONENTS: usize = 100_000;
@@ -28,6 +28,12 @@ pub fn is_foreign(folder: &str) -> bool {
     FOREIGN.contains(&folder)
 }
 
+/// Why a lock file of a tool that is known is not read.
+const UNKNOWN: &str = "lock files of this kind are not read";
+/// Where Cargo takes packages from when nothing else is said.
+const CRATES_IO: [&str; 2] =
+    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+
 type Reader = fn(&str) -> Result<Vec<Component>, String>;
 
 fn reader(name: &str) -> Option<Reader> {
@@ -37,6 +43,8 @@ fn reader(name: &str) -> Option<Reader> {
         "poetry.lock" => Some(poetry),
         "requirements.txt" => Some(|text| Ok(requirements(text))),
         "go.mod" => Some(go),
+        "uv.lock" | "pdm.lock" | "Pipfile.lock" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lock"
+        | "Gemfile.lock" | "composer.lock" => Some(|_| Err(UNKNOWN.to_owned())),
         _ => None,
     }
 }
@@ -85,24 +93,49 @@ fn packages(text: &str) -> Result<Vec<Package>, String> {
 
 /// What has no source is the repository's own.
 fn cargo(text: &str) -> Result<Vec<Component>, String> {
-    let foreign = packages(text)?.into_iter().filter(|package| package.source.is_some());
-    let component = |package: Package| Component {
-        registry: Registry::Cargo,
-        name: package.name,
-        version: package.version,
-        hash: package.checksum.and_then(|sum| hash("SHA-256", sum)),
+    let component = |package: Package| {
+        let source = package.source?;
+        let place = match source.as_str()? {
+            usual if CRATES_IO.contains(&usual) => None,
+            git if git.starts_with("git+") => Some(git_place(git)),
+            other => Some(Place::Registry(other.split_once('+').map_or(other, |(_, at)| at).to_owned())),
+        };
+        Some(Component {
+            registry: Registry::Cargo,
+            name: package.name,
+            version: package.version,
+            hash: package.checksum.and_then(|sum| hash("SHA-256", sum)),
+            place,
+        })
     };
-    Ok(foreign.map(component).collect())
+    Ok(packages(text)?.into_iter().filter_map(component).collect())
 }
 
+/// `git+https://host/a?branch=main#<commit>` without the branch, which has moved on since.
+fn git_place(address: &str) -> Place {
+    let (address, commit) = address.split_once('#').unwrap_or((address, ""));
+    let address = address.split('?').next().unwrap_or(address);
+    let at = if commit.is_empty() { "" } else { "@" };
+    Place::Git(format!("{address}{at}{commit}"))
+}
+
+/// What is a folder or a file of the repository is its own.
 fn poetry(text: &str) -> Result<Vec<Component>, String> {
-    let component = |package: Package| Component {
-        registry: Registry::PyPi,
-        name: package.name,
-        version: package.version,
-        hash: None,
+    let component = |package: Package| {
+        let source = package.source.unwrap_or_default();
+        let said = |key: &str| source.get(key).and_then(Value::as_str).unwrap_or_default();
+        let url = said("url");
+        let place = match said("type") {
+            "directory" | "file" => return None,
+            "git" => Some(git_place(&format!("git+{url}#{}", said("resolved_reference")))),
+            "url" => Some(Place::Download(url.to_owned())),
+            "legacy" => Some(Place::Registry(url.to_owned())),
+            _ => None,
+        };
+        let (name, version) = (package.name, package.version);
+        Some(Component { registry: Registry::PyPi, name, version, hash: None, place })
     };
-    Ok(packages(text)?.into_iter().map(component).collect())
+    Ok(packages(text)?.into_iter().filter_map(component).collect())
 }
 
 fn hash(alg: &'static str, content: String) -> Option<Hash> {
@@ -149,11 +182,18 @@ fn npm_component(name: &str, package: &Value) -> Option<Component> {
     let sum = text("integrity").into_iter().flat_map(str::split_whitespace);
     let mut sum = sum.filter_map(|sum| sum.strip_prefix("sha512-"));
     let hash = sum.next().and_then(|sum| BASE64_STANDARD.decode(sum).ok());
+    let version = text("version")?;
+    // Of a lock file of version 1 the version is the place.
+    let from = text("resolved").unwrap_or(version);
+    if from.starts_with("file:") {
+        return None;
+    }
     Some(Component {
         registry: Registry::Npm,
         name: name.to_owned(),
-        version: text("version")?.to_owned(),
+        version: version.to_owned(),
         hash: hash.and_then(|bytes| self::hash("SHA-512", hex::encode(bytes))),
+        place: from.starts_with("git").then(|| git_place(from)),
     })
 }
 
@@ -173,6 +213,7 @@ fn requirements(text: &str) -> Vec<Component> {
             name: name.to_owned(),
             version: version.to_owned(),
             hash: None,
+            place: None,
         })
     };
     text.lines().filter_map(pin).collect()
@@ -221,6 +262,7 @@ fn go(text: &str) -> Result<Vec<Component>, String> {
             name: (*name).to_owned(),
             version: (*version).to_owned(),
             hash: None,
+            place: None,
         })
     };
     Ok(all.iter().filter_map(module).collect())
@@ -298,6 +340,71 @@ mod tests {
             found.take("a/go.mod", old);
             assert_eq!((found.components.len(), found.read.len(), found.unread.len()), (1, 1, 1));
         }
+    }
+
+    #[test]
+    fn what_is_of_git_or_of_the_repository_is_no_package_of_a_registry() {
+        let cargo = "[[package]]\nname = \"fork\"\nversion = \"1.0.0\"\nsource = \"git+https://github.com/a/fork?branch=x#c0ffee\"\n\
+                     [[package]]\nname = \"own\"\nversion = \"0.1.0\"\n\
+                     [[package]]\nname = \"inner\"\nversion = \"2.0.0\"\nsource = \"registry+https://crates.example/index\"\n";
+        assert_eq!(
+            read("Cargo.lock", cargo),
+            [
+                "pkg:cargo/fork@1.0.0?vcs_url=git%2Bhttps%3A%2F%2Fgithub.com%2Fa%2Ffork%40c0ffee",
+                "pkg:cargo/inner@2.0.0?repository_url=https%3A%2F%2Fcrates.example%2Findex"
+            ]
+        );
+        let package = |name: &str, source: &str| {
+            format!("[[package]]\nname = \"{name}\"\nversion = \"1.0\"\n[package.source]\n{source}\n")
+        };
+        let poetry = [
+            package("local", "type = \"directory\"\nurl = \"../local\""),
+            package("wheel", "type = \"file\"\nurl = \"dist/wheel.whl\""),
+            package(
+                "fork",
+                "type = \"git\"\nurl = \"https://github.com/a/fork\"\nreference = \"main\"\nresolved_reference = \"c0ffee\"",
+            ),
+            package(
+                "inner",
+                "type = \"legacy\"\nurl = \"https://pypi.example/simple\"\nreference = \"inner\"",
+            ),
+            package("direct", "type = \"url\"\nurl = \"https://files.example/direct.whl\""),
+        ];
+        assert_eq!(
+            read("poetry.lock", &poetry.concat()),
+            [
+                "pkg:pypi/direct@1.0?download_url=https%3A%2F%2Ffiles.example%2Fdirect.whl",
+                "pkg:pypi/fork@1.0?vcs_url=git%2Bhttps%3A%2F%2Fgithub.com%2Fa%2Ffork%40c0ffee",
+                "pkg:pypi/inner@1.0?repository_url=https%3A%2F%2Fpypi.example%2Fsimple"
+            ]
+        );
+        let npm = r#"{"packages": {"node_modules/fork": {"version": "1.0.0", "resolved": "git+ssh://git@github.com/a/fork.git#c0ffee"},
+            "node_modules/local": {"version": "1.0.0", "resolved": "file:local.tgz"}}}"#;
+        assert_eq!(
+            read("package-lock.json", npm),
+            ["pkg:npm/fork@1.0.0?vcs_url=git%2Bssh%3A%2F%2Fgit%40github.com%2Fa%2Ffork.git%40c0ffee"]
+        );
+    }
+
+    #[test]
+    fn lock_files_that_are_known_and_not_read_are_listed() {
+        let names = [
+            "uv.lock",
+            "pdm.lock",
+            "Pipfile.lock",
+            "yarn.lock",
+            "pnpm-lock.yaml",
+            "bun.lock",
+            "Gemfile.lock",
+        ];
+        let mut found = Found::default();
+        for name in names {
+            assert!(is_lock(name), "{name}");
+            found.take(&format!("web/{name}"), "anything");
+        }
+        assert!(found.components.is_empty() && found.read.is_empty());
+        assert_eq!(found.unread.len(), names.len());
+        assert_eq!(found.unread[3], ("web/yarn.lock".to_owned(), UNKNOWN.to_owned()));
     }
 
     #[test]
