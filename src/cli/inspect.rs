@@ -6,8 +6,8 @@ use crate::domain::name::PipelineId;
 use crate::domain::release::StageRun;
 use crate::domain::state::State;
 use crate::service::journal::Journal;
-use crate::store::Store;
 use crate::store::stream::{EventFilter, GENESIS, StoredEvent};
+use crate::store::{self, Store};
 use crate::trouble::{Outcome, Trouble};
 
 /// Events read at a time.
@@ -73,9 +73,10 @@ pub(super) struct Rebuild {
     config: ConfigFile,
 }
 
+/// The log as it is, also beside the server that writes it.
 async fn open(file: &ConfigFile) -> Outcome<Store> {
     let config = serve::read_config(&file.config)?;
-    serve::open_store(&config).await
+    Store::open_to_read(&store::Settings::new(config.database.expose())).await
 }
 
 /// The names of all logs.
@@ -317,7 +318,8 @@ fn quoted(field: &str) -> String {
 }
 
 pub(super) async fn rebuild(asked: &Rebuild) -> Ended {
-    let store = open(&asked.config).await?;
+    let config = serve::read_config(&asked.config.config)?;
+    let store = serve::open_store(&config).await?;
     store.clear_read_models().await?;
     let journal = Journal::new(store.clone());
     let logs = logs(&store).await?;

@@ -50,6 +50,20 @@ fn check_not_newer(found: i64) -> Outcome<()> {
     Ok(())
 }
 
+/// Refuses to read a `SQLite` file that this program's statements do not fit.
+pub(super) fn fits(connection: &rusqlite::Connection) -> Outcome<()> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let found = found.map_err(|e| link::trouble("read the schema version", e))?;
+    check_not_newer(found)?;
+    if found < newest() {
+        return Err(Trouble::refused(format!(
+            "the database has schema {found}, this program reads {}: start its server once, which brings it up to date",
+            newest()
+        )));
+    }
+    Ok(())
+}
+
 /// Migrates a `SQLite` file; `user_version` holds the schema.
 pub(super) fn sqlite(connection: &mut rusqlite::Connection) -> Outcome<()> {
     // Taking the write lock first makes a second process wait and then find the work done.

@@ -181,19 +181,41 @@ impl Store {
     /// Refuses a database of a newer program, a damaged file, one in use by another process, and wrong settings.
     pub async fn open(settings: &Settings) -> Outcome<Self> {
         let rules = Rules { clock: settings.clock.clone(), max_attempts: settings.max_attempts };
-        let woken = Arc::new(watch::Sender::new(0));
-        let engine = if let Some(path) = settings.url.strip_prefix("sqlite:") {
-            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-            Engine::Sqlite(sqlite::Engine::open(path, settings, rules.clone()).await?)
-        } else if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
-            Engine::Postgres(postgres::Engine::open(settings, rules.clone(), Arc::clone(&woken)).await?)
-        } else {
+        match sqlite_file(settings) {
+            Some(path) => {
+                Ok(Self::of(Engine::Sqlite(sqlite::Engine::open(path, settings, rules).await?), settings))
+            }
+            None => Self::open_postgres(settings, rules).await,
+        }
+    }
+
+    /// Opens the database to read it, also beside a server that has the lock of its file.
+    pub async fn open_to_read(settings: &Settings) -> Outcome<Self> {
+        let rules = Rules { clock: settings.clock.clone(), max_attempts: settings.max_attempts };
+        match sqlite_file(settings) {
+            Some(path) => {
+                Ok(Self::of(Engine::Sqlite(sqlite::Engine::to_read(path, settings).await?), settings))
+            }
+            None => Self::open_postgres(settings, rules).await,
+        }
+    }
+
+    async fn open_postgres(settings: &Settings, rules: Rules) -> Outcome<Self> {
+        if !settings.url.starts_with("postgres://") && !settings.url.starts_with("postgresql://") {
             return Err(Trouble::refused(
                 "the database URL starts with neither `sqlite:` nor `postgres://`; write `sqlite:/path/liftlock.db`",
             ));
-        };
-        let inner = Inner { engine, rules, answer_within: settings.answer_within, woken };
-        Ok(Self(Arc::new(inner)))
+        }
+        let woken = Arc::new(watch::Sender::new(0));
+        let engine = postgres::Engine::open(settings, rules.clone(), Arc::clone(&woken)).await?;
+        let answer_within = settings.answer_within;
+        Ok(Self(Arc::new(Inner { engine: Engine::Postgres(engine), rules, answer_within, woken })))
+    }
+
+    fn of(engine: Engine, settings: &Settings) -> Self {
+        let rules = Rules { clock: settings.clock.clone(), max_attempts: settings.max_attempts };
+        let woken = Arc::new(watch::Sender::new(0));
+        Self(Arc::new(Inner { engine, rules, answer_within: settings.answer_within, woken }))
     }
 
     /// Finishes what was accepted, closes the connections and gives the lock back.
@@ -293,6 +315,12 @@ impl Store {
     ) -> Outcome<Option<T>> {
         Ok(self.list(text, args, read).await?.into_iter().next())
     }
+}
+
+/// The file of a `SQLite` URL; nothing for another one.
+fn sqlite_file(settings: &Settings) -> Option<PathBuf> {
+    let path = settings.url.strip_prefix("sqlite:")?;
+    Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
 }
 
 /// Bounds a wait, so that a database that hangs becomes an answer (STORAGE §5, rows 10 and 17).

@@ -63,6 +63,24 @@ impl Engine {
         Ok(Self { queue, readers, ended: Mutex::new(Some(ended)) })
     }
 
+    /// Connections that read, without the lock: beside the process that writes, or without one.
+    pub(super) async fn to_read(path: PathBuf, settings: &Settings) -> Outcome<Self> {
+        if !path.exists() {
+            return Err(Trouble::refused(format!("there is no database `{}`", path.display())));
+        }
+        let place = Place::new(path, settings);
+        let readers = Readers::new(place.clone(), settings.connections, settings.answer_within.as_std());
+        let look = move || {
+            let fits = place.reader().and_then(|connection| migrate::fits(&connection));
+            fits.map_err(|trouble| link::named(&place.path, trouble))
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.map_err(|e| Trouble::transient("a look at the database was cut off").because(e))??;
+        // Nobody takes changes here: they are refused as by a store that is closed.
+        let (queue, _) = mpsc::channel(1);
+        Ok(Self { queue, readers, ended: Mutex::new(None) })
+    }
+
     /// Hands a change to the writer and waits for its commit.
     pub(super) async fn change<C: Change>(&self, change: C) -> Outcome<C::Answer> {
         let (reply, answer) = oneshot::channel();

@@ -144,6 +144,33 @@ async fn t56_a_second_server_on_the_same_file_is_refused() {
     until("the first goes on", (&yard, &[&first]), &mut eyes, Seen::idle).await;
 }
 
+/// What only reads needs no lock, and a database that nobody has made is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t58_the_log_is_checked_and_exported_beside_a_running_server() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut nothing = yard.start(&door, &["audit", "verify"]);
+    assert_eq!(nothing.wait().code(), Some(1));
+    assert!(nothing.log().contains("there is no database"), "{}", nothing.log());
+    let mut server = yard.serve(&door);
+    let push = one(&yard, &door);
+    let mut keeper = Keeper::new(&[push]);
+    let mut eyes = yard.eyes().await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader { folder: folder.path(), server: String::new(), file: String::new() };
+    let config = yard.path(&format!("liftlock-{}.toml", door.port));
+    let asked = |what: &str| format!("LIFTLOCK_CONFIG={} liftlock {what}", config.display());
+    assert!(reader.passes(&asked("audit verify")).starts_with("ok: "));
+    let count = eyes.look().await.events.len();
+    for what in ["audit export", "events --json"] {
+        assert_eq!(reader.passes(&asked(what)).lines().count(), count, "{what}");
+    }
+    assert!(reader.passes(&asked("audit deployments")).lines().count() > 2);
+    let said = reader.run(&asked("rebuild"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("another liftlock uses"), "{said:?}");
+    server.kill();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_of_a_newer_version_is_refused() {
     let (yard, door) = (yard(&["hello"], "5s"), Door::new());
