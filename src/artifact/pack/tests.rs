@@ -113,6 +113,26 @@ fn a_tar_is_byte_for_byte_the_one_gnu_tar_makes() {
     assert!(tally.files > 40);
 }
 
+/// GNU tar sees a changed header, whose sum it checks; the bytes of files have their digests.
+#[test]
+fn gnu_tar_lists_what_we_pack_and_not_what_was_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    put(&dir.path().join("a"), b"in a file", 0o644);
+    let (good, _) = our_tar(dir.path());
+    let lists = |bytes: &[u8]| {
+        let listed = tempfile::NamedTempFile::new().unwrap();
+        Write::write_all(&mut listed.as_file(), bytes).unwrap();
+        Command::new("tar").arg("-tf").arg(listed.path()).output().unwrap().status.success()
+    };
+    assert!(lists(&good));
+    // The name, the size and the sum itself of the second header, which is the file's.
+    for at in [514, 512 + 130, 512 + 150] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert!(!lists(&bad), "a byte was changed at {at}");
+    }
+}
+
 #[test]
 fn an_empty_folder_is_the_one_gnu_tar_makes() {
     let dir = tempfile::tempdir().unwrap();

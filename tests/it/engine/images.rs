@@ -72,6 +72,33 @@ impl Running {
         Self { server, address }
     }
 
+    /// Copies an image out by its digest as anybody does; then a byte of each of its blobs is another one, and nobody
+    /// gets it.
+    fn is_noticed_when_changed(&self, image: &str) {
+        let out = tempfile::tempdir().unwrap();
+        let copied = |name: &str| {
+            let to = format!("dir:{}", out.path().join(name).display());
+            let from = format!("docker://{}/{image}", self.address);
+            let credentials = format!("bot:{PASSWORD}");
+            let options = ["--insecure-policy", "copy", "--src-tls-verify=false", "--src-creds"];
+            Command::new("skopeo").args(options).args([&credentials, &from, &to]).output().unwrap()
+        };
+        let good = copied("good");
+        assert!(good.status.success(), "{good:?}");
+        let blobs = files_below(&self.server.path("data/docker/registry/v2/blobs"));
+        assert!(blobs.len() > 2, "a manifest, a config, a layer: {blobs:?}");
+        for blob in blobs {
+            let bytes = std::fs::read(&blob).unwrap();
+            let mut bad = bytes.clone();
+            bad[bytes.len() / 2] ^= 1;
+            File::create(&blob).unwrap().write_all(&bad).unwrap();
+            let said = copied("bad");
+            assert!(!said.status.success(), "{} was changed and {image} is copied", blob.display());
+            File::create(&blob).unwrap().write_all(&bytes).unwrap();
+        }
+        assert!(copied("again").status.success());
+    }
+
     /// What a tag leads to.
     pub(super) fn tag(&self, image: &str, tag: &str) -> String {
         let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
@@ -128,6 +155,7 @@ async fn b06_b17_b23_c07_one_image_is_pushed_to_the_registry_of_every_environmen
             format!("prod {}/live/acme/sdk@{digest}", prod.address)
         ]
     );
+    prod.is_noticed_when_changed(&format!("live/acme/sdk@{digest}"));
     let log = world.log("github:12/shop/1/prod/1").await;
     assert!(
         log.contains(&format!("image Sdk is {}/live/acme/sdk@{digest}, read back", prod.address)),

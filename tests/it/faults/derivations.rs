@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::chain::link;
 use super::drive::{Keeper, until};
-use super::evidence::{Reader, manual};
+use super::evidence::{Reader, manual, middle};
 use super::kills::{Survived, survive};
 use super::rig::{Door, Event, Plan, SIGNED, Seen, Yard};
 use super::{one, plan};
@@ -112,6 +112,11 @@ async fn d06_d36_t44_in_toto_takes_what_a_stage_signed_from_that_stage_alone() {
     reader.passes(get);
     let said = reader.passes("liftlock verify release --keys keys.pem");
     assert!(said.contains("went through build") && said.contains("went through stage-test"), "{said}");
+    for (list, check) in [("SHA256SUMS", "sha256sum -c"), ("SHA512SUMS", "sha512sum -c")] {
+        let check = format!("cd release && {check} {list}");
+        reader.notices("release/dist.tar.zst", middle, &check);
+        reader.notices(&format!("release/{list}"), |_| 3, &check);
+    }
 
     let links = folder.path().join("links");
     let stage = link(&links, "stage-test");
