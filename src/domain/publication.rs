@@ -4,7 +4,7 @@
 //! is a function of the row and of what was found at the outlet, never of what the worker before meant to do: what is
 //! there with the same digest is done, what is missing is put there, and what is there with another digest ends it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,11 @@ use crate::domain::document::{documents, lists};
 use crate::domain::event::Sealed;
 use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, file_name};
 use crate::domain::image::tag_of;
-use crate::domain::name::{Alias, CommitSha, Digest, OutletName, PipelineName, RepoId, RepoName, StageName};
+use crate::domain::name::{Alias, Digest, OutletName, StageName};
 use crate::domain::release::Release;
+use crate::domain::version::Version;
+
+pub mod tag;
 
 /// The file that says what the release is, for programs.
 pub const METADATA: &str = "release.json";
@@ -32,13 +35,44 @@ pub enum Publish {
     },
     /// A tag in its repository, in every one that it took the tree of, and in those that it took builds of.
     Tags,
+    /// The same by the release's final name.
+    FinalTags,
     /// The host's own release, with its files.
     HostRelease {
         /// Whether it says what changed.
         notes: bool,
         /// Whether its checksums and `release.json` are among its files.
         metadata: bool,
+        /// By which name.
+        #[serde(default, skip_serializing_if = "Called::is_candidate")]
+        called: Called,
     },
+}
+
+/// By which of its names a release is published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Called {
+    /// Its version, such as `v1.4.0-rc.2`.
+    #[default]
+    Candidate,
+    /// The version that its candidates lead up to, such as `v1.4.0`.
+    Final,
+}
+
+impl Called {
+    /// True for the version itself.
+    pub fn is_candidate(&self) -> bool {
+        *self == Self::Candidate
+    }
+
+    /// The name.
+    pub fn name(self, version: &Version) -> Version {
+        match self {
+            Self::Candidate => version.clone(),
+            Self::Final => version.base(),
+        }
+    }
 }
 
 /// What of a release is published.
@@ -200,7 +234,9 @@ impl fmt::Display for Publish {
                 Goods::One(alias) => write!(f, "{to} ({alias})"),
             },
             Self::Tags => f.write_str("git tags"),
-            Self::HostRelease { .. } => f.write_str("GitHub release"),
+            Self::FinalTags => f.write_str("final git tags"),
+            Self::HostRelease { called: Called::Candidate, .. } => f.write_str("GitHub release"),
+            Self::HostRelease { called: Called::Final, .. } => f.write_str("final GitHub release"),
         }
     }
 }
@@ -210,7 +246,19 @@ impl Publish {
     pub fn written(&self) -> String {
         match self {
             Self::Files { to, .. } => format!("{{uses: publish, with: {{to: {to}}}}}"),
-            Self::Tags | Self::HostRelease { .. } => format!("{{uses: {}}}", self.outlet()),
+            Self::Tags | Self::FinalTags | Self::HostRelease { .. } => match self.called() {
+                Called::Candidate => format!("{{uses: {}}}", self.outlet()),
+                Called::Final => format!("{{uses: {}, with: {{final: true}}}}", self.outlet()),
+            },
+        }
+    }
+
+    /// By which of the release's names it is published.
+    pub const fn called(&self) -> Called {
+        match self {
+            Self::Files { .. } | Self::Tags => Called::Candidate,
+            Self::FinalTags => Called::Final,
+            Self::HostRelease { called, .. } => *called,
         }
     }
 
@@ -218,7 +266,7 @@ impl Publish {
     pub fn outlet(&self) -> &str {
         match self {
             Self::Files { to, .. } => to.as_str(),
-            Self::Tags => "git-tags",
+            Self::Tags | Self::FinalTags => "git-tags",
             Self::HostRelease { .. } => "github-release",
         }
     }
@@ -394,7 +442,9 @@ pub fn items(release: &Release, publish: &Publish, own: &str) -> Result<Vec<Item
         Publish::Files { what, .. } => files(release, what),
         Publish::HostRelease { metadata: true, .. } => files(release, &Goods::All),
         Publish::HostRelease { metadata: false, .. } => files(release, &Goods::SignedBits),
-        Publish::Tags => tags(release, own),
+        Publish::Tags | Publish::FinalTags => {
+            tag::items(release, &publish.called().name(&release.created.version), own)
+        }
     }
 }
 
@@ -432,6 +482,7 @@ pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String>
         Publish::Files { what: Goods::All | Goods::SignedBits, .. } => release.ships(sealed),
         Publish::Files { what: Goods::Checksums | Goods::Documents, .. }
         | Publish::Tags
+        | Publish::FinalTags
         | Publish::HostRelease { .. } => false,
     };
     let tag = tag_of(&release.created.version);
@@ -442,80 +493,6 @@ pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String>
     });
     let items: Vec<Item> = items.collect();
     if items.is_empty() { Err("the release has no image to publish there".to_owned()) } else { Ok(items) }
-}
-
-/// The name of a tag in a repository, among the things of its row.
-pub fn tagged(tag: &str, repository: &str) -> String {
-    format!("{tag} of {repository}")
-}
-
-fn tags(release: &Release, own: &str) -> Result<Vec<Item>, String> {
-    let tag = release.created.version.to_string();
-    let item = |repository: &str, is: String| Item { name: tagged(&tag, repository), is };
-    let mut items = vec![item(own, release.created.commit.to_string())];
-    for found in &release.sources {
-        let one = item(&found.source.repository, found.commit.to_string());
-        match items.iter().find(|known| known.name == one.name) {
-            None => items.push(one),
-            Some(known) if known.is == one.is => {}
-            Some(_) => {
-                let repository = &found.source.repository;
-                return Err(format!(
-                    "it took two commits of {repository}, and {tag} can name one of them only"
-                ));
-            }
-        }
-    }
-    Ok(items)
-}
-
-/// A repository that a release took builds of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Component {
-    /// Its repository.
-    pub repo: RepoId,
-    /// What people call it.
-    pub repository: RepoName,
-    /// The builds, by the names that the manifest has for them.
-    pub builds: BTreeSet<PipelineName>,
-    /// The commits that they are of.
-    pub commits: BTreeSet<CommitSha>,
-}
-
-impl Component {
-    /// The commit that a tag there names; the error is why there is none.
-    pub fn commit(&self) -> Result<&CommitSha, String> {
-        match (self.commits.first(), self.commits.last()) {
-            (Some(first), Some(last)) if first == last => Ok(first),
-            (first, last) => {
-                let short = |commit: Option<&CommitSha>| commit.map_or("none", CommitSha::short).to_owned();
-                let (first, last) = (short(first), short(last));
-                Err(format!(
-                    "its builds are of several commits, {first} and {last} among them, and a tag names one"
-                ))
-            }
-        }
-    }
-}
-
-/// The repositories that a release took builds of, but its own; what those took themselves is their own pipelines'.
-pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
-    let mut all: BTreeMap<RepoId, Component> = BTreeMap::new();
-    for build in &release.created.builds {
-        let Some(abroad) = build.abroad.as_ref().filter(|abroad| abroad.pipeline.repo != *own) else {
-            continue;
-        };
-        let repo = &abroad.pipeline.repo;
-        let component = all.entry(repo.clone()).or_insert_with(|| Component {
-            repo: repo.clone(),
-            repository: abroad.repository.clone(),
-            builds: BTreeSet::new(),
-            commits: BTreeSet::new(),
-        });
-        component.builds.insert(build.pipeline.clone());
-        component.commits.insert(build.commit.clone());
-    }
-    all.into_values().collect()
 }
 
 /// The rows that a stage worked on last, in words, with where people find them.
@@ -648,20 +625,6 @@ mod tests {
         assert_eq!(play.work(&items, 100), Ok(true));
         assert_eq!(play.row.as_ref().unwrap().line(), "announced, v1 of acme/shop");
         assert_eq!(play.puts.len(), 1);
-    }
-
-    #[test]
-    fn d41_a_repository_gets_a_tag_when_all_that_was_taken_of_it_is_of_one_commit() {
-        let commit = |digit: &str| digit.repeat(40).parse::<CommitSha>().unwrap();
-        let component = |commits: &[&str]| Component {
-            repo: "github:7".parse().unwrap(),
-            repository: "acme/platform".parse().unwrap(),
-            builds: BTreeSet::new(),
-            commits: commits.iter().map(|digit| commit(digit)).collect(),
-        };
-        assert_eq!(component(&["a", "a"]).commit(), Ok(&commit("a")));
-        let why = component(&["a", "b"]).commit().unwrap_err();
-        assert!(why.contains("several commits, aaaaaaa and bbbbbbb among them"), "{why}");
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::domain::person::{Account, Person};
 use crate::domain::pipeline::Role;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::policy::server::StagePolicy;
-use crate::domain::publication::{Item, Publish, tagged};
+use crate::domain::publication::tag::{is_final_name, tagged};
+use crate::domain::publication::{Item, Publish};
 use crate::domain::reuse;
 use crate::domain::state::State;
 use crate::domain::version::Version;
@@ -386,6 +387,12 @@ impl Service {
         if self.is_made_from_outside(repository, tag, &commit).await? {
             return Ok(Taken::ignored(format!("tag {tag} is one that a release of another repository made")));
         }
+        for state in self.pipelines_of(&repository.id).await? {
+            if let Some(release) = state.releases.values().find(|r| is_final_name(r, tag, &commit)) {
+                let version = &release.created.version;
+                return Ok(Taken::ignored(format!("tag {tag} is the final name of {version}")));
+            }
+        }
         let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
             Ok(loaded) => loaded,
             Err(problems) => {
@@ -450,8 +457,10 @@ impl Service {
         let here = tagged("", repository.name.as_str());
         let others = self.pipelines(|row| row.repo_id != repository.id.as_str()).await?;
         let releases = others.iter().flat_map(|state| state.releases.values());
-        let items =
-            releases.filter_map(|release| release.ledger.get(&Publish::Tags)).flat_map(|row| &row.items);
+        let items = releases.flat_map(|release| {
+            [Publish::Tags, Publish::FinalTags].map(|publish| release.ledger.get(&publish))
+        });
+        let items = items.flatten().flat_map(|row| &row.items);
         let tag = |item: &Item| Some((item.name.strip_suffix(&here)?.to_owned(), item.is.clone()));
         Ok(items.filter_map(tag).collect())
     }

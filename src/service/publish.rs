@@ -7,9 +7,8 @@ use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, RepoId, StageName};
-use crate::domain::publication::{
-    Component, Found, Item, METADATA, Publish, components, images, items, tagged,
-};
+use crate::domain::publication::tag::{Component, components, tagged};
+use crate::domain::publication::{Found, Item, METADATA, Publish, images, items};
 use crate::domain::release::Release;
 use crate::domain::tag::Tag;
 use crate::domain::time::Span;
@@ -102,7 +101,7 @@ impl Service {
                     Some(Client::Feed(_)) | None => Ok(()),
                 },
             },
-            Publish::Tags => self.others(asking, release).map(drop),
+            Publish::Tags | Publish::FinalTags => self.others(asking, release).map(drop),
             Publish::HostRelease { .. } => {
                 let host = self.host(&id.repo).map_err(|trouble| trouble.to_string())?;
                 host.releases().map(drop)
@@ -179,7 +178,7 @@ impl Service {
         if let Err(why) = self.no_outlet((id, asking), release, publish) {
             return Ok(Err(why));
         }
-        let tag = release.created.version.to_string().parse();
+        let tag = publish.called().name(&release.created.version).to_string().parse();
         let tag: RefName = tag.map_err(|e| Trouble::bug("a version is no tag").because(e))?;
         let to = match publish {
             Publish::Files { .. } => match self.outlet(publish) {
@@ -189,7 +188,7 @@ impl Service {
                 },
                 None => return Ok(Err("the outlet is gone".to_owned())),
             },
-            Publish::Tags => match self.tags((id, asking), release, tag) {
+            Publish::Tags | Publish::FinalTags => match self.tags((id, asking), release, tag) {
                 Ok(tags) => To::Tags(tags),
                 Err(why) => return Ok(Err(why)),
             },
@@ -201,7 +200,8 @@ impl Service {
                             Ok(body) => body,
                             Err(why) => return Ok(Err(why)),
                         };
-                        To::Release(OnHost { id, host, releases, draft: draft(release, tag, body) })
+                        let draft = draft((release, publish), tag, body);
+                        To::Release(OnHost { id, host, releases, draft })
                     }
                     Err(why) => return Ok(Err(why)),
                 }
@@ -302,8 +302,8 @@ fn client(outlet: &Outlet) -> Option<Client<'_>> {
     }
 }
 
-fn draft(release: &Release, tag: RefName, body: String) -> Draft {
-    let version = &release.created.version;
+fn draft((release, publish): (&Release, &Publish), tag: RefName, body: String) -> Draft {
+    let version = publish.called().name(&release.created.version);
     Draft {
         tag,
         commit: release.created.commit.clone(),

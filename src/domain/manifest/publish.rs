@@ -11,7 +11,7 @@ use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{OutletName, printable};
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::{Pipeline, Stage};
-use crate::domain::publication::{Goods, Publish};
+use crate::domain::publication::{Called, Goods, Publish};
 
 /// `uses: publish`; its inputs are taken out of `with`.
 pub(super) fn files(
@@ -45,12 +45,21 @@ pub(super) fn tags(
     findings: &mut Findings<'_>,
 ) -> Action {
     let repos = with.remove("repos");
+    let called = called(view, with, findings);
     check_keys(view, with, findings);
     if repos.as_deref().is_some_and(|repos| repos != "components") {
         let message = "`repos` is `components`: the release's repository and every one that it took the tree or builds of";
         findings.add(Code::BadStep, view.place("with"), message.to_owned());
     }
-    Action::Publish(Publish::Tags)
+    Action::Publish(match called {
+        Called::Candidate => Publish::Tags,
+        Called::Final => Publish::FinalTags,
+    })
+}
+
+/// `final: true`: by the version that the candidates lead up to.
+fn called(view: View<'_>, with: &mut BTreeMap<String, String>, findings: &mut Findings<'_>) -> Called {
+    if flag((view, "final", false), with, findings) { Called::Final } else { Called::Candidate }
 }
 
 /// A `true` or `false` of what a step is told, and what it is when nothing is said.
@@ -78,8 +87,9 @@ pub(super) fn host_release(
 ) -> Action {
     let (notes, metadata) =
         (flag((view, "notes", false), with, findings), flag((view, "metadata", false), with, findings));
+    let called = called(view, with, findings);
     check_keys(view, with, findings);
-    Action::Publish(Publish::HostRelease { notes, metadata })
+    Action::Publish(Publish::HostRelease { notes, metadata, called })
 }
 
 /// `uses: checksums`.

@@ -63,10 +63,14 @@ async fn with_config(manifest: &str, allow: &[&str]) -> (World, Tree) {
     (world, config)
 }
 
-/// The kind of a tag and the commit it leads to.
+/// The kind of the candidate's tag and the commit it leads to.
 fn tag_of(tree: &Tree) -> Option<(ObjectType, String)> {
+    named(tree, TAG)
+}
+
+fn named(tree: &Tree, tag: &str) -> Option<(ObjectType, String)> {
     let repo = Repository::open_bare(tree.path()).unwrap();
-    let found = repo.find_reference(&format!("refs/tags/{TAG}")).ok()?;
+    let found = repo.find_reference(&format!("refs/tags/{tag}")).ok()?;
     let kind = repo.find_object(found.target().unwrap(), None).unwrap().kind().unwrap();
     Some((kind, found.peel_to_commit().unwrap().id().to_string()))
 }
@@ -273,5 +277,46 @@ async fn d52_a_file_that_is_not_of_the_release_keeps_it_a_draft() {
     world.say(1, ANA, "/retry prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     published(&world);
+    world.finish().await;
+}
+
+const FINAL: &str = r"version: 1
+name: shop
+triggers: {push: {}, tags: ['v*']}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages:
+  - test
+  - name: prod
+    deploy:
+      - {name: tag, uses: git-tags, with: {final: true}}
+      - {name: show, uses: github-release, with: {final: true}}
+";
+
+/// Where the candidate's final name comes back as a push, nothing is built again; the next candidate counts from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_d52_the_last_stage_gives_a_candidate_its_final_name() {
+    let mut world = World::with(FINAL).await;
+    for (thread, change, version, tag) in
+        [(1, "feat: sell shoes", "v0.1.0-rc.1", "v0.1.0"), (2, "fix: sell hats", "v0.1.1-rc.1", "v0.1.1")]
+    {
+        let commit = world.merge(thread, change).await;
+        assert!(world.hears(thread).await.contains(&format!("{version} is live in prod")));
+        assert_eq!(named(&world.tree, tag), Some((ObjectType::Tag, commit.clone())));
+        {
+            let state = world.github.state();
+            let shown = state.repos[&REPO].releases.values().find(|shown| shown.tag == tag).unwrap();
+            assert!(!shown.draft && !shown.early && shown.name == tag && shown.commit == commit);
+        }
+        let hook = world.push_hook(&format!("refs/tags/{tag}"), None, Some(&commit));
+        assert_eq!(world.deliver(&hook).await, 202);
+        world.settled().await;
+        world.service().reconcile_once().await;
+        world.settled().await;
+        let state = world.state("shop").await;
+        assert_eq!(state.releases.len(), usize::try_from(thread).unwrap(), "{tag} is no release of its own");
+        assert_eq!(state.releases.values().next_back().unwrap().created.version.to_string(), version);
+    }
     world.finish().await;
 }

@@ -89,7 +89,9 @@ impl Walk<'_> {
         let created = &course.release.created;
         let artifacts = match at.publish {
             Publish::Files { what: Goods::One(alias), .. } => course.artifacts.join(alias.as_str()),
-            Publish::Files { .. } | Publish::Tags | Publish::HostRelease { .. } => course.artifacts.clone(),
+            Publish::Files { .. } | Publish::Tags | Publish::FinalTags | Publish::HostRelease { .. } => {
+                course.artifacts.clone()
+            }
         };
         let shown = |path: &Path| path.display().to_string();
         let values = [

@@ -1,0 +1,110 @@
+//! Tags as things that are published: in which repositories, at which commits, and whose they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::name::{CommitSha, PipelineName, RefName, RepoId, RepoName};
+use crate::domain::publication::{Called, Item};
+use crate::domain::release::Release;
+use crate::domain::version::Version;
+
+/// The name of a tag in a repository, among the things of its row.
+pub fn tagged(tag: &str, repository: &str) -> String {
+    format!("{tag} of {repository}")
+}
+
+/// The tags of a release in its own repository and in those that it took the tree of; the error is why there are none.
+pub(super) fn items(release: &Release, name: &Version, own: &str) -> Result<Vec<Item>, String> {
+    let tag = name.to_string();
+    let item = |repository: &str, is: String| Item { name: tagged(&tag, repository), is };
+    let mut items = vec![item(own, release.created.commit.to_string())];
+    for found in &release.sources {
+        let one = item(&found.source.repository, found.commit.to_string());
+        match items.iter().find(|known| known.name == one.name) {
+            None => items.push(one),
+            Some(known) if known.is == one.is => {}
+            Some(_) => {
+                let repository = &found.source.repository;
+                return Err(format!(
+                    "it took two commits of {repository}, and {tag} can name one of them only"
+                ));
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// A repository that a release took builds of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its repository.
+    pub repo: RepoId,
+    /// What people call it.
+    pub repository: RepoName,
+    /// The builds, by the names that the manifest has for them.
+    pub builds: BTreeSet<PipelineName>,
+    /// The commits that they are of.
+    pub commits: BTreeSet<CommitSha>,
+}
+
+impl Component {
+    /// The commit that a tag there names; the error is why there is none.
+    pub fn commit(&self) -> Result<&CommitSha, String> {
+        match (self.commits.first(), self.commits.last()) {
+            (Some(first), Some(last)) if first == last => Ok(first),
+            (first, last) => {
+                let short = |commit: Option<&CommitSha>| commit.map_or("none", CommitSha::short).to_owned();
+                let (first, last) = (short(first), short(last));
+                Err(format!(
+                    "its builds are of several commits, {first} and {last} among them, and a tag names one"
+                ))
+            }
+        }
+    }
+}
+
+/// The repositories that a release took builds of, but its own; what those took themselves is their own pipelines'.
+pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
+    let mut all: BTreeMap<RepoId, Component> = BTreeMap::new();
+    for build in &release.created.builds {
+        let Some(abroad) = build.abroad.as_ref().filter(|abroad| abroad.pipeline.repo != *own) else {
+            continue;
+        };
+        let repo = &abroad.pipeline.repo;
+        let component = all.entry(repo.clone()).or_insert_with(|| Component {
+            repo: repo.clone(),
+            repository: abroad.repository.clone(),
+            builds: BTreeSet::new(),
+            commits: BTreeSet::new(),
+        });
+        component.builds.insert(build.pipeline.clone());
+        component.commits.insert(build.commit.clone());
+    }
+    all.into_values().collect()
+}
+
+/// Whether a tag of the release's own repository is the final name that it is published by. It comes back as a push, and
+/// is no release of its own.
+pub fn is_final_name(release: &Release, tag: &RefName, commit: &CommitSha) -> bool {
+    release.created.commit == *commit
+        && release.ledger.keys().any(|publish| publish.called() == Called::Final)
+        && release.created.version.base().to_string() == tag.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d41_a_repository_gets_a_tag_when_all_that_was_taken_of_it_is_of_one_commit() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitSha>().unwrap();
+        let component = |commits: &[&str]| Component {
+            repo: "github:7".parse().unwrap(),
+            repository: "acme/platform".parse().unwrap(),
+            builds: BTreeSet::new(),
+            commits: commits.iter().map(|digit| commit(digit)).collect(),
+        };
+        assert_eq!(component(&["a", "a"]).commit(), Ok(&commit("a")));
+        let why = component(&["a", "b"]).commit().unwrap_err();
+        assert!(why.contains("several commits, aaaaaaa and bbbbbbb among them"), "{why}");
+    }
+}
