@@ -9,6 +9,7 @@ mod notes;
 mod queue;
 mod retention;
 mod runbook;
+mod tried;
 
 use std::sync::Arc;
 
@@ -96,6 +97,7 @@ impl Answers {
         let web = self.web(id, stream).await?;
         let mut why = whys(&state, release, now);
         why.extend(self.locked(&state, release).await?);
+        why.extend(self.tried(&state, release).await?);
         Ok(ReleasePage {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),

@@ -17,6 +17,7 @@ use crate::domain::state::State;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
 use crate::folder::Access;
+use crate::forge::Repository;
 use crate::secret::{Asking, Secret};
 use crate::service::environment::{told, wants_token};
 use crate::service::groups::{self, Secrets};
@@ -25,7 +26,7 @@ use crate::service::stage::{Asked, Course, slots};
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
-use crate::trouble::{Outcome, Trouble};
+use crate::trouble::{Kind, Outcome, Trouble};
 
 /// Which run of which stage.
 #[derive(Debug, Clone)]
@@ -152,12 +153,9 @@ impl Service {
         fresh.cannot_start =
             steps.and_then(|stage| self.not_ready((&state.id, &name), release, stage, run.kind));
         let repository = host.repository(repo).await?;
-        self.fetch(&repository, Some(&release.created.branch), None).await?;
-        let (tag, commit, branch) = (
-            release.created.version.to_string().parse::<RefName>().ok(),
-            release.created.commit.clone(),
-            release.created.branch.clone(),
-        );
+        let branch = self.branch_now(&repository, &release.created.branch).await?;
+        let tag = release.created.version.to_string().parse::<RefName>().ok();
+        let commit = release.created.commit.clone();
         let tagged = !matches!(release.tag, TagState::Unknown);
         let (tag_now, off_branch) = self
             .mirror(repo, move |mirror| {
@@ -175,6 +173,17 @@ impl Service {
         fresh.tag = tag_now;
         fresh.off_branch = off_branch;
         Ok(fresh)
+    }
+
+    /// Where a release's commit must be: its branch, or the default branch once that one was merged and deleted.
+    async fn branch_now(&self, repository: &Repository, branch: &RefName) -> Outcome<RefName> {
+        match self.fetch(repository, Some(branch), None).await {
+            Err(gone) if gone.kind() == Kind::NotFound && *branch != repository.default_branch => {
+                self.fetch(repository, None, None).await?;
+                Ok(repository.default_branch.clone())
+            }
+            fetched => fetched.map(|()| branch.clone()),
+        }
     }
 
     /// Nothing means that the lease was lost: the next holder says so.

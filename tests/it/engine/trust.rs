@@ -1,6 +1,12 @@
 //! Commits, tags, bytes, secrets and statuses that somebody tampered with.
 
+use std::time::Duration;
+
 use base64::Engine as _;
+use liftlock::domain::time::Span;
+use liftlock::http::answers::Answers;
+use liftlock::http::api::Reader;
+use liftlock::http::view::StageWhy;
 
 use super::tree::{STRAIGHT, TWO_STAGES};
 use super::world::{ANA, CANARY, EVE, REPO, World, files_below};
@@ -113,6 +119,73 @@ async fn t37_a_commit_that_main_lost_is_not_promoted() {
     let (mut world, _) = offered().await;
     world.tree.commit_on("main", (Vec::new(), &[]), "chore: rewritten");
     stopped(world, "no longer on the branch").await;
+}
+
+const RELEASE_BRANCHES: &str = r"version: 1
+name: shop
+triggers: {push: {branches: ['release/*']}}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test, {name: prod, approval: 1}]
+";
+
+/// A release of a branch that is deleted when it waits for prod; its commit as well as its thread.
+async fn of_a_branch_that_is_gone(merged: bool) -> (World, u64) {
+    let mut world = World::with(RELEASE_BRANCHES).await;
+    let main = world.tree.head("main").unwrap();
+    let commit = world.tree.loose((vec![&main], &[("src/hats.txt", "hats")]), "feat: hats");
+    world.tree.set("refs/heads/release/8", &commit);
+    let hook = world.push_hook("refs/heads/release/8", None, Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    assert!(world.hears(1).await.contains("is ready for prod"));
+    if merged {
+        world.tree.set("refs/heads/main", &commit);
+    }
+    world.tree.unset("refs/heads/release/8");
+    (world, 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t37_a_branch_that_was_merged_and_deleted_keeps_its_releases() {
+    let (world, thread) = of_a_branch_that_is_gone(true).await;
+    world.say(thread, ANA, "/approve prod").await;
+    assert!(world.hears(thread).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t37_a_branch_that_was_deleted_and_never_merged_stops_its_releases() {
+    let (world, _) = of_a_branch_that_is_gone(false).await;
+    stopped(world, "no longer on the branch").await;
+}
+
+/// The host's repository cannot be read when the stage is to start: it waits, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d13_why_says_what_the_last_try_came_to() {
+    let (world, _) = offered().await;
+    let (there, away) = (world.tree.path().to_owned(), world.tree.path().with_extension("away"));
+    std::fs::rename(&there, &away).unwrap();
+    world.say(1, ANA, "/approve prod").await;
+    let answers = Answers::new(world.service().clone(), None);
+    let stream = world.state("shop").await.id.to_string();
+    let why = loop {
+        let page = answers.release_page(&stream, 1).await.unwrap();
+        let tried = |why: &StageWhy| why.lines.iter().any(|line| line.text.contains("the last try"));
+        match page.why.into_iter().find(tried) {
+            Some(why) => break why,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let line = &why.lines[0];
+    assert_eq!(why.stage, "prod");
+    assert!(line.text.starts_with("the last try came to nothing: "), "{line:?}");
+    assert!(line.next.as_ref().unwrap().starts_with("it is tried again by itself at "), "{line:?}");
+    std::fs::rename(&away, &there).unwrap();
+    world.skip(Span::minutes(6));
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
