@@ -4,14 +4,12 @@ use std::fmt::Write as _;
 
 use crate::domain::approval::stage_approvers;
 use crate::domain::check::course::Course;
-use crate::domain::command::VERBS;
 use crate::domain::derivation::FIRST;
 use crate::domain::effect::{self, Button, Offering, Status, StatusState};
 use crate::domain::event::{BuildOutcome, Detail, Failure, RunKind};
 use crate::domain::gate::{Blocker, Line, Mark, Verdict, verdict};
 use crate::domain::markdown::{escape, fence, inline_code, status_line};
 use crate::domain::name::{PipelineId, ReleaseNo, StageName};
-use crate::domain::person::Standing;
 use crate::domain::pipeline::{Agent, Duty, Stage};
 use crate::domain::publication;
 use crate::domain::release::{BuildState, Release, StageRun, StageState};
@@ -26,6 +24,7 @@ pub mod comment;
 pub mod demand;
 pub mod event;
 pub mod freeze;
+pub mod help;
 pub mod hold;
 pub mod join;
 pub mod notes;
@@ -561,53 +560,6 @@ pub fn preview(state: &State, release: &Release, stage: &StageName, now: Timesta
     out.push('\n');
     out.push_str(&why_markdown(state, release, stage, now));
     out
-}
-
-/// `/help`: the verbs, the stages and their rules, and the version of the policy.
-pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
-    let mut out =
-        format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
-    out.push_str("| command | who | what |\n|---|---|---|\n");
-    for row in VERBS {
-        let usage = row.usage.replace('|', "\\|");
-        writeln!(out, "| {} | {} | {} |", inline_code(&usage), row.who, row.meaning).unwrap_or_default();
-    }
-    let Some(pipeline) = state.pipeline() else { return out };
-    out.push_str("\nStages: ");
-    let stages: Vec<String> = pipeline.stages.iter().map(stage_rule).collect();
-    out.push_str(&stages.join("; "));
-    out.push_str(".\n");
-    if !pipeline.runbooks.is_empty() {
-        let books: Vec<&str> = pipeline.runbooks.iter().map(|r| r.name.as_str()).collect();
-        writeln!(out, "\nRunbooks: {}.", books.join(", ")).unwrap_or_default();
-    }
-    for text in freeze::all(state, now) {
-        writeln!(out, "\n⛔ {}", escape(&text)).unwrap_or_default();
-    }
-    for ((stage, track), hold) in &state.holds {
-        let stage = stage.as_ref().map_or("everything", StageName::as_str);
-        let of = track.as_ref().map_or_else(String::new, |track| format!(", {track},"));
-        let what = format!("{stage}{of} is on hold: {}", hold.reason);
-        writeln!(out, "\n⛔ {}", escape(&what)).unwrap_or_default();
-    }
-    if let Some((commit, _)) = &state.head {
-        writeln!(out, "\nRules as of {}.", inline_code(commit.short())).unwrap_or_default();
-    }
-    out
-}
-
-fn stage_rule(stage: &Stage) -> String {
-    let before = stage.approval.as_ref().map_or_else(
-        || "no approval".to_owned(),
-        |rule| {
-            let who: Vec<String> =
-                crate::domain::approval::approvers(rule).iter().map(ToString::to_string).collect();
-            format!("{} of {}", rule.min, who.join(", "))
-        },
-    );
-    let after = stage.signoff.as_ref();
-    let after = after.map_or_else(String::new, |rule| format!("; sign-off: {}", request::in_words(rule)));
-    format!("{} ({before}{}{after})", stage.name, freeze::hours(stage))
 }
 
 /// A failure with its last lines, safe in Markdown.
