@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::document::{documents, lists};
 use crate::domain::event::Sealed;
-use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, file_name};
+use crate::domain::evidence::{Evidence, SHA256SUMS, checksums, current, file_name};
 use crate::domain::image::tag_of;
 use crate::domain::name::{Alias, Digest, OutletName, StageName};
 use crate::domain::release::Release;
@@ -87,6 +87,8 @@ pub enum Goods {
     Checksums,
     /// What its steps wrote down: notes, lists of checksums, `release.json`.
     Documents,
+    /// What is signed of it by then: checksums, where its files come from, what they are made of, where they passed.
+    Evidence,
     /// One file.
     One(Alias),
 }
@@ -215,8 +217,9 @@ impl Goods {
             "signed-bits" => Ok(Self::SignedBits),
             "checksums" => Ok(Self::Checksums),
             "documents" => Ok(Self::Documents),
+            "evidence" => Ok(Self::Evidence),
             alias => alias.parse().map(Self::One).map_err(|_| {
-                "`what` is `all`, `signed-bits`, `checksums`, `documents` or the alias of an artifact"
+                "`what` is `all`, `signed-bits`, `checksums`, `documents`, `evidence` or the alias of an artifact"
                     .to_owned()
             }),
         }
@@ -231,6 +234,7 @@ impl fmt::Display for Publish {
                 Goods::SignedBits => write!(f, "{to} (signed bits)"),
                 Goods::Checksums => write!(f, "{to} (checksums)"),
                 Goods::Documents => write!(f, "{to} (documents)"),
+                Goods::Evidence => write!(f, "{to} (evidence)"),
                 Goods::One(alias) => write!(f, "{to} ({alias})"),
             },
             Self::Tags => f.write_str("git tags"),
@@ -468,6 +472,10 @@ fn files(release: &Release, what: &Goods) -> Result<Vec<Item>, String> {
                 Ok(all)
             }
         }
+        Goods::Evidence => {
+            let all: Vec<Item> = current(release).map(kept).collect();
+            if all.is_empty() { Err("nothing of the release is signed yet".to_owned()) } else { Ok(all) }
+        }
         Goods::One(alias) => {
             let one = release.artifacts.iter().find(|sealed| sealed.alias == *alias);
             one.map(|sealed| vec![file(sealed)]).ok_or_else(|| format!("the release has no artifact {alias}"))
@@ -480,7 +488,7 @@ pub fn images(release: &Release, publish: &Publish) -> Result<Vec<Item>, String>
     let wanted = |sealed: &&Sealed| match publish {
         Publish::Files { what: Goods::One(one), .. } => sealed.alias == *one,
         Publish::Files { what: Goods::All | Goods::SignedBits, .. } => release.ships(sealed),
-        Publish::Files { what: Goods::Checksums | Goods::Documents, .. }
+        Publish::Files { what: Goods::Checksums | Goods::Documents | Goods::Evidence, .. }
         | Publish::Tags
         | Publish::FinalTags
         | Publish::HostRelease { .. } => false,

@@ -79,6 +79,15 @@ impl Journal {
         loop {
             let after = i64::try_from(state.version).unwrap_or(i64::MAX);
             let read = self.store.read(&stream, after, PAGE).await?;
+            if read.version < after {
+                // What was told to people and to hosts would be decided a second time (STORAGE §5, row 19).
+                return Err(Trouble::bug(format!(
+                    "the log of {stream} went back from event {after} to {}: an older copy of the database took the \
+                     place of the one that this server knew; it decides nothing there until it is started again on \
+                     the right one",
+                    read.version
+                )));
+            }
             if !read.events.is_empty() {
                 let folding = Arc::make_mut(&mut state);
                 read.events.iter().try_for_each(|stored| fold(folding, stored))?;

@@ -171,7 +171,7 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let known: Vec<String> =
                 pipeline.aliases().chain(made()).map(|alias| format!("`{alias}`")).collect();
             let hint = format!(
-                "`what` is `all`, `signed-bits`, `checksums`, `documents` or one of {}",
+                "`what` is `all`, `signed-bits`, `checksums`, `documents`, `evidence` or one of {}",
                 known.join(", ")
             );
             findings.add_hinted(Code::BadStep, view.place("stages"), message, hint);

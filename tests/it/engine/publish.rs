@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
+use liftlock::domain::evidence::current;
 use liftlock::domain::name::Digest;
 use liftlock::domain::publication::Reached;
 use liftlock::publish::folder::Folder;
@@ -268,5 +269,38 @@ async fn d42_d53_t45_what_everybody_gets_is_not_what_was_put_and_the_rest_is_don
     world.say(1, ANA, "/retry prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     assert_eq!(cdn.0.lock().unwrap().puts.len(), 3, "nothing is put twice");
+    world.finish().await;
+}
+
+const PROVEN: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: [dist, {alias: notes, path: dist/app.txt}]
+deploy: sh deploy.sh
+stages:
+  - test
+  - name: prod
+    deploy:
+      - {name: files, uses: publish, with: {to: cdn}}
+      - {name: proofs, uses: publish, with: {to: cdn, what: evidence}}
+";
+
+/// What is published can be proven by whoever gets it there: the signed lists and statements stand beside the files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d42_e17_what_is_signed_of_a_release_is_published_beside_its_files() {
+    let mut world = World::publishing(sample(PROVEN), folder).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let there = published(&world, "v0.1.0-rc.1");
+    for name in ["dist.tar.zst", "notes", "SHA256SUMS", "SHA256SUMS.sig", "provenance.dsse.json"] {
+        assert!(there.contains_key(name), "{name} is missing: {there:#?}");
+    }
+    world.settled().await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    for kept in current(release).filter(|kept| there.contains_key(&kept.name)) {
+        assert_eq!(there[&kept.name], kept.digest.hex(), "{}", kept.name);
+    }
+    assert_eq!(reached(&world, 1).await["cdn (evidence)"], Reached::Announced);
     world.finish().await;
 }

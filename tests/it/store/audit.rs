@@ -1,5 +1,11 @@
 //! The past cannot be edited unnoticed (THREATS T58).
 
+use liftlock::domain::event::Event;
+use liftlock::domain::name::PipelineId;
+use liftlock::service::journal::Journal;
+use liftlock::store::step::Step;
+use liftlock::store::stream::{Append, NewEvent};
+
 use super::{Home, NOW, Place, appending, on_both};
 
 on_both! {
@@ -11,6 +17,7 @@ on_both! {
     t58_a_cut_tail_with_its_head_rewritten_is_found_by_a_checkpoint
     t58_a_dropped_stream_is_found_by_a_checkpoint
     t58_a_rewritten_checkpoint_is_found
+    a_log_that_went_back_is_decided_on_no_more
 }
 
 const DISARM_SQLITE: &str = "DROP TRIGGER events_no_update; DROP TRIGGER events_no_delete; \
@@ -150,4 +157,29 @@ async fn t58_a_rewritten_checkpoint_is_found(place: &Place) {
         .await
         .unwrap();
     assert_eq!(found(place).await, ("checkpoint 1".to_owned(), 1));
+}
+
+/// A replica that had not got everything took over, or an older backup was put in place under a running server.
+async fn a_log_that_went_back_is_decided_on_no_more(place: &Place) {
+    let id: PipelineId = "plain:1/web".parse().unwrap();
+    let (journal, stream) = (Journal::new(place.store.clone()), id.to_string());
+    let event = Event::ServerPolicySeen { policies: Vec::new() };
+    for expect in 0..3 {
+        let events = vec![NewEvent {
+            kind: event.kind().to_owned(),
+            release: None,
+            data: serde_json::to_string(&event).unwrap(),
+            actor: "engine".to_owned(),
+            cause: "reconcile".to_owned(),
+        }];
+        let append = Append { stream: stream.clone(), expect, events, at: NOW };
+        place.store.commit(Step { appends: vec![append], ..Step::default() }).await.unwrap();
+    }
+    assert_eq!(journal.load(&id).await.unwrap().version, 3);
+    disarm(place).await;
+    place.raw("DELETE FROM events WHERE version = 3").await.unwrap();
+    place.raw("UPDATE streams SET version = 2").await.unwrap();
+    let refused = journal.load(&id).await.unwrap_err().to_string();
+    assert!(refused.contains("went back from event 3 to 2"), "{refused}");
+    assert_eq!(Journal::new(place.store.clone()).load(&id).await.unwrap().version, 2, "started again");
 }
