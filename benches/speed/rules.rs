@@ -147,6 +147,7 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
         initiator: None,
         pusher: None,
         changes: Vec::new(),
+        unheard: false,
         unlisted: Unlisted::default(),
         messages: vec!["feat: begin".to_owned()],
         taken: Vec::new(),

@@ -60,6 +60,8 @@ pub enum NotCounted {
     Excluded(Exclusion),
     /// The rule leaves authors out, and the host does not know who wrote one of the commits: it could be anybody.
     UnknownAuthor,
+    /// The rule leaves out who pushed, and the push was found: nobody told who that was.
+    UnknownPusher,
     /// The rule leaves authors out, and there are more than were looked through.
     TooManyAuthors,
     /// The rule names others.
@@ -78,6 +80,7 @@ impl NotCounted {
         match self {
             Self::Excluded(_) => "excluded",
             Self::UnknownAuthor => "unknown_author",
+            Self::UnknownPusher => "unknown_pusher",
             Self::TooManyAuthors => "too_many_authors",
             Self::NotInRule => "not_entitled",
             Self::OtherDigest => "other_digest",
@@ -96,6 +99,10 @@ impl std::fmt::Display for NotCounted {
             Self::UnknownAuthor => {
                 f.write_str("may be the author of a commit whose author the host does not know")
             }
+            Self::UnknownPusher => f.write_str(
+                "may have pushed it: the host never told of this push, so nobody knows who did; another push makes a \
+                 release of which that is known",
+            ),
             Self::TooManyAuthors => f.write_str(
                 "may have written one of its commits, of which there are more than are looked through: the next \
                  release brings only what is newer, or the manifest takes `commit_authors` out of `exclude`",
@@ -249,6 +256,9 @@ fn excluded(
     // Safer than letting somebody approve their own commit under another mail address (THREATS T27), or one that is
     // too far down to be seen.
     let by_authors = exclusion == Exclusion::CommitAuthors;
+    if !out && !by_authors && created.unheard {
+        return Err(NotCounted::UnknownPusher);
+    }
     match (out, by_authors && created.has_unknown_author(), by_authors && created.unlisted.authors_left_out) {
         (true, _, _) => Err(NotCounted::Excluded(exclusion)),
         (false, true, _) => Err(NotCounted::UnknownAuthor),

@@ -236,6 +236,8 @@ pub struct Start {
     pub initiator: Option<Person>,
     /// Who pushed it.
     pub pusher: Option<Login>,
+    /// The push was found, and nobody told of it.
+    pub unheard: bool,
     /// Commits since the last release, newest first.
     pub changes: Vec<Change>,
     /// Those beyond what is listed.

@@ -121,7 +121,7 @@ impl Service {
         match fact {
             Fact::Push { repo, reference, before, after, pusher, sender, .. } => {
                 let actor = sender.as_ref().map_or_else(|| "host".to_owned(), |p| p.login.to_string());
-                let push = Push { reference, before, after, pusher, sender };
+                let push = Push { reference, before, after, pusher, sender, unheard: false };
                 self.take_push(&repo.id, push, &heard(actor)).await
             }
             Fact::PullRequest { repo, number, action, head, from_fork, base, author, .. } => {
@@ -236,8 +236,15 @@ impl Service {
         (before, after): (Option<CommitSha>, CommitSha),
         heard: &Heard<'_>,
     ) -> Outcome<()> {
-        let push = Push { reference, before, after: Some(after), pusher: None, sender: None };
-        self.take_push(repo, push, heard).await.map(|_| ())
+        let push = Push { reference, before, after: Some(after), pusher: None, sender: None, unheard: true };
+        let taken = self.take_push(repo, push, heard).await?;
+        if let Some(why) = taken.ignored {
+            tracing::info!(%repo, cause = heard.cause, why, "a push that nobody told of makes no release");
+        }
+        if !taken.owed.is_empty() {
+            self.store().commit(Step { effects: taken.owed, ..Step::default() }).await?;
+        }
+        Ok(())
     }
 
     async fn take_branch(
@@ -356,6 +363,7 @@ impl Service {
         start.project = repository.name.to_string();
         start.initiator = push.sender.as_ref().map(|p| Person { id: p.id, login: p.login.clone() });
         start.pusher.clone_from(&push.pusher);
+        start.unheard = push.unheard;
         self.tell_pipeline(&id, &Command::Start(Box::new(start)), heard).await
     }
 
@@ -387,7 +395,8 @@ impl Service {
         if self.is_made_from_outside(repository, tag, &commit).await? {
             return Ok(Taken::ignored(format!("tag {tag} is one that a release of another repository made")));
         }
-        for state in self.pipelines_of(&repository.id).await? {
+        let states = self.pipelines_of(&repository.id).await?;
+        for state in &states {
             if let Some(release) = state.releases.values().find(|r| is_final_name(r, tag, &commit)) {
                 let version = &release.created.version;
                 return Ok(Taken::ignored(format!("tag {tag} is the final name of {version}")));
@@ -397,6 +406,11 @@ impl Service {
             Ok(loaded) => loaded,
             Err(problems) => {
                 let why = format!("the manifest does not load: {problems}");
+                // Where no pipeline listens to such tags nobody meant a release, and an old commit stays as it is.
+                let takes = |state: &Arc<State>| state.pipeline().is_some_and(|p| p.triggers.takes_tag(tag));
+                if !states.iter().any(takes) {
+                    return Ok(Taken::ignored(why));
+                }
                 return self.no_release((repository, &commit), &problems.to_string(), why);
             }
         };
@@ -618,6 +632,8 @@ struct Push {
     after: Option<CommitSha>,
     pusher: Option<crate::domain::name::Login>,
     sender: Option<fact::Person>,
+    /// It was found, and nobody told of it.
+    unheard: bool,
 }
 
 /// A new comment, as the host told it.

@@ -216,24 +216,35 @@ impl Service {
     /// pushed at once GitHub tells nobody. A tag that was told of, and our own, has its release already.
     async fn find_tags(&self, repo: &RepoId, tags: &[TagRef], heard: &Heard<'_>) -> Outcome<()> {
         let seen = format!("tags:{repo}");
-        let names: Vec<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
-        let names = names.join("\n");
+        let mut names: BTreeSet<&str> = tags.iter().map(|tag| tag.name.as_str()).collect();
         let last = self.store().cursor(&seen).await?;
-        if last.as_ref() == Some(&names) {
+        if last.as_ref().is_some_and(|last| last.lines().collect::<BTreeSet<_>>() == names) {
             return Ok(());
         }
         // The very first look only notes which there are.
         if let Some(last) = last {
             let last: BTreeSet<&str> = last.lines().collect();
             let new: Vec<&TagRef> = tags.iter().filter(|tag| !last.contains(tag.name.as_str())).collect();
-            if new.len() > NEW_TAGS {
+            let few = new.len() <= NEW_TAGS;
+            if !few {
                 tracing::warn!(%repo, tags = new.len(), "too many tags came at once for each to make a release");
             }
-            for tag in new.iter().filter(|_| new.len() <= NEW_TAGS) {
+            let states = self.pipelines_of(repo).await?;
+            let has_release = |tag: &TagRef| {
+                let mut releases = states.iter().flat_map(|state| state.releases.values());
+                releases.any(|release| release.created.version.to_string() == tag.name.as_str())
+            };
+            for tag in new.into_iter().filter(|tag| few && !has_release(tag)) {
                 let reference = Reference::Tag(tag.name.clone());
-                self.take_missed_push(repo, reference, (None, tag.commit.clone()), heard).await?;
+                let taken = self.take_missed_push(repo, reference, (None, tag.commit.clone()), heard).await;
+                if let Err(trouble) = taken {
+                    // The next round takes it up; the other tags and the rest of this one do not wait for it.
+                    tracing::warn!(%repo, tag = %tag.name, error = trouble.chain(), "cannot take a tag");
+                    names.remove(tag.name.as_str());
+                }
             }
         }
-        self.store().set_cursor(&seen, &names).await
+        let names: Vec<&str> = names.into_iter().collect();
+        self.store().set_cursor(&seen, &names.join("\n")).await
     }
 }

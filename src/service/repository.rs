@@ -199,6 +199,7 @@ impl Service {
             seq: found.seq,
             initiator: None,
             pusher: None,
+            unheard: false,
             changes,
             unlisted,
             messages: found.messages,

@@ -78,6 +78,7 @@ impl Draft {
             started_by: start.started_by.clone(),
             initiator: start.initiator.clone(),
             pusher: start.pusher.clone(),
+            unheard: start.unheard,
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
             unlisted: unlisted(start),
             channel: channel.map(|of| of.name.clone()),

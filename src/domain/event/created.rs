@@ -43,6 +43,9 @@ pub struct Created {
     pub initiator: Option<Person>,
     /// Who pushed it.
     pub pusher: Option<Login>,
+    /// It was found, and nobody told who pushed it: it could be anybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
     /// Commits since the release before, newest first, bounded.
     pub changes: Vec<Change>,
     /// The commits beyond that bound; in logs from before they were counted, none.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::name::{CommitSha, PipelineName, RefName, RepoId, RepoName};
-use crate::domain::publication::{Called, Item};
-use crate::domain::release::Release;
+use crate::domain::publication::{Called, Item, Reached, Row};
+use crate::domain::release::{Release, StageState};
 use crate::domain::version::Version;
 
 /// The name of a tag in a repository, among the things of its row.
@@ -83,11 +83,16 @@ pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
 }
 
 /// Whether a tag of the release's own repository is the final name that it is published by. It comes back as a push, and
-/// is no release of its own.
+/// is no release of its own. A stage that stopped before it had put the tag there leaves the name to people.
 pub fn is_final_name(release: &Release, tag: &RefName, commit: &CommitSha) -> bool {
+    let version = &release.created.version;
+    let put = |row: &Row| {
+        row.reached > Reached::Planned || release.state_in(&row.stage).is_some_and(StageState::occupies)
+    };
     release.created.commit == *commit
-        && release.ledger.keys().any(|publish| publish.called() == Called::Final)
-        && release.created.version.base().to_string() == tag.as_str()
+        && !version.is_final()
+        && version.base().to_string() == tag.as_str()
+        && release.ledger.iter().any(|(publish, row)| publish.called() == Called::Final && put(row))
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ fn not(why: NotCounted, login: &str) -> String {
         NotCounted::Excluded(_) => format!("{login} started this run, and somebody else must agree"),
         NotCounted::Bot => format!("{login} is an app, and is not named by its login"),
         NotCounted::UnknownAuthor
+        | NotCounted::UnknownPusher
         | NotCounted::TooManyAuthors
         | NotCounted::NotInRule
         | NotCounted::OtherDigest

@@ -186,6 +186,7 @@ impl Look {
             initiator: Some(pusher.person.clone()),
             pusher: Some(pusher.person.login),
             changes: Vec::new(),
+            unheard: false,
             unlisted: Unlisted::default(),
             messages: Vec::new(),
             taken: Vec::new(),

@@ -110,6 +110,7 @@ impl Source {
             pusher: initiator.as_ref().map(|person| person.login.clone()),
             initiator,
             changes: since(told).cloned().collect(),
+            unheard: false,
             unlisted: Unlisted::default(),
             messages: since(last).map(|change| change.subject.clone()).collect(),
             taken: tagged.iter().map(|(v, _)| v).chain(&self.released).cloned().collect(),

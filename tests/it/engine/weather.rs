@@ -116,7 +116,7 @@ async fn t11_tags_that_no_webhook_told_of_are_found_once() {
     world.settled().await;
     assert_eq!(world.state("shop").await.releases.len(), 0, "what was there before is not released");
     let second = world.tree.commit("main", &[("src/hats.txt", "more hats")], "feat: more hats");
-    for tag in ["v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0"] {
+    for tag in ["v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0", "v1.9"] {
         world.tree.set(&format!("refs/tags/{tag}"), &second);
     }
     for _ in 0..2 {
@@ -126,6 +126,8 @@ async fn t11_tags_that_no_webhook_told_of_are_found_once() {
         let made: Vec<String> = state.releases.values().map(|r| r.created.version.to_string()).collect();
         assert_eq!(made, ["v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0"]);
     }
+    let said = world.status(&second, "liftlock/manifest", "failure").await;
+    assert!(said.contains("v1.9"), "what is no version is told as if it had been heard of: {said}");
     for number in 0..30 {
         world.tree.set(&format!("refs/tags/v0.1.{number}"), &first);
     }
@@ -136,6 +138,34 @@ async fn t11_tags_that_no_webhook_told_of_are_found_once() {
     for repo in world.github.state().repos.values_mut() {
         repo.comments.values_mut().for_each(|comment| comment.unread = false);
     }
+    world.finish().await;
+}
+
+const NOT_BY_THE_PUSHER: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test, {name: prod, approval: {min: 1, exclude: [pusher]}}]
+";
+
+/// Who pushes so that no webhook comes is nobody that a rule could leave out: so it counts nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t27_a_push_that_nobody_told_of_is_approved_by_nobody_where_its_pusher_may_not() {
+    let mut world = World::with(NOT_BY_THE_PUSHER).await;
+    world.service().reconcile_once().await;
+    let commit = world.tree.commit("main", &[("src/hats.txt", "hats")], "feat: hats");
+    let pull = crate::github::Pull { head: "1".repeat(40), merged: Some(commit.clone()) };
+    world.github.state().issue(super::world::REPO, 1, super::world::DEV, Some(pull));
+    world.service().reconcile_once().await;
+    assert!(world.hears(1).await.contains("is ready for prod"));
+    world.say(1, ANA, "/approve prod").await;
+    let refused = world.hears(1).await;
+    assert!(refused.contains("may have pushed it") && refused.contains("another push"), "{refused}");
+    world.merge(2, "feat: hats that were heard of").await;
+    assert!(world.hears(2).await.contains("is ready for prod"));
+    world.say(2, ANA, "/approve prod").await;
+    assert!(world.hears(2).await.contains("is live in prod"));
     world.finish().await;
 }
 

@@ -389,6 +389,7 @@ impl World {
                 author_email: "somebody@example.org".to_owned(),
                 author,
             }],
+            unheard: false,
             unlisted: Unlisted::default(),
             messages: vec![subject.to_owned()],
             taken: Vec::new(),
