@@ -98,7 +98,10 @@ fn cargo(text: &str) -> Result<Vec<Component>, String> {
         let place = match source.as_str()? {
             usual if CRATES_IO.contains(&usual) => None,
             git if git.starts_with("git+") => Some(git_place(git)),
-            other => Some(Place::Registry(other.split_once('+').map_or(other, |(_, at)| at).to_owned())),
+            other => {
+                let address = other.split_once('+').map_or(other, |(_, at)| at);
+                Some(Place::Registry(without_login(address)))
+            }
         };
         Some(Component {
             registry: Registry::Cargo,
@@ -114,9 +117,21 @@ fn cargo(text: &str) -> Result<Vec<Component>, String> {
 /// `git+https://host/a?branch=main#<commit>` without the branch, which has moved on since.
 fn git_place(address: &str) -> Place {
     let (address, commit) = address.split_once('#').unwrap_or((address, ""));
-    let address = address.split('?').next().unwrap_or(address);
+    let address = without_login(address.split('?').next().unwrap_or(address));
     let at = if commit.is_empty() { "" } else { "@" };
     Place::Git(format!("{address}{at}{commit}"))
+}
+
+/// An address without a name and a password in it: a bill is shown to everybody. The name of an address by ssh stays.
+fn without_login(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = match authority.rsplit_once('@') {
+        Some((login, _)) if scheme.ends_with("ssh") && !login.contains(':') => authority,
+        Some((_, host)) => host,
+        None => authority,
+    };
+    format!("{scheme}://{host}{path}")
 }
 
 /// What is a folder or a file of the repository is its own.
@@ -128,8 +143,8 @@ fn poetry(text: &str) -> Result<Vec<Component>, String> {
         let place = match said("type") {
             "directory" | "file" => return None,
             "git" => Some(git_place(&format!("git+{url}#{}", said("resolved_reference")))),
-            "url" => Some(Place::Download(url.to_owned())),
-            "legacy" => Some(Place::Registry(url.to_owned())),
+            "url" => Some(Place::Download(without_login(url))),
+            "legacy" => Some(Place::Registry(without_login(url))),
             _ => None,
         };
         let (name, version) = (package.name, package.version);
@@ -290,6 +305,21 @@ mod tests {
         found.take(path, text);
         assert!(found.unread.is_empty(), "{found:?}");
         found.components.iter().map(Component::purl).collect()
+    }
+
+    #[test]
+    fn t47_no_login_of_an_address_is_in_a_bill() {
+        for (address, shown) in [
+            ("git+https://token:x-oauth-basic@host/a.git", "git+https://host/a.git"),
+            ("https://user@host:8443/simple", "https://host:8443/simple"),
+            ("https://a:b@c@host", "https://host"),
+            ("git+ssh://git@host/a.git", "git+ssh://git@host/a.git"),
+            ("ssh://git:secret@host/a.git", "ssh://host/a.git"),
+            ("https://host/@scope/a", "https://host/@scope/a"),
+            ("git@host:a.git", "git@host:a.git"),
+        ] {
+            assert_eq!(without_login(address), shown);
+        }
     }
 
     #[test]
