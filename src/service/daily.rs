@@ -19,6 +19,17 @@ impl Service {
         if self.store().cursor(CURSOR).await?.as_deref() == Some(&today) {
             return Ok(());
         }
+        // Each for itself: a bucket that deletes nothing must not hide a file that is damaged.
+        let (swept, forgot) = (self.sweep_releases().await, self.forget_bodies(now).await);
+        if let Err(trouble) = self.store().check().await {
+            // Every day that it is so: who reads this once a week must see it.
+            tracing::error!(error = trouble.chain(), "the database is not whole");
+        }
+        swept.and(forgot)?;
+        self.store().set_cursor(CURSOR, &today).await
+    }
+
+    async fn sweep_releases(&self) -> Outcome<()> {
         let swept = self.apply_retention("engine").await?;
         if !swept.releases.is_empty() {
             tracing::info!(
@@ -27,12 +38,12 @@ impl Service {
                 "deleted what need not be kept"
             );
         }
+        Ok(())
+    }
+
+    async fn forget_bodies(&self, now: Timestamp) -> Outcome<()> {
         let before = Timestamp(now.0.saturating_sub_unsigned(BODIES_KEPT.as_millis()));
         while self.store().forget_deliveries(before, FORGOTTEN_AT_ONCE).await? > 0 {}
-        if let Err(trouble) = self.store().check().await {
-            // Every day that it is so: who reads this once a week must see it.
-            tracing::error!(error = trouble.chain(), "the database is not whole");
-        }
-        self.store().set_cursor(CURSOR, &today).await
+        Ok(())
     }
 }

@@ -377,6 +377,10 @@ impl Public {
 /// The time behind a word in the last line before a key, as [`Public`] shows it; nothing when the word is not there.
 fn minute_behind(text: &str, word: &str) -> Result<Option<Timestamp>, String> {
     let line = text.trim_end().lines().next_back().unwrap_or_default();
+    // Any other line is a person's.
+    if !line.trim_start_matches(['#', ' ']).starts_with("key ") {
+        return Ok(None);
+    }
     let Some((_, rest)) = line.split_once(word) else { return Ok(None) };
     let shown: String = rest.chars().take(MINUTE_CHARACTERS).collect();
     let read = Timestamp::parse(&format!("{}:00Z", shown.replace(' ', "T")));

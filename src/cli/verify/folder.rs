@@ -93,7 +93,7 @@ fn others(folder: &Path, names: &BTreeSet<String>, (sums, all): (&Sums, &[Value]
 
 /// Whether a file is one of those that are checked for their signatures.
 fn is_proof(name: &str, sums: &Sums) -> bool {
-    let list = name.trim_end_matches(".sig").trim_end_matches(".minisig");
+    let list = name.strip_suffix(".sig").or_else(|| name.strip_suffix(".minisig")).unwrap_or(name);
     [STATEMENTS, ENVELOPE, LINK].iter().any(|ending| name.ends_with(ending))
         || name == BUNDLE_FILE
         || sums.contains_key(list)
@@ -250,6 +250,21 @@ mod tests {
     use super::*;
     use crate::domain::time::{Span, Timestamp};
     use crate::sign::Keys;
+
+    #[test]
+    fn what_nobody_checks_is_no_proof() {
+        let sums: Sums = BTreeMap::from([("SHA256SUMS", BTreeMap::new())]);
+        for (name, is) in [
+            ("SHA256SUMS", true),
+            ("SHA256SUMS.sig", true),
+            ("SHA256SUMS.minisig", true),
+            ("SHA256SUMS.sig.sig", false),
+            ("SHA256SUMS.minisig.sig", false),
+            ("app", false),
+        ] {
+            assert_eq!(is_proof(name, &sums), is, "{name}");
+        }
+    }
 
     /// Whoever still has the old key, and is honest about the time.
     #[test]
