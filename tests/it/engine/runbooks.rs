@@ -6,6 +6,7 @@ use liftlock::clock;
 use liftlock::domain::runbook::fact::Outcome;
 use liftlock::domain::runbook::run::Progress;
 use liftlock::domain::schedule::Schedule;
+use liftlock::domain::time::Span;
 use liftlock::store::effect::EffectState;
 
 use super::tree::{STRAIGHT, sample};
@@ -110,6 +111,8 @@ async fn t20_e16_a_strangers_words_reach_no_shell() {
         world.say(1, ANA, &format!("/run clean-images {words}")).await;
         let told = world.hears(1).await;
         assert!(told.starts_with('❓'), "{words}: {told}");
+        // A thread is answered five times in ten minutes.
+        world.pass(Span::minutes(11)).await;
     }
     world.settled().await;
     assert_eq!(asked(&world), Vec::<String>::new());
