@@ -35,13 +35,11 @@ impl Draft {
                 builds = self.joined(line, start)?;
                 None
             }
-            StartedBy::Demand { no, .. } => match self.demanded(*no, start)? {
-                Some(brought) => {
-                    demanded = Some(brought);
-                    None
-                }
-                None => return Ok(()),
-            },
+            StartedBy::Demand { no, .. } => {
+                let Some(brought) = self.demanded(*no, start)? else { return Ok(()) };
+                demanded = Some(brought);
+                None
+            }
             StartedBy::Tag(tag) => {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
                 if let Some(no) = self.release_of_version(&version) {
