@@ -408,7 +408,7 @@ impl Service {
                 let why = format!("the manifest does not load: {problems}");
                 // Where no pipeline listens to such tags nobody meant a release, and an old commit stays as it is.
                 let takes = |state: &Arc<State>| state.pipeline().is_some_and(|p| p.triggers.takes_tag(tag));
-                if !states.iter().any(takes) {
+                if !states.is_empty() && !states.iter().any(takes) {
                     return Ok(Taken::ignored(why));
                 }
                 return self.no_release((repository, &commit), &problems.to_string(), why);
