@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use std::time::Duration;
-
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
 
-use super::{DEADLINE, Letter, late};
+use super::{DEADLINE, Letter};
 use crate::domain::name::{Digest, RouteName};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -75,17 +73,9 @@ impl Tls {
 
 /// Hands it to the mail server.
 pub(super) async fn send(mail: &Mail, to: &RouteName, letter: &Letter) -> Outcome<()> {
-    send_within(DEADLINE, mail, to, letter).await
-}
-
-async fn send_within(limit: Duration, mail: &Mail, to: &RouteName, letter: &Letter) -> Outcome<()> {
     let message = message(mail, letter)?;
     let transport = transport(mail).map_err(|e| fault(to, &e))?;
-    // The transport's own limit is for the connection alone: a server that is stopped still takes one.
-    match tokio::time::timeout(limit, transport.send(message)).await {
-        Ok(sent) => sent.map(drop).map_err(|e| fault(to, &e)),
-        Err(_) => Err(late(to)),
-    }
+    transport.send(message).await.map(drop).map_err(|e| fault(to, &e))
 }
 
 fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Error> {
@@ -135,8 +125,11 @@ fn fault(to: &RouteName, error: &Error) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::notify::tests::letter;
+    use crate::notify::within;
 
     #[test]
     fn e06_a_mail_is_one_message_and_no_text_of_a_release_is_a_header() {
@@ -178,9 +171,9 @@ mod tests {
             from: "liftlock@releases.example".parse().unwrap(),
             to: vec!["ana@example.org".parse().unwrap()],
         };
-        let (limit, to) = (Duration::from_millis(200), "mail:team".parse().unwrap());
-        let trouble = send_within(limit, &mail, &to, &letter()).await.unwrap_err();
-        assert_eq!(trouble.to_string(), "tell mail:team: no answer within 15 s");
+        let (limit, to) = (Duration::from_secs(1), "mail:team".parse().unwrap());
+        let trouble = within(limit, &to, send(&mail, &to, &letter())).await.unwrap_err();
+        assert_eq!(trouble.to_string(), "tell mail:team: no answer within 1 s");
         assert!(trouble.is_transient());
     }
 }

@@ -96,6 +96,10 @@ impl Routes {
 
     /// Sends a letter; who did not take it and may later is a trouble that passes.
     pub async fn send(&self, to: &RouteName, letter: &Letter, now: Timestamp) -> Outcome<()> {
+        within(DEADLINE, to, self.hand_over(to, letter, now)).await
+    }
+
+    async fn hand_over(&self, to: &RouteName, letter: &Letter, now: Timestamp) -> Outcome<()> {
         let target = self.routes.get(to).ok_or_else(|| {
             Trouble::refused(format!("the server's config has no route `{to}`; add it under [notify]"))
         })?;
@@ -105,24 +109,28 @@ impl Routes {
             Target::Webhook { url, key } => webhook::request(url, key.as_ref(), letter, now)?,
         };
         let what = || format!("tell {to}");
-        let post = post(url, body, headers);
-        match tokio::time::timeout(DEADLINE, post).await {
-            Err(_) => Err(late(to)),
+        match post(url, body, headers).await {
             // Not the error itself: it may hold the address, which is a secret.
-            Ok(Err(Silence::Address)) => Err(Trouble::refused(format!("{}: its address is none", what()))),
-            Ok(Err(Silence::NoAnswer)) => Err(Trouble::transient(format!("{}: nobody answers", what()))),
-            Ok(Err(Silence::Ours(trouble))) => Err(trouble),
-            Ok(Ok(status)) if status.is_success() => Ok(()),
-            Ok(Ok(status)) if passes(status) => {
+            Err(Silence::Address) => Err(Trouble::refused(format!("{}: its address is none", what()))),
+            Err(Silence::NoAnswer) => Err(Trouble::transient(format!("{}: nobody answers", what()))),
+            Err(Silence::Ours(trouble)) => Err(trouble),
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) if passes(status) => {
                 Err(Trouble::transient(format!("{}: it answered {status}", what())))
             }
-            Ok(Ok(status)) => Err(Trouble::refused(format!("{}: it answered {status}", what()))),
+            Ok(status) => Err(Trouble::refused(format!("{}: it answered {status}", what()))),
         }
     }
 }
 
-fn late(to: &RouteName) -> Trouble {
-    Trouble::transient(format!("tell {to}: no answer within {} s", DEADLINE.as_secs()))
+/// Whoever takes a connection and then says nothing is not waited for: one route must not hold up the others.
+async fn within(
+    limit: Duration,
+    to: &RouteName,
+    handing_over: impl Future<Output = Outcome<()>>,
+) -> Outcome<()> {
+    let late = |_| Trouble::transient(format!("tell {to}: no answer within {} s", limit.as_secs()));
+    tokio::time::timeout(limit, handing_over).await.map_err(late)?
 }
 
 /// Whether a message that was answered so may be taken later.
