@@ -58,8 +58,7 @@ impl Http {
             request = request.header(name, value);
         }
         let request = request.body(body).map_err(|_| Trouble::refused(format!("{at} is no address")))?;
-        let answer = tokio::time::timeout(WITHIN, https::uploads()?.request(request)).await;
-        let answer = answer.ok().and_then(Result::ok);
+        let answer = within(WITHIN, https::uploads()?.request(request)).await.and_then(Result::ok);
         let status = answer.ok_or_else(|| Trouble::transient(format!("nobody takes {at}")))?.status();
         match status {
             StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => Ok(Taken::Occupied),
@@ -81,7 +80,8 @@ pub(crate) async fn get(at: &str) -> Outcome<Seen> {
             .body(Full::new(Bytes::new()))
             .map_err(|_| Trouble::refused(format!("{here} is no address")))?;
         let nobody = || Trouble::transient(format!("nobody answers at {here}"));
-        let answer = within(connections.request(request)).await.and_then(Result::ok).ok_or_else(nobody)?;
+        let answer =
+            within(SILENCE, connections.request(request)).await.and_then(Result::ok).ok_or_else(nobody)?;
         match answer.status() {
             StatusCode::OK => return sum_of(at, answer.into_body()).await,
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Seen::Nothing),
@@ -103,18 +103,18 @@ async fn sum_of(at: &str, mut body: Incoming) -> Outcome<Seen> {
     let mut sum = Sha256::new();
     let half = || Trouble::transient(format!("{at} answered no more than half"));
     let reading = async {
-        while let Some(frame) = within(body.frame()).await.ok_or_else(half)? {
+        while let Some(frame) = within(SILENCE, body.frame()).await.ok_or_else(half)? {
             if let Ok(bytes) = frame.map_err(|_| half())?.into_data() {
                 sum.update(&bytes);
             }
         }
         Ok(Seen::Is(digest(sum)?.to_string()))
     };
-    tokio::time::timeout(WITHIN, reading).await.unwrap_or_else(|_| Err(half()))
+    within(WITHIN, reading).await.ok_or_else(half)?
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(SILENCE, work).await.ok()
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
 }
 
 fn said(at: &str, status: StatusCode) -> Trouble {
