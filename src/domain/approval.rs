@@ -253,17 +253,16 @@ fn excluded(
         }
         Exclusion::CommitAuthors => created.authors().any(|author| named(Some(author))),
     };
-    // Safer than letting somebody approve their own commit under another mail address (THREATS T27), or one that is
-    // too far down to be seen.
-    let by_authors = exclusion == Exclusion::CommitAuthors;
-    if !out && !by_authors && created.unheard {
-        return Err(NotCounted::UnknownPusher);
+    if out {
+        return Err(NotCounted::Excluded(exclusion));
     }
-    match (out, by_authors && created.has_unknown_author(), by_authors && created.unlisted.authors_left_out) {
-        (true, _, _) => Err(NotCounted::Excluded(exclusion)),
-        (false, true, _) => Err(NotCounted::UnknownAuthor),
-        (false, false, true) => Err(NotCounted::TooManyAuthors),
-        (false, false, false) => Ok(()),
+    // Safer than letting somebody approve their own commit under another mail address (THREATS T27), or one that is
+    // too far down to be seen, or their own push that nobody told of.
+    match exclusion {
+        Exclusion::CommitAuthors if created.has_unknown_author() => Err(NotCounted::UnknownAuthor),
+        Exclusion::CommitAuthors if created.unlisted.authors_left_out => Err(NotCounted::TooManyAuthors),
+        Exclusion::Initiator | Exclusion::Pusher if created.unheard => Err(NotCounted::UnknownPusher),
+        Exclusion::Initiator | Exclusion::Pusher | Exclusion::CommitAuthors => Ok(()),
     }
 }
 
