@@ -4,7 +4,7 @@ use super::Answers;
 use crate::domain::effect::Effect;
 use crate::domain::gate::Mark as Sign;
 use crate::domain::queue::BUILD;
-use crate::domain::release::Release;
+use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::state::State;
 use crate::http::view::{StageWhy, WhyLine};
 use crate::store::effect::{EffectFilter, EffectState};
@@ -17,6 +17,12 @@ impl Answers {
     /// The build and the stages of a release whose work was begun, came to nothing and will be tried again.
     pub(super) async fn tried(&self, state: &State, release: &Release) -> Outcome<Vec<StageWhy>> {
         let mut whys = Vec::new();
+        let mut runs = release.rules.stages.iter().filter_map(|stage| release.state_in(&stage.name));
+        let building = matches!(release.build, BuildState::Waiting | BuildState::Running { .. });
+        if !building && runs.all(StageState::is_terminal) {
+            // The usual page, of a release that is over, asks for nothing.
+            return Ok(whys);
+        }
         for kind in ["sources", "build", "deploy"] {
             let filter = EffectFilter {
                 state: Some(EffectState::Ready),
