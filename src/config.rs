@@ -680,9 +680,13 @@ impl Reading<'_> {
 /// Whether only this machine reaches an address.
 fn is_here(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    let name = port.map_or(authority, |(name, _)| name);
+    let name = without_port(rest.split('/').next().unwrap_or_default());
     let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The host of `host:port`; an IPv6 address keeps its brackets.
+pub fn without_port(authority: &str) -> &str {
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    port.map_or(authority, |(host, _)| host)
 }

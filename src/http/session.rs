@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 
-use crate::config::SHORTEST_TOKEN;
+use crate::config::{SHORTEST_TOKEN, without_port};
 use crate::domain::name::Login;
 use crate::http::State;
 use crate::http::error::{Fault, Why};
@@ -136,10 +136,8 @@ fn is_here(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
         && forwarded.iter().all(|name| !headers.contains_key(*name))
-        && text(headers, header::HOST).is_some_and(|host| {
-            let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-            matches!(name.map_or(host, |(name, _)| name), "localhost" | "127.0.0.1" | "[::1]")
-        })
+        && text(headers, header::HOST)
+            .is_some_and(|host| matches!(without_port(host), "localhost" | "127.0.0.1" | "[::1]"))
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
