@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::tree::{STRAIGHT, TWO_STAGES, sample};
+use super::tree::{CHECKED, STRAIGHT, TWO_STAGES, sample};
 use super::world::{ANA, DEV, EVE, REPO, World};
 use crate::github::{APP_ID, Check, Fault, Pull, Webhook};
 
@@ -19,15 +19,6 @@ pipelines:
     artifacts: out
     deploy: 'echo deploy runtime $LIFTLOCK_VERSION >> $TARGET/journal'
     stages: [{name: prod, approval: 1}]
-";
-
-const CHECKED: &str = r"version: 1
-name: shop
-triggers: {push: {}, pull_request: {}}
-build: sh build.sh
-artifacts: dist
-deploy: sh deploy.sh
-stages: [test]
 ";
 
 async fn with_checks(manifest: &str) -> World {

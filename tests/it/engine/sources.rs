@@ -3,27 +3,9 @@
 use hyper::Method;
 use serde_json::Value;
 
-use super::tree::{STRAIGHT, TWO_STAGES, sample};
+use super::tree::{CHECKED, STRAIGHT, TAGGED, TWO_STAGES, sample};
 use super::world::{DEV, REPO, World};
 use crate::github::{Pull, Webhook};
-
-const TAGGED: &str = r"version: 1
-name: shop
-triggers: {push: {branches: [nothing]}, tags: ['v*']}
-build: sh build.sh
-artifacts: dist
-deploy: sh deploy.sh
-stages: [test]
-";
-
-const CHECKED: &str = r"version: 1
-name: shop
-triggers: {push: {}, pull_request: {}}
-build: sh build.sh
-artifacts: dist
-deploy: sh deploy.sh
-stages: [test]
-";
 
 const TWO: &str = r"version: 1
 pipelines:

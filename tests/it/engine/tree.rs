@@ -42,6 +42,26 @@ stages:
   - {name: prod, approval: 1}
 ";
 
+/// Releases are made by tags alone.
+pub(super) const TAGGED: &str = r"version: 1
+name: shop
+triggers: {push: {branches: [nothing]}, tags: ['v*']}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
+/// Pull requests are built, too.
+pub(super) const CHECKED: &str = r"version: 1
+name: shop
+triggers: {push: {}, pull_request: {}}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [test]
+";
+
 /// Straight to prod.
 pub(super) const STRAIGHT: &str = r"version: 1
 name: shop

@@ -7,19 +7,9 @@ use liftlock::domain::time::{Span, Timestamp};
 use liftlock::store::effect::EffectState;
 use tokio::sync::Semaphore;
 
-use super::tree::{STRAIGHT, TWO_STAGES, sample};
+use super::tree::{STRAIGHT, TAGGED, TWO_STAGES, sample};
 use super::world::{ANA, World};
 use crate::github::{Fault, Spot};
-
-/// Releases are made by tags alone.
-const TAGGED: &str = r"version: 1
-name: shop
-triggers: {tags: ['v*']}
-build: sh build.sh
-artifacts: dist
-deploy: sh deploy.sh
-stages: [test]
-";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_goes_on_while_statuses_fail_and_they_come_later() {
