@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::decide::{CheckRequest, Command, Learned};
+use crate::domain::decide::{CheckRequest, Command};
 use crate::domain::effect::{Effect, Place, Status, StatusState};
 use crate::domain::event::{StartedBy, Withdrawal};
 use crate::domain::join::joined;
 use crate::domain::manifest::Loaded;
-use crate::domain::markdown::{inline_code, status_line};
+use crate::domain::markdown::status_line;
 use crate::domain::name::{
     CommentId, CommitSha, PipelineId, PipelineName, RefName, RepoId, ThreadId, TreeSha,
 };
@@ -16,11 +16,8 @@ use crate::domain::person::{Account, Person};
 use crate::domain::pipeline::Role;
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::policy::server::StagePolicy;
-use crate::domain::publication::tag::{is_final_name, tagged};
-use crate::domain::publication::{Item, Publish};
 use crate::domain::reuse;
 use crate::domain::state::State;
-use crate::domain::version::Version;
 use crate::forge::Repository;
 use crate::forge::fact::{self, CommentChange, Fact, PullAction, Reference};
 use crate::forge::gitea;
@@ -33,6 +30,8 @@ use crate::store::effect::OwedEffect;
 use crate::store::model::{PipelineRow, RepositoryRow, Row};
 use crate::store::step::Step;
 use crate::trouble::{Kind, Outcome, Trouble};
+
+mod tag;
 
 /// Why the head of a fork's pull request is not built, with what gets it built.
 const FROM_A_FORK: &str =
@@ -367,133 +366,10 @@ impl Service {
         self.tell_pipeline(&id, &Command::Start(Box::new(start)), heard).await
     }
 
-    /// A tag makes a release of exactly its commit, when that is on the protected branch (THREATS T36).
-    async fn take_tag(
-        &self,
-        repository: &Repository,
-        (tag, after): (&RefName, Option<&CommitSha>),
-        push: &Push,
-        heard: &Heard<'_>,
-    ) -> Outcome<Taken> {
-        self.fetch(repository, None, None).await?;
-        let (wanted, branch) = (tag.clone(), repository.default_branch.clone());
-        let (commit, on_branch) = self
-            .mirror(&repository.id, move |mirror| {
-                let commit = mirror.tags()?.into_iter().find(|t| t.name == wanted).map(|t| t.commit);
-                let on = match (&commit, mirror.head_of(&branch)?) {
-                    (Some(commit), Some(tip)) => mirror.is_ancestor(commit, &tip)?,
-                    _ => false,
-                };
-                Ok((commit, on))
-            })
-            .await?;
-        self.notice_tag(&repository.id, tag, commit.as_ref(), heard).await?;
-        let Some(commit) = commit.filter(|_| after.is_some()) else { return Ok(Taken::default()) };
-        if !on_branch {
-            return Ok(Taken::ignored(format!("tag {tag} is not on {}", repository.default_branch)));
-        }
-        if self.is_made_from_outside(repository, tag, &commit).await? {
-            return Ok(Taken::ignored(format!("tag {tag} is one that a release of another repository made")));
-        }
-        let states = self.pipelines_of(&repository.id).await?;
-        for state in &states {
-            if let Some(release) = state.releases.values().find(|r| is_final_name(r, tag, &commit)) {
-                let version = &release.created.version;
-                return Ok(Taken::ignored(format!("tag {tag} is the final name of {version}")));
-            }
-        }
-        let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                let why = format!("the manifest does not load: {problems}");
-                // Where no pipeline listens to such tags nobody meant a release, and an old commit stays as it is.
-                let takes = |state: &Arc<State>| state.pipeline().is_some_and(|p| p.triggers.takes_tag(tag));
-                if !states.is_empty() && !states.iter().any(takes) {
-                    return Ok(Taken::ignored(why));
-                }
-                return self.no_release((repository, &commit), &problems.to_string(), why);
-            }
-        };
-        let takes = loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag));
-        let started: Vec<PipelineName> = takes.map(|p| p.name.clone()).collect();
-        if !started.is_empty() && tag.as_str().parse::<Version>().is_err() {
-            let why = no_version(tag, &loaded);
-            return self.no_release((repository, &commit), &why, why.clone());
-        }
-        let owed =
-            if started.is_empty() { Vec::new() } else { self.tag_mended((repository, &commit), tag).await? };
-        let at = (&commit, &repository.default_branch);
-        self.expect_builds(repository, at, (&loaded, &started), heard).await?;
-        for name in started {
-            let by = StartedBy::Tag(tag.clone());
-            self.start(repository, at, (name, &loaded), (push, by, heard)).await?;
-        }
-        Ok(Taken { ignored: None, owed })
-    }
-
-    /// What an earlier tag of this commit was told is put right by one that makes a release.
-    async fn tag_mended(&self, at: (&Repository, &CommitSha), tag: &RefName) -> Outcome<Vec<OwedEffect>> {
-        let (repository, commit) = at;
-        if self.store().effect(&manifest_key(&repository.id, commit)).await?.is_none() {
-            return Ok(Vec::new());
-        }
-        let good = format!("Read at tag {}", inline_code(tag.as_str()));
-        Ok(vec![manifest_status(at, (StatusState::Success, &good), self.store().here())?])
-    }
-
     /// A commit or tag that makes no release: the commit says so, and the delivery is kept with the reason.
     fn no_release(&self, at: (&Repository, &CommitSha), shown: &str, why: String) -> Outcome<Taken> {
         let owed = vec![manifest_status(at, (StatusState::Failure, shown), self.store().here())?];
         Ok(Taken { ignored: Some(why), owed })
-    }
-
-    /// Whether a tag is one that a release which took builds of this repository made here (`uses: git-tags`). It asks for
-    /// no release: two repositories could ask each other for ever.
-    async fn is_made_from_outside(
-        &self,
-        repository: &Repository,
-        tag: &RefName,
-        commit: &CommitSha,
-    ) -> Outcome<bool> {
-        let made = self.tags_from_outside(repository).await?;
-        Ok(made.contains(&(tag.to_string(), commit.to_string())))
-    }
-
-    /// The tags that releases of other repositories made here, each with its commit, as their ledgers name them. They are
-    /// made where an `[[upstream]]` gives builds away, and only then are other repositories' logs read.
-    pub(super) async fn tags_from_outside(
-        &self,
-        repository: &Repository,
-    ) -> Outcome<BTreeSet<(String, String)>> {
-        if !self.settings().upstreams.iter().any(|upstream| upstream.repository == repository.name) {
-            return Ok(BTreeSet::new());
-        }
-        let here = tagged("", repository.name.as_str());
-        let others = self.pipelines(|row| row.repo_id != repository.id.as_str()).await?;
-        let releases = others.iter().flat_map(|state| state.releases.values());
-        let items = releases.flat_map(|release| {
-            [Publish::Tags, Publish::FinalTags].map(|publish| release.ledger.get(&publish))
-        });
-        let items = items.flatten().flat_map(|row| &row.items);
-        let tag = |item: &Item| Some((item.name.strip_suffix(&here)?.to_owned(), item.is.clone()));
-        Ok(items.filter_map(tag).collect())
-    }
-
-    /// A tag that a release already has may only stay where it is (THREATS T35).
-    async fn notice_tag(
-        &self,
-        repo: &RepoId,
-        tag: &RefName,
-        commit: Option<&CommitSha>,
-        heard: &Heard<'_>,
-    ) -> Outcome<()> {
-        for state in self.pipelines_of(repo).await? {
-            let known = state.releases.values().find(|r| r.created.version.to_string() == tag.as_str());
-            let Some(release) = known.map(|r| r.no()) else { continue };
-            let learned = Learned::Tag { release, tag: tag.clone(), commit: commit.cloned() };
-            self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
-        }
-        Ok(())
     }
 
     /// Every pipeline of the repository that has a log.
@@ -657,20 +533,6 @@ fn place_of(place: fact::Place) -> Place {
 
 fn manifest_key(repo: &RepoId, commit: &CommitSha) -> String {
     format!("status:{repo}:{commit}:{MANIFEST}")
-}
-
-/// Why a tag that a pipeline listens to makes no release, with the name that would.
-fn no_version(tag: &RefName, loaded: &Loaded) -> String {
-    let taken = |version: &Version| {
-        let name = version.to_string().parse();
-        name.is_ok_and(|name| loaded.pipelines.iter().any(|p| p.triggers.takes_tag(&name)))
-    };
-    let near = Version::near(tag.as_str()).filter(taken);
-    let instead = near.map_or_else(
-        || "a tag such as `v1.4.2` is one".to_owned(),
-        |near| format!("`{near}` would be one; push that tag"),
-    );
-    format!("Tag {} makes no release: it is no version; {instead}", inline_code(tag.as_str()))
 }
 
 /// The status that says why nothing starts: the manifest's first problem, or what is wrong with a tag.
