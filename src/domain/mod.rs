@@ -1,6 +1,7 @@
 //! The rules: synchronous, total, without clock, log or IO.
 
 pub mod approval;
+pub mod cache;
 pub mod channel;
 pub mod check;
 pub mod coherence;

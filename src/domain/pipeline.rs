@@ -261,6 +261,9 @@ pub struct Build {
     pub buildspec: Option<String>,
     /// The image a hosted service would use; shown on the page, not needed here.
     pub image: Option<String>,
+    /// Folders of the tree that are kept for later builds with the same image and lock files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<String>,
     /// Whether the sandbox has a network.
     pub network: Network,
     /// Names of the server's secrets that the build of a protected branch is given, never a pull request's.

@@ -1,6 +1,8 @@
 //! Building: from a tree export in the sandbox to a sealed artifact, or to a pull request's quality verdict.
 
 mod base;
+mod cache;
+mod downloads;
 mod inputs;
 mod taken;
 
@@ -19,6 +21,7 @@ use crate::domain::source::Found;
 use crate::domain::view;
 use crate::runner::probe::{Origin, choose};
 use crate::runner::{Network, Sandbox, SandboxSpec};
+use crate::service::build::base::Unpacked;
 use crate::service::build::inputs::Inputs;
 use crate::service::source::Public;
 use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
@@ -212,12 +215,16 @@ impl Service {
             kept.log.note(&format!("warning: {warning}")).await;
         }
         let wanted = build.image.as_deref().and_then(Base::of);
+        let mut cache = None;
         let base = match wanted {
             Some(_) if !choice.sandboxed => {
                 return Ok(Err("what runs in an image runs in a sandbox, and there is none here".to_owned()));
             }
             Some(wanted) => match self.base_image((subject.id, &wanted), place, kept, lease.stops()).await? {
-                Ok(base) => Some(base),
+                Ok(base) => {
+                    cache = self.bring_downloads((subject, &wanted), tree, kept).await?;
+                    Some(base)
+                }
                 Err(why) => return Ok(Err(why)),
             },
             None => None,
@@ -234,16 +241,8 @@ impl Service {
             Sandbox::Plain
         };
         let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
-        let mut environment = self.base_environment(&home);
-        // An image knows better than the server where its programs are; its home is not writable.
-        let of_image = base.iter().flat_map(|base| base.environment.clone());
-        environment.extend(of_image.filter(|(name, _)| !matches!(name.as_str(), "HOME" | "TERM")));
-        environment.extend(subject.environment.clone());
-        environment.extend(inputs.environment(choice.sandboxed));
-        environment.extend(build.environment.clone());
-        if subject.origin == Origin::ProtectedBranch {
-            environment.extend(self.secrets(&build.secrets)?);
-        }
+        let environment =
+            self.environment_of(subject, (&home, base.as_ref()), inputs.environment(choice.sandboxed))?;
         let (steps, wall) = (&build.steps, build.timeout);
         let connections = Connections::new();
         let run = Run {
@@ -255,7 +254,32 @@ impl Service {
             artifacts: None,
             connections: &connections,
         };
-        Ok(Ok(self.run_steps(&run, kept, lease.stops()).await?))
+        let end = self.run_steps(&run, kept, lease.stops()).await?;
+        if let (StepsEnd::Passed, Some(wanted)) = (&end, cache) {
+            self.keep_downloads(wanted, (place, tree), kept).await;
+        }
+        Ok(Ok(end))
+    }
+
+    /// What the commands of a build are told, the later over the earlier.
+    fn environment_of(
+        &self,
+        subject: &Subject<'_>,
+        (home, base): (&Path, Option<&Unpacked>),
+        inputs: impl Iterator<Item = (String, String)>,
+    ) -> Outcome<BTreeMap<String, String>> {
+        let build = &subject.pipeline.build;
+        let mut environment = self.base_environment(home);
+        // An image knows better than the server where its programs are; its home is not writable.
+        let of_image = base.iter().flat_map(|base| base.environment.clone());
+        environment.extend(of_image.filter(|(name, _)| !matches!(name.as_str(), "HOME" | "TERM")));
+        environment.extend(subject.environment.clone());
+        environment.extend(inputs);
+        environment.extend(build.environment.clone());
+        if subject.origin == Origin::ProtectedBranch {
+            environment.extend(self.secrets(&build.secrets)?);
+        }
+        Ok(environment)
     }
 
     async fn seal(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::image::Base;
 use crate::domain::join::Inherited;
 use crate::domain::manifest::buildspec::{self, Spec};
 use crate::domain::manifest::code::Code;
@@ -26,6 +27,8 @@ use crate::domain::workflow::Workflow;
 pub(super) const TIMEOUT: Span = Span::hours(1);
 /// What is packed after a build that does not say (MANIFEST §1).
 const DEFAULT_PATH: &str = "dist";
+/// Most folders that are kept for later builds: a build has a package store or two for each of its languages.
+const MAX_CACHES: usize = 16;
 /// Longest path.
 const MAX_PATH_BYTES: usize = 300;
 
@@ -50,6 +53,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         environment: view.variables("env"),
         buildspec: None,
         image: view.line("image"),
+        cache: Vec::new(),
         network: if view.line("network").as_deref() == Some("host") { Network::Host } else { Network::None },
         secrets: view.names("secrets"),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
@@ -82,7 +86,54 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
     let takes = !inherits.is_empty() || !uploads.is_empty();
     let builds = !build.steps.is_empty() || !artifacts.is_empty() || !sources.is_empty() || !takes;
     check_reuse(&build, builds, pipeline.place("reuse"), findings);
+    build.cache = caches(view, build.image.as_deref(), &artifacts, findings);
     Made { build, artifacts, inherits, uploads, workflow, sources, primary, withheld }
+}
+
+/// The folders that are kept for later builds. None of them may be in an artifact: what is sealed is of its own commit
+/// alone.
+fn caches(
+    build: View<'_>,
+    image: Option<&str>,
+    artifacts: &[Artifact],
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let given = build.items("cache");
+    if !given.is_empty() && image.and_then(Base::of).is_none() {
+        let message = "`cache` keeps folders under the digest of the build's image, and none is named";
+        let hint = "say which image the build runs in, `image: registry/name@sha256:…`, or leave `cache` out";
+        findings.add_hinted(Code::Impossible, build.place("cache"), message.to_owned(), hint.to_owned());
+    }
+    for node in given {
+        let Some(path) = view::text(node).and_then(|text| clean_left(text).ok()) else { continue };
+        let artifact = artifacts.iter().find(|artifact| overlap(&artifact.path, &path));
+        let other = out.iter().find(|other| overlap(other, &path));
+        let (other, hint) = if let Some(artifact) = artifact {
+            let hint = "what an earlier build left is in no artifact: download to a folder outside, `.npm`";
+            (format!("the artifact `{}`", artifact.path), hint)
+        } else if let Some(other) = other {
+            (format!("`{other}`"), "name the outer one alone")
+        } else {
+            out.push(path);
+            continue;
+        };
+        let message = format!("the folder `{}` and {other} are one inside the other", printable(&path));
+        findings.add_hinted(Code::Impossible, node.at, message, hint.to_owned());
+    }
+    if out.len() > MAX_CACHES {
+        let message = format!("at most {MAX_CACHES} folders are kept, and these are {}", out.len());
+        findings.add(Code::Impossible, build.place("cache"), message);
+    }
+    out
+}
+
+/// Whether one of two clean paths lies in the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let lies_in = |inner: &str, outer: &str| {
+        outer == "." || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    lies_in(one, other) || lies_in(other, one)
 }
 
 /// A build that others may stand for is not told what it could not be told by them.

@@ -296,6 +296,7 @@ keys! { BUILD_KEYS {
     "buildspec" Optional, Shape::Text(&PATH), "A buildspec file with the commands.";
     "image" Optional, Shape::Text(&LINE), "`registry/name@sha256:…`: the image that commands run in; another text is what a hosted service would use, and is shown on pages.";
     "env" Optional, ENVIRONMENT_MAP, "Variables for every command.";
+    "cache" Optional, Shape::List(&Shape::Text(&PATH)), "Folders of downloads that are kept for the next release of the branch with the same image and lock files.";
     "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "timeout" Optional, Shape::Text(&SPAN), "How long the build may take.";
@@ -308,7 +309,7 @@ static POLICY_OBJECT: Object = Object { what: "`additional_policy`", keys: &[POL
 static BUILD_OBJECT: Object = Object {
     what: "`build`",
     keys: &[BUILD_KEYS],
-    later: &["cache", "pool", "agents", "matrix"],
+    later: &["pool", "agents", "matrix"],
     exclusive: &[&["run", "steps", "buildspec"]],
     ..PLAIN
 };

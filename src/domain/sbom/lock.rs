@@ -44,7 +44,9 @@ fn reader(name: &str) -> Option<Reader> {
         "requirements.txt" => Some(|text| Ok(requirements(text))),
         "go.mod" => Some(go),
         "uv.lock" | "pdm.lock" | "Pipfile.lock" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lock"
-        | "Gemfile.lock" | "composer.lock" => Some(|_| Err(UNKNOWN.to_owned())),
+        | "Gemfile.lock" | "composer.lock" | "packages.lock.json" | "gradle.lockfile" => {
+            Some(|_| Err(UNKNOWN.to_owned()))
+        }
         _ => None,
     }
 }
@@ -426,6 +428,7 @@ mod tests {
             "pnpm-lock.yaml",
             "bun.lock",
             "Gemfile.lock",
+            "packages.lock.json",
         ];
         let mut found = Found::default();
         for name in names {

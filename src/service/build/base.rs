@@ -1,34 +1,28 @@
 //! The image that a build's commands run in: taken from a registry by digest, unpacked once, and kept for the next.
 //!
-//! What is kept is under its digest and never changes; a build sees it read-only. Unpacking happens in a folder of the
-//! build's own and is renamed when it is whole, so whoever dies half-way leaves nothing that looks complete.
+//! What is kept is under its digest and never changes; a build sees it read-only.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use crate::clock;
 use crate::domain::image::Base;
-use crate::domain::name::PipelineId;
-use crate::folder;
+use crate::domain::name::{Digest, PipelineId};
 use crate::runner::probe::find_program;
 use crate::runner::registry::{CLIENT, Registry, UNPACKER};
 use crate::runner::{Ended, Job, Limits, Program, Sandbox, Stops};
 use crate::secret::Asking;
+use crate::service::build::cache::{Cache, Held};
 use crate::service::source::build_stage;
 use crate::service::steps::{KeptLog, PATH, Workplace};
 use crate::service::{Service, blocking};
 use crate::trouble::{Outcome, Trouble};
 
-/// So many images are kept; the one that was used longest ago goes first. A .NET SDK unpacks to a gigabyte.
+/// So many images are kept. A .NET SDK unpacks to a gigabyte.
 const KEPT: usize = 8;
 /// The tree of an image, in the folder that its unpacker made.
 const ROOT: &str = "rootfs";
-/// Taken by every build that uses the image, so that none is deleted below its feet.
-const IN_USE: &str = "in-use";
 /// What a sandbox puts into every root; an image in which one of them is something else is not run.
 const PLACES: [&str; 4] = ["proc", "dev", "tmp", "build"];
 
@@ -39,7 +33,7 @@ pub(super) struct Unpacked {
     pub(super) root: PathBuf,
     /// The variables that it says its programs want.
     pub(super) environment: BTreeMap<String, String>,
-    _in_use: File,
+    _held: Held,
 }
 
 /// What the unpacker writes beside the tree, as far as it is read.
@@ -77,9 +71,8 @@ impl Service {
                 asking.not_of(&format!("the registry {host}"))
             }));
         };
-        let images = self.settings().data.join("images");
-        let home = images.join(base.digest.hex());
-        if let Some(unpacked) = in_cache(home.clone()).await? {
+        let images = Cache { root: self.settings().data.join("images"), most: KEPT };
+        if let Some(unpacked) = in_cache(images.clone(), base.digest.clone()).await? {
             kept.log.note(&format!("image {base}, from the cache")).await;
             return Ok(Ok(unpacked));
         }
@@ -99,8 +92,9 @@ impl Service {
                 return Ok(Err(format!("the image {base} cannot be had: {how}")));
             }
         }
-        blocking(move || keep(&work.join("bundle"), &images, &home)).await?;
-        match in_cache(self.settings().data.join("images").join(base.digest.hex())).await? {
+        let (kept_in, digest) = (images.clone(), base.digest.clone());
+        blocking(move || keep(&work.join("bundle"), &kept_in, &digest)).await?;
+        match in_cache(images, base.digest.clone()).await? {
             Some(unpacked) => Ok(Ok(unpacked)),
             None => Err(Trouble::transient("the image was deleted again before it was used")),
         }
@@ -135,64 +129,31 @@ impl Service {
     }
 }
 
-/// The image when it is kept here, held against deletion.
-async fn in_cache(home: PathBuf) -> Outcome<Option<Unpacked>> {
+/// The image when it is kept here.
+async fn in_cache(images: Cache, digest: Digest) -> Outcome<Option<Unpacked>> {
     blocking(move || {
-        let fail = |e| Trouble::transient("read an image of the cache").because(e);
-        let in_use = match File::open(home.join(IN_USE)) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(fail(e)),
-        };
-        // Whoever takes it away is soon done, unless it was stopped over it: so this waits by being tried again.
-        in_use.try_lock_shared().map_err(|e| fail(e.into()))?;
-        // Whoever deletes takes the file away first: what is still there now stays until the lock is let go.
-        if !home.join(IN_USE).exists() {
-            return Ok(None);
-        }
-        let now = u64::try_from(clock::now().0).unwrap_or(0);
-        in_use.set_modified(UNIX_EPOCH + Duration::from_millis(now)).map_err(fail)?;
-        let text = std::fs::read(home.join("config.json")).map_err(fail)?;
+        let Some(held) = images.take(&digest)? else { return Ok(None) };
+        let text = std::fs::read(held.folder.join("config.json"))
+            .map_err(|e| Trouble::transient("read an image of the cache").because(e))?;
         let bundle: Bundle = serde_json::from_slice(&text)
             .map_err(|e| Trouble::refused("the image's settings cannot be read").because(e))?;
         let pairs = bundle.process.env.iter().filter_map(|pair| pair.split_once('='));
         let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Some(Unpacked { root: home.join(ROOT), environment, _in_use: in_use }))
+        Ok(Some(Unpacked { root: held.folder.join(ROOT), environment, _held: held }))
     })
     .await
 }
 
-/// Puts what was unpacked among the images, and takes away the oldest that nobody uses.
-fn keep(bundle: &Path, images: &Path, home: &Path) -> Outcome<()> {
-    let fail = |e| Trouble::transient("keep an image").because(e);
+/// Puts what was unpacked among the images.
+fn keep(bundle: &Path, images: &Cache, digest: &Digest) -> Outcome<()> {
     let root = bundle.join(ROOT);
     for name in PLACES {
         let at = root.join(name);
         match std::fs::symlink_metadata(&at) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Err(Trouble::refused(format!("the image's /{name} is not a folder"))),
-            Err(_) => std::fs::create_dir(&at).map_err(fail)?,
+            Err(_) => std::fs::create_dir(&at).map_err(|e| Trouble::transient("keep an image").because(e))?,
         }
     }
-    File::create(bundle.join(IN_USE)).map_err(fail)?;
-    std::fs::create_dir_all(images).map_err(fail)?;
-    if std::fs::rename(bundle, home).is_err() && !home.join(IN_USE).exists() {
-        return Err(Trouble::transient(format!("put an image at {}", home.display())));
-    }
-    let mut others = Vec::new();
-    for entry in std::fs::read_dir(images).map_err(fail)?.flatten() {
-        let file = entry.path().join(IN_USE);
-        let used = file.metadata().and_then(|meta| meta.modified());
-        others.extend(used.ok().map(|used| (used, entry.path())));
-    }
-    others.sort();
-    let surplus = others.len().saturating_sub(KEPT);
-    for (_, path) in others.into_iter().filter(|(_, path)| path != home).take(surplus) {
-        let Ok(file) = File::open(path.join(IN_USE)) else { continue };
-        if file.try_lock().is_ok() {
-            std::fs::remove_file(path.join(IN_USE)).map_err(fail)?;
-            folder::remove(&path)?;
-        }
-    }
-    Ok(())
+    images.put(bundle, digest)
 }

@@ -299,7 +299,7 @@ done
 "#;
 
 /// An image of programs, pushed by a release of its own; its place in the registry.
-async fn base_image(registry_at: &Running) -> String {
+pub(super) async fn base_image(registry_at: &Running) -> String {
     let registries = vec![registry(&registry_at.address, "test", PASSWORD)];
     let mut files = sample(&MANIFEST.replace("[test, prod]", "[test]"));
     let script = BUILD

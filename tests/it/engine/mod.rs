@@ -10,6 +10,7 @@ mod contract;
 mod deployments;
 mod derivations;
 mod documents;
+mod downloads;
 mod elsewhere;
 mod environments;
 mod extended;

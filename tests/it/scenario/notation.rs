@@ -40,6 +40,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
         about: About::default(),
         triggers: Triggers::default(),
         build: Build {
+            cache: Vec::new(),
             steps: vec![step("make dist")],
             environment: BTreeMap::new(),
             buildspec: None,
