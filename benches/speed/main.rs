@@ -16,6 +16,7 @@ mod figure;
 mod ingest;
 mod paths;
 mod queue;
+mod registry;
 mod rings;
 mod rules;
 mod seal;
@@ -41,6 +42,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "engine", run: engine::figures },
     Section { name: "evidence", run: evidence::figures },
     Section { name: "ssh", run: ssh::figures },
+    Section { name: "registry", run: registry::figures },
     Section { name: "path_filters", run: paths::figures },
     Section { name: "rules", run: rules::figures },
     Section { name: "rings", run: rings::figures },

@@ -2,12 +2,13 @@
 //!
 //! A blob is written to `tmp/` while it is hashed, synced, and renamed to `blobs/sha256/<hex>`; it is hashed again
 //! whenever it is used, and one that does not match goes to `quarantine/` (EVIDENCE, Sealing; THREATS T44).
+//! What a release has of them is a layout of its own below `releases/`, which other tools read.
 //! With a bucket behind the folder, a blob is stored once it is in both and was read back from the bucket.
 
 use std::fmt;
 use std::fs::{File, FileTimes, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek as _, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,14 +20,20 @@ use super::file::{sync_folder, unused_name, write_synced};
 use super::hashing::{Hashing, Sum512, copy, digest_of};
 use crate::bucket::Bucket;
 use crate::clock;
+use crate::domain::layout::Layout;
 use crate::domain::name::Digest;
 use crate::domain::time::Timestamp;
+use crate::folder;
 use crate::trouble::{Outcome, Trouble};
 
 /// The file that says which layout this is (OCI image layout 1.0.0).
 const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-/// The index that every layout has; blobs are found by digest, so it lists none.
+/// The index that every layout has; the blobs of all are found by digest, so it lists none.
 const INDEX: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[]}";
+/// Below this folder each release has a layout, three folders deep.
+const RELEASES: &str = "releases";
+/// From the blobs of such a layout to those of all: out of `blobs/sha256`, the release's three folders and this one.
+const BLOBS_OF_ALL: &str = "../../../../../../blobs/sha256";
 /// How often a new temporary file may fall to a sweep, which happens once in the life of a process.
 const NAMES_TRIED: u32 = 16;
 
@@ -239,6 +246,34 @@ impl Store {
             }
         }
         Ok(bytes)
+    }
+
+    /// Lays a release out as an OCI image layout below `releases/`, or brings its layout up to date: documents of its
+    /// own, and links to the blobs. The index comes last, so that it names nothing that is not there.
+    pub fn lay_out(&self, name: &str, layout: &Layout) -> Outcome<()> {
+        let home = self.root.join(RELEASES).join(name);
+        let blobs = home.join("blobs/sha256");
+        folder::make(&blobs)?;
+        for (digest, text) in &layout.documents {
+            write_synced(&blobs.join(digest.hex()), text.as_bytes(), 0o444)?;
+        }
+        for digest in &layout.blobs {
+            match symlink(Path::new(BLOBS_OF_ALL).join(digest.hex()), blobs.join(digest.hex())) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(
+                        Trouble::transient(format!("lay {digest} out in {}", home.display())).because(e)
+                    );
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        write_synced(&home.join("oci-layout"), LAYOUT, 0o644)?;
+        write_synced(&home.join("index.json"), layout.index.as_bytes(), 0o644)
+    }
+
+    /// Removes the layout of a release whose blobs go; one that is not there is fine.
+    pub fn clear(&self, name: &str) -> Outcome<()> {
+        folder::remove(&self.root.join(RELEASES).join(name))
     }
 
     fn blob(&self, digest: &Digest) -> Result<File, Unusable> {

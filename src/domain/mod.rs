@@ -25,6 +25,7 @@ pub mod import;
 pub mod inbox;
 pub mod input;
 pub mod join;
+pub mod layout;
 pub mod manifest;
 pub mod markdown;
 pub mod metadata;

@@ -12,6 +12,7 @@ use crate::domain::evidence::{
     Attested, BUNDLE_FILE, Evidence, Matter, PAYLOAD_TYPE, PROVENANCE_FILE, SBOM_ENVELOPE, SBOM_FILE,
     SHA256SUMS, SHA512SUMS, checksums, owed, sums,
 };
+use crate::domain::layout;
 use crate::domain::name::ReleaseNo;
 use crate::domain::release::Release;
 use crate::domain::state::State;
@@ -55,10 +56,21 @@ impl Service {
             let about = statement::reference(release, (SBOM_FILE, &bill), origin);
             (bill, about.to_string())
         });
+        let revision = match what {
+            Matter::Build => Some(FIRST),
+            Matter::Revision { no } => Some(no),
+            Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => None,
+        };
+        let laid = revision.map(|no| {
+            (layout::folder(&id, release.no()), layout::layout(&release.at_revision(no).artifacts))
+        });
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
         let kept = if what == Matter::Build { provenance_of_builder(&state, release) } else { Vec::new() };
         let now = self.store().here();
         let files = blocking(move || {
+            if let Some((name, layout)) = laid {
+                store.lay_out(&name, &layout)?;
+            }
             let signing = Signing { keys: Keys::of_folder(&folder, now)?, store, now, kept };
             signing.all(&sealed, &texts, bill.as_ref())
         });

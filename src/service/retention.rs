@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::evidence::files;
+use crate::domain::layout;
 use crate::domain::name::{Digest, PipelineId, ReleaseNo};
 use crate::domain::retention::{Kept, Retention, has_bytes, kept, rule_of};
 use crate::domain::reuse::due;
@@ -95,7 +96,12 @@ impl Service {
         let states = self.pipelines(|_| true).await?;
         let mut gone: BTreeSet<Digest> = BTreeSet::new();
         let mut used: BTreeSet<Digest> = BTreeSet::new();
-        for release in states.iter().flat_map(|state| state.releases.values()) {
+        let all = || {
+            states.iter().flat_map(|state| state.releases.values().map(move |release| (&state.id, release)))
+        };
+        let retired = all().filter(|(_, release)| release.retired.is_some());
+        let layouts: Vec<String> = retired.map(|(id, release)| layout::folder(id, release.no())).collect();
+        for (_, release) in all() {
             let digests = release.stored().cloned();
             // What proves where a release came from stays, also after its bytes.
             used.extend(files(release).map(|kept| kept.digest.clone()));
@@ -114,6 +120,7 @@ impl Service {
         let store = self.artifacts().clone();
         let before = Timestamp(clock::now().0.saturating_sub_unsigned(SETTLED.as_millis()));
         let (blobs, bytes) = blocking(move || {
+            layouts.iter().try_for_each(|layout| store.clear(layout))?;
             let mut deleted = (0_u64, 0_u64);
             for digest in &gone {
                 if let Some(bytes) = store.forget(digest, before)? {

@@ -68,6 +68,8 @@ async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
     let swept = world.service().apply_retention("ana").await.unwrap();
     assert_eq!((swept.releases.len(), swept.blobs), (1, 0));
     assert!(blobs(&world).is_superset(&first));
+    let laid_out = |no: u32| world.data().join(format!("artifacts/releases/github-12/shop/{no}")).exists();
+    assert_eq!((laid_out(1), laid_out(2)), (false, true), "others read what is kept");
     age(&world);
     let swept = world.service().apply_retention("ana").await.unwrap();
     assert_eq!((swept.releases.len(), swept.blobs), (0, 2), "it goes on where it stopped");

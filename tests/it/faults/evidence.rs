@@ -11,7 +11,7 @@ use liftlock::sign::Public;
 use serde_json::Value;
 
 use super::drive::{Keeper, until};
-use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, deliver, request, write};
+use super::rig::{Door, GLANCE, PATIENCE, Seen, Server, Yard, deliver, request, write};
 use super::{one, yard};
 use crate::served::TOOLS;
 
@@ -143,6 +143,37 @@ async fn d36_t44_t45_what_is_proven_is_checked_by_others_and_a_flipped_byte_prov
     }
     is_a_bundle(&reader);
     server.kill();
+}
+
+/// On the server's own disk other tools find what was sealed, and hash it themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t44_what_is_sealed_is_an_oci_layout_that_others_read_and_check() {
+    let (yard, door) = (yard(&["hello"], "5s"), Door::new());
+    let mut server = yard.serve(&door);
+    one(&yard, &door);
+    let sums = sealed(&door, &server);
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Reader { folder: folder.path(), server: String::new(), file: String::new() };
+    let asked = |command: &str| format!("export DATA={} ARTIFACT=dist\n{command}", yard.data().display());
+    let copy = asked(manual("skopeo copy"));
+    reader.passes(&copy);
+    reader.passes(manual("diff_ids"));
+    let blob =
+        reader.passes("jq -r '.layers[0].digest' copied/manifest.json | cut -d : -f 2").trim().to_owned();
+    assert!(sums.starts_with(&blob), "{sums}");
+    reader.notices(&format!("copied/{blob}"), middle, manual("diff_ids"));
+    server.kill();
+    swap(&yard, &blob);
+    assert!(!reader.run(&format!("rm -r copied\n{copy}")).status.success(), "a changed blob was copied");
+}
+
+/// Puts another file in the place of a stored one.
+fn swap(yard: &Yard, hex: &str) {
+    let stored = yard.data().join("artifacts/blobs/sha256").join(hex);
+    let mut bytes = std::fs::read(&stored).unwrap();
+    bytes[0] ^= 1;
+    std::fs::remove_file(&stored).unwrap();
+    std::fs::write(&stored, bytes).unwrap();
 }
 
 /// The bundle is one to those who know what a bundle is, and its envelope is the statement's.
@@ -452,12 +483,7 @@ async fn t44_a_file_that_was_swapped_in_the_store_is_put_aside_and_not_sent() {
     let get =
         |what: &str| request(&door, "GET", &format!("/api/releases/{RELEASE}/{what}"), &[], "").unwrap();
     let (digest, file) = sums.trim().split_once("  ").unwrap();
-    let found = Command::new("find").arg(yard.data()).args(["-name", digest]).output().unwrap();
-    let blob = String::from_utf8(found.stdout).unwrap().trim().to_owned();
-    let mut bytes = std::fs::read(&blob).unwrap();
-    bytes[0] ^= 1;
-    std::fs::remove_file(&blob).unwrap();
-    std::fs::write(&blob, bytes).unwrap();
+    swap(&yard, digest);
     let (status, said) = get(&format!("files/{file}"));
     assert_ne!(status, 200, "{said}");
     assert_eq!(get(&format!("files/{file}")).0, 404, "it was put aside");
