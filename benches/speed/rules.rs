@@ -10,7 +10,7 @@ use liftlock::domain::decide::{Command, Ended, Fresh, Spoken, StageEnd, Start, W
 use liftlock::domain::event::{BuildOutcome, Failure, Form, Sealed, Unlisted};
 use liftlock::domain::manifest::load;
 use liftlock::domain::name::{Digest, ReleaseNo, StageName, UserId};
-use liftlock::domain::person::{Account, Person, Standing};
+use liftlock::domain::person::{Account, Person, Standing, Visibility};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::plan;
 use liftlock::domain::release::StageState;
@@ -177,6 +177,7 @@ pub(crate) fn say(line: &str) -> Fallible<Command> {
         at: Timestamp(1_700_000_000_000),
         body: digest(&"d".repeat(64))?,
         standing,
+        visibility: Visibility::Private,
     })))
 }
 

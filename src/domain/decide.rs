@@ -17,7 +17,7 @@ use crate::domain::name::{
     CommentId, CommitSha, Digest, Login, RefName, ReleaseNo, StageName, ThreadId, TreeSha, UserId,
 };
 use crate::domain::pause::Question;
-use crate::domain::person::{Person, Standing};
+use crate::domain::person::{Person, Standing, Visibility};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::policy::server::StagePolicy;
 use crate::domain::probe::Reading;
@@ -513,6 +513,8 @@ pub struct Spoken {
     pub body: Digest,
     /// Who said it, asked from the host just now.
     pub standing: Standing,
+    /// Who may read the repository; public as long as no rule for what they ask depends on it.
+    pub visibility: Visibility,
 }
 
 /// Something said that cannot be read as a command, or that no pipeline can be found for.

@@ -39,6 +39,25 @@ pub enum Account {
     Bot,
 }
 
+/// Who may read a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Visibility {
+    /// Everybody, so that the role `read` says nothing about anybody; what a host does not tell counts as this.
+    Public,
+    /// Whom the host lets in.
+    Private,
+}
+
+impl Visibility {
+    /// The role that a preview takes: where everybody may read, reading is no role (COMMANDS §1).
+    pub fn to_preview(self) -> Role {
+        match self {
+            Self::Public => Role::Write,
+            Self::Private => Role::Read,
+        }
+    }
+}
+
 impl Standing {
     /// Whether the rule's words mean this person.
     pub fn is(&self, who: &Who) -> bool {

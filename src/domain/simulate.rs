@@ -17,6 +17,7 @@ use crate::domain::group::{GroupSnapshot, Value};
 use crate::domain::name::{
     CommentId, CommitSha, Digest, GroupName, Login, PipelineId, RefName, RepoId, StageName, VariableName,
 };
+use crate::domain::person::Visibility;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::refusal::Refusal;
 use crate::domain::state::State;
@@ -266,6 +267,7 @@ impl<'p> Session<'p> {
             at: self.player.world.now,
             body: Digest::of_text(&comment.command.line),
             standing: self.player.world.person(&comment.by).clone(),
+            visibility: Visibility::Private,
         };
         self.decide(&Command::Speak(Box::new(spoken)))
     }

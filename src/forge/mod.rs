@@ -17,7 +17,7 @@ use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{
     CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
 };
-use crate::domain::person::{Person, Standing};
+use crate::domain::person::{Person, Standing, Visibility};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::tag::Tag;
 use crate::domain::time::Timestamp;
@@ -39,6 +39,8 @@ pub struct Repository {
     pub name: RepoName,
     /// The protected branch that policy is read from.
     pub default_branch: RefName,
+    /// Who may read it.
+    pub visibility: Visibility,
 }
 
 /// Where the repository's objects are fetched from.

@@ -9,7 +9,7 @@ use crate::domain::effect::{Effect, Place, Reaction};
 use crate::domain::event::Event;
 use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommentId, Digest, PipelineId, RepoId, StageName, UserId, printable};
-use crate::domain::person::{Person, Standing};
+use crate::domain::person::{Person, Standing, Visibility};
 use crate::domain::pipeline::{Pipeline, Role};
 use crate::domain::plan::{Lane, Owed};
 use crate::domain::queue::RunId;
@@ -37,6 +37,7 @@ struct Utterance {
     at: Timestamp,
     text: String,
     standing: Standing,
+    visibility: Visibility,
 }
 
 impl Service {
@@ -95,19 +96,29 @@ impl Service {
         for command in commands {
             let line = command.line.clone();
             let utterance = Utterance {
-                ask: command.ask,
                 line: command.line,
                 comment: Some(said.comment.clone()),
                 place: Some(said.place.clone()),
                 at: said.created_at.unwrap_or(now.created_at).max(now.created_at),
                 text: now.body.clone(),
+                visibility: self.visibility_for(repo, &command.ask, &standing).await?,
                 standing: standing.clone(),
+                ask: command.ask,
             };
             if let Some(text) = self.hear(&states, utterance, cause).await? {
                 taken.owed.extend(self.answer(repo, &states, answer(&line, text), cause).await?);
             }
         }
         Ok(taken)
+    }
+
+    /// Who may read the repository, asked of the host only where what somebody may do hangs on it.
+    async fn visibility_for(&self, repo: &RepoId, ask: &Ask, standing: &Standing) -> Outcome<Visibility> {
+        let hangs = matches!(ask, Ask::Preview { .. } | Ask::Help) && standing.role < Role::Write;
+        if !hangs {
+            return Ok(Visibility::Public);
+        }
+        Ok(self.host(repo)?.repository(repo).await?.visibility)
     }
 
     /// The comment as the host shows it now, and who wrote it; the error says why it counts for nothing.
@@ -188,6 +199,7 @@ impl Service {
             at: utterance.at,
             body,
             standing: utterance.standing,
+            visibility: utterance.visibility,
         };
         for id in chosen {
             let command = Command::Speak(Box::new(spoken.clone()));
@@ -236,6 +248,8 @@ impl Service {
                 at: self.store().here(),
                 text: line.clone(),
                 standing: standing.clone(),
+                // Nothing that is pressed only looks.
+                visibility: Visibility::Public,
             };
             self.hear(std::slice::from_ref(state), utterance, cause).await?;
         }
@@ -299,6 +313,7 @@ impl Service {
             place: None,
             at: self.store().here(),
             standing: standing.clone(),
+            visibility: self.visibility_for(&id.repo, &ask, standing).await?,
         };
         let heard = Heard { cause: "api", actor: standing.person.login.to_string() };
         let command = Command::Speak(Box::new(spoken));

@@ -182,7 +182,7 @@ impl Draft {
             Ask::Run { .. } | Ask::Start { .. } => Err(Refusal::Stale),
             Ask::Help => {
                 needs(spoken, None, Role::Read)?;
-                Ok(Told::text(view::help::help(&self.state, &spoken.standing, self.now)))
+                Ok(Told::text(view::help::help(&self.state, (&spoken.standing, spoken.visibility), self.now)))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::domain::decide::{Command, Spoken, Start};
 use crate::domain::event::{Detail, Event, StartedBy, Unlisted};
 use crate::domain::gate::{Blocker, Line, Verdict, verdict};
 use crate::domain::name::{Digest, Login, NameError, ReleaseNo, StageName, UserId};
-use crate::domain::person::{Account, Person, Standing};
+use crate::domain::person::{Account, Person, Standing, Visibility};
 use crate::domain::pipeline::{ApprovalRule, Members, NamedTeam, Pipeline, Role, Who};
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::simulate::player::Player;
@@ -381,6 +381,7 @@ impl Look {
                 at: self.player.world.now,
                 body: Digest::of_text(line),
                 standing: standing.clone(),
+                visibility: Visibility::Private,
             };
             self.decide(&Command::Speak(Box::new(spoken)))?;
         }

@@ -6,22 +6,23 @@ use crate::domain::approval::{approvers, stage_approvers};
 use crate::domain::command::{VERBS, Verb};
 use crate::domain::markdown::{escape, inline_code};
 use crate::domain::name::StageName;
-use crate::domain::person::Standing;
+use crate::domain::person::{Standing, Visibility};
 use crate::domain::pipeline::{Role, Stage};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::{freeze, request};
 
 /// `/help`: the verbs that this person may use, the stages and their rules, and the version of the policy.
-pub fn help(state: &State, standing: &Standing, now: Timestamp) -> String {
+pub fn help(state: &State, (standing, visibility): (&Standing, Visibility), now: Timestamp) -> String {
+    let may = |verb| may(verb, state, (standing, visibility));
     let mut out =
         format!("ℹ️ **What {} ({}) can say here**\n\n", standing.person.login, standing.role.word());
     out.push_str("| command | who | what |\n|---|---|---|\n");
-    for row in VERBS.iter().filter(|row| may(row.verb, state, standing)) {
+    for row in VERBS.iter().filter(|row| may(row.verb)) {
         let usage = row.usage.replace('|', "\\|");
         writeln!(out, "| {} | {} | {} |", inline_code(&usage), row.who, row.meaning).unwrap_or_default();
     }
-    let others = VERBS.iter().filter(|row| !may(row.verb, state, standing));
+    let others = VERBS.iter().filter(|row| !may(row.verb));
     let others: Vec<String> = others.map(|row| inline_code(&format!("/{}", row.word))).collect();
     if !others.is_empty() {
         writeln!(out, "\nFor others here: {}.", others.join(", ")).unwrap_or_default();
@@ -65,7 +66,7 @@ fn stage_rule(stage: &Stage) -> String {
 
 /// Whether somebody may use a verb in any stage, as far as the rules alone say: whether there is anything to approve, or
 /// who wrote the commits, is not looked at.
-fn may(verb: Verb, state: &State, standing: &Standing) -> bool {
+fn may(verb: Verb, state: &State, (standing, visibility): (&Standing, Visibility)) -> bool {
     let role = |least| standing.role >= least;
     let pipeline = state.pipeline();
     let stages = || pipeline.iter().flat_map(|pipeline| pipeline.stages.iter());
@@ -86,6 +87,7 @@ fn may(verb: Verb, state: &State, standing: &Standing) -> bool {
             let books = pipeline.iter().flat_map(|pipeline| pipeline.runbooks.iter());
             books.flat_map(|book| &book.from).any(|who| standing.is(who))
         }
-        Verb::Preview | Verb::Why | Verb::Status | Verb::Recheck | Verb::Help => role(Role::Read),
+        Verb::Preview => role(visibility.to_preview()),
+        Verb::Why | Verb::Status | Verb::Recheck | Verb::Help => role(Role::Read),
     }
 }

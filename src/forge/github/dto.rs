@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::name::UserId;
-use crate::domain::person::Person;
+use crate::domain::person::{Person, Visibility};
 use crate::trouble::{Outcome, Trouble};
 
 /// Reads an answer; one that is not understood may come from a proxy in between, so it may pass.
@@ -30,6 +30,14 @@ pub(super) struct Repository {
     pub(super) id: u64,
     pub(super) full_name: String,
     pub(super) default_branch: String,
+    private: Option<bool>,
+}
+
+impl Repository {
+    /// Private only when GitHub says so.
+    pub(super) fn visibility(&self) -> Visibility {
+        if self.private == Some(true) { Visibility::Private } else { Visibility::Public }
+    }
 }
 
 /// Anything of which only the number matters: an installation, a hook, a check run, a reaction.

@@ -160,6 +160,7 @@ impl GitHub {
             id: repo.clone(),
             name: now.full_name.parse().map_err(odd)?,
             default_branch: now.default_branch.parse().map_err(odd)?,
+            visibility: now.visibility(),
         };
         if now.id == home.id {
             Ok((home, repository))

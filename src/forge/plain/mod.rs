@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName};
-use crate::domain::person::{Account, Person, Standing};
+use crate::domain::person::{Account, Person, Standing, Visibility};
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::tag::Tag;
@@ -219,7 +219,9 @@ impl Forge for Plain {
     fn repository<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Repository> {
         let id = repo.clone();
         Box::pin(self.at(repo, move |origin, home| {
-            Ok(Repository { id, name: home.name.clone(), default_branch: home.branch(origin)? })
+            let default_branch = home.branch(origin)?;
+            // Whoever is not in the server's config has no role here.
+            Ok(Repository { id, name: home.name.clone(), default_branch, visibility: Visibility::Private })
         }))
     }
 

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::tree::{STRAIGHT, TWO_STAGES};
-use super::world::{ANA, BO, EVE, REPO, World};
+use super::world::{ANA, BO, DEV, EVE, REPO, World};
 use crate::github::Spot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,6 +161,23 @@ async fn t14_a_budget_survives_a_restart() {
     world.sleep().await;
     world.wake().await;
     assert_eq!(answers(&world, EVE, "/approve", 2).await, 0);
+    world.finish().await;
+}
+
+/// Everybody may read a public repository, so that reading is no right to a preview there (COMMANDS §1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_takes_write_where_everybody_may_read() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.say(1, EVE, "/preview prod").await;
+    let refused = world.hears(1).await;
+    assert!(refused.contains("needs the write role; yours is read"), "{refused}");
+    world.say(1, DEV, "/preview prod").await;
+    assert!(world.hears(1).await.contains("v0.1.0-rc.1 in prod"));
+    world.github.state().repos.get_mut(&REPO).unwrap().private = true;
+    world.say(1, EVE, "/preview prod v0.1.0-rc.1").await;
+    assert!(world.hears(1).await.contains("v0.1.0-rc.1 in prod"));
     world.finish().await;
 }
 

@@ -28,9 +28,10 @@ impl State {
 
     pub(crate) fn show_repo(&self, repo: &Repo) -> Value {
         let (owner, name) = repo.name.split_once('/').unwrap_or_default();
+        let visibility = if repo.private { "private" } else { "public" };
         json!({
             "id": repo.id, "node_id": format!("R_{}", repo.id), "name": name, "full_name": repo.name,
-            "private": true, "fork": false, "default_branch": repo.default_branch, "visibility": "private",
+            "private": repo.private, "fork": false, "default_branch": repo.default_branch, "visibility": visibility,
             "owner": self.user_by_login(owner).map_or(Value::Null, user),
             "html_url": format!("{WEB}/{}", repo.name), "url": format!("{WEB}/repos/{}", repo.name),
             "clone_url": format!("{WEB}/{}.git", repo.name), "description": null,

@@ -10,7 +10,7 @@ use liftlock::domain::evidence::statement::{Origin, statements};
 use liftlock::domain::evidence::{Attested, Evidence, Matter};
 use liftlock::domain::name::{Digest, TargetName};
 use liftlock::domain::pause::Question;
-use liftlock::domain::person::Account;
+use liftlock::domain::person::{Account, Visibility};
 use liftlock::domain::pipeline::Strategy;
 use liftlock::domain::pipeline::step::Silence;
 use liftlock::domain::plan::Lane;
@@ -512,6 +512,8 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
     match words.as_slice() {
         ["takes", "no", "comments"] => world.host = false,
         ["takes", "comments"] => world.host = true,
+        ["repository", "public"] => world.visibility = Visibility::Public,
+        ["repository", "private"] => world.visibility = Visibility::Private,
         ["can", "run", "again"] => world.cannot_start = None,
         ["cannot", "run", ..] => world.cannot_start = text.strip_prefix("cannot run ").map(str::to_owned),
         ["branch", how] => world.rewritten = *how == "rewritten",
@@ -612,6 +614,7 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
             at: Timestamp(world.now.0 - i64::try_from(said_before.as_millis()).unwrap()),
             body: Digest::of_hex(&"b".repeat(64)).unwrap(),
             standing: standing.clone(),
+            visibility: world.visibility,
         };
         if let Some(id) = &comment {
             world.comments.push((id.clone(), spoken.clone()));

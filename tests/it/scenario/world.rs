@@ -12,7 +12,7 @@ use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, Star
 use liftlock::domain::join::{Abroad, Built, Expected, PushAbroad};
 use liftlock::domain::name::{CommentId, CommitSha, Digest, PipelineId, ReleaseNo, RepoId, TreeSha, UserId};
 use liftlock::domain::pause::Said;
-use liftlock::domain::person::{Account, Person, Standing};
+use liftlock::domain::person::{Account, Person, Standing, Visibility};
 use liftlock::domain::pipeline::{Pipeline, Role};
 use liftlock::domain::plan::{Lane, Plan, plan};
 use liftlock::domain::probe::{Answer, Reading};
@@ -43,6 +43,8 @@ pub(crate) struct World {
     /// Place of each commit on the branch.
     pub(crate) seqs: BTreeMap<String, u64>,
     pub(crate) people: BTreeMap<String, Standing>,
+    /// Who may read the repository.
+    pub(crate) visibility: Visibility,
     pub(crate) comments: Vec<(CommentId, Spoken)>,
     pub(crate) changed: BTreeSet<CommentId>,
     pub(crate) rewritten: bool,
@@ -97,6 +99,7 @@ impl World {
             pipeline: None,
             seqs: BTreeMap::new(),
             people: BTreeMap::new(),
+            visibility: Visibility::Private,
             comments: Vec::new(),
             changed: BTreeSet::new(),
             rewritten: false,

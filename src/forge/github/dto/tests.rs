@@ -14,6 +14,7 @@ fn recorded_answers_are_read() {
     let repository: Repository = recorded!("repository.json");
     assert_eq!((repository.id, repository.full_name.as_str()), (537_482_687, "gagbo/ouro-closures"));
     assert_eq!(repository.default_branch, "trunk");
+    assert_eq!(repository.visibility(), Visibility::Public);
     let comment: Comment = recorded!("comment.json");
     assert_eq!(comment.id, 1_633_968_123);
     assert_eq!(comment.user.unwrap().person().unwrap().id.0.get(), 139_451_816);
