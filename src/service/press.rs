@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::decide::{CheckRequest, Command};
 use crate::domain::effect::{Button, Detail};
+use crate::domain::event;
 use crate::domain::name::{CommitSha, RepoId, StageName};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::{Pipeline, Role};
 use crate::domain::queue::BUILD;
-use crate::domain::release::Release;
+use crate::domain::release::{BuildState, Release, StageState};
 use crate::domain::state::{Check, CheckProgress, State};
 use crate::domain::view::stage_status;
 use crate::forge::OwnCheck;
@@ -117,7 +118,8 @@ impl Service {
         Ok(Taken::default())
     }
 
-    /// "Re-run": a retry of the release that the check run is about, else the quality build once more.
+    /// "Re-run": a retry of the release that the check run is about, or of what failed when all checks are meant, else
+    /// the quality build once more.
     async fn rerun_pressed(
         &self,
         repo: &RepoId,
@@ -126,9 +128,12 @@ impl Service {
         cause: &str,
     ) -> Outcome<Taken> {
         let states = self.pipelines_of(repo).await?;
-        let releases = |state: &Arc<State>| own.and_then(|own| retry_line(state, own));
+        let lines = |state: &State| match own {
+            Some(own) => Vec::from_iter(retry_line(state, own)),
+            None => retry_lines(state, head),
+        };
         let retries: Vec<(&Arc<State>, String)> =
-            states.iter().filter_map(|state| Some((state, releases(state)?))).collect();
+            states.iter().flat_map(|state| lines(state).into_iter().map(move |line| (state, line))).collect();
         let checks: Vec<(&Arc<State>, &Check)> = states
             .iter()
             .filter_map(|state| Some((state, state.checks.get(head)?)))
@@ -138,10 +143,12 @@ impl Service {
             return Ok(Taken::ignored("nothing here is run again by this check; `/retry` names a stage"));
         }
         let standing = self.host(repo)?.standing(repo, person, &teams_of(&states)).await?;
-        if !retries.is_empty() {
-            for (state, line) in retries {
-                self.say_for(state, line, &standing, cause).await?;
-            }
+        let retried = !retries.is_empty();
+        for (state, line) in retries {
+            self.say_for(state, line, &standing, cause).await?;
+        }
+        // One check is one thing; all of them are the release's and the pull request's.
+        if retried && (own.is_some() || checks.is_empty()) {
             return Ok(Taken::default());
         }
         if !may_build(&standing) {
@@ -176,6 +183,22 @@ fn once_more(head: &CommitSha, check: &Check) -> CheckRequest {
         refused: None,
         again: true,
     }
+}
+
+/// The commands that "Re-run all checks" stands for: what failed of the newest release of the commit.
+fn retry_lines(state: &State, head: &CommitSha) -> Vec<String> {
+    let Some(release) = state.releases.values().rev().find(|release| release.created.commit == *head) else {
+        return Vec::new();
+    };
+    // What somebody stopped or refused did not fail.
+    let build = matches!(&release.build, BuildState::Failed(how) if !matches!(how, event::Detail::By { .. }));
+    let failed = |stage: &&StageName| {
+        let state = release.state_in(stage);
+        matches!(state, Some(StageState::Failed | StageState::Errored | StageState::TimedOut))
+    };
+    let stages = release.created.pipeline.stage_names().filter(failed).map(StageName::as_str);
+    let what = build.then_some(BUILD).into_iter().chain(stages);
+    what.map(|what| format!("/retry {what} {}", release.created.version)).collect()
 }
 
 /// The command that a click on "Re-run" stands for: of the newest release of the commit that has such a check.

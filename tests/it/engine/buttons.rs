@@ -21,6 +21,15 @@ pipelines:
     stages: [{name: prod, approval: 1}]
 ";
 
+/// Three stages that need nothing of one another.
+const APART: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages: [{name: test, needs: []}, {name: eu, needs: []}, {name: us, needs: []}]
+";
+
 async fn with_checks(manifest: &str) -> World {
     let mut world = World::asleep(sample(manifest)).await;
     world.sleep().await;
@@ -53,6 +62,11 @@ async fn press(world: &World, hook: &Webhook) -> Option<String> {
 
 async fn approve(world: &World, check: u64, who: u64) -> Option<String> {
     let hook = world.github.state().requested_action(REPO, check, "approve", who);
+    press(world, &hook).await
+}
+
+async fn rerun_all(world: &World, sha: &str, who: u64) -> Option<String> {
+    let hook = world.github.state().all_rerequested(REPO, sha, who);
     press(world, &hook).await
 }
 
@@ -167,6 +181,43 @@ async fn t34_re_run_retries_the_releases_stage_for_whoever_may() {
     world.finish().await;
 }
 
+/// "Re-run all checks" is a retry of what failed, and of nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t34_re_run_of_all_checks_retries_what_failed_of_the_release() {
+    let mut world = with_checks(APART).await;
+    world.plant("fail-eu");
+    world.plant("fail-us");
+    let commit = world.merge(1, "feat: sell shoes").await;
+    check_of(&world, &commit, "liftlock/us").await;
+    assert_eq!(world.live().len(), 3, "{:?}", world.live());
+    world.unplant("fail-eu");
+    world.unplant("fail-us");
+    rerun_all(&world, &commit, EVE).await;
+    let heard = world.said_and_kept().await;
+    assert!(heard.contains("/retry eu v0.1.0-rc.1") && heard.contains("needs_role"), "{heard}");
+    assert_eq!(world.live().len(), 3);
+    assert_eq!(rerun_all(&world, &commit, DEV).await, None);
+    let mut again = world.live().split_off(3);
+    again.sort();
+    assert_eq!(again, ["eu v0.1.0-rc.1", "us v0.1.0-rc.1"]);
+    // Nothing is left that failed.
+    assert!(rerun_all(&world, &commit, DEV).await.unwrap().contains("nothing here is run again"));
+    assert!(rerun_all(&world, &"9".repeat(40), DEV).await.is_some(), "no release has that commit");
+    world.drain().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t34_re_run_of_all_checks_builds_a_release_again_whose_build_failed() {
+    let mut world = with_checks(STRAIGHT).await;
+    let commit = world.merge_files(1, &[("src/broken.txt", "x")], "feat: sell shoes").await;
+    check_of(&world, &commit, "liftlock/build").await;
+    assert_eq!(rerun_all(&world, &commit, DEV).await, None);
+    assert!(world.log("github:12/shop/1/build/2").await.contains("built v0.1.0"));
+    world.drain().await;
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t34_re_run_builds_a_release_again_whose_build_failed() {
     let mut world = with_checks(STRAIGHT).await;
@@ -196,6 +247,9 @@ async fn t34_re_run_builds_a_pull_request_again_for_people_who_may_write() {
     assert_eq!(attempt().await, 1);
     assert_eq!(rerun(&world, id, DEV).await, None);
     assert_eq!(attempt().await, 2);
+    assert!(rerun_all(&world, &head, EVE).await.unwrap().contains("eve may not"));
+    assert_eq!(rerun_all(&world, &head, DEV).await, None);
+    assert_eq!(attempt().await, 3);
     world.finish().await;
 }
 

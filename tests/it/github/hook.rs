@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::state::{Delivery, INSTALLATION, Spot, State};
+use super::state::{APP_ID, APP_SLUG, Delivery, INSTALLATION, Spot, State};
 use super::{FakeGitHub, show};
 
 /// A delivery, ready to be sent.
@@ -165,6 +165,15 @@ impl State {
     pub(crate) fn rerequested(&mut self, repo: u64, check: u64, sender: u64) -> Webhook {
         let shown = show::check(check, &self.repos[&repo].checks[&check]);
         self.webhook("check_run", repo, sender, json!({"action": "rerequested", "check_run": shown}))
+    }
+
+    /// Somebody clicks "Re-run all checks" on a commit.
+    pub(crate) fn all_rerequested(&mut self, repo: u64, sha: &str, sender: u64) -> Webhook {
+        let shown = json!({
+            "id": 1, "head_sha": sha, "head_branch": "main", "status": "queued", "conclusion": null,
+            "app": {"id": APP_ID, "slug": APP_SLUG}, "pull_requests": [], "latest_check_runs_count": 3,
+        });
+        self.webhook("check_suite", repo, sender, json!({"action": "rerequested", "check_suite": shown}))
     }
 
     /// Somebody clicks a button of a check run.
