@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::approval::{asked, entitled, stage_approvers, tally};
 use crate::domain::decide::in_the_way;
+use crate::domain::effect::Place;
 use crate::domain::event::{ApprovalSide, Overridable};
 use crate::domain::gate::waits_since;
 use crate::domain::person::{Account, Standing};
@@ -85,6 +86,52 @@ pub fn waits(state: &State, of: Option<&Standing>, now: Timestamp) -> Vec<Wait> 
     all
 }
 
+/// A comment that would be taken as it stands.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What to write.
+    pub text: String,
+    /// Where the release is spoken about: its thread, and its commit; nowhere for a runbook.
+    pub places: Vec<Place>,
+}
+
+impl Line {
+    fn about(release: Option<&Release>, text: String) -> Self {
+        let places = release.into_iter().flat_map(|release| {
+            release.place.clone().into_iter().chain([Place::Commit(release.created.commit.clone())])
+        });
+        Self { text, places: places.collect() }
+    }
+}
+
+/// The comments that give what waits for a yes now.
+pub fn to_approve(state: &State, now: Timestamp) -> Vec<Line> {
+    let asked = waits(state, None, now).into_iter();
+    let asked = asked.filter(|wait| matches!(wait.matter, Matter::Approve | Matter::SignOff));
+    let of = |no: Option<u32>| state.releases.values().find(|release| Some(release.no().0.get()) == no);
+    asked.map(|wait| Line::about(of(wait.release).map(|release| &**release), wait.line)).collect()
+}
+
+/// The comments that approve what waits for something else first: of sealed releases alone, since a yes is for bytes.
+pub fn ahead_of_turn(state: &State, now: Timestamp) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for release in state.open().into_iter().filter(|release| release.digest.is_some()) {
+        for stage in &release.rules.stages {
+            let Some(run) = release.run(&stage.name) else { continue };
+            let lacks = asked(stage, run).is_some_and(|rule| !tally(&rule, release, run, now).complete());
+            let early = run.state == StageState::Pending && !is_asked(state, release, (stage, run), now);
+            if lacks && early && state.outrun_by(release, &stage.name).is_none() {
+                lines.push(Line::about(Some(release), approve(state, release, stage)));
+            }
+        }
+    }
+    lines
+}
+
+fn approve(state: &State, release: &Release, stage: &Stage) -> String {
+    format!("/approve {} {}", place(state, release, stage), release.created.version)
+}
+
 fn wait(
     state: &State,
     (release, stage, run): At<'_>,
@@ -132,7 +179,7 @@ fn asked_now(state: &State, at: At<'_>, of: Option<&Standing>, now: Timestamp) -
         ApprovalSide::Before => Matter::Approve,
         ApprovalSide::After => Matter::SignOff,
     };
-    let line = format!("/approve {} {}", place(state, release, stage), release.created.version);
+    let line = approve(state, release, stage);
     Some(wait(state, at, (matter, tally.missing.join(" and "), line), now))
 }
 

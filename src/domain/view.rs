@@ -27,6 +27,7 @@ pub mod freeze;
 pub mod help;
 pub mod hold;
 pub mod join;
+pub mod misread;
 pub mod notes;
 pub mod notice;
 pub mod overriding;

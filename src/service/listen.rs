@@ -15,6 +15,7 @@ use crate::domain::plan::{Lane, Owed};
 use crate::domain::queue::RunId;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::view::misread::misread;
 use crate::forge::Comment;
 use crate::service::Service;
 use crate::service::intake::{Heard, Said, Taken, teams_of};
@@ -87,7 +88,8 @@ impl Service {
                 return self.misheard(repo, &states, unclear, cause).await;
             }
             Parsed::Refused(error) => {
-                let unclear = answer(first_line, format!("❓ {error}"));
+                let text = misread(&states, Some(&said.place), &error, self.store().here());
+                let unclear = answer(first_line, format!("❓ {text}"));
                 return self.misheard(repo, &states, unclear, cause).await;
             }
             Parsed::Commands(commands) => commands,
@@ -267,7 +269,9 @@ impl Service {
         let states = [state];
         let commands = match parse(Some(line), None) {
             Parsed::Commands(commands) => commands,
-            Parsed::Refused(error) => return Ok(Err(error.to_string())),
+            Parsed::Refused(error) => {
+                return Ok(Err(misread(&states, None, &error, self.store().here())));
+            }
             Parsed::Nothing { .. } => return Ok(Err(format!("{} is not a command", inline_code(line)))),
         };
         let standing = self.host(&id.repo)?.standing(&id.repo, person, &teams_of(&states)).await?;

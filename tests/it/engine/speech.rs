@@ -164,6 +164,38 @@ async fn t14_a_budget_survives_a_restart() {
     world.finish().await;
 }
 
+/// What stands in the first code span of an answer.
+fn pasted(answer: &str) -> String {
+    answer.split('`').nth(1).unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// The line of the refusal works as it stands, before the stage's turn and when it has come (COMMANDS §5).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_approve_is_answered_with_the_line_to_paste() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.plant("wait-test");
+    let first = world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-test").await;
+    world.say_now(1, ANA, "/approve").await;
+    let early = world.hears(1).await;
+    assert!(early.contains("ahead of its turn"), "{early}");
+    let approval = world.say_now(1, ANA, &pasted(&early)).await;
+    world.until("the approval counts", |_| world.reactions(approval) == ["rocket"]).await;
+    assert_eq!(world.live(), Vec::<String>::new());
+    world.unplant("wait-test");
+    world.status(&first, "liftlock/prod", "success").await;
+
+    let second = world.merge(2, "feat: sell hats").await;
+    assert!(world.hears(2).await.contains("ready for prod"));
+    world.say(2, ANA, "/approve").await;
+    let waiting = world.hears(2).await;
+    assert!(waiting.contains("Waiting now"), "{waiting}");
+    world.say(2, ANA, &pasted(&waiting)).await;
+    world.status(&second, "liftlock/prod", "success").await;
+    world.drain().await;
+    world.finish().await;
+}
+
 /// Everybody may read a public repository, so that reading is no right to a preview there (COMMANDS §1).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_takes_write_where_everybody_may_read() {

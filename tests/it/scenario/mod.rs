@@ -105,6 +105,7 @@ scenarios! {
     t29_t30_what_the_server_asks_no_manifest_takes_away "server-policy.txt"
     t29_t30_c30_policy_raised_and_lowered "policy.txt"
     b04_a_pull_request_is_checked_once "pull-request.txt"
+    a_bare_approve_is_told_the_lines_that_work "misread.txt"
     where_everybody_may_read_a_preview_takes_write "public.txt"
     a13_a31_variables_are_there_before_a_stage_is_admitted "variables.txt"
     a11_names_and_numbers_count_what_they_name "names.txt"

@@ -597,7 +597,11 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
     };
     let commands = match parse(Some(&body.replace("\\n", "\n")), None) {
         Parsed::Commands(commands) => commands,
-        Parsed::Refused(error) => return vec![format!("😕 {}: {error}", error.code())],
+        Parsed::Refused(error) => {
+            let states = [std::sync::Arc::new(world.state.clone())];
+            let text = view::misread::misread(&states, place.as_ref(), &error, world.now);
+            return vec![format!("😕 {}: {text}", error.code())];
+        }
         Parsed::Nothing { .. } => return vec!["not a command".to_owned()],
     };
     let comment = place.as_ref().map(|_| {
