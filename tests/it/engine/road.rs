@@ -5,7 +5,7 @@ use liftlock::http::api::Reader as _;
 use liftlock::http::view::Link;
 
 use super::tree::{STRAIGHT, TWO_STAGES};
-use super::world::{ANA, REPO, World};
+use super::world::{ANA, DEV, REPO, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c09_a_push_reaches_prod_without_anybody_doing_more() {
@@ -15,6 +15,33 @@ async fn c09_a_push_reaches_prod_without_anybody_doing_more() {
     world.status(&commit, "liftlock/build", "success").await;
     world.status(&commit, "liftlock/test", "success").await;
     world.status(&commit, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+/// The most commits that GitHub writes into one delivery, each with a long message: 18 MB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_of_2048_commits_is_one_release_of_2048_commits() {
+    let mut world = World::with(STRAIGHT).await;
+    let before = world.merge(1, "feat: sell shoes").await;
+    world.drain().await;
+    let long = "m".repeat(9_000);
+    let commits = world.tree.many(2_048);
+    let told: Vec<(&str, &str)> = commits.iter().map(|sha| (sha.as_str(), long.as_str())).collect();
+    let mut hook = world.github.state().push(REPO, "refs/heads/main", DEV, &told);
+    hook.body = hook.body.replace(&"b".repeat(40), &before);
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.status(commits.last().unwrap(), "liftlock/prod", "success").await;
+    world.drain().await;
+
+    let state = world.state("shop").await;
+    assert_eq!(state.releases.len(), 2);
+    let created = &state.releases.values().next_back().unwrap().created;
+    assert_eq!(created.commit.as_str(), commits.last().unwrap());
+    assert_eq!((created.commits(), created.changes.len()), (2_048, 200));
+    assert_eq!(created.changes[0].subject, "feat: sell thing 2048");
+    let page = Answers::new(world.service().clone(), None).release_page("github:12/shop", 2).await.unwrap();
+    assert_eq!(page.changes.len() + usize::try_from(page.changes_left_out).unwrap(), 2_048);
+    assert!(page.changes.len() < 100, "a page is read by people");
     world.finish().await;
 }
 

@@ -141,6 +141,25 @@ impl Tree {
         id
     }
 
+    /// So many more commits on main, without anything changed.
+    pub(super) fn many(&mut self, count: usize) -> Vec<String> {
+        let repo = self.repo();
+        let head = Oid::from_str(&self.head("main").unwrap()).unwrap();
+        let mut last = repo.find_commit(head).unwrap();
+        let mut made = Vec::with_capacity(count);
+        for no in 1..=count {
+            self.seconds += 60;
+            let (name, address) = &self.author;
+            let who = Signature::new(name, address, &Time::new(self.seconds, 0)).unwrap();
+            let (tree, message) = (last.tree().unwrap(), format!("feat: sell thing {no}"));
+            let id = repo.commit(None, &who, &who, &message, &tree, &[&last]).unwrap();
+            made.push(id.to_string());
+            last = repo.find_commit(id).unwrap();
+        }
+        repo.reference("refs/heads/main", last.id(), true, "test").unwrap();
+        made
+    }
+
     /// A commit that no branch has.
     pub(super) fn loose(&mut self, (parents, files): (Vec<&str>, &[(&str, &str)]), message: &str) -> String {
         for (name, text) in files {
