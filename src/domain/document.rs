@@ -78,6 +78,12 @@ impl Algorithm {
     }
 }
 
+/// How the statement about a document is called. It has the document's own name, so that two documents of a release
+/// never share one, and a document that takes the place of another takes its statement's place, too.
+pub fn envelope(document: &str) -> String {
+    format!("{document}{ENVELOPE}")
+}
+
 /// What steps wrote down of a release, the newest of each name; what was signed about it is evidence, and no document.
 pub fn documents(release: &Release) -> BTreeMap<&str, &Evidence> {
     let written = release.evidence.iter().filter(|signed| matches!(signed.what, Matter::Written { .. }));

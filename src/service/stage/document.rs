@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::decide::Command;
 use crate::domain::derivation::summed;
-use crate::domain::document::{Algorithm, Document, NOTES, documents};
+use crate::domain::document::{Algorithm, Document, NOTES, documents, envelope};
 use crate::domain::event::{Failure, OfRun, Sealed};
 use crate::domain::evidence::statement::{Origin, written};
-use crate::domain::evidence::{Attested, ENVELOPE, Evidence, Matter, PAYLOAD_TYPE, file_name, sums};
+use crate::domain::evidence::{Attested, Evidence, Matter, PAYLOAD_TYPE, file_name, sums};
 use crate::domain::metadata;
 use crate::domain::pipeline::Step;
 use crate::domain::publication::METADATA;
@@ -22,8 +22,8 @@ use crate::service::{Service, blocking};
 use crate::sign::{FOLDER, Keys};
 use crate::trouble::{Outcome, Trouble};
 
-/// Files with their texts.
-type Texts = Vec<(String, String)>;
+/// A document with its text, behind the signatures of it.
+type Text = Vec<(String, String)>;
 
 impl Service {
     /// Lays out what steps wrote down of a release before.
@@ -61,21 +61,21 @@ impl Walk<'_> {
             }
         };
         let (store, to) = (self.service.artifacts().clone(), course.documents.clone());
-        let files = blocking(move || {
+        let documents = blocking(move || {
             let keep = |(name, text): (String, String)| {
                 write(&to, &name, text.as_bytes())?;
                 let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
                 Ok(Evidence { name, digest: store.put(text.as_bytes())?, size })
             };
-            texts.into_iter().map(keep).collect::<Outcome<Vec<Evidence>>>()
+            let one = |text: Text| text.into_iter().map(keep).collect();
+            texts.into_iter().map(one).collect::<Outcome<Vec<Vec<Evidence>>>>()
         });
-        let mut files = files.await?;
-        for file in &files {
+        let documents = documents.await?;
+        for file in documents.iter().flatten() {
             kept.log.note(&format!("wrote {}, {}", file.name, file.digest)).await;
         }
-        if !document.is_signed_list() {
-            files.extend(self.vouched(&files).await?);
-        }
+        let vouched = if document.is_signed_list() { Vec::new() } else { self.vouched(&documents).await? };
+        let files = documents.into_iter().flatten().chain(vouched).collect();
         let (release, stage) = (course.release.no(), course.stage.name.clone());
         let attempt = course.release.run(&stage).map_or(1, |run| run.attempt);
         let what = Matter::Written { stage, attempt, document: document.clone() };
@@ -90,28 +90,35 @@ impl Walk<'_> {
         }
     }
 
-    /// What is signed about files that were written, beside which it is kept.
-    async fn vouched(&self, files: &[Evidence]) -> Outcome<Option<Evidence>> {
-        let Some(last) = files.last() else { return Ok(None) };
+    /// What is signed about documents that were written: of each, and of its signatures, under its own name. Whatever
+    /// is written later under that name takes the place of both, so that no statement is left of what is gone.
+    async fn vouched(&self, documents: &[Vec<Evidence>]) -> Outcome<Vec<Evidence>> {
         let (course, service) = (self.course, self.service);
-        let (name, now) = (format!("{}{ENVELOPE}", last.name), service.store().here());
+        let now = service.store().here();
         let repository = service.journal().name_of(&course.id.repo).await?;
         let server = &service.settings().notify.public_url;
         let origin = Origin { pipeline: course.id, repository: &repository, commit_url: None, server };
         let attempt = course.release.run(&course.stage.name).map_or(1, |run| run.attempt);
-        let said = written(course.release, (&course.stage.name, attempt), (files, now), origin).to_string();
+        let of = |files: &Vec<Evidence>| {
+            let said = written(course.release, (&course.stage.name, attempt), (files, now), origin);
+            Some((envelope(&files.last()?.name), said.to_string()))
+        };
+        let all: Vec<(String, String)> = documents.iter().filter_map(of).collect();
         let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
         blocking(move || {
-            let envelope = Keys::of_folder(&folder, now)?.sign(PAYLOAD_TYPE, said.as_bytes())?;
-            let text = line(&envelope)?;
-            let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
-            Ok(Some(Evidence { name, digest: store.put(text.as_bytes())?, size }))
+            let keys = Keys::of_folder(&folder, now)?;
+            let sign = |(name, said): (String, String)| {
+                let text = line(&keys.sign(PAYLOAD_TYPE, said.as_bytes())?)?;
+                let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                Ok(Evidence { name, digest: store.put(text.as_bytes())?, size })
+            };
+            all.into_iter().map(sign).collect()
         })
         .await
     }
 
     /// The files of a document, as things are now; the inner error is why there are none.
-    async fn texts(&self, document: &Document) -> Outcome<Result<Texts, String>> {
+    async fn texts(&self, document: &Document) -> Outcome<Result<Vec<Text>, String>> {
         let (service, course) = (self.service, self.course);
         match document {
             Document::Notes => {
@@ -120,7 +127,7 @@ impl Walk<'_> {
                     Ok(decided) => {
                         let release = decided.state.release(course.release.no());
                         let text = release.and_then(|release| release.notes.clone()).map(|kept| kept.text);
-                        Ok(Ok(vec![(NOTES.to_owned(), text.unwrap_or_default())]))
+                        Ok(Ok(vec![vec![(NOTES.to_owned(), text.unwrap_or_default())]]))
                     }
                     Err(refusal) => Ok(Err(refusal.to_string())),
                 }
@@ -142,7 +149,7 @@ impl Walk<'_> {
                     release.revise(&made, self.service.store().here()).map_err(Trouble::refused)?;
                 }
                 let text = metadata::text(&release, &course.id.name, &own);
-                Ok(Ok(vec![(METADATA.to_owned(), text)]))
+                Ok(Ok(vec![vec![(METADATA.to_owned(), text)]]))
             }
             Document::Checksums { algorithm, aggregate } => {
                 let (folder, store) = (service.settings().data.join(FOLDER), service.artifacts().clone());
@@ -164,8 +171,8 @@ impl Walk<'_> {
     }
 }
 
-/// One list of all files, or one for each.
-fn lists((sealed, hex): (&[Sealed], &[String]), algorithm: Algorithm, aggregate: bool) -> Texts {
+/// One list of all files, or one for each, under their names.
+fn lists((sealed, hex): (&[Sealed], &[String]), algorithm: Algorithm, aggregate: bool) -> Text {
     let lines = || sealed.iter().zip(hex.iter().map(String::as_str));
     if aggregate {
         return vec![(algorithm.list().to_owned(), sums(lines()))];
@@ -177,17 +184,14 @@ fn lists((sealed, hex): (&[Sealed], &[String]), algorithm: Algorithm, aggregate:
     lines().map(one).collect()
 }
 
-/// Lists, each with what OpenSSH and minisign check it with.
-fn signed(keys: &Keys, lists: Texts, now: Timestamp) -> Outcome<Texts> {
-    let mut all = Texts::new();
-    for (name, text) in lists {
+/// Lists, each behind what OpenSSH and minisign check it with.
+fn signed(keys: &Keys, lists: Text, now: Timestamp) -> Outcome<Vec<Text>> {
+    let one = |(name, text): (String, String)| {
         let ssh = keys.sign_ssh(text.as_bytes())?;
         let minisign = keys.sign_minisign(&name, text.as_bytes(), now)?;
-        all.push((format!("{name}.sig"), ssh));
-        all.push((format!("{name}.minisig"), minisign));
-        all.push((name, text));
-    }
-    Ok(all)
+        Ok(vec![(format!("{name}.sig"), ssh), (format!("{name}.minisig"), minisign), (name, text)])
+    };
+    lists.into_iter().map(one).collect()
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Outcome<()> {

@@ -1,8 +1,14 @@
 //! Documents that steps write of their release: notes, checksums, `release.json`, for later steps and for outlets.
 
-use liftlock::domain::document::documents;
+use std::fs::File;
+use std::io::Write as _;
+
+use liftlock::clock;
+use liftlock::domain::document::{documents, envelope};
+use liftlock::domain::evidence::{ENVELOPE, Matter};
 use liftlock::publish::Kind;
 use liftlock::publish::folder::Folder;
+use liftlock::sign::{FOLDER, Keys, Public};
 
 use super::tree::sample;
 use super::world::{ANA, World, cdn_outlet};
@@ -86,5 +92,74 @@ async fn d37_a_later_attempt_writes_what_is_true_then() {
     let text = std::fs::read_to_string(world.target().join("seen/release.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json.pointer("/stages/0/attempts/0/state").unwrap(), "failed");
+    world.finish().await;
+}
+
+/// Two stages write a list for each file, and the second has other files and one more.
+const LISTS: &str = r#"version: 1
+name: shop
+build: sh build.sh
+artifacts: [dist, {alias: readme, path: dist/app.txt}]
+stages:
+  - name: staging
+    deploy:
+      - {uses: checksums, with: {algorithm: sha256, aggregate: false}}
+      - {uses: checksums, with: {algorithm: sha512, aggregate: false}}
+  - name: sign
+    deploy:
+      - {name: sign, run: 'echo signed >> "$LIFTLOCK_SEAL/readme"; echo more > "$LIFTLOCK_SEAL/zip"', derives: [readme], artifacts: [zip]}
+      - {uses: checksums, with: {algorithm: sha256, aggregate: false}}
+  - name: publish
+    approval: 1
+    deploy:
+      - {uses: publish, with: {to: cdn}}
+      - {uses: publish, with: {to: cdn, what: evidence}}
+"#;
+
+/// What the second stage wrote takes the place of the first one's lists and of what was signed about them: whoever has
+/// the folder can prove it, whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d36_t45_lists_of_two_stages_share_no_statement_and_the_folder_is_proven() {
+    let folder = |world: &World| Kind::Folder(Folder { path: world.target().join("cdn") });
+    let outlets = |world: &World| vec![cdn_outlet(folder(world), "shop/publish")];
+    let mut world = World::publishing(sample(LISTS), outlets).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is ready for publish"));
+    world.settled().await;
+    world.say(1, ANA, "/approve publish").await;
+    assert!(world.hears(1).await.contains("is live in publish"));
+    world.settled().await;
+
+    // Also in the log no two statements have one name, but for lists of one name.
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    let written = release.evidence.iter().filter(|signed| matches!(signed.what, Matter::Written { .. }));
+    for signed in written {
+        let (statements, lists): (Vec<&str>, Vec<&str>) =
+            signed.files.iter().map(|file| file.name.as_str()).partition(|name| name.ends_with(ENVELOPE));
+        let is_signature = |name: &str| [".sig", ".minisig"].iter().any(|ending| name.ends_with(ending));
+        let lists = lists.into_iter().filter(|name| !is_signature(name));
+        assert_eq!(statements, lists.map(envelope).collect::<Vec<_>>());
+    }
+
+    let keys = Keys::of_folder(&world.data().join(FOLDER), clock::now()).unwrap().public().unwrap();
+    let pem: String = keys.iter().map(Public::pem).collect();
+    let trusted = world.target().join("keys.pem");
+    File::create(&trusted).unwrap().write_all(pem.as_bytes()).unwrap();
+    let there = world.target().join("cdn/v0.1.0-rc.1");
+    let verify = || {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_liftlock"));
+        let mut command = std::process::Command::new(program);
+        let output = command.args(["verify", "--keys"]).args([&trusted, &there]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (proven, why) = verify();
+    assert!(proven, "{why}");
+    for gone in ["dist.tar.zst.sha256", "readme.sha256.sig", "zip.sha256", "readme.sha512"] {
+        std::fs::rename(there.join(gone), world.target().join(gone)).unwrap();
+        let (proven, why) = verify();
+        assert!(!proven && why.contains(&format!("{gone} belongs to it and is not there")), "{why}");
+        std::fs::rename(world.target().join(gone), there.join(gone)).unwrap();
+    }
     world.finish().await;
 }
