@@ -57,6 +57,7 @@ mod signoff;
 mod source;
 mod speak;
 mod start;
+mod tag;
 mod verify;
 mod work;
 
@@ -365,8 +366,8 @@ pub struct Fresh {
     pub standings: BTreeMap<UserId, Standing>,
     /// Approvals whose comment is no longer as it was.
     pub comments_changed: BTreeSet<CommentId>,
-    /// Where the release's tag points now, when it was asked.
-    pub tag: Option<TagNow>,
+    /// Where the release's tags point now, those that were asked.
+    pub tags: Vec<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
     /// Why the stage's steps cannot run on this machine, if so: a program, secret or argument that is missing.
@@ -679,36 +680,6 @@ impl Draft {
                 self.add(Event::Alarm { release: *release, code: code.clone(), text: text.clone() })
             }
         }
-    }
-
-    /// A release keeps its commit; a tag that moves away from it raises an alarm (THREATS T35).
-    fn learn_tag(&mut self, no: ReleaseNo, tag: &RefName, commit: Option<&CommitSha>) -> Result<(), Refusal> {
-        use crate::domain::release::TagState;
-        let release = self.release(no)?;
-        let there = commit == Some(&release.created.commit);
-        let known = match &release.tag {
-            TagState::Unknown => false,
-            TagState::There => there,
-            TagState::Moved(to) => !there && to.as_ref() == commit,
-        };
-        if known {
-            return Ok(());
-        }
-        self.add(Event::TagSeen { release: no, tag: tag.clone(), commit: commit.cloned() })?;
-        if there {
-            return Ok(());
-        }
-        let short = release.created.commit.short();
-        let text = commit.map_or_else(
-            || format!("Tag {tag} is gone. The release keeps {short}; nothing was rebuilt."),
-            |to| {
-                format!(
-                    "Tag {tag} moved from {short} to {}. The release keeps {short}; nothing was rebuilt.",
-                    to.short()
-                )
-            },
-        );
-        self.add(Event::Alarm { release: Some(no), code: "tag_moved".to_owned(), text })
     }
 
     fn unspeak(&mut self, comment: &CommentId, why: Withdrawal) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@
 use crate::domain::event::{Detail, Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
-use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
@@ -255,15 +255,15 @@ impl Look<'_> {
     }
 
     fn tag(&self) -> Option<Line> {
-        let TagState::Moved(to) = &self.release.tag else { return None };
+        let (name, to) = self.release.moved_tag()?;
         let commit = self.release.created.commit.short();
-        let now_at = to.as_ref().map_or_else(
+        let now_at = to.map_or_else(
             || format!("is gone; it stood at {commit}"),
             |c| format!("points at {}, not at {commit}", c.short()),
         );
         Some(Line {
             next: Some("somebody restores the tag, or pushes a new version".to_owned()),
-            ..line(Blocker::Tag, Mark::Stop, format!("tag {} {now_at}", self.release.created.version))
+            ..line(Blocker::Tag, Mark::Stop, format!("tag {name} {now_at}"))
         })
     }
 

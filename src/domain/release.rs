@@ -81,6 +81,8 @@ pub struct Release {
     pub digest: Option<Digest>,
     /// What the host said about its tag.
     pub tag: TagState,
+    /// The same of the tag by its final name, once a stage has put that there.
+    pub final_tag: TagState,
     /// Where it is spoken about.
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).

@@ -19,7 +19,7 @@ use crate::domain::derivation::FIRST;
 use crate::domain::event::{Created, Sealed};
 use crate::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, ThreadId, TreeSha};
 use crate::domain::pipeline::{Network, Pipeline};
-use crate::domain::release::{BuildState, Release, TagState};
+use crate::domain::release::{BuildState, Release};
 use crate::domain::source::Found;
 use crate::domain::state::{Check, State};
 use crate::domain::time::{Span, Timestamp};
@@ -290,7 +290,7 @@ pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
     let others = state.releases.values().rev().filter(|other| other.no() != release.no());
     let usable = others.filter(|other| {
         let sound = other.retired.is_none() && !state.tampered(other.no());
-        other.build == BuildState::Sealed && sound && !matches!(other.tag, TagState::Moved(_))
+        other.build == BuildState::Sealed && sound && other.moved_tag().is_none()
     });
     // Few are of the same commit or tree, and of those alone the whole of the terms is hashed.
     let near = usable.filter(|other| from(&other.created) == from(&release.created));

@@ -12,7 +12,7 @@ use crate::domain::event::{Failure, Form, RunKind, Sealed};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
-use crate::domain::release::{Release, StageState, TagState};
+use crate::domain::release::{Release, StageState};
 use crate::domain::state::State;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
@@ -154,23 +154,25 @@ impl Service {
             steps.and_then(|stage| self.not_ready((&state.id, &name), release, stage, run.kind));
         let repository = host.repository(repo).await?;
         let branch = self.branch_now(&repository, &release.created.branch).await?;
-        let tag = release.created.version.to_string().parse::<RefName>().ok();
+        let wanted: Vec<RefName> =
+            release.tags().filter_map(|(name, _)| name.to_string().parse().ok()).collect();
         let commit = release.created.commit.clone();
-        let tagged = !matches!(release.tag, TagState::Unknown);
-        let (tag_now, off_branch) = self
+        let (tags_now, off_branch) = self
             .mirror(repo, move |mirror| {
-                let now = tag.filter(|_| tagged).map(|tag| {
-                    let commit = mirror.tags()?.into_iter().find(|t| t.name == tag).map(|t| t.commit);
-                    Ok::<_, Trouble>(TagNow { tag, commit })
-                });
+                let there = if wanted.is_empty() { Vec::new() } else { mirror.tags()? };
+                let now = |tag: RefName| {
+                    let commit = there.iter().find(|t| t.name == tag).map(|t| t.commit.clone());
+                    TagNow { tag, commit }
+                };
+                let now: Vec<TagNow> = wanted.into_iter().map(now).collect();
                 let on = match mirror.head_of(&branch)? {
                     Some(tip) => mirror.is_ancestor(&commit, &tip)?,
                     None => false,
                 };
-                Ok((now.transpose()?, !on))
+                Ok((now, !on))
             })
             .await?;
-        fresh.tag = tag_now;
+        fresh.tags = tags_now;
         fresh.off_branch = off_branch;
         Ok(fresh)
     }

@@ -181,13 +181,16 @@ impl Service {
         let mut expected = Vec::new();
         for state in self.pipelines_of(repo).await? {
             for release in state.releases.values() {
-                let Ok(tag) = release.created.version.to_string().parse() else { continue };
-                let stood = match &release.tag {
-                    TagState::Unknown => continue,
-                    TagState::There => Some(release.created.commit.clone()),
-                    TagState::Moved(to) => to.clone(),
-                };
-                expected.push(ExpectedTag { pipeline: state.id.clone(), release: release.no(), tag, stood });
+                for (name, known) in release.tags() {
+                    let Ok(tag) = name.to_string().parse() else { continue };
+                    let stood = match known {
+                        TagState::Unknown => continue,
+                        TagState::There => Some(release.created.commit.clone()),
+                        TagState::Moved(to) => to.clone(),
+                    };
+                    let (pipeline, release) = (state.id.clone(), release.no());
+                    expected.push(ExpectedTag { pipeline, release, tag, stood });
+                }
             }
         }
         Ok(expected)

@@ -42,7 +42,7 @@ impl Draft {
             }
             StartedBy::Tag(tag) => {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
-                if let Some(no) = self.release_of_version(&version) {
+                if let Some(no) = self.release_of_version(&version).or_else(|| self.release_of_final(tag)) {
                     // Our own tag comes back as a push, and a tag that somebody moved is not a new release.
                     let commit = Some(start.commit.clone());
                     return self.learn(&Learned::Tag { release: no, tag: tag.clone(), commit });

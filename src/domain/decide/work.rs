@@ -223,7 +223,7 @@ impl Draft {
         fresh: &Fresh,
     ) -> Result<(), Refusal> {
         self.drop_stale(no, stage, (run, ApprovalSide::Before), fresh)?;
-        if let Some(tag) = &fresh.tag {
+        for tag in &fresh.tags {
             self.learn(&Learned::Tag { release: no, tag: tag.tag.clone(), commit: tag.commit.clone() })?;
         }
         if fresh.off_branch {

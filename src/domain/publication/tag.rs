@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::name::{CommitSha, PipelineName, RefName, RepoId, RepoName};
 use crate::domain::publication::{Called, Item, Reached, Row};
-use crate::domain::release::{Release, StageState};
+use crate::domain::release::{Release, StageState, TagState};
 use crate::domain::version::Version;
 
 /// The name of a tag in a repository, among the things of its row.
@@ -85,14 +85,41 @@ pub fn components(release: &Release, own: &RepoId) -> Vec<Component> {
 /// Whether a tag of the release's own repository is the final name that it is published by. It comes back as a push, and
 /// is no release of its own. A stage that stopped before it had put the tag there leaves the name to people.
 pub fn is_final_name(release: &Release, tag: &RefName, commit: &CommitSha) -> bool {
-    let version = &release.created.version;
     let put = |row: &Row| {
         row.reached > Reached::Planned || release.state_in(&row.stage).is_some_and(StageState::occupies)
     };
     release.created.commit == *commit
-        && !version.is_final()
-        && version.base().to_string() == tag.as_str()
+        && release.is_finally(tag)
         && release.ledger.iter().any(|(publish, row)| publish.called() == Called::Final && put(row))
+}
+
+impl Release {
+    /// Whether a tag has the name that the release's candidates lead up to; a release that has such a name itself has no
+    /// other.
+    pub fn is_finally(&self, tag: &RefName) -> bool {
+        let version = &self.created.version;
+        !version.is_final() && version.base().to_string() == tag.as_str()
+    }
+
+    /// Whether a stage has put the tag by this final name there: it may only stay where it is.
+    pub fn has_final_tag(&self, tag: &RefName) -> bool {
+        self.is_finally(tag) && self.final_tag != TagState::Unknown
+    }
+
+    /// The tags of the release in its own repository that are there or were, with what is known of each.
+    pub fn tags(&self) -> impl Iterator<Item = (Version, &TagState)> {
+        let version = &self.created.version;
+        let all = [(version.clone(), &self.tag), (version.base(), &self.final_tag)];
+        all.into_iter().filter(|(_, state)| **state != TagState::Unknown)
+    }
+
+    /// The tag that is not where it was put, and where it is instead.
+    pub fn moved_tag(&self) -> Option<(Version, Option<&CommitSha>)> {
+        self.tags().find_map(|(name, state)| match state {
+            TagState::Unknown | TagState::There => None,
+            TagState::Moved(to) => Some((name, to.as_ref())),
+        })
+    }
 }
 
 #[cfg(test)]

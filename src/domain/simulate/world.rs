@@ -188,7 +188,7 @@ impl World {
         let Work::Deploy { release, .. } = work else { return Fresh::default() };
         let tag = self.state.version_of(*release).parse::<RefName>().ok();
         let tag = tag.and_then(|tag| Some(TagNow { commit: self.tags.get(&tag)?.clone(), tag }));
-        Fresh { tag, gates: self.stale_gates(work), ..self.host_now() }
+        Fresh { tags: tag.into_iter().collect(), gates: self.stale_gates(work), ..self.host_now() }
     }
 
     /// What gates say now, when their last sample is old.

@@ -12,7 +12,7 @@ use crate::domain::event::{
 };
 use crate::domain::evidence::{Attested, Signed};
 use crate::domain::join::Listener;
-use crate::domain::name::{CommitSha, ReleaseNo, StageName};
+use crate::domain::name::{CommitSha, RefName, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
@@ -328,6 +328,7 @@ impl State {
             revisions: Vec::new(),
             digest: None,
             tag: TagState::Unknown,
+            final_tag: TagState::Unknown,
             place: None,
             listed: BTreeMap::new(),
             evidence: Vec::new(),
@@ -422,12 +423,8 @@ impl State {
                 r.notes = Some(Kept { text: text.clone(), by: by.clone(), frozen: *frozen });
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
-            } else if let Event::TagSeen { commit, .. } = event {
-                let there = commit.as_ref() == Some(&r.created.commit);
-                if there && matches!(r.tag, TagState::Moved(_)) {
-                    r.ask_again(None, at);
-                }
-                r.tag = if there { TagState::There } else { TagState::Moved(commit.clone()) };
+            } else if let Event::TagSeen { tag, commit, .. } = event {
+                r.see_tag(tag, commit.as_ref(), at);
             }
             Ok(())
         })
@@ -519,6 +516,15 @@ impl Release {
 
     fn tighten(&mut self, head: &Pipeline) {
         self.rules = Arc::new(policy::stricter_pipeline(&self.rules, head));
+    }
+
+    fn see_tag(&mut self, tag: &RefName, commit: Option<&CommitSha>, at: Timestamp) {
+        let there = commit == Some(&self.created.commit);
+        let now = if there { TagState::There } else { TagState::Moved(commit.cloned()) };
+        let known = if self.is_finally(tag) { &mut self.final_tag } else { &mut self.tag };
+        if matches!(std::mem::replace(known, now), TagState::Moved(_)) && there {
+            self.ask_again(None, at);
+        }
     }
 
     fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {

@@ -1,7 +1,8 @@
 //! The ledger of a release: how its rows move.
 
 use crate::domain::event::OfRun;
-use crate::domain::publication::{Row, Said};
+use crate::domain::publication::{Called, Move, Row, Said};
+use crate::domain::release::TagState;
 use crate::domain::state::{Illegal, State};
 
 impl State {
@@ -14,6 +15,11 @@ impl State {
                 return Err(format!("{} cannot happen now", fact.said.sentence()));
             }
             let row = Row::add(row, &fact.stage, moved);
+            // The tag is among what was put, or was put for the host's release.
+            let put = matches!(moved, Move::Uploaded) && publish.called() == Called::Final;
+            if put && !release.created.version.is_final() && release.final_tag == TagState::Unknown {
+                release.final_tag = TagState::There;
+            }
             release.ledger.extend(row.map(|row| (publish.clone(), row)));
             Ok(())
         })

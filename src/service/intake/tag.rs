@@ -12,6 +12,7 @@ use crate::domain::markdown::inline_code;
 use crate::domain::name::{CommitSha, PipelineName, RefName, RepoId};
 use crate::domain::publication::tag::{is_final_name, tagged};
 use crate::domain::publication::{Item, Publish};
+use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::version::Version;
 use crate::forge::Repository;
@@ -53,6 +54,12 @@ impl Service {
             if let Some(release) = state.releases.values().find(|r| is_final_name(r, tag, &commit)) {
                 let version = &release.created.version;
                 return Ok(Taken::ignored(format!("tag {tag} is the final name of {version}")));
+            }
+            // It was moved, which is an alarm by now and no reason to build.
+            if let Some(release) = state.releases.values().find(|r| r.has_final_tag(tag)) {
+                let (version, short) = (&release.created.version, release.created.commit.short());
+                let why = format!("tag {tag} is the final name of {version}, which stays at {short}");
+                return Ok(Taken::ignored(why));
             }
         }
         let loaded = match self.declared(&repository.id, &repository.name, &commit).await? {
@@ -135,10 +142,14 @@ impl Service {
         heard: &Heard<'_>,
     ) -> Outcome<()> {
         for state in self.pipelines_of(repo).await? {
-            let known = state.releases.values().find(|r| r.created.version.to_string() == tag.as_str());
-            let Some(release) = known.map(|r| r.no()) else { continue };
-            let learned = Learned::Tag { release, tag: tag.clone(), commit: commit.cloned() };
-            self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
+            let has = |release: &Release| {
+                release.created.version.to_string() == tag.as_str() || release.has_final_tag(tag)
+            };
+            for release in state.releases.values().filter(|release| has(release)) {
+                let learned =
+                    Learned::Tag { release: release.no(), tag: tag.clone(), commit: commit.cloned() };
+                self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
+            }
         }
         Ok(())
     }

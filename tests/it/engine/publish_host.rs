@@ -8,6 +8,7 @@ use std::process::Command;
 use git2::{ObjectType, Oid, Repository};
 use hyper::Method;
 use liftlock::domain::name::Digest;
+use liftlock::domain::release::TagState;
 use liftlock::domain::time::Timestamp;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
@@ -318,5 +319,73 @@ async fn d41_d52_the_last_stage_gives_a_candidate_its_final_name() {
         assert_eq!(state.releases.len(), usize::try_from(thread).unwrap(), "{tag} is no release of its own");
         assert_eq!(state.releases.values().next_back().unwrap().created.version.to_string(), version);
     }
+    world.finish().await;
+}
+
+const BEHIND: &str = r"version: 1
+name: shop
+triggers: {push: {}, tags: ['v*']}
+build: sh build.sh
+artifacts: dist
+deploy: sh deploy.sh
+stages:
+  - name: prod
+    deploy: [{name: tag, uses: git-tags, with: {final: true}}]
+  - {name: mirror, approval: 1}
+";
+const FINAL_TAG: &str = "refs/tags/v0.1.0";
+
+/// What is known of the only release's final tag; it is the only one, whatever became of the tag.
+async fn final_tag(world: &World) -> TagState {
+    world.settled().await;
+    let state = world.state("shop").await;
+    let [release] = state.releases.values().collect::<Vec<_>>()[..] else { panic!("one release") };
+    release.final_tag.clone()
+}
+
+/// A webhook tells of the move, and after it a look at the repository; neither makes a release of where the tag is now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t35_a_final_tag_that_moved_or_is_gone_is_an_alarm_and_is_not_built() {
+    let mut world = World::with(BEHIND).await;
+    let other = world.tree.head("main").unwrap();
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is ready for mirror"));
+    assert_eq!(final_tag(&world).await, TagState::There);
+    let theirs = named(&world.tree, "v0.1.0").unwrap();
+    assert_eq!(theirs.1, commit);
+
+    world.tree.set(FINAL_TAG, &other);
+    let hook = world.push_hook(FINAL_TAG, Some(&commit), Some(&other));
+    assert_eq!(world.deliver(&hook).await, 202);
+    let alarm = world.hears(1).await.replace('\\', "");
+    let (from, to) = (&commit[..7], &other[..7]);
+    let moved = format!("Tag v0.1.0, the final name of v0.1.0-rc.1, moved from {from} to {to}.");
+    assert!(alarm.contains(&moved), "{alarm}");
+    assert_eq!(final_tag(&world).await, TagState::Moved(Some(other.parse().unwrap())));
+    let ignored = world.store().deliveries(1, None).await.unwrap().remove(0).error.unwrap();
+    assert!(ignored.contains(&format!("the final name of v0.1.0-rc.1, which stays at {from}")), "{ignored}");
+    world.status_says(&commit, "liftlock/mirror", &format!("tag v0.1.0 points at {to}")).await;
+
+    // Nobody tells that it is gone, and nobody that it is back.
+    world.tree.unset(FINAL_TAG);
+    world.service().reconcile_once().await;
+    let alarm = world.hears(1).await.replace('\\', "");
+    assert!(alarm.contains("Tag v0.1.0, the final name of v0.1.0-rc.1, is gone."), "{alarm}");
+    assert_eq!(final_tag(&world).await, TagState::Moved(None));
+    world.tree.set(FINAL_TAG, &commit);
+    world.service().reconcile_once().await;
+    assert_eq!(final_tag(&world).await, TagState::There);
+
+    // It is asked once more right before the stage behind starts.
+    world.tree.set(FINAL_TAG, &other);
+    world.say(1, ANA, "/approve mirror").await;
+    assert!(world.hears(1).await.replace('\\', "").contains(&moved));
+    world.settled().await;
+    assert_eq!(world.live(), Vec::<String>::new());
+    world.tree.set(FINAL_TAG, &commit);
+    let hook = world.push_hook(FINAL_TAG, Some(&other), Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    assert!(world.hears(1).await.contains("is live in mirror"));
+    assert_eq!(world.live(), ["mirror v0.1.0-rc.1"]);
     world.finish().await;
 }

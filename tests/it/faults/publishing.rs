@@ -5,9 +5,10 @@ use std::process::Command;
 
 use liftlock::domain::name::Digest;
 
+use super::drive::{Keeper, until};
 use super::kills::{Survived, survive};
-use super::plan;
-use super::rig::{Door, OUTLET, Plan, Seen, Yard};
+use super::rig::{Door, Event, FINAL, OUTLET, Plan, Seen, Yard};
+use super::{one, plan};
 
 /// Rounds at a time.
 const SIDE_BY_SIDE: usize = 2;
@@ -107,4 +108,33 @@ async fn d53_t57_killed_at_every_row_it_ends_as_if_nothing_had_happened() {
     }
     println!("{} kills around publishing, {lost} of them lost the stage, which was retried", places.len());
     assert!(lost > 0, "no kill hit the stage while it was publishing");
+}
+
+/// On a host that is a repository and no more, what nobody told of is found when the server starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t35_a_final_tag_that_moved_or_is_gone_in_a_plain_repository_is_an_alarm() {
+    let (yard, door) = (Yard::new(Plan { rules: &FINAL, ..plan(&["hello"], "5s") }), Door::new());
+    let mut server = yard.serve(&door);
+    let push = one(&yard, &door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&push));
+    let mut eyes = yard.eyes().await;
+    keeper.finish(&yard, &door, &server, &mut eyes).await;
+    assert_eq!(yard.tags("hello"), ["v0.1.0", "v0.1.0-rc.1"]);
+    let said = "Tag v0.1.0, the final name of v0.1.0-rc.1,";
+    let loose = yard.loose("hello");
+    let moved = format!("{said} moved from {} to {}.", &push.after[..7], &loose[..7]);
+    for (to, alarm) in [(Some(loose.as_str()), moved), (None, format!("{said} is gone."))] {
+        server.kill();
+        yard.move_tag("hello", "v0.1.0", to);
+        server = yard.serve(&door);
+        let told = |seen: &Seen| {
+            let in_log = |e: &Event| e.kind == "alarm" && e.text("text").starts_with(&alarm);
+            seen.events.iter().any(in_log) && yard.said(&push).iter().any(|(_, text)| text.contains(&alarm))
+        };
+        let seen = until("it is an alarm", (&yard, &[&server]), &mut eyes, told).await;
+        let built = seen.events.iter().filter(|e| e.kind == "release_created").count();
+        assert_eq!(built, 1, "{}", seen.shown());
+    }
+    server.kill();
+    yard.verify(&door);
 }

@@ -187,6 +187,17 @@ allow = [\"hello/prod\"]
 ",
 };
 
+/// A stage that gives what it has deployed its final name.
+pub(crate) static FINAL: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - name: prod
+    approval: 1
+    hooks: {after: [{uses: git-tags, with: {final: true}}]}
+",
+    ..PLAIN
+};
+
 /// Artifacts are kept in a bucket at this address.
 pub(crate) fn kept_in(endpoint: &str) -> &'static Rules {
     let config = format!(
@@ -568,6 +579,20 @@ deploy: sh ./deploy.sh
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
         let tags = git(&self.bare(repository), &["tag", "--list"]);
         tags.lines().map(str::to_owned).collect()
+    }
+
+    /// A commit with the files of main that no branch has.
+    pub(crate) fn loose(&self, repository: &str) -> String {
+        let who = ["-c", "user.name=eve", "-c", "user.email=eve@yard.invalid"];
+        let commit = ["commit-tree", "-m", "a commit of nobody's", "main^{tree}"];
+        git(&self.bare(repository), &[who.as_slice(), commit.as_slice()].concat())
+    }
+
+    /// Puts a tag somewhere else, or takes it away; the hook is not there, so nobody is told.
+    pub(crate) fn move_tag(&self, repository: &str, tag: &str, to: Option<&str>) {
+        let tag = format!("refs/tags/{tag}");
+        let how = to.map_or_else(|| vec!["-d", tag.as_str()], |to| vec![tag.as_str(), to]);
+        git(&self.bare(repository), &[&["update-ref"], how.as_slice()].concat());
     }
 
     pub(crate) async fn eyes(&self) -> Eyes {

@@ -478,9 +478,10 @@ impl World {
         let tag = self.state.version_of(*release);
         let tag =
             self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
+        let tags = tag.into_iter().collect();
         let gates = self.gates_now(work);
         let cannot_start = self.cannot_start.clone();
-        self.host_now(&Fresh { tag, off_branch: self.rewritten, cannot_start, gates, ..Fresh::default() })
+        self.host_now(&Fresh { tags, off_branch: self.rewritten, cannot_start, gates, ..Fresh::default() })
     }
 
     /// With what the host says now about people and their comments.
