@@ -9,6 +9,7 @@ use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Requirement, Role, 
 use crate::domain::release::{Release, StageRun};
 use crate::domain::time::{Span, Timestamp};
 
+pub mod brought;
 mod matching;
 
 /// How long an approval and the wait for it last when the manifest does not say (SEMANTICS §3).
@@ -58,6 +59,8 @@ impl Seat {
 pub enum NotCounted {
     /// The rule leaves this person out of this release.
     Excluded(Exclusion),
+    /// The rule leaves authors out, and a release before it has a commit of theirs, which the stage gets with this one.
+    WroteBefore,
     /// The rule leaves authors out, and the host does not know who wrote one of the commits: it could be anybody.
     UnknownAuthor,
     /// The rule leaves out who pushed, and the push was found: nobody told who that was.
@@ -78,7 +81,7 @@ impl NotCounted {
     /// The stable code of the refusal.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Excluded(_) => "excluded",
+            Self::Excluded(_) | Self::WroteBefore => "excluded",
             Self::UnknownAuthor => "unknown_author",
             Self::UnknownPusher => "unknown_pusher",
             Self::TooManyAuthors => "too_many_authors",
@@ -96,6 +99,9 @@ impl std::fmt::Display for NotCounted {
             Self::Excluded(Exclusion::Initiator) => f.write_str("started this release"),
             Self::Excluded(Exclusion::CommitAuthors) => f.write_str("wrote a commit of this release"),
             Self::Excluded(Exclusion::Pusher) => f.write_str("pushed this release"),
+            Self::WroteBefore => f.write_str(
+                "wrote a commit of a release before it, which this stage does not have and gets with it",
+            ),
             Self::UnknownAuthor => {
                 f.write_str("may be the author of a commit whose author the host does not know")
             }
@@ -104,8 +110,8 @@ impl std::fmt::Display for NotCounted {
                  release of which that is known",
             ),
             Self::TooManyAuthors => f.write_str(
-                "may have written one of its commits, of which there are more than are looked through: the next \
-                 release brings only what is newer, or the manifest takes `commit_authors` out of `exclude`",
+                "may have written one of its commits, of which there are more than are looked through: take \
+                 `commit_authors` out of `exclude` in the manifest until this stage has had them",
             ),
             Self::NotInRule => f.write_str("is not among its approvers"),
             Self::OtherDigest => f.write_str("approved other bytes"),
@@ -256,11 +262,17 @@ fn excluded(
     if out {
         return Err(NotCounted::Excluded(exclusion));
     }
+    let brought = &run.brought;
+    if exclusion == Exclusion::CommitAuthors && brought.is_by(login) {
+        return Err(NotCounted::WroteBefore);
+    }
+    let unknown = created.has_unknown_author() || brought.unknown;
+    let left_out = created.unlisted.authors_left_out || brought.left_out;
     // Safer than letting somebody approve their own commit under another mail address (THREATS T27), or one that is
     // too far down to be seen, or their own push that nobody told of.
     match exclusion {
-        Exclusion::CommitAuthors if created.has_unknown_author() => Err(NotCounted::UnknownAuthor),
-        Exclusion::CommitAuthors if created.unlisted.authors_left_out => Err(NotCounted::TooManyAuthors),
+        Exclusion::CommitAuthors if unknown => Err(NotCounted::UnknownAuthor),
+        Exclusion::CommitAuthors if left_out => Err(NotCounted::TooManyAuthors),
         Exclusion::Initiator | Exclusion::Pusher if created.unheard => Err(NotCounted::UnknownPusher),
         Exclusion::Initiator | Exclusion::Pusher | Exclusion::CommitAuthors => Ok(()),
     }

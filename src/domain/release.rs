@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::approval::brought::Brought;
 use crate::domain::check::leg::Leg;
 use crate::domain::check::ticks::Ticks;
 use crate::domain::check::{LegId, Side};
@@ -127,6 +128,8 @@ pub struct StageRun {
     pub state: StageState,
     /// Who asked for it; nobody for the engine.
     pub by: Option<Person>,
+    /// Who wrote what comes with it of releases before it.
+    pub brought: Brought,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// From when on people could act: the wait for their approvals counts from here at the earliest.

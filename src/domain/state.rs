@@ -27,6 +27,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::track::{Site, Track};
 use crate::domain::version::Version;
 
+mod brought;
 mod channel;
 mod check;
 mod fold;

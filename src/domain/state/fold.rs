@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::approval::brought::Brought;
 use crate::domain::check::Side;
 use crate::domain::demand;
 use crate::domain::derivation::{self, release_digest, revision_for};
@@ -146,6 +147,9 @@ impl State {
             self.note_live(release, stage, to, at);
         }
         self.note_owing(release, stage);
+        if to == StageState::Succeeded {
+            self.note_all_brought(stage);
+        }
         Ok(())
     }
 
@@ -448,7 +452,9 @@ impl State {
             }
             runs.push(run);
             Ok(())
-        })
+        })?;
+        self.note_brought(*release, stage);
+        Ok(())
     }
 
     /// Keeps what runs where, and what a rollback may go to.
@@ -587,6 +593,7 @@ impl StageRun {
             revision,
             state: StageState::Pending,
             by: by.clone(),
+            brought: Brought::default(),
             opened_at: at,
             asked_from: at,
             not_before: *not_before,

@@ -64,6 +64,7 @@ scenarios! {
     e13_a_rejection_ends_the_attempt "reject.txt"
     c28_nobody_approves_in_time "approval-timeout.txt"
     t25_t27_n_of_m_with_groups_and_exclusions "approvals.txt"
+    t27_who_wrote_what_a_stage_has_not_had_does_not_approve_it "authors.txt"
     t7_t17_t28_c28_e13_an_approval_waits_and_falls_away "approval-waits.txt"
     d04_e12_newer_releases_supersede "supersede.txt"
     c14_e02_queues_all_and_manual "queues.txt"
