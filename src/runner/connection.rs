@@ -23,10 +23,21 @@ const BESIDES: Duration = Duration::from_secs(5);
 const COMPLAINT_BYTES: u64 = 16 * 1024;
 const COMPLAINT_WITHIN: Duration = Duration::from_secs(1);
 
+/// How much later than those that go through it the client that keeps a connection ends when it breaks.
+const GONE_WITHIN: Duration = Duration::from_millis(250);
+
 /// An open connection; it is closed with this value.
 #[derive(Debug)]
 pub struct Kept {
-    _client: Child,
+    client: Child,
+}
+
+impl Kept {
+    /// Whether it has broken. Who went through it is told no more than that its command ended with 255, which a command
+    /// may do by itself (`ssh(1)`, "EXIT STATUS").
+    pub async fn is_lost(&mut self) -> bool {
+        timeout(GONE_WITHIN, self.client.wait()).await.is_ok()
+    }
 }
 
 impl Host {
@@ -57,7 +68,7 @@ impl Host {
             }
         };
         if timeout(self.timeout.as_std() + BESIDES, open).await == Ok(true) {
-            return Ok(Kept { _client: client });
+            return Ok(Kept { client });
         }
         client.start_kill().unwrap_or_default();
         Err(match complaint {

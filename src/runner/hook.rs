@@ -250,12 +250,17 @@ impl Hook {
         if !status.is_success() {
             return Look::Silent(format!("{} answered {status}", self.host()));
         }
+        self.judged(&answer)
+    }
+
+    /// What an answer about a job says of it.
+    fn judged(&self, answer: &Value) -> Look {
         let reading = self.product.reading();
-        match text(&answer, reading.state) {
+        match text(answer, reading.state) {
             None => Look::Silent(format!("{} answered without a state", self.host())),
             Some(state) if reading.good.contains(&state.as_str()) => Look::Done,
             Some(state) if reading.bad.contains(&state.as_str()) => {
-                Look::Failed(format!("{state}{}", said(&answer)))
+                Look::Failed(format!("{state}{}", said(answer)))
             }
             Some(state) => Look::Goes(state),
         }
@@ -415,6 +420,53 @@ mod tests {
             let job = hook(product, url).job(&url.parse().unwrap(), &answer).unwrap();
             assert_eq!(job.poll.unwrap().to_string(), poll);
             assert_eq!(job.page.unwrap(), page);
+        }
+    }
+
+    #[test]
+    fn e27_the_states_of_each_product_are_known() {
+        type Answer<'a> = &'a dyn Fn(&str) -> Value;
+        let in_data = |state: &str| json!({"data": {"attributes": {"status": state}}});
+        let tower = |state: &str| json!({"status": state});
+        let puppet = |state: &str| json!({"state": state});
+        let (tower, puppet, in_data): (Answer<'_>, Answer<'_>, Answer<'_>) = (&tower, &puppet, &in_data);
+        for (product, answer, good, bad, goes) in [
+            (
+                Product::AnsibleTower,
+                tower,
+                &["successful"][..],
+                &["failed", "error", "canceled"][..],
+                &["new", "pending", "waiting", "running"][..],
+            ),
+            (
+                Product::Puppet,
+                puppet,
+                &["finished"],
+                &["failed", "stopped"],
+                &["new", "ready", "running", "stopping"],
+            ),
+            (
+                Product::TerraformCloud,
+                in_data,
+                &["applied", "planned_and_finished"],
+                &["errored", "canceled", "force_canceled", "discarded", "policy_soft_failed"],
+                &["pending", "planning", "planned", "applying", "policy_checked"],
+            ),
+            (Product::Plain, tower, &["succeeded"], &["failed", "cancelled"], &["running"]),
+        ] {
+            let hook = hook(product, "https://jobs.example/deploy");
+            for state in good {
+                assert!(matches!(hook.judged(&answer(state)), Look::Done), "{product:?} {state}");
+            }
+            for state in bad {
+                let judged = hook.judged(&answer(state));
+                assert!(matches!(judged, Look::Failed(how) if how.starts_with(state)), "{product:?} {state}");
+            }
+            for state in goes {
+                let judged = hook.judged(&answer(state));
+                assert!(matches!(judged, Look::Goes(at) if at == *state), "{product:?} {state}");
+            }
+            assert!(matches!(hook.judged(&json!({})), Look::Silent(_)), "{product:?}");
         }
     }
 

@@ -203,6 +203,14 @@ impl Host {
         let lost = ["Connection refused", "timed out", "No route to host", "Could not resolve", "closed by"];
         lost.iter().find(|text| says(text)).map(|text| format!("{at} cannot be reached: {text}"))
     }
+
+    /// What is said of a command under which the connection broke.
+    pub fn lost(&self) -> String {
+        format!(
+            "lost the connection to {}:{} while it ran; it may go on there: look before you try again",
+            self.address, self.port
+        )
+    }
 }
 
 /// What stands on standard input of the shell on the host: the variables, the folder, and the command.

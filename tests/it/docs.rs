@@ -148,11 +148,11 @@ fn the_example_config_shows_the_defaults_and_only_keys_that_exist() {
 #[test]
 fn the_configs_of_the_readme_are_read_without_a_problem() {
     let blocks = blocks(README, "toml");
-    assert_eq!(blocks.len(), 3, "{blocks:?}");
+    assert_eq!(blocks.len(), 4, "{blocks:?}");
     read(&blocks[0]);
     let all = read(&blocks.concat());
     assert!(all.plain.is_some());
-    assert_eq!(all.upstreams.len(), 1);
+    assert_eq!((all.upstreams.len(), all.targets.len()), (1, 1));
 }
 
 #[test]

@@ -147,6 +147,38 @@ pub fn answered(check: &Check, before: Option<&Leg>, reading: &Reading, now: Tim
     news.then_some(state)
 }
 
+/// What targets are after so many answers about their health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Good so often in a row.
+    Well,
+    /// Bad too often, or at the only time that it is asked.
+    Ill,
+    /// It is asked again: what was just deployed may need its time.
+    Open,
+}
+
+/// The answers about the health of a batch so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pulse {
+    good_in_a_row: u32,
+    bad: u32,
+}
+
+impl Pulse {
+    /// Counts one more. Unlike a leg, health that is asked again and again is bad as often as it likes where no limit is
+    /// given, until its time is up.
+    pub fn take(&mut self, check: &Check, answer: Answer) -> Health {
+        if answer == Answer::Pass {
+            self.good_in_a_row = self.good_in_a_row.saturating_add(1);
+            return if self.good_in_a_row >= check.consecutive { Health::Well } else { Health::Open };
+        }
+        (self.good_in_a_row, self.bad) = (0, self.bad.saturating_add(1));
+        let limited = check.failure_limit > 0 && self.bad > check.failure_limit;
+        if limited || !check.polls() { Health::Ill } else { Health::Open }
+    }
+}
+
 /// What becomes of a leg whose time is up: nobody can tell what a person has to decide.
 pub fn timed_out(check: &Check, leg: &Leg) -> LegState {
     match (check.on_timeout, leg.reading.answer) {
@@ -231,6 +263,27 @@ mod tests {
         assert_eq!(play(&three, "ppp"), "rrP");
         assert_eq!(play(&three, "ppfppp"), "rrrrrP");
         assert_eq!(play(&three, "pfpf"), "rrrF");
+    }
+
+    #[test]
+    fn e23_health_that_flaps_is_never_well_and_ill_in_the_end() {
+        let play = |check: &Check, answers: &str| {
+            let mut pulse = Pulse::default();
+            let take =
+                |letter| match pulse.take(check, if letter == 'p' { Answer::Pass } else { Answer::Fail }) {
+                    Health::Well => 'W',
+                    Health::Ill => 'I',
+                    Health::Open => '.',
+                };
+            answers.chars().map(take).collect::<String>()
+        };
+        let twice = Check { consecutive: 2, failure_limit: 2, ..check() };
+        assert_eq!(play(&twice, "pfpfpf"), ".....I");
+        assert_eq!(play(&twice, "fpp"), "..W");
+        let patient = Check { failure_limit: 0, ..twice };
+        assert_eq!(play(&patient, "pfpfpfpfpp"), ".........W");
+        assert_eq!(play(&check(), "f"), "I");
+        assert_eq!(play(&check(), "p"), "W");
     }
 
     #[test]

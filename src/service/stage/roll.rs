@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use crate::clock;
+use crate::domain::check::leg::{Health, Pulse};
 use crate::domain::check::{Check, TIMEOUT};
 use crate::domain::deployment::Fates;
 use crate::domain::event::Failure;
@@ -14,7 +15,7 @@ use crate::domain::name::{Digest, TargetName};
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
 use crate::domain::pipeline::target::Rolling;
-use crate::domain::probe::{Answer, Reading};
+use crate::domain::probe::Reading;
 use crate::domain::progress::{Phase, Progress};
 use crate::domain::rollout::{Next, Said};
 use crate::domain::slot;
@@ -202,7 +203,7 @@ impl Walk<'_> {
         let known = folder.join("known_hosts");
         put(known.clone(), host.known_hosts()).await?;
         // Closed when this returns, however it ends.
-        let kept_open = self.connected(host, (&folder, &known)).await;
+        let mut kept_open = self.connected(host, (&folder, &known)).await;
         let route = match &kept_open {
             Ok(_) => Route::Through,
             Err(printed) => match host.trouble(&target.name, printed) {
@@ -249,10 +250,15 @@ impl Walk<'_> {
             };
             self.step((Phase::Deploy, index, &step), left, kept).await?;
         }
-        if let StepsEnd::Failed(failure) = &mut self.end
-            && let Some(why) = host.trouble(&target.name, &failure.tail)
-        {
-            failure.how = why;
+        if let StepsEnd::Failed(failure) = &mut self.end {
+            let lost = match &mut kept_open {
+                Ok(kept_open) => kept_open.is_lost().await,
+                Err(_) => false,
+            };
+            let why = lost.then(|| host.lost()).or_else(|| host.trouble(&target.name, &failure.tail));
+            if let Some(why) = why {
+                failure.how = why;
+            }
         }
         Ok(())
     }
@@ -310,7 +316,7 @@ impl Walk<'_> {
     ) -> Outcome<Option<Result<(), String>>> {
         let begun = clock::monotonic();
         let patience = check.timeout.unwrap_or(TIMEOUT);
-        let (mut streak, mut bad) = (0, 0);
+        let mut pulse = Pulse::default();
         loop {
             let Some(reading) = self.service.ask_health(self.course, &self.rollout, check).await else {
                 let lost = self.course.lease.stops().lost.is_cancelled();
@@ -318,19 +324,11 @@ impl Walk<'_> {
                 return Ok(None);
             };
             kept.log.note(&format!("health {}: {:?}, {}", check.name, reading.answer, reading.detail)).await;
-            if reading.answer == Answer::Pass {
-                streak += 1;
-            } else {
-                (streak, bad) = (0, bad + 1);
-            }
-            if streak >= check.consecutive.max(1) {
-                return Ok(Some(Ok(())));
-            }
             let over = spent(begun, patience) || left() <= check.pace();
-            let given_up = reading.answer != Answer::Pass
-                && (!check.polls() || bad > check.failure_limit && check.failure_limit > 0);
-            if over || given_up {
-                return Ok(Some(Err(said(check, &reading))));
+            match pulse.take(check, reading.answer) {
+                Health::Well => return Ok(Some(Ok(()))),
+                Health::Open if !over => {}
+                Health::Ill | Health::Open => return Ok(Some(Err(said(check, &reading)))),
             }
             tokio::select! {
                 () = self.course.lease.stops().cancel.cancelled() => {}

@@ -89,3 +89,20 @@ async fn e23_commands_of_a_canary_without_targets_are_told_how_far_to_go_and_peo
     assert_eq!(lines(&out, "armed").len(), 2);
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_e23_a_target_that_the_config_loses_while_a_canary_is_held_fails_the_stage() {
+    let out = tempfile::tempdir().unwrap();
+    let rest =
+        "targets: {}\n    strategy: {canary: [{percent: 50, for: 3s, gates: [health]}, {percent: 100}]}";
+    let mut world = world(out.path(), rest, ["web-1", "web-2"].map(local).into()).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    held(&world, &commit, 50).await;
+    world.sleep().await;
+    world.targets = vec![local("web-1")];
+    world.wake().await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("the server's config no longer has the target web-2"), "{said}");
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: not reached"), "{said}");
+    world.finish().await;
+}

@@ -71,6 +71,23 @@ async fn c04_c12_c41_c43_c44_every_service_is_deployed_to_every_environment() {
     world.finish().await;
 }
 
+/// One service is deployed alone, and services may be in a folder of another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c12_one_service_is_deployed_alone_and_from_a_folder_that_the_manifest_names() {
+    let manifest = "version: 1\nname: shop\nbuild: sh build.sh; cp roll.sh dist/\nartifacts: dist\ndeploy: sh roll.sh\n\
+                    services: services\nstages: [test]\n";
+    let mut files = sample(manifest);
+    let own =
+        [("roll.sh", DEPLOY), ("services/basket/manifest.yml", "name: basket\ntype: Backend Service\n")];
+    files.extend(own.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    let mut world = World::of(files).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    assert_eq!(world.deployed(), ["shop/test/basket basket shop-test-basket"]);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     let manifest = "name: shop\nversion: 1\nbuild: {buildspec: copilot/buildspec.yml}\nstages:\n  - name: test\n    \

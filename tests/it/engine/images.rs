@@ -171,6 +171,53 @@ async fn b06_b17_b23_c07_one_image_is_pushed_to_the_registry_of_every_environmen
     world.finish().await;
 }
 
+/// Seed 001: what two pipelines built goes to the cluster together, each by its digest.
+const ALTINN: &str = r#"version: 1
+pipelines:
+  studio:
+    triggers: {push: {paths: ['studio/**']}}
+    build: "sed 's,/src,/studio,' image.sh | sh"
+    artifacts: [{alias: Sdk, kind: image, image: acme/studio}]
+    stages: [quality]
+  runtime:
+    triggers: {push: {paths: ['runtime/**']}}
+    build: "sed 's,/src,/runtime,' image.sh | sh"
+    artifacts: [{alias: Sdk, kind: image, image: acme/runtime}]
+    stages: [quality]
+  release:
+    triggers: {builds: {all: [studio, runtime]}}
+    artifacts:
+      - {alias: Studio, from: build/studio, kind: image, image: acme/studio}
+      - {alias: Runtime, from: build/runtime, kind: image, image: acme/runtime}
+    deploy: kubectl set image deployment/altinn "studio=$LIFTLOCK_IMAGE_STUDIO" "runtime=$LIFTLOCK_IMAGE_RUNTIME"
+    stages: [test]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b09_b10_b23_b33_a_cluster_gets_the_images_of_both_builds_by_their_digests() {
+    let running = Running::start();
+    let of = |environment: &str| Registry {
+        allow: vec!["acme/shop:*/*".to_owned().try_into().unwrap()],
+        ..registry(&running.address, environment, PASSWORD)
+    };
+    let mut world = world(ALTINN, vec![of("quality"), of("test")]).await;
+    world.install("kubectl", "#!/bin/sh\necho \"$*\" >> \"$TARGET/journal\"\n");
+    let files = [("studio/app.txt", "studio-1"), ("runtime/app.txt", "runtime-1")];
+    let commit = world.push_files(&files, "feat: both").await;
+    world.status(&commit, "liftlock/release/test", "success").await;
+    world.drain().await;
+    let mut words = vec!["set image deployment/altinn".to_owned()];
+    for name in ["studio", "runtime"] {
+        let built = world.state(name).await.releases.values().next().unwrap().artifacts[0].clone();
+        let digest = built.image.unwrap().manifest;
+        assert_eq!(running.tag(&format!("acme/{name}"), "v0.1.0-rc.1"), digest.as_str());
+        words.push(format!("{name}={}/acme/{name}@{digest}", running.address));
+    }
+    assert_ne!(words[1].rsplit('@').next(), words[2].rsplit('@').next());
+    assert_eq!(world.deployed(), [words.join(" ")]);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b23_a_registry_that_refuses_or_is_away_fails_the_stage_and_another_try_goes_on() {
     let test = Running::start();

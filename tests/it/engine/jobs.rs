@@ -16,6 +16,7 @@ use liftlock::runner::target::{Cluster, Kind, Target};
 use liftlock::secret::Secret;
 use serde_json::{Value, json};
 
+use super::targets::{Sshd, key};
 use super::tree::sample;
 use super::world::{ANA, World};
 
@@ -144,6 +145,23 @@ async fn e25_e27_a_job_is_launched_looked_at_until_it_is_over_and_can_be_looked_
     world.finish().await;
 }
 
+/// Whoever answers for a launch cannot send the config's token elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t40_t52_a_launch_that_is_sent_elsewhere_goes_nowhere() {
+    let (elsewhere, other) = Tower::start(&["successful"]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let to = format!("{other}/api/v2/job_templates/7/launch/");
+    let app = Router::new().fallback(async move || (StatusCode::TEMPORARY_REDIRECT, [("location", to)]));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let mut world = world("{uses: hook}", vec![tower(&address, TOKEN)]).await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("was not launched") && said.contains("answered 307 Temporary Redirect"), "{said}");
+    assert!(elsewhere.launched().is_empty());
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e27_t47_a_launch_that_is_refused_says_by_whom_and_shows_no_secret() {
     let (jobs, address) = Tower::start(&["successful"]).await;
@@ -227,4 +245,73 @@ async fn e25_a_cluster_gets_the_image_by_its_digest_and_never_by_a_tag() {
     assert!(said.contains("image registry.example/web:latest has no digest"), "{said}");
     assert_eq!(calls(), expected, "nothing was told to the cluster");
     second.finish().await;
+}
+
+/// The same bytes by one manifest: on a machine of one's own, in a cluster, and by a job of somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_one_definition_reaches_a_machine_a_cluster_and_a_product() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key");
+    let sshd = Sshd::start(&key(&key_file));
+    let (jobs, address) = Tower::start(&["successful"]).await;
+    let out = folder.path().display();
+    let manifest = format!(
+        "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\nstages:\n  \
+         - {{name: site, targets: {{}}, deploy: 'echo $LIFTLOCK_DIGEST > {out}/site; cp app.txt {out}/'}}\n  \
+         - name: cluster\n    targets: {{}}\n    \
+           deploy: [{{uses: kubernetes, with: {{workload: deployment/web, container: app, image: 'registry.example/web@$(LIFTLOCK_DIGEST)'}}}}]\n  \
+         - {{name: prod, targets: {{}}, deploy: [{{uses: hook}}]}}\n"
+    );
+    let mut world = World::asleep(sample(&manifest)).await;
+    world.install("kubectl", &format!("#!/bin/sh\necho \"$*\" >> {out}/calls\n"));
+    world.sleep().await;
+    let cluster = Cluster { kubeconfig: "/etc/liftlock/west.yml".into(), context: None, namespace: None };
+    let at = |stage: &str, target: Target| Target {
+        environment: stage.parse().unwrap(),
+        allow: vec![format!("shop/{stage}").try_into().unwrap()],
+        ..target
+    };
+    world.targets = vec![
+        at("site", target("own", Kind::Ssh(sshd.host(&key_file)))),
+        at("cluster", target("west", Kind::Kubernetes(cluster))),
+        tower(&address, TOKEN),
+    ];
+    world.wake().await;
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("is live in prod"), "{said}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let release = world.state("shop").await.releases.values().next().cloned().unwrap();
+    let digest = release.shown_digest().unwrap().to_string();
+    assert_eq!(read("site").trim(), digest);
+    assert!(read("app.txt").ends_with("the shop\n"), "{}", read("app.txt"));
+    assert!(read("calls").contains(&format!("app=registry.example/web@{digest}")), "{}", read("calls"));
+    assert_eq!(jobs.launched()[0].1["extra_vars"]["liftlock"]["digest"], digest.as_str());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e25_fly_gets_the_image_by_its_digest_and_never_by_a_tag() {
+    let digest = format!("registry.fly.io/shop@sha256:{}", "5".repeat(64));
+    for (image, lives) in [(digest.as_str(), true), ("registry.fly.io/shop:latest", false)] {
+        let manifest = format!(
+            "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\n\
+             stages:\n  - name: prod\n    deploy: [{{uses: fly, with: {{app: shop, image: '{image}'}}}}]\n"
+        );
+        let mut world = World::with(&manifest).await;
+        for name in ["fly", "flyctl"] {
+            world.install(name, "#!/bin/sh\necho \"$*\" >> \"$TARGET/words\"\n");
+        }
+        world.merge(1, "feat: sell shoes").await;
+        let said = world.hears(1).await.replace('\\', "");
+        let words = world.wrote("words");
+        assert_eq!(said.contains("is live in prod"), lives, "{said}");
+        if lives {
+            assert!(words.contains("deploy") && words.contains(image) && words.contains("shop"), "{words}");
+        } else {
+            assert!(said.contains("has no digest"), "{said}");
+            assert_eq!(words, "", "nothing was told to Fly.io");
+        }
+        world.finish().await;
+    }
 }

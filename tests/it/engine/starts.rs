@@ -120,7 +120,7 @@ async fn hand_in(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e11_e18_t44_what_was_built_elsewhere_is_released_as_it_is() {
+async fn e11_e18_t36_t44_what_was_built_elsewhere_is_released_as_it_is() {
     let mut world = World::with(PACKAGE).await;
     let first = world.push("feat: nothing is built of it").await;
     world.settled().await;
@@ -158,6 +158,14 @@ async fn e11_e18_t44_what_was_built_elsewhere_is_released_as_it_is() {
     let last = state.releases.values().next_back().unwrap();
     assert_eq!(last.created.commit.as_str(), first);
     assert_eq!(last.artifacts[0].digest, Digest::of_text("app-2"));
+    // Nor of one that is on no branch of ours.
+    let main = world.tree.head("main").unwrap();
+    let evil = world.tree.loose((vec![&main], &[("src/evil.txt", "evil")]), "feat: evil");
+    hand_in(&world, ("App", "app-3", "app-3"), Some(&evil)).await.unwrap();
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 2);
+    let said = world.said_and_kept().await;
+    assert!(said.contains(&format!("{} is not on main", &evil[..7])), "{said}");
     world.finish().await;
 }
 

@@ -230,12 +230,12 @@ async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
 }
 
 /// An ssh server of our own, with a key and a home of its own.
-struct Sshd {
+pub(super) struct Sshd {
     server: Served,
     host_key: String,
 }
 
-fn key(path: &Path) -> String {
+pub(super) fn key(path: &Path) -> String {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
         .arg(path)
@@ -246,7 +246,7 @@ fn key(path: &Path) -> String {
 }
 
 impl Sshd {
-    fn start(authorized: &str) -> Self {
+    pub(super) fn start(authorized: &str) -> Self {
         if Path::new("/run").is_dir() {
             // A server of root wants it; everybody else neither needs nor may make it.
             let made = std::fs::create_dir_all("/run/sshd");
@@ -272,7 +272,18 @@ impl Sshd {
         Self { server, host_key }
     }
 
-    fn host(&self, key_file: &Path) -> Host {
+    /// Ends it and everybody whom it serves, as a machine that falls over would.
+    fn fall(&self) {
+        let id = self.server.id().to_string();
+        for whom in
+            [&["-KILL", "-P", &id][..], &["-KILL", "-f", &self.server.path("config").display().to_string()]]
+        {
+            let ended = Command::new("pkill").args(whom).status().unwrap();
+            assert!(ended.success(), "{whom:?}");
+        }
+    }
+
+    pub(super) fn host(&self, key_file: &Path) -> Host {
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         Host {
             address: "127.0.0.1".to_owned(),
@@ -322,6 +333,30 @@ async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key
     assert!(said.contains("does not have the host key that the server's config names for web-2"), "{said}");
     assert!(said.contains("nothing was sent there"), "{said}");
     assert_eq!((read("app-web-1").as_str(), read("app-web-2").as_str()), ("another shop\n", "the shop\n"));
+    world.finish().await;
+}
+
+/// The host falls over while a command runs there: nobody knows how far it came, and what comes after is not touched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_e23_a_host_that_goes_away_under_a_command_is_told_of_and_the_rollout_stops() {
+    let (out, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key_file = keys.path().join("key");
+    let public = key(&key_file);
+    let hosts = [1, 2, 3].map(|_| Sshd::start(&public));
+    let targets = (1..).zip(&hosts);
+    let targets = targets.map(|(no, sshd)| target(&format!("web-{no}"), Kind::Ssh(sshd.host(&key_file))));
+    let mut world = world(out.path(), "targets: {}", targets.collect()).await;
+    std::fs::write(out.path().join("wait-web-2"), "").unwrap();
+    world.merge(1, "feat: sell shoes").await;
+    let waiting = out.path().join("waiting-web-2");
+    world.until("web-2 is begun", |_| waiting.exists()).await;
+    hosts[1].fall();
+    let said = world.hears(1).await.replace('\\', "");
+    std::fs::remove_file(out.path().join("wait-web-2")).unwrap();
+    let lost = format!("lost the connection to 127.0.0.1:{} while it ran", hosts[1].host(&key_file).port);
+    assert!(said.contains(&lost) && said.contains("look before you try again"), "{said}");
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: failed"), "{said}");
+    assert!(said.contains("- web-3: not reached"), "{said}");
     world.finish().await;
 }
 

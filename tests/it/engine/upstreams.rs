@@ -3,7 +3,7 @@
 use liftlock::domain::name::PipelineId;
 use liftlock::domain::publication::Publish;
 use liftlock::domain::release::BuildState;
-use liftlock::store::effect::EffectState;
+use liftlock::store::effect::{Effect, EffectState};
 use liftlock::upstream::Upstream;
 
 use super::tree::{Tree, sample};
@@ -284,7 +284,7 @@ stages: [quality]
     both.world.push_files(&[("sdk/own.txt", "own-2\n")], "feat: own").await;
     // The sdk starts a runtime, and that one starts no sdk: there is this sdk in it already.
     let id = runtime();
-    let refused = |effect: &liftlock::store::effect::Effect| {
+    let refused = |effect: &Effect| {
         effect.kind == "announce"
             && effect.key.starts_with(&format!("announce:{id}:"))
             && effect.state == EffectState::Done
@@ -301,5 +301,35 @@ stages: [quality]
     assert_eq!(made.created.builds.len(), 1, "it is made of the sdk's build");
     let said = both.world.effects().await.into_iter().find(refused).unwrap();
     assert_eq!(said.result.as_deref(), Some("own_build"));
+    both.world.finish().await;
+}
+
+/// What two repositories deploy goes to one place, so one of them waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e15_environments_of_two_repositories_share_a_lock() {
+    let own = "version: 1\nname: sdk\nbuild: sh build.sh\nartifacts: dist\ndeploy: sh deploy.sh\n\
+               stages: [{name: shop-eu}]\nenvironments: {shop-eu: {lock: cdn}}\n";
+    let theirs = "version: 1\nname: runtime\nbuild: mkdir -p dist && cp README.md dist/\nartifacts: dist\n\
+                  deploy: 'echo theirs >> $TARGET/journal'\nstages: [platform-eu]\n\
+                  environments: {platform-eu: {lock: cdn}}\n";
+    let mut both = Both::new(own, theirs, "acme/shop:sdk/build").await;
+    both.world.plant("wait-shop-eu");
+    both.world.push("feat: sell shoes").await;
+    both.world.until("ours deploys", |effects| effects.iter().any(|e| e.kind == "deploy")).await;
+    both.push_platform(&[("README.md", "hello")], "feat: hello").await;
+    let waits = |effects: &[Effect]| {
+        effects.iter().any(|e| {
+            e.kind == "deploy"
+                && e.state == EffectState::Ready
+                && e.key.contains(&format!("github:{PLATFORM}/"))
+        })
+    };
+    both.world.until("theirs waits for the lock", waits).await;
+    let held = both.world.store().lock("lock:cdn").await.unwrap().unwrap();
+    assert_eq!(held.holder, "sdk v0.1.0-rc.1 in shop-eu");
+    assert_eq!(both.world.deployed(), Vec::<String>::new());
+    both.world.unplant("wait-shop-eu");
+    both.world.until("theirs is deployed", |_| both.world.deployed().contains(&"theirs".to_owned())).await;
+    both.world.drain().await;
     both.world.finish().await;
 }
