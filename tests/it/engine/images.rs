@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use axum::http::{Method, StatusCode, header};
@@ -101,8 +102,13 @@ impl Running {
 
     /// What a tag leads to.
     pub(super) fn tag(&self, image: &str, tag: &str) -> String {
+        std::fs::read_to_string(self.link(image, tag)).unwrap_or_default()
+    }
+
+    /// The file in which it keeps that.
+    pub(super) fn link(&self, image: &str, tag: &str) -> PathBuf {
         let path = format!("data/docker/registry/v2/repositories/{image}/_manifests/tags/{tag}/current/link");
-        std::fs::read_to_string(self.server.path(&path)).unwrap_or_default()
+        self.server.path(&path)
     }
 }
 
@@ -425,15 +431,9 @@ async fn b19_t52_an_image_of_a_registry_that_the_config_does_not_name_is_not_pul
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_one_stays() {
-    let (own, public) = (Running::start(), Running::start());
-    let manifest =
-        MANIFEST.replace("deploy: 'echo $STAGE $LIFTLOCK_IMAGE_SDK >> $TARGET/journal'\n", "").replace(
-            "stages: [test, prod]",
-            "stages: [{name: prod, deploy: [{name: docker, uses: publish, with: {to: docker, what: Sdk}}]}]",
-        );
-    let outlet = Outlet {
+/// Where everybody gets the image.
+fn outlet(public: &Running) -> Outlet {
+    Outlet {
         name: "docker".parse().unwrap(),
         kind: Kind::Registry(Images {
             address: format!("{}/public", public.address),
@@ -443,12 +443,35 @@ async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_o
         url: None,
         patience: Patience { tries: 3, wait: Span::millis(20) },
         allow: vec!["shop/prod".to_owned().try_into().unwrap()],
-    };
-    let registries = vec![registry(&own.address, "prod", PASSWORD)];
-    let mut first = world(&manifest, registries.clone()).await;
-    first.sleep().await;
-    first.outlets = vec![outlet.clone()];
-    first.wake().await;
+    }
+}
+
+/// A repository whose last stage publishes its image there.
+async fn publisher(registries: &[Registry], outlet: &Outlet) -> World {
+    let manifest =
+        MANIFEST.replace("deploy: 'echo $STAGE $LIFTLOCK_IMAGE_SDK >> $TARGET/journal'\n", "").replace(
+            "stages: [test, prod]",
+            "stages: [{name: prod, deploy: [{name: docker, uses: publish, with: {to: docker, what: Sdk}}]}]",
+        );
+    let mut world = world(&manifest, registries.to_vec()).await;
+    world.sleep().await;
+    world.outlets = vec![outlet.clone()];
+    world.wake().await;
+    world
+}
+
+/// The same, its own registry, and that of everybody.
+pub(super) async fn publishing() -> (World, Running, Running) {
+    let (own, public) = (Running::start(), Running::start());
+    let world = publisher(&[registry(&own.address, "prod", PASSWORD)], &outlet(&public)).await;
+    (world, own, public)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_one_stays() {
+    let (own, public) = (Running::start(), Running::start());
+    let (outlet, registries) = (outlet(&public), vec![registry(&own.address, "prod", PASSWORD)]);
+    let mut first = publisher(&registries, &outlet).await;
     first.merge(1, "feat: sell shoes").await;
     assert!(first.hears(1).await.contains("is live in prod"));
     let digest = image(&first).await;
@@ -460,10 +483,7 @@ async fn d50_d53_an_image_is_published_at_its_digest_and_a_tag_that_is_another_o
     first.finish().await;
 
     // Another repository with another image under the same name and version.
-    let mut second = world(&manifest, registries).await;
-    second.sleep().await;
-    second.outlets = vec![outlet];
-    second.wake().await;
+    let mut second = publisher(&registries, &outlet).await;
     second.merge_files(1, &[("src/app.txt", "another shop")], "feat: sell shoes").await;
     let said = second.hears(1).await.replace('\\', "");
     assert!(said.contains(&format!("acme/sdk:v0.1.0-rc.1 is there already as {digest}")), "{said}");

@@ -29,6 +29,7 @@ mod probes;
 mod publish;
 mod publish_feeds;
 mod publish_host;
+mod publish_kills;
 mod retention;
 mod reuse;
 mod rings;

@@ -154,7 +154,22 @@ async fn t53_an_outlet_is_for_the_stages_it_names_and_nothing_has_begun_without_
 
 /// An upload server with a CDN before it, which shows what it has only when it is asked for it often enough.
 #[derive(Clone, Default)]
-struct Cdn(Arc<Mutex<Shelf>>);
+pub(super) struct Cdn(Arc<Mutex<Shelf>>);
+
+impl Cdn {
+    /// What was put there, each with how often.
+    pub(super) fn puts(&self) -> BTreeMap<String, String> {
+        let shelf = self.0.lock().unwrap();
+        let count = |name: &String| shelf.puts.iter().filter(|put| *put == name).count().to_string();
+        shelf.puts.iter().map(|name| (name.clone(), count(name))).collect()
+    }
+}
+
+/// A world that publishes there.
+pub(super) async fn with_cdn() -> (Cdn, World) {
+    let (cdn, outlet) = cdn().await;
+    (cdn, world(|_| vec![outlet.clone()]).await)
+}
 
 #[derive(Default)]
 struct Shelf {

@@ -23,7 +23,7 @@ use crate::github::{Asset, Fault, Release};
 const NAME: &str = "gitea.example/acme/config";
 const TAG: &str = "v0.1.0-rc.1";
 
-const TAGS: &str = r#"version: 1
+pub(super) const TAGS: &str = r#"version: 1
 name: shop
 artifacts: [dist, {alias: Config, from: "git+https://gitea.example/acme/config@main", kind: source}]
 build: sh build.sh
@@ -42,7 +42,7 @@ stages:
     deploy: [{name: tags, uses: git-tags}]
 "#;
 
-const RELEASE: &str = r"version: 1
+pub(super) const RELEASE: &str = r"version: 1
 name: shop
 build: sh build.sh
 artifacts: [dist, {alias: notes, path: dist/app.txt}]
@@ -52,7 +52,7 @@ stages:
 ";
 
 /// The shop, and beside it the repository with its configuration.
-async fn with_config(manifest: &str, allow: &[&str]) -> (World, Tree) {
+pub(super) async fn with_config(manifest: &str, allow: &[&str]) -> (World, Tree) {
     let mut world = World::asleep(sample(manifest)).await;
     let path = world.data().with_file_name("config.git");
     let config = Tree::new(&path, BTreeMap::from([("service.txt".to_owned(), "one".to_owned())]));
@@ -76,7 +76,7 @@ fn named(tree: &Tree, tag: &str) -> Option<(ObjectType, String)> {
     Some((kind, found.peel_to_commit().unwrap().id().to_string()))
 }
 
-const BOTH: &[&str] = &["acme/shop:shop/build", "acme/shop:shop/prod"];
+pub(super) const BOTH: &[&str] = &["acme/shop:shop/build", "acme/shop:shop/prod"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d41_every_repository_of_a_release_has_an_annotated_tag_at_its_commit() {

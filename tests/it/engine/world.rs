@@ -263,7 +263,7 @@ impl World {
     /// Opens the store and the doors; deliveries are taken, nothing is done about them before [`Self::wake`].
     pub(super) async fn boot(&mut self) {
         self.boots += 1;
-        let url = format!("sqlite:{}", self.folder.path().join("liftlock.db").display());
+        let url = format!("sqlite:{}", self.database().display());
         let store = open_store(url, self.clock.clone()).await;
         let settings = self.github.settings(&[&[self.name], self.beside.as_slice()].concat());
         let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
@@ -370,6 +370,11 @@ impl World {
     /// Where the sample's stages write what they did.
     pub(super) fn target(&self) -> PathBuf {
         self.folder.path().join("target")
+    }
+
+    /// Where the engine keeps what it knows.
+    pub(super) fn database(&self) -> PathBuf {
+        self.folder.path().join("liftlock.db")
     }
 
     pub(super) fn data(&self) -> PathBuf {
