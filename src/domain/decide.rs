@@ -398,6 +398,8 @@ pub enum Ended {
         artifacts: Vec<Sealed>,
         /// Under which digest the lock files of the tree that it left are kept.
         locks: Digest,
+        /// What executed it, when another release may take what it left.
+        executor: Option<Digest>,
         /// What it took of other repositories.
         sources: Vec<Found>,
     },

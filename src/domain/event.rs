@@ -90,6 +90,9 @@ pub enum Event {
         /// Under which digest the lock files of the tree that it left are kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locks: Option<Digest>,
+        /// What executed it, as a digest under the server's key, when another release may take what it left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Digest>,
     },
     /// Another try of a build was asked for.
     BuildRetried {
@@ -333,6 +336,9 @@ pub enum Event {
         /// Under which digest the lock files of the tree that it left are kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locks: Option<Digest>,
+        /// What executed it, as a digest under the server's key, when another release may take what it left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Digest>,
     },
     /// What a quality build left is not kept any longer.
     CheckRetired {

@@ -251,7 +251,14 @@ stages: [{name: prep, deploy: [{uses: gather, with: {full: true}, artifacts: [dr
             let release = ReleaseNo(no.try_into().unwrap());
             let begun = Event::BuildStarted { release, attempt: 1, fence: 1 };
             let outcome = BuildOutcome::Sealed(sealed.to_vec());
-            let ended = Event::BuildFinished { release, attempt: 1, outcome, reused: None, locks: None };
+            let ended = Event::BuildFinished {
+                release,
+                attempt: 1,
+                outcome,
+                reused: None,
+                locks: None,
+                executor: None,
+            };
             state.apply(&begun, Timestamp(0)).unwrap();
             state.apply(&ended, Timestamp(0)).unwrap();
         }

@@ -74,6 +74,8 @@ pub struct Release {
     pub reused: Option<TakenOver>,
     /// Under which digest the lock files of the tree in which it was built are kept.
     pub locks: Option<Digest>,
+    /// What executed the build, when another release may take what it left.
+    pub executor: Option<Digest>,
     /// What was sealed, as its last revision has it.
     pub artifacts: Vec<Sealed>,
     /// What stages have made of it since, oldest first.

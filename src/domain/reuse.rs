@@ -1,8 +1,9 @@
 //! Taking what was built already instead of building it again (`reuse: commit` and `reuse: tree`).
 //!
 //! Two builds may stand for each other when they see the same: the same commit or tree, the same commands, variables,
-//! base image and names of secrets, the same commits of other repositories and the same bytes of other pipelines. All
-//! of that in one digest is the build's *terms*. What a build of such a pipeline is told leaves out what could differ
+//! base image and names of secrets, the same commits of other repositories and the same bytes of other pipelines, and
+//! the same executor: sandbox, toolchains, environment and values of secrets, which the server alone knows. All of that
+//! in one digest is the build's *terms*. What a build of such a pipeline is told leaves out what could differ
 //! between the two, so that none of it gets into the bytes.
 //!
 //! The quality build of a pull request counts, too: what it leaves is kept for a while, is no release and goes nowhere
@@ -143,7 +144,10 @@ pub struct TakenOver {
     /// The tree of both commits, where that is what they share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<TreeSha>,
-    /// Everything else that both builds see.
+    /// What executed the build, and would have executed this one; nothing in logs from before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Digest>,
+    /// Everything else that both builds see, and that.
     pub terms: Digest,
 }
 
@@ -246,12 +250,21 @@ impl Left {
     }
 }
 
-/// What a build is made of, as far as that decides what it leaves; nothing when none may stand for it.
-fn terms(pipeline: &Pipeline, from: Option<&str>, (sources, taken): (&[Found], &[Sealed])) -> Option<Digest> {
+/// What a build is made of, as far as that decides what it leaves; nothing when none may stand for it. A build of before
+/// executors were kept is on other terms than any of which the executor is known: nobody knows what it was given.
+fn terms(
+    pipeline: &Pipeline,
+    from: Option<&str>,
+    (sources, taken): (&[Found], &[Sealed]),
+    executor: Option<&Digest>,
+) -> Option<Digest> {
     let taken: Vec<_> = taken.iter().map(|sealed| (&sealed.alias, &sealed.digest)).collect();
-    let all = json!({
+    let mut all = json!({
         "from": from?, "build": pipeline.build, "artifacts": pipeline.artifacts, "sources": sources, "taken": taken,
     });
+    if let (Some(all), Some(executor)) = (all.as_object_mut(), executor) {
+        all.insert("executor".to_owned(), json!(executor));
+    }
     Some(Digest::of_text(&all.to_string()))
 }
 
@@ -264,27 +277,28 @@ fn from(created: &Created) -> Option<&str> {
     }
 }
 
-/// The terms of a release's build; nothing before its sources are known, and when it shares its build with nobody.
-fn terms_of(release: &Release) -> Option<Digest> {
+/// The terms of a release's build by this executor; nothing before its sources are known, and when it shares its build
+/// with nobody.
+fn terms_of(release: &Release, executor: Option<&Digest>) -> Option<Digest> {
     let created = &release.created;
     if release.lacks_sources() || !created.pipeline.builds() {
         return None;
     }
-    terms(&created.pipeline, from(created), (&release.sources, &created.inherited().ok()?))
+    terms(&created.pipeline, from(created), (&release.sources, &created.inherited().ok()?), executor)
 }
 
 /// The terms of a pull request's build, if what it left may be taken.
 fn terms_of_check(check: &Check) -> Option<Digest> {
     let tree = check.tree.as_ref()?;
-    terms(&check.pipeline, Some(tree.as_str()), (&check.sources, &[]))
+    terms(&check.pipeline, Some(tree.as_str()), (&check.sources, &[]), check.executor.as_ref())
 }
 
-/// What the release may take instead of being built, releases before pull requests and newest first. What was found
-/// changed, whose tag moved or whose bytes were deleted is none of it; whoever takes something hashes it first. The
-/// head of the branch may forbid what a commit allows.
-pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
+/// What the release may take instead of being built by this executor, releases before pull requests and newest first.
+/// What was found changed, whose tag moved or whose bytes were deleted is none of it; whoever takes something hashes it
+/// first. The head of the branch may forbid what a commit allows.
+pub fn left_for(state: &State, release: &Release, executor: Option<&Digest>) -> Vec<Left> {
     let reuse = release.created.pipeline.build.reuse;
-    let Some(terms) = terms_of(release).filter(|_| release.rules.build.reuse == reuse) else {
+    let Some(terms) = terms_of(release, executor).filter(|_| release.rules.build.reuse == reuse) else {
         return Vec::new();
     };
     let others = state.releases.values().rev().filter(|other| other.no() != release.no());
@@ -294,13 +308,14 @@ pub fn left_for(state: &State, release: &Release) -> Vec<Left> {
     });
     // Few are of the same commit or tree, and of those alone the whole of the terms is hashed.
     let near = usable.filter(|other| from(&other.created) == from(&release.created));
-    let same = near.filter(|other| terms_of(other).as_ref() == Some(&terms));
+    let same = near.filter(|other| terms_of(other, other.executor.as_ref()).as_ref() == Some(&terms));
     let tree = release.created.tree.clone().filter(|_| reuse == Reuse::Tree);
     let of_releases = same.map(|other| Left {
         reused: TakenOver {
             by: Builder::Release { release: other.no(), version: other.created.version.clone() },
             commit: other.built_from().clone(),
             tree: tree.clone(),
+            executor: other.executor.clone(),
             terms: terms.clone(),
         },
         artifacts: own(&other.created.pipeline, &other.at_revision(FIRST).artifacts),
@@ -324,6 +339,7 @@ fn of_pull_requests(state: &State, terms: &Digest) -> Vec<Left> {
                 },
                 commit: commit.clone(),
                 tree: check.tree.clone(),
+                executor: check.executor.clone(),
                 terms: terms.clone(),
             },
             artifacts: check.left().to_vec(),

@@ -139,6 +139,8 @@ pub struct Check {
     pub sources: Vec<Found>,
     /// Under which digest the lock files of the tree that it left are kept.
     pub locks: Option<Digest>,
+    /// What executed it, when what it left is kept.
+    pub executor: Option<Digest>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// What it left once and is not kept any longer, so that none of it is forgotten.

@@ -3,6 +3,7 @@
 mod base;
 mod cache;
 mod downloads;
+mod executor;
 mod inputs;
 mod taken;
 
@@ -13,14 +14,14 @@ use crate::artifact::{image, pack, scan};
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::image::{Base, Image};
-use crate::domain::name::{Alias, CommitSha, PipelineId, ReleaseNo};
-use crate::domain::pipeline::{self, Pipeline};
+use crate::domain::name::{Alias, CommitSha, Digest, PipelineId, ReleaseNo};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::release::Release;
 use crate::domain::reuse::{self, Reuse};
 use crate::domain::source::Found;
 use crate::domain::view;
-use crate::runner::probe::{Origin, choose};
-use crate::runner::{Network, Sandbox, SandboxSpec};
+use crate::runner::probe::Origin;
+use crate::runner::{Sandbox, SandboxSpec};
 use crate::service::build::base::Unpacked;
 use crate::service::build::inputs::Inputs;
 use crate::service::source::Public;
@@ -49,6 +50,8 @@ struct Subject<'a> {
     public: Public,
     /// Whether what it leaves is kept.
     kept: bool,
+    /// What executes it, when another release may take what it leaves.
+    executor: Option<Digest>,
     log: String,
     environment: BTreeMap<String, String>,
     epoch_s: i64,
@@ -73,10 +76,17 @@ impl Service {
         };
         let release =
             decided.state.release(no).cloned().ok_or_else(|| Trouble::bug("the release is gone"))?;
-        if self.take_over(lease, (&decided.state, &release), &work).await? {
+        let created = &release.created;
+        let executor = match self.executor(&created.pipeline, Origin::ProtectedBranch) {
+            Ok(executor) => executor,
+            Err(trouble) => {
+                let ended = Ended::Build(BuildOutcome::Errored(self.mask().apply(&trouble.chain())));
+                return self.end_build(lease, &id, work, ended).await;
+            }
+        };
+        if self.take_over(lease, (&decided.state, &release), (&work, executor.as_ref())).await? {
             return Ok(());
         }
-        let created = &release.created;
         let subject = Subject {
             id: &id,
             commit: created.commit.clone(),
@@ -86,6 +96,7 @@ impl Service {
             sources: release.sources.clone(),
             public: Public::No,
             kept: true,
+            executor,
             log: view::log_id(&id, no, "build", attempt),
             environment: reuse::told(created),
             epoch_s: created.pipeline.build.reuse.epoch_s(created.epoch_s),
@@ -118,10 +129,15 @@ impl Service {
             sources: Vec::new(),
             public: Public::Yes,
             kept: check.tree.is_some(),
+            executor: None,
             log: view::check_log_id(&id, &commit, attempt),
             environment: reuse::told_of_head(&commit, check.tree.is_some()),
             epoch_s: Reuse::Tree.epoch_s(0),
         };
+        if subject.kept {
+            // Where it cannot be told it cannot be built either, which is said there.
+            subject.executor = self.executor(&check.pipeline, Origin::PullRequest).unwrap_or_default();
+        }
         match self.find_all(&id, &check.pipeline.sources, Public::Yes).await {
             Ok(found) => subject.sources = found,
             Err(outcome) => return self.end_build(lease, &id, work, Ended::Build(outcome)).await,
@@ -202,12 +218,8 @@ impl Service {
         lease: &Lease,
     ) -> Outcome<Result<StepsEnd, String>> {
         let build = &subject.pipeline.build;
-        let network = match build.network {
-            pipeline::Network::None => Network::None,
-            pipeline::Network::Host => Network::Host,
-        };
-        let capability = self.runner().capability();
-        let choice = match choose(self.settings().sandbox, subject.origin, network, &capability) {
+        let (network, choice) = self.choice(subject.pipeline, subject.origin);
+        let choice = match choice {
             Ok(choice) => choice,
             Err(not_safe) => return Ok(Err(not_safe.to_string())),
         };
@@ -323,7 +335,8 @@ impl Service {
         }
         all.extend(brought);
         let locks = self.keep_locks(tree, kept).await?;
-        Ok(Ended::Left { artifacts: all, locks, sources: subject.sources.clone() })
+        let (executor, sources) = (subject.executor.clone(), subject.sources.clone());
+        Ok(Ended::Left { artifacts: all, locks, executor, sources })
     }
 
     /// Warns of secrets inside an artifact (CHECKLIST E14): whoever has the artifact has them, too.

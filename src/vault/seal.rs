@@ -6,7 +6,9 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 
+use crate::domain::name::Digest;
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -17,8 +19,14 @@ const FORM: u8 = 1;
 /// Keeps sealed secrets apart from anything else the key could ever seal.
 const CONTEXT: &str = "liftlock sealed secret";
 
+/// What the key that marks is made with, so that it is never the one that seals.
+const MARKS: &[u8] = b"liftlock marks";
+
 /// The key that seals; whoever has it and the database has the secrets.
-pub struct Key(LessSafeKey);
+pub struct Key {
+    seals: LessSafeKey,
+    marks: hmac::Key,
+}
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,8 +38,12 @@ impl Key {
     /// A key from 64 hex digits.
     pub fn from_hex(text: &Secret) -> Outcome<Self> {
         let bytes = hex::decode(text.expose().trim()).ok().filter(|bytes| bytes.len() == KEY_BYTES);
-        let unbound = bytes.and_then(|bytes| UnboundKey::new(&AES_256_GCM, &bytes).ok());
-        unbound.map(|key| Self(LessSafeKey::new(key))).ok_or_else(|| {
+        let made = bytes.and_then(|bytes| {
+            let seals = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).ok()?);
+            let own = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), MARKS);
+            Some(Self { seals, marks: hmac::Key::new(hmac::HMAC_SHA256, own.as_ref()) })
+        });
+        made.ok_or_else(|| {
             Trouble::refused(
                 "the key of the library is not 64 hex digits; make one with `openssl rand -hex 32`",
             )
@@ -71,11 +83,17 @@ impl Key {
         Self::from_hex(&Secret::new(text))
     }
 
+    /// A digest of a text that holds secrets: the same text has the same one here, and whoever reads it cannot find the
+    /// text by trying, since that takes the key.
+    pub fn mark(&self, text: &Secret) -> Digest {
+        Digest::of_bytes(hmac::sign(&self.marks, text.expose().as_bytes()).as_ref())
+    }
+
     /// Seals a secret for one place; the bytes open nowhere else.
     pub fn seal(&self, place: &str, secret: &Secret) -> Outcome<Vec<u8>> {
         let nonce = random::<NONCE_LEN>()?;
         let mut body = secret.expose().as_bytes().to_vec();
-        self.0
+        self.seals
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), about(place), &mut body)
             .map_err(|_| Trouble::bug("a secret cannot be sealed"))?;
         Ok([&[FORM], &nonce[..], &body].concat())
@@ -92,7 +110,7 @@ impl Key {
         let (nonce, body) = rest.split_at_checked(NONCE_LEN).filter(|_| *form == FORM).ok_or_else(wrong)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| wrong())?;
         let mut body = body.to_vec();
-        let text = self.0.open_in_place(nonce, about(place), &mut body).map_err(|_| wrong())?;
+        let text = self.seals.open_in_place(nonce, about(place), &mut body).map_err(|_| wrong())?;
         Ok(Secret::new(String::from_utf8(text.to_vec()).map_err(|_| wrong())?))
     }
 }

@@ -233,7 +233,14 @@ impl Draft {
         }
         let outcome = BuildOutcome::Cancelled(spoken.standing.person.clone());
         let (release, attempt) = (release.no(), release.build_attempt);
-        self.add(Event::BuildFinished { release, attempt, outcome, reused: None, locks: None })?;
+        self.add(Event::BuildFinished {
+            release,
+            attempt,
+            outcome,
+            reused: None,
+            locks: None,
+            executor: None,
+        })?;
         Ok(Told::started())
     }
 

@@ -20,11 +20,13 @@ impl Draft {
         reused: &TakenOver,
     ) -> Result<(), Refusal> {
         let release = self.building(no, attempt, fence)?;
-        let left = left_for(&self.state, &release).into_iter().find(|left| left.reused == *reused);
+        let all = left_for(&self.state, &release, reused.executor.as_ref());
+        let left = all.into_iter().find(|left| left.reused == *reused);
         let left = left.ok_or(Refusal::Stale)?;
         let outcome = with_inherited(&release, &BuildOutcome::Sealed(left.artifacts));
+        let executor = left.reused.executor.clone();
         let (reused, locks) = (Some(Box::new(left.reused)), left.locks);
-        self.add(Event::BuildFinished { release: no, attempt, outcome, reused, locks })?;
+        self.add(Event::BuildFinished { release: no, attempt, outcome, reused, locks, executor })?;
         self.open_stages(no)
     }
 
@@ -32,7 +34,8 @@ impl Draft {
     pub(super) fn finish_check(
         &mut self,
         (commit, attempt, fence): (&CommitSha, u32, u64),
-        (outcome, sources, locks): (&BuildOutcome, &[Found], Option<&Digest>),
+        (outcome, sources): (&BuildOutcome, &[Found]),
+        (locks, executor): (Option<&Digest>, Option<&Digest>),
     ) -> Result<(), Refusal> {
         let check = self.state.checks.get(commit);
         let running = CheckProgress::Running(fence);
@@ -46,8 +49,9 @@ impl Draft {
             | BuildOutcome::Errored(_)
             | BuildOutcome::Cancelled(_) => outcome.clone(),
         };
-        let (sources, locks) = (sources.to_vec(), locks.filter(|_| kept).cloned());
-        self.add(Event::CheckFinished { commit: commit.clone(), attempt, outcome, sources, locks })
+        let of_kept = |digest: Option<&Digest>| digest.filter(|_| kept).cloned();
+        let (sources, locks, executor) = (sources.to_vec(), of_kept(locks), of_kept(executor));
+        self.add(Event::CheckFinished { commit: commit.clone(), attempt, outcome, sources, locks, executor })
     }
 
     /// What a pull request's build left goes when it is due; releases that took it keep it.

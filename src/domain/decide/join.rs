@@ -50,7 +50,14 @@ impl Draft {
         }
         let outcome = with_inherited(&release, &BuildOutcome::Sealed(Vec::new()));
         let sealed = matches!(outcome, BuildOutcome::Sealed(_));
-        self.add(Event::BuildFinished { release: no, attempt: 1, outcome, reused: None, locks: None })?;
+        self.add(Event::BuildFinished {
+            release: no,
+            attempt: 1,
+            outcome,
+            reused: None,
+            locks: None,
+            executor: None,
+        })?;
         if sealed { self.open_stages(no) } else { Ok(()) }
     }
 }

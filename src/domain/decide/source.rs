@@ -30,7 +30,7 @@ impl Draft {
                 }
                 self.add(Event::SourcesFound { release: no, found: found.clone() })
             }
-            Err(outcome) => self.end_build(&release, outcome, None),
+            Err(outcome) => self.end_build(&release, outcome, (None, None)),
         }
     }
 }

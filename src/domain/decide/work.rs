@@ -242,22 +242,23 @@ impl Draft {
     pub(super) fn finish(&mut self, work: &Work, fence: u64, ended: &Ended) -> Result<(), Refusal> {
         match (work, ended) {
             (Work::Build { release, attempt }, Ended::Build(outcome)) => {
-                self.finish_build((*release, *attempt, fence), outcome, None)
+                self.finish_build((*release, *attempt, fence), outcome, (None, None))
             }
             // What it took of other repositories was found before it began.
-            (Work::Build { release, attempt }, Ended::Left { artifacts, locks, sources: _ }) => {
+            (Work::Build { release, attempt }, Ended::Left { artifacts, locks, executor, sources: _ }) => {
                 let outcome = BuildOutcome::Sealed(artifacts.clone());
-                self.finish_build((*release, *attempt, fence), &outcome, Some(locks))
+                self.finish_build((*release, *attempt, fence), &outcome, (Some(locks), executor.as_ref()))
             }
             (Work::Build { release, attempt }, Ended::Reused(reused)) => {
                 self.take_over(*release, *attempt, fence, reused)
             }
             (Work::Check { commit, attempt }, Ended::Build(outcome)) => {
-                self.finish_check((commit, *attempt, fence), (outcome, &[], None))
+                self.finish_check((commit, *attempt, fence), (outcome, &[]), (None, None))
             }
-            (Work::Check { commit, attempt }, Ended::Left { artifacts, locks, sources }) => {
+            (Work::Check { commit, attempt }, Ended::Left { artifacts, locks, executor, sources }) => {
                 let outcome = BuildOutcome::Sealed(artifacts.clone());
-                self.finish_check((commit, *attempt, fence), (&outcome, sources, Some(locks)))
+                let beside = (Some(locks), executor.as_ref());
+                self.finish_check((commit, *attempt, fence), (&outcome, sources), beside)
             }
             (Work::Deploy { release, stage, attempt, .. }, Ended::Stage(end)) => {
                 let run = self.run(*release, stage)?;
@@ -292,10 +293,10 @@ impl Draft {
         &mut self,
         (no, attempt, fence): (ReleaseNo, u32, u64),
         outcome: &BuildOutcome,
-        locks: Option<&Digest>,
+        beside: (Option<&Digest>, Option<&Digest>),
     ) -> Result<(), Refusal> {
         let release = self.building(no, attempt, fence)?;
-        self.end_build(&release, outcome, locks)
+        self.end_build(&release, outcome, beside)
     }
 
     /// The release, as long as it is being built under this lease.
@@ -310,7 +311,7 @@ impl Draft {
         &mut self,
         release: &Release,
         outcome: &BuildOutcome,
-        locks: Option<&Digest>,
+        (locks, executor): (Option<&Digest>, Option<&Digest>),
     ) -> Result<(), Refusal> {
         let (no, attempt) = (release.no(), release.build_attempt);
         let outcome = &with_inherited(release, outcome);
@@ -320,6 +321,7 @@ impl Draft {
             outcome: outcome.clone(),
             reused: None,
             locks: locks.cloned(),
+            executor: executor.cloned(),
         })?;
         match outcome {
             BuildOutcome::Sealed(_) => self.open_stages(no),

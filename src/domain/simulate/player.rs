@@ -396,7 +396,7 @@ impl Player {
                 Some(commands((book.name.as_str(), Some(book.timeout)), going))
             }
             Work::Build { release, .. } => {
-                let left = left_for(state, state.release(*release)?).into_iter().next();
+                let left = left_for(state, state.release(*release)?, None).into_iter().next();
                 // What is taken over takes no time to build.
                 Some(left.map_or_else(
                     || (build, self.built(Some(*release))),

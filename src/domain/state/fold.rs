@@ -328,6 +328,7 @@ impl State {
             built_at: None,
             reused: None,
             locks: None,
+            executor: None,
             artifacts: Vec::new(),
             revisions: Vec::new(),
             digest: None,
@@ -359,6 +360,7 @@ impl State {
                 tree: tree.clone(),
                 sources: Vec::new(),
                 locks: None,
+                executor: None,
                 ended_at: None,
                 gone: self.checks.get(commit).map(Check::let_go).unwrap_or_default(),
                 thread: thread.clone(),
@@ -371,11 +373,12 @@ impl State {
             Ok(())
         } else if let Event::CheckStarted { commit, attempt, fence } = event {
             self.check(commit, *attempt, CheckProgress::Running(*fence))
-        } else if let Event::CheckFinished { commit, attempt, outcome, sources, locks } = event {
+        } else if let Event::CheckFinished { commit, attempt, outcome, sources, locks, executor } = event {
             self.check(commit, *attempt, CheckProgress::Over(outcome.clone()))?;
             if let Some(check) = self.checks.get_mut(commit) {
                 check.sources.clone_from(sources);
                 check.locks.clone_from(locks);
+                check.executor.clone_from(executor);
                 check.ended_at = Some(at);
             }
             Ok(())
@@ -404,10 +407,11 @@ impl State {
     }
 
     fn apply_build(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
-        if let Event::BuildFinished { release, outcome, reused, locks, .. } = event {
+        if let Event::BuildFinished { release, outcome, reused, locks, executor, .. } = event {
             return self.with(*release, |r| {
                 r.reused = reused.as_deref().cloned();
                 r.locks.clone_from(locks);
+                r.executor.clone_from(executor);
                 r.end_build(outcome, at)
             });
         }

@@ -18,9 +18,9 @@ impl Service {
         &self,
         lease: &Lease,
         (state, release): (&State, &Release),
-        work: &Work,
+        (work, executor): (&Work, Option<&Digest>),
     ) -> Outcome<bool> {
-        let all = left_for(state, release);
+        let all = left_for(state, release, executor);
         if all.is_empty() {
             return Ok(false);
         }

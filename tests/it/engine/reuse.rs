@@ -2,13 +2,14 @@
 
 use liftlock::artifact::file::write_synced;
 use liftlock::domain::evidence::{PROVENANCE_FILE, REUSED_FILE, file};
+use liftlock::domain::name::Digest;
 use liftlock::domain::release::Release;
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader;
 use liftlock::http::builds::WhichBuilds;
 
 use super::tree::sample;
-use super::world::{DEV, EVE, REPO, World};
+use super::world::{CANARY, DEV, EVE, REPO, World};
 use crate::github::Pull;
 
 const BY_COMMIT: &str = r"version: 1
@@ -264,4 +265,51 @@ async fn t29_e10_what_a_bot_or_a_reader_proposed_is_built_again_when_it_is_merge
         world.hears(number).await;
     }
     world.finish().await;
+}
+
+/// The manifest and the commit stay as they are, and what the server gives a build does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e10_e18_t47_another_secret_or_toolchain_is_another_build() {
+    const OTHER: &str = "another-canary-51c0ffee";
+    let secret = "build: {run: sh build.sh, secrets: [SHOP_TOKEN]}";
+    let mut world = World::of(sample(&BY_COMMIT.replace("build: sh build.sh", secret))).await;
+    let commit = world.push("feat: sell shoes").await;
+    world.settled().await;
+    let first = newest(&world).await;
+    let taken = |release: &Release| release.reused.as_ref().map(|over| over.by.to_string());
+    // Another start of the same server is the same executor.
+    again(&mut world).await;
+    let over = tagged(&mut world, "v3.0.0", &commit).await;
+    assert_eq!(taken(&over), Some("v0.1.0-rc.1".to_owned()));
+    assert_eq!((over.executor.clone(), first.executor.is_some()), (first.executor.clone(), true));
+
+    world.token = OTHER;
+    again(&mut world).await;
+    let other = tagged(&mut world, "v3.1.0", &commit).await;
+    assert_eq!(taken(&other), None, "it was built with another token");
+    assert_eq!(taken(&tagged(&mut world, "v3.2.0", &commit).await), Some("v3.1.0".to_owned()));
+
+    world.toolchains = vec!["/opt".into()];
+    again(&mut world).await;
+    assert_eq!(taken(&tagged(&mut world, "v3.3.0", &commit).await), None, "it was built by other tools");
+
+    // What was given before is known again, whatever was built since.
+    (world.token, world.toolchains) = (CANARY, Vec::new());
+    again(&mut world).await;
+    let back = tagged(&mut world, "v3.4.0", &commit).await;
+    assert_eq!((taken(&back), back.executor), (Some("v3.0.0".to_owned()), first.executor));
+
+    // Nobody who reads the log or a statement can try secrets against it.
+    let all = world.said_and_kept().await;
+    for token in [CANARY, OTHER] {
+        assert!(!all.contains(token) && !all.contains(Digest::of_text(token).hex()), "{all}");
+    }
+    end(world, None).await;
+}
+
+/// The server stops and starts again.
+async fn again(world: &mut World) {
+    world.settled().await;
+    world.sleep().await;
+    world.wake().await;
 }

@@ -124,6 +124,10 @@ pub(super) struct World {
     pub(super) checks: bool,
     /// Services that steps may work with; asked at the engine's next start.
     pub(super) connections: BTreeMap<String, Connection>,
+    /// The secret of these tests; asked at the engine's next start.
+    pub(super) token: &'static str,
+    /// Folders of toolchains; asked at the engine's next start.
+    pub(super) toolchains: Vec<PathBuf>,
     /// Machines that stages deploy to; asked at the engine's next start.
     pub(super) targets: Vec<Target>,
     /// Other repositories that releases may take; asked at the engine's next start.
@@ -240,6 +244,8 @@ impl World {
             may_give_up: false,
             checks: false,
             connections: BTreeMap::new(),
+            token: CANARY,
+            toolchains: Vec::new(),
             targets: Vec::new(),
             origins: Vec::new(),
             upstreams: Vec::new(),
@@ -273,9 +279,9 @@ impl World {
             data: self.folder.path().join("data"),
             program: env!("CARGO_BIN_EXE_liftlock").into(),
             sandbox: Policy::Auto,
-            toolchains: Vec::new(),
+            toolchains: self.toolchains.clone(),
             labels: self.labels.clone(),
-            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(CANARY))]),
+            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(self.token))]),
             connections: self.connections.clone(),
             targets: self.targets.clone(),
             origins: self.origins.clone(),

@@ -568,7 +568,7 @@ impl World {
             Work::Check { commit, attempt } => match built(end, 900 + u64::from(*attempt)) {
                 BuildOutcome::Sealed(artifacts) if self.state.checks[commit].tree.is_some() => {
                     let locks = Digest::of_text("no lock files");
-                    Ended::Left { artifacts, locks, sources: Vec::new() }
+                    Ended::Left { artifacts, locks, executor: None, sources: Vec::new() }
                 }
                 BuildOutcome::Sealed(_) => Ended::Build(BuildOutcome::Passed),
                 other => Ended::Build(other),
@@ -580,7 +580,7 @@ impl World {
 
     /// What a worker takes over instead of building: what is as it was sealed; of what is not an alarm is raised.
     fn taken_over(&mut self, no: ReleaseNo) -> Option<TakenOver> {
-        for left in left_for(&self.state, self.state.release(no).unwrap()) {
+        for left in left_for(&self.state, self.state.release(no).unwrap(), None) {
             let by = left.reused.by.release();
             if by.is_none_or(|by| !self.rotten.contains(&by)) {
                 return Some(left.reused);
