@@ -117,7 +117,7 @@ fn ready(name: &str) -> OwedEffect {
         stream: None,
         group: None,
         priority: 0,
-        run_after: Timestamp(1_700_000_000_000),
+        run_after: Some(Timestamp(1_700_000_000_000)),
         desired: "{\"delivery\":1}".to_owned(),
         cancel: false,
     }

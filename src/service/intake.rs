@@ -273,7 +273,7 @@ impl Service {
             Ok(loaded) => loaded,
             Err(problems) => {
                 let why = format!("the manifest does not load: {problems}");
-                return self.no_release((repository, after), &problems.to_string(), why);
+                return Self::no_release((repository, after), &problems.to_string(), why);
             }
         };
         let mut started = Vec::new();
@@ -367,8 +367,8 @@ impl Service {
     }
 
     /// A commit or tag that makes no release: the commit says so, and the delivery is kept with the reason.
-    fn no_release(&self, at: (&Repository, &CommitSha), shown: &str, why: String) -> Outcome<Taken> {
-        let owed = vec![manifest_status(at, (StatusState::Failure, shown), self.store().here())?];
+    fn no_release(at: (&Repository, &CommitSha), shown: &str, why: String) -> Outcome<Taken> {
+        let owed = vec![manifest_status(at, (StatusState::Failure, shown))?];
         Ok(Taken { ignored: Some(why), owed })
     }
 
@@ -539,7 +539,6 @@ fn manifest_key(repo: &RepoId, commit: &CommitSha) -> String {
 fn manifest_status(
     (repository, commit): (&Repository, &CommitSha),
     (state, text): (StatusState, &str),
-    now: crate::domain::time::Timestamp,
 ) -> Outcome<OwedEffect> {
     let status = Status {
         context: MANIFEST.to_owned(),
@@ -557,7 +556,7 @@ fn manifest_status(
         not_before: None,
         cancel: false,
     };
-    to_row(owed, Some(format!("{}/manifest", repository.id)), now)
+    to_row(owed, Some(format!("{}/manifest", repository.id)))
 }
 
 /// Teams that any pipeline of the repository names, for one look at a person's standing.

@@ -194,7 +194,7 @@ impl Journal {
         let now = self.store.here();
         let rows = rows(&state, &self.name_of(&id.repo).await?, 0, now);
         let count = rows.len();
-        let effects = owed(&state, plan(&state, now), now)?;
+        let effects = owed(&state, plan(&state, now))?;
         let locks = Some(Locks { stream: id.to_string(), held: locks(&state) });
         self.store.commit(Step { effects, rows, locks, ..Step::default() }).await?;
         Ok(count)
@@ -256,7 +256,7 @@ fn step(
         done: with.done.clone(),
         delivery: with.delivery.clone(),
         appends,
-        effects: owed(after, plan(after, now), now)?,
+        effects: owed(after, plan(after, now))?,
         rows: rows(after, name, before.version, now),
         locks,
     })
@@ -266,19 +266,19 @@ fn json<T: serde::Serialize>(value: &T) -> Outcome<String> {
     serde_json::to_string(value).map_err(|e| Trouble::bug("write an event as JSON").because(e))
 }
 
-fn owed(state: &State, plan: Plan, now: Timestamp) -> Outcome<Vec<OwedEffect>> {
-    plan.owed.into_iter().map(|owed| to_row(owed, Some(state.id.to_string()), now)).collect()
+fn owed(state: &State, plan: Plan) -> Outcome<Vec<OwedEffect>> {
+    plan.owed.into_iter().map(|owed| to_row(owed, Some(state.id.to_string()))).collect()
 }
 
 /// An owed effect as the store keeps it.
-pub fn to_row(owed: Owed, stream: Option<String>, now: Timestamp) -> Outcome<OwedEffect> {
+pub fn to_row(owed: Owed, stream: Option<String>) -> Outcome<OwedEffect> {
     Ok(OwedEffect {
         kind: kind(&owed.effect).to_owned(),
         lane: owed.lane.word().to_owned(),
         stream,
         group: owed.group,
         priority: owed.priority,
-        run_after: owed.not_before.unwrap_or(now),
+        run_after: owed.not_before,
         desired: json(&owed.effect)?,
         cancel: owed.cancel,
         key: owed.key,

@@ -172,8 +172,7 @@ impl Service {
         cause: &str,
     ) -> Outcome<Option<OwedEffect>> {
         let Some(first) = states.first() else {
-            let at = self.store().here();
-            return reply_row(repo, unclear, at).map(Some);
+            return reply_row(repo, unclear).map(Some);
         };
         let heard = Heard { cause, actor: unclear.standing.person.login.to_string() };
         self.tell_pipeline(&first.id, &Command::Answer(Box::new(unclear)), &heard).await?;
@@ -424,7 +423,7 @@ fn no_pipeline() -> String {
     crate::domain::refusal::Refusal::NoPipeline.to_string()
 }
 
-fn reply_row(repo: &RepoId, unclear: Unclear, now: Timestamp) -> Outcome<OwedEffect> {
+fn reply_row(repo: &RepoId, unclear: Unclear) -> Outcome<OwedEffect> {
     let may_write = unclear.standing.role >= Role::Write;
     let owed = Owed {
         key: format!("reply:{repo}:{}", unclear.comment),
@@ -440,5 +439,5 @@ fn reply_row(repo: &RepoId, unclear: Unclear, now: Timestamp) -> Outcome<OwedEff
         not_before: None,
         cancel: false,
     };
-    to_row(owed, Some(format!("{repo}/manifest")), now)
+    to_row(owed, Some(format!("{repo}/manifest")))
 }

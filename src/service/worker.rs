@@ -339,7 +339,7 @@ impl Service {
         let retry = Retry {
             key: claim.key.clone(),
             token: claim.token,
-            run_after: self.store().here().plus(wait),
+            run_after: self.store().now().await?.plus(wait),
             error,
             counts,
         };

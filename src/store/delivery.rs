@@ -166,7 +166,7 @@ impl Change for PutDelivery {
         if let Some(mut row) = session.first(sql::DELIVERY_PUT, put).await? {
             let seq = row.int()?;
             let now = session.now().await?;
-            owe(session, &intake(&new, seq, now), now).await?;
+            owe(session, &intake(&new, seq), now).await?;
             return Ok(Put::Stored(seq));
         }
         let known = session.first(sql::DELIVERY_KNOWN, args![&new.source, &new.guid]).await?;
@@ -180,7 +180,7 @@ impl Change for PutDelivery {
     }
 }
 
-fn intake(new: &NewDelivery, seq: i64, now: Timestamp) -> OwedEffect {
+fn intake(new: &NewDelivery, seq: i64) -> OwedEffect {
     OwedEffect {
         key: intake_key(&new.source, &new.guid),
         kind: "intake".to_owned(),
@@ -188,7 +188,7 @@ fn intake(new: &NewDelivery, seq: i64, now: Timestamp) -> OwedEffect {
         stream: None,
         group: None,
         priority: 0,
-        run_after: now,
+        run_after: None,
         desired: format!("{{\"delivery\":{seq}}}"),
         cancel: false,
     }
@@ -222,7 +222,7 @@ impl Change for Replay {
                 body: Vec::new(),
                 received_at: kept.received_at,
             };
-            owe(session, &intake(&new, self.0, now), now).await?;
+            owe(session, &intake(&new, self.0), now).await?;
         }
         Ok(())
     }

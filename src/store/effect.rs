@@ -28,8 +28,8 @@ pub struct OwedEffect {
     pub group: Option<String>,
     /// More is sooner, see [`AGEING_MS`].
     pub priority: i64,
-    /// Not before.
-    pub run_after: Timestamp,
+    /// Not before; at once when nothing is said, by the database's clock, whatever the clock of who owes it shows.
+    pub run_after: Option<Timestamp>,
     /// The payload, JSON; another payload under the same key is a new revision.
     pub desired: String,
     /// True when it is no longer wanted.
@@ -43,7 +43,8 @@ pub(super) async fn owe(session: &mut Session, effect: &OwedEffect, now: Timesta
         return Ok(());
     }
     let priority = effect.priority.clamp(-HIGHEST_PRIORITY, HIGHEST_PRIORITY);
-    let rank = effect.run_after.0.saturating_sub(priority.saturating_mul(AGEING_MS));
+    let run_after = effect.run_after.unwrap_or(now);
+    let rank = run_after.0.saturating_sub(priority.saturating_mul(AGEING_MS));
     let values = args![
         &effect.key,
         &effect.kind,
@@ -51,7 +52,7 @@ pub(super) async fn owe(session: &mut Session, effect: &OwedEffect, now: Timesta
         effect.stream.as_deref(),
         effect.group.as_deref(),
         priority,
-        effect.run_after,
+        run_after,
         rank,
         now,
         &effect.desired,

@@ -71,14 +71,14 @@ impl Service {
                 if !states.is_empty() && !states.iter().any(takes) {
                     return Ok(Taken::ignored(why));
                 }
-                return self.no_release((repository, &commit), &problems.to_string(), why);
+                return Self::no_release((repository, &commit), &problems.to_string(), why);
             }
         };
         let takes = loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag));
         let started: Vec<PipelineName> = takes.map(|p| p.name.clone()).collect();
         if !started.is_empty() && tag.as_str().parse::<Version>().is_err() {
             let why = no_version(tag, &loaded);
-            return self.no_release((repository, &commit), &why, why.clone());
+            return Self::no_release((repository, &commit), &why, why.clone());
         }
         let owed =
             if started.is_empty() { Vec::new() } else { self.tag_mended((repository, &commit), tag).await? };
@@ -98,7 +98,7 @@ impl Service {
             return Ok(Vec::new());
         }
         let good = format!("Read at tag {}", inline_code(tag.as_str()));
-        Ok(vec![manifest_status(at, (StatusState::Success, &good), self.store().here())?])
+        Ok(vec![manifest_status(at, (StatusState::Success, &good))?])
     }
 
     /// Whether a tag is one that a release which took builds of this repository made here (`uses: git-tags`). It asks for

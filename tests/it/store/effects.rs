@@ -225,7 +225,7 @@ async fn a_timer_moves_and_fires_again(place: &Place) {
     let store = &place.store;
     let timer = |minutes: u64| OwedEffect {
         lane: "timer".to_owned(),
-        run_after: NOW.plus(Span::minutes(minutes)),
+        run_after: Some(NOW.plus(Span::minutes(minutes))),
         ..owed("wake")
     };
     store.commit(owing([timer(10)])).await.unwrap();
@@ -245,8 +245,11 @@ async fn a_timer_moves_and_fires_again(place: &Place) {
 
 async fn what_waits_overtakes_what_is_urgent(place: &Place) {
     let store = &place.store;
-    let urgent =
-        |n: u64| OwedEffect { priority: 10, run_after: NOW.plus(Span::minutes(n)), ..owed(&format!("u{n}")) };
+    let urgent = |n: u64| OwedEffect {
+        priority: 10,
+        run_after: Some(NOW.plus(Span::minutes(n))),
+        ..owed(&format!("u{n}"))
+    };
     store.commit(owing([owed("patient"), urgent(0)])).await.unwrap();
     let first = claim_one(store, "build").await;
     assert_eq!(first.key, "u0", "urgent goes first");
@@ -329,7 +332,7 @@ async fn sleep_ends_exactly_when_something_is_due(place: &Place) {
     let store = &place.store;
     assert_eq!(store.next_due().await.unwrap(), None);
     let later = |minutes: u64| OwedEffect {
-        run_after: NOW.plus(Span::minutes(minutes)),
+        run_after: Some(NOW.plus(Span::minutes(minutes))),
         ..owed(&format!("in {minutes}"))
     };
     store.commit(owing([later(30), later(20)])).await.unwrap();
@@ -359,7 +362,7 @@ async fn a_thousand_that_wait_do_not_hold_up_one_that_is_ready(place: &Place) {
     let store = &place.store;
     let parked = |n: i32| OwedEffect {
         priority: 100,
-        run_after: NOW.plus(Span::hours(1)),
+        run_after: Some(NOW.plus(Span::hours(1))),
         ..owed(&format!("parked {n}"))
     };
     let grouped = |n: i32| OwedEffect {

@@ -42,7 +42,7 @@ async fn a_second_process_is_refused_until_the_first_is_gone() {
 async fn leases_of_a_process_that_died_are_taken_back_at_the_start() {
     let folder = Folder::new();
     let store = open(&quick(&folder)).await;
-    let effect = super::OwedEffect { run_after: super::Timestamp(0), ..owed("e") };
+    let effect = super::OwedEffect { run_after: Some(super::Timestamp(0)), ..owed("e") };
     store.commit(owing([effect])).await.unwrap();
     let old = claim_one(&store, "build").await;
     store.close().await;
@@ -282,7 +282,7 @@ async fn replicas_start_together_and_wake_each_other() {
     let (one, two) = tokio::join!(Store::open(&settings), Store::open(&settings));
     let (one, two) = (one.unwrap(), two.unwrap());
     let mut woken = two.woken();
-    let effect = super::OwedEffect { run_after: super::Timestamp(0), ..owed("e") };
+    let effect = super::OwedEffect { run_after: Some(super::Timestamp(0)), ..owed("e") };
     one.commit(owing([effect])).await.unwrap();
     woken.changed().await.unwrap();
     claim_one(&two, "build").await;

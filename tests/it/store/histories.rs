@@ -43,7 +43,7 @@ impl Model {
         let cancel = dice.roll(4) == 0;
         let desired = format!("{{\"v\":{}}}", dice.roll(3));
         let group = (n < 3).then(|| format!("{seed}-group"));
-        let run_after = place.clock.now();
+        let run_after = Some(place.clock.now());
         let effect = OwedEffect { desired: desired.clone(), group, run_after, cancel, ..owed(&key) };
         place.store.commit(owing([effect])).await.unwrap();
         if !cancel {

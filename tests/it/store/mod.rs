@@ -160,7 +160,7 @@ fn owed(key: &str) -> OwedEffect {
         stream: Some("acme/app/main".to_owned()),
         group: None,
         priority: 0,
-        run_after: NOW,
+        run_after: Some(NOW),
         desired: "{}".to_owned(),
         cancel: false,
     }
