@@ -19,7 +19,7 @@ use liftlock::domain::person::{Person, Standing};
 use liftlock::domain::probe::{CheckRun, CommitStatus};
 use liftlock::domain::release::StageState;
 use liftlock::domain::tag::Tag;
-use liftlock::domain::time::Timestamp;
+use liftlock::domain::time::{Span, Timestamp};
 use liftlock::domain::workflow::{Left, Run};
 use liftlock::forge::fact::Fact;
 use liftlock::forge::plain::payload::Delivery;
@@ -377,6 +377,14 @@ impl Forge for Watched {
 
     fn source<'a>(&'a self, repo: &'a RepoId) -> Asked<'a, Source> {
         self.plain.source(repo)
+    }
+
+    fn silences(&self) -> Vec<(String, Span)> {
+        self.plain.silences()
+    }
+
+    fn keep_silent(&self, scope: &str, span: Span) {
+        self.plain.keep_silent(scope, span);
     }
 
     fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>> {

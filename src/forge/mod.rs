@@ -20,7 +20,7 @@ use crate::domain::name::{
 use crate::domain::person::{Person, Standing, Visibility};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::tag::Tag;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
 use crate::forge::release::Releases;
@@ -250,6 +250,12 @@ pub trait Forge: Debug + Send + Sync {
 
     /// Makes such a token worthless; one that is so already is success.
     fn revoke<'a>(&'a self, token: &'a Secret) -> Asked<'a, ()>;
+
+    /// Whom the host counts our requests by, and for how much longer it wants silence in each case.
+    fn silences(&self) -> Vec<(String, Span)>;
+
+    /// Asks nothing there for so long: another process of ours was told to.
+    fn keep_silent(&self, scope: &str, span: Span);
 
     /// What the host sent since then, newest first, as it saw it answered.
     fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>>;

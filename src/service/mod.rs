@@ -51,6 +51,7 @@ pub mod repository;
 pub mod retention;
 pub mod runbook;
 pub mod signoff;
+pub mod silence;
 pub mod source;
 pub mod stage;
 pub mod steps;

@@ -138,6 +138,8 @@ impl Service {
         }
         let (service, stop_expiry) = (self.clone(), stop.clone());
         tasks.spawn(async move { service.expire_leases(&stop_expiry).await });
+        let (service, stop_sharing) = (self.clone(), stop.clone());
+        tasks.spawn(async move { service.share_silences(&stop_sharing).await });
         tasks.close();
         tasks.wait().await;
     }

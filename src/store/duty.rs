@@ -1,6 +1,6 @@
-//! What processes share beside effects: duties one of them does at a time, rate limits, and how far a sweep has come.
+//! What processes share beside effects: duties one of them does at a time, what hosts asked silence for, and how far a sweep has come.
 
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::Span;
 use crate::store::session::{Session, args};
 use crate::store::{Change, Store, sql};
 use crate::trouble::Outcome;
@@ -38,29 +38,18 @@ impl Change for SetCursor {
     }
 }
 
-/// What a host said about how often it may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RateLimit {
-    /// Requests left.
-    pub remaining: Option<i64>,
-    /// When they are filled up.
-    pub reset_at: Option<Timestamp>,
-    /// Not before, whatever is left.
-    pub blocked_until: Option<Timestamp>,
-}
-
-struct SetLimit {
+struct SetSilence {
     scope: String,
-    limit: RateLimit,
+    span: Span,
 }
 
-impl Change for SetLimit {
+impl Change for SetSilence {
     type Answer = ();
     const WAKES: bool = false;
 
     async fn apply(self, session: &mut Session) -> Outcome<()> {
-        let RateLimit { remaining, reset_at, blocked_until } = self.limit;
-        session.run(sql::LIMIT_PUT, args![&self.scope, remaining, reset_at, blocked_until]).await?;
+        let until = session.now().await?.plus(self.span);
+        session.run(sql::LIMIT_PUT, args![&self.scope, until]).await?;
         Ok(())
     }
 }
@@ -82,20 +71,15 @@ impl Store {
         self.change(SetCursor { name: name.to_owned(), value: value.to_owned() }).await
     }
 
-    /// The limit a host last told for this scope (an installation and a resource).
-    pub async fn rate_limit(&self, scope: &str) -> Outcome<Option<RateLimit>> {
-        let read = |mut row: super::Record| {
-            Ok(RateLimit {
-                remaining: row.int_or_none()?,
-                reset_at: row.time_or_none()?,
-                blocked_until: row.time_or_none()?,
-            })
-        };
-        self.find(sql::LIMIT_GET, args![scope], read).await
+    /// For how much longer nothing may be asked in this scope, by the database's clock: the processes' own may differ.
+    pub async fn silence(&self, scope: &str) -> Outcome<Span> {
+        let until = self.find(sql::LIMIT_GET, args![scope], |mut row| row.time_or_none()).await?.flatten();
+        let Some(until) = until else { return Ok(Span::ZERO) };
+        Ok(until.since(self.now().await?))
     }
 
-    /// Notes what a host told, for all processes.
-    pub async fn set_rate_limit(&self, scope: &str, limit: RateLimit) -> Outcome<()> {
-        self.change(SetLimit { scope: scope.to_owned(), limit }).await
+    /// Notes that a host asked for silence in this scope, for all processes; the longest that any was told stays.
+    pub async fn set_silence(&self, scope: &str, span: Span) -> Outcome<()> {
+        self.change(SetSilence { scope: scope.to_owned(), span }).await
     }
 }

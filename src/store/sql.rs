@@ -129,10 +129,10 @@ statements! { SHARED:
     LOCK_PUT = "INSERT INTO locks (name, stream, holder, since) VALUES ($1, $2, $3, $4) ON CONFLICT (name) \
         DO UPDATE SET holder = excluded.holder, since = excluded.since WHERE locks.stream = excluded.stream";
     LOCK_DROP = "DELETE FROM locks WHERE name = $1 AND stream = $2";
-    LIMIT_PUT = "INSERT INTO rate_limits (scope, remaining, reset_at, blocked_until) VALUES ($1, $2, $3, $4) \
-        ON CONFLICT (scope) DO UPDATE SET remaining = excluded.remaining, reset_at = excluded.reset_at, \
-        blocked_until = excluded.blocked_until";
-    LIMIT_GET = "SELECT remaining, reset_at, blocked_until FROM rate_limits WHERE scope = $1";
+    LIMIT_PUT = "INSERT INTO rate_limits (scope, blocked_until) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE \
+        SET blocked_until = excluded.blocked_until WHERE rate_limits.blocked_until IS NULL \
+        OR rate_limits.blocked_until < excluded.blocked_until";
+    LIMIT_GET = "SELECT blocked_until FROM rate_limits WHERE scope = $1";
     CURSOR_PUT = "INSERT INTO cursors (name, value, at) VALUES ($1, $2, $3) \
         ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at";
     CURSOR_GET = "SELECT value FROM cursors WHERE name = $1";

@@ -20,7 +20,7 @@ use crate::domain::name::{CommentId, CommitSha, Login, RepoId, RepoName, TeamNam
 use crate::domain::person::{Person, Standing};
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::tag::Tag;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::Fact;
 use crate::forge::github::answer::Rate;
@@ -384,6 +384,20 @@ impl Forge for GitHub {
 
     fn revoke<'a>(&'a self, token: &'a Secret) -> Asked<'a, ()> {
         Box::pin(self.stack.revoke(token))
+    }
+
+    fn silences(&self) -> Vec<(String, Span)> {
+        self.stack
+            .silences()
+            .into_iter()
+            .map(|(installation, span)| (installation.to_string(), span))
+            .collect()
+    }
+
+    fn keep_silent(&self, scope: &str, span: Span) {
+        if let Ok(installation) = scope.parse() {
+            self.stack.keep_silent(installation, span);
+        }
     }
 
     fn deliveries_since(&self, since: Timestamp) -> Asked<'_, Vec<Missed>> {

@@ -148,6 +148,14 @@ impl Lane {
         self.book(|book| book.limited(asked, clock::monotonic()))
     }
 
+    /// For how much longer GitHub wants silence.
+    pub(super) fn silence(&self) -> Span {
+        let now = clock::monotonic();
+        let until = self.book(|book| book.silent_until);
+        let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Notes that GitHub is content again.
     pub(super) fn fine(&self) {
         self.book(Book::fine);

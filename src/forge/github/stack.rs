@@ -135,6 +135,17 @@ impl Stack {
         self.seen.skew_ms()
     }
 
+    /// For how much longer GitHub wants silence, for each installation that we have asked as.
+    pub(super) fn silences(&self) -> Vec<(u64, Span)> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().map(|(installation, lane)| (*installation, lane.silence())).collect()
+    }
+
+    /// Asks nothing as this installation for so long.
+    pub(super) fn keep_silent(&self, installation: u64, span: Span) {
+        self.lane(installation).limited(Some(span));
+    }
+
     fn lane(&self, installation: u64) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(installation).or_insert_with(|| Arc::new(Lane::new(self.pause))))

@@ -15,7 +15,7 @@ use crate::domain::person::{Account, Person, Standing, Visibility};
 use crate::domain::pipeline::Role;
 use crate::domain::probe::{CheckRun, CommitStatus};
 use crate::domain::tag::Tag;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::release::Releases;
@@ -355,6 +355,12 @@ impl Forge for Plain {
     fn revoke<'a>(&'a self, _token: &'a Secret) -> Asked<'a, ()> {
         Box::pin(async { Ok(()) })
     }
+
+    fn silences(&self) -> Vec<(String, Span)> {
+        Vec::new()
+    }
+
+    fn keep_silent(&self, _scope: &str, _span: Span) {}
 
     fn deliveries_since(&self, _since: Timestamp) -> Asked<'_, Vec<Missed>> {
         Box::pin(async { Ok(Vec::new()) })

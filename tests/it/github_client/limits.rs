@@ -7,6 +7,8 @@ use liftlock::domain::effect::Place;
 use liftlock::domain::time::Span;
 use liftlock::forge::Forge as _;
 use liftlock::forge::github::{GitHub, Settings};
+use liftlock::service::silence::share;
+use liftlock::store::{self, Store};
 use liftlock::trouble::Kind;
 use tokio::sync::Semaphore;
 
@@ -96,6 +98,33 @@ async fn githubs_own_wait_is_obeyed_and_a_lack_of_rights_is_no_limit() {
     fake.fault(&Method::GET, "/repositories/12", 1, Fault::with_header(429, "retry-after", "3600"));
     let trouble = github.repository(&web()).await.unwrap_err();
     assert_eq!(waits(trouble.kind()), Some(Span::hours(1)));
+    fake.finish();
+}
+
+/// Each process has its own connections and its own lane; what GitHub asks of one it means for all.
+#[tokio::test]
+async fn a_silence_that_one_process_was_asked_for_is_kept_by_the_others() {
+    let (fake, told) = app().await;
+    let other = GitHub::new(fake.settings(&["acme/web"])).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("liftlock.db").display());
+    let store = Store::open(&store::Settings::new(&url)).await.unwrap();
+    told.repository(&web()).await.unwrap();
+    other.repository(&web()).await.unwrap();
+    fake.fault(&Method::GET, "/repositories/12", 1, Fault::with_header(429, "retry-after", "600"));
+    told.repository(&web()).await.unwrap_err();
+    share(&store, "github", &told).await.unwrap();
+    share(&store, "github", &other).await.unwrap();
+    let before = fake.requests().len();
+    let wait = waits(other.repository(&web()).await.unwrap_err().kind()).unwrap();
+    assert!(wait > Span::minutes(9) && wait <= Span::minutes(10), "{wait}");
+    assert_eq!(fake.requests().len(), before, "nothing was asked");
+    // Told back and forth, it does not grow.
+    for github in [&told, &other, &told] {
+        share(&store, "github", github).await.unwrap();
+    }
+    assert!(store.silence("github:77").await.unwrap() <= Span::minutes(10));
+    store.close().await;
     fake.finish();
 }
 

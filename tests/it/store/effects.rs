@@ -393,17 +393,19 @@ async fn duties_are_held_by_one(place: &Place) {
 }
 
 async fn limits_and_cursors_are_shared(place: &Place) {
-    use liftlock::store::duty::RateLimit;
     let store = &place.store;
     assert_eq!(store.cursor("sweep").await.unwrap(), None);
     for value in ["1", "2"] {
         store.set_cursor("sweep", value).await.unwrap();
         assert_eq!(store.cursor("sweep").await.unwrap().as_deref(), Some(value));
     }
-    assert_eq!(store.rate_limit("42:core").await.unwrap(), None);
-    let told = RateLimit { remaining: Some(0), reset_at: Some(NOW), blocked_until: None };
-    store.set_rate_limit("42:core", told).await.unwrap();
-    assert_eq!(store.rate_limit("42:core").await.unwrap(), Some(told));
-    store.set_rate_limit("42:core", RateLimit::default()).await.unwrap();
-    assert_eq!(store.rate_limit("42:core").await.unwrap(), Some(RateLimit::default()));
+    assert_eq!(store.silence("github:42").await.unwrap(), Span::ZERO);
+    store.set_silence("github:42", Span::minutes(10)).await.unwrap();
+    store.set_silence("github:42", Span::minutes(5)).await.unwrap();
+    assert_eq!(store.silence("github:42").await.unwrap(), Span::minutes(10), "nobody makes it shorter");
+    assert_eq!(store.silence("github:43").await.unwrap(), Span::ZERO);
+    place.clock.pass(Span::minutes(10));
+    assert_eq!(store.silence("github:42").await.unwrap(), Span::ZERO);
+    store.set_silence("github:42", Span::minutes(1)).await.unwrap();
+    assert_eq!(store.silence("github:42").await.unwrap(), Span::minutes(1), "a later one counts again");
 }

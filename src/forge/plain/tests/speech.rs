@@ -1,7 +1,6 @@
 //! Comments, what we say ourselves, reactions, and who cannot forge them.
 
 use super::*;
-use crate::domain::time::Span;
 
 /// Entries of the conversation about a commit, as git counts them.
 fn entries(bare: &Bare, commit: &CommitSha) -> String {
