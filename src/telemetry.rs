@@ -15,13 +15,16 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::domain::event::Event;
+use crate::domain::state::State;
 use crate::store::health::Stats;
 use crate::store::stream::StoredEvent;
 use crate::trouble::{Outcome, Trouble};
 
 mod happened;
+mod standing;
 
 use happened::Happened;
+use standing::Standing;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,9 @@ struct InstallationLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: String,
 }
@@ -94,6 +100,8 @@ pub struct Metrics {
     github_remaining: Family<InstallationLabels, Gauge>,
     github_mints: Counter,
     happened: Happened,
+    standing: Standing,
+    chain: Family<NoLabels, Gauge>,
 }
 
 impl fmt::Debug for Metrics {
@@ -134,7 +142,14 @@ impl Metrics {
         r.register("github_ratelimit_remaining", "Requests left until the reset", github_remaining.clone());
         r.register("github_token_mints", "Installation tokens asked for", github_mints.clone());
         r.register("build_info", "The version that runs; always 1", build);
-        let happened = Happened::new(r);
+        let (happened, standing) = (Happened::new(r), Standing::new(r));
+        // A family, so that nothing is said before it was looked at.
+        let chain = Family::<NoLabels, Gauge>::default();
+        r.register(
+            "audit_chain_ok",
+            "Whether the hashes of the log held when it was last read",
+            chain.clone(),
+        );
         Self {
             registry,
             deliveries,
@@ -146,6 +161,8 @@ impl Metrics {
             github_remaining,
             github_mints,
             happened,
+            standing,
+            chain,
         }
     }
 
@@ -154,6 +171,16 @@ impl Metrics {
         if let Ok(event) = serde_json::from_str::<Event>(&stored.data) {
             self.happened.event(&stored.stream, &event, stored.at);
         }
+    }
+
+    /// What a pipeline is like now: what is live where, and what keeps its stages.
+    pub fn pipeline(&self, state: &State) {
+        self.standing.pipeline(state);
+    }
+
+    /// The log was read from its beginning to its end, and its hashes held or did not.
+    pub fn chain(&self, holds: bool) {
+        self.chain.get_or_create(&NoLabels {}).set(i64::from(holds));
     }
 
     /// A webhook was answered.

@@ -1,6 +1,6 @@
 //! `liftlock serve`: put the parts together, run until asked to stop, drain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::artifact;
 use crate::cli::{ConfigFile, Ended, Exit, terminal};
 use crate::clock;
 use crate::config::{AccessMode, Config, Environment, LogFormat};
+use crate::domain::name::PipelineId;
 use crate::domain::time::Span;
 use crate::forge::github::{Counts, GitHub};
 use crate::forge::plain::Plain;
@@ -228,7 +229,7 @@ impl Server {
         if let Some(github) = self.github {
             tokio::spawn(count(github, Arc::clone(&self.metrics), stop.clone()));
         }
-        tokio::spawn(follow(self.service.store().clone(), Arc::clone(&self.metrics), stop.clone()));
+        tokio::spawn(follow(self.service.clone(), Arc::clone(&self.metrics), stop.clone()));
         let drained = http::serve::serve(listener, self.app, Limits::default(), stop.clone()).await;
         if !drained {
             tracing::warn!("some connections did not end in time");
@@ -276,11 +277,12 @@ async fn count(github: Arc<GitHub>, metrics: Arc<Metrics>, stop: CancellationTok
     }
 }
 
-/// Brings what happens from now on into the metrics until `stop`; a database that is away is asked again.
-async fn follow(store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
+/// Brings what happens from now on, and what pipelines are like, into the metrics until `stop`; a database that is away
+/// is asked again.
+async fn follow(service: Service, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut after = None;
     loop {
-        match news(&store, &metrics, after).await {
+        match news(&service, &metrics, after).await {
             Ok(seq) => after = Some(seq),
             Err(trouble) => tracing::debug!(error = trouble.chain(), "cannot count what happened"),
         }
@@ -292,14 +294,36 @@ async fn follow(store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
 }
 
 /// Counts the events after a number; the answer is the number of the last of them, at first that of the log's head.
-async fn news(store: &Store, metrics: &Metrics, after: Option<i64>) -> Outcome<i64> {
-    let Some(mut after) = after else { return Ok(store.stats().await?.event_seq) };
+async fn news(service: &Service, metrics: &Metrics, after: Option<i64>) -> Outcome<i64> {
+    let store = service.store();
+    if let Some(holds) = service.chain_holds().await? {
+        metrics.chain(holds);
+    }
+    let Some(mut after) = after else {
+        let head = store.stats().await?.event_seq;
+        let streams = store.pipelines().await?.into_iter().map(|row| row.stream).collect();
+        stand(service, metrics, streams).await;
+        return Ok(head);
+    };
     loop {
         let events = store.events(&EventFilter::default(), after, COUNTED).await?;
         let Some(last) = events.last() else { return Ok(after) };
         after = last.seq;
         for event in &events {
             metrics.stored(event);
+        }
+        stand(service, metrics, events.into_iter().map(|event| event.stream).collect()).await;
+    }
+}
+
+/// Says what these pipelines are like now; one that cannot be read is said again when it moves.
+async fn stand(service: &Service, metrics: &Metrics, streams: BTreeSet<String>) {
+    for id in streams.iter().filter_map(|stream| stream.parse::<PipelineId>().ok()) {
+        match service.journal().load(&id).await {
+            Ok(state) => metrics.pipeline(&state),
+            Err(trouble) => {
+                tracing::debug!(pipeline = %id, error = trouble.chain(), "cannot count what is there");
+            }
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::trouble::Outcome;
 
 /// The note of the day that it was done last.
 const CURSOR: &str = "retention";
+/// The note of what the hashes of the log were like.
+const CHAIN: &str = "audit chain";
+const HOLDS: &str = "holds";
 /// How long the body of a delivery that is done can be looked at and replayed: the host itself keeps it for three days.
 const BODIES_KEPT: Span = Span::days(30);
 /// Bodies forgotten in one transaction: others write in between.
@@ -25,8 +28,28 @@ impl Service {
             // Every day that it is so: who reads this once a week must see it.
             tracing::error!(error = trouble.chain(), "the database is not whole");
         }
-        swept.and(forgot)?;
+        let looked = self.look_through_log().await;
+        swept.and(forgot).and(looked)?;
         self.store().set_cursor(CURSOR, &today).await
+    }
+
+    /// Reads the log from its beginning to its end, and notes for all processes whether its hashes hold.
+    async fn look_through_log(&self) -> Outcome<()> {
+        let broken = self.store().verify_chain().await?.broken;
+        if let Some(broken) = &broken {
+            tracing::error!(
+                stream = broken.stream,
+                version = broken.version,
+                broken.why,
+                "the log was changed"
+            );
+        }
+        self.store().set_cursor(CHAIN, if broken.is_none() { HOLDS } else { "broken" }).await
+    }
+
+    /// Whether the hashes of the log held when it was last looked through; nothing before that.
+    pub async fn chain_holds(&self) -> Outcome<Option<bool>> {
+        Ok(self.store().cursor(CHAIN).await?.map(|found| found == HOLDS))
     }
 
     async fn sweep_releases(&self) -> Outcome<()> {

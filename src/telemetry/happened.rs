@@ -28,6 +28,13 @@ struct StageLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    pipeline: String,
+    stage: String,
+    gate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PromotionLabels {
     pipeline: String,
     stage: String,
@@ -46,16 +53,22 @@ type Attempt = (String, u32, String, u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waits,
+    Queued,
     Runs,
 }
+
+/// What opened something in a pipeline last, and when: what follows from it is stored with the same time.
+type Opener = (Timestamp, &'static str);
 
 /// The figures, and when the attempts that are not over began to wait or to run.
 pub(super) struct Happened {
     promotions: Family<PromotionLabels, Counter>,
-    waits: Family<StageLabels, Histogram>,
+    waits: Family<WaitLabels, Histogram>,
     durations: Family<StageLabels, Histogram>,
     approvals: Family<DecisionLabels, Counter>,
     since: Mutex<BTreeMap<Attempt, (Phase, Timestamp)>>,
+    /// By stream.
+    opened: Mutex<BTreeMap<String, Opener>>,
 }
 
 fn histogram() -> Histogram {
@@ -65,7 +78,7 @@ fn histogram() -> Histogram {
 impl Happened {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let promotions = Family::default();
-        let waits = Family::<StageLabels, Histogram>::new_with_constructor(histogram);
+        let waits = Family::<WaitLabels, Histogram>::new_with_constructor(histogram);
         let durations = Family::<StageLabels, Histogram>::new_with_constructor(histogram);
         let approvals = Family::default();
         registry.register(
@@ -73,17 +86,26 @@ impl Happened {
             "Attempts of stages that had started and ended, by how",
             promotions.clone(),
         );
-        registry.register("stage_wait_seconds", "From the opening of an attempt to its start", waits.clone());
+        registry.register(
+            "stage_wait_seconds",
+            "From the opening of an attempt to its start, in parts by what ended each: the gate that opened last, \
+             and the queue",
+            waits.clone(),
+        );
         registry.register(
             "stage_duration_seconds",
             "From the start of an attempt to its end",
             durations.clone(),
         );
         registry.register("approvals", "Approvals given, withdrawn, and stages rejected", approvals.clone());
-        Self { promotions, waits, durations, approvals, since: Mutex::default() }
+        Self { promotions, waits, durations, approvals, since: Mutex::default(), opened: Mutex::default() }
     }
 
     pub(super) fn event(&self, stream: &str, event: &Event, at: Timestamp) {
+        if let Some(gate) = opener(event) {
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            opened.insert(stream.to_owned(), (at, gate));
+        }
         if let Event::StageOpened { release, stage, attempt, .. } = event {
             let key = (stream.to_owned(), release.0.get(), stage.to_string(), *attempt);
             self.remember(key, (Phase::Waits, at));
@@ -102,21 +124,39 @@ impl Happened {
         if by == Transition::Reject {
             self.decided("rejected");
         }
-        if by == Transition::LockAcquired {
+        if by == Transition::Admit {
             if let Some((Phase::Waits, since)) = self.forget(&key) {
-                observe(&self.waits, &labels, since, at);
+                self.waited(&labels, self.gate(&key.0, at), (since, at));
+            }
+            self.remember(key, (Phase::Queued, at));
+        } else if by == Transition::BlockersReturned {
+            self.remember(key, (Phase::Waits, at));
+        } else if by == Transition::LockAcquired {
+            if let Some((Phase::Waits | Phase::Queued, since)) = self.forget(&key) {
+                self.waited(&labels, "queue", (since, at));
             }
             self.remember(key, (Phase::Runs, at));
         } else if to.is_terminal()
             && let Some((phase, since)) = self.forget(&key)
             && phase == Phase::Runs
         {
-            observe(&self.durations, &labels, since, at);
+            self.durations.get_or_create(&labels).observe(seconds(since, at));
             let StageLabels { pipeline, stage } = labels;
             let result = serde_json::to_value(to).ok().and_then(|word| Some(word.as_str()?.to_owned()));
             let result = result.unwrap_or_default();
             self.promotions.get_or_create(&PromotionLabels { pipeline, stage, result }).inc();
         }
+    }
+
+    /// What was opened at this very moment; else nothing but time has passed: a window, a soak, a schedule.
+    fn gate(&self, stream: &str, at: Timestamp) -> &'static str {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(stream).filter(|(then, _)| *then == at).map_or("time", |(_, gate)| gate)
+    }
+
+    fn waited(&self, labels: &StageLabels, gate: &'static str, (since, at): (Timestamp, Timestamp)) {
+        let StageLabels { pipeline, stage } = labels.clone();
+        self.waits.get_or_create(&WaitLabels { pipeline, stage, gate }).observe(seconds(since, at));
     }
 
     fn decided(&self, decision: &'static str) {
@@ -136,8 +176,26 @@ impl Happened {
     }
 }
 
-fn observe(family: &Family<StageLabels, Histogram>, labels: &StageLabels, since: Timestamp, at: Timestamp) {
-    family.get_or_create(labels).observe(at.since(since).as_std().as_secs_f64());
+fn seconds(since: Timestamp, at: Timestamp) -> f64 {
+    at.since(since).as_std().as_secs_f64()
+}
+
+/// What kind of gate this opens, if any; a stage whose turn comes with its attempt waited for nothing.
+fn opener(event: &Event) -> Option<&'static str> {
+    if let Event::StageMoved { to: StageState::Succeeded | StageState::Skipped, .. } = event {
+        return Some("needs");
+    }
+    let kinds = [
+        (matches!(event, Event::StageOpened { .. }), "none"),
+        (matches!(event, Event::Approved { .. }), "approval"),
+        (matches!(event, Event::GatesSampled { .. }), "check"),
+        (matches!(event, Event::Unheld { .. }), "hold"),
+        (matches!(event, Event::Unfrozen { .. }), "freeze"),
+        (matches!(event, Event::VetoLifted { .. }), "veto"),
+        (matches!(event, Event::Promoted { .. }), "trigger"),
+        (matches!(event, Event::Overridden { .. }), "override"),
+    ];
+    kinds.into_iter().find_map(|(is, gate)| is.then_some(gate))
 }
 
 #[cfg(test)]
@@ -170,9 +228,12 @@ mod tests {
         let happened = Happened::new(&mut registry);
         let story = [
             (0, opened(1)),
+            (60, Event::Unheld { stage: Some("prod".parse().unwrap()), track: None, by: None }),
             (60, moved(Transition::Admit, StageState::Queued, 1)),
-            (90, moved(Transition::LockAcquired, StageState::Running, 1)),
-            (100, moved(Transition::StepFailed, StageState::Failed, 1)),
+            (65, moved(Transition::BlockersReturned, StageState::Pending, 1)),
+            (75, moved(Transition::Admit, StageState::Queued, 1)),
+            (135, moved(Transition::LockAcquired, StageState::Running, 1)),
+            (145, moved(Transition::StepFailed, StageState::Failed, 1)),
             (200, opened(2)),
             (300, moved(Transition::NewerEligible, StageState::Superseded, 2)),
         ];
@@ -184,8 +245,10 @@ mod tests {
         let of = r#"{pipeline="plain:shop/shop",stage="prod""#;
         for line in [
             format!("promotions_total{of},result=\"failed\"}} 1\n"),
-            format!("stage_wait_seconds_sum{of}}} 90.0\n"),
-            format!("stage_wait_seconds_count{of}}} 1\n"),
+            format!("stage_wait_seconds_sum{of},gate=\"hold\"}} 60.0\n"),
+            format!("stage_wait_seconds_sum{of},gate=\"queue\"}} 60.0\n"),
+            format!("stage_wait_seconds_count{of},gate=\"queue\"}} 1\n"),
+            format!("stage_wait_seconds_sum{of},gate=\"time\"}} 10.0\n"),
             format!("stage_duration_seconds_sum{of}}} 10.0\n"),
         ] {
             assert!(text.contains(&line), "{line} is not in\n{text}");

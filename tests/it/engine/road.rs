@@ -3,6 +3,7 @@
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader as _;
 use liftlock::http::view::Link;
+use liftlock::telemetry::Metrics;
 
 use super::tree::{STRAIGHT, TWO_STAGES};
 use super::world::{ANA, DEV, REPO, World};
@@ -15,6 +16,47 @@ async fn c09_a_push_reaches_prod_without_anybody_doing_more() {
     world.status(&commit, "liftlock/build", "success").await;
     world.status(&commit, "liftlock/test", "success").await;
     world.status(&commit, "liftlock/prod", "success").await;
+    world.finish().await;
+}
+
+/// What metrics say of now: what is live, what keeps stages, and whether the log is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_live_and_what_keeps_stages_are_gauges() {
+    let mut world = World::with(TWO_STAGES).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.say(1, ANA, "/hold prod -- db migration").await;
+    world.settled().await;
+    let metrics = Metrics::new("0.0.0");
+    let text = async || {
+        metrics.pipeline(&*world.state("shop").await);
+        if let Some(holds) = world.service().chain_holds().await.unwrap() {
+            metrics.chain(holds);
+        }
+        metrics.text(&world.store().stats().await.unwrap()).unwrap()
+    };
+    let live = |stage: &str| {
+        format!(
+            "liftlock_release_current_info{{pipeline=\"github:12/shop\",stage=\"{stage}\",track=\"\",\
+             version=\"v0.1.0-rc.1\"}} 1\n"
+        )
+    };
+    let held = "liftlock_locks{pipeline=\"github:12/shop\",stage=\"prod\",kind=\"hold\"} 1\n";
+    let before = text().await;
+    assert!(before.contains(&live("test")) && !before.contains(&live("prod")), "{before}");
+    assert!(before.contains(held), "{before}");
+    assert!(!before.contains("\nliftlock_audit_chain_ok"), "nobody has looked yet: {before}");
+
+    world.say(1, ANA, "/unhold prod\n/approve prod").await;
+    world.status(&commit, "liftlock/prod", "success").await;
+    world.settled().await;
+    world.service().reconcile_once().await;
+    let after = text().await;
+    assert!(after.contains(&live("test")) && after.contains(&live("prod")), "{after}");
+    assert!(!after.contains("liftlock_locks{"), "{after}");
+    let chain = after.lines().find(|line| line.starts_with("liftlock_audit_chain_ok"));
+    assert!(chain.is_some_and(|line| line.ends_with(" 1")), "{after}");
+    world.drain().await;
     world.finish().await;
 }
 
