@@ -15,6 +15,7 @@ mod objects;
 mod places;
 mod publishing;
 mod replicas;
+mod restores;
 mod rig;
 mod rollouts;
 mod runbooks;

@@ -13,6 +13,7 @@ use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
 use liftlock::clock;
+use liftlock::domain::time::Span;
 use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::signature;
 use rustix::process::{Pid, Signal, kill_process};
@@ -329,6 +330,14 @@ pub(crate) struct Yard {
     pub(crate) plan: Plan,
 }
 
+/// A time of day of its own for a program: a library that answers for the machine's, and the file that it reads how far
+/// ahead it is.
+#[derive(Debug)]
+pub(crate) struct Shim {
+    library: PathBuf,
+    ahead: PathBuf,
+}
+
 /// A running server; killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -507,10 +516,19 @@ deploy: sh ./deploy.sh
 
     /// Starts the program with these arguments and this door's config, its output going to a log of its own.
     pub(crate) fn start(&self, door: &Door, arguments: &[&str]) -> Server {
+        self.start_by(door, arguments, None)
+    }
+
+    /// The same, by a clock of its own.
+    fn start_by(&self, door: &Door, arguments: &[&str], clock: Option<&Shim>) -> Server {
         let config = self.config(door);
         let log = self.path(&format!("log-{}", door.port));
         let out = File::options().create(true).append(true).open(&log).unwrap();
+        let shim = clock.into_iter().flat_map(|clock| {
+            [("LD_PRELOAD", clock.library.as_path()), ("CLOCK_AHEAD", clock.ahead.as_path())]
+        });
         let child = Command::new(&self.plan.program)
+            .envs(shim)
             .args(arguments)
             .arg("--config")
             .arg(config)
@@ -524,17 +542,28 @@ deploy: sh ./deploy.sh
 
     /// A server that answers.
     pub(crate) fn serve(&self, door: &Door) -> Server {
-        let mut server = self.start(door, &["serve"]);
-        let begun = clock::monotonic();
-        loop {
-            if let Ok((200, _)) = request(door, "GET", "/healthz", &[], "") {
-                return server;
-            }
-            let ended = server.ended();
-            assert!(ended.is_none(), "the server ended with {ended:?}\n{}", server.log_tail());
-            assert!(begun.elapsed() < PATIENCE, "the server does not start\n{}", server.log_tail());
-            std::thread::sleep(GLANCE);
-        }
+        answering(door, self.start(door, &["serve"]))
+    }
+
+    /// A server that answers, by a clock of its own.
+    pub(crate) fn serve_by(&self, door: &Door, clock: &Shim) -> Server {
+        answering(door, self.start_by(door, &["serve"], Some(clock)))
+    }
+
+    /// A time of day that programs started by it read in place of the machine's, so much ahead of it.
+    pub(crate) fn clock(&self, name: &str, ahead: Span) -> Shim {
+        let shim = Shim { library: self.path("clock.so"), ahead: self.path(&format!("clock-{name}")) };
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/clock.c");
+        let options = ["-shared", "-fPIC", "-O1", "-o"];
+        let made = Command::new("cc").args(options).arg(&shim.library).arg(source).status().unwrap();
+        assert!(made.success(), "the clock is compiled");
+        self.set_clock(name, ahead.as_millis().cast_signed());
+        shim
+    }
+
+    /// The clock jumps.
+    pub(crate) fn set_clock(&self, name: &str, ahead_ms: i64) {
+        write(&self.path(&format!("clock-{name}")), &ahead_ms.to_string());
     }
 
     /// The chain of hashes, checked by the program itself while no server runs (or beside them, on `PostgreSQL`).
@@ -597,6 +626,20 @@ deploy: sh ./deploy.sh
 
     pub(crate) async fn eyes(&self) -> Eyes {
         Eyes::open(self.plan.postgres.as_deref(), &self.database()).await
+    }
+}
+
+/// The server, once it answers.
+fn answering(door: &Door, mut server: Server) -> Server {
+    let begun = clock::monotonic();
+    loop {
+        if let Ok((200, _)) = request(door, "GET", "/healthz", &[], "") {
+            return server;
+        }
+        let ended = server.ended();
+        assert!(ended.is_none(), "the server ended with {ended:?}\n{}", server.log_tail());
+        assert!(begun.elapsed() < PATIENCE, "the server does not start\n{}", server.log_tail());
+        std::thread::sleep(GLANCE);
     }
 }
 
