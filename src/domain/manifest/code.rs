@@ -73,8 +73,8 @@ codes! {
         "These keys say the same thing in two ways; keep one of them.";
     /// A key without effect here.
     NoEffect "M0206" Warning
-        "The key is accepted so that an existing file loads, but has no effect here: commands run with the tools of \
-         the server, not in the image of a hosted build service.";
+        "The key is accepted so that an existing file loads, but has no effect here, because no hosted build service \
+         reads it. The message says what holds instead.";
     /// Not the right kind of value.
     WrongShape "M0301" Error
         "The value has the wrong shape, for example a list where a text is expected, or nothing at all.";

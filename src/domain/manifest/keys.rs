@@ -188,6 +188,11 @@ mod steps;
 
 use steps::{BUILD_STEP, STEP};
 
+/// What holds instead of what a hosted service would install or allow.
+const OWN_TOOLS: &str = "commands use the server's tools and rights";
+/// What holds instead of a choice of how the source comes.
+const WHOLE_CHECKOUT: &str = "a build gets the whole tree of the commit, without `.git`";
+
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
 const EXTENDS: Shape = Shape::Any(&[Shape::Text(&EXTENDED), Shape::List(&Shape::Text(&EXTENDED))]);
 const ENVIRONMENT_MAP: Shape = Shape::Map { key: &VARIABLE, value: &ENV_VALUE };
@@ -286,7 +291,7 @@ keys! { PROPERTIES_KEYS {
     "repository" Optional, Shape::Text(&REPOSITORY), "The repository's address.";
     "access_token_secret" Optional, Shape::Text(&LINE), "The name of the stored token.";
     "connection_name" Optional, Shape::Text(&LINE), "The name of a stored connection.";
-    "output_artifact_format" Optional, Shape::Choice(source::FORMATS), "How CodePipeline hands the source on.";
+    "output_artifact_format" NoEffect(WHOLE_CHECKOUT), Shape::Choice(source::FORMATS), "How CodePipeline hands the source on.";
 } }
 static PROPERTIES_OBJECT: Object = Object { what: "`source.properties`", keys: &[PROPERTIES_KEYS], ..PLAIN };
 
@@ -300,7 +305,7 @@ keys! { BUILD_KEYS {
     "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "timeout" Optional, Shape::Text(&SPAN), "How long the build may take.";
-    "additional_policy" NoEffect, Shape::Object(&POLICY_OBJECT), "Rights that a hosted service would give the build.";
+    "additional_policy" NoEffect(OWN_TOOLS), Shape::Object(&POLICY_OBJECT), "Rights that a hosted service would give the build.";
 } }
 keys! { POLICY_KEYS {
     "PolicyDocument" Required, Shape::Anything, "An IAM policy.";
@@ -430,7 +435,7 @@ keys! { PHASE_KEYS {
 } }
 keys! { INSTALL_KEYS {
     "commands" Optional, COMMANDS, "Commands in order, in one shell.";
-    "runtime-versions" NoEffect, Shape::Map { key: &LINE, value: &TEXT_LINE }, "Versions a hosted service would install.";
+    "runtime-versions" NoEffect(OWN_TOOLS), Shape::Map { key: &LINE, value: &TEXT_LINE }, "Versions a hosted service would install.";
 } }
 static PHASE_OBJECT: Object = Object { what: "a phase", keys: &[PHASE_KEYS], later: PHASE_LATER, ..PLAIN };
 static INSTALL_OBJECT: Object =

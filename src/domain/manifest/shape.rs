@@ -69,8 +69,8 @@ pub(super) enum Duty {
     Required,
     /// An old spelling of another key.
     AliasOf(&'static str),
-    /// Accepted, without effect here.
-    NoEffect,
+    /// Accepted, without effect here; what holds instead.
+    NoEffect(&'static str),
 }
 
 /// A key that is refused with its own words.
@@ -327,10 +327,12 @@ fn check_key(entry: &Entry, key: &'static Key, findings: &mut Findings<'_>) {
             let message = format!("`{}` is an old spelling", key.name);
             findings.add_hinted(Code::AliasKey, entry.key_at, message, format!("write `{proper}`"));
         }
-        Duty::NoEffect => {
-            let message =
-                format!("`{}` has no effect here: commands use the server's tools and rights", key.name);
-            findings.add(Code::NoEffect, entry.key_at, message);
+        Duty::NoEffect(instead) => {
+            findings.add(
+                Code::NoEffect,
+                entry.key_at,
+                format!("`{}` has no effect here: {instead}", key.name),
+            );
         }
     }
 }

@@ -650,22 +650,81 @@ proptest::proptest! {
 }
 
 #[test]
-fn c32_c39_c40_what_copilot_and_older_tools_write_still_loads() {
-    let file = |version: &str| {
-        native(&format!(
-            "version: 1\ntool_version: {version}\nsource: {{properties: {{connection_name: main, \
-             output_artifact_format: CODEBUILD_CLONE_REF}}}}\nbuild: {{run: make, additional_policy: \
-             {{PolicyDocument: {{Version: 2012-10-17}}}}}}\nstages: [test]\n"
-        ))
-    };
-    for version in ["0.0.1", "0.1", "v0.1.0"] {
-        assert_eq!(codes(&file(version)), [Code::NoEffect], "{version}");
-        let loaded = load(&file(version), &repository()).unwrap();
-        let source = loaded.sources.values().next().unwrap();
-        assert_eq!(source.connection_name.as_deref(), Some("main"));
-        assert_eq!(source.output_artifact_format.as_deref(), Some("CODEBUILD_CLONE_REF"));
+fn c32_a_file_for_an_older_version_still_loads_and_one_for_a_newer_is_refused() {
+    let file = |version: &str| native(&format!("version: 1\ntool_version: {version}\nstages: [test]\n"));
+    let own = env!("CARGO_PKG_VERSION");
+    for version in ["0", "0.0.1", "0.1", "v0.1.0", own] {
+        assert_eq!(codes(&file(version)), [], "{version}");
     }
     let newer = check(&file("9.1"), &repository());
     assert!(!newer.passes());
     assert!(newer.problems[0].message.contains("written for liftlock 9.1"), "{:?}", newer.problems);
+}
+
+#[test]
+fn c39_how_copilot_reaches_the_source_is_read_and_said_to_have_no_effect() {
+    for format in ["CODE_ZIP", "CODEBUILD_CLONE_REF"] {
+        let files = native(&format!(
+            "version: 1\nsource: {{properties: {{connection_name: main, output_artifact_format: {format}}}}}\n\
+             stages: [test]\n"
+        ));
+        let warned = check(&files, &repository()).problems;
+        let [warning] = warned.as_slice() else { panic!("{warned:?}") };
+        assert_eq!(warning.code, Code::NoEffect);
+        let instead = "a build gets the whole tree of the commit, without `.git`";
+        assert_eq!(warning.message, format!("`output_artifact_format` has no effect here: {instead}"));
+        let loaded = load(&files, &repository()).unwrap();
+        let source = loaded.sources.values().next().unwrap();
+        assert_eq!(source.connection_name.as_deref(), Some("main"));
+        assert_eq!(source.output_artifact_format.as_deref(), Some(format));
+    }
+}
+
+#[test]
+fn c40_the_builds_image_and_buildspec_are_taken_over_and_its_rights_are_not() {
+    let image = "aws/codebuild/amazonlinux2-x86_64-standard:3.0";
+    let mut files = copilot(&format!(
+        "version: 1\nbuild: {{image: {image}, buildspec: ci/build.yml, additional_policy: {{PolicyDocument: \
+         {{Version: 2012-10-17}}}}}}\nstages: [{{name: test}}]\n"
+    ));
+    files.insert(
+        "ci/build.yml".to_owned(),
+        "version: 0.2\nphases: {build: {commands: [make dist]}}\n".to_owned(),
+    );
+    files.insert(COPILOT_BUILDSPEC.to_owned(), "this is not the one that was named\n".to_owned());
+    let warned = check(&files, &repository()).problems;
+    let [warning] = warned.as_slice() else { panic!("{warned:?}") };
+    let told = "`additional_policy` has no effect here: commands use the server's tools and rights";
+    assert_eq!((warning.code, warning.message.as_str()), (Code::NoEffect, told));
+    let build = one(&files).build;
+    assert_eq!(build.image.as_deref(), Some(image));
+    assert_eq!(build.buildspec.as_deref(), Some("ci/build.yml"));
+    assert_eq!(build.steps[0].text(), "echo \"phase build\"\nmake dist\n");
+}
+
+#[test]
+fn c41_buildspecs_before_a_deploy_go_by_what_they_depend_on_and_those_after_exclude_tests() {
+    let with = |stage: &str| {
+        let mut files =
+            copilot(&format!("version: 1\nbuild: make\ndeploy: ./d.sh\nstages:\n  - name: test\n{stage}"));
+        for name in ["schema", "users", "smoke"] {
+            let spec = format!("version: 0.2\nphases: {{build: {{commands: [./{name}]}}}}\n");
+            files.insert(format!("ci/{name}.yml"), spec);
+        }
+        files
+    };
+    let before = "    pre_deployments:\n      users: {buildspec: ci/users.yml, depends_on: [schema]}\n      \
+                  schema: {buildspec: ci/schema.yml}\n";
+    let after = "    post_deployments: {smoke: {buildspec: ci/smoke.yml}}\n";
+    let pipeline = one(&with(&format!("{before}{after}")));
+    let text = |steps: &[Step]| steps.iter().map(|step| step.text().to_owned()).collect::<Vec<_>>();
+    let phase = |name: &str| format!("echo \"phase build\"\n./{name}\n");
+    let stage = &pipeline.stages[0];
+    assert_eq!(text(&stage.deploy), [phase("schema"), phase("users"), "./d.sh".to_owned()]);
+    assert_eq!(text(&stage.test_commands), [phase("smoke")]);
+    let both = with(&format!("{after}    test_commands: [make test]\n"));
+    let problems = check(&both, &repository()).problems;
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(problem.code, Code::Exclusive);
+    assert_eq!(problem.message, "`post_deployments` and `test_commands` exclude each other");
 }
