@@ -91,14 +91,16 @@ fn has_build_script(package_json: &str) -> bool {
     parsed.is_some_and(|package| package.pointer("/scripts/build").is_some_and(serde_json::Value::is_string))
 }
 
-/// A first manifest with a `name`, and the address of the repository it is for, when they are given. It loads; the
-/// deploy commands in it are to be replaced.
+/// A first manifest for this version of the program (row C32), with a `name`, and the address of the repository it is
+/// for, when they are given. It loads; the deploy commands in it are to be replaced.
 pub fn starter(kind: Kind, name: Option<&PipelineName>, repository: Option<&str>) -> String {
     let name = name.map(|name| format!("name: \"{name}\"\n")).unwrap_or_default();
     let source = repository
         .map(|url| format!("source:\n  properties:\n    repository: \"{url}\"\n"))
         .unwrap_or_default();
-    kind.template().replacen("version: 1\n", &format!("version: 1\n{name}{source}"), 1)
+    let own = env!("CARGO_PKG_VERSION");
+    let head = format!("version: 1\ntool_version: {own}\n{name}{source}");
+    kind.template().replacen("version: 1\n", &head, 1)
 }
 
 #[cfg(test)]
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a10_every_starter_loads_with_and_without_a_name() {
+    fn a10_c32_every_starter_loads_with_and_without_a_name() {
         let schema = jsonschema::validator_for(&manifest::schema::schema()).unwrap();
         for kind in KINDS {
             assert_eq!(Kind::of_word(kind.word()), Some(kind));
@@ -132,6 +134,8 @@ mod tests {
                 let text = starter(kind, name.as_ref(), Some("https://github.com/acme/web"));
                 assert!(schema.is_valid(&serde_saphyr::from_str(&text).unwrap()), "{kind:?}");
                 assert!(text.starts_with("# yaml-language-server: $schema="), "{kind:?}");
+                let pin = format!("\nversion: 1\ntool_version: {}\n", env!("CARGO_PKG_VERSION"));
+                assert!(text.contains(&pin), "{kind:?}\n{text}");
                 let files = [(manifest::NATIVE_PATHS[0].to_owned(), text)].into();
                 let report = manifest::check(&files, &"acme/web".parse().unwrap());
                 assert!(report.problems.is_empty(), "{kind:?}\n{}", render_text(&report.problems, &files));
