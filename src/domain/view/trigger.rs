@@ -69,9 +69,19 @@ fn builds(builds: &Builds) -> String {
     }
 }
 
+/// `a or b, but not c`.
 fn listed(patterns: &[Glob], word: &str) -> String {
-    let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
-    joined(&texts.iter().map(String::as_str).collect::<Vec<_>>(), word)
+    let texts = |excluded: bool| {
+        let these = patterns.iter().filter(|pattern| pattern.excludes() == excluded);
+        let texts: Vec<String> = these.map(ToString::to_string).collect();
+        let bare = texts.iter().map(|text| text.strip_prefix('!').unwrap_or(text));
+        joined(&bare.collect::<Vec<_>>(), word)
+    };
+    match (texts(false), texts(true)) {
+        (named, excluded) if excluded.is_empty() => named,
+        (named, excluded) if named.is_empty() => format!("anything but {excluded}"),
+        (named, excluded) => format!("{named}, but not {excluded}"),
+    }
 }
 
 /// `a, b or c`.
@@ -80,5 +90,67 @@ fn joined(words: &[&str], word: &str) -> String {
         [] => String::new(),
         [only] => (*only).to_owned(),
         [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::{NATIVE_PATHS, load};
+
+    /// What starts each pipeline of a fixture.
+    fn told(manifest: &str) -> Vec<String> {
+        let files = [(NATIVE_PATHS[0].to_owned(), manifest.to_owned())].into();
+        let loaded = load(&files, &"acme/shop".parse().unwrap()).unwrap();
+        let line = |pipeline: &Pipeline| format!("{}: {}", pipeline.name, sentences(pipeline).join(" "));
+        loaded.pipelines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn b02_several_pipelines_say_which_pushes_and_pull_requests_are_theirs() {
+        assert_eq!(
+            told(include_str!("../../../fixtures/manifests/good/several-pipelines.yml")),
+            [
+                "studio: A push to master that changes studio/**, but not studio/docs/**. A pull request gets a \
+                 quality build.",
+                "runtime: A push to master that changes runtime/**. A pull request gets a quality build.",
+            ]
+        );
+        let branches = "triggers: {push: {branches: [\"!wip/*\", \"!old\"]}}";
+        assert_eq!(
+            told(&format!("version: 1\n{branches}\nstages: [test]\n")),
+            ["shop: A push to anything but wip/* or old."]
+        );
+        assert_eq!(told("version: 1\nstages: [test]\n"), ["shop: A push to the default branch."]);
+    }
+
+    #[test]
+    fn b02_builds_of_other_pipelines_are_named_with_how_many_it_takes() {
+        assert_eq!(
+            told(include_str!("../../../fixtures/manifests/good/builds.yml")),
+            [
+                "studio: A push to master that changes studio/**.",
+                "runtime: A push to master that changes runtime/**.",
+                "release: A build of studio or runtime, with the last of the others; builds that end within 2m go \
+                 into one release.",
+                "nightly: A push to the default branch that changes nightly/**. A new build of each of runtime since \
+                 the release before; builds that end within 10m go into one release.",
+                "studio-copy: All builds of studio that a commit starts.",
+            ]
+        );
+    }
+
+    #[test]
+    fn b02_buttons_uploads_workflows_and_times_are_named() {
+        let starts = told(include_str!("../../../fixtures/manifests/good/starts.yml"));
+        assert_eq!(starts, ["shop: Somebody with write, who gives note, region and service."]);
+        let uploads = told(include_str!("../../../fixtures/manifests/good/uploads.yml"));
+        assert_eq!(uploads, ["package: App and Symbols handed in by API, with its digest."]);
+        let workflows = told(include_str!("../../../fixtures/manifests/good/workflows.yml"));
+        assert_eq!(workflows, ["package: A run of build.yml that leaves App and Docs."]);
+        let trains = told(include_str!("../../../fixtures/manifests/good/trains.yml"));
+        let [trains] = trains.as_slice() else { panic!("{trains:?}") };
+        assert!(trains.starts_with("shop: A push to the default branch. Somebody with write. "), "{trains}");
+        assert!(trains.contains("when the branch has changed, of the channel servicing."), "{trains}");
     }
 }
