@@ -18,8 +18,9 @@ use serde_json::Value;
 
 use crate::artifact::store::Incoming;
 use crate::domain::approval::{asked, count, rule_on};
+use crate::domain::demand::Cause;
 use crate::domain::effect::Place;
-use crate::domain::event::{ApprovalSide, Event};
+use crate::domain::event::{ApprovalSide, Event, StartedBy};
 use crate::domain::gate;
 use crate::domain::manifest::elsewhere::Elsewhere;
 use crate::domain::name::{
@@ -412,6 +413,11 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
         ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
     ]);
+    if let StartedBy::Demand { cause: Cause::Upload { commit: None, .. }, .. } = &created.started_by {
+        // Row E11: the commit is only the one that the branch had.
+        let own = format!("none: it was handed in; {} only says how it is deployed", created.commit.short());
+        facts.push(("source".to_owned(), own));
+    }
     facts.extend(release.sources.iter().map(|found| {
         let place = format!("{} at {}", found.source, found.commit);
         (format!("source {}", found.source.alias), place)
