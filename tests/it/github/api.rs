@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::state::{APP_ID, APP_SLUG, Check, Delivery, Repo, State, Status, Token};
+use super::state::{APP_ID, APP_SLUG, Check, Delivery, Hook, Repo, State, Status, Token};
 use super::web::{Auth, Call, Reply};
 use super::{actions, git, issues, release, show};
 
@@ -51,6 +51,7 @@ fn of_repo(state: &mut State, call: &Call, id: u64, rest: &[&str]) -> Option<Rep
             .need(state, id, "metadata", "read")
             .map(|()| Reply::json(200, &state.show_repo(&state.repos[&id]))),
         ("GET", ["collaborators", login, "permission"]) => permission(state, call, id, login),
+        ("GET", ["commits", sha]) => git::read_commit(state, call, id, sha),
         ("GET", ["commits", sha, "pulls"]) => pulls(state, call, id, sha),
         ("POST", ["statuses", sha]) => status(state, call, id, sha),
         ("GET", ["commits", sha, "statuses"]) => statuses(state, call, id, sha),
@@ -329,30 +330,39 @@ fn change_check(state: &mut State, call: &Call, repo: u64, run: &str) -> Answere
     Ok(Reply::json(200, &show::check(id, check)))
 }
 
+/// A secret is never told again.
+fn show_hook(id: u64, hook: &Hook) -> Value {
+    json!({
+        "id": id, "name": "web", "active": true, "events": hook.events,
+        "config": {"url": hook.url, "content_type": hook.content_type, "insecure_ssl": "0", "secret": "********"},
+    })
+}
+
 fn hooks(state: &State, call: &Call, repo: u64) -> Answered {
     call.need(state, repo, "administration", "read")?;
     let hooks = state.repos[&repo].hooks.iter();
-    Ok(call.page(&hooks.map(|(id, url)| json!({"id": id, "config": {"url": url}})).collect::<Vec<_>>()))
+    Ok(call.page(&hooks.map(|(id, hook)| show_hook(*id, hook)).collect::<Vec<_>>()))
 }
 
 fn make_hook(state: &mut State, call: &Call, repo: u64) -> Answered {
     call.need(state, repo, "administration", "write")?;
-    let url = call.body["config"]["url"].as_str().unwrap_or_default().to_owned();
+    let hook = Hook::of(&call.body);
     let hooks = &mut repo_mut(state, repo).hooks;
-    if hooks.values().any(|there| *there == url) {
+    if hooks.values().any(|there| there.url == hook.url) {
         return Err(Reply::message(422, "Hook already exists on this repository"));
     }
     let id = hooks.keys().next_back().map_or(1, |last| last + 1);
-    hooks.insert(id, url.clone());
-    Ok(Reply::json(201, &json!({"id": id, "config": {"url": url}})))
+    let shown = show_hook(id, &hook);
+    hooks.insert(id, hook);
+    Ok(Reply::json(201, &shown))
 }
 
 fn change_hook(state: &mut State, call: &Call, repo: u64, hook: &str) -> Answered {
     call.need(state, repo, "administration", "write")?;
     let id: u64 = hook.parse().map_err(|_| not_found())?;
-    let url = call.body["config"]["url"].as_str().unwrap_or_default().to_owned();
-    *repo_mut(state, repo).hooks.get_mut(&id).ok_or_else(not_found)? = url.clone();
-    Ok(Reply::json(200, &json!({"id": id, "config": {"url": url}})))
+    let kept = repo_mut(state, repo).hooks.get_mut(&id).ok_or_else(not_found)?;
+    *kept = Hook::of(&call.body);
+    Ok(Reply::json(200, &show_hook(id, kept)))
 }
 
 fn delete_hook(state: &mut State, call: &Call, repo: u64, hook: &str) -> Answered {

@@ -32,7 +32,8 @@ pub(crate) use release::{Asset, Release};
 pub(crate) use state::State as GitHubState;
 use state::State;
 pub(crate) use state::{
-    APP_ID, APP_USER, Check, Comment, INSTALLATION, PERSONAL_TOKEN, Pull, Reaction, Spot, Status, WorkflowRun,
+    APP_ID, APP_USER, Check, Comment, Hook, INSTALLATION, PERSONAL_TOKEN, Pull, Reaction, Spot, Status,
+    WorkflowRun,
 };
 
 /// Longest wait for something that should come: it ends at once when it does.

@@ -59,9 +59,38 @@ pub(crate) struct Repo {
     pub(crate) releases: BTreeMap<u64, Release>,
     /// Whether only members see it.
     pub(crate) private: bool,
-    /// Number → address.
-    pub(crate) hooks: BTreeMap<u64, String>,
+    /// By number.
+    pub(crate) hooks: BTreeMap<u64, Hook>,
     pub(crate) runs: BTreeMap<u64, WorkflowRun>,
+}
+
+/// A webhook of a repository, as it was last written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hook {
+    pub(crate) url: String,
+    pub(crate) content_type: String,
+    pub(crate) secret: String,
+    pub(crate) events: Vec<String>,
+}
+
+impl Hook {
+    /// What somebody asked for; what they left out has GitHub's own defaults.
+    pub(crate) fn of(body: &serde_json::Value) -> Self {
+        let config = |key: &str| body["config"][key].as_str().map(str::to_owned);
+        let events = body["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let events = events.iter().map(|event| event.as_str().expect("a text").to_owned());
+        Self {
+            url: config("url").unwrap_or_default(),
+            content_type: config("content_type").unwrap_or_else(|| "form".to_owned()),
+            secret: config("secret").unwrap_or_default(),
+            events: if body["events"].is_null() { vec!["push".to_owned()] } else { events.collect() },
+        }
+    }
+
+    /// One of somebody else's, that delivers to this address.
+    pub(crate) fn to(url: &str) -> Self {
+        Self::of(&serde_json::json!({"config": {"url": url}}))
+    }
 }
 
 /// A run of a workflow that is over.

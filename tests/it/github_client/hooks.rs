@@ -9,7 +9,7 @@ use liftlock::trouble::Kind;
 use octocrab::models::webhook_events::WebhookEvent;
 
 use super::{ANA, WEB, app, personal, sha};
-use crate::github::{Check, PUBLIC_URL, Spot, Status};
+use crate::github::{Check, Hook, PUBLIC_URL, Spot, Status};
 
 #[tokio::test]
 async fn deliveries_are_listed_over_all_pages_and_asked_for_again() {
@@ -36,7 +36,8 @@ async fn deliveries_are_listed_over_all_pages_and_asked_for_again() {
 async fn with_a_personal_token_the_repositorys_own_webhook_is_asked() {
     let (fake, github) = personal(None).await;
     assert_eq!(github.deliveries_since(Timestamp(0)).await.unwrap(), [], "there is no webhook of ours");
-    let hooks = [(3, "https://lift.example.evil/github".to_owned()), (4, format!("{PUBLIC_URL}/github"))];
+    let ours = format!("{PUBLIC_URL}/github");
+    let hooks = [(3, Hook::to("https://lift.example.evil/github")), (4, Hook::to(&ours))];
     fake.state().repos.get_mut(&WEB).unwrap().hooks.extend(hooks);
     let hook = fake.state().push(WEB, "refs/heads/main", ANA, &[(sha('a').as_str(), "First")]);
     fake.keep(&hook, 0);
@@ -125,15 +126,22 @@ async fn c16_c17_the_webhook_is_made_once_put_right_and_taken_away() {
     github.check().await.unwrap();
     let repository = "acme/web".parse().unwrap();
     let secret = Secret::new("a webhook secret of some length");
-    let others = "https://ci.example/hook".to_owned();
+    let others = Hook::to("https://ci.example/hook");
     fake.state().repos.get_mut(&WEB).unwrap().hooks.insert(7, others.clone());
     assert_eq!(github.place_webhook(&repository, &secret).await.unwrap(), Placed::Made);
+    let placed = fake.state().repos[&WEB].hooks[&8].clone();
+    assert_eq!(placed.url, format!("{PUBLIC_URL}/webhook/github"));
+    assert_eq!((placed.content_type.as_str(), placed.secret.as_str()), ("json", secret.expose()));
+    let events: std::collections::BTreeSet<&str> = placed.events.iter().map(String::as_str).collect();
+    let heard = ["push", "pull_request", "issue_comment", "commit_comment", "status", "check_run"];
+    assert!(heard.iter().all(|event| events.contains(event)), "{events:?}");
+    // What somebody has changed there is put right, and a new secret takes the place of the old one.
+    let secret = Secret::new("another webhook secret of some length");
+    fake.state().repos.get_mut(&WEB).unwrap().hooks.get_mut(&8).unwrap().events.clear();
     assert_eq!(github.place_webhook(&repository, &secret).await.unwrap(), Placed::Renewed);
     let hooks = fake.state().repos[&WEB].hooks.clone();
-    assert_eq!(
-        hooks.values().cloned().collect::<Vec<_>>(),
-        [others.clone(), format!("{PUBLIC_URL}/webhook/github")]
-    );
+    let renewed = Hook { secret: secret.expose().to_owned(), ..placed };
+    assert_eq!(hooks.values().cloned().collect::<Vec<_>>(), [others.clone(), renewed]);
     assert_eq!((fake.count(&Method::POST, "/hooks"), fake.count(&Method::PATCH, "/hooks/8")), (1, 1));
     assert!(github.remove_webhook(&repository).await.unwrap());
     assert!(!github.remove_webhook(&repository).await.unwrap(), "it is gone");
