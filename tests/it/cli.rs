@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use liftlock::clock;
 
+mod copilot;
+mod words;
+
 /// Longest wait for anything; a loaded machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -65,27 +68,45 @@ impl Drop for Server {
     }
 }
 
+/// A secret of webhooks.
+const SECRET: &str = "0123456789abcdef0123456789abcdef-of-a-test";
+
 impl Server {
     /// A bare repository with our hook, a clone of it, and a running server.
     fn start() -> Self {
+        Self::with("")
+    }
+
+    /// The same with more in its config.
+    fn with(more: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
+        let shown = root.path().display();
+        let config = format!(
+            "[library]\nadmins = [\"ana\"]\n\
+             [plain.repositories.shop]\npath = \"{shown}/shop.git\"\n\
+             [plain.people.ana]\nid = 1\nrole = \"maintain\"\n[plain.people.bo]\nid = 2\nrole = \"write\"\nemails = [\"bo@example.org\"]\n{more}"
+        );
+        Self::over(root, &config, |at, url| {
+            let installed =
+                run(at, &["hook", "install", "shop.git", "--secret-file", "secret", "--server", url]);
+            assert_eq!(code(&installed), 0, "{}", err(&installed));
+        })
+    }
+
+    /// A bare repository, a clone of it, and a server with this config once everything else is made ready.
+    fn over(root: tempfile::TempDir, config: &str, ready: impl FnOnce(&Path, &str)) -> Self {
         let at = root.path();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
-        write(at, "secret", "0123456789abcdef0123456789abcdef-of-a-test");
+        write(at, "secret", SECRET);
         git(at, &["init", "--quiet", "--bare", "--initial-branch=trunk", "shop.git"]);
         git(at, &["clone", "--quiet", "shop.git", "shop"]);
         let shown = at.display();
-        let config = format!(
-            "listen = \"127.0.0.1:{port}\"\ndata = \"{shown}/data\"\nwebhook_secrets = [{{ file = \"{shown}/secret\" }}]\n\
-             [library]\nadmins = [\"ana\"]\n\
-             [plain.repositories.shop]\npath = \"{shown}/shop.git\"\n\
-             [plain.people.ana]\nid = 1\nrole = \"maintain\"\n[plain.people.bo]\nid = 2\nrole = \"write\"\nemails = [\"bo@example.org\"]\n"
+        let own = format!(
+            "listen = \"127.0.0.1:{port}\"\ndata = \"{shown}/data\"\nwebhook_secrets = [{{ file = \"{shown}/secret\" }}]\n"
         );
-        write(at, "liftlock.toml", &config);
-        let installed =
-            run(at, &["hook", "install", "shop.git", "--secret-file", "secret", "--server", &url]);
-        assert_eq!(code(&installed), 0, "{}", err(&installed));
+        write(at, "liftlock.toml", &format!("{own}{config}"));
+        ready(at, &url);
         let child =
             liftlock(at).args(["serve", "--config", "liftlock.toml"]).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { root, child, url };
@@ -372,13 +393,15 @@ fn e07_a_server_says_what_an_approval_and_a_push_would_do_now() {
 }
 
 #[test]
-fn c13_c14_init_writes_one_file_here_and_nothing_else() {
+fn c13_c14_c32_init_writes_one_file_here_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "Cargo.toml", "[package]\nname = \"x\"\n");
     let made = run(folder.path(), &["init"]);
     assert_eq!(code(&made), 0, "{}", err(&made));
     let text = std::fs::read_to_string(folder.path().join(".github/liftlock.yml")).unwrap();
     assert!(text.starts_with("# yaml-language-server: $schema="), "{text}");
+    let pin = format!("\ntool_version: {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&pin), "it is written for the version that wrote it: {text}");
     let checked = run(folder.path(), &["check"]);
     assert_eq!(code(&checked), 0, "{}", out(&checked));
     let again = run(folder.path(), &["init"]);
