@@ -1,7 +1,7 @@
 //! Pages: what they show, and that no text from outside becomes part of them.
 
 use futures_util::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::http::about::About;
@@ -233,6 +233,48 @@ async fn b24_t20_a_pipeline_is_started_by_its_form_or_by_a_program() {
     for bad in ["service=a%20b&_as=ana", "service=a%0A%2Fapprove&_as=ana", "service=a", "a%20b=c&_as=ana"] {
         assert_eq!(send(bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
     }
+    // A program says the same as JSON, and is told what was asked for.
+    let path = "/api/pipelines/github:4211/api/start";
+    let given = json!({ "inputs": { "service": "checkout", "region": "eu" }, "as": "ana" });
+    let started = site.post(path, &given).await;
+    assert_eq!((started.status, started.json()["accepted"].as_bool()), (StatusCode::ACCEPTED, Some(true)));
+    assert_eq!(started.json()["text"], "/start api region=eu service=checkout");
+    let bare = site.post(path, &json!({ "as": "ana" })).await;
+    assert_eq!((bare.status, bare.json()["text"].as_str()), (StatusCode::ACCEPTED, Some("/start api")));
+    for bad in [
+        json!({ "inputs": { "service": "a b" }, "as": "ana" }),
+        json!({ "inputs": { "service": "a\n/approve prod" }, "as": "ana" }),
+        json!({ "inputs": { "service": "" }, "as": "ana" }),
+        json!({ "inputs": { "a=b": "c" }, "as": "ana" }),
+        json!({ "inputs": { "service": 7 }, "as": "ana" }),
+        json!({ "inputs": { "service": "a" }, "as": " " }),
+        json!({ "inputs": { "service": "a" } }),
+        json!({ "inputs": {}, "as": "ana", "line": "/approve prod" }),
+    ] {
+        assert_eq!(site.post(path, &bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn b24_t32_a_program_starts_a_pipeline_with_a_token_that_may_act() {
+    let site = Site::new(tokens()).await;
+    sample::fill(&site.store).await;
+    let start = async |token: Option<&str>| {
+        let request = Request::post("/api/pipelines/github:4211/api/start");
+        let request = request.header("host", "releases.example").header("content-type", "application/json");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let body = json!({ "inputs": { "service": "checkout" }, "as": "ana" }).to_string();
+        site.send(request.body(Body::from(body)).unwrap()).await
+    };
+    assert_eq!(start(None).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(start(Some("somebody-elses-token-0123")).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(start(Some(READER)).await.status, StatusCode::FORBIDDEN);
+    let started = start(Some(ACTOR)).await;
+    assert_eq!(started.status, StatusCode::ACCEPTED);
+    assert_eq!(started.json()["text"], "/start api service=checkout");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl Site {
         answer.json()
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = local(Request::post(path)).header("content-type", "application/json");
         self.send(request.body(body.to_string().into()).unwrap()).await
     }

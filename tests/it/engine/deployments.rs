@@ -112,6 +112,22 @@ async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     world.finish().await;
 }
 
+/// `CloudFormation`'s own client as far as stages know it: what is deployed already is said to be up to date.
+const AWS: &str = r#"#!/bin/sh
+for word in "$@"; do echo "$word"; done >> "$TARGET/words"
+while [ $# -gt 0 ]; do
+  case "$1" in --stack-name) stack="$2" ;; --template-file) template="$2" ;; esac
+  shift
+done
+test -e "$template" || exit 254
+if [ -e "$TARGET/$stack" ] && cmp -s "$template" "$TARGET/was-$stack"; then
+  echo "No changes to deploy. Stack $stack is up to date"
+else
+  cp "$template" "$TARGET/was-$stack" && echo "$template" >> "$TARGET/$stack"
+  echo "Successfully created/updated stack - $stack"
+fi
+"#;
+
 /// A pipeline of environments: templates, and no commands at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b32_c45_templates_are_deployed_as_stacks() {
@@ -119,7 +135,7 @@ async fn b32_c45_templates_are_deployed_as_stacks() {
                     - name: test\n    deployments:\n      env:\n        template_path: infra/$(STAGE).yml\n        \
                     template_config: infra/test.json\n        stack_name: shop-env\n      addons: {template_path: infra/test.yml, depends_on: env}\n";
     let mut world = World::of(sample(manifest)).await;
-    world.install("aws", "#!/bin/sh\nfor word in \"$@\"; do echo \"$word\"; done >> \"$TARGET/words\"\ntest -e infra/test.yml\n");
+    world.install("aws", AWS);
     let commit = world.merge(1, "feat: an environment").await;
     world.status(&commit, "liftlock/test", "success").await;
     assert!(world.hears(1).await.contains("is live in test"));
@@ -137,5 +153,18 @@ async fn b32_c45_templates_are_deployed_as_stacks() {
         addons.contains("--stack-name\nshop-test-addons\n") && !addons.contains("parameter-overrides"),
         "{addons}"
     );
+    let first = world.log("github:12/shop/1/test/1").await;
+    assert!(first.contains("Successfully created/updated stack - shop-env"), "{first}");
+
+    // The same templates again: every step is performed already, changes nothing and says so.
+    let commit = world.merge(2, "feat: something else").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(2).await.contains("is live in test"));
+    let log = world.log("github:12/shop/2/test/1").await;
+    for stack in ["shop-env", "shop-test-addons"] {
+        let told = format!("No changes to deploy. Stack {stack} is up to date");
+        assert!(log.contains(&told) && world.wrote(stack) == "infra/test.yml\n", "{log}");
+    }
+    assert!(!log.contains("Successfully"), "{log}");
     world.finish().await;
 }

@@ -1,12 +1,14 @@
 //! What need not be kept is deleted, and nothing else.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use liftlock::clock;
 use liftlock::domain::evidence::{Evidence, files};
 use liftlock::domain::retention::Retention;
 use liftlock::domain::time::Span;
+use liftlock::store::stream::EventFilter;
 
 use super::tree::STRAIGHT;
 use super::world::World;
@@ -86,6 +88,71 @@ async fn d04_e24_bytes_go_with_the_last_release_that_has_them() {
     let log = world.said_and_kept().await;
     assert!(log.contains("\"retired\"") || log.contains("retired"), "{log}");
     assert_eq!(state.rollback_targets(&"prod".parse().unwrap(), None).len(), 2);
+    world.finish().await;
+}
+
+/// What `liftlock retention` prints.
+fn printed(server: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liftlock"));
+    let done =
+        command.env_clear().arg("retention").args(arguments).args(["--server", server]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d04_e24_the_command_says_what_is_due_and_deletes_it_with_a_tombstone() {
+    let mut world = World::with(&format!("{STRAIGHT}retention: {{days: 1, keep: 1}}\n")).await;
+    let first = released(&mut world, 1, "a").await;
+    let second = released(&mut world, 2, "b").await;
+    released(&mut world, 3, "c").await;
+    released(&mut world, 4, "d").await;
+    let server = world.opens().await;
+    let young = printed(&server, &[]);
+    assert!(young.lines().next().unwrap().contains("it is too young before"), "{young}");
+    assert!(young.lines().all(|line| line.starts_with("kept  github:12/shop v0.1.0-rc.")), "{young}");
+
+    world.pass(Span::days(2)).await;
+    let judged = printed(&server, &[]);
+    let lines: Vec<&str> = judged.lines().collect();
+    assert!(
+        lines[0].starts_with("due   github:12/shop v0.1.0-rc.1 ") && lines[0].ends_with(" bytes"),
+        "{judged}"
+    );
+    for (line, why) in
+        lines[1..].iter().zip(["a rollback of prod may go to it", "a rollback", "it is live in prod"])
+    {
+        assert!(line.starts_with("kept  github:12/shop ") && line.contains(why), "{judged}");
+    }
+    assert_eq!((lines.len(), printed(&server, &["--dry-run"])), (4, judged.clone()));
+    assert!(blobs(&world).is_superset(&first), "it only said so");
+
+    age(&world);
+    let applied = printed(&server, &["--apply"]);
+    let (told, named) = applied.split_once('\n').unwrap();
+    assert!(told.starts_with("1 releases are not kept any longer; 2 files with "), "{applied}");
+    assert_eq!(named, "  github:12/shop v0.1.0-rc.1\n");
+    assert!(blobs(&world).is_disjoint(&first) && blobs(&world).is_superset(&second));
+    let again = printed(&server, &["--apply"]);
+    assert_eq!(again, "0 releases are not kept any longer; 0 files with 0 bytes deleted\n");
+    let left: serde_json::Value = serde_json::from_str(&printed(&server, &["--json"])).unwrap();
+    let left: Vec<u64> =
+        left["releases"].as_array().unwrap().iter().map(|line| line["no"].as_u64().unwrap()).collect();
+    assert_eq!(left, [2, 3, 4]);
+
+    // What is left of it is a fact: who deleted what, by which rule, and what the release was made of.
+    let filter = EventFilter { kind: Some("retired".to_owned()), ..EventFilter::default() };
+    let events = world.store().events(&filter, 0, 10).await.unwrap();
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((event.actor.as_str(), event.release), ("loopback", Some(1)));
+    let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+    let gone = data["digests"].as_array().unwrap().iter().map(|digest| digest.as_str().unwrap());
+    let gone: BTreeSet<String> = gone.map(|digest| digest.trim_start_matches("sha256:").to_owned()).collect();
+    assert_eq!(gone, first);
+    assert_eq!(data["rule"], serde_json::json!({"days": 1, "keep": 1, "failed_days": 1}));
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    assert!(release.retired.is_some() && first.contains(release.artifacts[0].digest.hex()));
     world.finish().await;
 }
 

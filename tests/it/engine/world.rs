@@ -448,6 +448,15 @@ impl World {
         self.store().wake();
     }
 
+    /// Lets programs on this machine in, and says where.
+    pub(super) async fn opens(&self) -> String {
+        let engine = self.engine.as_ref().expect("the engine runs");
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = door.local_addr().unwrap();
+        tokio::spawn(http::serve::serve(door, engine.app.clone(), Limits::default(), engine.stop.clone()));
+        format!("http://{address}")
+    }
+
     // What people do.
 
     /// Hands a webhook to the door as GitHub would, and says what it answered.
