@@ -254,19 +254,21 @@ impl Store {
         let home = self.root.join(RELEASES).join(name);
         let blobs = home.join("blobs/sha256");
         folder::make(&blobs)?;
-        for (digest, text) in &layout.documents {
-            write_synced(&blobs.join(digest.hex()), text.as_bytes(), 0o444)?;
-        }
-        for digest in &layout.blobs {
-            match symlink(Path::new(BLOBS_OF_ALL).join(digest.hex()), blobs.join(digest.hex())) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(
-                        Trouble::transient(format!("lay {digest} out in {}", home.display())).because(e)
-                    );
-                }
-                Ok(()) | Err(_) => {}
+        // Nothing of it is synced one by one: there is a document for each artifact, whoever reads one hashes it, and
+        // what counts are the blobs.
+        let document = |(digest, text): &(Digest, String)| {
+            File::create(blobs.join(digest.hex())).and_then(|mut file| file.write_all(text.as_bytes()))
+        };
+        let link = |digest: &Digest| {
+            let blob = Path::new(BLOBS_OF_ALL).join(digest.hex());
+            match symlink(blob, blobs.join(digest.hex())) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
             }
-        }
+        };
+        let laid = layout.documents.iter().try_for_each(document);
+        laid.and_then(|()| layout.blobs.iter().try_for_each(link))
+            .map_err(|e| Trouble::transient(format!("lay a release out in {}", home.display())).because(e))?;
         write_synced(&home.join("oci-layout"), LAYOUT, 0o644)?;
         write_synced(&home.join("index.json"), layout.index.as_bytes(), 0o644)
     }
