@@ -256,7 +256,7 @@ impl Store {
         folder::make(&blobs)?;
         // Nothing of it is synced one by one: there is a document for each artifact, whoever reads one hashes it, and
         // what counts are the blobs.
-        let document = |(digest, text): &(Digest, String)| {
+        let document = |(digest, text): (&Digest, &String)| {
             File::create(blobs.join(digest.hex())).and_then(|mut file| file.write_all(text.as_bytes()))
         };
         let link = |digest: &Digest| {

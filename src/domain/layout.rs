@@ -4,6 +4,8 @@
 //! `config.md`, `image-index.md`. A folder is an image of one layer, whose configuration has the digest of the tar inside
 //! (`diff_ids`); a file is an artifact of one blob.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::domain::event::{Form, Sealed};
@@ -24,7 +26,7 @@ pub struct Layout {
     /// `index.json`: a manifest for each artifact, called as the artifact is.
     pub index: String,
     /// Manifests and configurations by their digests.
-    pub documents: Vec<(Digest, String)>,
+    pub documents: BTreeMap<Digest, String>,
     /// The stored bytes.
     pub blobs: Vec<Digest>,
 }
@@ -37,15 +39,13 @@ pub fn folder(id: &PipelineId, no: ReleaseNo) -> String {
 
 /// The layout of these artifacts.
 pub fn layout(artifacts: &[Sealed]) -> Layout {
-    let mut documents = Vec::new();
+    let mut documents = BTreeMap::new();
     let mut keep = |kind: &str, document: &Value, annotations: Value| {
         let text = document.to_string();
         let digest = Digest::of_text(&text);
         let descriptor =
             json!({"mediaType": kind, "digest": digest, "size": text.len(), "annotations": annotations});
-        if !documents.contains(&(digest.clone(), text.clone())) {
-            documents.push((digest, text));
-        }
+        documents.insert(digest, text);
         descriptor
     };
     let mut manifests = Vec::new();
@@ -103,8 +103,8 @@ mod tests {
         let layout = layout(&artifacts);
         let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let find = |descriptor: &Value| {
-            let found = layout.documents.iter().find(|(digest, _)| descriptor["digest"] == digest.as_str());
-            let (digest, text) = found.unwrap();
+            let digest = descriptor["digest"].as_str().unwrap().parse().unwrap();
+            let (digest, text) = layout.documents.get_key_value(&digest).unwrap();
             assert_eq!(
                 (digest, descriptor["size"].as_u64()),
                 (&Digest::of_text(text), u64::try_from(text.len()).ok())

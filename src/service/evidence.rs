@@ -44,25 +44,18 @@ impl Service {
             statements: statements(release, &what, origin).into_iter().map(masked).collect(),
             links: links(release, &what, origin).into_iter().map(masked).collect(),
         };
-        let (sealed, bill) = match what {
-            Matter::Build => {
-                let built = release.at_revision(FIRST).shipped().cloned().collect();
-                (built, self.bill(&id, release, &repository).await?)
-            }
-            Matter::Revision { no } => (release.at_revision(no).shipped().cloned().collect(), None),
-            Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => (Vec::new(), None),
-        };
-        let bill = bill.map(|bill| {
-            let about = statement::reference(release, (SBOM_FILE, &bill), origin);
-            (bill, about.to_string())
-        });
         let revision = match what {
             Matter::Build => Some(FIRST),
             Matter::Revision { no } => Some(no),
             Matter::Stage { .. } | Matter::Links | Matter::Written { .. } => None,
         };
-        let laid = revision.map(|no| {
-            (layout::folder(&id, release.no()), layout::layout(&release.at_revision(no).artifacts))
+        let revised = revision.map(|no| release.at_revision(no));
+        let sealed: Vec<Sealed> = revised.iter().flat_map(|at| at.shipped().cloned()).collect();
+        let laid = revised.map(|at| (layout::folder(&id, release.no()), layout::layout(&at.artifacts)));
+        let bill = if what == Matter::Build { self.bill(&id, release, &repository).await? } else { None };
+        let bill = bill.map(|bill| {
+            let about = statement::reference(release, (SBOM_FILE, &bill), origin);
+            (bill, about.to_string())
         });
         let (folder, store) = (self.settings().data.join(FOLDER), self.artifacts().clone());
         let kept = if what == Matter::Build { provenance_of_builder(&state, release) } else { Vec::new() };

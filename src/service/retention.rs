@@ -96,17 +96,18 @@ impl Service {
         let states = self.pipelines(|_| true).await?;
         let mut gone: BTreeSet<Digest> = BTreeSet::new();
         let mut used: BTreeSet<Digest> = BTreeSet::new();
-        let all = || {
-            states.iter().flat_map(|state| state.releases.values().map(move |release| (&state.id, release)))
-        };
-        let retired = all().filter(|(_, release)| release.retired.is_some());
-        let layouts: Vec<String> = retired.map(|(id, release)| layout::folder(id, release.no())).collect();
-        for (_, release) in all() {
+        let mut layouts = Vec::new();
+        let all =
+            states.iter().flat_map(|state| state.releases.values().map(move |release| (&state.id, release)));
+        for (id, release) in all {
             let digests = release.stored().cloned();
             // What proves where a release came from stays, also after its bytes.
             used.extend(files(release).map(|kept| kept.digest.clone()));
             match release.retired {
-                Some(_) => gone.extend(digests),
+                Some(_) => {
+                    gone.extend(digests);
+                    layouts.push(layout::folder(id, release.no()));
+                }
                 None => used.extend(digests),
             }
         }

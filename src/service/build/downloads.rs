@@ -75,21 +75,19 @@ impl Service {
             return Ok(None);
         }
         let created = subject.release.map(|release| release.created.as_ref());
+        let branch = match cache::branch(created) {
+            Ok(branch) => branch,
+            Err(apart) => return not_used(kept, &apart.to_string()).await,
+        };
         let root = tree.to_owned();
         let locks = blocking(move || locks::of_tree(&root)).await?;
-        let key = cache::branch(created).and_then(|branch| {
-            Scope { pipeline: subject.id, branch, image: &base.digest, locks: &locks, folders }.key()
-        });
-        let key = match key {
+        let scope = Scope { pipeline: subject.id, branch, image: &base.digest, locks: &locks, folders };
+        let key = match scope.key() {
             Ok(key) => key,
-            Err(apart) => {
-                kept.log.note(&format!("cache is not used: {apart}")).await;
-                return Ok(None);
-            }
+            Err(apart) => return not_used(kept, &apart.to_string()).await,
         };
         if let Some(there) = folders.iter().find(|path| tree.join(path).symlink_metadata().is_ok()) {
-            kept.log.note(&format!("cache is not used: `{there}` is in the repository")).await;
-            return Ok(None);
+            return not_used(kept, &format!("`{there}` is in the repository")).await;
         }
         let shown = format!("image {} and {} of its lock files", base.digest.short(), locks.len());
         let (downloads, of, root, epoch) = (self.downloads(), key.clone(), tree.to_owned(), subject.epoch_s);
@@ -126,6 +124,11 @@ impl Service {
         };
         kept.log.note(&note).await;
     }
+}
+
+async fn not_used(kept: &mut KeptLog, why: &str) -> Outcome<Option<Wanted>> {
+    kept.log.note(&format!("cache is not used: {why}")).await;
+    Ok(None)
 }
 
 /// What became of laying out.
