@@ -15,7 +15,7 @@ use crate::domain::name::{Alias, ChannelName, CommitSha, ReleaseNo, StageName, V
 use crate::domain::person::Person;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::schedule::Schedule;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
 use crate::domain::variable::Variable;
 use crate::domain::workflow::RunRef;
@@ -54,6 +54,9 @@ pub struct Train {
     pub from: StageName,
     /// Whether it leaves without a release that is there already.
     pub if_changed: bool,
+    /// How long before a departure it is settled what that takes along; at the departure itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<Span>,
 }
 
 /// A start that was asked for.
@@ -132,6 +135,20 @@ pub enum Fact {
         /// Why.
         why: String,
     },
+    /// The cut-off of a train came: what it takes along is settled.
+    Closed {
+        /// The stage it leaves for.
+        stage: StageName,
+        /// When it leaves.
+        due: Timestamp,
+        /// What succeeds after this waits for the next one.
+        cut_off: Timestamp,
+        /// What it takes along.
+        release: Option<ReleaseNo>,
+        /// Why it will be empty, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// A train left.
     Departed {
         /// The stage it leaves for.
@@ -168,7 +185,7 @@ impl Fact {
     /// The release it is about.
     pub fn release(&self) -> Option<ReleaseNo> {
         match self {
-            Self::Departed { release, .. } => *release,
+            Self::Closed { release, .. } | Self::Departed { release, .. } => *release,
             Self::Asked(_)
             | Self::Uploaded { .. }
             | Self::Dropped { .. }
@@ -183,6 +200,7 @@ impl Fact {
             Self::Asked(_) => "start_asked",
             Self::Uploaded { .. } => "artifact_uploaded",
             Self::Dropped { .. } => "start_dropped",
+            Self::Closed { .. } => "train_closed",
             Self::Departed { .. } => "train_departed",
             Self::Missed { .. } => "start_missed",
             Self::Counted { .. } => "start_counted",
@@ -238,7 +256,12 @@ pub enum Bell {
     /// A release, of this channel.
     Release(Option<ChannelName>),
     /// The train of a stage.
-    Train(StageName),
+    Train {
+        /// Which.
+        stage: StageName,
+        /// How long before it leaves it is settled what it takes along.
+        cut_off: Option<Span>,
+    },
 }
 
 /// A clock, and when it was last looked at.
@@ -250,6 +273,27 @@ pub struct Clock {
     pub bell: Bell,
     /// Times after this one have not been looked at.
     pub since: Timestamp,
+}
+
+impl Clock {
+    /// When it is settled what a train that leaves then takes along, not before its times count.
+    pub fn cut_off(&self, due: Timestamp) -> Option<Timestamp> {
+        match &self.bell {
+            Bell::Train { cut_off, .. } => cut_off.map(|cut_off| due.minus(cut_off).max(self.since)),
+            Bell::Release(_) => None,
+        }
+    }
+}
+
+/// What a train takes along, settled when its cut-off came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boarding {
+    /// When it leaves.
+    pub due: Timestamp,
+    /// When that was settled.
+    pub cut_off: Timestamp,
+    /// The release, or why there is none.
+    pub passenger: Result<ReleaseNo, String>,
 }
 
 /// A start that came to nothing.
@@ -272,6 +316,8 @@ pub struct Demands {
     pub open: BTreeMap<u32, Arc<Asked>>,
     /// By name.
     pub clocks: BTreeMap<String, Clock>,
+    /// What the next trains take along that are past their cut-off, by the stage they leave for.
+    pub boarded: BTreeMap<StageName, Boarding>,
     /// Newest last.
     pub dropped: Vec<Dropped>,
     /// What was handed in last, by name.
@@ -295,7 +341,8 @@ fn clocks(pipeline: &Pipeline) -> BTreeMap<String, (Schedule, Bell)> {
     });
     let trains = pipeline.stages.iter().filter_map(|stage| {
         let train = stage.train.as_ref()?;
-        Some((clock_of(&stage.name), (train.schedule.clone(), Bell::Train(stage.name.clone()))))
+        let bell = Bell::Train { stage: stage.name.clone(), cut_off: train.cut_off };
+        Some((clock_of(&stage.name), (train.schedule.clone(), bell)))
     });
     releases.chain(trains).collect()
 }
@@ -309,7 +356,17 @@ impl Demands {
     /// What the protected branch's head declares: new times, and changed ones, count from now.
     pub fn declare(&mut self, pipeline: &Pipeline, at: Timestamp) {
         let declared = clocks(pipeline);
-        self.clocks.retain(|name, clock| declared.get(name).is_some_and(|(s, _)| *s == clock.schedule));
+        let leaves =
+            |clock: &String, old: &Clock| declared.get(clock).is_some_and(|(s, _)| *s == old.schedule);
+        let clocks = &self.clocks;
+        // A cut-off that has come stays, also when the next ones come at another time.
+        self.boarded.retain(|stage, _| {
+            let clock = clock_of(stage);
+            clocks.get(&clock).is_some_and(|old| leaves(&clock, old))
+        });
+        self.clocks.retain(|name, old| {
+            leaves(name, old) && declared.get(name).is_some_and(|(_, bell)| *bell == old.bell)
+        });
         for (name, (schedule, bell)) in declared {
             self.clocks.entry(name).or_insert(Clock { schedule, bell, since: at });
         }
@@ -319,6 +376,24 @@ impl Demands {
     pub fn next_of(&self, clock: &str, now: Timestamp) -> Option<Timestamp> {
         let clock = self.clocks.get(clock)?;
         clock.schedule.next_after(clock.since.max(now))
+    }
+
+    /// When it will be settled what the next train of a stage takes along, for one with a cut-off: not before the times
+    /// of its clock count, which is where the train before it left.
+    pub fn next_cut_off(&self, stage: &StageName, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let name = clock_of(stage);
+        let due = self.next_of(&name, now)?;
+        Some((due, self.clocks.get(&name)?.cut_off(due)?))
+    }
+
+    /// What the train of a stage takes along that leaves then, when that is settled.
+    pub fn boarding(&self, stage: &StageName, due: Timestamp) -> Option<&Boarding> {
+        self.boarded.get(stage).filter(|boarding| boarding.due == due)
+    }
+
+    /// Whether a release is on the next train of a stage, past its cut-off.
+    pub fn boards(&self, stage: &StageName, release: ReleaseNo) -> bool {
+        self.boarded.get(stage).is_some_and(|boarding| boarding.passenger == Ok(release))
     }
 
     /// Adds one fact.
@@ -339,16 +414,24 @@ impl Demands {
                 let asked = self.open.remove(no);
                 self.dropped.push(dropped(asked, why));
             }
+            Fact::Closed { stage, due, cut_off, release, why } => {
+                let passenger = release.ok_or_else(|| why.clone().unwrap_or_default());
+                let boarding = Boarding { due: *due, cut_off: *cut_off, passenger };
+                self.boarded.insert(stage.clone(), boarding);
+            }
             Fact::Departed { stage, due, why, .. } => {
+                self.boarded.remove(stage);
                 self.count_from(&clock_of(stage), *due);
                 let why = why.as_ref().map(|why| format!("the train to {stage} left empty: {why}"));
                 self.dropped.extend(why.map(|why| dropped(None, &why)));
             }
             Fact::Missed { clock, due, until, why } => {
                 self.count_from(clock, *until);
+                self.boarded.retain(|stage, boarding| clock_of(stage) != *clock || boarding.due > *until);
                 self.dropped.push(dropped(None, &format!("{clock}, due {}: {why}", due.minute())));
             }
             Fact::Counted { clock, from } => {
+                self.boarded.retain(|stage, _| clock_of(stage) != *clock);
                 if let Some(clock) = self.clocks.get_mut(clock) {
                     clock.since = *from;
                 }

@@ -60,6 +60,7 @@ pub mod state;
 pub mod tag;
 pub mod time;
 pub mod track;
+pub mod train;
 pub mod variable;
 pub mod version;
 pub mod view;

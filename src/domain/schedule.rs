@@ -20,6 +20,13 @@ pub const GRACE: Span = Span::hours(1);
 /// whatever century ends between them.
 const MOST_DAYS: usize = 40 * 366;
 
+/// Times that are looked through for two that are close to one another: some months of what is daily, and every month
+/// and day of the week of what is rarer.
+const WALKED: usize = 100;
+
+/// Where looking through them begins, the first of January 2024; any day would do.
+const WALKED_FROM: Timestamp = Timestamp(1_704_067_200_000);
+
 /// Longest texts that are read; five lists of a few numbers are much shorter.
 const MOST_BYTES: usize = 200;
 
@@ -202,10 +209,18 @@ impl Schedule {
         })
     }
 
+    /// How far two of its times are apart that follow one another within this span, when there are such.
+    pub fn closest_within(&self, span: Span) -> Option<Span> {
+        let first = self.next_after(WALKED_FROM)?;
+        let times = std::iter::successors(Some(first), |at| self.next_after(*at)).take(WALKED);
+        let next = times.clone().skip(1);
+        times.zip(next).map(|(at, next)| next.since(at)).find(|apart| *apart <= span)
+    }
+
     /// The times after `since` up to `now`, when there are any.
     pub fn due(&self, since: Timestamp, now: Timestamp) -> Option<Due> {
         let first = self.next_after(since).filter(|at| *at <= now)?;
-        let early = Timestamp(now.0.saturating_sub_unsigned(GRACE.as_millis()));
+        let early = now.minus(GRACE);
         let mut due = Due { missed: (first <= early).then_some((first, early)), late: None, newest: None };
         let mut next = self.next_after(since.max(early));
         // At most one a minute of the grace.
@@ -286,6 +301,18 @@ mod tests {
         // A day of the month or of the week, as in every cron.
         assert_eq!(times("0 0 4 * wed", "UTC", utc, 2), ["2026-03-04T00:00:00Z", "2026-03-11T00:00:00Z"]);
         assert_eq!(times("0 0 5 * wed", "UTC", utc, 2), ["2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"]);
+    }
+
+    #[test]
+    fn e28_two_times_that_are_closer_than_a_span_are_found() {
+        let within =
+            |cron: &str, span: Span| Schedule::new(cron, "Europe/Oslo").unwrap().closest_within(span);
+        assert_eq!(within("0 16 * * tue", Span::days(7)), Some(Span::days(7)));
+        assert_eq!(within("0 16 * * tue", Span::days(6)), None);
+        assert_eq!(within("0 16 * * tue,wed", Span::days(2)), Some(Span::days(1)));
+        assert_eq!(within("0 9,16 * * tue", Span::hours(7)), Some(Span::hours(7)));
+        assert_eq!(within("0 0 1 * *", Span::days(28)), Some(Span::days(28)), "February is looked at, too");
+        assert_eq!(within("* * * * *", Span::seconds(30)), None);
     }
 
     #[test]

@@ -161,6 +161,12 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(span.0))
     }
 
+    /// This much earlier.
+    #[must_use]
+    pub fn minus(self, span: Span) -> Self {
+        Self(self.0.saturating_sub_unsigned(span.0))
+    }
+
     /// The time from `earlier` to here, zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Span {

@@ -179,12 +179,13 @@ impl Draft {
         newer.is_none_or(|newer| batch_is_full(&self.state, newer, stage, self.now))
     }
 
-    /// Fully approved, held or started by hand (SEMANTICS §4).
+    /// Fully approved, held, started by hand or on a train past its cut-off (SEMANTICS §4).
     fn is_protected(&self, release: &Release, rule: &Stage, run: &StageRun) -> bool {
         let approved = rule_for(rule, run).is_some_and(|r| tally(&r, release, run, self.now).complete());
         approved
             || run.promoted.is_some()
             || run.departed.is_some()
+            || self.state.demands.boards(&rule.name, release.no())
             || self.state.hold_on(&rule.name, release.track()).is_some()
     }
 

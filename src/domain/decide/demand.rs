@@ -11,9 +11,10 @@ use crate::domain::input;
 use crate::domain::name::{ChannelName, ReleaseNo, StageName};
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::{NoRun, NoStart, Refusal};
-use crate::domain::release::{BuildState, StageState};
+use crate::domain::release::BuildState;
 use crate::domain::schedule::GRACE;
 use crate::domain::time::Timestamp;
+use crate::domain::train::{self, Ride};
 use crate::domain::version::Version;
 use crate::domain::workflow::RunRef;
 
@@ -147,7 +148,10 @@ impl Draft {
     /// Every clock whose time has come.
     pub(super) fn ring_clocks(&mut self) -> Result<(), Refusal> {
         let clocks: Vec<_> = self.state.demands.clocks.clone().into_iter().collect();
-        clocks.iter().try_for_each(|(name, clock)| self.ring_clock(name, clock))
+        clocks.iter().try_for_each(|(name, clock)| {
+            self.ring_clock(name, clock)?;
+            self.close_next(clock)
+        })
     }
 
     fn ring_clock(&mut self, name: &str, clock: &Clock) -> Result<(), Refusal> {
@@ -171,15 +175,49 @@ impl Draft {
                 let cause = Cause::Schedule { clock: name.to_owned(), due: at, channel: channel.clone() };
                 self.demand(Fact::Asked(Box::new(Asked { no, cause, by: None, place: None, at: now })))
             }
-            Bell::Train(stage) => self.depart(stage, at),
+            Bell::Train { stage, .. } => {
+                // Nobody was there to look when the cut-off came.
+                if let Some(cut_off) =
+                    clock.cut_off(at).filter(|_| self.state.demands.boarding(stage, at).is_none())
+                {
+                    self.close(stage, at, cut_off)?;
+                }
+                self.depart(stage, at)
+            }
         }
     }
 
-    /// A train takes along what succeeded last in the stage it comes from.
+    /// Settles what the next train takes along, once its cut-off has come.
+    fn close_next(&mut self, clock: &Clock) -> Result<(), Refusal> {
+        let Bell::Train { stage, .. } = &clock.bell else { return Ok(()) };
+        let demands = &self.state.demands;
+        let Some((due, cut_off)) = demands.next_cut_off(stage, self.now) else { return Ok(()) };
+        if cut_off > self.now || demands.boarding(stage, due).is_some() {
+            return Ok(());
+        }
+        self.close(stage, due, cut_off)
+    }
+
+    /// What had succeeded when the cut-off came is on the train, whatever succeeds later.
+    fn close(&mut self, stage: &StageName, due: Timestamp, cut_off: Timestamp) -> Result<(), Refusal> {
+        let (release, why) = match self.passenger(stage, Some(cut_off)) {
+            Ok((no, _)) => (Some(no), None),
+            Err(why) => (None, Some(why)),
+        };
+        self.demand(Fact::Closed { stage: stage.clone(), due, cut_off, release, why })
+    }
+
+    /// A train takes along what was settled at its cut-off; without one, what succeeded last in the stage it comes from.
     fn depart(&mut self, stage: &StageName, due: Timestamp) -> Result<(), Refusal> {
-        let (release, why) = match self.passenger(stage) {
-            Ok((no, again)) => {
-                if again {
+        let settled = self.state.demands.boarding(stage, due).map(|boarding| boarding.passenger.clone());
+        let passenger = match settled {
+            None => self.passenger(stage, None),
+            Some(Ok(no)) => self.ride_of(stage, no).map(|ride| (no, ride)),
+            Some(Err(why)) => Err(why),
+        };
+        let (release, why) = match passenger {
+            Ok((no, ride)) => {
+                if ride == Ride::Again {
                     self.open_again(no, stage, RunKind::Redeploy, (None, None))?;
                 }
                 (Some(no), None)
@@ -189,23 +227,27 @@ impl Draft {
         self.demand(Fact::Departed { stage: stage.clone(), due, release, why })
     }
 
-    /// The release that a train takes, and whether it is there already and goes again; or why there is none.
-    fn passenger(&self, stage: &StageName) -> Result<(ReleaseNo, bool), String> {
+    /// The release that a train takes of those that had succeeded by then, or have by now; or why there is none.
+    fn passenger(&self, stage: &StageName, by: Option<Timestamp>) -> Result<(ReleaseNo, Ride), String> {
         let pipeline = self.state.pipeline().ok_or("the pipeline is gone")?;
         let train = pipeline.stage(stage).and_then(|s| s.train.as_ref()).ok_or("the stage has no train")?;
-        let last = self.state.done(&train.from).last();
-        let last = last.ok_or_else(|| format!("nothing has succeeded in {} yet", train.from))?;
-        let version = &last.created.version;
-        let run = last.run(stage).ok_or_else(|| format!("{version} does not pass {stage}"))?;
-        if run.state == StageState::Pending {
-            Ok((last.no(), false))
-        } else if run.state != StageState::Succeeded {
-            Err(format!("{version} is {} there", run.state.word()))
-        } else if train.if_changed {
-            Err(format!("nothing new since {version}"))
-        } else {
-            Ok((last.no(), true))
-        }
+        let last = match by {
+            Some(by) => train::newest(&self.state, &train.from, by),
+            None => self.state.done(&train.from).last(),
+        };
+        let last = last.ok_or_else(|| match by {
+            Some(by) => format!("nothing had succeeded in {} by {}", train.from, by.minute()),
+            None => format!("nothing has succeeded in {} yet", train.from),
+        })?;
+        Ok((last.no(), train::ride(&self.state, (stage, train), last)?))
+    }
+
+    /// How a release that is on the train leaves with it, or why it does not after all.
+    fn ride_of(&self, stage: &StageName, no: ReleaseNo) -> Result<Ride, String> {
+        let pipeline = self.state.pipeline().ok_or("the pipeline is gone")?;
+        let train = pipeline.stage(stage).and_then(|s| s.train.as_ref()).ok_or("the stage has no train")?;
+        let release = self.state.release(no).ok_or_else(|| format!("there is no release {no}"))?;
+        train::ride(&self.state, (stage, train), release)
     }
 }
 

@@ -218,6 +218,10 @@ codes! {
         "`triggers.button.per` names an input whose values are tracks: releases of one service follow one another, and \
          have nothing to do with those of another. So each release needs a value, which only the button asks for: the \
          input is `required`, nothing else starts the pipeline, and no stage is a train, which takes one release along.";
+    /// A cut-off that comes before the train before it has left.
+    CutOff "M0508" Error
+        "`cut_off` of a stage's `schedule` says how long before a departure it is settled what the train takes along. It \
+         is shorter than the time between two departures, or a train would be settled before the one before it has left.";
     /// Two files declare the repository's pipelines.
     TwoFiles "M0601" Error
         "Both `.github/liftlock.yml` and `.github/liftlock.yaml` exist, and they may differ. Delete one.";

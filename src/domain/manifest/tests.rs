@@ -189,6 +189,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::NoTemplate
         | Code::NotGiven
         | Code::Per
+        | Code::CutOff
         | Code::UnknownArtifact
         | Code::UnknownCheck
         | Code::Cycle

@@ -160,10 +160,20 @@ fn timed(pipeline: View<'_>, node: &Node, findings: &mut Findings<'_>) -> Option
 pub(super) fn train(stage: View<'_>, findings: &mut Findings<'_>) -> Option<Train> {
     let node = stage.get("schedule")?;
     let view = View::of(node);
+    let schedule = runbook::schedule(node, findings)?;
+    let cut_off = view.parsed::<Span>("cut_off");
+    // What a train takes along is settled once the one before it has left.
+    if let Some((cut_off, apart)) = cut_off.and_then(|span| Some((span, schedule.closest_within(span)?))) {
+        let message =
+            format!("the cut-off is {cut_off} before a departure, and two of them are {apart} apart");
+        let hint = format!("write less than `{apart}`, or let the train leave less often");
+        findings.add_hinted(Code::CutOff, view.place("cut_off"), message, hint);
+    }
     Some(Train {
-        schedule: runbook::schedule(node, findings)?,
+        schedule,
         from: view.parsed("from")?,
         if_changed: view.flag("if_changed").unwrap_or(true),
+        cut_off,
     })
 }
 

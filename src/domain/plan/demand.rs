@@ -35,8 +35,12 @@ pub(super) fn owe(state: &State, owed: &mut Vec<Owed>) {
     }
 }
 
-/// Every time at which a clock rings.
+/// Every time at which a clock rings, or it is settled what a train takes along.
 pub(super) fn times(state: &State, now: Timestamp) -> Vec<Timestamp> {
     let clocks = state.demands.clocks.values();
-    clocks.filter_map(|clock| clock.schedule.next_after(clock.since.max(now))).collect()
+    let rings = clocks.filter_map(|clock| {
+        let due = clock.schedule.next_after(clock.since.max(now))?;
+        Some([Some(due), clock.cut_off(due)])
+    });
+    rings.flatten().flatten().collect()
 }

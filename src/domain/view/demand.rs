@@ -40,7 +40,15 @@ pub fn lines(state: &State) -> Vec<String> {
         .collect();
     let missing =
         (!missing.is_empty()).then(|| format!("a release waits for {} to be handed in", missing.join(", ")));
-    open.chain(missing).chain(last).collect()
+    let trains = demands.boarded.iter().map(|(stage, boarding)| {
+        let (due, cut_off) = (boarding.due.minute(), boarding.cut_off.minute());
+        let what = match &boarding.passenger {
+            Ok(no) => format!("takes {} along", state.version_of(*no)),
+            Err(why) => format!("leaves empty: {why}"),
+        };
+        format!("the train to {stage} of {due} is past its cut-off at {cut_off} and {what}")
+    });
+    open.chain(trains).chain(missing).chain(last).collect()
 }
 
 /// One fact in a few words.
@@ -51,6 +59,13 @@ pub fn sentence(fact: &Fact) -> String {
             format!("{} handed in by {}, {}", artifact.alias, by.login, artifact.digest.short())
         }
         Fact::Dropped { why, .. } => format!("no release: {why}"),
+        Fact::Closed { stage, due, release: Some(no), .. } => {
+            format!("the cut-off of the train to {stage} of {}: release {no} boards", due.minute())
+        }
+        Fact::Closed { stage, due, why, .. } => {
+            let why = why.as_deref().unwrap_or("nothing to take along");
+            format!("the cut-off of the train to {stage} of {}: it will be empty, {why}", due.minute())
+        }
         Fact::Departed { stage, release: Some(no), .. } => {
             format!("the train to {stage} left with release {no}")
         }
@@ -59,5 +74,36 @@ pub fn sentence(fact: &Fact) -> String {
         }
         Fact::Missed { clock, due, why, .. } => format!("{clock}, due {}: {why}", due.minute()),
         Fact::Counted { clock, from } => format!("{clock} counts from {}", from.minute()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::demand::Boarding;
+    use crate::domain::name::ReleaseNo;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn e28_pages_say_what_a_train_past_its_cut_off_takes_along() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let [due, cut_off] = ["2026-03-03T16:00:00Z", "2026-03-03T14:00:00Z"].map(at);
+        let mut state = State::new("github:1/web".parse().unwrap());
+        let demands = Arc::make_mut(&mut state.demands);
+        let one = ReleaseNo(1.try_into().unwrap());
+        for (stage, passenger) in [("eu", Ok(one)), ("us", Err("nothing new since v1".to_owned()))] {
+            demands.boarded.insert(stage.parse().unwrap(), Boarding { due, cut_off, passenger });
+        }
+        assert_eq!(
+            lines(&state),
+            [
+                "the train to eu of 2026-03-03 16:00 UTC is past its cut-off at 2026-03-03 14:00 UTC and takes \
+                 release 1 along",
+                "the train to us of 2026-03-03 16:00 UTC is past its cut-off at 2026-03-03 14:00 UTC and leaves \
+                 empty: nothing new since v1",
+            ]
+        );
     }
 }

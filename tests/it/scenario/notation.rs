@@ -425,12 +425,15 @@ fn needs(stage: &mut Stage, text: &str) {
     };
 }
 
-/// `0 16 * * tue from staging`, with `anyway` for one that leaves with what is there already.
+/// `0 16 * * tue from staging`, with `anyway` for one that leaves with what is there already, and with a `cut-off 2h`.
 fn train(text: &str) -> Train {
+    let (text, cut_off) =
+        text.split_once(" cut-off ").map_or((text, None), |(text, span)| (text, Some(span)));
+    let cut_off = cut_off.map(|span| span.parse().unwrap());
     let (cron, from) = text.rsplit_once(" from ").unwrap();
     let anyway = cron.strip_suffix(" anyway");
     let schedule = Schedule::new(anyway.unwrap_or(cron), "UTC").unwrap();
-    Train { schedule, from: from.parse().unwrap(), if_changed: anyway.is_none() }
+    Train { schedule, from: from.parse().unwrap(), if_changed: anyway.is_none(), cut_off }
 }
 
 /// `all`, `manual`, or `batch 3 1h`.

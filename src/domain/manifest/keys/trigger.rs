@@ -7,7 +7,7 @@ use crate::domain::manifest::trigger::check_from;
 use crate::domain::manifest::workflow;
 
 use super::{
-    ALIAS, LEFT_BEHIND, LINE, PATTERN, PIPELINE_NAME, PLAIN, SOAK, STAGE_NAME, channel, runbook, window,
+    ALIAS, LEFT_BEHIND, LINE, PATTERN, PIPELINE_NAME, PLAIN, SOAK, SPAN, STAGE_NAME, channel, runbook, window,
 };
 
 words! {
@@ -60,6 +60,7 @@ keys! { TRAIN_KEYS {
     "cron" Required, Shape::Text(&LINE), "Minute, hour, day, month and weekday, as in `0 16 * * tue`.";
     "tz" Required, Shape::Text(&window::ZONE), "The time zone, by its IANA name.";
     "from" Required, Shape::Text(&STAGE_NAME), "The stage whose newest success is taken along.";
+    "cut_off" Optional, Shape::Text(&SPAN), "How long before a departure it is settled what it takes along: what succeeds later waits for the next one.";
     "if_changed" Optional, Shape::Flag, "Whether it leaves without what is there already; `true` by default.";
 } }
 pub(super) static TRAIN_OBJECT: Object =
