@@ -31,6 +31,7 @@ use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Said;
 use crate::domain::source::Found;
 use crate::domain::state::State;
+use crate::domain::tag::TagNow;
 use crate::domain::time::Timestamp;
 use crate::domain::variable::Taken;
 use crate::domain::version::Version;
@@ -376,15 +377,6 @@ pub struct Fresh {
     pub gates: Option<Vec<(LegId, Reading)>>,
 }
 
-/// A tag, asked just now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagNow {
-    /// The tag.
-    pub tag: RefName,
-    /// Where it points; nothing when it is gone.
-    pub commit: Option<CommitSha>,
-}
-
 /// How a piece of work ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -446,9 +438,7 @@ pub enum Learned {
         /// The release.
         release: ReleaseNo,
         /// The tag.
-        tag: RefName,
-        /// Where it points; nothing when it is gone.
-        commit: Option<CommitSha>,
+        now: TagNow,
     },
     /// Where a release is spoken about.
     Place {
@@ -646,7 +636,7 @@ impl Draft {
 
     fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {
         match learned {
-            Learned::Tag { release, tag, commit } => self.learn_tag(*release, tag, commit.as_ref()),
+            Learned::Tag { release, now } => self.learn_tag(*release, now),
             Learned::Place { release, place } => {
                 if self.release(*release)?.place.as_ref() == Some(place) {
                     return Ok(());

@@ -14,8 +14,8 @@ use crate::domain::effect::Place;
 use crate::domain::evidence::Attested;
 use crate::domain::join::{Built, Expected, Listener};
 use crate::domain::name::{
-    CommitSha, Digest, GroupName, RefName, ReleaseNo, StageName, TeamWord, ThreadId, TreeSha, UserId,
-    VariableName,
+    CommitSha, Digest, GroupName, ObjectId, RefName, ReleaseNo, StageName, TeamWord, ThreadId, TreeSha,
+    UserId, VariableName,
 };
 use crate::domain::pause;
 use crate::domain::person::Person;
@@ -111,6 +111,9 @@ pub enum Event {
         tag: RefName,
         /// Where it points; nothing when it is gone.
         commit: Option<CommitSha>,
+        /// The object of an annotated tag that was made here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object: Option<ObjectId>,
     },
     /// The place the release is spoken about in.
     PlaceFound {

@@ -11,7 +11,9 @@ use crate::domain::derivation::Revision;
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::evidence::{Matter, Signed};
-use crate::domain::name::{ChannelLabel, CommitSha, Digest, ReleaseNo, RepoId, StageName, UserId};
+use crate::domain::name::{
+    ChannelLabel, CommitSha, Digest, ObjectId, RefName, ReleaseNo, RepoId, StageName, UserId,
+};
 use crate::domain::notes::Kept;
 use crate::domain::pause::Pausing;
 use crate::domain::person::Person;
@@ -86,6 +88,8 @@ pub struct Release {
     pub tag: TagState,
     /// The same of the tag by its final name, once a stage has put that there.
     pub final_tag: TagState,
+    /// The objects of its annotated tags, as they were when they were made here.
+    pub tag_objects: BTreeMap<RefName, ObjectId>,
     /// Where it is spoken about.
     pub place: Option<Place>,
     /// The channels of stages it was added to, and when (row D13).
@@ -113,6 +117,8 @@ pub enum TagState {
     There,
     /// It points elsewhere, or is gone: nothing of this release starts any more (THREATS T35).
     Moved(Option<CommitSha>),
+    /// It points at the commit and is another annotated tag than the one that was made here, which is as bad.
+    Remade,
 }
 
 /// One attempt of a release in a stage.

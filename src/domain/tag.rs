@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::{CommitSha, RefName};
+use crate::domain::name::{CommitSha, ObjectId, RefName};
 use crate::domain::time::Timestamp;
 
 /// Who makes tags, as git records people.
@@ -27,6 +27,17 @@ impl SignTags {
     pub(in crate::domain) fn is_never(&self) -> bool {
         *self == Self::Never
     }
+}
+
+/// A tag as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagNow {
+    /// The tag.
+    pub tag: RefName,
+    /// Where it points; nothing when it is gone.
+    pub commit: Option<CommitSha>,
+    /// What its name stands for, the object of an annotated tag, as far as that was looked at.
+    pub object: Option<ObjectId>,
 }
 
 /// An annotated tag to make.

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::effect::{Place, Reaction, Status};
 use crate::domain::name::{
-    CommentId, CommitSha, Login, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
+    CommentId, CommitSha, Login, ObjectId, RefName, RepoId, RepoName, TeamName, ThreadId, UserId,
 };
 use crate::domain::person::{Person, Standing, Visibility};
 use crate::domain::probe::{CheckRun, CommitStatus};
@@ -99,8 +99,8 @@ pub struct Said {
 /// What became of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tagged {
-    /// It points at the commit: made now, or already there.
-    There,
+    /// It points at the commit, made now or already there; its name stands for this object.
+    There(ObjectId),
     /// It exists and points elsewhere.
     Elsewhere(CommitSha),
 }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use crate::artifact::pack::Shape;
 use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
-use crate::domain::decide::{Command, Ended, Fresh, StageEnd, TagNow, Work};
+use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
 use crate::domain::event::{Failure, Form, RunKind, Sealed};
 use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
 use crate::domain::state::State;
+use crate::domain::tag::TagNow;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
 use crate::folder::Access;
@@ -24,6 +25,7 @@ use crate::service::groups::{self, Secrets};
 use crate::service::journal::Decided;
 use crate::service::stage::{Asked, Course, slots};
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
+use crate::service::tag::now_of;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -161,8 +163,8 @@ impl Service {
             .mirror(repo, move |mirror| {
                 let there = if wanted.is_empty() { Vec::new() } else { mirror.tags()? };
                 let now = |tag: RefName| {
-                    let commit = there.iter().find(|t| t.name == tag).map(|t| t.commit.clone());
-                    TagNow { tag, commit }
+                    let found = there.iter().find(|t| t.name == tag);
+                    now_of(tag, found)
                 };
                 let now: Vec<TagNow> = wanted.into_iter().map(now).collect();
                 let on = match mirror.head_of(&branch)? {

@@ -484,7 +484,7 @@ impl Tags<'_> {
         let Some(origin) = self.other(item) else {
             let repo = self.on_host(item);
             return Ok(match service.host(repo)?.tag(repo, &new).await? {
-                Tagged::There => Taken::Yes,
+                Tagged::There(_) => Taken::Yes,
                 Tagged::Elsewhere(_) => Taken::Occupied,
             });
         };

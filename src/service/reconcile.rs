@@ -1,18 +1,20 @@
 //! Finding what was missed: deliveries the host could not deliver, refs that moved unseen, leases of duty.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::domain::decide::{Command, Learned};
-use crate::domain::name::{CommitSha, PipelineId, RefName, ReleaseNo, RepoId};
-use crate::domain::release::TagState;
+use crate::domain::name::{PipelineId, RefName, RepoId};
+use crate::domain::release::{Release, TagState};
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::fact::Reference;
 use crate::git::repo::{Mirror, TagRef};
 use crate::service::Service;
 use crate::service::intake::{Heard, head_cursor};
+use crate::service::tag::now_of;
 use crate::trouble::{Kind, Outcome};
 
 /// The host redelivers for three days; older ones cannot be had (STORAGE §4).
@@ -33,10 +35,10 @@ const LOOK_AGAIN: Span = Span::seconds(30);
 /// A tag that a release has.
 struct ExpectedTag {
     pipeline: PipelineId,
-    release: ReleaseNo,
+    release: Arc<Release>,
     tag: RefName,
-    /// The commit it led to when it was last seen; none when it was gone.
-    stood: Option<CommitSha>,
+    /// What it was when it was last seen.
+    stood: TagState,
 }
 
 impl Service {
@@ -183,12 +185,7 @@ impl Service {
             for release in state.releases.values() {
                 for (name, known) in release.tags() {
                     let Ok(tag) = name.to_string().parse() else { continue };
-                    let stood = match known {
-                        TagState::Unknown => continue,
-                        TagState::There => Some(release.created.commit.clone()),
-                        TagState::Moved(to) => to.clone(),
-                    };
-                    let (pipeline, release) = (state.id.clone(), release.no());
+                    let (pipeline, release, stood) = (state.id.clone(), Arc::clone(release), known.clone());
                     expected.push(ExpectedTag { pipeline, release, tag, stood });
                 }
             }
@@ -203,13 +200,14 @@ impl Service {
         tags: &[TagRef],
         heard: &Heard<'_>,
     ) -> Outcome<()> {
-        let now: BTreeMap<&RefName, &CommitSha> = tags.iter().map(|t| (&t.name, &t.commit)).collect();
+        let there: BTreeMap<&RefName, &TagRef> = tags.iter().map(|tag| (&tag.name, tag)).collect();
         for ExpectedTag { pipeline, release, tag, stood } in expected {
-            let commit = now.get(&tag).map(|commit| (*commit).clone());
-            if commit == stood {
+            let found = there.get(&tag).copied();
+            let now = now_of(tag, found);
+            if release.seen_as(&now) == stood {
                 continue;
             }
-            let learned = Learned::Tag { release, tag, commit };
+            let learned = Learned::Tag { release: release.no(), now };
             self.tell_pipeline(&pipeline, &Command::Learn(learned), heard).await?;
         }
         Ok(())

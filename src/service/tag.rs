@@ -2,10 +2,20 @@
 
 use crate::domain::name::{CommitSha, RefName};
 use crate::domain::release::Release;
-use crate::domain::tag::{SignTags, Signed, Tag};
+use crate::domain::tag::{SignTags, Signed, Tag, TagNow};
+use crate::git::repo::TagRef;
 use crate::service::{Service, blocking};
 use crate::sign::{FOLDER, Keys};
 use crate::trouble::Outcome;
+
+/// A tag as the mirror has it.
+pub(super) fn now_of(tag: RefName, there: Option<&TagRef>) -> TagNow {
+    TagNow {
+        tag,
+        commit: there.map(|there| there.commit.clone()),
+        object: there.map(|there| there.object.clone()),
+    }
+}
 
 impl Service {
     /// A tag for this release as it is to be made.

@@ -3,6 +3,7 @@
 use crate::domain::decide::{Command, Learned};
 use crate::domain::effect::{Effect, Offering, Place, Reaction, Status};
 use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
+use crate::domain::tag::TagNow;
 use crate::forge::Tagged;
 use crate::service::Service;
 use crate::service::worker::{Lease, Result as Worked};
@@ -80,11 +81,12 @@ impl Service {
             return lease.complete(self, "there is no such release").await;
         };
         let new = self.tag_of(known, (tag, commit), message).await?;
-        let commit = match self.host(&id.repo)?.tag(&id.repo, &new).await? {
-            Tagged::There => commit.clone(),
-            Tagged::Elsewhere(other) => other,
+        let (commit, object) = match self.host(&id.repo)?.tag(&id.repo, &new).await? {
+            Tagged::There(object) => (commit.clone(), Some(object)),
+            Tagged::Elsewhere(other) => (other, None),
         };
-        let learned = Learned::Tag { release, tag: tag.clone(), commit: Some(commit) };
+        let now = TagNow { tag: tag.clone(), commit: Some(commit), object };
+        let learned = Learned::Tag { release, now };
         self.learn(lease, &id, &Command::Learn(learned)).await
     }
 

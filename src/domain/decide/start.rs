@@ -9,6 +9,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::reuse::keeps;
 use crate::domain::state::CheckProgress;
+use crate::domain::tag::TagNow;
 use crate::domain::track::Track;
 use crate::domain::version::Version;
 
@@ -44,8 +45,8 @@ impl Draft {
                 let Ok(version) = tag.as_str().parse::<Version>() else { return Ok(()) };
                 if let Some(no) = self.release_of_version(&version).or_else(|| self.release_of_final(tag)) {
                     // Our own tag comes back as a push, and a tag that somebody moved is not a new release.
-                    let commit = Some(start.commit.clone());
-                    return self.learn(&Learned::Tag { release: no, tag: tag.clone(), commit });
+                    let now = TagNow { tag: tag.clone(), commit: Some(start.commit.clone()), object: None };
+                    return self.learn(&Learned::Tag { release: no, now });
                 }
                 Some(version)
             }

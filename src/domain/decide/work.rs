@@ -224,7 +224,7 @@ impl Draft {
     ) -> Result<(), Refusal> {
         self.drop_stale(no, stage, (run, ApprovalSide::Before), fresh)?;
         for tag in &fresh.tags {
-            self.learn(&Learned::Tag { release: no, tag: tag.tag.clone(), commit: tag.commit.clone() })?;
+            self.learn(&Learned::Tag { release: no, now: tag.clone() })?;
         }
         if fresh.off_branch {
             self.veto(no, stage, "its commit is no longer on the branch")?;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::event::StartedBy;
 use crate::domain::name::{CommitSha, PipelineName, RefName, RepoId, RepoName};
 use crate::domain::publication::{Called, Item, Reached, Row};
 use crate::domain::release::{Release, StageState, TagState};
+use crate::domain::tag::TagNow;
 use crate::domain::version::Version;
 
 /// The name of a tag in a repository, among the things of its row.
@@ -113,12 +115,32 @@ impl Release {
         all.into_iter().filter(|(_, state)| **state != TagState::Unknown)
     }
 
-    /// The tag that is not where it was put, and where it is instead.
-    pub fn moved_tag(&self) -> Option<(Version, Option<&CommitSha>)> {
+    /// The tag that is not what was put there, and what became of it.
+    pub fn moved_tag(&self) -> Option<(Version, &TagState)> {
         self.tags().find_map(|(name, state)| match state {
             TagState::Unknown | TagState::There => None,
-            TagState::Moved(to) => Some((name, to.as_ref())),
+            TagState::Moved(_) | TagState::Remade => Some((name, state)),
         })
+    }
+
+    /// What a look at one of its tags says, by what was seen of it before.
+    pub fn seen_as(&self, now: &TagNow) -> TagState {
+        if now.commit.as_ref() != Some(&self.created.commit) {
+            return TagState::Moved(now.commit.clone());
+        }
+        let first = self.tag_objects.get(&now.tag);
+        let is_other = first.is_some_and(|first| now.object.as_ref().is_some_and(|object| object != first));
+        if is_other { TagState::Remade } else { TagState::There }
+    }
+
+    /// Whether the object of a tag is to be known again: that of an annotated tag which was made here, at its first sight.
+    /// Who pushed a tag to have a release may make it anew at its commit.
+    pub fn keeps_object(&self, now: &TagNow) -> bool {
+        let commit = &self.created.commit;
+        let is_annotated = now.object.as_ref().is_some_and(|object| object.as_str() != commit.as_str());
+        let made_here = self.is_finally(&now.tag) || !matches!(self.created.started_by, StartedBy::Tag(_));
+        let is_new = now.commit.as_ref() == Some(commit) && !self.tag_objects.contains_key(&now.tag);
+        is_annotated && made_here && is_new
     }
 }
 

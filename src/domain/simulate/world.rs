@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use crate::domain::check::course::Course;
 use crate::domain::check::{LegId, Side};
-use crate::domain::decide::{Command, Fresh, Learned, TagNow, Work, decide};
+use crate::domain::decide::{Command, Fresh, Learned, Work, decide};
 use crate::domain::effect::{Effect, Place};
 use crate::domain::event::{Detail, Event};
 use crate::domain::evidence::Attested;
@@ -19,6 +19,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::source::{Found, Named};
 use crate::domain::state::State;
+use crate::domain::tag::TagNow;
 use crate::domain::time::Timestamp;
 
 /// The first tracking issue that the made-up host opens; pull requests of scenarios have smaller numbers.
@@ -122,7 +123,8 @@ impl World {
             }
             Effect::Tag { release, tag, commit, .. } => {
                 let there = self.tags.entry(tag.clone()).or_insert_with(|| Some(commit.clone()));
-                Some(Learned::Tag { release: *release, tag: tag.clone(), commit: there.clone() })
+                let now = TagNow { tag: tag.clone(), commit: there.clone(), object: None };
+                Some(Learned::Tag { release: *release, now })
             }
             Effect::Note { marker, place, offers, .. } => {
                 if self.notes.contains(marker) {
@@ -187,7 +189,8 @@ impl World {
     pub fn fresh(&self, work: &Work) -> Fresh {
         let Work::Deploy { release, .. } = work else { return Fresh::default() };
         let tag = self.state.version_of(*release).parse::<RefName>().ok();
-        let tag = tag.and_then(|tag| Some(TagNow { commit: self.tags.get(&tag)?.clone(), tag }));
+        let tag =
+            tag.and_then(|tag| Some(TagNow { commit: self.tags.get(&tag)?.clone(), tag, object: None }));
         Fresh { tags: tag.into_iter().collect(), gates: self.stale_gates(work), ..self.host_now() }
     }
 

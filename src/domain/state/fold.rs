@@ -13,7 +13,7 @@ use crate::domain::event::{
 };
 use crate::domain::evidence::{Attested, Signed};
 use crate::domain::join::Listener;
-use crate::domain::name::{CommitSha, RefName, ReleaseNo, StageName};
+use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
 use crate::domain::pipeline::Pipeline;
@@ -28,6 +28,7 @@ use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
 use crate::domain::slot;
 use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
+use crate::domain::tag::TagNow;
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
 
@@ -334,6 +335,7 @@ impl State {
             digest: None,
             tag: TagState::Unknown,
             final_tag: TagState::Unknown,
+            tag_objects: BTreeMap::new(),
             place: None,
             listed: BTreeMap::new(),
             evidence: Vec::new(),
@@ -431,8 +433,8 @@ impl State {
                 r.notes = Some(Kept { text: text.clone(), by: by.clone(), frozen: *frozen });
             } else if let Event::PlaceFound { place, .. } = event {
                 r.place = Some(place.clone());
-            } else if let Event::TagSeen { tag, commit, .. } = event {
-                r.see_tag(tag, commit.as_ref(), at);
+            } else if let Event::TagSeen { tag, commit, object, .. } = event {
+                r.see_tag(TagNow { tag: tag.clone(), commit: commit.clone(), object: object.clone() }, at);
             }
             Ok(())
         })
@@ -528,11 +530,15 @@ impl Release {
         self.rules = Arc::new(policy::stricter_pipeline(&self.rules, head));
     }
 
-    fn see_tag(&mut self, tag: &RefName, commit: Option<&CommitSha>, at: Timestamp) {
-        let there = commit == Some(&self.created.commit);
-        let now = if there { TagState::There } else { TagState::Moved(commit.cloned()) };
-        let known = if self.is_finally(tag) { &mut self.final_tag } else { &mut self.tag };
-        if matches!(std::mem::replace(known, now), TagState::Moved(_)) && there {
+    fn see_tag(&mut self, now: TagNow, at: Timestamp) {
+        let seen = self.seen_as(&now);
+        let there = seen == TagState::There;
+        let known = if self.is_finally(&now.tag) { &mut self.final_tag } else { &mut self.tag };
+        let before = std::mem::replace(known, seen);
+        if let Some(object) = now.object.filter(|_| there) {
+            self.tag_objects.entry(now.tag).or_insert(object);
+        }
+        if matches!(before, TagState::Moved(_) | TagState::Remade) && there {
             self.ask_again(None, at);
         }
     }

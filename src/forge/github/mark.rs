@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::effect::{Detail, Status, StatusState};
 use crate::domain::event::ApprovalSide;
-use crate::domain::name::{CommitSha, RefName, RepoId};
+use crate::domain::name::{CommitSha, ObjectId, RefName, RepoId};
 use crate::domain::tag::{TAGGER, Tag};
 use crate::domain::time::Timestamp;
 use crate::forge::github::app::{Identity, Work};
@@ -117,7 +117,7 @@ impl GitHub {
         let refs = format!("/repositories/{}/git/refs", home.id);
         let reference = json!({"ref": format!("refs/tags/{}", tag.name), "sha": made.sha});
         match self.send(identity.write(), Method::POST, &refs, Some(&reference)).await {
-            Ok(_) => Ok(Tagged::There),
+            Ok(_) => object_id(&made.sha).map(Tagged::There),
             Err(trouble) if trouble.kind() == Kind::Conflict => {
                 let there = self.tag_target(&home, &tag.name).await?;
                 there.map(|there| compared(there, &tag.commit)).ok_or(trouble)
@@ -126,8 +126,8 @@ impl GitHub {
         }
     }
 
-    /// The commit a tag leads to.
-    async fn tag_target(&self, home: &Home, tag: &RefName) -> Outcome<Option<CommitSha>> {
+    /// The object that a tag's name stands for, and the commit that it leads to.
+    async fn tag_target(&self, home: &Home, tag: &RefName) -> Outcome<Option<(ObjectId, CommitSha)>> {
         let identity: Identity = home.to(Work::Tag);
         let path = format!("/repositories/{}/git/ref/tags/{}", home.id, segments(tag.as_str()));
         let mut object = match self.get::<dto::Pointer>(&identity, &path).await {
@@ -135,6 +135,7 @@ impl GitHub {
             Err(trouble) if trouble.kind() == Kind::NotFound => return Ok(None),
             Err(trouble) => return Err(trouble),
         };
+        let first = object_id(&object.sha)?;
         for _ in 0..MAX_PEELS {
             if object.kind != "tag" {
                 break;
@@ -143,8 +144,8 @@ impl GitHub {
             object = self.get::<dto::Pointer>(&identity, &path).await?.object;
         }
         if object.kind == "commit" {
-            let commit = object.sha.parse();
-            return commit.map(Some).map_err(|e| Trouble::refused("GitHub names a commit oddly").because(e));
+            let commit = object.sha.parse().map(|commit| Some((first, commit)));
+            return commit.map_err(|e| Trouble::refused("GitHub names a commit oddly").because(e));
         }
         Err(Trouble::refused(format!(
             "tag `{tag}` exists and leads to a {}, not to a commit; delete it or release under another version",
@@ -182,8 +183,12 @@ fn as_signed(tag: &Tag, made: &str) -> bool {
     })
 }
 
-fn compared(there: CommitSha, wanted: &CommitSha) -> Tagged {
-    if there == *wanted { Tagged::There } else { Tagged::Elsewhere(there) }
+fn compared((object, there): (ObjectId, CommitSha), wanted: &CommitSha) -> Tagged {
+    if there == *wanted { Tagged::There(object) } else { Tagged::Elsewhere(there) }
+}
+
+fn object_id(text: &str) -> Outcome<ObjectId> {
+    text.parse().map_err(|e| Trouble::refused("GitHub names an object oddly").because(e))
 }
 
 fn check_body(commit: &CommitSha, status: &Status, page: &str) -> Map<String, Value> {

@@ -183,12 +183,12 @@ fn tag(origin: &Origin, new: &Tag, at: Timestamp) -> Outcome<Tagged> {
     let (Tag { name, commit, message, .. }, object) = (new, new.object());
     let made = NewTag { name, commit, message, tagger: OURSELVES, at, object: object.as_deref() };
     match origin.create_tag(made)? {
-        Created::New(_) | Created::Exists { same: true } => Ok(Tagged::There),
-        Created::Exists { same: false } => {
+        Created::New(object) => Ok(Tagged::There(object)),
+        Created::Exists { same } => {
             let there = origin.read().tags()?.into_iter().find(|there| there.name == *name);
             let there = there
                 .ok_or_else(|| Trouble::refused(format!("the tag {name} is there and leads to no commit")))?;
-            Ok(Tagged::Elsewhere(there.commit))
+            Ok(if same { Tagged::There(there.object) } else { Tagged::Elsewhere(there.commit) })
         }
     }
 }

@@ -14,9 +14,11 @@ use crate::domain::publication::tag::{is_final_name, tagged};
 use crate::domain::publication::{Item, Publish};
 use crate::domain::release::Release;
 use crate::domain::state::State;
+use crate::domain::tag::TagNow;
 use crate::domain::version::Version;
 use crate::forge::Repository;
 use crate::service::Service;
+use crate::service::tag::now_of;
 use crate::store::effect::OwedEffect;
 use crate::trouble::Outcome;
 
@@ -31,18 +33,18 @@ impl Service {
     ) -> Outcome<Taken> {
         self.fetch(repository, None, None).await?;
         let (wanted, branch) = (tag.clone(), repository.default_branch.clone());
-        let (commit, on_branch) = self
+        let (now, on_branch) = self
             .mirror(&repository.id, move |mirror| {
-                let commit = mirror.tags()?.into_iter().find(|t| t.name == wanted).map(|t| t.commit);
-                let on = match (&commit, mirror.head_of(&branch)?) {
-                    (Some(commit), Some(tip)) => mirror.is_ancestor(commit, &tip)?,
+                let there = mirror.tags()?.into_iter().find(|t| t.name == wanted);
+                let on = match (&there, mirror.head_of(&branch)?) {
+                    (Some(there), Some(tip)) => mirror.is_ancestor(&there.commit, &tip)?,
                     _ => false,
                 };
-                Ok((commit, on))
+                Ok((now_of(wanted, there.as_ref()), on))
             })
             .await?;
-        self.notice_tag(&repository.id, tag, commit.as_ref(), heard).await?;
-        let Some(commit) = commit.filter(|_| after.is_some()) else { return Ok(Taken::default()) };
+        self.notice_tag(&repository.id, &now, heard).await?;
+        let Some(commit) = now.commit.filter(|_| after.is_some()) else { return Ok(Taken::default()) };
         if !on_branch {
             return Ok(Taken::ignored(format!("tag {tag} is not on {}", repository.default_branch)));
         }
@@ -134,20 +136,14 @@ impl Service {
     }
 
     /// A tag that a release already has may only stay where it is (THREATS T35).
-    async fn notice_tag(
-        &self,
-        repo: &RepoId,
-        tag: &RefName,
-        commit: Option<&CommitSha>,
-        heard: &Heard<'_>,
-    ) -> Outcome<()> {
+    async fn notice_tag(&self, repo: &RepoId, now: &TagNow, heard: &Heard<'_>) -> Outcome<()> {
+        let tag = &now.tag;
         for state in self.pipelines_of(repo).await? {
             let has = |release: &Release| {
                 release.created.version.to_string() == tag.as_str() || release.has_final_tag(tag)
             };
             for release in state.releases.values().filter(|release| has(release)) {
-                let learned =
-                    Learned::Tag { release: release.no(), tag: tag.clone(), commit: commit.cloned() };
+                let learned = Learned::Tag { release: release.no(), now: now.clone() };
                 self.tell_pipeline(&state.id, &Command::Learn(learned), heard).await?;
             }
         }

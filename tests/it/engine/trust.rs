@@ -7,6 +7,7 @@ use liftlock::domain::time::Span;
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader;
 use liftlock::http::view::StageWhy;
+use liftlock::store::stream::EventFilter;
 
 use super::tree::{STRAIGHT, TWO_STAGES};
 use super::world::{ANA, CANARY, EVE, REPO, World, files_below};
@@ -90,6 +91,52 @@ async fn t35_a_tag_that_moved_stops_the_release() {
     let alarm = world.hears(1).await;
     assert!(alarm.contains("moved"), "{alarm}");
     stopped(world, "moved").await;
+}
+
+/// The commit is the same, and the tag is somebody else's: whoever checks its text or signature sees other ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t35_a_tag_that_was_made_anew_at_its_commit_stops_the_release_until_ours_is_back() {
+    const TAG: &str = "refs/tags/v0.1.0-rc.1";
+    let (world, commit) = offered().await;
+    let (ours, theirs) = {
+        let repo = git2::Repository::open_bare(world.tree.path()).unwrap();
+        let ours = repo.find_reference(TAG).unwrap().target().unwrap();
+        let somebody = git2::Signature::new("eve", "eve@acme.example", &git2::Time::new(1_800_000_000, 0));
+        let at = repo.find_object(git2::Oid::from_str(&commit).unwrap(), None).unwrap();
+        let theirs = repo.tag_annotation_create("v0.1.0-rc.1", &at, &somebody.unwrap(), "all good").unwrap();
+        (ours.to_string(), theirs.to_string())
+    };
+    // A webhook of our own tag, late: nothing has happened.
+    let hook = world.push_hook(TAG, None, Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    assert_eq!(moved_tags(&world).await, Vec::<String>::new());
+    world.tree.set(TAG, &theirs);
+    let hook = world.push_hook(TAG, Some(&commit), Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    let anew = "was made anew by somebody, over the one that was made here";
+    let alarm = world.hears(1).await.replace('\\', "");
+    assert!(alarm.contains(&format!("Tag v0.1.0-rc.1 {anew}. The release keeps")), "{alarm}");
+    world.status_says(&commit, "liftlock/prod", &format!("tag v0.1.0-rc.1 {anew}")).await;
+    // Nobody tells of it again, and a plain one at the commit is no better.
+    world.service().reconcile_once().await;
+    world.tree.set(TAG, &commit);
+    world.service().reconcile_once().await;
+    world.settled().await;
+    assert_eq!(moved_tags(&world).await.len(), 1);
+    world.tree.set(TAG, &ours);
+    world.service().reconcile_once().await;
+    world.settled().await;
+    world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+/// The alarms about tags so far.
+async fn moved_tags(world: &World) -> Vec<String> {
+    let filter = EventFilter { kind: Some("alarm".to_owned()), ..EventFilter::default() };
+    let alarms = world.store().events(&filter, 0, 100).await.unwrap();
+    alarms.into_iter().map(|alarm| alarm.data).filter(|data| data.contains("tag_moved")).collect()
 }
 
 /// No webhook told of the move: it is found when the truth is read back before the start.

@@ -536,8 +536,8 @@ fn host(world: &mut World, text: &str) -> Vec<String> {
         ["tells", tag] => {
             let commit = world.tags.get(*tag).cloned().flatten();
             let release = world.release(tag);
-            let learned =
-                liftlock::domain::decide::Learned::Tag { release, tag: tag.parse().unwrap(), commit };
+            let now = liftlock::domain::tag::TagNow { tag: tag.parse().unwrap(), commit, object: None };
+            let learned = liftlock::domain::decide::Learned::Tag { release, now };
             let step = world.decide(&Command::Learn(learned));
             return told(world, step);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use liftlock::domain::check::course::Course;
 use liftlock::domain::check::{LegId, Side};
 use liftlock::domain::decide::{
-    CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, TagNow, Work, decide,
+    CheckRequest, Command, Ended, Fresh, Learned, Spoken, StageEnd, Start, Work, decide,
 };
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{BuildOutcome, Change, Event, Failure, Sealed, StartedBy, Unlisted};
@@ -22,6 +22,7 @@ use liftlock::domain::reuse::{TakenOver, left_for};
 use liftlock::domain::runbook::fact::Fact;
 use liftlock::domain::source::{Found, Named};
 use liftlock::domain::state::State;
+use liftlock::domain::tag::TagNow;
 use liftlock::domain::time::Timestamp;
 use liftlock::domain::variable::Taken;
 
@@ -187,7 +188,8 @@ impl World {
             }
             Effect::Tag { release, tag, commit, .. } => {
                 let there = self.tags.entry(tag.to_string()).or_insert_with(|| Some(commit.clone()));
-                Some(Learned::Tag { release: *release, tag: tag.clone(), commit: there.clone() })
+                let now = TagNow { tag: tag.clone(), commit: there.clone(), object: None };
+                Some(Learned::Tag { release: *release, now })
             }
             Effect::Note { marker, place, body, offers } => {
                 let new = self.notes.insert(marker.clone(), body.clone());
@@ -476,8 +478,11 @@ impl World {
     fn fresh(&self, work: &Work) -> Fresh {
         let Work::Deploy { release, .. } = work else { return self.host_now(&Fresh::default()) };
         let tag = self.state.version_of(*release);
-        let tag =
-            self.tags.get(&tag).map(|commit| TagNow { tag: tag.parse().unwrap(), commit: commit.clone() });
+        let tag = self.tags.get(&tag).map(|commit| TagNow {
+            tag: tag.parse().unwrap(),
+            commit: commit.clone(),
+            object: None,
+        });
         let tags = tag.into_iter().collect();
         let gates = self.gates_now(work);
         let cannot_start = self.cannot_start.clone();
