@@ -1,7 +1,7 @@
 //! Running a stage: read the truth back, take the lock, check the bytes, deploy, test, report.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::artifact::pack::Shape;
@@ -9,7 +9,7 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
 use crate::domain::event::{Failure, Form, RunKind, Sealed};
-use crate::domain::name::{PipelineId, RefName, ReleaseNo, StageName};
+use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
@@ -226,7 +226,11 @@ impl Service {
         }
         kept.close().await?;
         place.remove().await;
-        Ok(match end? {
+        let end = match end? {
+            Ok(StepsEnd::Passed) => self.still_sealed(id, release).await?.map(|()| StepsEnd::Passed),
+            end => end,
+        };
+        Ok(match end {
             Ok(end) => end.of_run(begun),
             Err(tampered) => Some(StageEnd::Tampered(tampered)),
         })
@@ -379,15 +383,41 @@ impl Service {
             let what = HandOut { blob: &digest, shape, to: &to, access, mtime_s, limits: TREE_LIMITS };
             match unpack::hand_out(&store, what) {
                 Ok(_) => Ok(Ok(())),
-                Err(Unusable::Mismatch { .. }) => Ok(Err(format!(
-                    "the artifact for {version} no longer matches {}; the stored bytes were put aside",
-                    digest.short()
-                ))),
+                Err(Unusable::Mismatch { .. }) => Ok(Err(mismatch(&version, &digest))),
                 Err(Unusable::Trouble(trouble)) => Err(trouble),
             }
         })
         .await
     }
+
+    /// The stored bytes are hashed once more before a stage is called good: what is promoted next is what it had
+    /// (THREATS T44). The error says that they are not what was sealed.
+    async fn still_sealed(&self, id: &PipelineId, release: &Release) -> Outcome<Result<(), String>> {
+        // What the stage made of them by now, too.
+        let state = self.journal().load(id).await?;
+        let now = state.release(release.no()).map_or(release, |now| now);
+        let all = release.artifacts.iter().chain(&now.artifacts).map(|sealed| sealed.digest.clone());
+        let (all, version) = (all.collect::<BTreeSet<_>>(), release.created.version.to_string());
+        let store = self.artifacts().clone();
+        blocking(move || {
+            for digest in all {
+                match store.verify(&digest) {
+                    Ok(_) => {}
+                    Err(Unusable::Mismatch { .. }) => return Ok(Err(mismatch(&version, &digest))),
+                    Err(Unusable::Trouble(trouble)) => return Err(trouble),
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+}
+
+fn mismatch(version: &str, digest: &Digest) -> String {
+    format!(
+        "the artifact for {version} no longer matches {}; the stored bytes were put aside",
+        digest.short()
+    )
 }
 
 /// The stage's commands with their variables, once its artifacts are there; the inner error says why that cannot be.

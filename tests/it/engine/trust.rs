@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use liftlock::artifact::file::write_synced;
 use liftlock::domain::time::Span;
 use liftlock::http::answers::Answers;
 use liftlock::http::api::Reader;
@@ -145,6 +146,32 @@ async fn t35_a_tag_that_is_gone_is_found_before_the_start() {
     let (world, _) = offered().await;
     world.tree.unset("refs/tags/v0.1.0-rc.1");
     stopped(world, "is gone").await;
+}
+
+/// A command of the stage had its hands in the store: what it left is not what the next stage gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t44_bytes_that_changed_while_a_stage_ran_end_it_and_are_put_aside() {
+    let mut world = World::with(STRAIGHT).await;
+    world.plant("wait-test");
+    world.merge(1, "feat: sell shoes").await;
+    world.until_planted("waiting-test").await;
+    let state = world.state("shop").await;
+    let release = state.releases.values().next().unwrap();
+    let blob = world.data().join("artifacts/blobs/sha256").join(release.artifacts[0].digest.hex());
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[7] ^= 1;
+    std::fs::remove_file(&blob).unwrap();
+    write_synced(&blob, &bytes, 0o444).unwrap();
+    world.unplant("wait-test");
+    // How the stage ended, and an alarm.
+    let said = world.hears(1).await + &world.hears(1).await;
+    assert!(said.contains("errored in test"), "{said}");
+    assert_eq!(said.matches("no longer matches").count(), 2, "{said}");
+    world.settled().await;
+    assert!(world.state("shop").await.tampered(release.no()));
+    assert!(!blob.exists(), "it is in quarantine");
+    assert_eq!(world.live(), ["test v0.1.0-rc.1"], "prod never began");
+    world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
