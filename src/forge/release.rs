@@ -28,10 +28,32 @@ pub struct Shown {
     pub id: u64,
     /// Whether nobody sees it yet.
     pub draft: bool,
+    /// Its name for people.
+    pub title: String,
+    /// Markdown.
+    pub body: String,
+    /// Whether it is not for everybody yet.
+    pub pre_release: bool,
     /// The page people look at.
     pub page: String,
     /// Its files.
     pub assets: Vec<Asset>,
+}
+
+impl Draft {
+    /// What of it a release on the host does not say as it should; hosts have ends of lines of their own.
+    pub fn lacks(&self, shown: &Shown) -> Option<&'static str> {
+        let plain = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
+        if plain(&self.body) != plain(&shown.body) {
+            Some("text")
+        } else if self.title != shown.title {
+            Some("name")
+        } else if self.pre_release != shown.pre_release {
+            Some("mark for pre-releases")
+        } else {
+            None
+        }
+    }
 }
 
 /// A file of a release.
@@ -64,6 +86,6 @@ pub trait Releases: Debug + Send + Sync {
     /// Takes away what is left of a file that did not come through.
     fn detach<'a>(&'a self, repo: &'a RepoId, asset: u64) -> Asked<'a, ()>;
 
-    /// Shows a draft to everybody.
-    fn publish<'a>(&'a self, repo: &'a RepoId, release: u64) -> Asked<'a, ()>;
+    /// Shows a draft to everybody, whoever made it and whatever it said: from now on it says this.
+    fn publish<'a>(&'a self, repo: &'a RepoId, release: u64, draft: &'a Draft) -> Asked<'a, ()>;
 }

@@ -390,15 +390,14 @@ impl<'a> Way<'a> {
     /// Whether nothing else stands beside what is published, where that matters.
     pub(super) async fn alone(&self, items: &[Item]) -> Outcome<()> {
         let To::Release(there) = &self.to else { return Ok(()) };
-        let Some(shown) = there.find().await? else { return Ok(()) };
-        let known = |asset: &&Asset| items.iter().any(|item| item.name == asset.name);
-        match shown.assets.iter().find(|asset| !known(asset)) {
-            None => Ok(()),
-            Some(other) => Err(Trouble::refused(format!(
-                "the release {} on the host has {} besides, which is not of this release; delete it there",
-                there.draft.tag, other.name
-            ))),
-        }
+        there.find().await?.map_or(Ok(()), |shown| there.alone(&shown, items))
+    }
+
+    /// Whether what everybody sees is what was meant beside its files, where there is such a thing: nothing else stands
+    /// with them, and it is of the commit and says what it should.
+    pub(super) async fn as_meant(&self, items: &[Item]) -> Outcome<()> {
+        let To::Release(there) = &self.to else { return Ok(()) };
+        there.as_meant((self.service, self.release), items).await
     }
 
     /// Puts one there.
@@ -421,7 +420,7 @@ impl<'a> Way<'a> {
         match &self.to {
             To::Outlet(outlet) | To::Client(outlet, _) => outlet.show(&self.version(), item).await,
             To::Tags(_) => Ok(Taken::Yes),
-            To::Release(there) => there.show().await.map(|()| Taken::Yes),
+            To::Release(there) => there.show((self.service, self.release)).await.map(|()| Taken::Yes),
         }
     }
 
@@ -510,26 +509,60 @@ impl OnHost<'_> {
         self.releases.find(&self.id.repo, &self.draft.tag).await
     }
 
-    /// Into the release that is there, or a draft of our own under a tag that names our commit.
-    async fn put(
-        &self,
-        (service, release): (&Service, &Release),
-        item: &Item,
-        content: Content,
-    ) -> Outcome<Taken> {
-        let repo = &self.id.repo;
-        let shown = if let Some(shown) = self.find().await? {
-            shown
-        } else {
-            let Draft { tag, commit, title, .. } = &self.draft;
-            let new = service.tag_of(release, (tag, commit), title).await?;
-            if let Tagged::Elsewhere(there) = self.host.tag(repo, &new).await? {
-                return Err(Trouble::refused(format!(
-                    "the tag {tag} is there already and names {there}, not {commit}; release a new version"
-                )));
+    /// Makes sure of the tag: without one the host makes a plain one when it publishes, wherever a draft says.
+    async fn tagged(&self, (service, release): (&Service, &Release)) -> Outcome<()> {
+        let Draft { tag, commit, title, .. } = &self.draft;
+        let new = service.tag_of(release, (tag, commit), title).await?;
+        match self.host.tag(&self.id.repo, &new).await? {
+            Tagged::There(_) => Ok(()),
+            Tagged::Elsewhere(there) => Err(Trouble::refused(format!(
+                "the tag {tag} is there already and names {there}, not {commit}; release a new version"
+            ))),
+        }
+    }
+
+    fn alone(&self, shown: &Shown, items: &[Item]) -> Outcome<()> {
+        let known = |asset: &&Asset| items.iter().any(|item| item.name == asset.name);
+        match shown.assets.iter().find(|asset| !known(asset)) {
+            None => Ok(()),
+            Some(other) => Err(Trouble::refused(format!(
+                "the release {} on the host has {} besides, which is not of this release; delete it there",
+                self.draft.tag, other.name
+            ))),
+        }
+    }
+
+    async fn as_meant(&self, whose: (&Service, &Release), items: &[Item]) -> Outcome<()> {
+        let tag = &self.draft.tag;
+        let shown = self.find().await?.filter(|shown| !shown.draft);
+        let shown = shown.ok_or_else(|| Trouble::transient(format!("nobody sees the release {tag}")))?;
+        self.alone(&shown, items)?;
+        self.tagged(whose).await?;
+        match self.draft.lacks(&shown) {
+            None => Ok(()),
+            // What the host answers may be older than what it was told.
+            Some(what) => {
+                Err(Trouble::transient(format!("the release {tag} on the host has another {what}")))
             }
-            self.releases.draft(repo, &self.draft).await?
+        }
+    }
+
+    /// Into the release that is there, or a draft of our own, under a tag that names our commit.
+    async fn put(&self, whose: (&Service, &Release), item: &Item, content: Content) -> Outcome<Taken> {
+        let repo = &self.id.repo;
+        self.tagged(whose).await?;
+        let shown = match self.find().await? {
+            Some(shown) => shown,
+            None => self.releases.draft(repo, &self.draft).await?,
         };
+        // A draft is given our words when it is published; what everybody has read is somebody's word.
+        if let Some(what) = self.draft.lacks(&shown).filter(|_| !shown.draft) {
+            return Err(Trouble::refused(format!(
+                "the release {} on the host is published already, with another {what}; delete it there, or release a \
+                 new version",
+                self.draft.tag
+            )));
+        }
         if let Some(broken) = shown.assets.iter().find(|asset| asset.name == item.name && !asset.whole) {
             self.releases.detach(repo, broken.id).await?;
         }
@@ -540,9 +573,12 @@ impl OnHost<'_> {
         }
     }
 
-    async fn show(&self) -> Outcome<()> {
+    async fn show(&self, whose: (&Service, &Release)) -> Outcome<()> {
         match self.find().await? {
-            Some(shown) if shown.draft => self.releases.publish(&self.id.repo, shown.id).await,
+            Some(shown) if shown.draft => {
+                self.tagged(whose).await?;
+                self.releases.publish(&self.id.repo, shown.id, &self.draft).await
+            }
             Some(_) => Ok(()),
             None => Err(Trouble::transient(format!("the draft of {} is gone", self.draft.tag))),
         }

@@ -266,6 +266,10 @@ pub(super) struct Release {
     pub(super) id: u64,
     pub(super) tag_name: String,
     pub(super) draft: bool,
+    #[serde(default)]
+    pub(super) prerelease: bool,
+    pub(super) name: Option<String>,
+    pub(super) body: Option<String>,
     pub(super) html_url: String,
     #[serde(default)]
     pub(super) assets: Vec<Asset>,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::name::{RefName, RepoId};
 use crate::forge::Asked;
@@ -24,10 +24,7 @@ impl Releases for GitHub {
         Box::pin(async move {
             let home = self.home(repo).await?;
             let path = format!("/repositories/{}/releases", home.id);
-            let body = json!({
-                "tag_name": draft.tag.as_str(), "target_commitish": draft.commit.as_str(), "name": draft.title,
-                "body": draft.body, "draft": true, "prerelease": draft.pre_release,
-            });
+            let body = body_of(draft, true);
             let identity = home.to(Work::Tag);
             let reply = self.send(identity.content(), Method::POST, &path, Some(&body)).await?;
             Ok(dto::read::<dto::Release>(&path, &reply.body)?.shown())
@@ -56,11 +53,11 @@ impl Releases for GitHub {
         })
     }
 
-    fn publish<'a>(&'a self, repo: &'a RepoId, release: u64) -> Asked<'a, ()> {
+    fn publish<'a>(&'a self, repo: &'a RepoId, release: u64, draft: &'a Draft) -> Asked<'a, ()> {
         Box::pin(async move {
             let home = self.home(repo).await?;
             let path = format!("/repositories/{}/releases/{release}", home.id);
-            let body = json!({"draft": false});
+            let body = body_of(draft, false);
             self.send(home.to(Work::Tag).write(), Method::PATCH, &path, Some(&body)).await.map(drop)
         })
     }
@@ -95,6 +92,22 @@ impl dto::Release {
             digest: asset.digest,
             address: asset.browser_download_url,
         });
-        Shown { id: self.id, draft: self.draft, page: self.html_url, assets: assets.collect() }
+        Shown {
+            id: self.id,
+            draft: self.draft,
+            title: self.name.unwrap_or_default(),
+            body: self.body.unwrap_or_default(),
+            pre_release: self.prerelease,
+            page: self.html_url,
+            assets: assets.collect(),
+        }
     }
+}
+
+/// Everything that a release says of itself: what is left out stays as somebody else wrote it.
+fn body_of(draft: &Draft, hidden: bool) -> Value {
+    json!({
+        "tag_name": draft.tag.as_str(), "target_commitish": draft.commit.as_str(), "name": draft.title,
+        "body": draft.body, "draft": hidden, "prerelease": draft.pre_release,
+    })
 }

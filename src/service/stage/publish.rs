@@ -152,6 +152,7 @@ impl Walk<'_> {
         for item in at.items.clone() {
             self.read_back(at, &item, left, kept).await?;
         }
+        self.patiently(at, left, kept, || at.way.as_meant(&at.items)).await?;
         self.tell(at.publish, Move::Verified, kept).await
     }
 

@@ -322,6 +322,73 @@ async fn d41_d52_the_last_stage_gives_a_candidate_its_final_name() {
     world.finish().await;
 }
 
+/// Nothing tags the release before the host's own is made.
+const SHOWN_ALONE: &str = r"version: 1
+name: shop
+build: sh build.sh
+artifacts: dist
+stages:
+  - name: prod
+    deploy: [{name: show, uses: github-release, with: {notes: true, final: true}}]
+";
+
+/// What a tool that drafts releases by itself leaves: of another commit, with words of its own.
+fn drafted(commit: &str) -> Release {
+    Release {
+        tag: "v0.1.0".to_owned(),
+        commit: commit.to_owned(),
+        name: "Next".to_owned(),
+        body: "Everything that is on main.".to_owned(),
+        draft: true,
+        early: true,
+        assets: BTreeMap::new(),
+    }
+}
+
+fn put_there(world: &World, release: Release) {
+    world.github.state().repos.get_mut(&REPO).unwrap().releases.insert(6, release);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_d52_somebody_elses_draft_gets_our_commit_and_our_words_before_anybody_sees_it() {
+    let mut world = World::with(SHOWN_ALONE).await;
+    let other = world.tree.head("main").unwrap();
+    put_there(&world, drafted(&other));
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    let shown = only(&world);
+    assert!(!shown.draft && !shown.early, "{shown:?}");
+    assert_eq!((shown.name.as_str(), &shown.commit), ("v0.1.0", &commit));
+    assert!(shown.body.contains("sell shoes") && !shown.body.contains("Everything"), "{}", shown.body);
+    assert_eq!(named(&world.tree, "v0.1.0"), Some((ObjectType::Tag, commit)));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_d52_what_is_published_with_other_words_or_a_tag_elsewhere_is_left_as_it_is() {
+    let mut world = World::with(SHOWN_ALONE).await;
+    let other = world.tree.head("main").unwrap();
+    put_there(&world, Release { draft: false, ..drafted(&other) });
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains("the release v0.1.0 on the host is published already, with another text"),
+        "{said}"
+    );
+    world.status(&commit, "liftlock/prod", "failure").await;
+    assert!(only(&world).assets.is_empty() && only(&world).body.contains("Everything"));
+    put_there(&world, drafted(&other));
+    world.tree.set("refs/tags/v0.1.0", &other);
+    world.say(1, ANA, "/retry prod").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains(&format!("the tag v0.1.0 is there already and names {other}, not {commit}")),
+        "{said}"
+    );
+    assert!(only(&world).draft);
+    world.finish().await;
+}
+
 const BEHIND: &str = r"version: 1
 name: shop
 triggers: {push: {}, tags: ['v*']}

@@ -88,6 +88,21 @@ pub(super) fn make_ref(state: &mut State, call: &Call, repo: u64) -> Answered {
     Ok(Reply::json(201, &json!({"ref": name, "object": {"type": "tag", "sha": sha}})))
 }
 
+/// What GitHub does when a release is published whose tag is not there: a plain one, at the commit or branch that the
+/// release names, or else where the default branch is by now.
+pub(super) fn tag_published(state: &mut State, repo: u64, (tag, target): (&str, &str)) {
+    let target = if target.is_empty() { &state.repos[&repo].default_branch } else { target }.to_owned();
+    let Some(bare) = bare(state, repo) else {
+        repo_mut(state, repo).tags.entry(tag.to_owned()).or_insert(target);
+        return;
+    };
+    let name = format!("refs/tags/{tag}");
+    if bare.find_reference(&name).is_err() {
+        let target = bare.revparse_single(&target).expect("a commit or a branch").id();
+        bare.reference(&name, target, false, "made by publishing").expect("a tag");
+    }
+}
+
 pub(super) fn read_ref(state: &State, call: &Call, repo: u64, tag: &str) -> Answered {
     call.need(state, repo, "contents", "read")?;
     let name = format!("refs/tags/{tag}");

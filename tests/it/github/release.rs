@@ -7,6 +7,7 @@ use liftlock::domain::name::Digest;
 use serde_json::{Value, json};
 
 use super::api::{Answered, not_found, repo_mut};
+use super::git;
 use super::state::State;
 use super::web::{Call, Reply};
 
@@ -100,6 +101,9 @@ fn make(state: &mut State, call: &Call, repo: u64) -> Answered {
         assets: BTreeMap::new(),
     };
     let id = state.fresh_id();
+    if !release.draft {
+        git::tag_published(state, repo, (&release.tag, &release.commit));
+    }
     repo_mut(state, repo).releases.insert(id, release);
     Ok(Reply::json(201, &shown(state, call, repo, id)))
 }
@@ -108,8 +112,23 @@ fn change(state: &mut State, call: &Call, repo: u64, release: &str) -> Answered 
     call.need(state, repo, "contents", "write")?;
     let id: u64 = release.parse().map_err(|_| not_found())?;
     let found = repo_mut(state, repo).releases.get_mut(&id).ok_or_else(not_found)?;
-    if let Some(draft) = call.body["draft"].as_bool() {
-        found.draft = draft;
+    let texts = [
+        ("tag_name", &mut found.tag),
+        ("target_commitish", &mut found.commit),
+        ("name", &mut found.name),
+        ("body", &mut found.body),
+    ];
+    for (key, text) in texts {
+        if let Some(said) = call.body[key].as_str() {
+            said.clone_into(text);
+        }
+    }
+    for (key, mark) in [("draft", &mut found.draft), ("prerelease", &mut found.early)] {
+        *mark = call.body[key].as_bool().unwrap_or(*mark);
+    }
+    let Release { tag, commit, draft, .. } = found.clone();
+    if !draft {
+        git::tag_published(state, repo, (&tag, &commit));
     }
     Ok(Reply::json(200, &shown(state, call, repo, id)))
 }
