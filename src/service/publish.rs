@@ -7,6 +7,7 @@ use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
 use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, RepoId, StageName};
+use crate::domain::person::Visibility;
 use crate::domain::publication::tag::{Component, components, tagged};
 use crate::domain::publication::{Found, Item, METADATA, Publish, images, items};
 use crate::domain::release::Release;
@@ -590,10 +591,15 @@ impl OnHost<'_> {
         let Some(asset) = shown.assets.into_iter().find(|asset| asset.name == item.name) else {
             return Ok(Seen::Nothing);
         };
-        match http::get(&asset.address).await {
-            Ok(Seen::Nothing) => Ok(asset.digest.map_or(Seen::Nothing, Seen::Is)),
-            other => other,
+        let seen = http::get(&asset.address).await?;
+        if seen != Seen::Nothing {
+            return Ok(seen);
         }
+        // Of a public repository everybody is to get it, whatever the host's own interface says.
+        Ok(match self.host.repository(&self.id.repo).await?.visibility {
+            Visibility::Public => Seen::Nothing,
+            Visibility::Private => asset.digest.map_or(Seen::Nothing, Seen::Is),
+        })
     }
 }
 

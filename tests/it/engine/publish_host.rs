@@ -8,6 +8,7 @@ use std::process::Command;
 use git2::{ObjectType, Oid, Repository};
 use hyper::Method;
 use liftlock::domain::name::Digest;
+use liftlock::domain::publication::Reached;
 use liftlock::domain::release::TagState;
 use liftlock::domain::time::Timestamp;
 use liftlock::git::fetch::Remote;
@@ -386,6 +387,38 @@ async fn d41_d52_what_is_published_with_other_words_or_a_tag_elsewhere_is_left_a
         "{said}"
     );
     assert!(only(&world).draft);
+    world.finish().await;
+}
+
+/// Its own interface says what the files are, and nobody else can get them, or something else stands with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d52_t45_a_public_release_counts_when_everybody_gets_it_and_nothing_else_with_it() {
+    let mut world = World::with(RELEASE).await;
+    world.github.state().downloads_are_lost = true;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("dist.tar.zst is not there, read back 5 times"), "{said}");
+    assert!(!only(&world).draft);
+    let malware = Asset { name: "malware.exe".to_owned(), bytes: "x".into(), whole: true };
+    {
+        let mut state = world.github.state();
+        state.downloads_are_lost = false;
+        state.repos.get_mut(&REPO).unwrap().releases.values_mut().next().unwrap().assets.insert(7, malware);
+    }
+    world.say(1, ANA, "/retry prod").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(said.contains("the release v0.1.0-rc.1 on the host has malware.exe besides"), "{said}");
+    world.status(&commit, "liftlock/prod", "failure").await;
+    let state = world.state("shop").await;
+    let row = state.releases.values().next().unwrap().ledger.values().next().unwrap();
+    assert_eq!(row.reached, Reached::Visible);
+    {
+        let mut state = world.github.state();
+        state.repos.get_mut(&REPO).unwrap().releases.values_mut().next().unwrap().assets.remove(&7);
+    }
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    published(&world);
     world.finish().await;
 }
 

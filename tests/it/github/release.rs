@@ -163,8 +163,8 @@ fn remove(state: &mut State, call: &Call, repo: u64, asset: &str) -> Answered {
 /// What everybody gets, without a token.
 fn download(state: &State, repo: u64, tag: &str, name: &str) -> Answered {
     let repo = &state.repos[&repo];
-    let release =
-        repo.releases.values().find(|release| release.tag == tag && !release.draft && !repo.private);
+    let hidden = repo.private || state.downloads_are_lost;
+    let release = repo.releases.values().find(|release| release.tag == tag && !release.draft && !hidden);
     let found = release.and_then(|release| release.files().get(name).copied().cloned());
     let body = found.ok_or_else(not_found)?;
     Ok(Reply { status: 200, headers: Vec::new(), body })

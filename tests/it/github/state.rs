@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) deliveries: Vec<Delivery>,
     /// The next upload of a file of this name breaks off.
     pub(crate) breaks_off: Option<String>,
+    /// Nobody gets a file of a release, although the API lists it.
+    pub(crate) downloads_are_lost: bool,
     next: u64,
 }
 
