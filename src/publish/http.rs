@@ -10,9 +10,11 @@ use hyper::header::{
 };
 use hyper::{Method, Request, StatusCode};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use super::folder::digest;
 use super::{Seen, Taken};
+use crate::domain::name::printable;
 use crate::domain::publication::Item;
 use crate::https;
 use crate::https::pieces::Content;
@@ -86,17 +88,27 @@ pub(crate) async fn get(at: &str) -> Outcome<Seen> {
             StatusCode::OK => return sum_of(at, answer.into_body()).await,
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Seen::Nothing),
             status if status.is_redirection() => {
-                let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
-                // Never to a plainer place than it began at.
-                if !to.starts_with("https://") {
-                    return Err(Trouble::refused(format!("{at} sends on to no `https://` address")));
-                }
-                to.clone_into(&mut here);
+                let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                let to = to.ok_or_else(|| Trouble::refused(format!("{at} sends on to nowhere")))?;
+                here = onward(&here, to).map_err(|why| Trouble::refused(format!("{at} {why}")))?;
             }
             status => return Err(said(at, status)),
         }
     }
     Err(Trouble::refused(format!("{at} sends on in circles")))
+}
+
+/// Where an answer sends on to, as seen from where it came from, and never to a plainer place than that; the error is
+/// what is wrong with it.
+fn onward(here: &str, to: &str) -> Result<String, String> {
+    let no_address = |_| format!("sends on to `{}`, which is no address", printable(to));
+    let from = Url::parse(here).map_err(no_address)?;
+    let mut there = from.join(to).map_err(no_address)?;
+    there.set_fragment(None);
+    match (from.scheme(), there.scheme()) {
+        (_, "https") | ("http", "http") => Ok(there.into()),
+        _ => Err("sends on to no `https://` address".to_owned()),
+    }
 }
 
 async fn sum_of(at: &str, mut body: Incoming) -> Outcome<Seen> {
@@ -121,4 +133,28 @@ fn said(at: &str, status: StatusCode) -> Trouble {
     let text = format!("{at} answers {status}");
     let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     if later { Trouble::transient(text) } else { Trouble::refused(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d42_a_redirect_is_followed_from_where_it_was_met_and_never_to_a_plainer_place() {
+        let here = "https://cdn.example/a/v1/app?x=1";
+        for (to, there) in [
+            ("https://other.example/app", "https://other.example/app"),
+            ("//other.example/app#top", "https://other.example/app"),
+            ("/app", "https://cdn.example/app"),
+            ("app.zip?y=2", "https://cdn.example/a/v1/app.zip?y=2"),
+            ("../app", "https://cdn.example/a/app"),
+        ] {
+            assert_eq!(onward(here, to).unwrap(), there, "{to}");
+        }
+        assert_eq!(onward("http://127.0.0.1:8/a", "/b").unwrap(), "http://127.0.0.1:8/b");
+        assert_eq!(onward("http://cdn.example/a", "https://cdn.example/a").unwrap(), "https://cdn.example/a");
+        for to in ["http://cdn.example/app", "ftp://cdn.example/app", "file:///etc/passwd", "https://"] {
+            assert!(onward(here, to).is_err(), "{to}");
+        }
+    }
 }

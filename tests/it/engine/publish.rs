@@ -224,12 +224,18 @@ async fn show(
     Ok(if spoiled { Bytes::from_static(b"<html>not what you wanted") } else { found })
 }
 
+/// What everybody is told to ask is not where it is.
+async fn moved(Path(name): Path<String>) -> (StatusCode, [(&'static str, String); 1]) {
+    (StatusCode::FOUND, [("location", format!("/cdn/{name}"))])
+}
+
 /// Starts both, and answers the outlet.
 async fn cdn() -> (Cdn, Outlet) {
     let cdn = Cdn::default();
     let app = Router::new()
         .route("/up/{*name}", axum::routing::put(take))
         .route("/cdn/{*name}", get(show))
+        .route("/moved/{*name}", get(moved))
         .with_state(cdn.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
@@ -284,6 +290,17 @@ async fn d42_d53_t45_what_everybody_gets_is_not_what_was_put_and_the_rest_is_don
     world.say(1, ANA, "/retry prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     assert_eq!(cdn.0.lock().unwrap().puts.len(), 3, "nothing is put twice");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d42_what_everybody_gets_may_stand_behind_a_redirect_on_the_same_server() {
+    let (cdn, outlet) = cdn().await;
+    let url = outlet.url.as_ref().map(|url| url.replace("/cdn", "/moved"));
+    let mut world = world(|_| vec![Outlet { url: url.clone(), ..outlet.clone() }]).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(cdn.puts().len(), 3);
     world.finish().await;
 }
 
