@@ -324,10 +324,21 @@ async fn d42_e17_what_is_signed_of_a_release_is_published_beside_its_files() {
     world.merge(1, "feat: sell shoes").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     let there = published(&world, "v0.1.0-rc.1");
-    for name in ["dist.tar.zst", "notes", "SHA256SUMS", "SHA256SUMS.sig", "provenance.dsse.json"] {
+    let before = "passed-test-1.dsse.json";
+    for name in ["dist.tar.zst", "notes", "SHA256SUMS", "SHA256SUMS.sig", "provenance.dsse.json", before] {
         assert!(there.contains_key(name), "{name} is missing: {there:#?}");
     }
+    assert!(there.keys().any(|name| name.starts_with("stage-test.")), "{there:#?}");
+    // Whether it is good itself is known when it is over.
+    assert!(!there.keys().any(|name| name.contains("prod")), "{there:#?}");
     world.settled().await;
+    // It was no luck that the other stage was signed by then.
+    let log = world.store().events(&EventFilter::default(), 0, 1_000).await.unwrap();
+    let first = |kind: &str, what: &str| {
+        let of = log.iter().position(|event| event.kind == kind && event.data.contains(what));
+        of.unwrap_or_else(|| panic!("{what} is in no {kind}"))
+    };
+    assert!(first("attested", before) < first("stage_moved", "\"prod\""));
     let state = world.state("shop").await;
     let release = state.releases.values().next().unwrap();
     for kept in current(release).filter(|kept| there.contains_key(&kept.name)) {
