@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Ended, Exit, Server, terminal};
 use crate::domain::evidence::claim::{Built, Claim};
-use crate::domain::name::Digest;
+use crate::domain::name::{Digest, printable};
 use crate::sign::Public;
 use crate::trouble::{Outcome, Trouble};
 
@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// It must be of this repository.
     #[arg(long)]
     repository: Option<String>,
+    /// It must be of the release with this version.
+    #[arg(long)]
+    version: Option<String>,
     /// It must have been found good in this stage.
     #[arg(long)]
     stage: Option<String>,
@@ -54,7 +57,7 @@ pub(super) async fn run(asked: &Arguments) -> Ended {
         .map_err(|why| Trouble::refused(format!("{}: {why}", asked.keys.display())))?;
     let path = Path::new(&asked.what);
     let checked = if path.is_dir() {
-        folder::release(path, &keys)?
+        folder::release(path, &keys, None)?
     } else if path.exists() || fetch::address(&asked.what, &asked.server).is_none() {
         let beside = || PathBuf::from(format!("{}.intoto.jsonl", path.display()));
         vec![folder::file(path, &asked.provenance.clone().unwrap_or_else(beside), &keys)?]
@@ -79,6 +82,15 @@ impl Checked {
         })
     }
 
+    /// The version of the release that it is of; of a file that was taken over it is not the one that it was built for.
+    fn version(&self) -> Option<&str> {
+        let taken = self.claims.iter().find_map(|claim| {
+            let Claim::Reused { version, .. } = claim else { return None };
+            Some(version)
+        });
+        taken.or(self.built().map(|built| &built.version)).map(String::as_str)
+    }
+
     fn stages(&self) -> Vec<&str> {
         let stages = self.claims.iter().filter_map(|claim| {
             let Claim::Passed { stage, .. } = claim else { return None };
@@ -98,6 +110,15 @@ impl Checked {
             match self.built() {
                 Some(built) if built.repository == *wanted => {}
                 Some(built) => return refused(format!("is of {}, not of {wanted}", built.repository)),
+                None => {
+                    return refused(format!("was not built here, so nothing says that it is of {wanted}"));
+                }
+            }
+        }
+        if let Some(wanted) = &asked.version {
+            match self.version() {
+                Some(version) if version == wanted => {}
+                Some(version) => return refused(format!("is of {}, not of {wanted}", printable(version))),
                 None => {
                     return refused(format!("was not built here, so nothing says that it is of {wanted}"));
                 }

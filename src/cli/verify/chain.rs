@@ -6,19 +6,26 @@ use std::path::Path;
 
 use super::{Checked, folder};
 use crate::domain::evidence::chain::{LINK, Linked, forms, read};
-use crate::domain::evidence::claim::Claim;
+use crate::domain::evidence::claim::{Claim, of_another};
 use crate::domain::name::printable;
 use crate::sign::Public;
 use crate::trouble::{Outcome, Trouble};
 
-/// Every link in a folder.
-pub(super) fn links(folder: &Path, names: &BTreeSet<String>, keys: &[Public]) -> Outcome<Vec<Linked>> {
+/// Every link in a folder, all of one release when one was asked for.
+pub(super) fn links(
+    folder: &Path,
+    names: &BTreeSet<String>,
+    (keys, of): (&[Public], Option<&str>),
+) -> Outcome<Vec<Linked>> {
     let mut all = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(LINK)) {
         let path = folder.join(name);
         let unproven =
             |why: String| Trouble::refused(format!("{} is not proven: {name}: {why}", folder.display()));
         for link in folder::opened(&folder::text(&path)?, keys).map_err(unproven)? {
+            if let Some(other) = of.and_then(|of| of_another(&link, &[], of)) {
+                return Err(unproven(format!("it is of {}", printable(other))));
+            }
             all.push(read(name, &link).map_err(unproven)?);
         }
     }

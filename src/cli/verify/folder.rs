@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Checked, chain};
 use crate::artifact::hashing::{Sum512, copy, digest_of};
 use crate::domain::evidence::chain::LINK;
-use crate::domain::evidence::claim::{belonging, claim, is_about, named, said_at};
+use crate::domain::evidence::claim::{belonging, claim, is_about, is_of, named, of_another, said_at};
 use crate::domain::evidence::{
     BUNDLE_FILE, ENVELOPE, PAYLOAD_TYPE, PROVENANCE_FILE, SHA256SUMS, SHA512SUMS, STATEMENTS,
 };
@@ -40,8 +40,8 @@ fn unsaid(digest: &Digest) -> String {
     format!("it is not about a file with the digest {digest}")
 }
 
-/// All files of a release.
-pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
+/// All files of a release: of this one, when one was asked for by its place on a server.
+pub(super) fn release(folder: &Path, keys: &[Public], of: Option<&str>) -> Outcome<Vec<Checked>> {
     let unproven = |why: String| Trouble::refused(format!("{} is not proven: {why}", folder.display()));
     let names = names(folder)?;
     let sums = sums(folder, &names, keys)?;
@@ -51,7 +51,11 @@ pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
         all.extend(opened(&lines, keys).map_err(|why| unproven(format!("{name}: {why}")))?);
     }
     bundle(folder, &names, keys).map_err(unproven)?;
-    let links = chain::links(folder, &names, keys)?;
+    if let Some((other, of)) = of.and_then(|of| Some((all.iter().find_map(|s| of_another(s, &all, of))?, of)))
+    {
+        return Err(unproven(format!("what is signed is of {}, and {of} was asked for", printable(other))));
+    }
+    let links = chain::links(folder, &names, (keys, of))?;
     let files: BTreeSet<&String> = sums.values().flat_map(BTreeMap::keys).collect();
     let mut checked = Vec::new();
     for file in files {
@@ -61,6 +65,12 @@ pub(super) fn release(folder: &Path, keys: &[Public]) -> Outcome<Vec<Checked>> {
         let because = |why: String| unproven(format!("{file}: {why}"));
         let mut one = listed(folder, file, (&sums, &all)).map_err(because)?;
         one.went_through(&links).map_err(because)?;
+        if let Some(of) = of {
+            let says = |said: &Value| named(said, &one.digest).is_some() && is_of(said, of);
+            if !all.iter().any(says) {
+                return Err(because(format!("nothing that is signed says that it is of {of}")));
+            }
+        }
         checked.push(one);
     }
     others(folder, &names, (&sums, &all)).map_err(unproven)?;

@@ -95,6 +95,44 @@ pub fn said_at(statement: &Value) -> Option<Timestamp> {
     times.filter_map(Timestamp::parse).max()
 }
 
+/// What stands before the name of a release in the address of its page.
+const RELEASES: &str = "/releases/";
+
+/// The page of the release that a statement or a link is of, as it says itself; some are about files alone.
+pub fn page_of(statement: &Value) -> Option<&str> {
+    let says = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str);
+    match says("/predicateType") {
+        Some(PROVENANCE) => says("/predicate/runDetails/metadata/invocationId"),
+        Some(PASSED) => says("/predicate/resourceUri"),
+        Some(TESTS) => says("/predicate/url"),
+        Some(REUSED | WRITTEN) => says("/predicate/release"),
+        Some(_) => None,
+        None => says("/byproducts/release"),
+    }
+}
+
+/// Whether a statement is of the release with this page: `<repository>/<pipeline>/<number>`, wherever the server is.
+pub fn is_of(statement: &Value, release: &str) -> bool {
+    page_of(statement).and_then(|page| page.split_once(RELEASES)).is_some_and(|(_, at)| at == release)
+}
+
+/// The other release, if a statement is of one: only where files come from may be said by the release that they were
+/// built for, when one of the first statements says that they were taken over from it.
+pub fn of_another<'a>(statement: &'a Value, all: &[Value], release: &str) -> Option<&'a str> {
+    let page = page_of(statement).filter(|_| !is_of(statement, release))?;
+    let says = |other: &Value, pointer: &str, what: &str| {
+        other.pointer(pointer).and_then(Value::as_str).is_some_and(|said| said == what)
+    };
+    let from_there = |other: &&Value| {
+        says(other, "/predicateType", REUSED)
+            && is_of(other, release)
+            && says(other, "/predicate/builtFor/uri", page)
+    };
+    let is_provenance = says(statement, "/predicateType", PROVENANCE);
+    let taken_over = is_provenance && all.iter().any(|other| from_there(&other));
+    (!taken_over).then(|| page.split_once(RELEASES).map_or(page, |(_, release)| release))
+}
+
 /// Files by their digests, as a list of a statement has them.
 fn listed<'a>(statement: &'a Value, list: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let entries = statement.pointer(list).and_then(Value::as_array);

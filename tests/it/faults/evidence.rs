@@ -215,6 +215,9 @@ async fn t44_t45_a_file_or_a_whole_release_is_verified_with_public_keys_alone() 
     reader.passes(&asked("--repository hello --stage prod"));
     assert!(!reader.run(&asked("--repository acme/shop")).status.success());
     assert!(!reader.run(&asked("--stage nowhere")).status.success());
+    reader.passes(&asked("--version v0.1.0-rc.1"));
+    let said = String::from_utf8(reader.run(&asked("--version v0.1.0-rc.2")).stderr).unwrap();
+    assert!(said.contains("is of v0.1.0-rc.1, not of v0.1.0-rc.2"), "{said}");
     let json: Value = serde_json::from_str(&reader.passes(&asked("--json"))).unwrap();
     assert_eq!(json["files"][0]["passed"], serde_json::json!(["test", "prod"]));
     let said = reader.notices(&reader.file, middle, ours);
@@ -233,8 +236,35 @@ async fn t44_t45_a_file_or_a_whole_release_is_verified_with_public_keys_alone() 
     let said = reader.passes(manual("verify \"$SERVER/releases/$RELEASE\""));
     assert!(said.contains("in SHA256SUMS and SHA512SUMS, signed"), "{said}");
     reader.passes(manual("mkdir release"));
+    is_of_the_release_asked_for(&reader).await;
     whole_folder(&reader);
     server.kill();
+}
+
+/// A mirror that has one release only, and gives it whichever is asked for: nothing of it is changed, and it is not what
+/// was wanted.
+async fn is_of_the_release_asked_for(reader: &Reader<'_>) {
+    let folder = reader.folder.to_owned();
+    let app = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+        let name = uri.path().rsplit('/').next().unwrap().to_owned();
+        let file =
+            if name == "evidence" { folder.join("list.json") } else { folder.join("release").join(name) };
+        async move { std::fs::read(file).map_err(|_| axum::http::StatusCode::NOT_FOUND) }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mirror = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let verify = |release: &str| format!("liftlock verify '{mirror}/releases/{release}' --keys keys.pem");
+    reader.passes(&verify(RELEASE));
+    for other in ["plain:hello/hello/2", "plain:hello/world/1", "plain:world/hello/1"] {
+        let output = reader.run(&verify(other));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{other} is proven");
+        assert!(
+            said.contains(&format!("what is signed is of {RELEASE}, and {other} was asked for")),
+            "{said}"
+        );
+    }
 }
 
 /// A flipped byte in any file of the folder is an error that names the file.
