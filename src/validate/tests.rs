@@ -227,6 +227,57 @@ fn d16_d17_symbols_are_there_and_lead_to_the_commit() {
 }
 
 /// A contract of these assets, signed by these keys.
+/// Compressed debug information is read as debuggers read it.
+#[test]
+fn d17_symbols_that_are_compressed_lead_to_the_commit_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let commit = "c0ffee00".repeat(5);
+    put(at, "main.c", b"int main(void) { return 0; }");
+    // Long enough that it is worth to be compressed.
+    let place = format!("/src/{commit}/{}", "deep/".repeat(50));
+    sh(at, &format!("cc -g -Wl,--build-id -ffile-prefix-map=\"$PWD\"={place} main.c -o app; rm main.c"));
+    assert_eq!(said_of(BuiltIn::Sourcelink, at, Some(&commit)), (1, Vec::new()));
+    for how in ["zlib", "zlib-gnu", "zstd"] {
+        sh(at, &format!("objcopy --compress-debug-sections={how} app packed"));
+        let mut packed = std::fs::read(at.join("packed")).unwrap();
+        assert!(!packed.windows(commit.len()).any(|at| at == commit.as_bytes()), "{how} packs nothing");
+        assert_eq!(said_of(BuiltIn::Sourcelink, at, Some(&commit)), (2, Vec::new()), "{how}");
+        let elf = goblin::elf::Elf::parse(&packed).unwrap();
+        let named = |section: &goblin::elf::SectionHeader| elf.shdr_strtab.get_at(section.sh_name).unwrap();
+        let lines = elf.section_headers.iter().find(|section| named(section).ends_with("debug_line_str"));
+        let spot = lines.unwrap().file_range().unwrap().start + 30;
+        packed[spot..spot + 8].fill(0xff);
+        put(at, "packed", &packed);
+        let (_, problems) = said_of(BuiltIn::Sourcelink, at, Some(&commit));
+        assert!(problems[0].ends_with("debug_line_str cannot be unpacked"), "{how}: {problems:?}");
+        sh(at, "rm packed");
+    }
+}
+
+/// What a program prints leads no debugger to its sources, and what cannot be looked into is not good for that.
+#[test]
+fn d16_d17_t45_a_commit_elsewhere_in_a_program_and_one_that_is_broken_prove_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let commit = "c0ffee00".repeat(5);
+    put(
+        at,
+        "version.c",
+        format!("const char version[] = \"{commit}\"; int main(void) {{ return version[0]; }}").as_bytes(),
+    );
+    sh(at, "cc -g -Wl,--build-id version.c -o app; rm version.c");
+    assert_eq!(said(BuiltIn::Symbols, at), (1, Vec::new()));
+    let whole = std::fs::read(at.join("app")).unwrap();
+    assert!(whole.windows(40).any(|at| at == commit.as_bytes()), "it is in the program");
+    let leads_nowhere = "app: its debug information does not lead to c0ffee0";
+    assert_eq!(said_of(BuiltIn::Sourcelink, at, Some(&commit)), (1, vec![leads_nowhere.to_owned()]));
+    put(at, "app", &whole[..whole.len() / 2]);
+    for what in [BuiltIn::Symbols, BuiltIn::Sourcelink] {
+        assert_eq!(said_of(what, at, Some(&commit)).1, ["app: it is a broken ELF file"]);
+    }
+}
+
 fn contract_of(assets: &str, keys: &[String]) -> Contract {
     let keys = if keys.is_empty() { String::new() } else { format!("\n    keys: {keys:?}") };
     let text = format!(
