@@ -8,6 +8,7 @@ mod asset;
 mod binary;
 mod checksum;
 mod coherent;
+mod debian;
 mod embedded;
 mod kind;
 mod package;

@@ -1,7 +1,8 @@
 //! `packages`: every archive opens to its last byte, and packages are what their files are called.
 //!
 //! Known are zip and what is made of it (`NuGet`, wheels, jars), tar alone and in gzip or zstd (npm, crates), and
-//! Debian's. `NuGet`: `<id>.<version>.nupkg` holds `<id>.nuspec`; wheels: PEP 427; npm: `package/package.json`.
+//! Debian's. `NuGet`: `<id>.<version>.nupkg` holds `<id>.nuspec`; wheels: PEP 427; npm: `package/package.json`; Debian:
+//! `<package>_<version>_<architecture>.deb` with a `control`.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -9,7 +10,7 @@ use std::io::{self, BufReader, Read};
 use flate2::read::MultiGzDecoder;
 use zip::ZipArchive;
 
-use super::{Item, Verdict, begins, open};
+use super::{Item, Verdict, debian, open};
 use crate::domain::name::printable;
 use crate::trouble::Outcome;
 
@@ -34,6 +35,7 @@ pub(super) enum Label {
     Nuspec,
     Metadata,
     PackageJson,
+    Control,
     Nothing,
 }
 
@@ -52,8 +54,8 @@ const KINDS: [(&str, Form, Label); 15] = [
     (".crate", Form::TarGz, Label::Nothing),
     (".tar.zst", Form::TarZst, Label::Nothing),
     (".tar", Form::Tar, Label::Nothing),
-    (".deb", Form::Debian, Label::Nothing),
-    (".udeb", Form::Debian, Label::Nothing),
+    (".deb", Form::Debian, Label::Control),
+    (".udeb", Form::Debian, Label::Control),
 ];
 
 impl Label {
@@ -62,6 +64,7 @@ impl Label {
         match self {
             Self::Nuspec => Err("it holds no `.nuspec`".to_owned()),
             Self::Metadata => Err("it holds no `METADATA`".to_owned()),
+            Self::Control => Err("it holds no `control`".to_owned()),
             Self::PackageJson | Self::Nothing => Ok(()),
         }
     }
@@ -71,6 +74,7 @@ impl Label {
             Self::Nuspec => "`.nuspec`",
             Self::Metadata => "`METADATA`",
             Self::PackageJson => "`package.json`",
+            Self::Control => "`control`",
             Self::Nothing => "label",
         }
     }
@@ -81,6 +85,7 @@ impl Label {
             Self::Nuspec => !inner.contains('/') && inner.to_lowercase().ends_with(".nuspec"),
             Self::Metadata => inner.ends_with(".dist-info/METADATA"),
             Self::PackageJson => inner == "package/package.json",
+            Self::Control => inner.trim_start_matches("./") == "control",
             Self::Nothing => false,
         }
     }
@@ -117,10 +122,7 @@ pub(super) fn open_as(item: &Item, (form, label): (Form, Label)) -> Outcome<Resu
             Ok(mut decoder) => tar(&mut decoder, (&lower, label)),
             Err(_) => Err("it is no zstd file".to_owned()),
         },
-        Form::Debian => {
-            let is_one = begins(item, b"!<arch>\ndebian-binary")?;
-            if is_one { Ok(()) } else { Err("it is no Debian package".to_owned()) }
-        }
+        Form::Debian => debian::opened(file, (&lower, label)),
     })
 }
 
@@ -208,7 +210,8 @@ fn zip(file: File, (name, label): (&str, Label)) -> Result<(), String> {
     }
 }
 
-fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<(), String> {
+/// Reads every entry of a tar, and whatever its packing has behind it.
+pub(super) fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<(), String> {
     let mut told = None;
     let mut tar = tar::Archive::new(&mut *bytes);
     let broken = |_| "it breaks off, or is no archive".to_owned();
@@ -227,7 +230,7 @@ fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<(), String>
     told.map_or_else(|| label.missing(), |text| matches(name, label, &text))
 }
 
-fn drain(from: &mut dyn Read) -> io::Result<u64> {
+pub(super) fn drain(from: &mut dyn Read) -> io::Result<u64> {
     io::copy(from, &mut io::sink())
 }
 
@@ -239,26 +242,33 @@ fn matches(file: &str, label: Label, text: &str) -> Result<(), String> {
         Label::Nuspec => format!("{name}.{version}.nupkg"),
         Label::PackageJson => format!("{}-{version}.tgz", name.trim_start_matches('@').replace('/', "-")),
         Label::Metadata => format!("{}-{version}-", normal(&name)),
+        // The number before a colon orders versions, and is in no name of a file.
+        Label::Control => format!("{name}_{}", version.split_once(':').map_or(&*version, |(_, rest)| rest)),
         Label::Nothing => return Ok(()),
     };
     let wanted = wanted.to_lowercase();
     let called = match (label, file.split_once('-')) {
         (Label::Metadata, Some((stem, rest))) => format!("{}-{rest}", normal(stem)).starts_with(&wanted),
         (Label::Metadata, None) => false,
+        (Label::Control, _) => {
+            file.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('_') || is_ending(rest))
+        }
         (Label::Nuspec | Label::PackageJson | Label::Nothing, _) => file == wanted,
     };
     if called { Ok(()) } else { Err(format!("inside it is {}", printable(&format!("{name} {version}")))) }
+}
+
+/// Whether there is nothing left of a name but how packages of Debian end.
+fn is_ending(rest: &str) -> bool {
+    matches!(rest, ".deb" | ".udeb")
 }
 
 /// The name and version that a label says.
 fn said(label: Label, text: &str) -> Option<(String, String)> {
     match label {
         Label::Nuspec => element(text, "id").zip(element(text, "version")),
-        Label::Metadata => {
-            let field = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-            let trimmed = |text: &str| text.trim().to_owned();
-            field("Name:").map(trimmed).zip(field("Version:").map(trimmed))
-        }
+        Label::Metadata => field(text, "Name:").zip(field(text, "Version:")),
+        Label::Control => field(text, "Package:").zip(field(text, "Version:")),
         Label::PackageJson => {
             let json: serde_json::Value = serde_json::from_str(text).ok()?;
             let field = |key: &str| json.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
@@ -266,6 +276,11 @@ fn said(label: Label, text: &str) -> Option<(String, String)> {
         }
         Label::Nothing => None,
     }
+}
+
+/// A line of a description that begins like this.
+fn field(text: &str, key: &str) -> Option<String> {
+    text.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().to_owned())
 }
 
 /// The text of the first element of a name; a nuspec has one of each.

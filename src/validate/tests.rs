@@ -74,6 +74,9 @@ fn zipped(entries: &[(&str, &str)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// An `ar` file, up to where the second part begins: the first is four bytes long.
+const MAGIC_AND_FORMAT: usize = 8 + 60 + 4;
+
 #[test]
 fn d15_packages_open_and_are_what_they_are_called() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,6 +108,76 @@ fn d15_packages_open_and_are_what_they_are_called() {
             "empty.nupkg: it holds no `.nuspec`",
             "fake.deb: it is no Debian package",
             "flipped.zip: `app` in it is broken",
+        ]
+    );
+}
+
+/// What `dpkg-deb` makes, packed in each of its ways; then a byte of it is another one, its end is gone, its name is
+/// another package's, a part is missing.
+#[test]
+fn d15_packages_of_debian_are_opened_to_their_last_byte_and_are_what_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let control = "Package: shop\nVersion: 1:1.2.0-1\nArchitecture: all\nMaintainer: Ana <ana@acme.example>\nDescription: a shop\n";
+    put(at, "root/DEBIAN/control", control.as_bytes());
+    sh(at, "mkdir -p root/usr/share; od -An -N40000 -tx1 /dev/urandom > root/usr/share/shop");
+    for how in ["gzip", "xz", "zstd", "none"] {
+        sh(at, &format!("dpkg-deb --root-owner-group -Z{how} --build root shop_1.2.0-1_{how}.deb > made"));
+    }
+    sh(at, "rm -r root made");
+    assert_eq!(said(BuiltIn::Packages, at), (4, Vec::new()));
+    for how in ["gzip", "xz"] {
+        let name = format!("shop_1.2.0-1_{how}.deb");
+        let good = std::fs::read(at.join(&name)).unwrap();
+        // In what describes it, in what is installed, and its last byte.
+        for place in [150, good.len() / 2, good.len() - 8] {
+            let mut bad = good.clone();
+            bad[place] ^= 1;
+            put(at, &name, &bad);
+            let (_, problems) = said(BuiltIn::Packages, at);
+            assert!(problems.len() == 1 && problems[0].starts_with(&name), "{place} of {name}: {problems:?}");
+        }
+        put(at, &name, &good);
+    }
+    let whole = std::fs::read(at.join("shop_1.2.0-1_xz.deb")).unwrap();
+    for (name, bytes) in [
+        ("other_1.2.0-1_all.deb", &whole[..]),
+        ("shop_1.2.0_all.deb", &whole),
+        ("shop_1.2.0-1_cut.deb", &whole[..whole.len() - 3]),
+        ("shop_1.2.0-1_half.deb", &whole[..whole.len() / 2]),
+        ("shop_1.2.0-1_label.deb", &whole[..MAGIC_AND_FORMAT]),
+        ("shop_1.2.0-1_empty.udeb", &whole[..8]),
+    ] {
+        put(at, name, bytes);
+    }
+    let (_, problems) = said(BuiltIn::Packages, at);
+    assert_eq!(
+        problems,
+        [
+            "other_1.2.0-1_all.deb: inside it is shop 1:1.2.0-1",
+            "shop_1.2.0-1_cut.deb: it breaks off, or is no archive",
+            "shop_1.2.0-1_empty.udeb: it is no Debian package",
+            "shop_1.2.0-1_half.deb: it breaks off, or is no archive",
+            "shop_1.2.0-1_label.deb: it is no Debian package",
+            "shop_1.2.0_all.deb: inside it is shop 1:1.2.0-1",
+        ]
+    );
+    sh(at, "rm *.deb *.udeb; mkdir parts");
+    put(at, "parts/whole", &whole);
+    sh(
+        at,
+        "cd parts; ar x whole; echo no > data.tar.lz; ar rc ../shop_1.2.0-1_odd.deb debian-binary control.tar.xz data.tar.lz",
+    );
+    sh(
+        at,
+        "cd parts; echo 3.0 > debian-binary; ar rc ../shop_1.2.0-1_new.deb debian-binary control.tar.xz data.tar.xz",
+    );
+    sh(at, "rm -r parts");
+    assert_eq!(
+        said(BuiltIn::Packages, at).1,
+        [
+            "shop_1.2.0-1_new.deb: it is of the format `3.0`, which nobody reads here",
+            "shop_1.2.0-1_odd.deb: `data.tar.lz` in it is packed in a way that is not read here",
         ]
     );
 }
