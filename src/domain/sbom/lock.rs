@@ -8,11 +8,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Component, Found, Hash, Place, Registry};
+use crate::domain::name::printable;
 
 /// Most components of all lock files together: far more than anybody has.
 const MAX_COMPONENTS: usize = 100_000;
 /// Folders whose lock files are other people's.
 const FOREIGN: [&str; 4] = [".git", "node_modules", "site-packages", "vendor"];
+/// Most lines of one file that are named because they pin nothing; of such a file nobody reads more.
+const MAX_UNPINNED: usize = 100;
+/// Options of pip that bring something.
+const TAKES: [&str; 4] = ["-r", "--requirement", "-e", "--editable"];
 /// From this Go on a `go.mod` names every module that its packages need (<https://go.dev/ref/mod#graph-pruning>).
 const GO_NAMES_ALL: (u32, u32) = (1, 17);
 
@@ -28,6 +33,8 @@ pub fn is_foreign(folder: &str) -> bool {
     FOREIGN.contains(&folder)
 }
 
+/// What pip installs of.
+const REQUIREMENTS: &str = "requirements.txt";
 /// Why a lock file of a tool that is known is not read.
 const UNKNOWN: &str = "lock files of this kind are not read";
 /// Where Cargo takes packages from when nothing else is said.
@@ -41,7 +48,7 @@ fn reader(name: &str) -> Option<Reader> {
         "Cargo.lock" => Some(cargo),
         "package-lock.json" => Some(npm),
         "poetry.lock" => Some(poetry),
-        "requirements.txt" => Some(|text| Ok(requirements(text))),
+        REQUIREMENTS => Some(|text| Ok(requirements(text))),
         "go.mod" => Some(go),
         "uv.lock" | "pdm.lock" | "Pipfile.lock" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lock"
         | "Gemfile.lock" | "composer.lock" | "packages.lock.json" | "gradle.lockfile" => {
@@ -59,6 +66,9 @@ impl Found {
         if name == "go.mod" && !names_all(text) {
             let why = "it is of a Go before 1.17, and need not name what its modules need";
             self.unread.push((path.to_owned(), why.to_owned()));
+        }
+        if name == REQUIREMENTS {
+            self.unread.extend(unpinned(text).into_iter().map(|why| (path.to_owned(), why)));
         }
         match read(text) {
             Ok(components) if self.components.len().saturating_add(components.len()) > MAX_COMPONENTS => {
@@ -216,24 +226,67 @@ fn npm_component(name: &str, package: &Value) -> Option<Component> {
 
 /// Pins only: what is not pinned is not known before it is installed.
 fn requirements(text: &str) -> Vec<Component> {
-    let pin = |line: &str| {
-        let line = line.split([';', '#']).next()?.split_whitespace().collect::<String>();
-        let line = line.split("--").next()?.trim_end_matches('\\').to_owned();
-        let (name, version) = line.split_once("==")?;
-        let name = name.split('[').next()?;
-        let good = |text: &str| {
-            let mut letters = text.bytes();
-            !text.is_empty() && letters.all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b))
-        };
-        (good(name) && good(version)).then(|| Component {
-            registry: Registry::PyPi,
-            name: name.to_owned(),
-            version: version.to_owned(),
-            hash: None,
-            place: None,
-        })
+    asked_for(text).iter().filter_map(|(_, line)| pin(line)).collect()
+}
+
+/// What a file asks for, each with the number of its line: one that ends in a backslash goes on in the next. Options that
+/// only say how something is installed ask for nothing.
+fn asked_for(text: &str) -> Vec<(usize, String)> {
+    let (mut all, mut goes_on) = (Vec::<(usize, String)>::new(), false);
+    for (no, line) in (1..).zip(text.lines()) {
+        let end = line.trim_end();
+        let part = end.strip_suffix('\\').unwrap_or(end);
+        match all.last_mut().filter(|_| goes_on) {
+            Some((_, whole)) => whole.push_str(part),
+            None => all.push((no, part.to_owned())),
+        }
+        goes_on = part.len() < end.len() && !end.trim_start().starts_with('#');
+    }
+    let asks = |(_, line): &(usize, String)| {
+        !line.is_empty() && (!line.starts_with('-') || TAKES.iter().any(|option| line.starts_with(option)))
     };
-    text.lines().filter_map(pin).collect()
+    all.into_iter().map(|(no, line)| (no, uncommented(&line).trim().to_owned())).filter(asks).collect()
+}
+
+/// A comment begins a line or stands behind a blank; an address may have the sign in it.
+fn uncommented(line: &str) -> &str {
+    let mut before = ' ';
+    let begins = line.char_indices().find(|(_, letter)| {
+        let is_one = *letter == '#' && before.is_whitespace();
+        before = *letter;
+        is_one
+    });
+    begins.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+}
+
+fn pin(line: &str) -> Option<Component> {
+    let line = line.split(';').next()?.split_whitespace().collect::<String>();
+    let (name, version) = line.split("--").next()?.split_once("==")?;
+    let name = name.split('[').next()?;
+    let good = |text: &str| {
+        let mut letters = text.bytes();
+        !text.is_empty() && letters.all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b))
+    };
+    (good(name) && good(version)).then(|| Component {
+        registry: Registry::PyPi,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        hash: None,
+        place: None,
+    })
+}
+
+/// What nobody knows of a file that asks for more than pins, a text for each line that does.
+fn unpinned(text: &str) -> Vec<String> {
+    let lines: Vec<(usize, String)> =
+        asked_for(text).into_iter().filter(|(_, line)| pin(line).is_none()).collect();
+    let one = |(no, line): &(usize, String)| {
+        let words: Vec<String> = line.split_whitespace().map(without_login).collect();
+        format!("line {no} is no pin, so what it brings is not listed: {}", printable(&words.join(" ")))
+    };
+    let more = lines.len().saturating_sub(MAX_UNPINNED);
+    let more = (more > 0).then(|| format!("{more} more lines are no pins either"));
+    lines.iter().take(MAX_UNPINNED).map(one).chain(more).collect()
 }
 
 /// The statements of a `go.mod`: those in a block as if each stood alone.
@@ -342,7 +395,7 @@ mod tests {
         assert_eq!(read("package-lock.json", old), ["pkg:npm/a@1.0.0", "pkg:npm/b@2.0.0"]);
         let poetry = "[[package]]\nname = \"attrs\"\nversion = \"23.1.0\"\ndescription = \"x\"\n[metadata]\n";
         assert_eq!(read("poetry.lock", poetry), ["pkg:pypi/attrs@23.1.0"]);
-        let pins = "# pinned\nrequests[socks]==2.31.0 ; python_version > '3' \\\n    --hash=sha256:ab\nflask>=2\nsix == 1.16.0\n";
+        let pins = "# pinned\nrequests[socks]==2.31.0 ; python_version > '3' \\\n    --hash=sha256:ab\nsix == 1.16.0\n";
         assert_eq!(read("requirements.txt", pins), ["pkg:pypi/requests@2.31.0", "pkg:pypi/six@1.16.0"]);
         let go = "module x\n\ngo 1.22\n\nrequire example.com/a v1.0.0\n\nrequire (\n\texample.com/b v2.0.0 // indirect\n)\n\
                   exclude example.com/c v3.0.0\nretract (\n\tv1.0.0\n)\n";
@@ -350,6 +403,36 @@ mod tests {
             read("go.mod", go),
             ["pkg:golang/example.com/a@v1.0.0", "pkg:golang/example.com/b@v2.0.0"]
         );
+    }
+
+    /// Whoever reads the bill is to see that it is not the whole.
+    #[test]
+    fn what_python_is_asked_for_without_a_version_is_said_line_by_line() {
+        let text = "# flask>=2\n--index-url https://a:b@pypi.example/simple\n--require-hashes\n\nflask>=2 # newest\n\
+                    six==1.16.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\n-r other.txt\n-c limits.txt\n\
+                    fork @ https://token:x@host.example/fork.zip#egg=fork\n-e ./own\nany==1.*\nbare\n";
+        let mut found = Found::default();
+        found.take("app/requirements.txt", text);
+        assert_eq!(found.components.iter().map(Component::purl).collect::<Vec<_>>(), ["pkg:pypi/six@1.16.0"]);
+        assert_eq!(found.read, ["app/requirements.txt"]);
+        let lines = [
+            "5 flask>=2",
+            "9 -r other.txt",
+            "11 fork @ https://host.example/fork.zip#egg=fork",
+            "12 -e ./own",
+            "13 any==1.*",
+            "14 bare",
+        ];
+        let told = |line: &str| {
+            let (no, line) = line.split_once(' ').unwrap();
+            let why = format!("line {no} is no pin, so what it brings is not listed: {line}");
+            ("app/requirements.txt".to_owned(), why)
+        };
+        assert_eq!(found.unread, lines.map(told));
+        let mut many = Found::default();
+        many.take("requirements.txt", &"flask\n".repeat(MAX_UNPINNED + 7));
+        assert_eq!(many.unread.len(), MAX_UNPINNED + 1);
+        assert_eq!(many.unread[MAX_UNPINNED].1, "7 more lines are no pins either");
     }
 
     #[test]
