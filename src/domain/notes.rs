@@ -37,6 +37,9 @@ const MERGE: &str = "Merge pull request #";
 /// What git writes into the commit that reverts another one.
 const REVERTS: &str = "This reverts commit ";
 
+/// How far reverts of reverts are followed; nobody goes back and forth so often.
+const MAX_REVERTS: usize = 100;
+
 /// How a pipeline's notes are made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -298,10 +301,37 @@ fn between<'a>(state: &'a State, since: Option<&Release>, release: &Release) -> 
     between
 }
 
-/// Commits by what took them back.
+/// Commits by what took them back, and was not taken back itself.
 fn taken_back(state: &State) -> BTreeMap<CommitSha, CommitSha> {
     let all = state.releases.values().flat_map(|release| &release.created.changes);
-    all.filter_map(|change| Some((change.reverts.clone()?, change.commit.clone()))).collect()
+    let reverts = Reverts::of(all.map(|change| (change, ())));
+    let all = reverts.0.keys();
+    all.filter_map(|commit| Some(((*commit).clone(), reverts.standing(commit)?.0.clone()))).collect()
+}
+
+/// Commits by those that take them back, in the order in which they were found, each with something about it.
+struct Reverts<'a, T>(BTreeMap<&'a CommitSha, Vec<(&'a CommitSha, T)>>);
+
+impl<'a, T: Copy> Reverts<'a, T> {
+    fn of(changes: impl Iterator<Item = (&'a Change, T)>) -> Self {
+        let mut all = BTreeMap::<_, Vec<_>>::new();
+        for (change, about) in changes {
+            if let Some(reverted) = &change.reverts {
+                all.entry(reverted).or_default().push((&change.commit, about));
+            }
+        }
+        Self(all)
+    }
+
+    /// What takes a commit back for good: a revert that is reverted itself leaves the commit where it was.
+    fn standing(&self, commit: &CommitSha) -> Option<(&'a CommitSha, T)> {
+        self.at_depth(commit, 0)
+    }
+
+    fn at_depth(&self, commit: &CommitSha, depth: usize) -> Option<(&'a CommitSha, T)> {
+        let by = self.0.get(commit).filter(|_| depth < MAX_REVERTS)?;
+        by.iter().find(|(by, _)| self.at_depth(by, depth.saturating_add(1)).is_none()).copied()
+    }
 }
 
 /// A commit that a release brings, and a newer release takes back.
@@ -322,22 +352,18 @@ pub fn taken_back_since<'a>(state: &'a State, release: &Release) -> Vec<TakenBac
     // Gates ask this of every open release, and there is hardly ever an answer: only newer ones are looked at for it.
     let newer =
         state.releases.range((Bound::Excluded(release.no()), Bound::Unbounded)).map(|(_, other)| other);
-    let mut reverts: BTreeMap<&CommitSha, (&CommitSha, &Version)> = BTreeMap::new();
-    for other in newer.filter(|other| other.is_newer_than(release)) {
-        for change in &other.created.changes {
-            if let Some(reverted) = &change.reverts {
-                reverts.entry(reverted).or_insert((&change.commit, &other.created.version));
-            }
-        }
-    }
-    if reverts.is_empty() {
+    let newer = newer.filter(|other| other.is_newer_than(release));
+    let changes =
+        newer.flat_map(|other| other.created.changes.iter().map(|change| (change, &other.created.version)));
+    let reverts = Reverts::of(changes);
+    if reverts.0.is_empty() {
         return Vec::new();
     }
     let last = release.created.pipeline.stage_names().last();
     let since = last.and_then(|stage| before(state, release, stage));
     let between = between(state, since, release);
     let found = between.into_iter().flat_map(|other| &other.created.changes).filter_map(|change| {
-        let (by, version) = reverts.get(&change.commit)?;
+        let (by, version) = reverts.standing(&change.commit)?;
         Some(TakenBack { commit: &change.commit, subject: &change.subject, by, version })
     });
     found.collect()

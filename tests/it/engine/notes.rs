@@ -81,9 +81,9 @@ async fn t60_a_release_without_the_revert_of_what_it_brings_says_so() {
     };
     assert!(said(&world, "v0.1.0-rc.1").await.is_empty());
     let back = format!("Revert \"feat: sell hats\"\n\nThis reverts commit {hats}.");
-    let back = world.merge(2, &back).await;
+    let whole_back = world.merge(2, &back).await;
     world.drain().await;
-    let (hats, back) = (&hats[..7], &back[..7]);
+    let (hats, back) = (&hats[..7], &whole_back[..7]);
     assert_eq!(
         said(&world, "v0.1.0-rc.1").await,
         [format!(
@@ -94,6 +94,19 @@ async fn t60_a_release_without_the_revert_of_what_it_brings_says_so() {
     let state = world.state("shop").await;
     let first = Notes::of(&state, state.releases.values().next().unwrap()).render().unwrap();
     assert!(first.contains(&format!("⚠ taken back later by {back}")), "{first}");
+
+    // Taken back and brought again, it is no half of anything; once more, and it is.
+    let mut last = whole_back;
+    for (thread, what, gone) in [(3, "Reapply", false), (4, "Revert", true)] {
+        last =
+            world.merge(thread, &format!("{what} \"feat: sell hats\"\n\nThis reverts commit {last}.")).await;
+        world.drain().await;
+        let told = said(&world, "v0.1.0-rc.1").await;
+        assert_eq!(told.len(), usize::from(gone), "{told:?}");
+        let state = world.state("shop").await;
+        let first = Notes::of(&state, state.releases.values().next().unwrap()).render().unwrap();
+        assert_eq!(first.contains("taken back later"), gone, "{first}");
+    }
     world.finish().await;
 }
 
