@@ -95,6 +95,8 @@ pub fn said_at(statement: &Value) -> Option<Timestamp> {
     times.filter_map(Timestamp::parse).max()
 }
 
+/// Where a provenance says of which commit the build was.
+const BUILT_FROM: &str = "/predicate/buildDefinition/resolvedDependencies/0/digest/gitCommit";
 /// What stands before the name of a release in the address of its page.
 const RELEASES: &str = "/releases/";
 
@@ -116,20 +118,18 @@ pub fn is_of(statement: &Value, release: &str) -> bool {
     page_of(statement).and_then(|page| page.split_once(RELEASES)).is_some_and(|(_, at)| at == release)
 }
 
-/// The other release, if a statement is of one: only where files come from may be said by the release that they were
-/// built for, when one of the first statements says that they were taken over from it.
+/// The other release, if a statement is of one: only where files come from may be said by another build, of the commit
+/// that one of these statements says the files were taken over from.
 pub fn of_another<'a>(statement: &'a Value, all: &[Value], release: &str) -> Option<&'a str> {
     let page = page_of(statement).filter(|_| !is_of(statement, release))?;
-    let says = |other: &Value, pointer: &str, what: &str| {
-        other.pointer(pointer).and_then(Value::as_str).is_some_and(|said| said == what)
-    };
-    let from_there = |other: &&Value| {
-        says(other, "/predicateType", REUSED)
-            && is_of(other, release)
-            && says(other, "/predicate/builtFor/uri", page)
-    };
-    let is_provenance = says(statement, "/predicateType", PROVENANCE);
-    let taken_over = is_provenance && all.iter().any(|other| from_there(&other));
+    let says = |said: &Value, pointer: &str| said.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let is = |said: &Value, kind: &str| says(said, "/predicateType").as_deref() == Some(kind);
+    let commit = says(statement, BUILT_FROM).filter(|_| is(statement, PROVENANCE));
+    let taken_over = commit.is_some_and(|commit| {
+        let from = |other: &Value| says(other, "/predicate/builtFrom/gitCommit");
+        let mut over = all.iter().filter(|other| is(other, REUSED) && is_of(other, release));
+        over.any(|other| from(other).as_ref() == Some(&commit))
+    });
     (!taken_over).then(|| page.split_once(RELEASES).map_or(page, |(_, release)| release))
 }
 
@@ -169,10 +169,7 @@ pub fn claim(statement: &Value) -> Result<Claim, String> {
         Some(PROVENANCE) => Ok(Claim::Built(Built {
             repository: text("/predicate/buildDefinition/externalParameters/repository", "which repository")?,
             version: text("/predicate/buildDefinition/externalParameters/version", "which version")?,
-            commit: text(
-                "/predicate/buildDefinition/resolvedDependencies/0/digest/gitCommit",
-                "which commit",
-            )?,
+            commit: text(BUILT_FROM, "which commit")?,
             builder: text("/predicate/runDetails/builder/id", "who built it")?,
         })),
         Some(REUSED) => Ok(Claim::Reused {
@@ -269,6 +266,37 @@ mod tests {
         assert!(matches!(claim(&statement).unwrap(), Claim::Reused { tree: None, .. }));
         statement["predicate"]["builtFor"] = json!({});
         assert_eq!(claim(&statement).unwrap_err(), "it does not say what it was built for");
+    }
+
+    /// What release 3 took over from 2 was built for 1: where it comes from, 1 says, and everything else it says itself.
+    #[test]
+    fn t44_t45_what_is_of_another_release_is_told_from_what_was_taken_over() {
+        let page = |no: u32| format!("https://releases.example/releases/github:7/shop/{no}");
+        let provenance = |no: u32, commit: &str| {
+            json!({
+                "predicateType": PROVENANCE,
+                "predicate": {
+                    "buildDefinition": {"resolvedDependencies": [{"digest": {"gitCommit": commit}}]},
+                    "runDetails": {"metadata": {"invocationId": page(no)}},
+                },
+            })
+        };
+        let over = json!({
+            "predicateType": REUSED,
+            "predicate": {"release": page(3), "builtFrom": {"gitCommit": "ba5e"}, "builtFor": {"uri": page(2)}},
+        });
+        let (all, wanted) = (std::slice::from_ref(&over), "github:7/shop/3");
+        assert_eq!(of_another(&provenance(1, "ba5e"), all, wanted), None);
+        assert_eq!(of_another(&over, all, wanted), None);
+        assert_eq!(of_another(&provenance(1, "c0ffee"), all, wanted), Some("github:7/shop/1"));
+        assert_eq!(of_another(&provenance(1, "ba5e"), &[], wanted), Some("github:7/shop/1"));
+        assert_eq!(of_another(&over, all, "github:7/shop/33"), Some(wanted));
+        let other = json!({"predicateType": PASSED, "predicate": {"resourceUri": page(1)}});
+        assert_eq!(of_another(&other, all, wanted), Some("github:7/shop/1"));
+        let link = json!({"_type": "link", "byproducts": {"release": page(2)}});
+        assert_eq!(of_another(&link, all, wanted), Some("github:7/shop/2"));
+        let about_files = json!({"predicateType": REFERENCE, "predicate": {}});
+        assert_eq!(of_another(&about_files, all, wanted), None);
     }
 
     #[test]
