@@ -120,6 +120,29 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A sentence of ours with strangers' text in it: what stands between back ticks is code, all else is escaped.
+pub fn sentence(text: &str) -> String {
+    let line = one_line(text);
+    let parts: Vec<&str> = line.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        // One back tick is without its partner: nothing is code.
+        return escape(&line);
+    }
+    let mut out = String::with_capacity(line.len() + 16);
+    for (no, part) in parts.into_iter().enumerate() {
+        if no % 2 == 1 {
+            out.push_str(&inline_code(part));
+            continue;
+        }
+        let begin = if part.starts_with(' ') { " " } else { "" };
+        let end = if part.len() > 1 && part.ends_with(' ') { " " } else { "" };
+        out.push_str(begin);
+        out.push_str(&escape(part));
+        out.push_str(end);
+    }
+    out
+}
+
 /// The description of a commit status: one visible line of at most [`LONGEST_STATUS`] characters.
 pub fn status_line(text: &str) -> String {
     shorten(&one_line(text), LONGEST_STATUS)

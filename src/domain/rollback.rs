@@ -11,7 +11,7 @@ use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
 use crate::domain::release::{Release, StageRun, StageState};
-use crate::domain::state::State;
+use crate::domain::state::{Alarm, State};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
 
@@ -120,7 +120,10 @@ impl Bad<'_> {
             return Answer::Answered(back);
         }
         let Some(target) = target(state, self.release, name) else { return Answer::NoTarget };
-        if state.alarms.values().any(|alarm| alarm.code == ASKS && alarm.text == self.question(target)) {
+        // Older versions asked without back ticks.
+        let question = self.question(target).replace('`', "");
+        let asks = |alarm: &Alarm| alarm.code == ASKS && alarm.text.replace('`', "") == question;
+        if state.alarms.values().any(asks) {
             return Answer::Asked(target.no());
         }
         if now.since(self.at) > FRESH {
@@ -138,7 +141,7 @@ impl Bad<'_> {
     pub fn question(&self, target: &Release) -> String {
         let (name, version) = (&self.stage.name, &self.release.created.version);
         format!(
-            "{version} {} in {name}, attempt {}, and going back is not safe by itself: {name} is on hold. Comment /rollback {name} -- reason to put {} back, or /unhold {name} once it is good.",
+            "{version} {} in {name}, attempt {}, and going back is not safe by itself: {name} is on hold. Comment `/rollback {name} -- reason` to put {} back, or `/unhold {name}` once it is good.",
             self.what(),
             self.run.attempt,
             target.created.version

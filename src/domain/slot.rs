@@ -150,8 +150,8 @@ impl Slots {
             Live::Unsure(_) => match [first, second].into_iter().find(holds) {
                 Some(slot) => Ok(to(slot, false, true)),
                 None => Err(format!(
-                    "nobody knows whether {first} or {second} is live since a switch was not reported; let a release \
-                     that one of them holds be switched to, by /retry or /rollback"
+                    "nobody knows whether {first} or {second} is live since a switch was not reported; retry or roll \
+                     back to a release that one of them holds"
                 )),
             },
         }

@@ -17,6 +17,7 @@ impl Service {
         let row = self.store().pipeline(&id.to_string()).await?;
         let mask = self.mask();
         let routes = &self.settings().notify;
+        let comment = message.comment.map(|line| format!("comment: {line}"));
         let letter = Letter {
             id: lease.key().to_owned(),
             event: notice.topic.word().to_owned(),
@@ -27,7 +28,7 @@ impl Service {
             commit: message.commit,
             stage: message.stage,
             title: mask.apply(&message.title),
-            lines: message.lines.iter().map(|line| mask.apply(line)).collect(),
+            lines: message.lines.iter().chain(&comment).map(|line| mask.apply(line)).collect(),
             url: format!("{}{}", routes.public_url, message.path),
         };
         routes.send(&notice.to, &letter, clock::now()).await?;

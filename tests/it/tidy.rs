@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use liftlock::domain::command::VERBS;
+
 mod source;
 
 use source::{Source, after_path, find_word, lines_with, without_comments};
@@ -415,6 +417,58 @@ fn the_share_of_the_domain_counts_code_only() {
     );
     let store = made_up("src/store/x.rs", "//! X.\nfn f() {}\nfn g() {}\nfn h() {}\n");
     assert_eq!(domain_share(&[domain, store]), 25);
+}
+
+// Lines to type are written in code, since a server may want a word of its own in them.
+
+/// Where texts for people are made.
+const SAYS: [&str; 3] = ["src/domain/", "src/service/", "src/http/"];
+/// A scenario's own notation, `ana: /approve prod`, is read by no server.
+const NOTATION: &str = "src/domain/simulate/scenario/";
+
+/// Commands in the middle of a text that do not stand behind a back tick: nothing would put the server's word in.
+fn bare_commands(source: &Source) -> Vec<String> {
+    let texts =
+        Source { code: without_comments(&source.text), text: String::new(), path: source.path.clone() };
+    let mut findings = Vec::new();
+    for (number, line) in (1..).zip(texts.production().lines()) {
+        for row in VERBS {
+            let word = format!("/{}", row.word);
+            let bare = |at: usize| {
+                let before = line[..at].chars().next_back();
+                let behind = line[at + word.len()..].chars().next();
+                before.is_none_or(|c| c.is_whitespace() || "(:,".contains(c))
+                    && behind.is_none_or(|c| !c.is_alphanumeric() && !"-_/".contains(c))
+            };
+            if line.match_indices(&word).any(|(at, _)| bare(at)) {
+                findings.push(format!("{}:{number}: `{word}` is not in back ticks", source.path));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn t23_lines_to_type_stand_in_back_ticks() {
+    let says =
+        |s: &Source| SAYS.iter().any(|folder| s.path.starts_with(folder)) && !s.path.starts_with(NOTATION);
+    let says = program().into_iter().filter(says);
+    none(&says.flat_map(|source| bare_commands(&source)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_line_to_type_without_back_ticks_is_found() {
+    let said = |text: &str| {
+        made_up("src/domain/x.rs", &format!("//! X.\n// Not /hold.\nfn f() {{ g(\"{text}\") }}\n"))
+    };
+    for bare in ["Comment /rollback prod -- reason.", "by /retry or so", "(/hold)", "so: /unhold"] {
+        one(&bare_commands(&said(bare)), "src/domain/x.rs:3: ");
+    }
+    for good in
+        ["Comment `/rollback prod`.", "/retry {stage}", "see /etc/run and /api/status", "a /status-page"]
+    {
+        none(&bare_commands(&said(good)));
+    }
 }
 
 // The tree stands alone.

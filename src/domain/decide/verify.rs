@@ -463,7 +463,7 @@ impl Draft {
             .filter(|_| release.rule(stage).is_some_and(safe))
             .filter(|_| release.run(stage).is_some_and(|run| run.kind != RunKind::Rollback));
         let next = back.map_or_else(
-            || format!("Comment /rollback {stage} -- reason to put the release before back."),
+            || format!("Comment `/rollback {stage} -- reason` to put the release before back."),
             |back| format!("{} is put back by itself.", back.created.version),
         );
         let text = format!("{version} is faulty in {stage}: {gate} says {detail}. {next}");

@@ -123,3 +123,23 @@ proptest! {
         prop_assert_eq!(open.details, 0);
     }
 }
+
+#[test]
+fn t48_a_sentence_has_code_and_nothing_else_of_strangers() {
+    for (text, shown) in [
+        (
+            "is bad. Comment `/rollback prod -- reason` now, or `/hold`",
+            "is bad. Comment `/rollback prod -- reason` now, or `/hold`",
+        ),
+        ("`a`b `c`", "`a`b `c`"),
+        ("@org/team says `<b>` is *it*", "@&#8203;org/team says `<b>` is \\*it\\*"),
+        ("one ` alone /x", "one \\` alone /x"),
+        ("/x `y`", "\\/x `y`"),
+    ] {
+        assert_eq!(sentence(text), shown);
+    }
+    for hostile in HOSTILE {
+        let shown = sentence(&format!("health says {hostile}. Comment `/rollback prod -- reason`."));
+        assert!(!shown.contains('\n') && !shown.contains("@org") && !shown.contains("<script>"), "{shown}");
+    }
+}

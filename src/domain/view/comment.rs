@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::event::Detail;
-use crate::domain::markdown::{escape, inline_code, truncate_balanced};
+use crate::domain::markdown::{escape, inline_code, sentence, truncate_balanced};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::publication;
@@ -260,7 +260,7 @@ pub fn released(release: &Release) -> String {
 /// The comment about something that a person should look at.
 pub fn alarm(code: &str, text: &str) -> String {
     if code == source::MOVED_ON {
-        return format!("ℹ️ {}", escape(text));
+        return format!("ℹ️ {}", sentence(text));
     }
-    format!("🛑 **{}**", escape(text))
+    format!("🛑 **{}**", sentence(text))
 }

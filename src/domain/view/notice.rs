@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::domain::approval::{approvers, asked, needed};
 use crate::domain::event::{ApprovalSide, Detail};
-use crate::domain::markdown::{escape, one_line};
+use crate::domain::markdown::{escape, inline_code, one_line};
 use crate::domain::name::StageName;
 use crate::domain::notice::{Audience, Fact, Topic};
 use crate::domain::pipeline::Stage;
@@ -25,6 +25,8 @@ pub struct Message {
     pub title: String,
     /// What there is to add, line by line.
     pub lines: Vec<String>,
+    /// The comment to write.
+    pub comment: Option<String>,
     /// The page to look at, relative to the server's public address.
     pub path: String,
     /// The release, when it is about one.
@@ -41,6 +43,9 @@ impl Message {
         let mut out = format!("📣 **{}**\n", escape(&self.title));
         for line in &self.lines {
             write!(out, "\n- {}", escape(line)).unwrap_or_default();
+        }
+        if let Some(comment) = &self.comment {
+            write!(out, "\n- comment: {}", inline_code(comment)).unwrap_or_default();
         }
         out
     }
@@ -86,6 +91,7 @@ fn about(
     Message {
         title: one_line(&title),
         lines: lines.iter().map(|line| one_line(line)).collect(),
+        comment: None,
         path: release_path(&state.id, release.no()),
         version: Some(release.created.version.to_string()),
         commit: Some(release.created.commit.to_string()),
@@ -116,7 +122,7 @@ fn of_run(
             let lines = because(run, audience).into_iter().collect();
             (format!("{what} was rejected in {place}"), lines)
         }
-        Topic::Failed => (format!("{what} {} in {place}", run.state.word()), failure(run, stage, audience)),
+        Topic::Failed => (format!("{what} {} in {place}", run.state.word()), failure(run, audience)),
         Topic::Faulty => {
             let fault = run.fault.as_ref()?;
             let line = format!("{} says {}", fault.gate, fault.detail);
@@ -129,7 +135,24 @@ fn of_run(
         }
         Topic::Freeze | Topic::Hold | Topic::Released => return None,
     };
-    Some(about(state, release, Some(stage), said))
+    let comment = comment(release, stage, topic).filter(|_| audience == Audience::ReleaseManagers);
+    Some(Message { comment, ..about(state, release, Some(stage), said) })
+}
+
+/// What those who keep the gates can write about it.
+fn comment(release: &Release, stage: &Stage, topic: Topic) -> Option<String> {
+    match topic {
+        Topic::ApprovalRequested => Some(format!("/approve {} {}", stage.name, release.created.version)),
+        Topic::Failed => Some(format!("/retry {}", stage.name)),
+        Topic::Rejected
+        | Topic::Deployed
+        | Topic::RolledBack
+        | Topic::Override
+        | Topic::Freeze
+        | Topic::Hold
+        | Topic::Faulty
+        | Topic::Released => None,
+    }
 }
 
 fn asks(what: &str, place: &str, nth: usize) -> String {
@@ -140,7 +163,7 @@ fn asks(what: &str, place: &str, nth: usize) -> String {
     }
 }
 
-/// Who is asked for what, and the line to type.
+/// Who is asked for what.
 fn request(
     release: &Release,
     (stage, run): (&Stage, &StageRun),
@@ -158,10 +181,7 @@ fn request(
     });
     let mut lines: Vec<String> = people.into_iter().collect();
     match audience {
-        Audience::ReleaseManagers => {
-            let (name, version) = (&stage.name, &release.created.version);
-            lines.push(format!("comment: /approve {name} {version}"));
-        }
+        Audience::ReleaseManagers => {}
         Audience::Developers => lines.extend(commits(release)),
         Audience::Stakeholders => lines = commits(release),
     }
@@ -205,7 +225,7 @@ fn because(run: &StageRun, audience: Audience) -> Option<String> {
     }
 }
 
-fn failure(run: &StageRun, stage: &Stage, audience: Audience) -> Vec<String> {
+fn failure(run: &StageRun, audience: Audience) -> Vec<String> {
     let step = match &run.detail {
         Detail::Failed(failure) => Some(format!("at \"{}\": {}", failure.step, failure.how)),
         Detail::None
@@ -224,9 +244,8 @@ fn failure(run: &StageRun, stage: &Stage, audience: Audience) -> Vec<String> {
         | Detail::Newer(_)
         | Detail::Took(_) => Vec::new(),
     };
-    let retry = |name: &StageName| format!("comment: /retry {name}");
     match audience {
-        Audience::ReleaseManagers => step.into_iter().chain([retry(&stage.name)]).collect(),
+        Audience::ReleaseManagers => step.into_iter().collect(),
         Audience::Developers => step.into_iter().chain(tail).collect(),
         // Whoever waits for it wants to know that what is there stays; why is for others.
         Audience::Stakeholders => Vec::new(),
@@ -280,6 +299,7 @@ fn of_pipeline(state: &State, topic: Topic, (stage, since): (Option<&StageName>,
     Some(Message {
         title: one_line(&title),
         lines: vec![one_line(reason)],
+        comment: None,
         path: format!("/pipelines/{}/{}", state.id.repo, state.id.name),
         version: None,
         commit: None,

@@ -211,6 +211,7 @@ fn notices(world: &mut World) -> Vec<String> {
                 view::notice::message(&world.state, notice.topic, &notice.fact, notice.audience).unwrap();
             out.push(format!("{}, {}: {}", notice.to, notice.audience.word(), said.title));
             out.extend(said.lines.iter().map(|line| format!("  - {line}")));
+            out.extend(said.comment.iter().map(|line| format!("  - comment: {line}")));
         }
     }
     or_nothing(out)
