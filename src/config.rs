@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::bucket::Bucket;
 use crate::config::sealed::{SealedName, Seals};
+use crate::domain::command::prefix::Prefix;
 use crate::domain::name::{AgentLabel, Login, RepoName};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::{KEEP, Retention};
@@ -82,6 +83,8 @@ pub struct Config {
     pub webhook_secrets: Vec<Secret>,
     /// Those of the webhooks that tell of other repositories; whoever has one speaks for no host of ours.
     pub gitea_webhook_secrets: Vec<Secret>,
+    /// What stands before every verb in comments.
+    pub command_prefix: Prefix,
     /// Whether builds need a sandbox.
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.
@@ -185,6 +188,7 @@ struct File {
     tokens: Vec<Given>,
     webhook_secrets: Vec<Given>,
     gitea_webhook_secrets: Vec<Given>,
+    command_prefix: Prefix,
     sandbox: Option<String>,
     toolchains: Vec<PathBuf>,
     runner: RunnerFile,
@@ -441,6 +445,7 @@ impl Reading<'_> {
             tokens,
             webhook_secrets,
             gitea_webhook_secrets,
+            command_prefix: file.command_prefix,
             sandbox,
             toolchains: file.toolchains,
             labels: file.runner.all(),

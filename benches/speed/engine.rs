@@ -26,7 +26,7 @@ use liftlock::forge::plain::payload::Delivery;
 use liftlock::forge::plain::{Plain, RepositorySettings, Settings};
 use liftlock::forge::release::Releases;
 use liftlock::forge::{
-    Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged,
+    Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged, Threads,
 };
 use liftlock::probe::guard::Allowed;
 use liftlock::secret::Secret;
@@ -234,6 +234,10 @@ struct Watched {
 impl Forge for Watched {
     fn word(&self) -> &'static str {
         self.plain.word()
+    }
+
+    fn threads(&self) -> Threads {
+        self.plain.threads()
     }
 
     fn status<'a>(&'a self, repo: &'a RepoId, commit: &'a CommitSha, status: &'a Status) -> Asked<'a, ()> {

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 
 use liftlock::clock;
-use liftlock::domain::command::parse::{Parsed, parse};
+use liftlock::domain::command::parse::{Parsed, Spelling, parse};
 use liftlock::domain::decide::{Command, Ended, Fresh, Spoken, StageEnd, Start, Work, decide};
 use liftlock::domain::event::{BuildOutcome, Failure, Form, Sealed, Unlisted};
 use liftlock::domain::manifest::load;
@@ -165,7 +165,9 @@ pub(crate) fn start(pipeline: &Pipeline, number: u32) -> Fallible<Command> {
 
 /// What a maintainer says.
 pub(crate) fn say(line: &str) -> Fallible<Command> {
-    let Parsed::Commands(commands) = parse(Some(line), None) else { return Err("not a command".into()) };
+    let Parsed::Commands(commands) = parse(Some(line), Spelling::Bare) else {
+        return Err("not a command".into());
+    };
     let command = commands.into_iter().next().ok_or("no command")?;
     let person = Person { id: UserId(NonZeroU64::MIN), login: "ana".parse()? };
     let standing = Standing { person, role: Role::Maintain, teams: BTreeSet::new(), kind: Account::Human };

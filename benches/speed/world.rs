@@ -9,6 +9,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use liftlock::domain::command::prefix::Prefix;
 use liftlock::domain::time::Span;
 use liftlock::forge::{Forge, signature};
 use liftlock::http::answers::Answers;
@@ -52,6 +53,7 @@ pub(crate) async fn deploying(
     let settings = Settings {
         program: PathBuf::from("liftlock"),
         data: folder.to_owned(),
+        prefix: Prefix::default(),
         sandbox: Policy::Auto,
         toolchains: Vec::new(),
         labels: BTreeSet::new(),
@@ -97,6 +99,7 @@ pub(crate) fn app(service: &Service, shutdown: CancellationToken) -> Router {
         verify_gitea: verify(),
         reader: Arc::clone(&answers) as _,
         acts: answers as _,
+        prefix: Prefix::default(),
         library: service.library().clone(),
         access: Access::Loopback(Vec::new()),
         limits: Limits::default(),

@@ -121,6 +121,7 @@ fn settings(config: &Config, library: &Library) -> Settings {
         data: config.data.clone(),
         // A program that was deleted while it runs validates nothing; the check then says what could not be run.
         program: std::env::current_exe().unwrap_or_default(),
+        prefix: config.command_prefix.clone(),
         sandbox: config.sandbox,
         toolchains: config.toolchains.clone(),
         labels: config.labels.clone(),
@@ -210,6 +211,7 @@ impl Server {
             verify_gitea: verifier(&config.gitea_webhook_secrets),
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
+            prefix: config.command_prefix.clone(),
             library,
             access: access(config)?,
             limits: Limits::default(),

@@ -1,6 +1,7 @@
 //! A config that says one thing beside what every one has to say.
 
 use crate::config::{Config, Environment};
+use crate::domain::command::prefix::Prefix;
 use crate::https::Authorities;
 
 /// Reads it; no file it names is there. The error is all problems, a line each.
@@ -61,4 +62,15 @@ fn check_runs_need_an_app() {
     let github = "[github]\ntoken = \"a token\"\nrepositories = [\"acme/shop\"]\nchecks = true\n";
     let refused = read(github).err().unwrap();
     assert!(refused.contains("github.checks needs app_id and private_key"), "{refused}");
+}
+
+#[test]
+fn t23_the_prefix_of_commands_is_a_word_that_is_no_command() {
+    let with = |word: &str| read_before(&format!("command_prefix = \"{word}\"\n"));
+    assert_eq!(with("liftlock").unwrap().command_prefix, "liftlock".parse().unwrap());
+    assert_eq!(read("").unwrap().command_prefix, Prefix::default());
+    for (word, why) in [("Lift lock", "begins with a small letter"), ("approve", "it is a command itself")] {
+        let refused = with(word).unwrap_err();
+        assert!(refused.contains("command_prefix") && refused.contains(why), "{refused}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::domain::window::Day;
 
 mod hint;
 pub mod parse;
+pub mod prefix;
 
 /// One row of the table of verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -432,8 +433,8 @@ impl Ask {
     }
 
     /// The command without its reason: plain ASCII, safe to repeat within back ticks.
-    pub fn head(&self, prefix: Option<&str>) -> String {
-        let mut line = head(self.verb(), prefix);
+    pub fn head(&self) -> String {
+        let mut line = format!("/{}", self.verb());
         if let Self::Signoff { team, .. } = self {
             line.push(' ');
             line.push_str(team.as_str());
@@ -473,14 +474,14 @@ impl Ask {
     }
 
     /// The command to write in an answer: the head, and the word `reason` where one is needed.
-    pub fn example(&self, prefix: Option<&str>) -> String {
-        let head = self.head(prefix);
+    pub fn example(&self) -> String {
+        let head = self.head();
         if self.verb().needs_reason() { format!("{head} -- reason") } else { head }
     }
 
     /// The whole command as a person would write it; it parses to the same.
-    pub fn line(&self, prefix: Option<&str>) -> String {
-        let head = self.head(prefix);
+    pub fn line(&self) -> String {
+        let head = self.head();
         match self.reason() {
             Some(reason) => format!("{head} -- {reason}"),
             None => head,
@@ -500,14 +501,6 @@ impl Ask {
         // One person may override several checks, and sign off for several teams.
         let several = matches!(self.verb(), Verb::Override | Verb::Signoff);
         !looks && same_stage && (mine != theirs || (same_verb && !several))
-    }
-}
-
-/// The slash, the prefix word and the verb.
-fn head(verb: Verb, prefix: Option<&str>) -> String {
-    match prefix {
-        Some(prefix) => format!("/{prefix} {verb}"),
-        None => format!("/{verb}"),
     }
 }
 

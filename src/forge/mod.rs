@@ -129,10 +129,22 @@ pub struct Missed {
     pub answered: bool,
 }
 
+/// Whose the threads of a host are, as far as it tells commands apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// Other programs may read the comments there and have commands of their own.
+    Shared,
+    /// Nobody else reads them.
+    Own,
+}
+
 /// A host of repositories. Every call has its own deadline, is safe to repeat, and fails closed.
 pub trait Forge: Debug + Send + Sync {
     /// The word before the colon in this host's repository ids: `github`, `plain`.
     fn word(&self) -> &'static str;
+
+    /// Who reads the comments there.
+    fn threads(&self) -> Threads;
 
     /// What a verified delivery of this host means; the text says why it means nothing.
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String>;

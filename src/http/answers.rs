@@ -48,6 +48,7 @@ use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
+use crate::http::typed::Says;
 use crate::http::upload::Admitted;
 use crate::http::view::{
     ApprovalLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link, Mark,
@@ -75,6 +76,11 @@ impl Answers {
     /// Answers from this service; comments of the API go to this plain host.
     pub fn new(service: Service, plain: Option<Plain>) -> Self {
         Self { service, plain }
+    }
+
+    /// With every line as it is typed here.
+    fn typed<T: Says>(&self, said: Outcome<T>) -> Outcome<T> {
+        said.said_as(&self.service.settings().prefix)
     }
 
     /// A release of a pipeline by its number, with the state it is part of.
@@ -277,15 +283,15 @@ impl Reader for Answers {
     }
 
     fn runbooks_page<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<RunbooksPage>> {
-        Box::pin(self.runbooks(stream))
+        Box::pin(async move { self.typed(self.runbooks(stream).await) })
     }
 
     fn queue<'a>(&'a self, stream: Option<&'a str>) -> BoxFuture<'a, Outcome<Vec<QueueLine>>> {
-        Box::pin(self.lines(stream))
+        Box::pin(async move { self.typed(self.lines(stream).await) })
     }
 
     fn asked<'a>(&'a self, person: Option<&'a Login>) -> BoxFuture<'a, Outcome<Vec<AskedLine>>> {
-        Box::pin(self.asked_of(person))
+        Box::pin(async move { self.typed(self.asked_of(person).await) })
     }
 
     fn retention(&self) -> BoxFuture<'_, Outcome<Vec<RetentionLine>>> {
@@ -297,7 +303,7 @@ impl Reader for Answers {
     }
 
     fn release_page<'a>(&'a self, stream: &'a str, no: u32) -> BoxFuture<'a, Outcome<ReleasePage>> {
-        Box::pin(self.page(stream, no))
+        Box::pin(async move { self.typed(self.page(stream, no).await) })
     }
 
     fn ahead<'a>(&'a self, stream: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>> {
@@ -308,21 +314,23 @@ impl Reader for Answers {
             let now = self.service.store().here();
             // Weeks are played ahead: that is work for a thread of its own.
             let look = move || ahead(&state, &pipeline, &act, now);
-            blocking(move || look().map_err(|why| Trouble::bug(format!("look ahead: {why}")))).await
+            let look = move || look().map_err(|why| Trouble::bug(format!("look ahead: {why}")));
+            self.typed(blocking(look).await)
         })
     }
 
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>> {
         Box::pin(async move {
             let Ok(id) = stream.parse::<PipelineId>() else { return Ok(About::default()) };
-            Ok(About::of(&*self.service.journal().load(&id).await?, &self.service.settings().notify))
+            let state = self.service.journal().load(&id).await?;
+            self.typed(Ok(About::of(&state, &self.service.settings().notify)))
         })
     }
 
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {
         Box::pin(async move {
             let Ok(id) = stream.parse::<PipelineId>() else { return Ok(None) };
-            self.service.pending_apply(&id).await
+            self.typed(self.service.pending_apply(&id).await)
         })
     }
 }
@@ -341,14 +349,14 @@ impl Acts for Answers {
     fn say(&self, comment: Comment, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move {
             own(&caller, &comment.by)?;
-            self.comment(comment).await
+            self.typed(self.comment(comment).await)
         })
     }
 
     fn act(&self, ask: Ask, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move {
             own(&caller, &ask.by)?;
-            self.ask(ask).await
+            self.typed(self.ask(ask).await)
         })
     }
 
@@ -373,7 +381,8 @@ impl Acts for Answers {
         standing: Standing,
     ) -> BoxFuture<'a, Outcome<Reply>> {
         Box::pin(async move {
-            Ok(Reply::of(self.service.end_upload(&named(stream)?, incoming, what, standing).await?))
+            let said = self.service.end_upload(&named(stream)?, incoming, what, standing).await?;
+            self.typed(Ok(Reply::of(said)))
         })
     }
 
@@ -383,7 +392,7 @@ impl Acts for Answers {
         written: Written,
         caller: Caller,
     ) -> BoxFuture<'a, Outcome<Reply>> {
-        Box::pin(self.note(which, written, caller))
+        Box::pin(async move { self.typed(self.note(which, written, caller).await) })
     }
 
     fn retain(&self, caller: Caller) -> BoxFuture<'_, Outcome<Deleted>> {
@@ -393,12 +402,12 @@ impl Acts for Answers {
     fn cancel(&self, cancel: Cancel, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
         Box::pin(async move {
             own(&caller, &cancel.by)?;
-            self.take_out(cancel).await
+            self.typed(self.take_out(cancel).await)
         })
     }
 
     fn apply(&self, apply: Apply, caller: Caller) -> BoxFuture<'_, Outcome<Reply>> {
-        Box::pin(Self::apply(self, apply, caller))
+        Box::pin(async move { self.typed(Self::apply(self, apply, caller).await) })
     }
 }
 

@@ -24,6 +24,7 @@ use crate::http::queue::{Cancel, QueueLine};
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
+use crate::http::typed::Says as _;
 use crate::http::upload::Admitted;
 use crate::http::view::{ReleaseHead, ReleasePage, StageBox, VariableLine};
 use crate::store::delivery::Delivery;
@@ -327,6 +328,7 @@ pub(super) async fn status(
     for row in state.store().releases_by_commit(&prefix, ROWS).await? {
         let stages = state.store().stages(&row.stream, row.no, row.no).await?;
         let stages: Vec<StageBox> = stages.into_iter().map(StageBox::from).collect();
+        let stages = stages.said_as(state.prefix());
         list.push(json!({ "release": ReleaseHead::from(row), "stages": stages }));
     }
     Ok(Json(json!({ "releases": list })))
@@ -387,7 +389,7 @@ pub(super) async fn deliveries(
     Asked(which): Asked<Older>,
 ) -> Result<Json<Value>, Fault> {
     let limit = rows(which.limit);
-    let found = state.store().deliveries(limit, which.before).await?;
+    let found = state.store().deliveries(limit, which.before).await?.said_as(state.prefix());
     let next = cursor(&found, limit, |delivery| delivery.seq);
     let list: Vec<Value> = found.iter().map(delivery_json).collect();
     Ok(Json(json!({ "deliveries": list, "before": next })))
@@ -415,7 +417,7 @@ pub(super) async fn delivery(
     extract::State(state): extract::State<State>,
     At(seq): At<i64>,
 ) -> Result<Json<Value>, Fault> {
-    let found = state.store().delivery(seq).await?;
+    let found = state.store().delivery(seq).await?.said_as(state.prefix());
     let mut shown = delivery_json(&found);
     let body = found.body.map(|body| String::from_utf8_lossy(&body).into_owned());
     if let Some(fields) = shown.as_object_mut() {

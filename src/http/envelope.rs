@@ -59,7 +59,9 @@ pub(super) async fn envelope(
             Fault::new(Why::Bug).into_response()
         });
         if let Some(fault) = response.extensions_mut().remove::<Fault>() {
-            response = spoken(&fault, &id, page, response);
+            let message = fault.said.as_deref().unwrap_or_else(|| fault.why.text());
+            let message = state.prefix().show(message);
+            response = spoken((&fault, &message), &id, page, response);
         }
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(status = response.status().as_u16(), duration_ms, "answered");
@@ -84,7 +86,7 @@ fn dress(headers: &mut HeaderMap, id: &str, method: &Method) {
 }
 
 /// Gives a refusal its words and logs what is behind it, once.
-fn spoken(fault: &Fault, id: &str, page: bool, bare: Response) -> Response {
+fn spoken((fault, message): (&Fault, &str), id: &str, page: bool, bare: Response) -> Response {
     if let Some(inside) = &fault.inside {
         let code = fault.why.code();
         if fault.why == Why::Bug {
@@ -95,7 +97,6 @@ fn spoken(fault: &Fault, id: &str, page: bool, bare: Response) -> Response {
             tracing::info!(code, error = %inside, "a request was refused");
         }
     }
-    let message = fault.said.as_deref().unwrap_or_else(|| fault.why.text());
     let (mut parts, _) = bare.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     let shown = page.then(|| FaultPage::new(fault.why, message, id).render().ok()).flatten();

@@ -13,6 +13,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::command::prefix::Prefix;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::gitea;
 use crate::http::api::{Acts, Reader};
@@ -52,6 +53,7 @@ mod pages;
 mod shelf;
 mod start;
 mod stream;
+mod typed;
 pub mod upload;
 
 #[cfg(test)]
@@ -116,6 +118,8 @@ pub struct Parts {
     pub reader: Arc<dyn Reader>,
     /// What people can make the program do.
     pub acts: Arc<dyn Acts>,
+    /// What stands before every verb in comments.
+    pub prefix: Prefix,
     /// The variable groups.
     pub library: Library,
     /// How people prove that they may come in.
@@ -213,6 +217,10 @@ impl State {
 
     fn acts(&self) -> &dyn Acts {
         self.0.parts.acts.as_ref()
+    }
+
+    fn prefix(&self) -> &Prefix {
+        &self.0.parts.prefix
     }
 
     fn library(&self) -> &Library {

@@ -15,6 +15,7 @@ use crate::http::about::About;
 use crate::http::api::{Older, ReleaseAt};
 use crate::http::error::{Fault, Why};
 use crate::http::extract::{Asked, At};
+use crate::http::typed::Says as _;
 use crate::http::view::{Grid, Overview, ReleasePage, Shown, plain_line, readable};
 use crate::store::log::LogLine;
 use crate::store::model::PipelineRow;
@@ -149,7 +150,7 @@ async fn grid(state: &State, of: PipelineRow, limit: u32, before: Option<u32>) -
         let own = stages.iter().filter(|stage| stage.no == release.no).cloned().collect();
         (release, own)
     });
-    Ok(Grid::of(of, rows.collect(), more.then_some(oldest)))
+    Ok(Grid::of(of, rows.collect(), more.then_some(oldest)).said_as(state.prefix()))
 }
 
 #[derive(Template)]
@@ -285,7 +286,7 @@ pub(super) async fn deliveries(
     let more = deliveries.len() > wanted;
     deliveries.truncate(wanted);
     let before = deliveries.last().filter(|_| more).map(|delivery| delivery.seq);
-    let deliveries = deliveries.into_iter().map(Shown).collect();
+    let deliveries = deliveries.said_as(state.prefix()).into_iter().map(Shown).collect();
     shown(&DeliveriesPage { deliveries, before, times: Times(state.now()) })
 }
 
@@ -305,7 +306,7 @@ pub(super) async fn delivery(
     extract::State(state): extract::State<State>,
     At(seq): At<i64>,
 ) -> Result<Response, Fault> {
-    let mut d = state.store().delivery(seq).await?;
+    let mut d = state.store().delivery(seq).await?.said_as(state.prefix());
     let body = d.body.take();
     let cut = body.as_ref().is_some_and(|body| body.len() > BODY);
     let body = body.map(|body| readable_body(body.get(..BODY).unwrap_or(&body)));

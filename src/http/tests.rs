@@ -95,6 +95,7 @@ impl Site {
             verify_gitea: Arc::new(|header, body| verify_with(GITEA_SECRET, header, body)),
             reader: Arc::new(sample::Engine),
             acts: Arc::new(sample::Engine),
+            prefix: Prefix::default(),
             library: groups::library(&store),
             access,
             limits: Limits::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::command::parse::{Parsed, parse};
+use crate::domain::command::parse::{Parsed, Spelling, parse};
 use crate::domain::command::{Ask, Exactly, StageRef};
 use crate::domain::decide::{Command, Spoken, Unclear};
 use crate::domain::effect::{Effect, Place, Reaction};
@@ -16,7 +16,7 @@ use crate::domain::queue::RunId;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::view::misread::misread;
-use crate::forge::Comment;
+use crate::forge::{Comment, Threads};
 use crate::service::Service;
 use crate::service::intake::{Heard, Said, Taken, teams_of};
 use crate::service::journal::{Decided, to_row};
@@ -57,8 +57,9 @@ impl Service {
         if said.via_app {
             return Ok(Taken::ignored("an app wrote this in somebody's name"));
         }
-        if said.body.as_deref().is_some_and(|body| parse(Some(body), None) == Parsed::Nothing { hint: None })
-        {
+        let spelling = self.spelling(repo)?;
+        let nothing = Parsed::Nothing { hint: None };
+        if said.body.as_deref().is_some_and(|body| parse(Some(body), spelling) == nothing) {
             return Ok(Taken::ignored("no command in it"));
         }
         let Some(_) = self.configured(repo).await? else {
@@ -68,8 +69,8 @@ impl Service {
             Ok(read) => read,
             Err(why) => return Ok(Taken::ignored(why)),
         };
-        let parsed = parse(Some(&now.body), None);
-        if parsed == (Parsed::Nothing { hint: None }) {
+        let parsed = parse(Some(&now.body), spelling);
+        if parsed == nothing {
             return Ok(Taken::ignored("no command in it"));
         }
         let states = self.pipelines_of(repo).await?;
@@ -112,6 +113,15 @@ impl Service {
             }
         }
         Ok(taken)
+    }
+
+    /// How commands are written in comments there.
+    fn spelling(&self, repo: &RepoId) -> Outcome<Spelling<'_>> {
+        let prefix = &self.settings().prefix;
+        Ok(match self.host(repo)?.threads() {
+            Threads::Shared => prefix.required(),
+            Threads::Own => prefix.optional(),
+        })
     }
 
     /// Who may read the repository, asked of the host only where what somebody may do hangs on it.
@@ -236,7 +246,7 @@ impl Service {
         standing: &Standing,
         cause: &str,
     ) -> Outcome<()> {
-        let Parsed::Commands(commands) = parse(Some(&line), None) else {
+        let Parsed::Commands(commands) = parse(Some(&line), Spelling::Bare) else {
             tracing::warn!(pipeline = %state.id, line, "a button stands for what is no command");
             return Ok(());
         };
@@ -266,7 +276,7 @@ impl Service {
     ) -> Outcome<Result<Vec<String>, String>> {
         let state = self.journal().load(id).await?;
         let states = [state];
-        let commands = match parse(Some(line), None) {
+        let commands = match parse(Some(line), self.settings().prefix.optional()) {
             Parsed::Commands(commands) => commands,
             Parsed::Refused(error) => {
                 return Ok(Err(misread(&states, None, &error, self.store().here())));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::artifact;
+use crate::domain::command::prefix::Prefix;
 use crate::domain::name::{AgentLabel, RepoId};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::Retention;
@@ -89,6 +90,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// This program, which validates artifacts in a process of its own.
     pub program: PathBuf,
+    /// What stands before every verb in comments.
+    pub prefix: Prefix,
     /// Whether builds of protected branches may run without a sandbox.
     pub sandbox: Policy,
     /// Folders with tools that sandboxed builds may read.

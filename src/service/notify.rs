@@ -17,7 +17,7 @@ impl Service {
         let row = self.store().pipeline(&id.to_string()).await?;
         let mask = self.mask();
         let routes = &self.settings().notify;
-        let comment = message.comment.map(|line| format!("comment: {line}"));
+        let comment = message.comment.map(|line| format!("comment: {}", self.settings().prefix.line(&line)));
         let letter = Letter {
             id: lease.key().to_owned(),
             event: notice.topic.word().to_owned(),

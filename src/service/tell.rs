@@ -2,6 +2,7 @@
 
 use crate::domain::decide::{Command, Learned};
 use crate::domain::effect::{Effect, Offering, Place, Reaction, Status};
+use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
 use crate::domain::tag::TagNow;
 use crate::forge::Tagged;
@@ -58,12 +59,14 @@ impl Service {
         marker: &str,
         body: &str,
     ) -> crate::trouble::Outcome<crate::forge::Said> {
-        self.host(&id.repo)?.say(&id.repo, place, marker, &self.mask().apply(body)).await
+        let body = self.settings().prefix.show(body);
+        self.host(&id.repo)?.say(&id.repo, place, marker, &self.mask().apply(&body)).await
     }
 
     async fn tell_status(&self, lease: &Lease, commit: &CommitSha, status: &Status) -> Worked {
         let id = lease.pipeline()?;
-        let status = Status { description: self.mask().apply(&status.description), ..status.clone() };
+        let description = status_line(&self.settings().prefix.show(&status.description));
+        let status = Status { description: self.mask().apply(&description), ..status.clone() };
         self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
         lease.complete(self, "shown").await
     }

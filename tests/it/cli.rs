@@ -79,10 +79,15 @@ impl Server {
 
     /// The same with more in its config.
     fn with(more: &str) -> Self {
+        Self::configured("", more)
+    }
+
+    /// The same with keys that stand before every table.
+    fn configured(keys: &str, more: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let shown = root.path().display();
         let config = format!(
-            "[library]\nadmins = [\"ana\"]\n\
+            "{keys}[library]\nadmins = [\"ana\"]\n\
              [plain.repositories.shop]\npath = \"{shown}/shop.git\"\n\
              [plain.people.ana]\nid = 1\nrole = \"maintain\"\n[plain.people.bo]\nid = 2\nrole = \"write\"\nemails = [\"bo@example.org\"]\n{more}"
         );
@@ -247,6 +252,35 @@ fn d28_what_waits_for_people_is_listed_with_the_comment_to_write() {
     let json: serde_json::Value = serde_json::from_str(&out(&server.ask(&["approvals", "--json"]))).unwrap();
     assert_eq!((&json["total"], &json["approvals"][0]["stage"]), (&1.into(), &"prod".into()));
     assert!(server.get("/approvals?for=ana").contains("<code>/approve prod v"));
+}
+
+#[test]
+fn t23_the_command_line_takes_lines_with_the_prefix_and_without() {
+    let server = Server::configured("command_prefix = \"liftlock\"\n", "");
+    let manifest =
+        "version: 1\ndeploy: \"true\"\nstages: [{name: qa, approval: 1}, {name: prod, approval: 1}]\n";
+    let commit = server.push(&[(".github/liftlock.yml", manifest)], "feat: one");
+    for (stage, line) in [("qa", "/approve qa v0.1.0-rc.1"), ("prod", "/liftlock approve prod v0.1.0-rc.1")] {
+        let asks = format!("/liftlock approve {stage} v0.1.0-rc.1");
+        server.until("the stage waits", |s| out(&s.ask(&["approvals"])).contains(&asks));
+        assert!(server.get("/approvals").contains(&format!("<code>{asks}</code>")));
+        let why = out(&server.ask(&["why", "latest", stage]));
+        assert!(why.contains(&format!("`{asks}`")), "{why}");
+        // What cannot be read is answered with the line as it is shown.
+        let listed: serde_json::Value =
+            serde_json::from_str(&out(&server.ask(&["pipeline", "ls", "--json"]))).unwrap();
+        for bare in ["/approve", "/liftlock approve"] {
+            let asked = serde_json::json!({ "pipeline": listed["pipelines"][0]["stream"], "line": bare, "as": "ana" });
+            let json = ["-H", "content-type: application/json", "-d", &asked.to_string()];
+            let (said, status) = words::curl(&server, &json, "/api/ask");
+            assert!(status == "422" && said.contains(&format!("Waiting now: `{asks}`")), "{status} {said}");
+        }
+        let said = server.ask(&["comment", "shop", &commit, line, "--as", "ana"]);
+        assert_eq!(code(&said), 0, "{}", err(&said));
+        server.until("the stage is live", |s| {
+            out(&s.ask(&["status", &commit])).contains(&format!("{stage:<12} live"))
+        });
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use liftlock::domain::command::prefix::Prefix;
 use liftlock::domain::name::Login;
 use liftlock::domain::simulate::ahead::{Act, Ahead};
 use liftlock::domain::time::{Span, Timestamp};
@@ -218,6 +219,7 @@ impl Running {
             verify_gitea: Arc::new(verify),
             reader: Arc::new(NoEngine),
             acts: Arc::new(NoEngine),
+            prefix: Prefix::default(),
             library: library(&store),
             access: Access::Loopback(Vec::new()),
             limits: limits.clone(),

@@ -1,6 +1,6 @@
 //! Many people at once, dates that lie, and answers fed back: what a transcript would be too long for.
 
-use liftlock::domain::command::parse::{Parsed, parse};
+use liftlock::domain::command::parse::{Parsed, Spelling, parse};
 use liftlock::domain::effect::Effect;
 use liftlock::domain::event::Event;
 
@@ -66,7 +66,7 @@ fn t14_no_text_of_ours_is_a_command() {
                 else {
                     continue;
                 };
-                assert!(matches!(parse(Some(&body), None), Parsed::Nothing { .. }), "{body}");
+                assert!(matches!(parse(Some(&body), Spelling::Bare), Parsed::Nothing { .. }), "{body}");
             }
         }
     }

@@ -3,7 +3,7 @@
 //! This is a courtesy and decides nothing, so it knows just enough Markdown to stay silent about examples:
 //! code blocks, quotes, HTML and link definitions are passed over.
 
-use crate::domain::command::parse::{Hint, lines, opening};
+use crate::domain::command::parse::{Hint, Spelling, lines, opening};
 use crate::domain::markdown::Fence;
 
 /// Tags whose content is shown or hidden as it is, up to the closing tag (section 4.6 of the Markdown specification,
@@ -23,10 +23,10 @@ enum Inside {
 }
 
 /// The hint for a comment that starts with no command.
-pub(super) fn of(text: &str, prefix: Option<&str>) -> Option<Hint> {
+pub(super) fn of(text: &str, spelling: Spelling<'_>) -> Option<Hint> {
     let mut inside = Inside::Text;
     for line in lines(text) {
-        if matches!(inside, Inside::Text) && is_command(line, prefix) {
+        if matches!(inside, Inside::Text) && is_command(line, spelling) {
             return Some(Hint::NotAtTop);
         }
         inside = after(inside, line);
@@ -35,9 +35,9 @@ pub(super) fn of(text: &str, prefix: Option<&str>) -> Option<Hint> {
 }
 
 /// True for a line of text, at most three blanks in, that starts with a known verb.
-fn is_command(line: &str, prefix: Option<&str>) -> bool {
+fn is_command(line: &str, spelling: Spelling<'_>) -> bool {
     let text = line.trim_start_matches(' ');
-    line.len() - text.len() <= 3 && opening(text, prefix).is_some()
+    line.len() - text.len() <= 3 && opening(text, spelling).is_some()
 }
 
 fn after(inside: Inside, line: &str) -> Inside {

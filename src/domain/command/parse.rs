@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, head, hint};
+use crate::domain::command::{Ask, Part, Reason, ReleaseRef, StageRef, Verb, hint};
 use crate::domain::event::Overridable;
 use crate::domain::input::{is_input, is_value};
 use crate::domain::markdown;
@@ -22,6 +22,17 @@ const OVERRIDE_REASON_CHARS: usize = 10;
 
 /// Most code points that an error names.
 const SHOWN_POINTS: usize = 5;
+
+/// How a command is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling<'a> {
+    /// `/approve prod`
+    Bare,
+    /// With a word of the server's before the verb, `/liftlock approve prod`; any other line is another program's.
+    Prefixed(&'a str),
+    /// With the word or without.
+    Either(&'a str),
+}
 
 /// What a comment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,11 +226,11 @@ fn overridable() -> String {
     format!("{}, and a check that says so", waits.collect::<Vec<_>>().join(", "))
 }
 
-/// Reads a comment; with a prefix word, only `/<prefix> <verb> …` is a command.
+/// Reads a comment whose commands are written so.
 ///
 /// The commands are the first lines of the comment, the first of them from its first character (a byte order
 /// mark aside); the first line that does not start with a known verb ends them, and what follows is prose.
-pub fn parse(body: Option<&str>, prefix: Option<&str>) -> Parsed {
+pub fn parse(body: Option<&str>, spelling: Spelling<'_>) -> Parsed {
     let body = body.unwrap_or_default();
     if body.chars().nth(LONGEST_BODY).is_some() {
         return Parsed::Nothing { hint: None };
@@ -228,14 +239,14 @@ pub fn parse(body: Option<&str>, prefix: Option<&str>) -> Parsed {
     let mut commands: Vec<Command> = Vec::new();
     let mut count = 0;
     for line in lines(text) {
-        let Some((verb, rest)) = opening(line, prefix) else { break };
+        let Some((verb, rest)) = opening(line, spelling) else { break };
         count += 1;
-        let ask = match read(verb, rest, prefix) {
+        let ask = match read(verb, rest) {
             Ok(ask) => ask,
             Err(error) => return Parsed::Refused(error),
         };
         if count > MOST_COMMANDS {
-            let paste = ask.example(prefix);
+            let paste = ask.example();
             return Parsed::Refused(ParseError { verb, problem: Problem::TooManyCommands, paste });
         }
         let command = Command { ask, line: line.trim_end().to_owned() };
@@ -243,14 +254,14 @@ pub fn parse(body: Option<&str>, prefix: Option<&str>) -> Parsed {
             continue;
         }
         if let Some(other) = commands.iter().find(|c| c.ask.contradicts(&command.ask)) {
-            let problem = Problem::Conflict(other.ask.head(prefix), command.ask.head(prefix));
-            let paste = other.ask.example(prefix);
+            let problem = Problem::Conflict(other.ask.head(), command.ask.head());
+            let paste = other.ask.example();
             return Parsed::Refused(ParseError { verb, problem, paste });
         }
         commands.push(command);
     }
     if commands.is_empty() {
-        Parsed::Nothing { hint: hint::of(text, prefix) }
+        Parsed::Nothing { hint: hint::of(text, spelling) }
     } else {
         Parsed::Commands(commands)
     }
@@ -262,20 +273,25 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The known verb that a line starts with, and what stands behind it.
-pub(super) fn opening<'a>(line: &'a str, prefix: Option<&str>) -> Option<(Verb, &'a str)> {
-    let mut rest = line.strip_prefix('/')?;
-    if let Some(prefix) = prefix {
-        let (word, behind) = rest.split_at_checked(prefix.len())?;
-        if !word.eq_ignore_ascii_case(prefix) || !behind.starts_with(is_blank) {
-            return None;
-        }
-        rest = behind.trim_start_matches(is_blank);
-    }
+pub(super) fn opening<'a>(line: &'a str, spelling: Spelling<'_>) -> Option<(Verb, &'a str)> {
+    let all = line.strip_prefix('/')?;
+    let rest = match spelling {
+        Spelling::Bare => all,
+        Spelling::Prefixed(word) => behind_word(all, word)?,
+        Spelling::Either(word) => behind_word(all, word).unwrap_or(all),
+    };
     let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (word, behind) = rest.split_at_checked(letters)?;
     // A character that a person takes for a space ends the word too: the line is then refused, not ignored.
     let ends = behind.chars().next().is_none_or(|c| is_blank(c) || !is_printable(c));
     Verb::of_word(word).filter(|_| ends).map(|verb| (verb, behind))
+}
+
+/// What stands behind the server's word, in small or capital letters.
+fn behind_word<'a>(rest: &'a str, word: &str) -> Option<&'a str> {
+    let (first, behind) = rest.split_at_checked(word.len())?;
+    let ours = first.eq_ignore_ascii_case(word) && behind.starts_with(is_blank);
+    ours.then(|| behind.trim_start_matches(is_blank))
 }
 
 fn is_blank(c: char) -> bool {
@@ -287,9 +303,9 @@ fn is_printable(c: char) -> bool {
 }
 
 /// Reads what stands behind the verb.
-fn read(verb: Verb, rest: &str, prefix: Option<&str>) -> Result<Ask, ParseError> {
+fn read(verb: Verb, rest: &str) -> Result<Ask, ParseError> {
     let (args, reason) = split_reason(rest);
-    let mut line = Line { verb, prefix, words: words(args), reason, team: None, stage: None };
+    let mut line = Line { verb, words: words(args), reason, team: None, stage: None };
     let odd: BTreeSet<char> = args.chars().filter(|c| !is_blank(*c) && !is_printable(*c)).collect();
     if !odd.is_empty() {
         let points = odd.iter().take(SHOWN_POINTS).map(|c| format!("U+{:04X}", u32::from(*c))).collect();
@@ -328,7 +344,6 @@ fn words(args: &str) -> Words<'_> {
 /// A command line that is being read, and what is known of it for an error.
 struct Line<'a> {
     verb: Verb,
-    prefix: Option<&'a str>,
     words: Words<'a>,
     reason: Option<&'a str>,
     team: Option<TeamWord>,
@@ -511,7 +526,7 @@ impl Line<'_> {
 
     /// The error, with the line to write instead as far as it is known.
     fn wrong(&self, problem: Problem) -> ParseError {
-        let mut paste = head(self.verb, self.prefix);
+        let mut paste = format!("/{}", self.verb);
         if self.verb == Verb::Signoff {
             paste.push(' ');
             paste.push_str(self.team.as_ref().map_or("<team>", TeamWord::as_str));

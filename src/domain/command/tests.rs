@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::parse::{Command, Hint, LONGEST_BODY, ParseError, Parsed, parse};
+use super::parse::{Command, Hint, LONGEST_BODY, ParseError, Parsed, Spelling, parse};
+use super::prefix::Prefix;
 use super::*;
 
 #[derive(Deserialize)]
@@ -56,7 +57,7 @@ impl Said {
 }
 
 fn commands(body: &str) -> Vec<Command> {
-    match parse(Some(body), None) {
+    match parse(Some(body), Spelling::Bare) {
         Parsed::Commands(commands) => commands,
         other @ (Parsed::Refused(_) | Parsed::Nothing { .. }) => panic!("{body:?} gives {other:?}"),
     }
@@ -69,14 +70,14 @@ fn ask(body: &str) -> Ask {
 }
 
 fn refused(body: &str) -> ParseError {
-    match parse(Some(body), None) {
+    match parse(Some(body), Spelling::Bare) {
         Parsed::Refused(error) => error,
         other @ (Parsed::Commands(_) | Parsed::Nothing { .. }) => panic!("{body:?} gives {other:?}"),
     }
 }
 
 fn nothing(body: &str) -> Option<Hint> {
-    match parse(Some(body), None) {
+    match parse(Some(body), Spelling::Bare) {
         Parsed::Nothing { hint } => hint,
         other @ (Parsed::Commands(_) | Parsed::Refused(_)) => panic!("{body:?} gives {other:?}"),
     }
@@ -91,7 +92,7 @@ fn t13_the_vectors() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../../fixtures/comments.json")).unwrap();
     assert_eq!(vectors.len(), 48);
     for vector in vectors {
-        let got = Expect::of(&parse(vector.body.as_deref(), None));
+        let got = Expect::of(&parse(vector.body.as_deref(), Spelling::Bare));
         assert_eq!(got, vector.expect, "{}", vector.name);
     }
 }
@@ -124,11 +125,12 @@ fn every_usage_in_the_table_parses_and_prints_back() {
         for example in examples(row.usage) {
             let ask = ask(&example);
             assert_eq!(ask.verb(), row.verb, "{example}");
-            assert_eq!(ask.line(None), example);
-            assert_eq!(parse(Some(&ask.line(Some("lift"))), Some("lift")), {
-                let line = ask.line(Some("lift"));
-                Parsed::Commands(vec![Command { ask, line }])
-            });
+            assert_eq!(ask.line(), example);
+            let prefix: Prefix = "lift".parse().unwrap();
+            let line = prefix.line(&example);
+            let read = Parsed::Commands(vec![Command { ask, line: line.clone() }]);
+            assert_eq!(parse(Some(&line), prefix.required()), read);
+            assert_eq!(parse(Some(&line), prefix.optional()), read);
         }
         assert_eq!(Verb::of_word(row.word), Some(row.verb));
         assert!(row.usage.starts_with(&format!("/{}", row.word)));
@@ -276,7 +278,7 @@ fn t16_an_error_names_code_points_and_echoes_none() {
 
 #[test]
 fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
-    let with = |body: &str| parse(Some(body), Some("liftlock"));
+    let with = |body: &str| parse(Some(body), Spelling::Prefixed("liftlock"));
     assert_eq!(with("/approve prod"), Parsed::Nothing { hint: None });
     assert_eq!(with("/liftlockapprove prod"), Parsed::Nothing { hint: None });
     assert_eq!(with("/liftlock"), Parsed::Nothing { hint: None });
@@ -289,10 +291,23 @@ fn t23_with_a_prefix_word_only_prefixed_lines_are_ours() {
     assert_eq!(found[0].ask, ask("/approve prod"));
     assert_eq!(found[1].line, "/liftlock hold qa -- x");
     let Parsed::Refused(error) = with("/liftlock approve") else { panic!("not refused") };
-    assert_eq!(error.paste, "/liftlock approve <stage>");
+    assert_eq!(error.paste, "/approve <stage>", "what shows it puts the word in");
     for unknown in ["/lgtm", "/thaw prod -- x", "/running db", "/approved prod", "/approve-all"] {
         assert_eq!(nothing(unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn t23_where_nobody_else_listens_the_prefix_may_be_left_out() {
+    let either = |body: &str| parse(Some(body), Spelling::Either("liftlock"));
+    let Parsed::Commands(found) = either("/approve prod\n/liftlock hold qa -- x\n/unhold test") else {
+        panic!("not read")
+    };
+    let lines: Vec<&str> = found.iter().map(|command| command.line.as_str()).collect();
+    assert_eq!(lines, ["/approve prod", "/liftlock hold qa -- x", "/unhold test"]);
+    assert_eq!(either("/liftlock lgtm"), Parsed::Nothing { hint: None });
+    assert_eq!(either("/other approve prod"), Parsed::Nothing { hint: None });
+    assert_eq!(either("hi\n/approve prod"), Parsed::Nothing { hint: Some(Hint::NotAtTop) });
 }
 
 #[test]
@@ -360,7 +375,7 @@ fn t24_retry_names_a_release_or_nothing_and_never_what_git_calls_it() {
             release: Some(release.parse().unwrap()),
             part: Some(Part::Verify),
         };
-        assert_eq!((ask(&line), named.line(None)), (named.clone(), line));
+        assert_eq!((ask(&line), named.line()), (named.clone(), line));
     }
     for release in ["main", "HEAD^{tree}", ":/fix"] {
         assert_eq!(refused(&format!("/retry prod {release}")).code(), "bad_part");
@@ -484,13 +499,13 @@ proptest! {
     fn t13_only_a_comment_that_starts_with_a_slash_is_a_command(
         body in "(\u{feff}|[ \n>`]{0,2})(/(approve|hold|help|x)([ \t\u{a0}](prod|\\*|--|v1|\u{440})){0,4}[\r]?\n?){0,7}\\PC{0,20}"
     ) {
-        if let Parsed::Commands(found) = parse(Some(&body), None) {
+        if let Parsed::Commands(found) = parse(Some(&body), Spelling::Bare) {
             let text = body.strip_prefix('\u{feff}').unwrap_or(&body);
             prop_assert!(text.starts_with('/'), "{:?}", body);
             prop_assert!(!found.is_empty() && found.len() <= 5);
             for command in found {
                 prop_assert!(body.contains(&command.line));
-                prop_assert!(command.ask.head(None).is_ascii());
+                prop_assert!(command.ask.head().is_ascii());
             }
         }
     }
@@ -499,7 +514,8 @@ proptest! {
     fn nothing_that_is_said_makes_it_panic(body in any::<String>(), prefix in proptest::option::of("[a-z]{1,8}")) {
         let slashed = format!("/approve {body}\n/{body}");
         for text in [body.as_str(), slashed.as_str()] {
-            if let Parsed::Refused(error) = parse(Some(text), prefix.as_deref()) {
+            let spelling = prefix.as_deref().map_or(Spelling::Bare, Spelling::Prefixed);
+            if let Parsed::Refused(error) = parse(Some(text), spelling) {
                 prop_assert!(error.to_string().is_ascii() || error.to_string().contains('…'));
             }
         }
@@ -507,7 +523,7 @@ proptest! {
 
     #[test]
     fn what_a_command_prints_reads_as_the_same_command(ask in any_ask()) {
-        let line = ask.line(None);
-        prop_assert_eq!(parse(Some(&line), None), Parsed::Commands(vec![Command { ask, line }]));
+        let line = ask.line();
+        prop_assert_eq!(parse(Some(&line), Spelling::Bare), Parsed::Commands(vec![Command { ask, line }]));
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::approval::asked;
-use crate::domain::command::parse::{Parsed, parse};
+use crate::domain::command::parse::{Parsed, Spelling, parse};
 use crate::domain::decide::{Command, Spoken, Start};
 use crate::domain::event::{Detail, Event, StartedBy, Unlisted};
 use crate::domain::gate::{Blocker, Line, Verdict, verdict};
@@ -370,7 +370,7 @@ impl Look {
     /// Somebody writes a line; true when it was taken.
     fn say(&mut self, line: &str, standing: &Standing) -> Result<bool, String> {
         *self.player.world.person(&standing.person.login) = standing.clone();
-        let Parsed::Commands(commands) = parse(Some(line), None) else { return Ok(false) };
+        let Parsed::Commands(commands) = parse(Some(line), Spelling::Bare) else { return Ok(false) };
         let before = self.player.world.steps.len();
         for command in commands {
             let spoken = Spoken {

@@ -33,7 +33,9 @@ use crate::forge::github::stack::{Call, Stack, unwrapped};
 use crate::forge::github::translate::translate;
 use crate::forge::github::transport::{Base, Counts};
 use crate::forge::release::Releases;
-use crate::forge::{Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged};
+use crate::forge::{
+    Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged, Threads,
+};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
 
@@ -227,6 +229,10 @@ fn id_of(home: u64) -> Outcome<RepoId> {
 impl Forge for GitHub {
     fn word(&self) -> &'static str {
         WORD
+    }
+
+    fn threads(&self) -> Threads {
+        Threads::Shared
     }
 
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {

@@ -19,7 +19,9 @@ use crate::domain::time::{Span, Timestamp};
 use crate::domain::workflow::{Left, Run};
 use crate::forge::fact::{Fact, RepoRef};
 use crate::forge::release::Releases;
-use crate::forge::{Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged};
+use crate::forge::{
+    Asked, Comment, Forge, Missed, OwnCheck, PullRequest, Repository, Said, Source, Tagged, Threads,
+};
 use crate::git::write::{Created, NewTag, OURSELVES, Origin};
 use crate::secret::Secret;
 use crate::trouble::{Outcome, Trouble};
@@ -196,6 +198,10 @@ fn tag(origin: &Origin, new: &Tag, at: Timestamp) -> Outcome<Tagged> {
 impl Forge for Plain {
     fn word(&self) -> &'static str {
         "plain"
+    }
+
+    fn threads(&self) -> Threads {
+        Threads::Own
     }
 
     fn translate(&self, event: &str, body: &[u8]) -> Result<Vec<Fact>, String> {

@@ -7,7 +7,7 @@ use liftlock::domain::name::Digest;
 use super::{Server, code, err, out, run};
 
 /// What curl says: the answer's text, and its status.
-fn curl(server: &Server, arguments: &[&str], path: &str) -> (String, String) {
+pub(super) fn curl(server: &Server, arguments: &[&str], path: &str) -> (String, String) {
     let address = format!("{}{path}", server.url);
     let done = Command::new("curl")
         .current_dir(server.at())

@@ -25,6 +25,7 @@ mod joins;
 mod manifests;
 mod notes;
 mod notices;
+mod prefix;
 mod probes;
 mod publish;
 mod publish_feeds;

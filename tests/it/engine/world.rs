@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use liftlock::domain::command::prefix::Prefix;
 use liftlock::domain::name::{AgentLabel, PipelineId, RepoId};
 use liftlock::domain::retention::Retention;
 use liftlock::domain::state::State;
@@ -122,6 +123,8 @@ pub(super) struct World {
     pub(super) may_give_up: bool,
     /// Whether the engine shows check runs beside statuses; asked at its next start.
     pub(super) checks: bool,
+    /// What stands before every verb; asked at the engine's next start.
+    pub(super) prefix: Prefix,
     /// Services that steps may work with; asked at the engine's next start.
     pub(super) connections: BTreeMap<String, Connection>,
     /// The secret of these tests; asked at the engine's next start.
@@ -243,6 +246,7 @@ impl World {
             boots: 0,
             may_give_up: false,
             checks: false,
+            prefix: Prefix::default(),
             connections: BTreeMap::new(),
             token: CANARY,
             toolchains: Vec::new(),
@@ -278,6 +282,7 @@ impl World {
         let settings = Settings {
             data: self.folder.path().join("data"),
             program: env!("CARGO_BIN_EXE_liftlock").into(),
+            prefix: self.prefix.clone(),
             sandbox: Policy::Auto,
             toolchains: self.toolchains.clone(),
             labels: self.labels.clone(),
@@ -324,6 +329,7 @@ impl World {
             verify_gitea: verify,
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
+            prefix: self.prefix.clone(),
             library,
             access: Access::Loopback(Vec::new()),
             limits: Limits::default(),
@@ -475,6 +481,17 @@ impl World {
     pub(super) async fn post(&self, request: Request<Body>) -> u16 {
         let app = self.engine.as_ref().expect("the engine runs").app.clone();
         app.oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    /// What a page or the API says to a program on this machine.
+    pub(super) async fn get(&self, path: &str) -> String {
+        let app = self.engine.as_ref().expect("the engine runs").app.clone();
+        let mut request = Request::get(path).header("host", "127.0.0.1").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(http::serve::Peer(([127, 0, 0, 1], 9).into()));
+        let answer = app.oneshot(request).await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
     }
 
     /// The webhook of a push that moved a reference.

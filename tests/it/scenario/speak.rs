@@ -1,7 +1,7 @@
 //! The commands of a transcript.
 
 use liftlock::domain::check::course::Course;
-use liftlock::domain::command::parse::{Parsed, parse};
+use liftlock::domain::command::parse::{Parsed, Spelling, parse};
 use liftlock::domain::decide::{Command, Ended, Spoken, StageEnd, Work};
 use liftlock::domain::effect::{Effect, Place};
 use liftlock::domain::event::{Event, Unlisted, Withdrawal};
@@ -596,7 +596,7 @@ fn speech(world: &mut World, text: &str) -> Vec<String> {
         None if place == "api" => None,
         None => Some(Place::Commit(sha(place))),
     };
-    let commands = match parse(Some(&body.replace("\\n", "\n")), None) {
+    let commands = match parse(Some(&body.replace("\\n", "\n")), Spelling::Bare) {
         Parsed::Commands(commands) => commands,
         Parsed::Refused(error) => {
             let states = [std::sync::Arc::new(world.state.clone())];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::domain::command::parse::{Parsed, parse};
+use crate::domain::command::parse::{Parsed, Spelling, parse};
 use crate::domain::name::{
     CheckName, GroupName, Login, PipelineName, RunbookName, StageName, TargetName, VariableName, printable,
 };
@@ -224,7 +224,7 @@ impl Reader<'_> {
                 None => Spot::Release(spot.to_owned()),
             }),
         };
-        match parse(Some(body.trim()), None) {
+        match parse(Some(body.trim()), Spelling::Bare) {
             Parsed::Commands(mut commands) => match (commands.pop(), commands.is_empty()) {
                 (Some(command), true) => Ok(Comment { by, on, command }),
                 _ => Err("one command a line".to_owned()),

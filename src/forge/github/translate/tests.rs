@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::command::parse::{Parsed, parse};
+use crate::domain::command::parse::{Parsed, Spelling, parse};
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/webhooks"))
@@ -152,12 +152,12 @@ fn t10_names_are_compared_whole_and_patterns_are_no_names() {
 #[test]
 fn t16_a_lookalike_stage_comes_through_unchanged_and_is_refused() {
     let Fact::Comment { body, .. } = fact("issue_comment.lookalike-stage") else { panic!("no comment") };
-    let Parsed::Refused(error) = parse(Some(&body), None) else { panic!("not refused") };
+    let Parsed::Refused(error) = parse(Some(&body), Spelling::Bare) else { panic!("not refused") };
     assert_eq!(error.code(), "bad_character");
     let Fact::Comment { body, is_pull_request: true, .. } = fact("issue_comment.on-pull-request") else {
         panic!("no comment on a pull request")
     };
-    let Parsed::Commands(commands) = parse(Some(&body), None) else { panic!("not read") };
+    let Parsed::Commands(commands) = parse(Some(&body), Spelling::Bare) else { panic!("not read") };
     assert_eq!(commands[0].line, "/approve prod v1.4.2 -- checked dashboards");
 }
 
