@@ -151,6 +151,18 @@ fn seal_folder(store: &Store, root: &OwnedFd, mtime_s: u64, limits: Limits) -> O
     Ok(Sealed { tar, blob, size_bytes, files: tally.files, shape: Shape::Folder })
 }
 
+/// The digest of the archive that a folder would be packed as at this time, in seconds since 1970: whether it holds the
+/// same files as one that was packed then.
+pub fn content_of(folder: &Path, mtime_s: u64, limits: Limits) -> Outcome<Digest> {
+    let fail = |e: io::Error| Trouble::transient(format!("read {}", folder.display())).because(e);
+    let root = rustix::fs::open(folder, READ, Mode::empty()).map_err(|e| fail(io::Error::from(e)))?;
+    let sink = BufWriter::with_capacity(CHUNK_BYTES, Hashing::new(io::sink()));
+    let (sink, _) = write_tar(sink, &root, mtime_s, limits)?;
+    let hashing = sink.into_inner().map_err(|e| fail(e.into_error()))?;
+    let (_, digest, _) = hashing.finish().map_err(fail)?;
+    Ok(digest)
+}
+
 /// Writes a folder as GNU tar does and answers the writer and what the folder holds.
 pub fn write_tar<W: Write>(out: W, root: &OwnedFd, mtime_s: u64, limits: Limits) -> Outcome<(W, Tally)> {
     let mut walk =

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::name::DeploymentName;
+use crate::domain::name::{Alias, DeploymentName};
 
 /// The part of a stage that something is deployed in; a part begins when the one before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Deployment {
     /// Those of the same part that come first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub after: BTreeSet<DeploymentName>,
+    /// It is left out when all of these run there already; deployed every time without any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub if_changed: BTreeSet<Alias>,
 }
 
 /// What became of one of them.
@@ -43,6 +46,8 @@ enum Fate {
     Failed,
     /// With the reason, as people read it after a comma.
     Skipped(String),
+    /// What it deploys runs there already: what depends on it goes on.
+    Same,
 }
 
 /// How far the deployments of one run are; what has no fate was deployed, or will be.
@@ -76,13 +81,14 @@ impl<'a> Fates<'a> {
         };
         match self.fates.get(&deployment.unit) {
             Some(Fate::Failed) => return (Turn::Failed, None),
-            Some(Fate::Skipped(_)) => return (Turn::Skipped, None),
+            Some(Fate::Skipped(_) | Fate::Same) => return (Turn::Skipped, None),
             None => {}
         }
         let missing = |other: &&Unit| {
             other.part < unit.part || (other.part == unit.part && deployment.after.contains(&other.name))
         };
-        let Some(first) = self.fates.keys().copied().find(missing) else { return (Turn::Run, None) };
+        let mut missed = self.fates.iter().filter(|(_, fate)| **fate != Fate::Same).map(|(unit, _)| *unit);
+        let Some(first) = missed.find(missing) else { return (Turn::Run, None) };
         let why = format!("it needs {}", first.name);
         (Turn::Skipped, Some(self.skipped(unit, &why)))
     }
@@ -93,6 +99,13 @@ impl<'a> Fates<'a> {
             self.fates.insert(&deployment.unit, Fate::Skipped(why.to_owned()));
         }
         format!("{} is skipped, {why}", unit.name)
+    }
+
+    /// What this deployment deploys runs there already.
+    pub fn left_out(&mut self, unit: &Unit) {
+        if let Some(deployment) = self.deployments.iter().find(|d| d.unit == *unit) {
+            self.fates.insert(&deployment.unit, Fate::Same);
+        }
     }
 
     /// A step of this deployment failed.
@@ -109,6 +122,7 @@ impl<'a> Fates<'a> {
             of_parts().filter(|d| !self.fates.contains_key(&d.unit)).map(|d| d.unit.name.as_str()).collect();
         let skipped = of_parts().filter_map(|d| match self.fates.get(&d.unit) {
             Some(Fate::Skipped(why)) => Some(format!("{} was skipped, {why}", d.unit.name)),
+            Some(Fate::Same) => Some(format!("{} was left out, it runs there already", d.unit.name)),
             Some(Fate::Failed) | None => None,
         });
         let done = (!done.is_empty()).then(|| format!("done: {}", done.join(", ")));
@@ -157,7 +171,7 @@ mod tests {
 
     fn one(part: Part, name: &str, after: &[&str]) -> Deployment {
         let after = after.iter().map(|n| n.parse().unwrap()).collect();
-        Deployment { unit: Unit { part, name: name.parse().unwrap() }, after }
+        Deployment { unit: Unit { part, name: name.parse().unwrap() }, after, if_changed: BTreeSet::new() }
     }
 
     fn unit(part: Part, name: &str) -> Unit {
@@ -205,5 +219,26 @@ mod tests {
         let mut fates = Fates::new(&all);
         fates.failed(&unit(Part::Pre, "schema"));
         assert_eq!(fates.turn(&unit(Part::Main, "mail")).1.unwrap(), "mail is skipped, it needs schema");
+    }
+
+    #[test]
+    fn e28_what_runs_there_already_counts_as_done() {
+        let all = [
+            one(Part::Pre, "schema", &[]),
+            one(Part::Main, "api", &[]),
+            one(Part::Main, "mail", &[]),
+            one(Part::Main, "web", &["api"]),
+            one(Part::Post, "smoke", &[]),
+        ];
+        let mut fates = Fates::new(&all);
+        fates.left_out(&unit(Part::Main, "api"));
+        assert_eq!(fates.turn(&unit(Part::Main, "api")), (Turn::Skipped, None));
+        assert_eq!(fates.turn(&unit(Part::Main, "web")), (Turn::Run, None));
+        assert_eq!(fates.turn(&unit(Part::Post, "smoke")), (Turn::Run, None));
+        fates.failed(&unit(Part::Main, "mail"));
+        assert_eq!(
+            fates.told(&[Part::Pre, Part::Main]),
+            "done: schema, web; api was left out, it runs there already"
+        );
     }
 }

@@ -510,6 +510,7 @@ fn check_whole(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>)
     rollback::check_shipped(view, pipeline, findings);
     runbook::check(view, pipeline, findings);
     trigger::check_trains(view, pipeline, findings);
+    deployment::check_artifacts(view, pipeline, findings);
 }
 
 /// What a stage is read with.

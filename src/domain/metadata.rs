@@ -67,6 +67,11 @@ fn artifact(release: &Release, sealed: &Sealed) -> Value {
         let image = json!({"name": image.name.to_string(), "digest": image.manifest.to_string()});
         fields.insert("image".to_owned(), image);
     }
+    if let (Some(build), Some(fields)) = (release.origin(&sealed.alias), out.as_object_mut()) {
+        let version = build.version.to_string();
+        let from = json!({"pipeline": build.pipeline, "version": version, "commit": build.commit});
+        fields.insert("from".to_owned(), from);
+    }
     if let (Some((revision, made)), Some(fields)) = (release.made(&sealed.alias), out.as_object_mut()) {
         let was = made.was.as_ref().map(|was| json!({"sha256": was.hex()}));
         fields.insert("made".to_owned(), json!({"stage": revision.stage, "step": made.step, "was": was}));
@@ -85,12 +90,20 @@ fn attempt(run: &StageRun) -> Value {
         .overrides
         .iter()
         .map(|passed| json!({"check": passed.check.word(), "by": passed.by.login, "reason": passed.reason}));
-    json!({
+    let unchanged = run.walked.unchanged.iter().map(|(name, runs)| {
+        json!({"deployment": name, "version": runs.version.to_string(), "since": runs.since.rfc3339()})
+    });
+    let mut out = json!({
         "attempt": run.attempt,
         "state": run.state.word(),
         "at": run.moved_at.rfc3339(),
         "approvals": given(&run.approvals),
         "signoffs": given(&run.signoffs),
         "overrides": overrides.collect::<Vec<_>>(),
-    })
+    });
+    let unchanged: Vec<Value> = unchanged.collect();
+    if let (false, Some(fields)) = (unchanged.is_empty(), out.as_object_mut()) {
+        fields.insert("unchanged".to_owned(), json!(unchanged));
+    }
+    out
 }

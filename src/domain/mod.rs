@@ -6,6 +6,7 @@ pub mod channel;
 pub mod check;
 pub mod coherence;
 pub mod command;
+pub mod component;
 pub mod contract;
 pub mod decide;
 pub mod demand;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::component::Runs;
 use crate::domain::derivation::Made;
 use crate::domain::event::{Failure, RunKind};
-use crate::domain::name::{ReleaseNo, VariableName};
+use crate::domain::name::{DeploymentName, ReleaseNo, VariableName};
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::release::StageRun;
 
@@ -61,6 +62,9 @@ pub struct Progress {
     /// Steps that were left out because of their condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditional: Vec<String>,
+    /// Deployments that are left out because what they name runs there already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unchanged: BTreeMap<DeploymentName, Runs>,
     /// What its steps sealed since the last report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<Made>,
@@ -80,6 +84,8 @@ pub struct Walked {
     pub issues: Vec<Failure>,
     /// Steps that were left out because of their condition.
     pub conditional: Vec<String>,
+    /// Deployments that were left out because what they name ran there already.
+    pub unchanged: BTreeMap<DeploymentName, Runs>,
     /// What its steps sealed; part of the release once all of them have passed.
     pub made: Vec<Made>,
     /// Whether the deploy and all around it went well.
@@ -114,6 +120,7 @@ impl Progress {
             kept: BTreeSet::new(),
             issues: Vec::new(),
             conditional: Vec::new(),
+            unchanged: BTreeMap::new(),
             made: Vec::new(),
             deployed: false,
         }
@@ -121,7 +128,7 @@ impl Progress {
 
     /// Whether there is nothing to tell but how far it is.
     pub fn is_empty(&self) -> bool {
-        let told = self.issues.is_empty() && self.conditional.is_empty();
+        let told = self.issues.is_empty() && self.conditional.is_empty() && self.unchanged.is_empty();
         self.outputs.is_empty() && told && self.made.is_empty() && !self.deployed
     }
 }
@@ -133,6 +140,7 @@ impl Walked {
         self.outputs.extend(progress.outputs.clone());
         self.issues.extend(progress.issues.iter().cloned());
         self.conditional.extend(progress.conditional.iter().cloned());
+        self.unchanged.extend(progress.unchanged.clone());
         self.made.extend(progress.made.iter().cloned());
         self.deployed |= progress.deployed;
     }

@@ -11,8 +11,9 @@ use crate::domain::derivation::Revision;
 use crate::domain::effect::Place;
 use crate::domain::event::{Approval, ApprovalSide, Created, Detail, Overridable, RunKind, Sealed};
 use crate::domain::evidence::{Matter, Signed};
+use crate::domain::join::Built;
 use crate::domain::name::{
-    ChannelLabel, CommitSha, Digest, ObjectId, RefName, ReleaseNo, RepoId, StageName, UserId,
+    Alias, ChannelLabel, CommitSha, Digest, ObjectId, RefName, ReleaseNo, RepoId, StageName, UserId,
 };
 use crate::domain::notes::Kept;
 use crate::domain::pause::Pausing;
@@ -357,6 +358,12 @@ impl Release {
     pub fn primary(&self) -> Option<&Sealed> {
         let primary = self.created.pipeline.primary.as_ref()?;
         self.artifacts.iter().find(|sealed| sealed.alias == *primary)
+    }
+
+    /// The build of another pipeline that an artifact was taken from: the version of that component.
+    pub fn origin(&self, alias: &Alias) -> Option<&Built> {
+        let inherited = self.created.pipeline.inherits.iter().find(|inherited| inherited.alias == *alias)?;
+        self.created.builds.iter().find(|build| build.pipeline == inherited.pipeline)
     }
 
     /// Whether an artifact goes to others; one that does not is in no list of theirs.

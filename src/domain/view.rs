@@ -426,7 +426,9 @@ fn step_lines(run: &StageRun) -> Vec<(String, &'static str)> {
     let issues = issues.map(|f| (format!("issue: \"{}\" {}; it blocks nothing", f.step, f.how), "⚠"));
     let conditional = run.walked.conditional.iter();
     let conditional = conditional.map(|step| (format!("\"{step}\" was left out: conditional"), "○"));
-    issues.chain(conditional).collect()
+    let unchanged = run.walked.unchanged.iter();
+    let unchanged = unchanged.map(|(name, runs)| (format!("{name} was left out: {}", runs.told()), "○"));
+    issues.chain(conditional).chain(unchanged).collect()
 }
 
 /// A queued stage waits for its environment or a worker; say for which.

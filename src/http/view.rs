@@ -496,6 +496,8 @@ pub struct ArtifactLine {
     pub size: u64,
     /// The image that it is, by name and digest, when it is one.
     pub image: Option<String>,
+    /// The build of another pipeline that it was taken from, with its version.
+    pub from: Option<String>,
     /// How it came to be, when a stage made it: which, and out of what.
     pub made: Option<MadeLine>,
     /// Whether it goes to others.

@@ -280,6 +280,7 @@ impl Service {
         }
         let repository = self.journal().name_of(&id.repo).await?;
         let asking = Asking { repository: &repository, pipeline: &id.name, stage: &stage.name };
+        let kind = release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind);
         let course = Course {
             id,
             work: target.work(),
@@ -288,7 +289,8 @@ impl Service {
             stage,
             targets: self.targets(asking, release, stage),
             slot: slots::choice(&decided.state, release, release.rule(&stage.name).unwrap_or(stage)),
-            kind: release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind),
+            standings: self.standings(&decided.state, (release, stage, kind), &grounds).await?,
+            kind,
             artifacts: grounds.artifacts(),
             first: grounds.first(release),
             deploy_in,
@@ -297,9 +299,7 @@ impl Service {
             made: grounds.made(),
             documents: grounds.documents(),
             connections: self.connections(asking, stage).map_err(Trouble::refused)?,
-            goes_back: release
-                .rule(&stage.name)
-                .is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty()),
+            goes_back: goes_back(release, stage),
             asked: release.run(&stage.name).and_then(Asked::of),
             owed: here.and_then(|here| decided.state.owing.get(&here)).map(|owing| owing.outputs.clone()),
         };
@@ -418,6 +418,12 @@ fn mismatch(version: &str, digest: &Digest) -> String {
         "the artifact for {version} no longer matches {}; the stored bytes were put aside",
         digest.short()
     )
+}
+
+/// Whether a stage goes back by itself when its tests fail.
+fn goes_back(release: &Release, stage: &Stage) -> bool {
+    let rule = release.rule(&stage.name);
+    rule.is_some_and(|rule| !rule.rollback.auto.is_empty() && !stage.test_commands.is_empty())
 }
 
 /// The stage's commands with their variables, once its artifacts are there; the inner error says why that cannot be.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::domain::component::Standing;
 use crate::domain::decide::{Command, Work};
-use crate::domain::deployment::{Fates, Part, Turn};
+use crate::domain::deployment::{Fates, Part, Turn, Unit};
 use crate::domain::event::{Failure, RunKind, Sealed};
 use crate::domain::name::PipelineId;
 use crate::domain::pause::{Question, Then};
@@ -36,6 +37,7 @@ mod portions;
 mod publish;
 pub(crate) mod roll;
 pub(crate) mod slots;
+mod unchanged;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
 const ALWAYS: Span = Span::minutes(10);
@@ -57,6 +59,8 @@ pub struct Course<'a> {
     pub targets: Vec<Target>,
     /// The slot that it goes to, when it has two.
     pub slot: Option<Choice>,
+    /// Which of the things it deploys are left out, and why the others are not.
+    pub standings: BTreeMap<Unit, Standing>,
     /// Why it runs.
     pub kind: RunKind,
     /// The folder with all artifacts.
@@ -172,6 +176,7 @@ impl Service {
                 return Ok(walk.end);
             }
         }
+        walk.leave_out(kept).await;
         for (phase, steps) in phases(course.stage, course.kind) {
             if asked.is_some_and(|asked| phase < asked.at.0) {
                 continue;

@@ -123,10 +123,10 @@ codes! {
         "A check that `checks` does not declare and that is not built in is somebody else's: the stage waits until a \
          commit status of that name is green, as `{wait_for: {status: <name>}}` would. Anybody who may write statuses \
          may report it; `{wait_for: {status: <name>, by: <login>}}` says who.";
-    /// A contract names no artifact.
+    /// A contract or a deployment names no artifact.
     UnknownArtifact "M0426" Error
         "`contract` of a `release` promises files of an artifact that the pipeline does not have, so no release could \
-         ever keep it.";
+         ever keep it; or a deployment is left out as long as an artifact has not changed that no release has.";
     /// Stages wait for each other.
     Cycle "M0403" Error
         "The stages wait for each other in a circle, so none of them could ever start. A stage without `needs` waits \

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::deployment::{Deployment, Part, Unit, in_order};
+use crate::domain::derivation::further;
 use crate::domain::manifest::build::{Failing, clean_path, read_buildspec};
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::{Entry, Node, Value};
@@ -14,9 +15,9 @@ use crate::domain::manifest::shape::{MAX_ITEMS, nearest};
 use crate::domain::manifest::strategy;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::{Context, Dialect, Sources};
-use crate::domain::name::{DeploymentName, PipelineName, printable};
+use crate::domain::name::{Alias, DeploymentName, PipelineName, printable};
 use crate::domain::pipeline::step::{Action, Terms};
-use crate::domain::pipeline::{Agent, Stage, Step};
+use crate::domain::pipeline::{Agent, Pipeline, Stage, Step};
 
 /// Where Copilot keeps the folders of its services.
 const COPILOT_SERVICES: &str = "copilot";
@@ -206,7 +207,11 @@ fn main(
             return Vec::new();
         }
         let one = |name: &DeploymentName| Own {
-            deployment: Deployment { unit: unit(Part::Main, name), after: BTreeSet::new() },
+            deployment: Deployment {
+                unit: unit(Part::Main, name),
+                after: BTreeSet::new(),
+                if_changed: BTreeSet::new(),
+            },
             told: named(name),
             steps: Vec::new(),
         };
@@ -245,9 +250,50 @@ fn main(
             let known = services.iter().map(DeploymentName::as_str);
             findings.add_near(Code::NoService, entry.key_at, message, || nearest(name.as_str(), known));
         }
+        check_left_out(view, &read.deploy, &name, findings);
         all.push(own);
     }
     sorted((stage, "deployments"), all, findings)
+}
+
+/// What others of the stage, or anybody else, wait for of a deployment that is left out would not be there.
+fn check_left_out(view: View<'_>, commands: &[Step], name: &DeploymentName, findings: &mut Findings<'_>) {
+    let Some(entry) = view.entry("if_changed") else { return };
+    if view.items("if_changed").is_empty() {
+        let message = format!("`if_changed` of `{name}` names no artifact");
+        findings.add(Code::Deployment, entry.value.at, message);
+    }
+    let written = commands.iter().flat_map(|step| &step.terms.outputs).find(|output| !output.keep);
+    if let Some(output) = written {
+        let message = format!("nobody writes `{}` when `{name}` is left out", output.name);
+        let hint = "let the next releases have it: `keep: true`".to_owned();
+        findings.add_hinted(Code::Deployment, entry.key_at, message, hint);
+    }
+    let publishes = |step: &Step| matches!(step.action, Action::Publish(_) | Action::Write(_));
+    if let Some(step) = commands.iter().find(|step| publishes(step)) {
+        let message = format!("`{}` is for every release, and not done when `{name}` is left out", step.name);
+        let hint = "publish in a stage of its own, or in `hooks`".to_owned();
+        findings.add_hinted(Code::Deployment, entry.key_at, message, hint);
+    }
+}
+
+/// Artifacts whose change deployments wait for are the pipeline's.
+pub(super) fn check_artifacts(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>) {
+    let made = pipeline.stages.iter().flat_map(further);
+    let known: BTreeSet<&str> = pipeline.aliases().chain(made).map(Alias::as_str).collect();
+    for stage in view.items("stages") {
+        for entry in entries(View::of(stage), "deployments") {
+            for node in View::of(&entry.value).items("if_changed") {
+                let Some(alias) = view::parsed::<Alias>(node).filter(|a| !known.contains(a.as_str())) else {
+                    continue;
+                };
+                let message = format!("there is no artifact `{alias}`");
+                findings.add_near(Code::UnknownArtifact, node.at, message, || {
+                    nearest(alias.as_str(), known.iter().copied())
+                });
+            }
+        }
+    }
 }
 
 fn warn_of_nothing(node: &Node, stage: &Stage, services: &[DeploymentName], findings: &mut Findings<'_>) {
@@ -272,10 +318,13 @@ fn unit(part: Part, name: &DeploymentName) -> Unit {
 
 fn own(entry: &Entry, part: Part, told: BTreeMap<String, String>) -> Option<Own> {
     let name: DeploymentName = entry.key.parse().ok()?;
-    let after = View::of(&entry.value).all("depends_on").into_iter().collect();
+    let view = View::of(&entry.value);
+    let after = view.all("depends_on").into_iter().collect();
+    let if_changed = view.all("if_changed").into_iter().collect();
     let mut told = told;
     told.insert("DEPLOYMENT".to_owned(), name.to_string());
-    Some(Own { deployment: Deployment { unit: unit(part, &name), after }, told, steps: Vec::new() })
+    let deployment = Deployment { unit: unit(part, &name), after, if_changed };
+    Some(Own { deployment, told, steps: Vec::new() })
 }
 
 /// In the order in which they run; names that are none and circles are reported.

@@ -83,6 +83,7 @@ pub(super) fn artifact(release: &Release, sealed: &Sealed) -> ArtifactLine {
         digest: sealed.digest.to_string(),
         size: sealed.size,
         image: sealed.image.as_ref().map(ToString::to_string),
+        from: release.origin(&sealed.alias).map(ToString::to_string),
         ships: release.ships(sealed),
     }
 }

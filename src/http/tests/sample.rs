@@ -234,6 +234,7 @@ pub(crate) fn build() -> BuildRow {
             digest: format!("sha256:{}", "d".repeat(64)),
             size: 4_096,
             image: None,
+            from: Some("studio v0.1.0-rc.2".to_owned()),
             made: None,
             ships: true,
         }],
@@ -683,6 +684,7 @@ pub(crate) fn page() -> ReleasePage {
         ],
         artifacts: vec![
             ArtifactLine {
+                from: None,
                 alias: "api".to_owned(),
                 file: "api.tar.zst".to_owned(),
                 digest: format!("sha256:{}", "5a4b3c2d".repeat(8)),
@@ -692,6 +694,7 @@ pub(crate) fn page() -> ReleasePage {
                 ships: true,
             },
             ArtifactLine {
+                from: None,
                 alias: "migrations".to_owned(),
                 file: "migrations".to_owned(),
                 digest: format!("sha256:{}", "9e8d7c6b".repeat(8)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::sample;
-use super::world::{ANA, World};
+use super::world::{ANA, REPO, World};
 
 /// Says what it was told to deploy, and fails for a service that is planted.
 const DEPLOY: &str = r#"set -e
@@ -109,6 +109,78 @@ async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     let order: Vec<String> = world.deployed().split_off(2);
     let order: Vec<&str> = order.iter().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(order, ["shop/test/api", "shop/test/web", "shop/test/edge", "shop/test/mail", "tested"]);
+    world.finish().await;
+}
+
+/// Two components of one repository: a folder and a file, each deployed by what is in it.
+const COMPONENTS: &str = r#"version: 1
+name: shop
+build: 'mkdir -p out/web && cp src/web.txt out/web/ && cp src/api.txt out/api.txt'
+artifacts: [{alias: web, path: out/web}, {alias: api, path: out/api.txt}]
+stages:
+  - name: test
+    deploy: 'test ! -e "$TARGET/fail-$DEPLOYMENT"; echo "$DEPLOYMENT $(cat "$LIFTLOCK_ARTIFACT_WEB/web.txt") $(cat "$LIFTLOCK_ARTIFACT_API")" >> "$TARGET/journal"'
+    deployments:
+      web: {if_changed: web, depends_on: api}
+      api: {if_changed: api}
+    test_commands: [echo tested >> "$TARGET/journal"]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e28_only_what_has_changed_is_deployed() {
+    let mut files = sample(COMPONENTS);
+    files.extend(
+        [("src/web.txt", "web-1"), ("src/api.txt", "api-1")].map(|(p, t)| (p.to_owned(), t.to_owned())),
+    );
+    let mut world = World::of(files).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    assert_eq!(world.deployed(), ["api web-1 api-1", "web web-1 api-1", "tested"]);
+
+    // The folder of web is packed with another commit's time, and holds the same files.
+    let commit = world.merge_files(2, &[("src/api.txt", "api-2")], "feat: pay").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(2).await.contains("is live in test"));
+    assert_eq!(world.deployed().split_off(3), ["api web-1 api-2", "tested"]);
+    let log = world.log(&format!("github:{REPO}/shop/2/test/1")).await;
+    assert!(log.contains("web is left out: it runs the same bytes, v0.1.0-rc.1's sha256:"), "{log}");
+    assert!(log.contains("api is deployed: api is sha256:"), "{log}");
+    world.say(2, ANA, "/why test").await;
+    let why = world.hears(2).await.replace('\\', "");
+    assert!(why.contains("web was left out: it runs the same bytes, v0.1.0-rc.1's sha256:"), "{why}");
+
+    // Neither: the record says since when each is there.
+    let commit = world.merge_files(3, &[("README.md", "shoes")], "docs: shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(3).await.contains("is live in test"));
+    assert_eq!(world.deployed().split_off(5), ["tested"]);
+    let state = world.state("shop").await;
+    let release = state.releases.values().next_back().unwrap();
+    let told = liftlock::domain::metadata::document(release, &state.id.name, "acme/shop");
+    let unchanged = told["stages"][0]["attempts"][0]["unchanged"].as_array().unwrap();
+    let since = |at: usize| (unchanged[at]["deployment"].as_str(), unchanged[at]["version"].as_str());
+    assert_eq!(since(0), (Some("api"), Some("v0.1.0-rc.2")));
+    assert_eq!(since(1), (Some("web"), Some("v0.1.0-rc.1")));
+
+    // After a failure nobody knows what runs there: the next release deploys all of it.
+    world.plant("fail-web");
+    let commit = world.merge_files(4, &[("src/web.txt", "web-4")], "feat: hats").await;
+    world.status(&commit, "liftlock/test", "failure").await;
+    let said = world.hears(4).await.replace('\\', "");
+    assert!(said.contains("api was left out, it runs there already"), "{said}");
+    world.unplant("fail-web");
+    let commit = world.merge_files(5, &[("README.md", "hats")], "docs: hats").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(5).await.contains("is live in test"));
+    assert_eq!(world.deployed().split_off(6), ["api web-4 api-2", "web web-4 api-2", "tested"]);
+    let log = world.log(&format!("github:{REPO}/shop/5/test/1")).await;
+    assert!(log.contains("api is deployed: nobody knows how far v0.1.0-rc.4 came there"), "{log}");
+
+    // A rollback deploys what is not there.
+    world.say(5, ANA, "/rollback test v0.1.0-rc.2 -- hats do not sell").await;
+    world.settled().await;
+    assert_eq!(world.deployed().split_off(9), ["web web-1 api-2", "tested"]);
     world.finish().await;
 }
 

@@ -41,7 +41,7 @@ async fn world(builds: &str) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b09_b10_b12_d03_e20_a_release_of_what_two_pipelines_built_has_their_bytes() {
+async fn b09_b10_b12_d03_e20_e28_a_release_of_what_two_pipelines_built_has_their_bytes() {
     let mut world = world("{all: [studio, runtime]}").await;
     let files = [("studio/app.txt", "studio-1"), ("runtime/app.txt", "runtime-1")];
     let first = world.push_files(&files, "feat: both").await;
@@ -68,6 +68,14 @@ async fn b09_b10_b12_d03_e20_a_release_of_what_two_pipelines_built_has_their_byt
     assert_eq!(of_runtime.len(), 1, "a path filter left it out");
     assert_eq!(frozen[0], [of_studio[0].clone(), of_runtime[0].clone()]);
     assert_eq!(frozen[1], [of_studio[1].clone(), of_runtime[0].clone()]);
+    // The manifest of component versions (row E28).
+    let made = release.releases.values().nth(1).unwrap();
+    let told = liftlock::domain::metadata::document(made, &release.id.name, "acme/shop");
+    let from = |at: usize| told["artifacts"][at]["from"]["version"].as_str().unwrap().to_owned();
+    let version = |of: &liftlock::domain::state::State, at: usize| {
+        of.releases.values().nth(at).unwrap().created.version.to_string()
+    };
+    assert_eq!([from(0), from(1)], [version(&studio, 1), version(&runtime, 0)]);
     assert!(!world.effects().await.iter().any(|e| e.kind == "build" && e.key.contains("/release:")));
 
     // A build that fails says on the commit what the release waits for; a fix brings it.

@@ -82,6 +82,7 @@ scenarios! {
     e28_releases_of_a_time_and_trains "trains.txt"
     e28_what_a_train_takes_along_is_settled_at_its_cut_off "train-cut-off.txt"
     e28_e04_what_is_found_faulty_before_its_train_leaves_stays_behind "train-faulty.txt"
+    e28_a_train_takes_one_version_of_every_component "components.txt"
     b11_builds_join_anew_since_the_release_before "builds-anew.txt"
     b09_b12_d03_builds_of_other_repositories_join "builds-elsewhere.txt"
     b11_b12_d03_all_builds_of_a_push_to_another_repository_join "builds-elsewhere-all.txt"

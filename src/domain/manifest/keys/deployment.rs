@@ -1,6 +1,6 @@
 //! The keys of what a stage deploys when it deploys several things, and of the folder with its services.
 
-use super::{Optional, PATH, PLAIN, Required, VALUE, parses};
+use super::{ALIAS, Optional, PATH, PLAIN, Required, VALUE, parses};
 use crate::domain::manifest::build;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::name::DeploymentName;
@@ -33,8 +33,11 @@ static POST: Object = Object { what: "a post-deployment", keys: &[BESIDE_KEYS], 
 static PRE_SHAPE: Shape = Shape::Object(&PRE);
 static POST_SHAPE: Shape = Shape::Object(&POST);
 
+const IF_CHANGED: Shape = Shape::Any(&[Shape::Text(&ALIAS), Shape::List(&Shape::Text(&ALIAS))]);
+
 keys! { DEPLOYMENT_KEYS {
     "depends_on" Optional, DEPENDS_ON, "Those that come first.";
+    "if_changed" Optional, IF_CHANGED, "Artifacts: it is left out when the stage has all of them already, deployed in the same way.";
     "stack_name" Optional, Shape::Text(&STACK), "`$STACK_NAME`; application, environment and name by default.";
     "template_path" Optional, Shape::Text(&VALUE), "`$TEMPLATE_PATH`, a CloudFormation template of the artifact.";
     "template_config" Optional, Shape::Text(&VALUE), "`$TEMPLATE_CONFIG`, its parameters.";
