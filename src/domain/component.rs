@@ -142,7 +142,7 @@ impl<'s> There<'s> {
         for alias in &deployment.if_changed {
             let old = sealed(&self.release, alias);
             let Some((new, old)) = sealed(release, alias).zip(old) else {
-                return changed(format!("{version} had no {alias}"));
+                return changed(format!("{alias} is not in this release and in {version}"));
             };
             if bytes(new) != bytes(old) && !same.contains(alias) {
                 let (new, old) = (bytes(new).short(), bytes(old).short());
