@@ -1,4 +1,4 @@
-//! What a stage deploys when it deploys several things: in which order, and what becomes of one when another fails.
+//! What a stage deploys when it deploys several things: whose turn it is, and what becomes of one when another fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,6 +130,40 @@ impl<'a> Fates<'a> {
     }
 }
 
+/// Whose turn it is among deployments that run side by side: each as soon as those are over that it comes after (row
+/// C42).
+#[derive(Debug)]
+pub struct Turns<'a> {
+    waiting: Vec<&'a Deployment>,
+    /// Begun, and not over yet.
+    running: BTreeSet<&'a Unit>,
+}
+
+impl<'a> Turns<'a> {
+    /// None of these has begun; what else they come after is over.
+    pub fn new(deployments: &'a [Deployment], units: &[&Unit]) -> Self {
+        let waiting = deployments.iter().filter(|d| units.contains(&&d.unit)).collect();
+        Self { waiting, running: BTreeSet::new() }
+    }
+
+    /// One that begins now; nothing while the others wait for one that runs.
+    pub fn begin(&mut self) -> Option<&'a Unit> {
+        let open = |name: &DeploymentName| {
+            let waits = self.waiting.iter().map(|d| &d.unit);
+            waits.chain(self.running.iter().copied()).any(|unit| unit.name == *name)
+        };
+        let at = self.waiting.iter().position(|d| !d.after.iter().any(open))?;
+        let unit = &self.waiting.remove(at).unit;
+        self.running.insert(unit);
+        Some(unit)
+    }
+
+    /// It has ended, well or not, or never began.
+    pub fn over(&mut self, unit: &Unit) {
+        self.running.remove(unit);
+    }
+}
+
 /// The order in which each comes after those it depends on, otherwise as written; the error is a circle.
 pub fn in_order(deployments: Vec<Deployment>) -> Result<Vec<Deployment>, Vec<DeploymentName>> {
     let mut left = deployments;
@@ -192,6 +226,30 @@ mod tests {
         let circle = in_order(vec![main("web", &["a"]), main("a", &["b"]), main("b", &["a"])]).unwrap_err();
         let circle: Vec<String> = circle.iter().map(ToString::to_string).collect();
         assert_eq!(circle, ["a", "b", "a"]);
+    }
+
+    #[test]
+    fn c42_what_needs_nothing_runs_side_by_side_and_the_rest_as_soon_as_it_may() {
+        let all = [
+            one(Part::Main, "db", &[]),
+            one(Part::Main, "mail", &[]),
+            one(Part::Main, "api", &["db"]),
+            one(Part::Main, "web", &["api", "mail"]),
+            one(Part::Post, "smoke", &[]),
+        ];
+        let units: Vec<Unit> = ["db", "mail", "api", "web"].map(|name| unit(Part::Main, name)).to_vec();
+        let mut turns = Turns::new(&all, &units.iter().collect::<Vec<_>>());
+        let mut begin = |over: Option<&str>| -> Vec<String> {
+            if let Some(name) = over {
+                turns.over(&unit(Part::Main, name));
+            }
+            std::iter::from_fn(|| turns.begin()).map(|unit| unit.name.to_string()).collect()
+        };
+        assert_eq!(begin(None), ["db", "mail"]);
+        assert_eq!(begin(Some("db")), ["api"], "mail still runs");
+        assert_eq!(begin(Some("api")), [""; 0], "web needs mail, too");
+        assert_eq!(begin(Some("mail")), ["web"]);
+        assert_eq!(begin(Some("web")), [""; 0], "what is of another part is not theirs");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod publish;
 pub(crate) mod roll;
 pub(crate) mod slots;
 mod unchanged;
+mod units;
 
 /// How long a step may take that runs whatever happened, when it does not say; the stage's own time may be over.
 const ALWAYS: Span = Span::minutes(10);
@@ -181,21 +182,13 @@ impl Service {
             if asked.is_some_and(|asked| phase < asked.at.0) {
                 continue;
             }
-            let in_portions = phase == Phase::Deploy && course.in_portions();
-            if in_portions {
+            if phase == Phase::Deploy && course.in_portions() {
                 walk.deploy_in_portions(steps, &left, kept).await?;
-                if matches!(walk.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
-                    return Ok(walk.end);
-                }
+            } else {
+                walk.steps((phase, steps), &left, kept).await?;
             }
-            for (index, step) in (0_u32..).zip(steps).filter(|_| !in_portions) {
-                if asked.is_some_and(|asked| asked.is_behind((phase, index))) {
-                    continue;
-                }
-                walk.step((phase, index, step), &left, kept).await?;
-                if matches!(walk.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
-                    return Ok(walk.end);
-                }
+            if matches!(walk.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
+                return Ok(walk.end);
             }
             walk.release_held(phase);
             // Only a stage that goes back by itself needs to know whether a test failed or the deploy did.
@@ -453,6 +446,15 @@ impl Walk<'_> {
         let Some(unit) = &step.terms.unit else {
             return self.held == StepsEnd::Passed || step.terms.always;
         };
+        match self.turn(unit, left, kept).await {
+            Turn::Run => true,
+            Turn::Failed => step.terms.always,
+            Turn::Skipped => false,
+        }
+    }
+
+    /// Whether something that the stage deploys begins or goes on.
+    async fn turn(&mut self, unit: &Unit, left: Span, kept: &mut KeptLog) -> Turn {
         let (mut turn, mut told) = self.fates.turn(unit);
         if turn == Turn::Run && self.held != StepsEnd::Passed && left <= Span::millis(1) {
             (turn, told) = (Turn::Skipped, Some(self.fates.skipped(unit, "no time was left")));
@@ -460,11 +462,7 @@ impl Walk<'_> {
         if let Some(told) = told {
             kept.log.note(&told).await;
         }
-        match turn {
-            Turn::Run => true,
-            Turn::Failed => step.terms.always,
-            Turn::Skipped => false,
-        }
+        turn
     }
 
     /// The end of the things that were deployed side by side: the first failure, and what became of the others.

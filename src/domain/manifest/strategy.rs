@@ -145,8 +145,16 @@ fn check_order(nodes: &[Node], portions: &[Portion], findings: &mut Findings<'_>
 
 /// A stage that turned out to deploy several things.
 pub(super) fn with_deployments(stage: &Stage, view: View<'_>, findings: &mut Findings<'_>) {
-    if stage.strategy.is_some() && view.get("deployments").is_none() {
+    if view.get("deployments").is_some() {
+        return;
+    }
+    if stage.strategy.is_some() {
         refuse_several(view.place("strategy"), findings);
+    }
+    if stage.targets.is_some() {
+        let message = "`targets` deploy one thing, and the stage deploys several".to_owned();
+        let hint = "deploy services in a stage of their own".to_owned();
+        findings.add_hinted(Code::Exclusive, view.place("targets"), message, hint);
     }
 }
 

@@ -9,20 +9,20 @@ use futures_util::future::join_all;
 use crate::clock;
 use crate::domain::check::leg::{Health, Pulse};
 use crate::domain::check::{Check, TIMEOUT};
-use crate::domain::deployment::Fates;
 use crate::domain::event::Failure;
 use crate::domain::name::{Digest, TargetName};
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
 use crate::domain::pipeline::target::Rolling;
 use crate::domain::probe::Reading;
-use crate::domain::progress::{Phase, Progress};
+use crate::domain::progress::Phase;
 use crate::domain::rollout::{Next, Said};
 use crate::domain::slot;
 use crate::domain::time::Span;
 use crate::runner::connection::Kept;
 use crate::runner::target::{Host, Kind, Route, Target, quoted, script};
 use crate::service::blocking;
+use crate::service::stage::units::stands_alone;
 use crate::service::stage::{Course, Walk};
 use crate::service::steps::one::surroundings;
 use crate::service::steps::{KeptLog, StepsEnd};
@@ -30,25 +30,6 @@ use crate::trouble::{Outcome, Trouble};
 
 /// What is left of the time for all steps.
 pub(super) type Left<'l> = &'l (dyn Fn() -> Span + Send + Sync);
-
-impl<'a> Walk<'a> {
-    /// A walk of its own for one target among several; what it is at is not seen by the others.
-    fn apart(&self) -> Walk<'a> {
-        Walk {
-            service: self.service,
-            course: self.course,
-            environment: self.environment.clone(),
-            end: StepsEnd::Passed,
-            news: Progress::at(Phase::Deploy, 0),
-            fates: Fates::new(&self.course.stage.deployments),
-            rollout: self.rollout.clone(),
-            ledger: self.ledger.clone(),
-            artifacts: self.artifacts.clone(),
-            published: self.published.clone(),
-            held: StepsEnd::Passed,
-        }
-    }
-}
 
 impl Walk<'_> {
     /// Runs the deploy steps for the targets of a portion, batch after batch, as long as the rollout goes on.
@@ -78,7 +59,7 @@ impl Walk<'_> {
             };
             let mut rest = batch.as_slice();
             while !rest.is_empty() {
-                let at_once = if stand_alone(steps) { self.rollout.at_once(&rolling) } else { 1 };
+                let at_once = if steps.iter().all(stands_alone) { self.rollout.at_once(&rolling) } else { 1 };
                 let (names, later) = rest.split_at_checked(at_once).unwrap_or((rest, &[]));
                 rest = later;
                 let Some(targets) = self.known(names) else { return Ok(()) };
@@ -416,19 +397,6 @@ pub(crate) fn unfit(target: &Target, step: &Step) -> Option<String> {
             None
         }
     }
-}
-
-/// Whether steps leave nothing in the run that those for another target could find half done: commands, and jobs that
-/// targets do. What publishes, makes artifacts or writes down values runs for one target after another.
-fn stand_alone(steps: &[Step]) -> bool {
-    steps.iter().all(|step| {
-        let terms = &step.terms;
-        let leaves = !terms.outputs.is_empty() || terms.unit.is_some() || !terms.makes.is_nothing();
-        match &step.action {
-            Action::Run(_) | Action::Script(_) | Action::Hook(_) => !leaves,
-            Action::Pause(_) | Action::Publish(_) | Action::Write(_) | Action::Gather(_) => false,
-        }
-    })
 }
 
 /// A file of ours that nobody else reads.

@@ -51,8 +51,12 @@ async fn c04_c12_c41_c43_c44_every_service_is_deployed_to_every_environment() {
     let commit = world.merge(1, "feat: sell shoes").await;
     world.status(&commit, "liftlock/shop/prod", "success").await;
     assert!(world.hears(1).await.contains("is live in prod"));
+    // Which of two services comes first is nobody's business.
+    let mut deployed = world.deployed();
+    deployed[1..3].sort();
+    deployed[4..6].sort();
     assert_eq!(
-        world.deployed(),
+        deployed,
         [
             "migrate schema spec",
             "shop/test/api api shop-test-api",
@@ -100,7 +104,9 @@ async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     let told = "done: mail; web was skipped, it needs api; edge was skipped, it needs web";
     assert!(said.contains("api: sh roll.sh") && said.contains(told), "{said}");
     world.status(&commit, "liftlock/shop/test", "failure").await;
-    assert_eq!(world.deployed(), ["shop/test/api api shop-test-api", "shop/test/mail mail letters"]);
+    let mut deployed = world.deployed();
+    deployed.sort();
+    assert_eq!(deployed, ["shop/test/api api shop-test-api", "shop/test/mail mail letters"]);
     // Trying again deploys all of them, each after those it depends on, and then tests.
     world.unplant("fail-api");
     world.say(1, ANA, "/retry test").await;
@@ -108,7 +114,54 @@ async fn c42_a_failure_skips_what_depends_on_it_and_says_what_was_done() {
     assert!(world.hears(1).await.contains("is live in test"));
     let order: Vec<String> = world.deployed().split_off(2);
     let order: Vec<&str> = order.iter().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(order, ["shop/test/api", "shop/test/web", "shop/test/edge", "shop/test/mail", "tested"]);
+    let needed: Vec<&str> = order.iter().copied().filter(|one| *one != "shop/test/mail").collect();
+    assert_eq!(needed, ["shop/test/api", "shop/test/web", "shop/test/edge", "tested"]);
+    assert!(order.contains(&"shop/test/mail") && order.last() == Some(&"tested"), "{order:?}");
+    world.finish().await;
+}
+
+/// Waits, half a minute at most, until a service that is planted has begun, and for nobody when it is told so.
+const MEET: &str = r#"touch "$TARGET/begun-$SERVICE"
+case $SERVICE in db) needs=begun-mail ;; mail) needs=begun-web ;; *) needs=begun-$SERVICE ;; esac
+[ -e "$TARGET/hold" ] && needs=never
+for try in $(seq 600); do
+  if [ -e "$TARGET/$needs" ]; then echo "$SERVICE" >> "$TARGET/journal"; echo "met $needs"; exit 0; fi
+  sleep 0.05
+done
+exit 7
+"#;
+
+/// Nobody waits for more than what it depends on: one after another, or one batch after another, none of this ends well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c42_deployments_run_side_by_side_and_each_begins_as_soon_as_it_may() {
+    let manifest = "version: 1\nname: shop\nbuild: mkdir -p dist; cp meet.sh dist/\nartifacts: dist\nstages:\n  - name: test\n    \
+                    deploy: sh meet.sh\n    deployments:\n      db:\n      mail:\n      api: {depends_on: db}\n      \
+                    web: {depends_on: api}\n";
+    let mut files = sample(manifest);
+    files.insert("meet.sh".to_owned(), MEET.to_owned());
+    let mut world = World::of(files).await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.status(&commit, "liftlock/test", "success").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    let mut deployed = world.deployed();
+    deployed.sort();
+    assert_eq!(deployed, ["api", "db", "mail", "web"]);
+    // Whose line is whose is seen in the log.
+    let log = world.log("github:12/shop/1/test/1").await;
+    assert!(log.contains("db: met begun-mail") && log.contains("mail: met begun-web"), "{log}");
+
+    // Whoever cancels stops all that run, and what has not begun never does.
+    world.plant("hold");
+    for name in ["db", "mail", "api", "web"] {
+        world.unplant(&format!("begun-{name}"));
+    }
+    let commit = world.merge(2, "feat: sell boots").await;
+    world.until_planted("begun-db").await;
+    world.until_planted("begun-mail").await;
+    world.say_now(2, ANA, "/cancel test").await;
+    world.status(&commit, "liftlock/test", "error").await;
+    world.drain().await;
+    assert!(world.wrote("journal").lines().count() == 4 && !world.target().join("begun-api").exists());
     world.finish().await;
 }
 
