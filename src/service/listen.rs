@@ -224,7 +224,8 @@ impl Service {
         Ok(None)
     }
 
-    /// `/recheck` shows again what the host may have lost: the newest statuses of the pipeline.
+    /// `/recheck` shows again what the host may have lost, the newest statuses of the pipeline, and tries once more what
+    /// was given up after too many mistakes.
     async fn recheck(&self, id: &PipelineId, ask: &Ask, decided: &Decided) -> Outcome<()> {
         let carried_out = |e: &Event| matches!(e, Event::Heard(heard) if heard.code == "ok");
         if !matches!(ask, Ask::Recheck) || !decided.events.iter().any(carried_out) {
@@ -235,7 +236,7 @@ impl Service {
         for effect in self.store().effects(&filter, RECHECKED).await? {
             self.store().again(&effect.key).await?;
         }
-        Ok(())
+        self.revive(Some(id.to_string())).await
     }
 
     /// Says a line for somebody who pressed something: rights, refusals and the record are those of a comment.

@@ -45,9 +45,15 @@ impl Service {
     /// At the start and then every few minutes, on one process at a time.
     pub async fn reconcile(self, stop: CancellationToken) {
         let every = self.settings().reconcile_every;
+        let mut is_first = true;
         loop {
             let wait = match self.on_duty().await {
                 Ok(true) => {
+                    if std::mem::take(&mut is_first)
+                        && let Err(trouble) = self.revive(None).await
+                    {
+                        tracing::warn!(error = trouble.chain(), "cannot try again what failed too often");
+                    }
                     self.reconcile_once().await;
                     every
                 }

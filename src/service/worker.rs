@@ -1,9 +1,12 @@
 //! The worker loop: lease an effect, carry it out, let its outcome be a command again; one loop per lane.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,9 +19,9 @@ use crate::service::Service;
 use crate::service::deploy::Target;
 use crate::service::journal::Around;
 use crate::service::verify::Questioned;
-use crate::store::effect::{Beat, Claim, Claimant, Retry};
+use crate::store::effect::{Beat, Claim, Claimant, EffectFilter, EffectState, Retry};
 use crate::store::step::{Done, Race};
-use crate::trouble::{Kind, Trouble};
+use crate::trouble::{Kind, Outcome, Trouble};
 
 /// What carrying out an effect comes to: an error is retried, or gives up, by its kind alone.
 pub type Result = std::result::Result<(), Trouble>;
@@ -41,6 +44,8 @@ const PROBES: usize = 32;
 const NOTICES: usize = 8;
 /// Releases signed for at a time; their files are read once for that.
 const SIGNATURES: usize = 2;
+/// Most effects tried again that had failed too often; the newest are.
+const REVIVED: u32 = 1_000;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
@@ -208,7 +213,8 @@ impl Service {
         let ended = CancellationToken::new();
         let lease = Lease { claim: claim.clone(), stops: stops.clone() };
         let beats = tokio::spawn(self.clone().keep_alive(claim.clone(), stops.clone(), ended.clone()));
-        let result = self.execute(&lease).await;
+        // Boxed: it holds what any effect may need.
+        let result = caught(&claim.key, Box::pin(self.execute(&lease))).await;
         ended.cancel();
         if let Err(e) = beats.await {
             tracing::error!(error = %e, "a heartbeat ended early");
@@ -266,28 +272,37 @@ impl Service {
         let lease = self.settings().lease;
         let pause = Duration::from_millis(lease.as_millis() / 4);
         let patience = Duration::from_millis(lease.as_millis().saturating_mul(2) / 3);
-        let mut heard = clock::monotonic();
+        // The lease counts from when the database was asked at the latest; it may answer late, or not at all.
+        let mut heard = Instant::from_std(clock::monotonic());
         loop {
+            let over = heard.checked_add(patience).unwrap_or(heard);
             tokio::select! {
                 () = ended.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(over) => {}
             }
-            match self.store().heartbeat(&claim.key, claim.token, lease).await {
-                Ok(Beat::Held) => heard = clock::monotonic(),
-                Ok(Beat::CancelRequested) => {
-                    heard = clock::monotonic();
+            let asked = Instant::from_std(clock::monotonic());
+            let beat = self.store().heartbeat(&claim.key, claim.token, lease);
+            match tokio::time::timeout_at(over, beat).await {
+                Ok(Ok(Beat::Held)) => heard = asked,
+                Ok(Ok(Beat::CancelRequested)) => {
+                    heard = asked;
                     stops.cancel.cancel();
                 }
-                Ok(Beat::Lost) => {
+                Ok(Ok(Beat::Lost)) => {
                     stops.lost.cancel();
                     return;
                 }
-                Err(trouble) => {
+                Ok(Err(trouble)) => {
                     tracing::warn!(effect.key = claim.key, error = trouble.chain(), "no heartbeat");
-                    if heard.elapsed() > patience {
-                        stops.lost.cancel();
-                        return;
-                    }
+                }
+                Err(_) => {
+                    tracing::error!(
+                        effect.key = claim.key,
+                        "no heartbeat for most of the lease; it is let go"
+                    );
+                    stops.lost.cancel();
+                    return;
                 }
             }
         }
@@ -310,9 +325,9 @@ impl Service {
             Kind::Transient { retry_after } => {
                 let wait = retry_after.unwrap_or_else(|| backoff(claim.attempt));
                 tracing::warn!(effect.key = claim.key, error = text, wait = %wait, "will be tried again");
-                let busy =
-                    retry_after.is_some() || stopping || matches!(claim.kind.as_str(), "deploy" | "intake");
-                self.again(claim, wait, (text, !busy)).await
+                // A host may be down for longer than any number of tries; who is notified may be gone for good.
+                let counts = claim.kind == "notify" && retry_after.is_none() && !stopping;
+                self.again(claim, wait, (text, counts)).await
             }
             Kind::Conflict => self.again(claim, FIRST_WAIT, (text, true)).await,
             Kind::Refused | Kind::NotFound
@@ -348,6 +363,21 @@ impl Service {
         self.store().retry(retry).await.map(|_| ())
     }
 
+    /// Tries again what failed too often by a mistake of ours: of one stream, or of all when a process begins, since
+    /// another version may know better. What was to be said at its time is not said now, and deliveries are replayed by
+    /// hand.
+    pub(super) async fn revive(&self, stream: Option<String>) -> Outcome<()> {
+        let dead = EffectFilter { state: Some(EffectState::Dead), kind: None, stream };
+        for effect in self.store().effects(&dead, REVIVED).await? {
+            if !matches!(effect.kind.as_str(), "notify" | "intake")
+                && self.store().revive(&effect.key).await?
+            {
+                tracing::warn!(effect.key = effect.key, "had failed too often; it is tried again");
+            }
+        }
+        Ok(())
+    }
+
     /// An effect nobody can carry out is done, with the reason: telling the host never blocks a release.
     async fn give_up(&self, claim: &Claim, error: &str) -> Result {
         let lease = Lease { claim: claim.clone(), stops: Stops::default() };
@@ -376,8 +406,29 @@ impl Service {
     }
 }
 
+/// A panic is a mistake of ours like any other: without this the lease would be kept alive for ever, for nobody.
+async fn caught(key: &str, work: impl Future<Output = Result>) -> Result {
+    let ran = AssertUnwindSafe(work).catch_unwind().await;
+    ran.unwrap_or_else(|_| Err(Trouble::bug(format!("{key} panicked"))))
+}
+
 fn backoff(attempt: i64) -> Span {
     let doublings = u32::try_from(attempt.saturating_sub(1).clamp(0, 20)).unwrap_or(0);
     let wait = FIRST_WAIT.times(1_u64.checked_shl(doublings).unwrap_or(u64::MAX));
     wait.min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn t6_a_panic_is_a_mistake_of_ours_and_gives_the_lease_back() {
+        let panics = async { panic!("an index out of bounds") };
+        let trouble = caught("thread:shop:1", panics).await.unwrap_err();
+        assert!(
+            matches!(trouble.kind(), Kind::Bug) && trouble.to_string().contains("thread:shop:1 panicked")
+        );
+        assert!(caught("thread:shop:1", async { Ok(()) }).await.is_ok());
+    }
 }

@@ -47,6 +47,25 @@ async fn a_release_goes_on_while_a_status_hangs() {
     world.finish().await;
 }
 
+/// An hour without a host: nothing of what it was to be told is lost, however often it was tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_down_for_longer_than_any_number_of_tries_is_told_all_of_it() {
+    let mut world = World::with(STRAIGHT).await;
+    for path in ["/statuses/", "/comments", "/git/refs"] {
+        world.github.fault(&Method::POST, path, 20, Fault::status(503));
+    }
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.until_deployed(2).await;
+    for _ in 0..40 {
+        world.pass(Span::minutes(5)).await;
+    }
+    assert!(world.hears(1).await.contains("is live in prod"));
+    for context in ["liftlock/build", "liftlock/test", "liftlock/prod"] {
+        world.status(&commit, context, "success").await;
+    }
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statuses_that_we_may_not_write_are_given_up_and_hold_nothing_up() {
     let mut world = World::with(STRAIGHT).await;
