@@ -62,6 +62,7 @@ pub mod tag;
 pub mod time;
 pub mod track;
 pub mod train;
+pub mod trust;
 pub mod variable;
 pub mod version;
 pub mod view;

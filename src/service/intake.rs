@@ -18,6 +18,7 @@ use crate::domain::plan::{Lane, Owed};
 use crate::domain::policy::server::StagePolicy;
 use crate::domain::reuse;
 use crate::domain::state::State;
+use crate::domain::trust::{Distrust, distrust};
 use crate::forge::Repository;
 use crate::forge::fact::{self, CommentChange, Fact, PullAction, Reference};
 use crate::forge::gitea;
@@ -276,6 +277,12 @@ impl Service {
                 return Self::no_release((repository, after), &problems.to_string(), why);
             }
         };
+        let (loaded, refused) = self.trusted(repository, branch, loaded, heard).await?;
+        for why in &refused {
+            if let Distrust::Wider(why) = why {
+                taken.owed = vec![manifest_status((repository, after), (StatusState::Failure, why))?];
+            }
+        }
         let mut started = Vec::new();
         for pipeline in &loaded.pipelines {
             let Some(trigger) = &pipeline.triggers.push else { continue };
@@ -286,7 +293,8 @@ impl Service {
             }
         }
         if started.is_empty() {
-            taken.ignored = Some("no pipeline listens to this branch and these paths".to_owned());
+            let none = || "no pipeline listens to this branch and these paths".to_owned();
+            taken.ignored = Some(refused.first().map_or_else(none, ToString::to_string));
         }
         self.expect_builds(repository, (after, branch), (&loaded, &started), heard).await?;
         self.expect_abroad(&repository.id, (after, branch), &started, heard).await?;
@@ -301,18 +309,48 @@ impl Service {
         Ok(taken)
     }
 
+    /// Of what a commit declares what its branch may release, and what is wrong with the rest (THREATS T29).
+    async fn trusted(
+        &self,
+        repository: &Repository,
+        branch: &RefName,
+        mut loaded: Loaded,
+        heard: &Heard<'_>,
+    ) -> Outcome<(Loaded, Vec<Distrust>)> {
+        let mut refused = Vec::new();
+        if *branch == repository.default_branch {
+            return Ok((loaded, refused));
+        }
+        let declared =
+            self.see_policy(repository, heard).await?.map(|head| head.pipelines).unwrap_or_default();
+        loaded.pipelines.retain(|pipeline| {
+            let why = distrust(pipeline, &declared, (branch, &repository.default_branch));
+            let is_trusted = why.is_none();
+            refused.extend(why);
+            is_trusted
+        });
+        Ok((loaded, refused))
+    }
+
+    /// What the head of the protected branch declares; nothing when it does not load.
+    pub(super) async fn declared_at_head(
+        &self,
+        repository: &Repository,
+    ) -> Outcome<Option<(CommitSha, Loaded)>> {
+        let branch = repository.default_branch.clone();
+        let head = self.mirror(&repository.id, move |mirror| mirror.head_of(&branch)).await?;
+        let Some(head) = head else { return Ok(None) };
+        let declared = self.declared(&repository.id, &repository.name, &head).await?;
+        Ok(declared.ok().map(|loaded| (head, loaded)))
+    }
+
     /// Reads the rules at the head of the protected branch; a head that does not load leaves the last rules in force.
     pub(super) async fn see_policy(
         &self,
         repository: &Repository,
         heard: &Heard<'_>,
     ) -> Outcome<Option<Loaded>> {
-        let branch = repository.default_branch.clone();
-        let head = self.mirror(&repository.id, move |mirror| mirror.head_of(&branch)).await?;
-        let Some(head) = head else { return Ok(None) };
-        let Ok(loaded) = self.declared(&repository.id, &repository.name, &head).await? else {
-            return Ok(None);
-        };
+        let Some((head, loaded)) = self.declared_at_head(repository).await? else { return Ok(None) };
         for pipeline in &loaded.pipelines {
             let id = PipelineId { repo: repository.id.clone(), name: pipeline.name.clone() };
             self.see_server_policy(&id, heard).await?;
@@ -355,6 +393,8 @@ impl Service {
         (push, started_by, heard): (&Push, StartedBy, &Heard<'_>),
     ) -> Outcome<()> {
         let id = PipelineId { repo: repository.id.clone(), name };
+        // A pipeline that only an older commit declares has been asked of nothing so far.
+        self.see_server_policy(&id, heard).await?;
         let state = self.journal().load(&id).await?;
         let Some(pipeline) = super::repository::named(loaded, &id.name) else { return Ok(()) };
         let mut start = self.gather((repository, &state), at, (pipeline, loaded)).await?;
@@ -479,9 +519,11 @@ impl Service {
         let Some(effect) = self.store().effect(&key).await? else {
             return Ok(Taken::ignored("a status in our name on a commit we know nothing of"));
         };
+        // What was sent hides what must not be read.
         let ours = matches!(
             serde_json::from_str::<Effect>(&effect.desired),
-            Ok(Effect::Status { status, .. }) if status.state.word() == state && status.description == description
+            Ok(Effect::Status { status, .. })
+                if status.state.word() == state && self.mask().apply(&status.description) == description
         );
         if ours {
             return Ok(Taken::default());

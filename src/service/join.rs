@@ -8,8 +8,10 @@ use crate::domain::event::{Detail, StartedBy};
 use crate::domain::join::{Built, Expected, Line};
 use crate::domain::manifest::Loaded;
 use crate::domain::name::{CommitSha, PipelineId, PipelineName, RefName, ReleaseNo};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release};
+use crate::domain::trust::{Distrust, distrust};
 use crate::forge::Repository;
 use crate::service::Service;
 use crate::service::intake::Heard;
@@ -64,6 +66,16 @@ impl Service {
         }
     }
 
+    /// Why a branch may not release a pipeline, by what the default branch declares now.
+    async fn distrusts(
+        &self,
+        repository: &Repository,
+        (pipeline, branch): (&Pipeline, &RefName),
+    ) -> Outcome<Option<Distrust>> {
+        let declared = self.declared_at_head(repository).await?.map(|(_, loaded)| loaded.pipelines);
+        Ok(distrust(pipeline, &declared.unwrap_or_default(), (branch, &repository.default_branch)))
+    }
+
     /// Makes the release that builds of other pipelines join into.
     pub(super) async fn join(&self, lease: &Lease, line: Line) -> Worked {
         let id = lease.pipeline()?;
@@ -85,6 +97,9 @@ impl Service {
         let Some(pipeline) = named(&loaded, &id.name) else {
             return lease.complete(self, "its commit does not declare this pipeline").await;
         };
+        if let Some(why) = self.distrusts(&repository, (pipeline, &line.branch)).await? {
+            return lease.complete(self, &why.to_string()).await;
+        }
         let mut start =
             self.gather((&repository, &state), (&join.commit, &line.branch), (pipeline, &loaded)).await?;
         let newest = join.builds.iter().max_by_key(|build| (build.seq, build.release));

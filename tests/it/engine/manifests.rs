@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{STRAIGHT, TWO_STAGES};
+use liftlock::domain::manifest;
+use liftlock::domain::pipeline::Pipeline;
+use liftlock::domain::policy::server::{Rule, ServerPolicy, StagePolicy};
+
+use super::tree::{STRAIGHT, TAGGED, TWO_STAGES};
 use super::world::{ANA, BO, DEV, World};
 
 const SEED: &str = include_str!("../../../fixtures/manifests/good/2a-copilot-seed-verbatim.yml");
@@ -19,6 +23,11 @@ phases:
 artifacts:
   files: ["out/**/*"]
 "#;
+
+fn load(text: &str) -> Pipeline {
+    let files = BTreeMap::from([(".github/liftlock.yml".to_owned(), text.to_owned())]);
+    manifest::load(&files, &"acme/shop".parse().unwrap()).unwrap().pipelines.remove(0)
+}
 
 fn copilot(manifest: &str, buildspec: Option<&str>) -> BTreeMap<String, String> {
     let makefile = "test:\n\techo \"made $$STAGE $$(cat commit.txt)\" >> $(TARGET)/journal\n";
@@ -183,5 +192,80 @@ async fn t29_a_manifest_on_another_branch_changes_no_rules() {
     world.say(1, ANA, "/approve prod").await;
     world.settled().await;
     assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}
+
+/// A branch that the protected one does not listen to cannot let itself in, whatever its own manifest says: nothing of
+/// it runs, and it is given nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t29_a_branch_cannot_let_itself_in() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let listens = |name: &str| format!("name: {name}\ntriggers: {{push: {{branches: [evil]}}}}\n");
+    let itself = TWO_STAGES.replace("name: shop\n", &listens("shop"));
+    let stage = "  - {name: x, environment: production, secrets: [SHOP_TOKEN], \
+                 deploy: 'echo \"x $SHOP_TOKEN\" >> \"$TARGET/journal\"'}\n";
+    for evil in [itself.clone(), format!("{itself}{stage}"), itself.replace("name: shop", "name: other")] {
+        let head = world.tree.commit("evil", &[(".github/liftlock.yml", &evil)], "feat: let me in");
+        let hook = world.push_hook("refs/heads/evil", None, Some(&head));
+        assert_eq!(world.deliver(&hook).await, 202);
+        world.settled().await;
+        let ignored = world.store().deliveries(1, None).await.unwrap().remove(0).error.unwrap();
+        assert!(ignored.contains("the manifest on `main`"), "{ignored}");
+    }
+    assert_eq!(world.live().len(), 1);
+    assert_eq!(world.state("shop").await.releases.len(), 1);
+    assert_eq!(world.store().pipelines().await.unwrap().len(), 1);
+    world.finish().await;
+}
+
+/// One that it listens to releases what it has itself, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
+    let main =
+        TWO_STAGES.replace("name: shop\n", "name: shop\ntriggers: {push: {branches: [main, 'release/*']}}\n");
+    let mut world = World::with(&main).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let wider = format!("{main}  - {{name: x, environment: production}}\n");
+    let head = world.tree.commit("release/8", &[(".github/liftlock.yml", &wider)], "feat: one more");
+    let hook = world.push_hook("refs/heads/release/8", None, Some(&head));
+    assert_eq!(world.deliver(&hook).await, 202);
+    let said = world.status(&head, "liftlock/manifest", "failure").await;
+    assert!(said.contains("merge it there first"), "{said}");
+    assert_eq!(world.live().len(), 1);
+
+    let head = world.tree.commit("release/8", &[(".github/liftlock.yml", &main)], "fix: hats");
+    let hook = world.push_hook("refs/heads/release/8", None, Some(&head));
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.status(&head, "liftlock/test", "success").await;
+    world.drain().await;
+    assert_eq!(world.live().len(), 2);
+    world.finish().await;
+}
+
+/// What the server asks holds from a pipeline's first release on, also when only an old commit declares it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t30_the_servers_own_rules_bind_the_first_release_of_a_pipeline() {
+    let of = |name: &str| TAGGED.replace("name: shop", &format!("name: {name}"));
+    let mut world = World::with(&of("old")).await;
+    let strict = load(&TWO_STAGES.replace("approval: 1", "approval: 2"));
+    let asks = Box::new(strict.stage(&"prod".parse().unwrap()).unwrap().clone());
+    let stages = StagePolicy { stage: "*".parse().unwrap(), rules: [Rule::Approval].into(), asks };
+    let (repository, pipeline) = ("acme/*".parse().unwrap(), "*".parse().unwrap());
+    world.policy = vec![ServerPolicy { repository, pipeline, stages }];
+    let old = world.tree.head("main").unwrap();
+    world.tree.commit("main", &[(".github/liftlock.yml", &of("shop"))], "chore: another name");
+    world.sleep().await;
+    world.wake().await;
+    world.tree.set("refs/tags/v1.0.0", &old);
+    assert_eq!(world.deliver(&world.push_hook("refs/tags/v1.0.0", None, Some(&old))).await, 202);
+    let waits = world.status(&old, "liftlock/test", "pending").await;
+    world.settled().await;
+    assert!(world.drain().await.concat().contains("2 approvals needed"), "{waits}");
+    assert_eq!(world.live().len(), 0);
     world.finish().await;
 }

@@ -10,7 +10,7 @@ use liftlock::http::api::Reader;
 use liftlock::http::view::StageWhy;
 use liftlock::store::stream::EventFilter;
 
-use super::tree::{STRAIGHT, TWO_STAGES};
+use super::tree::{STRAIGHT, TWO_STAGES, sample};
 use super::world::{ANA, CANARY, EVE, REPO, World, files_below};
 use crate::github::Status;
 
@@ -393,5 +393,28 @@ async fn t54_a_forged_status_is_put_right_and_opens_no_gate() {
     world.status(&commit, "liftlock/prod", "pending").await;
     world.settled().await;
     assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}
+
+/// What we sent hides a secret that our own words happen to hold; the host's echo of it is no forgery.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t54_a_status_of_ours_that_hides_something_is_not_put_right_for_ever() {
+    let mut world = World::asleep(sample(TWO_STAGES)).await;
+    world.token = "approval";
+    world.sleep().await;
+    world.wake().await;
+    let commit = world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let shown = world.status(&commit, "liftlock/prod", "pending").await;
+    assert!(shown.contains("***"), "{shown}");
+    let sent =
+        || world.github.requests().iter().filter(|asked| format!("{asked:?}").contains("/statuses/")).count();
+    let before = sent();
+    let hook = world.github.state().status_event(REPO, &commit, "liftlock/prod", EVE);
+    assert_eq!(world.deliver(&hook).await, 202);
+    world.settled().await;
+    assert_eq!(sent(), before);
+    world.drain().await;
     world.finish().await;
 }

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::Request;
 use liftlock::domain::command::prefix::Prefix;
 use liftlock::domain::name::{AgentLabel, PipelineId, RepoId};
+use liftlock::domain::policy::server::ServerPolicy;
 use liftlock::domain::retention::Retention;
 use liftlock::domain::state::State;
 use liftlock::domain::time::{Span, Timestamp};
@@ -157,6 +158,8 @@ pub(super) struct World {
     clock: ShiftedClock,
     /// How long bytes are kept; asked at the engine's next start.
     pub(super) retention: Option<Retention>,
+    /// What the server asks of stages; asked at the engine's next start.
+    pub(super) policy: Vec<ServerPolicy>,
     /// Where notices may go; asked at the engine's next start.
     pub(super) notify: Routes,
     /// Comments that the test has looked at: an edit in place is no news.
@@ -264,6 +267,7 @@ impl World {
             clock: ShiftedClock::default(),
             notify: Routes::default(),
             retention: None,
+            policy: Vec::new(),
             read: Mutex::default(),
         };
         world.boot().await;
@@ -306,7 +310,7 @@ impl World {
             notify: self.notify.clone(),
             probe: self.probe.clone(),
             reconcile_every: Span::hours(1),
-            policy: Vec::new(),
+            policy: self.policy.clone(),
             retention: self.retention,
         };
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();

@@ -1,0 +1,146 @@
+//! What a branch beside the default one may release (SEMANTICS §3, THREATS T29): the manifest on the default branch says
+//! which branches are listened to, which stages there are and what these are given. A branch's own manifest says how its
+//! commit is built and deployed, and can only tighten the rest: whoever may push some branch cannot let it in.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::domain::markdown::inline_code;
+use crate::domain::name::{PipelineName, RefName};
+use crate::domain::pipeline::Pipeline;
+
+/// Why a branch releases nothing of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// The default branch's manifest does not listen to it.
+    Unheard(String),
+    /// It is listened to, and its manifest asks for more than the default branch's gives.
+    Wider(String),
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unheard(why) | Self::Wider(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What is wrong with releasing this pipeline from the branch, by what the default branch declares.
+pub fn distrust(
+    pipeline: &Pipeline,
+    declared: &[Pipeline],
+    (branch, default): (&RefName, &RefName),
+) -> Option<Distrust> {
+    if branch == default {
+        return None;
+    }
+    let named = |name: &PipelineName| declared.iter().find(|pipeline| pipeline.name == *name);
+    let on = inline_code(default.as_str());
+    let Some(head) = named(&pipeline.name) else {
+        return Some(Distrust::Unheard(format!("the manifest on {on} has no pipeline {}", pipeline.name)));
+    };
+    let pushed =
+        |pipeline: &Pipeline| pipeline.triggers.push.as_ref().is_some_and(|push| push.takes(branch, default));
+    let by_builds = head.triggers.builds.iter().flat_map(|builds| &builds.from).filter_map(named).any(pushed);
+    if !pushed(head) && !by_builds {
+        let why = format!(
+            "{} listens to no push to {}, by the manifest on {on}",
+            head.name,
+            inline_code(branch.as_str())
+        );
+        return Some(Distrust::Unheard(why));
+    }
+    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: merge it there first")))
+}
+
+/// What a pipeline has that the one it is held against has not, as a sentence that goes on with where that one is.
+fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
+    let more = |ours: &BTreeSet<String>, theirs: &BTreeSet<String>| ours.difference(theirs).next().cloned();
+    if let Some(secret) = more(&pipeline.build.secrets, &head.build.secrets) {
+        return Some(format!("the build takes the secret {}, which it does not", inline_code(&secret)));
+    }
+    for stage in &pipeline.stages {
+        let Some(known) = head.stage(&stage.name) else {
+            return Some(format!("stage {} is not in the manifest", inline_code(stage.name.as_str())));
+        };
+        if stage.environment != known.environment {
+            return Some(format!(
+                "stage {} deploys to {}, and to {}",
+                stage.name,
+                inline_code(stage.environment.as_str()),
+                inline_code(known.environment.as_str())
+            ));
+        }
+        if let Some(secret) = more(&stage.secrets, &known.secrets) {
+            let secret = inline_code(&secret);
+            return Some(format!("stage {} takes the secret {secret}, which it does not", stage.name));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest;
+
+    const MAIN: &str = "version: 1\npipelines:\n  shop:\n    triggers: {push: {branches: [main, 'release/*']}}\n    \
+                        build: {steps: [make], secrets: [NPM]}\n    deploy: ./deploy.sh\n    stages: [test, {name: prod, \
+                        environment: production, secrets: [KEY], approval: 2}]\n  \
+                        rollout:\n    triggers: {builds: {any: [shop]}}\n    artifacts: [{alias: shop, from: build/shop}]\n    \
+                        deploy: ./deploy.sh\n    stages: [live]\n  quiet: {build: make, deploy: ./deploy.sh, stages: [test]}\n";
+
+    fn pipelines(text: &str) -> Vec<Pipeline> {
+        let files = [(".github/liftlock.yml".to_owned(), text.to_owned())].into();
+        manifest::load(&files, &"acme/shop".parse().unwrap()).unwrap().pipelines
+    }
+
+    /// What is said of each pipeline of a branch.
+    fn told(text: &str, branch: &str) -> Vec<String> {
+        let (main, branch) = ("main".parse().unwrap(), branch.parse().unwrap());
+        let (declared, ours) = (pipelines(MAIN), pipelines(text));
+        let all = ours.iter().filter_map(|pipeline| distrust(pipeline, &declared, (&branch, &main)));
+        all.map(|distrust| distrust.to_string().replace('\\', "")).collect()
+    }
+
+    #[test]
+    fn t29_the_default_branch_says_which_branches_are_listened_to() {
+        assert_eq!(told(MAIN, "main"), [""; 0]);
+        let quiet = "quiet listens to no push to `release/8`, by the manifest on `main`";
+        assert_eq!(told(MAIN, "release/8"), [quiet], "what is built of a branch may be rolled out");
+        let evil = MAIN.replace("'release/*'", "evil");
+        assert_eq!(told(&evil, "evil").len(), 3, "a branch cannot let itself in");
+        let other = "version: 1\nname: other\ntriggers: {push: {branches: ['release/*']}}\nbuild: make\nstages: [{name: x, deploy: id}]\n";
+        assert_eq!(told(other, "release/8"), ["the manifest on `main` has no pipeline other"]);
+        // On the default branch itself they are whatever was merged.
+        assert_eq!(told(other, "main"), [""; 0]);
+    }
+
+    #[test]
+    fn t29_a_branch_that_is_listened_to_gets_no_more_than_the_default_branch_gives() {
+        let asks = |from: &str, to: &str| told(&MAIN.replace(from, to), "release/8").remove(0);
+        assert_eq!(
+            asks("stages: [test,", "stages: [test, x,"),
+            "stage `x` is not in the manifest on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, environment: production},"),
+            "stage test deploys to `production`, and to `test` on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, secrets: [KEY]},"),
+            "stage test takes the secret `KEY`, which it does not on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("secrets: [NPM]", "secrets: [KEY, NPM]"),
+            "the build takes the secret `KEY`, which it does not on `main`: merge it there first"
+        );
+        // Fewer stages, other commands and stricter rules are a branch's own.
+        let less = MAIN
+            .replace("approval: 2", "approval: 3")
+            .replace("[make]", "[make all]")
+            .replace("stages: [test,", "stages: [");
+        assert_eq!(told(&less, "release/8").len(), 1, "quiet alone");
+    }
+}
