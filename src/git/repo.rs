@@ -124,6 +124,21 @@ impl Mirror {
         }
     }
 
+    /// Every branch and its head, by name; a name that git would take and no host does is left out.
+    pub fn branches(&self) -> Outcome<Vec<(RefName, CommitSha)>> {
+        let what = "list the branches";
+        let mut branches = Vec::new();
+        for reference in self.repo.references_glob("refs/heads/*").map_err(|e| failed(what, e))? {
+            let reference = reference.map_err(|e| failed(what, e))?;
+            let name = reference.name().ok().and_then(|name| name.strip_prefix("refs/heads/")?.parse().ok());
+            if let (Some(name), Ok(head)) = (name, reference.peel_to_commit()) {
+                branches.push((name, sha(head.id())?));
+            }
+        }
+        branches.sort();
+        Ok(branches)
+    }
+
     /// The branch that `HEAD` names, born or not; none when `HEAD` names a commit.
     pub fn head_branch(&self) -> Outcome<Option<RefName>> {
         let head = self.repo.find_reference("HEAD").map_err(|e| failed("read HEAD", e))?;

@@ -302,9 +302,9 @@ impl Service {
         for name in started.into_iter().filter(|name| !by_builds.contains(name)) {
             self.start(repository, (after, branch), (name, &loaded), (push, StartedBy::Push, heard)).await?;
         }
-        if *branch == repository.default_branch {
+        if !loaded.pipelines.is_empty() {
             // The reconcile round starts from here, or it would take the paths of older pushes for this one's.
-            self.store().set_cursor(&head_cursor(repository), after.as_str()).await?;
+            self.store().set_cursor(&head_cursor(repository, branch), after.as_str()).await?;
         }
         Ok(taken)
     }
@@ -537,9 +537,9 @@ impl Service {
     }
 }
 
-/// Where the store keeps the last head of the default branch that was taken in.
-pub(super) fn head_cursor(repository: &Repository) -> String {
-    format!("head:{}:{}", repository.id, repository.default_branch)
+/// Where the store keeps the last head of a branch that was taken in.
+pub(super) fn head_cursor(repository: &Repository, branch: &RefName) -> String {
+    format!("head:{}:{branch}", repository.id)
 }
 
 /// A push, as the host told it.

@@ -17,6 +17,8 @@ use crate::service::intake::{Heard, head_cursor};
 use crate::service::tag::now_of;
 use crate::trouble::{Kind, Outcome};
 
+mod branches;
+
 /// The host redelivers for three days; older ones cannot be had (STORAGE §4).
 const LOOK_BACK: Span = Span::days(3);
 /// Deliveries younger than this may still be on their way.
@@ -158,20 +160,22 @@ impl Service {
         self.fetch(&repository, None, None).await?;
         let heard = Heard { cause: "reconcile", actor: "engine".to_owned() };
         let branch = repository.default_branch.clone();
-        let head = self.mirror(repo, move |mirror| mirror.head_of(&branch)).await?;
-        let seen = head_cursor(&repository);
+        let tip = branch.clone();
+        let head = self.mirror(repo, move |mirror| mirror.head_of(&tip)).await?;
+        let seen = head_cursor(&repository, &branch);
         let last = self.store().cursor(&seen).await?;
         if let Some(head) = head.filter(|h| last.as_deref() != Some(h.as_str())) {
             // The very first look only notes where the branch is: history is not released over night.
             if last.is_some() {
                 let before = last.as_deref().and_then(|l| l.parse().ok());
-                let reference = Reference::Branch(repository.default_branch.clone());
+                let reference = Reference::Branch(branch);
                 self.take_missed_push(repo, reference, (before, head.clone()), &heard).await?;
             } else {
                 self.see_policy(&repository, &heard).await?;
             }
             self.store().set_cursor(&seen, head.as_str()).await?;
         }
+        self.reread_branches(&repository, &heard).await?;
         let tags = self.mirror(repo, Mirror::tags).await?;
         self.reread_tags(expected, &tags, &heard).await?;
         self.find_tags(repo, &tags, &heard).await?;

@@ -76,6 +76,16 @@ impl Service {
         .await
     }
 
+    /// Brings every branch of the mirror to where the host has it.
+    pub(super) async fn fetch_all(&self, repository: &Repository) -> Outcome<()> {
+        let source = self.host(&repository.id)?.source(&repository.id).await?;
+        self.mirror(&repository.id, move |mirror| {
+            let all = Wanted { branches: Branches::All, commit: None };
+            mirror.fetch(&remote(source)?, all, FETCH_WITHIN)
+        })
+        .await
+    }
+
     /// What a commit declares, with the files of other repositories that it names. One of these that cannot be had is
     /// an error of the manifest, and a host that does not answer one of ours.
     pub async fn declared(&self, repo: &RepoId, name: &RepoName, commit: &CommitSha) -> Outcome<Declared> {

@@ -115,6 +115,33 @@ async fn t11_a_push_that_no_webhook_told_of_is_found() {
     world.finish().await;
 }
 
+/// Branches that the manifest on main listens to are looked at like main itself; those that were there before, or are
+/// listened to only now, are history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t11_a_push_to_a_branch_that_no_webhook_told_of_is_found() {
+    let listens =
+        STRAIGHT.replace("name: shop\n", "name: shop\ntriggers: {push: {branches: [main, 'release/*']}}\n");
+    let mut world = World::with(&listens).await;
+    world.tree.commit("release/7", &[("src/hats.txt", "old hats")], "feat: old hats");
+    world.tree.commit("topic", &[("src/hats.txt", "no hats")], "feat: no hats");
+    let branches = async |world: &World| -> Vec<String> {
+        world.service().reconcile_once().await;
+        world.settled().await;
+        world.drain().await;
+        let state = world.state("shop").await;
+        state.releases.values().map(|r| format!("{} {}", r.created.branch, r.created.commit)).collect()
+    };
+    assert_eq!(branches(&world).await, [""; 0], "what was there before is not released");
+    let moved = world.tree.commit("release/7", &[("src/hats.txt", "more hats")], "fix: more hats");
+    let new = world.tree.commit("release/8", &[("src/hats.txt", "new hats")], "feat: new hats");
+    world.tree.commit("topic", &[("src/hats.txt", "no hats at all")], "feat: no hats at all");
+    let told = [format!("release/7 {moved}"), format!("release/8 {new}")];
+    for _ in 0..2 {
+        assert_eq!(branches(&world).await, told);
+    }
+    world.finish().await;
+}
+
 /// Of more than three tags that are pushed at once GitHub tells nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t11_tags_that_no_webhook_told_of_are_found_once() {
