@@ -112,10 +112,11 @@ impl Answers {
             channel: release.created.channel.as_ref().map(ToString::to_string),
             channels: channels(&state, release),
             docs_url: release.created.pipeline.about.docs_url.as_ref().and_then(Link::new),
-            facts: facts(&state, release),
+            facts: facts(release),
             commit_url: web.link(commit, None),
             files: files(release, &web),
             reused: release.reused.as_ref().map(|over| build::reused(id, over)),
+            build: build::standing(&state, release),
             build_log: Some(view::log_id(id, number, "build", release.build_attempt)),
             stages: stages(&state, release, now),
             why,
@@ -411,7 +412,7 @@ impl Acts for Answers {
     }
 }
 
-fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
+fn facts(release: &Release) -> Vec<(String, String)> {
     let created = &release.created;
     let names = &created.names;
     let known = |name: &str, text: &str| (!text.is_empty()).then(|| (name.to_owned(), text.to_owned()));
@@ -419,7 +420,6 @@ fn facts(state: &State, release: &Release) -> Vec<(String, String)> {
         known("name", &names.name).into_iter().chain(known("build number", &names.build_number)).collect();
     facts.extend([
         ("branch".to_owned(), created.branch.to_string()),
-        ("build".to_owned(), view::build_status(state, release).description),
         ("manifest".to_owned(), created.manifest.short().to_owned()),
     ]);
     if let StartedBy::Demand { cause: Cause::Upload { commit: None, .. }, .. } = &created.started_by {

@@ -236,6 +236,17 @@ pub struct StageBox {
     pub about: StageAbout,
 }
 
+/// How far a release's build is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildBox {
+    /// In a word.
+    pub state: String,
+    /// At a glance.
+    pub light: Light,
+    /// Why it is so, in one line.
+    pub line: String,
+}
+
 /// Everything about one release; the engine fills it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleasePage {
@@ -260,6 +271,8 @@ pub struct ReleasePage {
     pub files: Vec<FileLine>,
     /// Where its artifacts are from, when nothing was built for it.
     pub reused: Option<ReusedLine>,
+    /// How far its build is.
+    pub build: BuildBox,
     /// The name of the build's log.
     pub build_log: Option<String>,
     /// The stages, in order.
@@ -290,6 +303,13 @@ pub struct ReleasePage {
     pub events: Vec<EventLine>,
     /// What the commands of each stage are told.
     pub variables: Vec<StageVariables>,
+}
+
+impl ReleasePage {
+    /// What is said in the place of a commit when what it is made of was handed in.
+    pub fn handed_in(&self) -> Option<&str> {
+        self.facts.iter().find(|(name, _)| name == "source").map(|(_, text)| text.as_str())
+    }
 }
 
 /// What a release took over instead of being built.

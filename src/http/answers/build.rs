@@ -7,11 +7,26 @@ use crate::domain::evidence;
 use crate::domain::name::PipelineId;
 use crate::domain::release::{BuildState, Release, ReleaseState};
 use crate::domain::reuse::TakenOver;
+use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::domain::view::build_status;
 use crate::http::builds::{BuildRow, WhichBuilds};
-use crate::http::view::{ArtifactLine, MadeLine, ReusedLine};
+use crate::http::view::{ArtifactLine, BuildBox, Light, MadeLine, ReusedLine};
 use crate::service::Service;
 use crate::trouble::{Outcome, Trouble};
+
+/// How far the build of a release is.
+pub(super) fn standing(state: &State, release: &Release) -> BuildBox {
+    let (word, light) = match &release.build {
+        BuildState::Waiting => ("waiting", Light::Waiting),
+        BuildState::Running { .. } => ("building", Light::Moving),
+        BuildState::Sealed if release.reused.is_some() => ("taken over", Light::Good),
+        BuildState::Sealed => ("sealed", Light::Good),
+        BuildState::Failed(_) => ("failed", Light::Bad),
+        BuildState::NotNeeded => ("not needed", Light::Off),
+    };
+    BuildBox { state: word.to_owned(), light, line: build_status(state, release).description }
+}
 
 /// The newest builds that were sealed.
 pub(super) async fn rows(service: &Service, which: &WhichBuilds) -> Outcome<Vec<BuildRow>> {

@@ -65,6 +65,17 @@ async fn the_overview_is_a_table_with_a_word_an_icon_and_a_colour_for_every_stat
 }
 
 #[tokio::test]
+async fn c05_the_page_of_a_release_goes_from_source_and_build_to_its_stages() {
+    let page = filled().await.get("/releases/github:4211/api/142").await.text;
+    let places = ["<h3>Source</h3>", "<h3>Build</h3>", "<h3>staging</h3>", "<h3>prod</h3>"];
+    let found: Vec<Option<usize>> = places.iter().map(|part| page.find(part)).collect();
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{found:?} in {page}");
+    assert!(
+        page.contains("v1.24.0 sealed, ") && page.contains("log<span class=\"hidden\"> of the build</span>")
+    );
+}
+
+#[tokio::test]
 async fn a_pipeline_shows_older_releases_page_by_page() {
     let site = filled().await;
     let all = site.get("/pipelines/github:4211/api").await;
@@ -466,7 +477,7 @@ impl Reader for Hostile {
             page.channel = Some(text());
             page.docs_url = Link::new(text());
             page.files = vec![FileLine { path: text(), url: Link::new(text()) }];
-            page.build_log = Some(text());
+            (page.build.state, page.build.line, page.build_log) = (text(), text(), Some(text()));
             if let Some(over) = &mut page.reused {
                 (over.of, over.commit, over.tree) = (text(), text(), Some(text()));
             }

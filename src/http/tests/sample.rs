@@ -20,9 +20,9 @@ use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
 use crate::http::view::{
-    ApprovalLine, ArtifactLine, AskedRow, AskedTable, ChangeLine, CheckRow, EventLine, FileLine, Light, Link,
-    Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, ReusedLine, SaidLine, StageBox, StageVariables,
-    StageWhy, VariableLine, WhyLine,
+    ApprovalLine, ArtifactLine, AskedRow, AskedTable, BuildBox, ChangeLine, CheckRow, EventLine, FileLine,
+    Light, Link, Mark, NextLine, OverrideLine, ReleaseHead, ReleasePage, ReusedLine, SaidLine, StageBox,
+    StageVariables, StageWhy, VariableLine, WhyLine,
 };
 use crate::store::Store;
 use crate::store::delivery::NewDelivery;
@@ -627,6 +627,11 @@ pub(crate) fn page() -> ReleasePage {
             commit: "91aa0c4".repeat(6)[..40].to_owned(),
             tree: Some("0d1f2e3".repeat(6)[..40].to_owned()),
         }),
+        build: BuildBox {
+            state: "sealed".to_owned(),
+            light: Light::Good,
+            line: "v1.24.0 sealed, sha256:9f86d081884c".to_owned(),
+        },
         build_log: Some("github:4211/api/142/build/1".to_owned()),
         stages: page_stages(),
         why: why(),

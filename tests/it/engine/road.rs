@@ -84,6 +84,7 @@ async fn a_push_of_2048_commits_is_one_release_of_2048_commits() {
     let page = Answers::new(world.service().clone(), None).release_page("github:12/shop", 2).await.unwrap();
     assert_eq!(page.changes.len() + usize::try_from(page.changes_left_out).unwrap(), 2_048);
     assert!(page.changes.len() < 100, "a page is read by people");
+    assert!(page.build.state == "sealed" && page.build.line.contains("sealed, sha256:"), "{:?}", page.build);
     world.finish().await;
 }
 
