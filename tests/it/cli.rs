@@ -9,6 +9,7 @@ use std::time::Duration;
 use liftlock::clock;
 
 mod copilot;
+mod demo;
 mod words;
 
 /// Longest wait for anything; a loaded machine takes seconds.

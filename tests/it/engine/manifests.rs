@@ -176,6 +176,27 @@ async fn t30_rules_tightened_under_way_bind_a_release() {
     world.finish().await;
 }
 
+/// How a release is deployed is said by its own commit, whatever main says by the time it is approved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c30_a_release_under_way_keeps_the_commands_of_its_manifest() {
+    let mut world = World::with(TWO_STAGES).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    // The next one, which deploys in another way, does not come as far.
+    world.plant("fail-test");
+    let other = TWO_STAGES
+        .replace("deploy: sh deploy.sh", "deploy: [sh deploy.sh, 'echo new >> \"$TARGET/journal\"']");
+    let next = world.merge_files(2, &[(".github/liftlock.yml", &other)], "feat: deploy in another way").await;
+    world.status(&next, "liftlock/test", "failure").await;
+    world.drain().await;
+    world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(world.live().last().unwrap(), "prod v0.1.0-rc.1");
+    assert!(!world.deployed().contains(&"new".to_owned()));
+    world.finish().await;
+}
+
 /// A manifest on a branch that no pipeline listens to changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t29_a_manifest_on_another_branch_changes_no_rules() {

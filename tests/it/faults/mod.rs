@@ -20,6 +20,7 @@ mod rig;
 mod rollouts;
 mod runbooks;
 mod stops;
+mod wires;
 
 use rig::{Door, Plan, Push, Yard, deliver};
 
