@@ -32,7 +32,8 @@ pub struct Image {
 }
 
 /// An image that commands run in: in a registry, at a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Base {
     /// What it is called, with its registry.
     pub name: ImageName,
@@ -47,6 +48,25 @@ impl Base {
         let name: ImageName = name.parse().ok()?;
         name.host()?;
         Some(Self { name, digest: digest.parse().ok()? })
+    }
+}
+
+impl TryFrom<String> for Base {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::of(&text).ok_or_else(|| {
+            format!(
+                "`{}` is not an image of a registry at its digest: `host/name@sha256:…`",
+                printable(&text)
+            )
+        })
+    }
+}
+
+impl From<Base> for String {
+    fn from(base: Base) -> Self {
+        base.to_string()
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{image, pack, scan};
+use crate::clock;
 use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::image::{Base, Image};
@@ -25,7 +26,7 @@ use crate::runner::{Sandbox, SandboxSpec};
 use crate::service::build::base::Unpacked;
 use crate::service::build::inputs::Inputs;
 use crate::service::source::Public;
-use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace};
+use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace, left_of};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Outcome, Trouble};
@@ -226,51 +227,78 @@ impl Service {
         for warning in &choice.warnings {
             kept.log.note(&format!("warning: {warning}")).await;
         }
-        let wanted = build.image.as_deref().and_then(Base::of);
-        let mut cache = None;
-        let base = match wanted {
-            Some(_) if !choice.sandboxed => {
-                return Ok(Err("what runs in an image runs in a sandbox, and there is none here".to_owned()));
-            }
-            Some(wanted) => match self.base_image((subject.id, &wanted), place, kept, lease.stops()).await? {
-                Ok(base) => {
-                    cache = self.bring_downloads((subject, &wanted), tree, kept).await?;
-                    Some(base)
-                }
-                Err(why) => return Ok(Err(why)),
-            },
+        let own = build.image.as_deref().and_then(Base::of);
+        let places = (place, choice.sandboxed);
+        let images = match self.images((subject, own.as_ref()), places, kept, lease).await? {
+            Ok(images) => images,
+            Err(why) => return Ok(Err(why)),
+        };
+        let cache = match &own {
+            Some(wanted) => self.bring_downloads((subject, wanted), tree, kept).await?,
             None => None,
         };
-        let sandbox = if choice.sandboxed {
-            Sandbox::Bubblewrap(SandboxSpec {
-                root: base.as_ref().map(|base| base.root.clone()),
+        let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
+        let (begun, connections) = (clock::monotonic(), Connections::new());
+        let mut end = StepsEnd::Passed;
+        for steps in build.steps.chunk_by(|one, next| one.terms.image == next.terms.image) {
+            let image = steps.first().and_then(|step| step.terms.image.as_ref()).or(own.as_ref());
+            let base = image.and_then(|image| images.iter().find(|(known, _)| known == image));
+            let base = base.map(|(_, unpacked)| unpacked);
+            let spec = || SandboxSpec {
+                root: base.map(|base| base.root.clone()),
                 artifacts: inputs.folders.clone(),
                 toolchains: self.settings().toolchains.clone(),
                 network,
                 temporary_bytes: TEMPORARY_BYTES,
-            })
-        } else {
-            Sandbox::Plain
-        };
-        let home = if choice.sandboxed { PathBuf::from("/tmp") } else { place.path("home") };
-        let environment =
-            self.environment_of(subject, (&home, base.as_ref()), inputs.environment(choice.sandboxed))?;
-        let (steps, wall) = (&build.steps, build.timeout);
-        let connections = Connections::new();
-        let run = Run {
-            steps,
-            tree,
-            environment: &environment,
-            sandbox,
-            wall,
-            artifacts: None,
-            connections: &connections,
-        };
-        let end = self.run_steps(&run, kept, lease.stops()).await?;
+            };
+            let run = Run {
+                steps,
+                tree,
+                environment: &self.environment_of(
+                    subject,
+                    (&home, base),
+                    inputs.environment(choice.sandboxed),
+                )?,
+                sandbox: if choice.sandboxed { Sandbox::Bubblewrap(spec()) } else { Sandbox::Plain },
+                wall: left_of(build.timeout, begun),
+                artifacts: None,
+                connections: &connections,
+            };
+            end = self.run_steps(&run, kept, lease.stops()).await?;
+            if end != StepsEnd::Passed {
+                break;
+            }
+        }
         if let (StepsEnd::Passed, Some(wanted)) = (&end, cache) {
             self.keep_downloads(wanted, (place, tree), kept).await;
         }
         Ok(Ok(end))
+    }
+
+    /// The images that the build runs in, and single steps of it (row B20), before any of them does; the inner error is
+    /// why one cannot be had here.
+    async fn images(
+        &self,
+        (subject, own): (&Subject<'_>, Option<&Base>),
+        (place, sandboxed): (&Workplace, bool),
+        kept: &mut KeptLog,
+        lease: &Lease,
+    ) -> Outcome<Result<Vec<(Base, Unpacked)>, String>> {
+        let of_steps = subject.pipeline.build.steps.iter().filter_map(|step| step.terms.image.as_ref());
+        let mut images: Vec<(Base, Unpacked)> = Vec::new();
+        for wanted in own.into_iter().chain(of_steps) {
+            if !sandboxed {
+                return Ok(Err("what runs in an image runs in a sandbox, and there is none here".to_owned()));
+            }
+            if images.iter().any(|(known, _)| known == wanted) {
+                continue;
+            }
+            match self.base_image((subject.id, wanted), place, kept, lease.stops()).await? {
+                Ok(unpacked) => images.push((wanted.clone(), unpacked)),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(Ok(images))
     }
 
     /// What the commands of a build are told, the later over the earlier.

@@ -1,6 +1,6 @@
 //! Artifacts that are images: what they are called in registries, and the folder that the build leaves.
 
-use crate::domain::image::ImageName;
+use crate::domain::image::{Base, ImageName};
 use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
 use crate::domain::manifest::node::Node;
@@ -14,6 +14,11 @@ const IMAGE: &str = "image";
 
 pub(super) fn check_name(text: &str) -> Result<(), String> {
     text.parse::<ImageName>().map(drop)
+}
+
+/// An image that commands run in.
+pub(super) fn check_base(text: &str) -> Result<(), String> {
+    Base::try_from(text.to_owned()).map(drop)
 }
 
 /// The OCI layout of an image that names no `path`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::image::Base;
 use crate::domain::manifest::adapter;
 use crate::domain::manifest::build::clean_path;
 use crate::domain::manifest::code::Code;
@@ -59,6 +60,7 @@ fn step(node: &Node, findings: &mut Findings<'_>) -> Option<Step> {
         runbook: None,
         unit: None,
         in_source: false,
+        image: view.get("image").and_then(view::text).and_then(Base::of),
         shell: if matches!(action, Action::Run(_)) { shell } else { None },
         with: with.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect(),
         connection,

@@ -9,6 +9,7 @@ use crate::domain::deployment::Unit;
 use crate::domain::derivation::Makes;
 use crate::domain::document::Document;
 use crate::domain::gather::Gather;
+use crate::domain::image::Base;
 use crate::domain::name::{RunbookName, VariableName};
 use crate::domain::publication::Publish;
 use crate::domain::time::Span;
@@ -144,6 +145,9 @@ pub struct Terms {
     /// Whether it starts in the source tree of the released commit, wherever the others do.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_source: bool,
+    /// The image it runs in, another one than the rest of its build (row B20).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Base>,
     /// What reads its command; a script says so itself.
     pub shell: Option<Shell>,
     /// Values for it by name, macros in them as written; it finds them in its environment (row A02).

@@ -408,6 +408,22 @@ async fn b18_b19_b20_b21_a_build_runs_in_an_image_that_is_pulled_once() {
     assert!(log.contains(&format!("image {base}, from the cache")), "{log}");
     world.drain().await;
     assert_eq!(world.deployed(), ["test the sdk of the image", "test the sdk of the image"]);
+
+    // One step in the image, those around it in the server's own system, all in one tree.
+    let steps = format!(
+        "  steps:\n    - 'mkdir dist; ls /usr/lib/os-release'\n    - {{run: 'cp /opt/sdk/version dist/; echo \"$SDK\"', image: \
+         \"{base}\"}}\n    - 'test ! -e /opt/sdk; echo \"${{SDK:-nothing}} of it\"; cat dist/version'\n"
+    );
+    let (before, rest) = manifest.split_once("  image:").unwrap();
+    let mixed = format!("{before}{steps}{}", &rest[rest.find("deploy:").unwrap()..]);
+    let third = world.merge_files(3, &[(".github/liftlock.yml", &mixed)], "feat: sell coats").await;
+    world.status(&third, "liftlock/test", "success").await;
+    let log = world.log("github:12/shop/3/build/1").await;
+    let said: Vec<&str> = log.lines().collect();
+    for line in ["/usr/lib/os-release", "from the image", "nothing of it", "the sdk of the image"] {
+        assert!(said.contains(&line), "{line} in {log}");
+    }
+    world.drain().await;
     assert!(!log.contains(PASSWORD) && !world.said_and_kept().await.contains(PASSWORD));
     world.finish().await;
 }

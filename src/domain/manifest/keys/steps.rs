@@ -1,5 +1,6 @@
 //! The keys of a step, of a build and of a stage.
 
+use crate::domain::manifest::image;
 use crate::domain::manifest::shape::{Key, Object, Shape, Word};
 use crate::domain::manifest::step;
 
@@ -14,6 +15,7 @@ words! {
     ARGUMENT = step::check_argument, Some("^[A-Za-z][A-Za-z0-9_-]{0,99}$");
     GIVEN = step::check_given, Some("^[A-Za-z_][A-Za-z0-9._-]{0,199}$");
     CONNECTION = step::check_connection, Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$");
+    BASE = image::check_base, Some("^[^@]+/[^@]+@sha256:[0-9a-f]{64}$");
 }
 
 pub(super) static BUILD_STEP: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::Object(&BUILD_STEP_OBJECT)]);
@@ -35,9 +37,12 @@ keys! { COMMON_KEYS {
 keys! { BUILD_STEP_KEYS {
     "run" super::Required, Shape::Text(&COMMAND), "A text for its shell.";
 } }
+keys! { BUILT_IN_KEYS {
+    "image" Optional, Shape::Text(&BASE), "`registry/name@sha256:…`: the image that this step runs in, in place of the build's.";
+} }
 static BUILD_STEP_OBJECT: Object = Object {
     what: "a step of a build",
-    keys: &[BUILD_STEP_KEYS, COMMON_KEYS],
+    keys: &[BUILD_STEP_KEYS, BUILT_IN_KEYS, COMMON_KEYS],
     later: &["uses", "artifacts", "depends_on"],
     ..PLAIN
 };
