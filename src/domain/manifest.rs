@@ -31,6 +31,7 @@ pub mod problem;
 mod publish;
 mod release;
 mod retention;
+mod rights;
 mod rollback;
 mod runbook;
 pub mod schema;

@@ -10,6 +10,7 @@ use crate::domain::manifest::image;
 use crate::domain::manifest::node::{Node, Value};
 use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::{Findings, Place};
+use crate::domain::manifest::rights;
 use crate::domain::manifest::shape::quoted_list;
 use crate::domain::manifest::step;
 use crate::domain::manifest::trigger;
@@ -59,6 +60,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         reuse: pipeline.line("reuse").map_or(Reuse::Never, |word| Reuse::of_word(&word)),
     };
+    rights::tell(view, findings);
     let mut left_behind = Vec::new();
     if let Some((path, at)) = buildspec_path(node, context.dialect) {
         let spec = read_buildspec((&path, at), context, Failing::Build, findings);

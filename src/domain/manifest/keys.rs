@@ -305,7 +305,7 @@ keys! { BUILD_KEYS {
     "network" Optional, Shape::Choice(&["none", "host"]), "Whether commands may use the network.";
     "secrets" Optional, SECRETS, "Names of the server's secrets.";
     "timeout" Optional, Shape::Text(&SPAN), "How long the build may take.";
-    "additional_policy" NoEffect(OWN_TOOLS), Shape::Object(&POLICY_OBJECT), "Rights that a hosted service would give the build.";
+    "additional_policy" Optional, Shape::Object(&POLICY_OBJECT), "Rights that a hosted service would give the build; told to whoever reads the check, and given by nobody.";
 } }
 keys! { POLICY_KEYS {
     "PolicyDocument" Required, Shape::Anything, "An IAM policy.";

@@ -686,7 +686,9 @@ fn c40_the_builds_image_and_buildspec_are_taken_over_and_its_rights_are_not() {
     let image = "aws/codebuild/amazonlinux2-x86_64-standard:3.0";
     let mut files = copilot(&format!(
         "version: 1\nbuild: {{image: {image}, buildspec: ci/build.yml, additional_policy: {{PolicyDocument: \
-         {{Version: 2012-10-17}}}}}}\nstages: [{{name: test}}]\n"
+         {{Version: 2012-10-17, Statement: [{{Effect: Allow, Action: ['s3:PutObject', 's3:GetObject'], Resource: \
+         'arn:aws:s3:::drop/*'}}, {{Effect: Deny, Action: 's3:*', Resource: '*'}}, {{Effect: Allow, Action: \
+         'ecr:GetAuthorizationToken', Resource: '*'}}]}}}}}}\nstages: [{{name: test}}]\n"
     ));
     files.insert(
         "ci/build.yml".to_owned(),
@@ -697,6 +699,10 @@ fn c40_the_builds_image_and_buildspec_are_taken_over_and_its_rights_are_not() {
     let [warning] = warned.as_slice() else { panic!("{warned:?}") };
     let told = "`additional_policy` has no effect here: commands use the server's tools and rights";
     assert_eq!((warning.code, warning.message.as_str()), (Code::NoEffect, told));
+    // What it asks for is a map that whoever runs the server reads.
+    let asks = "the server's own role is to allow `ecr:GetAuthorizationToken` on `*`; `s3:GetObject`, `s3:PutObject` on \
+                `arn:aws:s3:::drop/*`";
+    assert_eq!(warning.hint.as_deref(), Some(asks));
     let build = one(&files).build;
     assert_eq!(build.image.as_deref(), Some(image));
     assert_eq!(build.buildspec.as_deref(), Some("ci/build.yml"));
