@@ -103,6 +103,23 @@ fn services(root: &Path, folder: &str, files: &mut Sources) {
 
 /// The one pipeline of a manifest that somebody means; the problems are told when it does not load.
 pub(super) fn pipeline(file: Option<&Path>, named: Option<&str>) -> Result<Pipeline, Trouble> {
+    let pipelines = pipelines(file)?;
+    let names: Vec<String> = pipelines.iter().map(|p| p.name.to_string()).collect();
+    let mut wanted = pipelines.into_iter().filter(|p| named.is_none_or(|n| p.name.as_str() == n));
+    match (wanted.next(), wanted.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(Trouble::refused(format!(
+            "the manifest has several pipelines; add --pipeline with one of {}",
+            names.join(", ")
+        ))),
+        (None, _) => {
+            Err(Trouble::not_found(format!("there is no such pipeline; there is {}", names.join(", "))))
+        }
+    }
+}
+
+/// All pipelines of a manifest; the problems are told when it does not load.
+pub(super) fn pipelines(file: Option<&Path>) -> Result<Vec<Pipeline>, Trouble> {
     let files = gather(file)?;
     let report = manifest::check(&files, &repository());
     if !report.passes() {
@@ -114,18 +131,7 @@ pub(super) fn pipeline(file: Option<&Path>, named: Option<&str>) -> Result<Pipel
     if !unread.is_empty() {
         terminal::note(render_text(&unread, &files).trim_end());
     }
-    let names: Vec<String> = report.pipelines.iter().map(|p| p.name.to_string()).collect();
-    let mut wanted = report.pipelines.into_iter().filter(|p| named.is_none_or(|n| p.name.as_str() == n));
-    match (wanted.next(), wanted.next()) {
-        (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => Err(Trouble::refused(format!(
-            "the manifest has several pipelines; add --pipeline with one of {}",
-            names.join(", ")
-        ))),
-        (None, _) => {
-            Err(Trouble::not_found(format!("there is no such pipeline; there is {}", names.join(", "))))
-        }
-    }
+    Ok(report.pipelines)
 }
 
 pub(super) fn schema() -> Ended {

@@ -1,12 +1,14 @@
 //! `liftlock pipeline`: Copilot's words for what liftlock has words of its own for, and the webhook of a repository.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::ask::{self, encoded, list, text};
 use crate::cli::serve::read_config;
-use crate::cli::{ConfigFile, Ended, Exit, Server, client, init, terminal};
+use crate::cli::terminal::Answer;
+use crate::cli::{ConfigFile, Ended, Exit, Server, check, client, init, terminal};
 use crate::config::Config;
 use crate::domain::name::RepoName;
+use crate::domain::pipeline::Pipeline;
 use crate::forge::github::GitHub;
 use crate::forge::github::webhook::Placed;
 use crate::trouble::Trouble;
@@ -24,20 +26,11 @@ enum Verb {
     /// Put the manifest at the head of a repository's default branch in force: `liftlock apply`.
     #[command(alias = "deploy")]
     Update(ask::Apply),
-    /// List the server's pipelines.
-    Ls {
-        #[command(flatten)]
-        server: Server,
-    },
+    /// List the server's pipelines, or those of the manifest in this folder.
+    Ls(Listed),
     /// Show a pipeline's newest release and how it stands in each stage.
     #[command(alias = "show")]
-    Status {
-        /// The pipeline as `<repository id>/<name>`, where the server has several.
-        #[arg(long)]
-        pipeline: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
+    Status(Shown),
     /// Make a GitHub repository's webhook with the config's token and secret, or put it right.
     Webhook {
         /// The repository, `owner/name`.
@@ -49,19 +42,56 @@ enum Verb {
     Delete {
         /// The repository, `owner/name`.
         repository: RepoName,
+        /// Do not ask first.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Listed {
+    /// Those that the manifest in this folder declares; no server is asked.
+    #[arg(long)]
+    local: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+struct Shown {
+    /// The pipeline as `<repository id>/<name>`, where the server has several.
+    #[arg(long)]
+    pipeline: Option<String>,
+    /// Show what it works with, too: its webhook, environments, targets, connections and routes.
+    #[arg(long)]
+    resources: bool,
+    #[command(flatten)]
+    server: Server,
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Ended {
     match &arguments.what {
         Verb::Init(asked) => init::run(asked),
         Verb::Update(asked) => ask::apply(asked).await,
-        Verb::Ls { server } => ls(server).await,
-        Verb::Status { pipeline, server } => status(pipeline.as_deref(), server).await,
+        Verb::Ls(asked) if asked.local => ls_local(asked),
+        Verb::Ls(asked) => ls(&asked.server).await,
+        Verb::Status(asked) => status(asked).await,
         Verb::Webhook { repository, config } => webhook(repository, config).await,
-        Verb::Delete { repository, config } => delete(repository, config).await,
+        Verb::Delete { repository, yes: true, config } => delete(repository, config).await,
+        Verb::Delete { repository, yes: false, config } => {
+            match terminal::ask(&format!("Take the webhook of {repository} away?")) {
+                Answer::Yes => delete(repository, config).await,
+                Answer::No => {
+                    terminal::note(&format!("{repository} keeps its webhook"));
+                    Ok(Exit::Failed)
+                }
+                Answer::Nobody => Err(Trouble::refused(format!(
+                    "nobody is here to say whether the webhook of {repository} is to be taken away; add --yes"
+                ))),
+            }
+        }
     }
 }
 
@@ -78,12 +108,34 @@ async fn ls(server: &Server) -> Ended {
     Ok(Exit::Done)
 }
 
-async fn status(named: Option<&str>, server: &Server) -> Ended {
-    let stream = ask::pipeline(server, named).await?;
+/// The pipelines of the manifest here, with their stages.
+fn ls_local(asked: &Listed) -> Ended {
+    let stages = |pipeline: &Pipeline| pipeline.stage_names().map(ToString::to_string).collect::<Vec<_>>();
+    let pipelines = check::pipelines(None)?;
+    if asked.server.json {
+        let list = pipelines.iter().map(|p| json!({ "name": p.name, "stages": stages(p) }));
+        terminal::line(&json!({ "pipelines": list.collect::<Vec<_>>() }).to_string());
+        return Ok(Exit::Done);
+    }
+    for pipeline in &pipelines {
+        terminal::line(&format!("{:<24} {}", pipeline.name.as_str(), stages(pipeline).join(", ")));
+    }
+    Ok(Exit::Done)
+}
+
+async fn status(asked: &Shown) -> Ended {
+    let server = &asked.server;
+    let stream = ask::pipeline(server, asked.pipeline.as_deref()).await?;
     let newest = client::get(server, &format!("/api/releases?stream={}&limit=1", encoded(&stream))).await?;
     let no = list(&newest, "releases").first().and_then(|release| release.get("no")?.as_u64());
     let no = no.ok_or_else(|| Trouble::not_found(format!("{stream} has no release yet; push something")))?;
-    let page = client::get(server, &format!("/api/releases/{stream}/{no}")).await?;
+    let mut page = client::get(server, &format!("/api/releases/{stream}/{no}")).await?;
+    if asked.resources {
+        let found = client::get(server, &format!("/api/pipelines/{stream}/resources")).await?;
+        if let (Some(fields), Some(found)) = (page.as_object_mut(), found.get("resources")) {
+            fields.insert("resources".to_owned(), found.clone());
+        }
+    }
     if server.json {
         terminal::line(&page.to_string());
         return Ok(Exit::Done);
@@ -95,7 +147,19 @@ async fn status(named: Option<&str>, server: &Server) -> Ended {
     }
     let waits = list(&page, "next").iter().map(|next: &Value| text(next, "line"));
     waits.filter(|line| !line.is_empty()).for_each(|line| terminal::line(&format!("next: {line}")));
+    for found in list(&page, "resources") {
+        terminal::line(resource(found).trim_end());
+    }
     Ok(Exit::Done)
+}
+
+/// `target       web-1                10.0.0.1  test, prod`, and why the pipeline lacks it, if so.
+fn resource(found: &Value) -> String {
+    let stages: Vec<&str> = list(found, "stages").iter().filter_map(Value::as_str).collect();
+    let stages = stages.join(", ");
+    let known = [text(found, "at"), &stages, text(found, "lacks")];
+    let known: Vec<&str> = known.into_iter().filter(|text| !text.is_empty()).collect();
+    format!("{:<12} {:<20} {}", text(found, "kind"), text(found, "name"), known.join("  "))
 }
 
 /// GitHub as the config says.

@@ -7,6 +7,7 @@ pub mod evidence;
 mod lock;
 mod notes;
 mod queue;
+mod resources;
 mod retention;
 mod runbook;
 mod tried;
@@ -45,6 +46,7 @@ use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
 use crate::http::published::PublicationLine;
 use crate::http::queue::{Cancel, QueueLine};
+use crate::http::resources::Resource;
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
@@ -326,6 +328,10 @@ impl Reader for Answers {
             let state = self.service.journal().load(&id).await?;
             self.typed(Ok(About::of(&state, &self.service.settings().notify)))
         })
+    }
+
+    fn resources<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Vec<Resource>>> {
+        Box::pin(self.resources_of(stream))
     }
 
     fn pending_apply<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {

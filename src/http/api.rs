@@ -21,6 +21,7 @@ use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::extract::{Asked, At, Sent};
 use crate::http::notes::{NotesText, Written};
 use crate::http::queue::{Cancel, QueueLine};
+use crate::http::resources::Resource;
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::RunbooksPage;
 use crate::http::session::Caller;
@@ -48,6 +49,8 @@ pub trait Reader: Send + Sync {
     fn builds<'a>(&'a self, which: &'a WhichBuilds) -> BoxFuture<'a, Outcome<Vec<BuildRow>>>;
     /// What a pipeline says about itself; nothing when it does not exist.
     fn about<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<About>>;
+    /// What a pipeline works with beside its files; `NotFound` when there is no such pipeline.
+    fn resources<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Outcome<Vec<Resource>>>;
     /// What would come of doing something now; `NotFound` when there is no such pipeline.
     fn ahead<'a>(&'a self, stream: &'a str, act: Act) -> BoxFuture<'a, Outcome<Ahead>>;
     /// Why the rules in force are not those at the head of the pipeline's branch; none when they are.

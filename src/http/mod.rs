@@ -34,6 +34,7 @@ pub mod evidence;
 pub mod notes;
 pub mod published;
 pub mod queue;
+pub mod resources;
 pub mod retention;
 pub mod runbooks;
 pub mod serve;
@@ -301,6 +302,7 @@ fn table() -> Vec<Route> {
         route("GET", "/streams/logs/{*id}", READ, get(stream::log)),
         route("GET", "/api/pipelines", READ, get(api::pipelines)),
         route("GET", "/api/pipelines/{repo}/{pipeline}/plan", READ, get(api::plan)),
+        route("GET", "/api/pipelines/{repo}/{pipeline}/resources", READ, get(resources::api)),
         route("POST", "/api/pipelines/{repo}/{pipeline}/artifacts", ACT, post(upload::upload)),
         route("POST", "/api/pipelines/{repo}/{pipeline}/start", ACT, post(start::start)),
         route("GET", "/api/releases", READ, get(api::releases)),

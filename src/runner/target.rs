@@ -94,18 +94,22 @@ impl Target {
         self.allow.iter().any(|allowed| allowed.is(asking))
     }
 
-    /// What commands for it find in their environment.
-    pub fn environment(&self) -> BTreeMap<String, String> {
-        let roles: Vec<&str> = self.roles.iter().map(RoleName::as_str).collect();
-        let address = match &self.kind {
+    /// Where it is, as commands are told.
+    pub fn address(&self) -> String {
+        match &self.kind {
             Kind::Local { address } => address.clone(),
             Kind::Ssh(host) => host.address.clone(),
             Kind::Kubernetes(cluster) => cluster.context.clone().unwrap_or_default(),
             Kind::Http(hook) => hook.host(),
-        };
+        }
+    }
+
+    /// What commands for it find in their environment.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let roles: Vec<&str> = self.roles.iter().map(RoleName::as_str).collect();
         let mut told = vec![
             ("TARGET", self.name.to_string()),
-            ("TARGET_ADDRESS", address),
+            ("TARGET_ADDRESS", self.address()),
             ("TARGET_ROLES", roles.join(",")),
         ];
         if let Kind::Kubernetes(cluster) = &self.kind {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::domain::event::{Form, RunKind, Sealed};
-use crate::domain::name::{Alias, PipelineId, RoleName, VariableName};
+use crate::domain::name::{Alias, EnvironmentName, PipelineId, RoleName, VariableName};
 use crate::domain::pipeline::step::Action;
 use crate::domain::pipeline::{Stage, Step};
 use crate::domain::progress::phases;
@@ -16,7 +16,7 @@ use crate::domain::variable::{
 use crate::runner::Sandbox;
 use crate::runner::probe::find_program;
 use crate::runner::target::{Kind, Target};
-use crate::secret::Asking;
+use crate::secret::{Asking, Connection};
 use crate::service::Service;
 use crate::service::stage::roll::unfit;
 use crate::service::steps::one::{holds, program, spelled, surroundings};
@@ -121,19 +121,24 @@ impl Service {
         let named: BTreeSet<&String> =
             stage.all_steps().filter_map(|s| s.terms.connection.as_ref()).collect();
         let one = |name: &String| {
-            let Some(connection) = self.settings().connections.get(name) else {
-                return Err(format!(
-                    "the server has no connection `{name}`; add [connections.{name}] to its config"
-                ));
-            };
-            if !connection.allows(asking) {
-                return Err(asking.not_of(&format!("the connection `{name}`")));
-            }
+            let connection = self.connection(asking, name)?;
             let secrets =
                 connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
             Ok((name.clone(), connection.environment.clone().into_iter().chain(secrets).collect()))
         };
         named.into_iter().map(one).collect()
+    }
+
+    /// The connection of this name; the error is why the stage does not have it.
+    pub fn connection(&self, asking: Asking<'_>, name: &str) -> Result<&Connection, String> {
+        let connection = self.settings().connections.get(name).ok_or_else(|| {
+            format!("the server has no connection `{name}`; add [connections.{name}] to its config")
+        })?;
+        if connection.allows(asking) {
+            Ok(connection)
+        } else {
+            Err(asking.not_of(&format!("the connection `{name}`")))
+        }
     }
 
     /// Why no machine here may run the stage's commands, if none may.
@@ -160,8 +165,17 @@ impl Service {
 
     /// The targets of the config that the deploy steps of this stage run for.
     pub fn targets(&self, asking: Asking<'_>, release: &Release, stage: &Stage) -> Vec<Target> {
-        let Some(rule) = &stage.targets else { return Vec::new() };
         let environment = release.rule(&stage.name).map_or(&stage.environment, |rule| &rule.environment);
+        self.targets_in(asking, (stage, environment))
+    }
+
+    /// The same while the stage deploys to this environment.
+    pub fn targets_in(
+        &self,
+        asking: Asking<'_>,
+        (stage, environment): (&Stage, &EnvironmentName),
+    ) -> Vec<Target> {
+        let Some(rule) = &stage.targets else { return Vec::new() };
         let mine = |target: &&Target| {
             target.environment == *environment && target.allows(asking) && rule.takes(&target.roles)
         };

@@ -23,6 +23,7 @@ use liftlock::http::digests::DigestPage;
 use liftlock::http::evidence::{EvidenceList, FileBytes, Form};
 use liftlock::http::notes::{NotesText, Written};
 use liftlock::http::queue::{Cancel, QueueLine};
+use liftlock::http::resources::Resource;
 use liftlock::http::retention::{Deleted, RetentionLine};
 use liftlock::http::runbooks::RunbooksPage;
 use liftlock::http::session::{Access, Caller};
@@ -130,6 +131,10 @@ impl Reader for NoEngine {
 
     fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
         Box::pin(async { Ok(About::default()) })
+    }
+
+    fn resources<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Vec<Resource>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {

@@ -10,6 +10,7 @@ use crate::http::digests::DigestPage;
 use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::NotesText;
 use crate::http::queue::QueueLine;
+use crate::http::resources::Resource;
 use crate::http::retention::RetentionLine;
 use crate::http::runbooks::RunbooksPage;
 use crate::http::view::{FileLine, Link, ReleasePage, plain_line};
@@ -545,6 +546,10 @@ impl Reader for Hostile {
             }
             Ok(about)
         })
+    }
+
+    fn resources<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<Vec<Resource>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, crate::trouble::Outcome<Option<String>>> {

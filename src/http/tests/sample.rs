@@ -16,6 +16,7 @@ use crate::http::evidence::{EvidenceList, FileBytes, Form};
 use crate::http::notes::{NotesText, Written};
 use crate::http::published::{PublicationLine, PublishedFile};
 use crate::http::queue::{Cancel, QueueLine};
+use crate::http::resources::Resource;
 use crate::http::retention::{Deleted, RetentionLine};
 use crate::http::runbooks::{BookLine, MissedLine, RunLine, RunbooksPage};
 use crate::http::session::Caller;
@@ -119,6 +120,10 @@ impl Reader for Engine {
 
     fn about<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<About>> {
         Box::pin(async { Ok(about()) })
+    }
+
+    fn resources<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Vec<Resource>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn pending_apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Outcome<Option<String>>> {

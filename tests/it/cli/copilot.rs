@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::{SECRET, Server, code, err, git, liftlock, out, run, write};
 use crate::github::{FakeGitHub, Hook, PERSONAL_TOKEN, Spot, Webhook};
@@ -136,7 +136,7 @@ async fn c01_c09_c10_c13_c16_c17_c18_c34_init_push_and_update_make_a_pipeline_an
     });
 
     for said in ["its webhook is removed", "there was no webhook of ours"] {
-        let deleted = run(server.at(), &["pipeline", "delete", "acme/shop"]);
+        let deleted = run(server.at(), &["pipeline", "delete", "acme/shop", "--yes"]);
         assert_eq!(code(&deleted), 0, "{}", err(&deleted));
         assert!(out(&deleted).contains(said), "{}", out(&deleted));
         assert!(hooks(&github).is_empty());
@@ -150,4 +150,121 @@ async fn c01_c09_c10_c13_c16_c17_c18_c34_init_push_and_update_make_a_pipeline_an
     assert_eq!((&prod["version"], &prod["commit"]), (&"v0.1.0-rc.1".into(), &commit.into()));
     read_everything(&github);
     github.finish();
+}
+
+/// `pipeline delete` at a terminal, where somebody types this; how it ends, and what stands there.
+fn delete_at_a_terminal(server: &Server, typed: &str) -> (i32, String) {
+    let command = format!("{} pipeline delete acme/shop", env!("CARGO_BIN_EXE_liftlock"));
+    let mut child = Command::new("script")
+        .current_dir(server.at())
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    (code(&done), out(&done))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c35_delete_asks_who_is_there_and_does_nothing_without_a_yes() {
+    let github = FakeGitHub::start().await;
+    let server = set_up(&github);
+    place_webhook(&server, &github);
+    let refused = run(server.at(), &["pipeline", "delete", "acme/shop"]);
+    assert!(code(&refused) == 1 && err(&refused).contains("add --yes"), "{}", err(&refused));
+    for typed in ["n\n", "\n", "acme/shop\n"] {
+        let (ended, said) = delete_at_a_terminal(&server, typed);
+        assert!(ended == 1 && said.contains("Take the webhook of acme/shop away? [y/N]"), "{said}");
+        assert!(said.contains("acme/shop keeps its webhook"), "{said}");
+        assert_eq!(hooks(&github).len(), 1, "{typed:?}");
+    }
+    let (ended, said) = delete_at_a_terminal(&server, "y\n");
+    assert!(ended == 0 && said.contains("acme/shop: its webhook is removed"), "{said}");
+    assert!(hooks(&github).is_empty());
+    drop(server.stop());
+    read_everything(&github);
+    github.finish();
+}
+
+#[test]
+fn c35_the_pipelines_of_this_folder_are_listed_without_a_server() {
+    let at = tempfile::tempdir().unwrap();
+    let ls = |more: &[&str]| {
+        run(at.path(), &[&["pipeline", "ls", "--local", "--server", "http://127.0.0.1:1"], more].concat())
+    };
+    let none = ls(&[]);
+    assert!(code(&none) == 1 && out(&none).is_empty(), "{}{}", out(&none), err(&none));
+    let manifest = "version: 1\npipelines:\n  api: {deploy: \"true\", stages: [test, prod]}\n  site: {deploy: \"true\", stages: [live]}\n";
+    write(at.path(), ".github/liftlock.yml", manifest);
+    let listed = ls(&[]);
+    let lines: Vec<String> =
+        out(&listed).lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines, ["api test, prod", "site live"], "{}", err(&listed));
+    let json: serde_json::Value = serde_json::from_str(&out(&ls(&["--json"]))).unwrap();
+    let expected = serde_json::json!({ "pipelines": [
+        { "name": "api", "stages": ["test", "prod"] },
+        { "name": "site", "stages": ["live"] },
+    ] });
+    assert_eq!(json, expected);
+    write(at.path(), ".github/liftlock.yml", &manifest.replace("stages: [live]", "stags: [live]"));
+    let wrong = ls(&[]);
+    assert!(code(&wrong) == 1 && err(&wrong).contains("stags"), "{}", err(&wrong));
+}
+
+/// A stage on its own, and one with everything that the server can have for it.
+const WITH_RESOURCES: &str = r#"version: 1
+name: shop
+environments: {production: {url: "https://shop.example"}}
+notify: [{to: "webhook:gone", events: [deployed]}]
+stages:
+  - {name: test, deploy: "true"}
+  - name: prod
+    environment: production
+    targets: {roles: [web]}
+    deploy:
+      - {run: "true", connection: cloud}
+      - {run: "true", connection: cloud}
+      - {run: "true", connection: gone}
+"#;
+
+#[test]
+fn c35_show_lists_what_the_pipeline_works_with() {
+    let server = Server::with(
+        "[connections.cloud]\nenvironment = { REGION = \"north\" }\nallow = [\"shop/prod\"]\n\
+         [[target]]\nname = \"web-1\"\nenvironment = \"production\"\nroles = [\"web\"]\nkind = \"local\"\n\
+         address = \"10.0.0.1\"\nallow = [\"shop/prod\"]\n\
+         [[target]]\nname = \"db-1\"\nenvironment = \"production\"\nroles = [\"db\"]\nkind = \"local\"\n\
+         address = \"10.0.0.2\"\nallow = [\"shop/prod\"]\n",
+    );
+    server.push(&[(".github/liftlock.yml", WITH_RESOURCES)], "feat: one");
+    server.until("test is live", |s| out(&s.ask(&["pipeline", "show"])).contains("test             live"));
+    let plain = out(&server.ask(&["pipeline", "show"]));
+    assert!(!plain.contains("10.0.0.1"), "{plain}");
+    let shown = out(&server.ask(&["pipeline", "show", "--resources"]));
+    assert!(shown.starts_with("plain:shop/shop v0.1.0-rc.1 "), "{shown}");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let kinds = ["webhook ", "environment ", "target ", "connection ", "route "];
+    let listed: Vec<String> =
+        shown.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind))).map(words).collect();
+    assert_eq!(
+        listed,
+        [
+            format!("webhook plain {}/webhook/plain", server.url),
+            "environment test test".to_owned(),
+            "environment production https://shop.example prod".to_owned(),
+            "target web-1 10.0.0.1 prod".to_owned(),
+            "connection cloud prod".to_owned(),
+            "connection gone prod the server has no connection `gone`; add [connections.gone] to its config"
+                .to_owned(),
+            "route webhook:gone the server's config has no such route, so nobody is told there".to_owned(),
+        ],
+        "{shown}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&server.ask(&["pipeline", "show", "--resources", "--json"]))).unwrap();
+    assert_eq!((&json["version"], json["resources"].as_array().unwrap().len()), (&"v0.1.0-rc.1".into(), 7));
 }
