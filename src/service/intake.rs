@@ -519,11 +519,10 @@ impl Service {
         let Some(effect) = self.store().effect(&key).await? else {
             return Ok(Taken::ignored("a status in our name on a commit we know nothing of"));
         };
-        // What was sent hides what must not be read.
         let ours = matches!(
             serde_json::from_str::<Effect>(&effect.desired),
             Ok(Effect::Status { status, .. })
-                if status.state.word() == state && self.mask().apply(&status.description) == description
+                if status.state.word() == state && self.shown(&status.description) == description
         );
         if ours {
             return Ok(Taken::default());

@@ -65,10 +65,14 @@ impl Service {
 
     async fn tell_status(&self, lease: &Lease, commit: &CommitSha, status: &Status) -> Worked {
         let id = lease.pipeline()?;
-        let description = status_line(&self.settings().prefix.show(&status.description));
-        let status = Status { description: self.mask().apply(&description), ..status.clone() };
+        let status = Status { description: self.shown(&status.description), ..status.clone() };
         self.host(&id.repo)?.status(&id.repo, commit, &status).await?;
         lease.complete(self, "shown").await
+    }
+
+    /// The text of a status as it leaves: with commands as they are typed here, and without what must not be read.
+    pub(super) fn shown(&self, description: &str) -> String {
+        self.mask().apply(&status_line(&self.settings().prefix.show(description)))
     }
 
     async fn make_tag(

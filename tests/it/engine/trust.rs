@@ -401,6 +401,7 @@ async fn t54_a_forged_status_is_put_right_and_opens_no_gate() {
 async fn t54_a_status_of_ours_that_hides_something_is_not_put_right_for_ever() {
     let mut world = World::asleep(sample(TWO_STAGES)).await;
     world.token = "approval";
+    world.prefix = "liftlock".parse().unwrap();
     world.sleep().await;
     world.wake().await;
     let commit = world.merge(1, "feat: sell shoes").await;
