@@ -130,9 +130,5 @@ fn passed_by_some<'p>(
 /// The stage that makes an artifact, and one that is beside it.
 fn beside<'p>(alias: &str, pipeline: &'p Pipeline, behind: &Behind<'_>) -> Option<(&'p Stage, &'p Stage)> {
     let maker = maker(alias, pipeline)?;
-    let apart = |other: &&Stage| {
-        let (one, two) = (&maker.name, &other.name);
-        one != two && !behind.leads(one, two) && !pipeline.may_lead(two, one)
-    };
-    Some((maker, pipeline.stages.iter().find(apart)?))
+    Some((maker, pipeline.beside(&maker.name, behind)?))
 }

@@ -66,6 +66,7 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
     let lists = stages.iter().map(View::of).chain([view]).flat_map(|view| view.items("deploy").iter());
     let steps: Vec<View<'_>> = lists.map(View::of).collect();
     check_names(&steps, pipeline, findings);
+    let behind = pipeline.behind();
     for stage in making {
         let at = stages.iter().find_map(|node| {
             let named = super::stage::name_of(node).filter(|(name, _)| *name == stage.name.as_str());
@@ -77,6 +78,15 @@ pub(super) fn check(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings
             let message =
                 format!("{} runs its deploy commands several times, and what they make is one", stage.name);
             let hint = "make it in a stage of its own before this one".to_owned();
+            findings.add_hinted(Code::Derivation, at, message, hint);
+        }
+        let anew = stage.all_steps().find_map(|step| step.terms.makes.anew.first());
+        if let Some((alias, other)) = anew.zip(pipeline.beside(&stage.name, &behind)) {
+            let message = format!(
+                "{} makes `{alias}` anew, and {} is beside it: it would get whichever is there when it starts",
+                stage.name, other.name
+            );
+            let hint = format!("write `needs: [{}]` in {}, or the other way round", stage.name, other.name);
             findings.add_hinted(Code::Derivation, at, message, hint);
         }
         if let Some(publish) = published(stage) {

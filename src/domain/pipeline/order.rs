@@ -36,6 +36,14 @@ impl Pipeline {
         known.contains(before)
     }
 
+    /// A stage that is beside another one: neither surely behind it nor ever before it.
+    pub fn beside(&self, name: &StageName, behind: &Behind<'_>) -> Option<&Stage> {
+        let apart = |other: &&Stage| {
+            other.name != *name && !behind.leads(name, &other.name) && !self.may_lead(&other.name, name)
+        };
+        self.stages.iter().find(apart)
+    }
+
     /// What is surely behind each stage.
     pub fn behind(&self) -> Behind<'_> {
         let mut behind: BTreeMap<&StageName, BTreeSet<&StageName>> =
