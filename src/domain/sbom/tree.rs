@@ -146,7 +146,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<Locks>(&kept).unwrap(), locks);
         assert_eq!(serde_json::from_str::<Locks>("{\"files\":{}}").unwrap(), Locks::default());
         let hidden = locks.map(|text| text.replace("six", "***"));
-        assert_eq!(hidden.found().components.len(), 0, "`***` is no name of a package");
-        assert_eq!(hidden.found().unread.len(), 2);
+        assert_eq!(
+            hidden.found().components.len(),
+            0,
+            "`***` is no name of a package, and its line is no pin"
+        );
+        assert_eq!(hidden.found().unread.len(), 3);
     }
 }

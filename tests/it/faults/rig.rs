@@ -53,6 +53,7 @@ fenced() {
 	highest=$(cat "$place/fence" 2>/dev/null || echo 0)
 	if [ "$FENCE_TOKEN" -lt "$highest" ]; then
 		say refused
+		echo "refused: number $FENCE_TOKEN, and $highest was here"
 		exit 1
 	fi
 }
