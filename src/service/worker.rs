@@ -19,7 +19,7 @@ use crate::service::Service;
 use crate::service::deploy::Target;
 use crate::service::journal::Around;
 use crate::service::verify::Questioned;
-use crate::store::effect::{Beat, Claim, Claimant, EffectFilter, EffectState, Retry};
+use crate::store::effect::{Beat, Claim, Claimant, EffectFilter, EffectState, Retry, Toll};
 use crate::store::step::{Done, Race};
 use crate::trouble::{Kind, Outcome, Trouble};
 
@@ -49,6 +49,8 @@ const REVIVED: u32 = 1_000;
 /// Timers handled at a time.
 const TIMERS: usize = 2;
 
+/// Effects that are of their moment.
+const SAID: [&str; 4] = ["notify", "intake", "reply", "note"];
 /// Effects that put a value in the place of an older one on the host.
 const SHOWN: [&str; 2] = ["status", "sticky"];
 
@@ -110,7 +112,7 @@ impl Lease {
             token: self.claim.token,
             run_after,
             error: why.to_owned(),
-            counts: false,
+            toll: Toll::Nothing,
         };
         service.store().retry(retry).await.map(|_| ())
     }
@@ -326,16 +328,22 @@ impl Service {
                 let wait = retry_after.unwrap_or_else(|| backoff(claim.attempt));
                 tracing::warn!(effect.key = claim.key, error = text, wait = %wait, "will be tried again");
                 // A host may be down for longer than any number of tries; who is notified may be gone for good.
-                let counts = claim.kind == "notify" && retry_after.is_none() && !stopping;
-                self.again(claim, wait, (text, counts)).await
+                let busy =
+                    retry_after.is_some() || stopping || matches!(claim.kind.as_str(), "deploy" | "intake");
+                let toll = match claim.kind.as_str() {
+                    _ if busy => Toll::Nothing,
+                    "notify" => Toll::One,
+                    _ => Toll::Patience,
+                };
+                self.again(claim, wait, (text, toll)).await
             }
-            Kind::Conflict => self.again(claim, FIRST_WAIT, (text, true)).await,
+            Kind::Conflict => self.again(claim, FIRST_WAIT, (text, Toll::One)).await,
             Kind::Refused | Kind::NotFound
                 if matches!(claim.lane.as_str(), "build" | "deploy" | "evidence") =>
             {
                 // Work is never dropped because the host said no: it waits until somebody has put that right.
                 tracing::error!(effect.key = claim.key, error = text, "waits for somebody to put that right");
-                self.again(claim, LONGEST_WAIT, (text, false)).await
+                self.again(claim, LONGEST_WAIT, (text, Toll::Nothing)).await
             }
             Kind::Refused | Kind::NotFound => {
                 tracing::error!(effect.key = claim.key, error = text, "given up");
@@ -343,7 +351,7 @@ impl Service {
             }
             Kind::Bug => {
                 tracing::error!(effect.key = claim.key, error = text, "a mistake of ours");
-                self.again(claim, LONGEST_WAIT, (text, true)).await
+                self.again(claim, LONGEST_WAIT, (text, Toll::One)).await
             }
         };
         if let Err(trouble) = given {
@@ -352,26 +360,25 @@ impl Service {
         }
     }
 
-    async fn again(&self, claim: &Claim, wait: Span, (error, counts): (String, bool)) -> Result {
+    async fn again(&self, claim: &Claim, wait: Span, (error, toll): (String, Toll)) -> Result {
         let retry = Retry {
             key: claim.key.clone(),
             token: claim.token,
             run_after: self.store().now().await?.plus(wait),
             error,
-            counts,
+            toll,
         };
         self.store().retry(retry).await.map(|_| ())
     }
 
-    /// Tries again what failed too often by a mistake of ours: of one stream, or of all when a process begins, since
-    /// another version may know better. What was to be said at its time is not said now, and deliveries are replayed by
-    /// hand.
+    /// Tries again what failed too often by a mistake of ours: of one stream when somebody asks for it, or of all when a
+    /// process begins, since another version may know better. What was to be said at its time is not said unasked, and
+    /// deliveries are replayed by hand.
     pub(super) async fn revive(&self, stream: Option<String>) -> Outcome<()> {
+        let late: &[&str] = if stream.is_some() { &["notify", "intake"] } else { &SAID };
         let dead = EffectFilter { state: Some(EffectState::Dead), kind: None, stream };
         for effect in self.store().effects(&dead, REVIVED).await? {
-            if !matches!(effect.kind.as_str(), "notify" | "intake")
-                && self.store().revive(&effect.key).await?
-            {
+            if !late.contains(&effect.kind.as_str()) && self.store().revive(&effect.key).await? {
                 tracing::warn!(effect.key = effect.key, "had failed too often; it is tried again");
             }
         }

@@ -189,9 +189,24 @@ pub struct Retry {
     pub run_after: Timestamp,
     /// Why, for pages.
     pub error: String,
-    /// False when it was only put off (a rate limit, a shutdown): then it never dies of it.
-    pub counts: bool,
+    /// What this try costs it.
+    pub toll: Toll,
 }
+
+/// What a try that did not succeed counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toll {
+    /// One of so many, the last of which it dies of.
+    One,
+    /// It waits longer the next time, and never dies of it: what failed may be away for any time.
+    Patience,
+    /// It was only put off: a rate limit, a shutdown.
+    Nothing,
+}
+
+/// What waits with patience has used up so many quarters of its tries at most: the others are for leases that run out,
+/// which still end it one day.
+const QUARTERS: u32 = 3;
 
 /// How far an effect has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,10 +256,11 @@ impl Change for Retry {
             &self.error,
             now,
             AGEING_MS,
-            i64::from(self.counts),
+            i64::from(self.toll != Toll::Nothing),
             self.run_after,
             // What is only put off does not die however often it failed before.
-            if self.counts { i64::from(most) } else { i64::MAX },
+            if self.toll == Toll::One { i64::from(most) } else { i64::MAX },
+            if self.toll == Toll::Patience { i64::from(most.saturating_mul(QUARTERS) / 4) } else { i64::MAX },
         ];
         match session.first(sql::EFFECT_RETRY, values).await? {
             Some(mut row) => EffectState::read(&row.text()?),

@@ -79,7 +79,8 @@ statements! { SHARED:
         cancel_at = NULL, state = CASE WHEN revision > leased_revision THEN 'ready' \
         WHEN cancel_at IS NOT NULL THEN 'cancelled' ELSE 'done' END \
         WHERE key = $1 AND token = $2 AND state = 'leased'";
-    EFFECT_RETRY = "UPDATE effects SET updated_at = $4, error = $3, attempts = attempts + $6, \
+    EFFECT_RETRY = "UPDATE effects SET updated_at = $4, error = $3, \
+        attempts = CASE WHEN attempts + $6 < $9 THEN attempts + $6 ELSE $9 END, \
         run_after = CASE WHEN revision > leased_revision THEN due ELSE $7 END, \
         rank = CASE WHEN revision > leased_revision THEN due ELSE $7 END - priority * $5, \
         lease_by = NULL, lease_boot = NULL, lease_until = NULL, cancel_at = NULL, \

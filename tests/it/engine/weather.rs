@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::Method;
 use liftlock::domain::time::{Span, Timestamp};
-use liftlock::store::effect::EffectState;
+use liftlock::store::effect::{Effect, EffectState};
 use tokio::sync::Semaphore;
 
 use super::tree::{STRAIGHT, TAGGED, TWO_STAGES, sample};
@@ -56,8 +56,13 @@ async fn a_host_that_is_down_for_longer_than_any_number_of_tries_is_told_all_of_
     }
     let commit = world.merge(1, "feat: sell shoes").await;
     world.until_deployed(2).await;
-    for _ in 0..40 {
-        world.pass(Span::minutes(5)).await;
+    let is_leased = |effects: &[Effect]| effects.iter().any(|effect| effect.state == EffectState::Leased);
+    for _ in 0..30 {
+        world.until("nobody is at it", |effects| !is_leased(effects)).await;
+        assert!(world.effects().await.iter().all(|effect| effect.state != EffectState::Dead));
+        world.skip(Span::minutes(5));
+        // The waits grow to minutes, so that each of them is tried once a round.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert!(world.hears(1).await.contains("is live in prod"));
     for context in ["liftlock/build", "liftlock/test", "liftlock/prod"] {

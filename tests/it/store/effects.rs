@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use liftlock::domain::time::Span;
-use liftlock::store::effect::{Beat, EffectFilter, EffectState, OwedEffect, Retry};
+use liftlock::store::effect::{Beat, EffectFilter, EffectState, OwedEffect, Retry, Toll};
 use liftlock::store::lock::Locks;
 use liftlock::store::step::{Race, Step};
 use liftlock::trouble::Kind;
@@ -24,7 +24,7 @@ on_both! {
     a_timer_moves_and_fires_again
     what_waits_overtakes_what_is_urgent
     failing_too_often_is_dead_until_revived
-    what_is_put_off_does_not_die
+    what_is_put_off_or_waited_for_does_not_die
     a_lease_that_runs_out_counts_as_a_failure
     sleep_ends_exactly_when_something_is_due
     lanes_are_asked_in_order_and_apart
@@ -135,7 +135,7 @@ async fn a_holder_that_comes_back_late_is_fenced_off(place: &Place) {
         token: old.token,
         run_after: NOW,
         error: "late".to_owned(),
-        counts: true,
+        toll: Toll::One,
     };
     let refused = store.retry(late).await.unwrap_err();
     assert_eq!(Race::of(&refused), Some(&Race::Lease { key: "e".to_owned(), token: 1 }));
@@ -277,7 +277,7 @@ async fn failing_too_often_is_dead_until_revived(place: &Place) {
         assert_eq!(claim.attempt, attempt);
         let after = place.clock.now().plus(Span::minutes(1));
         let error = format!("no answer, try {attempt}");
-        let retry = Retry { key: claim.key, token: claim.token, run_after: after, error, counts: true };
+        let retry = Retry { key: claim.key, token: claim.token, run_after: after, error, toll: Toll::One };
         let state = store.retry(retry).await.unwrap();
         assert_eq!(state, if attempt < 3 { EffectState::Ready } else { EffectState::Dead });
         claims_nothing(store, "build").await;
@@ -295,23 +295,33 @@ async fn failing_too_often_is_dead_until_revived(place: &Place) {
     assert_eq!(claim_one(store, "build").await.attempt, 1);
 }
 
-async fn what_is_put_off_does_not_die(place: &Place) {
+/// What is put off begins anew each time; what is waited for with patience counts its tries, for longer waits, and none
+/// is the last.
+async fn what_is_put_off_or_waited_for_does_not_die(place: &Place) {
+    for (toll, attempts) in [(Toll::Nothing, [1; 6]), (Toll::Patience, [1, 2, 3, 3, 3, 3])] {
+        never_dies(place, toll, &attempts).await;
+    }
+}
+
+async fn never_dies(place: &Place, toll: Toll, attempts: &[i64]) {
     let store = &place.store;
-    store.commit(owing([owed("e")])).await.unwrap();
-    for _ in 0..10 {
+    let key = format!("{toll:?}");
+    store.commit(owing([owed(&key)])).await.unwrap();
+    for attempt in attempts {
         let claim = claim_one(store, "build").await;
-        assert_eq!(claim.attempt, 1);
+        assert_eq!((claim.attempt, claim.key.as_str()), (*attempt, key.as_str()));
         let after = place.clock.now().plus(Span::minutes(1));
         let retry = Retry {
             key: claim.key,
             token: claim.token,
             run_after: after,
             error: "rate limit".to_owned(),
-            counts: false,
+            toll,
         };
         assert_eq!(store.retry(retry).await.unwrap(), EffectState::Ready);
         place.clock.pass(Span::minutes(1));
     }
+    store.commit(owing([OwedEffect { cancel: true, ..owed(&key) }])).await.unwrap();
 }
 
 async fn a_lease_that_runs_out_counts_as_a_failure(place: &Place) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use liftlock::domain::time::Span;
 use liftlock::store::Store;
-use liftlock::store::effect::{Claim, EffectFilter, EffectState, OwedEffect, Retry};
+use liftlock::store::effect::{Claim, EffectFilter, EffectState, OwedEffect, Retry, Toll};
 use liftlock::store::step::Race;
 
 use super::{LEASE, Place, completing, on_both, owed, owing, worker};
@@ -93,8 +93,13 @@ impl Model {
             8 if !self.held.is_empty() => {
                 let claim = self.held.swap_remove(held);
                 let run_after = place.clock.now();
-                let (key, token, counts) = (claim.key, claim.token, dice.roll(2) == 0);
-                let retry = Retry { key, token, run_after, error: "again".to_owned(), counts };
+                let toll = match dice.roll(3) {
+                    0 => Toll::One,
+                    1 => Toll::Patience,
+                    _ => Toll::Nothing,
+                };
+                let (key, token) = (claim.key, claim.token);
+                let retry = Retry { key, token, run_after, error: "again".to_owned(), toll };
                 // Refused when the number is old; what it does when it is not, the end shows.
                 drop(store.retry(retry).await);
             }
