@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::markdown::inline_code;
-use crate::domain::name::{PipelineName, RefName};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::name::{PipelineName, RefName, RoleName};
+use crate::domain::pipeline::step::Action;
+use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::publication::Publish;
 
 /// Why a branch releases nothing of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +44,14 @@ pub fn distrust(
     };
     let pushed =
         |pipeline: &Pipeline| pipeline.triggers.push.as_ref().is_some_and(|push| push.takes(branch, default));
-    let by_builds = head.triggers.builds.iter().flat_map(|builds| &builds.from).filter_map(named).any(pushed);
-    if !pushed(head) && !by_builds {
+    // Builds of builds, as far as they go.
+    let (mut open, mut known, mut listens) = (vec![head], BTreeSet::new(), false);
+    while let Some(one) = open.pop() {
+        listens |= pushed(one);
+        let from = one.triggers.builds.iter().flat_map(|builds| &builds.from).filter_map(named);
+        open.extend(from.filter(|one| known.insert(&one.name)));
+    }
+    if !listens {
         let why = format!(
             "{} listens to no push to {}, by the manifest on {on}",
             head.name,
@@ -54,11 +62,19 @@ pub fn distrust(
     wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: merge it there first")))
 }
 
+/// What is wrong with releasing an older commit of the default branch: who may push a tag decides nothing else.
+pub fn outdated(pipeline: &Pipeline, declared: &[Pipeline], default: &RefName) -> Option<Distrust> {
+    let on = inline_code(default.as_str());
+    let Some(head) = declared.iter().find(|known| known.name == pipeline.name) else {
+        return Some(Distrust::Unheard(format!("the manifest on {on} has no pipeline {}", pipeline.name)));
+    };
+    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: tag a newer commit")))
+}
+
 /// What a pipeline has that the one it is held against has not, as a sentence that goes on with where that one is.
 fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
-    let more = |ours: &BTreeSet<String>, theirs: &BTreeSet<String>| ours.difference(theirs).next().cloned();
-    if let Some(secret) = more(&pipeline.build.secrets, &head.build.secrets) {
-        return Some(format!("the build takes the secret {}, which it does not", inline_code(&secret)));
+    if let Some(secret) = pipeline.build.secrets.difference(&head.build.secrets).next() {
+        return Some(format!("the build takes the secret {}, which it does not", inline_code(secret)));
     }
     for stage in &pipeline.stages {
         let Some(known) = head.stage(&stage.name) else {
@@ -72,12 +88,60 @@ fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
                 inline_code(known.environment.as_str())
             ));
         }
-        if let Some(secret) = more(&stage.secrets, &known.secrets) {
-            let secret = inline_code(&secret);
-            return Some(format!("stage {} takes the secret {secret}, which it does not", stage.name));
+        if let Some(more) = given((pipeline, stage)).difference(&given((head, known))).next() {
+            return Some(format!("stage {} takes {more}, which it does not", stage.name));
+        }
+        if let Some(roles) = roles(stage).filter(|ours| !within(ours, roles(known))) {
+            let names: Vec<String> = roles.iter().map(|role| inline_code(role.as_str())).collect();
+            let which = if names.is_empty() {
+                "all targets".to_owned()
+            } else {
+                format!("targets of {}", names.join(", "))
+            };
+            return Some(format!("stage {} deploys to {which}, which it does not", stage.name));
         }
     }
     None
+}
+
+/// What a stage is given of the server's, as people read it.
+fn given((pipeline, stage): (&Pipeline, &Stage)) -> BTreeSet<String> {
+    let mut given: BTreeSet<String> =
+        stage.secrets.iter().map(|secret| format!("the secret {}", inline_code(secret))).collect();
+    for step in stage.all_steps() {
+        given
+            .extend(step.terms.connection.iter().map(|name| format!("the connection {}", inline_code(name))));
+        if let Action::Publish(Publish::Files { to, .. }) = &step.action {
+            given.insert(format!("the outlet {}", inline_code(to.as_str())));
+        }
+    }
+    let of_pipeline =
+        pipeline.groups.iter().filter(|link| link.stages.is_empty() || link.stages.contains(&stage.name));
+    for link in of_pipeline.chain(&stage.groups) {
+        let name = spelled((pipeline, stage), &link.name);
+        given.insert(format!("the group {}{name}", inline_code(&link.name)));
+        given.extend(link.secrets.values().map(|at| format!("the secret {}", inline_code(&at.to_string()))));
+    }
+    given
+}
+
+/// The values of the variables that a name is made of: with others it is another name.
+fn spelled((pipeline, stage): (&Pipeline, &Stage), name: &str) -> String {
+    let all = pipeline.variables.iter().chain(&stage.variables);
+    let used = all.filter(|(variable, _)| name.contains(&format!("$({variable})")));
+    let said: Vec<String> =
+        used.map(|(variable, said)| format!(" with {variable} {}", inline_code(&said.value))).collect();
+    said.concat()
+}
+
+/// The roles of the targets that a stage deploys to; nothing for one that deploys to no targets.
+fn roles(stage: &Stage) -> Option<&BTreeSet<RoleName>> {
+    stage.targets.as_ref().map(|targets| &targets.roles)
+}
+
+/// Whether targets are among those of another stage, where no role means all of them.
+fn within(ours: &BTreeSet<RoleName>, theirs: Option<&BTreeSet<RoleName>>) -> bool {
+    theirs.is_some_and(|theirs| theirs.is_empty() || (!ours.is_empty() && ours.is_subset(theirs)))
 }
 
 #[cfg(test)]
@@ -109,12 +173,34 @@ mod tests {
         assert_eq!(told(MAIN, "main"), [""; 0]);
         let quiet = "quiet listens to no push to `release/8`, by the manifest on `main`";
         assert_eq!(told(MAIN, "release/8"), [quiet], "what is built of a branch may be rolled out");
+        let again = "  again:\n    triggers: {builds: {any: [rollout]}}\n    artifacts: [{alias: shop, from: build/rollout}]\n    \
+                     deploy: ./deploy.sh\n    stages: [live]\n";
+        let chain = pipelines(&format!("{MAIN}{again}"));
+        let (main, branch) = ("main".parse().unwrap(), "release/8".parse().unwrap());
+        let last = chain.iter().find(|pipeline| pipeline.name.as_str() == "again").unwrap();
+        assert_eq!(distrust(last, &chain, (&branch, &main)), None, "and so may what is built of that");
         let evil = MAIN.replace("'release/*'", "evil");
         assert_eq!(told(&evil, "evil").len(), 3, "a branch cannot let itself in");
         let other = "version: 1\nname: other\ntriggers: {push: {branches: ['release/*']}}\nbuild: make\nstages: [{name: x, deploy: id}]\n";
         assert_eq!(told(other, "release/8"), ["the manifest on `main` has no pipeline other"]);
         // On the default branch itself they are whatever was merged.
         assert_eq!(told(other, "main"), [""; 0]);
+    }
+
+    #[test]
+    fn t29_an_older_commit_gets_no_more_than_the_default_branch_gives_now() {
+        let main = "main".parse().unwrap();
+        let told = |text: &str, declared: &str| -> Vec<String> {
+            let (ours, declared) = (pipelines(text), pipelines(declared));
+            let all = ours.iter().filter_map(|pipeline| outdated(pipeline, &declared, &main));
+            all.map(|distrust| distrust.to_string().replace('\\', "")).collect()
+        };
+        assert_eq!(told(MAIN, MAIN), [""; 0]);
+        let less = MAIN.replace("secrets: [KEY], ", "");
+        let tag = "stage prod takes the secret `KEY`, which it does not on `main`: tag a newer commit";
+        assert_eq!(told(MAIN, &less), [tag]);
+        let gone = MAIN.replace("  quiet:", "  loud:");
+        assert_eq!(told(MAIN, &gone), ["the manifest on `main` has no pipeline quiet"]);
     }
 
     #[test]
@@ -135,6 +221,18 @@ mod tests {
         assert_eq!(
             asks("secrets: [NPM]", "secrets: [KEY, NPM]"),
             "the build takes the secret `KEY`, which it does not on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, groups: [prod-keys]},"),
+            "stage test takes the group `prod-keys`, which it does not on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, deploy: [{run: ./deploy.sh, connection: cloud}]},"),
+            "stage test takes the connection `cloud`, which it does not on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, targets: {roles: [web]}},"),
+            "stage test deploys to targets of `web`, which it does not on `main`: merge it there first"
         );
         // Fewer stages, other commands and stricter rules are a branch's own.
         let less = MAIN

@@ -321,8 +321,13 @@ impl Service {
         if *branch == repository.default_branch {
             return Ok((loaded, refused));
         }
-        let declared =
-            self.see_policy(repository, heard).await?.map(|head| head.pipelines).unwrap_or_default();
+        let Some(head) = self.see_policy(repository, heard).await? else {
+            loaded.pipelines.clear();
+            let default = &repository.default_branch;
+            refused.push(Distrust::Unheard(format!("the manifest on {default} does not load")));
+            return Ok((loaded, refused));
+        };
+        let declared = head.pipelines;
         loaded.pipelines.retain(|pipeline| {
             let why = distrust(pipeline, &declared, (branch, &repository.default_branch));
             let is_trusted = why.is_none();

@@ -72,8 +72,15 @@ impl Service {
         repository: &Repository,
         (pipeline, branch): (&Pipeline, &RefName),
     ) -> Outcome<Option<Distrust>> {
-        let declared = self.declared_at_head(repository).await?.map(|(_, loaded)| loaded.pipelines);
-        Ok(distrust(pipeline, &declared.unwrap_or_default(), (branch, &repository.default_branch)))
+        let default = &repository.default_branch;
+        if branch == default {
+            return Ok(None);
+        }
+        let declared = self.declared_at_head(repository).await?;
+        let unread =
+            || Trouble::transient(format!("the manifest on {default} does not load, which says who joins"));
+        let (_, head) = declared.ok_or_else(unread)?;
+        Ok(distrust(pipeline, &head.pipelines, (branch, default)))
     }
 
     /// Makes the release that builds of other pipelines join into.

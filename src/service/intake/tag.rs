@@ -15,6 +15,7 @@ use crate::domain::publication::{Item, Publish};
 use crate::domain::release::Release;
 use crate::domain::state::State;
 use crate::domain::tag::TagNow;
+use crate::domain::trust::{Distrust, outdated};
 use crate::domain::version::Version;
 use crate::forge::Repository;
 use crate::service::Service;
@@ -76,6 +77,11 @@ impl Service {
                 return Self::no_release((repository, &commit), &problems.to_string(), why);
             }
         };
+        let loaded = match self.up_to_date((repository, &commit), tag, loaded).await? {
+            Ok(loaded) => loaded,
+            Err(Distrust::Unheard(why)) => return Ok(Taken::ignored(why)),
+            Err(Distrust::Wider(why)) => return Self::no_release((repository, &commit), &why, why.clone()),
+        };
         let takes = loaded.pipelines.iter().filter(|p| p.triggers.takes_tag(tag));
         let started: Vec<PipelineName> = takes.map(|p| p.name.clone()).collect();
         if !started.is_empty() && tag.as_str().parse::<Version>().is_err() {
@@ -91,6 +97,22 @@ impl Service {
             self.start(repository, at, (name, &loaded), (push, by, heard)).await?;
         }
         Ok(Taken { ignored: None, owed })
+    }
+
+    /// What the commit of a tag declares, when nothing that takes the tag has more than the default branch gives it now.
+    async fn up_to_date(
+        &self,
+        (repository, commit): (&Repository, &CommitSha),
+        tag: &RefName,
+        loaded: Loaded,
+    ) -> Outcome<Result<Loaded, Distrust>> {
+        let Some((head, declared)) = self.declared_at_head(repository).await? else { return Ok(Ok(loaded)) };
+        if head == *commit {
+            return Ok(Ok(loaded));
+        }
+        let mut takes = loaded.pipelines.iter().filter(|pipeline| pipeline.triggers.takes_tag(tag));
+        let why = takes.find_map(|p| outdated(p, &declared.pipelines, &repository.default_branch));
+        Ok(why.map_or(Ok(loaded), Err))
     }
 
     /// What an earlier tag of this commit was told is put right by one that makes a release.

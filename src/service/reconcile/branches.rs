@@ -11,12 +11,12 @@ use crate::service::Service;
 use crate::service::intake::{Heard, head_cursor};
 use crate::trouble::Outcome;
 
-/// Most branches of one round that are taken as pushed: more are a history that somebody brought, not releases.
+/// Most new branches of one round that are taken as pushed: more are a history that somebody brought, not releases.
 const NEW_HEADS: usize = 20;
 
 impl Service {
     /// Takes heads that moved, or are new, since the last round. After the patterns have changed a round only notes
-    /// where the branches are: what was there before is not released.
+    /// where branches are that were not listened to before: what was there is not released.
     pub(super) async fn reread_branches(&self, repository: &Repository, heard: &Heard<'_>) -> Outcome<()> {
         let listened = self.listened(repository).await?;
         if listened.is_empty() {
@@ -38,13 +38,13 @@ impl Service {
                 moved.push((name, last.and_then(|last| last.parse().ok()), head));
             }
         }
-        let few = moved.len() <= NEW_HEADS;
-        if known && !few {
-            let branches = moved.len();
-            tracing::warn!(repo = %repository.id, branches, "too many branches moved at once for each to be released");
+        let new = moved.iter().filter(|(_, last, _)| last.is_none()).count();
+        if known && new > NEW_HEADS {
+            tracing::warn!(repo = %repository.id, branches = new, "too many new branches for each to be released");
         }
         for (name, last, head) in moved {
-            self.take_head(repository, (&name, last, &head), heard, known && few).await?;
+            let is_pushed = last.is_some() || (known && new <= NEW_HEADS);
+            self.take_head(repository, (&name, last, &head), heard, is_pushed).await?;
         }
         self.store().set_cursor(&marker, &patterns).await
     }

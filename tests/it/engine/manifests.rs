@@ -268,7 +268,7 @@ async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
     world.finish().await;
 }
 
-/// What the server asks holds from a pipeline's first release on, also when only an old commit declares it.
+/// What the server asks holds from a pipeline's first release on, also when a tag is the first that is heard of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t30_the_servers_own_rules_bind_the_first_release_of_a_pipeline() {
     let of = |name: &str| TAGGED.replace("name: shop", &format!("name: {name}"));
@@ -279,7 +279,6 @@ async fn t30_the_servers_own_rules_bind_the_first_release_of_a_pipeline() {
     let (repository, pipeline) = ("acme/*".parse().unwrap(), "*".parse().unwrap());
     world.policy = vec![ServerPolicy { repository, pipeline, stages }];
     let old = world.tree.head("main").unwrap();
-    world.tree.commit("main", &[(".github/liftlock.yml", &of("shop"))], "chore: another name");
     world.sleep().await;
     world.wake().await;
     world.tree.set("refs/tags/v1.0.0", &old);
@@ -288,5 +287,13 @@ async fn t30_the_servers_own_rules_bind_the_first_release_of_a_pipeline() {
     world.settled().await;
     assert!(world.drain().await.concat().contains("2 approvals needed"), "{waits}");
     assert_eq!(world.live().len(), 0);
+
+    // What main has no more, a tag of an older commit does not bring back.
+    world.tree.commit("main", &[(".github/liftlock.yml", &of("shop"))], "chore: another name");
+    world.tree.set("refs/tags/v1.1.0", &old);
+    assert_eq!(world.deliver(&world.push_hook("refs/tags/v1.1.0", None, Some(&old))).await, 202);
+    world.settled().await;
+    let ignored = world.store().deliveries(1, None).await.unwrap().remove(0).error.unwrap();
+    assert!(ignored.contains("has no pipeline old"), "{ignored}");
     world.finish().await;
 }
