@@ -371,6 +371,8 @@ pub struct Fresh {
     pub tags: Vec<TagNow>,
     /// Whether the commit is still on its branch.
     pub off_branch: bool,
+    /// A build of another commit that the release is made of, with that commit, when its branch has lost that.
+    pub lost_build: Option<String>,
     /// Why the stage's steps cannot run on this machine, if so: a program, secret or argument that is missing.
     pub cannot_start: Option<String>,
     /// What the gates before the stage say now, when what they said last is old.

@@ -9,7 +9,7 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
 use crate::domain::event::{Failure, Form, RunKind, Sealed};
-use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, StageName};
+use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, RepoId, StageName};
 use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
@@ -176,7 +176,33 @@ impl Service {
             .await?;
         fresh.tags = tags_now;
         fresh.off_branch = off_branch;
+        fresh.lost_build = self.lost_build(&state.id, release).await?;
         Ok(fresh)
+    }
+
+    /// Of the builds that a release is made of, one whose branch has lost its commit (THREATS T37).
+    async fn lost_build(&self, id: &PipelineId, release: &Release) -> Outcome<Option<String>> {
+        let mut branches: BTreeMap<(RepoId, RefName), RefName> = BTreeMap::new();
+        for built in release.created.builds.iter().filter(|built| built.commit != release.created.commit) {
+            let repo = built.pipeline_in(&id.repo).repo;
+            let at = (repo.clone(), built.branch.clone());
+            let branch = if let Some(branch) = branches.get(&at) {
+                branch.clone()
+            } else {
+                let repository = self.host(&repo)?.repository(&repo).await?;
+                self.branch_now(&repository, &built.branch).await?
+            };
+            branches.insert(at, branch.clone());
+            let commit = built.commit.clone();
+            let there = self.mirror(&repo, move |mirror| match mirror.head_of(&branch)? {
+                Some(tip) if mirror.exists(&commit) => mirror.is_ancestor(&commit, &tip),
+                Some(_) | None => Ok(false),
+            });
+            if !there.await? {
+                return Ok(Some(format!("{built} at {}", built.commit.short())));
+            }
+        }
+        Ok(None)
     }
 
     /// Where a release's commit must be: its branch, or the default branch once that one was merged and deleted.
@@ -404,7 +430,12 @@ impl Service {
                 match store.verify(&digest) {
                     Ok(_) => {}
                     Err(Unusable::Mismatch { .. }) => return Ok(Err(mismatch(&version, &digest))),
-                    Err(Unusable::Trouble(trouble)) => return Err(trouble),
+                    // The stage has passed, and who uses the bytes next hashes them: a bucket that does not answer now
+                    // must not make of it a run that nobody knows the end of.
+                    Err(Unusable::Trouble(trouble)) => {
+                        let error = trouble.chain();
+                        tracing::warn!(%digest, error, "cannot be hashed once more behind a stage");
+                    }
                 }
             }
             Ok(Ok(()))

@@ -229,6 +229,9 @@ impl Draft {
         if fresh.off_branch {
             self.veto(no, stage, "its commit is no longer on the branch")?;
         }
+        if let Some(build) = &fresh.lost_build {
+            self.veto(no, stage, &format!("it is made of {build}, which is no longer on the branch"))?;
+        }
         Ok(())
     }
 

@@ -40,6 +40,32 @@ async fn world(builds: &str) -> World {
     World::with(&altinn(builds)).await
 }
 
+/// A build whose commit the branch has lost goes nowhere, whatever it is joined with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t37_a_release_is_not_made_of_a_build_that_its_branch_has_lost() {
+    let mut world = world("{all: [studio, runtime]}").await;
+    let first = world
+        .push_files(&[("studio/app.txt", "studio-1"), ("runtime/app.txt", "runtime-1")], "feat: both")
+        .await;
+    world.status(&first, "liftlock/release/test", "success").await;
+    let lost = world.push_files(&[("studio/app.txt", "studio-2")], "feat: studio").await;
+    world.status(&lost, "liftlock/release/test", "success").await;
+    world.drain().await;
+    // Its files are in the commit that takes its place, so studio is not built again.
+    let files = [("runtime/app.txt", "runtime-2")];
+    let other = world.tree.commit_on("main", (vec![&first], &[]), "chore: what came before");
+    let third = world.tree.commit_on("main", (vec![&other], &files), "feat: all of it");
+    assert_eq!(world.deliver(&world.push_hook("refs/heads/main", Some(&lost), Some(&third))).await, 202);
+    let waits = world.status(&third, "liftlock/release/test", "pending").await;
+    world.settled().await;
+    assert_eq!(world.deployed().last().unwrap(), "test studio-2 runtime-1", "{waits}");
+    assert!(
+        world.said_and_kept().await.contains(&format!("{}, which is no longer on the branch", &lost[..7]))
+    );
+    world.drain().await;
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b09_b10_b12_d03_e20_e28_a_release_of_what_two_pipelines_built_has_their_bytes() {
     let mut world = world("{all: [studio, runtime]}").await;
