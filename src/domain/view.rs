@@ -484,7 +484,10 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             let asked = asked_after(release, stage).map(|(rule, run)| (release, rule, run));
             let acts = asked.map_or_else(Vec::new, |asked| check::why(state, asked, now).1);
             let back = rollback::act(state, release, stage, now);
-            return acts.into_iter().chain(back).chain([retry_line(stage)]).collect();
+            // Where it was rolled back nothing is tried again before somebody has lifted the veto.
+            let vetoed = state.vetoes.contains_key(&(stage.clone(), release.no()));
+            let again = if vetoed { unveto_line(state, release, stage) } else { retry_line(stage) };
+            return acts.into_iter().chain(back).chain([again]).collect();
         }
         Some(run) if run.state == StageState::Queued => {
             // It starts when who has the environment leaves it, and that may be for people to say.
@@ -503,6 +506,13 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
     }
     let Some(rule) = release.rule(stage) else { return Vec::new() };
     verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()
+}
+
+fn unveto_line(state: &State, release: &Release, stage: &StageName) -> String {
+    if state.tampered(release.no()) {
+        return "nothing lifts the veto: somebody with write pushes a new release".to_owned();
+    }
+    format!("a maintainer comments {} before it is tried again", inline_code(&format!("/unhold {stage}")))
 }
 
 fn retry_line(stage: &StageName) -> String {

@@ -213,7 +213,9 @@ fn zip(file: File, (name, label): (&str, Label)) -> Result<(), String> {
 /// Reads every entry of a tar, and whatever its packing has behind it.
 pub(super) fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<(), String> {
     let mut told = None;
-    let mut tar = tar::Archive::new(&mut *bytes);
+    // Behind the bound it breaks off.
+    let mut bytes = bytes.take(MAX_UNPACKED_BYTES);
+    let mut tar = tar::Archive::new(&mut bytes);
     let broken = |_| "it breaks off, or is no archive".to_owned();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
@@ -226,7 +228,7 @@ pub(super) fn tar(bytes: &mut dyn Read, (name, label): (&str, Label)) -> Result<
         drain(&mut entry).map_err(broken)?;
     }
     // What is packed ends with its checksum.
-    drain(bytes).map_err(broken)?;
+    drain(&mut bytes).map_err(broken)?;
     told.map_or_else(|| label.missing(), |text| matches(name, label, &text))
 }
 

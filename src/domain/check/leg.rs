@@ -179,6 +179,19 @@ impl Pulse {
     }
 }
 
+/// Why a batch is not well, as people read it: a check whose time was up may have answered well last.
+pub fn not_well(check: &Check, (health, reading): (Health, &Reading), patience: Span) -> String {
+    match health {
+        Health::Open => format!(
+            "{} was not well {} in a row within {patience}; at last it said {}",
+            check.name,
+            if check.consecutive == 1 { "once".to_owned() } else { format!("{} times", check.consecutive) },
+            reading.detail
+        ),
+        Health::Well | Health::Ill => format!("{} says {}", check.name, reading.detail),
+    }
+}
+
 /// What becomes of a leg whose time is up: nobody can tell what a person has to decide.
 pub fn timed_out(check: &Check, leg: &Leg) -> LegState {
     match (check.on_timeout, leg.reading.answer) {
@@ -284,6 +297,13 @@ mod tests {
         assert_eq!(play(&patient, "pfpfpfpfpp"), ".........W");
         assert_eq!(play(&check(), "f"), "I");
         assert_eq!(play(&check(), "p"), "W");
+        // Out of time it is told by what it never came to: its last word may have been a good one.
+        let good = Reading::new(Answer::Pass, "all is well");
+        let told = |health| not_well(&patient, (health, &good), Span::minutes(5));
+        assert!(
+            told(Health::Open).starts_with("smoke was not well 2 times in a row within 5m; at last it said")
+        );
+        assert!(told(Health::Ill).starts_with("smoke says"));
     }
 
     #[test]

@@ -129,7 +129,12 @@ impl Release {
             return TagState::Moved(now.commit.clone());
         }
         let first = self.tag_objects.get(&now.tag);
-        let is_other = first.is_some_and(|first| now.object.as_ref().is_some_and(|object| object != first));
+        let known = if self.is_finally(&now.tag) { &self.final_tag } else { &self.tag };
+        let is_other = match &now.object {
+            Some(object) => first.is_some_and(|first| object != first),
+            // Who did not look at it knows no better.
+            None => *known == TagState::Remade,
+        };
         if is_other { TagState::Remade } else { TagState::There }
     }
 

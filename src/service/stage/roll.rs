@@ -7,14 +7,13 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use crate::clock;
-use crate::domain::check::leg::{Health, Pulse};
+use crate::domain::check::leg::{Health, Pulse, not_well};
 use crate::domain::check::{Check, TIMEOUT};
 use crate::domain::event::Failure;
 use crate::domain::name::{Digest, TargetName};
 use crate::domain::pipeline::Step;
 use crate::domain::pipeline::step::{Action, Shell};
 use crate::domain::pipeline::target::Rolling;
-use crate::domain::probe::Reading;
 use crate::domain::progress::Phase;
 use crate::domain::rollout::{Next, Said};
 use crate::domain::slot;
@@ -309,7 +308,9 @@ impl Walk<'_> {
             match pulse.take(check, reading.answer) {
                 Health::Well => return Ok(Some(Ok(()))),
                 Health::Open if !over => {}
-                Health::Ill | Health::Open => return Ok(Some(Err(said(check, &reading)))),
+                ill @ (Health::Ill | Health::Open) => {
+                    return Ok(Some(Err(not_well(check, (ill, &reading), patience))));
+                }
             }
             tokio::select! {
                 () = self.course.lease.stops().cancel.cancelled() => {}
@@ -348,10 +349,6 @@ fn in_quotes(path: &Path) -> String {
 
 fn spent(begun: Instant, patience: Span) -> bool {
     begun.elapsed() >= patience.as_std()
-}
-
-fn said(check: &Check, reading: &Reading) -> String {
-    format!("{} says {}", check.name, reading.detail)
 }
 
 /// The shell on the host and the text for it; scripts of the artifact and other shells are the server's to run.

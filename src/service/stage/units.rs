@@ -60,6 +60,9 @@ impl Walk<'_> {
                 [_] => together.to_vec(),
                 several => self.abreast((phase, several), left, kept).await?,
             };
+            if self.end == StepsEnd::Lost {
+                return Ok(());
+            }
             for (index, step) in rest.into_iter().flatten() {
                 self.step((phase, *index, step), left, kept).await?;
                 if matches!(self.end, StepsEnd::Lost | StepsEnd::Paused(_)) {
