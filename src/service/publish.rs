@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::sync::OnceCell;
+
 use crate::domain::decide::Command;
 use crate::domain::document::documents;
 use crate::domain::evidence::{SHA256SUMS, checksums, file_name};
@@ -77,6 +79,8 @@ struct OnHost<'a> {
     host: &'a dyn Forge,
     releases: &'a dyn Releases,
     draft: Draft,
+    /// Whether the tag was made sure of before the first file: each of them would sign and ask for it anew.
+    made_sure: OnceCell<()>,
 }
 
 impl Service {
@@ -202,7 +206,7 @@ impl Service {
                             Err(why) => return Ok(Err(why)),
                         };
                         let draft = draft((release, publish), tag, body);
-                        To::Release(OnHost { id, host, releases, draft })
+                        To::Release(OnHost { id, host, releases, draft, made_sure: OnceCell::new() })
                     }
                     Err(why) => return Ok(Err(why)),
                 }
@@ -551,7 +555,7 @@ impl OnHost<'_> {
     /// Into the release that is there, or a draft of our own, under a tag that names our commit.
     async fn put(&self, whose: (&Service, &Release), item: &Item, content: Content) -> Outcome<Taken> {
         let repo = &self.id.repo;
-        self.tagged(whose).await?;
+        self.made_sure.get_or_try_init(|| self.tagged(whose)).await?;
         let shown = match self.find().await? {
             Some(shown) => shown,
             None => self.releases.draft(repo, &self.draft).await?,
