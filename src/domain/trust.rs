@@ -37,10 +37,10 @@ pub fn distrust(
     if branch == default {
         return None;
     }
-    let named = |name: &PipelineName| declared.iter().find(|pipeline| pipeline.name == *name);
     let on = inline_code(default.as_str());
-    let Some(head) = named(&pipeline.name) else {
-        return Some(Distrust::Unheard(format!("the manifest on {on} has no pipeline {}", pipeline.name)));
+    let head = match named(declared, &pipeline.name, &on) {
+        Ok(head) => head,
+        Err(unheard) => return Some(unheard),
     };
     let pushed =
         |pipeline: &Pipeline| pipeline.triggers.push.as_ref().is_some_and(|push| push.takes(branch, default));
@@ -48,7 +48,8 @@ pub fn distrust(
     let (mut open, mut known, mut listens) = (vec![head], BTreeSet::new(), false);
     while let Some(one) = open.pop() {
         listens |= pushed(one);
-        let from = one.triggers.builds.iter().flat_map(|builds| &builds.from).filter_map(named);
+        let from = one.triggers.builds.iter().flat_map(|builds| &builds.from);
+        let from = from.filter_map(|name| named(declared, name, &on).ok());
         open.extend(from.filter(|one| known.insert(&one.name)));
     }
     if !listens {
@@ -65,10 +66,17 @@ pub fn distrust(
 /// What is wrong with releasing an older commit of the default branch: who may push a tag decides nothing else.
 pub fn outdated(pipeline: &Pipeline, declared: &[Pipeline], default: &RefName) -> Option<Distrust> {
     let on = inline_code(default.as_str());
-    let Some(head) = declared.iter().find(|known| known.name == pipeline.name) else {
-        return Some(Distrust::Unheard(format!("the manifest on {on} has no pipeline {}", pipeline.name)));
+    let head = match named(declared, &pipeline.name, &on) {
+        Ok(head) => head,
+        Err(unheard) => return Some(unheard),
     };
     wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: tag a newer commit")))
+}
+
+/// The pipeline of this name on the default branch.
+fn named<'p>(declared: &'p [Pipeline], name: &PipelineName, on: &str) -> Result<&'p Pipeline, Distrust> {
+    let unheard = || Distrust::Unheard(format!("the manifest on {on} has no pipeline {name}"));
+    declared.iter().find(|pipeline| pipeline.name == *name).ok_or_else(unheard)
 }
 
 /// What a pipeline has that the one it is held against has not, as a sentence that goes on with where that one is.

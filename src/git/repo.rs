@@ -172,6 +172,11 @@ impl Mirror {
         Ok(matches!(self.order(commit, tip)?, Order::Same | Order::Before))
     }
 
+    /// True when a branch is here and leads to this commit, which must be here.
+    pub fn leads_to(&self, branch: &RefName, commit: &CommitSha) -> Outcome<bool> {
+        self.head_of(branch)?.map_or(Ok(false), |tip| self.is_ancestor(commit, &tip))
+    }
+
     /// How `a` lies to `b`; both must be here.
     pub fn order(&self, a: &CommitSha, b: &CommitSha) -> Outcome<Order> {
         let (a, b) = (self.commit(a)?.id(), self.commit(b)?.id());

@@ -167,11 +167,7 @@ impl Service {
                     now_of(tag, found)
                 };
                 let now: Vec<TagNow> = wanted.into_iter().map(now).collect();
-                let on = match mirror.head_of(&branch)? {
-                    Some(tip) => mirror.is_ancestor(&commit, &tip)?,
-                    None => false,
-                };
-                Ok((now, !on))
+                Ok((now, !mirror.leads_to(&branch, &commit)?))
             })
             .await?;
         fresh.tags = tags_now;
@@ -190,13 +186,13 @@ impl Service {
                 branch.clone()
             } else {
                 let repository = self.host(&repo)?.repository(&repo).await?;
-                self.branch_now(&repository, &built.branch).await?
+                let branch = self.branch_now(&repository, &built.branch).await?;
+                branches.insert(at, branch.clone());
+                branch
             };
-            branches.insert(at, branch.clone());
             let commit = built.commit.clone();
-            let there = self.mirror(&repo, move |mirror| match mirror.head_of(&branch)? {
-                Some(tip) if mirror.exists(&commit) => mirror.is_ancestor(&commit, &tip),
-                Some(_) | None => Ok(false),
+            let there = self.mirror(&repo, move |mirror| {
+                Ok(mirror.exists(&commit) && mirror.leads_to(&branch, &commit)?)
             });
             if !there.await? {
                 return Ok(Some(format!("{built} at {}", built.commit.short())));

@@ -256,12 +256,7 @@ impl Service {
     ) -> Outcome<Taken> {
         self.fetch(repository, Some(branch), Some(after)).await?;
         let (tip, wanted) = (branch.clone(), after.clone());
-        let on_branch = self
-            .mirror(&repository.id, move |mirror| match mirror.head_of(&tip)? {
-                Some(tip) => mirror.is_ancestor(&wanted, &tip),
-                None => Ok(false),
-            })
-            .await?;
+        let on_branch = self.mirror(&repository.id, move |mirror| mirror.leads_to(&tip, &wanted)).await?;
         if !on_branch {
             // A later push rewrote the branch, or the commit came from a fork (THREATS T36).
             return Ok(Taken::ignored(format!("{} is not on {branch} any more", after.short())));

@@ -37,9 +37,9 @@ impl Service {
         let (now, on_branch) = self
             .mirror(&repository.id, move |mirror| {
                 let there = mirror.tags()?.into_iter().find(|t| t.name == wanted);
-                let on = match (&there, mirror.head_of(&branch)?) {
-                    (Some(there), Some(tip)) => mirror.is_ancestor(&there.commit, &tip)?,
-                    _ => false,
+                let on = match &there {
+                    Some(there) => mirror.leads_to(&branch, &there.commit)?,
+                    None => false,
                 };
                 Ok((now_of(wanted, there.as_ref()), on))
             })
