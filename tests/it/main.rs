@@ -29,6 +29,8 @@ mod sealed;
 mod served;
 #[cfg(test)]
 mod simulate;
+#[cfg(test)]
+mod sshd;
 mod store;
 #[cfg(test)]
 mod tidy;

@@ -16,9 +16,9 @@ use liftlock::runner::target::{Cluster, Kind, Target};
 use liftlock::secret::Secret;
 use serde_json::{Value, json};
 
-use super::targets::{Sshd, key};
 use super::tree::sample;
 use super::world::{ANA, World};
+use crate::sshd::{Sshd, key};
 
 const TOKEN: &str = "Bearer tower-token-4711";
 

@@ -2,15 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
 use std::path::Path;
-use std::process::Command;
 
 use liftlock::domain::rollout::Fate;
-use liftlock::domain::time::Span;
 use liftlock::runner::target::{Host, Kind, Target};
 
 use super::tree::sample;
 use super::world::{ANA, World};
-use crate::served::Served;
+use crate::sshd::{Sshd, key};
 
 /// Writes down what it deploys where; planted files make it wait or fail.
 const DEPLOY: &str = "set -e\necho \"$LIFTLOCK_VERSION\" >> \"$OUT/${TARGET##*/}\"\n\
@@ -227,73 +225,6 @@ async fn e15_a_stage_without_a_target_that_it_may_deploy_to_does_not_start() {
     assert!(said.contains(expected), "{said}");
     assert!(world.state("shop").await.live.is_empty());
     world.finish().await;
-}
-
-/// An ssh server of our own, with a key and a home of its own.
-pub(super) struct Sshd {
-    server: Served,
-    host_key: String,
-}
-
-pub(super) fn key(path: &Path) -> String {
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
-        .arg(path)
-        .status();
-    assert!(made.unwrap().success());
-    let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
-    public.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
-
-impl Sshd {
-    pub(super) fn start(authorized: &str) -> Self {
-        if Path::new("/run").is_dir() {
-            // A server of root wants it; everybody else neither needs nor may make it.
-            let made = std::fs::create_dir_all("/run/sshd");
-            drop(made);
-        }
-        let mut host_key = String::new();
-        let server = Served::start(|folder, address| {
-            host_key = key(&folder.join("host"));
-            std::fs::create_dir(folder.join("home")).unwrap();
-            std::fs::write(folder.join("authorized"), format!("{authorized}\n")).unwrap();
-            let config = format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\n\
-                 PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 SetEnv HOME={0}/home\n",
-                folder.display(),
-                port = address.port()
-            );
-            std::fs::write(folder.join("config"), config).unwrap();
-            let mut command = Command::new("/usr/sbin/sshd");
-            command.args(["-D", "-e", "-f"]).arg(folder.join("config"));
-            command
-        });
-        Self { server, host_key }
-    }
-
-    /// Ends it and everybody whom it serves, as a machine that falls over would.
-    fn fall(&self) {
-        let id = self.server.id().to_string();
-        for whom in
-            [&["-KILL", "-P", &id][..], &["-KILL", "-f", &self.server.path("config").display().to_string()]]
-        {
-            let ended = Command::new("pkill").args(whom).status().unwrap();
-            assert!(ended.success(), "{whom:?}");
-        }
-    }
-
-    pub(super) fn host(&self, key_file: &Path) -> Host {
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
-        Host {
-            address: "127.0.0.1".to_owned(),
-            port: self.server.door.port,
-            user: String::from_utf8(user).unwrap().trim().to_owned(),
-            host_key: self.host_key.clone(),
-            key_file: key_file.to_owned(),
-            timeout: Span::seconds(10),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

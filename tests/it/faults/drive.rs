@@ -234,7 +234,8 @@ fn wrong_runs(yard: &Yard, seen: &Seen, wrong: &mut Vec<String>) {
     }
 }
 
-fn digest_of(seen: &Seen, stream: &str, release: i64) -> Option<String> {
+/// The digest of what a release has sealed.
+pub(crate) fn digest_of(seen: &Seen, stream: &str, release: i64) -> Option<String> {
     let sealed = |e: &&Event| e.kind == "build_finished" && e.stream == stream && e.release == release;
     let outcome = seen.events.iter().rfind(sealed)?.data.get("outcome")?;
     Some(outcome.get("sealed")?.get(0)?.get("digest")?.as_str()?.to_owned())

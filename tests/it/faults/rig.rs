@@ -241,7 +241,7 @@ allow = [\"hello/prod\"]
 }
 
 /// Three targets of `prod`.
-const THREE: &str = "
+pub(crate) const THREE: &str = "
 [[target]]
 name = \"web-1\"
 environment = \"prod\"
@@ -292,20 +292,28 @@ stages:
     config: THREE,
 };
 
-/// A stage with three targets, each of which keeps a record and stands half-way as long as it is told to.
-pub(crate) static TARGETS: Rules = Rules {
-    manifest: "stages:
-  - {name: test, test_commands: sh ./smoke.sh}
+/// A stage with targets, each of which keeps a record of its own and stands half-way as long as it is told to.
+pub(crate) fn rolling(strategy: &str, targets: &str) -> &'static Rules {
+    let manifest = format!(
+        "stages:
+  - {{name: test, test_commands: sh ./smoke.sh}}
   - name: prod
     approval: 1
-    targets: {}
+    targets: {{}}
+    {strategy}
     deploy: |
+      echo \"begin $LIFTLOCK_DIGEST $FENCE_TOKEN\" >>\"$LIFTLOCK_DEMO_TARGET/record-$TARGET\"
       echo \"$TARGET\" >>\"$LIFTLOCK_DEMO_TARGET/rolled\"
       while [ -e \"$LIFTLOCK_DEMO_TARGET/hold-$TARGET\" ]; do sleep 0.02; done
-",
-    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
-    config: THREE,
-};
+      echo \"end $LIFTLOCK_DIGEST $FENCE_TOKEN\" >>\"$LIFTLOCK_DEMO_TARGET/record-$TARGET\"
+"
+    );
+    Box::leak(Box::new(Rules {
+        manifest: manifest.leak(),
+        config: targets.to_owned().leak(),
+        statuses: PLAIN.statuses,
+    }))
+}
 
 /// What a yard is made with.
 #[derive(Debug, Clone)]
