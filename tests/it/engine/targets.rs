@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use liftlock::domain::rollout::Fate;
+use liftlock::domain::state::Live;
+use liftlock::domain::time::Span;
 use liftlock::runner::target::{Host, Kind, Target};
 
 use super::tree::sample;
@@ -90,6 +92,74 @@ async fn e23_what_health_says_after_a_batch_keeps_the_others_from_it() {
         "{said}"
     );
     assert_eq!((versions(out.path(), "web-2").len(), versions(out.path(), "web-3").len()), (1, 0));
+    world.finish().await;
+}
+
+/// The same with a health that answers well and not well in turns, and writes down each time that it is asked.
+async fn flapping(out: &Path, limits: &str) -> World {
+    let rest = "targets: {health: health}\n    strategy: {rolling: {batch: 1}}";
+    let calm = format!("{{run: 'test ! -e {}/ill'}}", out.display());
+    let asked = "'echo asked >> \"$OUT/asked\"; [ $(($(wc -l < \"$OUT/asked\") % 2)) = 1 ]'";
+    let text = manifest(out, rest).replace(&calm, &format!("{{run: {asked}, every: 1m, {limits}}}"));
+    assert!(text.contains("asked"), "{text}");
+    let mut files = sample(&text);
+    files.insert("deploy.sh".to_owned(), DEPLOY.to_owned());
+    let mut world = World::asleep(files).await;
+    world.sleep().await;
+    world.targets = ["web-1", "web-2", "web-3"].map(local).into();
+    // The time that passes here passes for leases, too.
+    world.lease = Span::days(1);
+    world.wake().await;
+    world.merge(1, "feat: sell shoes").await;
+    world
+}
+
+/// Lets the time between two questions pass, again and again, until somebody hears of what became of it.
+async fn heard(world: &World) -> String {
+    let passing = async {
+        loop {
+            // No faster than the questions are asked by some way, or a day passes between two of them.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            world.skip(Span::minutes(1));
+        }
+    };
+    tokio::select! {
+        said = world.hears(1) => said.replace('\\', ""),
+        () = passing => String::new(),
+    }
+}
+
+/// What every answer to a flapping health comes to: it is bad once it was bad more often than is forgiven.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_a_health_that_flaps_more_often_than_is_forgiven_ends_the_rollout() {
+    let out = tempfile::tempdir().unwrap();
+    let world = flapping(out.path(), "consecutive: 2, failure_limit: 2").await;
+    let said = heard(&world).await;
+    assert!(
+        said.contains("failed in prod at \"health\"") && said.contains("health says ended with exit code 1"),
+        "{said}"
+    );
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: not reached"), "{said}");
+    assert!(said.contains("`/retry prod`"), "{said}");
+    let state = world.state("shop").await;
+    let run = state.releases.values().next().unwrap().run(&"prod".parse().unwrap()).unwrap();
+    assert_eq!(run.state.word(), "failed");
+    assert_eq!(versions(out.path(), "asked").len(), 6, "well, not well, well, not well, well, not well");
+    let unknown = |live: &Live| matches!(live, Live::Unknown(_));
+    assert!(state.live.values().all(unknown), "nobody says that it is live: {:?}", state.live);
+    world.finish().await;
+}
+
+/// Where any number of bad answers is forgiven it is its time that ends it, and its last word may have been a good one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e23_a_health_that_flaps_until_its_time_is_up_is_told_by_what_it_never_came_to() {
+    let out = tempfile::tempdir().unwrap();
+    // Its time is that of the machine, which does not jump.
+    let world = flapping(out.path(), "consecutive: 2, timeout: 3s").await;
+    let said = heard(&world).await;
+    let never = "health was not well 2 times in a row within 3s; at last it said ended with exit code ";
+    assert!(said.contains(never), "{said}");
+    assert!(said.contains("- web-1: done") && said.contains("- web-2: not reached"), "{said}");
     world.finish().await;
 }
 
