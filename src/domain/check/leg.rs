@@ -182,12 +182,21 @@ impl Pulse {
 /// Why a batch is not well, as people read it: a check whose time was up may have answered well last.
 pub fn not_well(check: &Check, (health, reading): (Health, &Reading), patience: Span) -> String {
     match health {
-        Health::Open => format!(
-            "{} was not well {} in a row within {patience}; at last it said {}",
-            check.name,
-            if check.consecutive == 1 { "once".to_owned() } else { format!("{} times", check.consecutive) },
-            reading.detail
-        ),
+        Health::Open => {
+            let times = if check.consecutive == 1 {
+                "once".to_owned()
+            } else {
+                format!("{} times", check.consecutive)
+            };
+            // What a good answer says of itself is nothing that went wrong.
+            let last = match reading.answer {
+                Answer::Pass => ", although it was at last".to_owned(),
+                Answer::Fail | Answer::Inconclusive | Answer::Error => {
+                    format!("; at last it said {}", reading.detail)
+                }
+            };
+            format!("{} was not well {times} in a row within {patience}{last}", check.name)
+        }
         Health::Well | Health::Ill => format!("{} says {}", check.name, reading.detail),
     }
 }
@@ -299,11 +308,12 @@ mod tests {
         assert_eq!(play(&check(), "p"), "W");
         // Out of time it is told by what it never came to: its last word may have been a good one.
         let good = Reading::new(Answer::Pass, "all is well");
-        let told = |health| not_well(&patient, (health, &good), Span::minutes(5));
-        assert!(
-            told(Health::Open).starts_with("smoke was not well 2 times in a row within 5m; at last it said")
-        );
-        assert!(told(Health::Ill).starts_with("smoke says"));
+        let told = |health, reading| not_well(&patient, (health, reading), Span::minutes(5));
+        let never = "smoke was not well 2 times in a row within 5m";
+        assert_eq!(told(Health::Open, &good), format!("{never}, although it was at last"));
+        let bad = Reading::new(Answer::Fail, "it is down");
+        assert_eq!(told(Health::Open, &bad), format!("{never}; at last it said it is down"));
+        assert_eq!(told(Health::Ill, &bad), "smoke says it is down");
     }
 
     #[test]
