@@ -20,7 +20,9 @@ pub struct NameError {
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not a {}: {}", self.text, self.kind, self.rule)
+        // Of the kinds there are, none begins with a `u` that is spoken otherwise than in "user".
+        let article = if self.kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+        write!(f, "`{}` is not {article} {}: {}", self.text, self.kind, self.rule)
     }
 }
 

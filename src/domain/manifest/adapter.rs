@@ -98,6 +98,10 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> Option<Action> {
     let name = view::text(uses)?.trim();
+    if name.is_empty() {
+        // The walk has told of it.
+        return None;
+    }
     let Some(adapter) = ADAPTERS.iter().find(|a| a.name == name) else {
         let message = format!("no step is known as `{}`", printable(name));
         let known = ADAPTERS.iter().map(|a| a.name);

@@ -6,7 +6,7 @@ use crate::domain::manifest::node::Entry;
 use crate::domain::manifest::order;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
-use crate::domain::name::GroupName;
+use crate::domain::name::{GroupName, NameError, printable};
 use crate::domain::variable::GroupLink;
 
 /// What stands for a macro while the rest of a name is checked.
@@ -22,7 +22,9 @@ pub(super) fn check_name(text: &str) -> Result<(), String> {
         rest = behind;
     }
     plain.push_str(rest);
-    plain.parse::<GroupName>().map(|_| ()).map_err(|e| e.rule.to_owned())
+    // What stands for the macros is nobody's word: the text is told as it was written.
+    let told = |e: NameError| NameError { text: printable(text), ..e }.to_string();
+    plain.parse::<GroupName>().map(|_| ()).map_err(told)
 }
 
 /// `groups` of a pipeline or stage; `written` are all stages in the file, of which only a pipeline's groups name some.

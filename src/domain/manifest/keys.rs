@@ -2,7 +2,7 @@
 //!
 //! Shapes are compared by `shape::check` and published by `schema`; names and defaults are read by the other files.
 
-use crate::domain::glob::Glob;
+use crate::domain::glob::{Glob, GlobError};
 use crate::domain::manifest::approval;
 use crate::domain::manifest::build;
 use crate::domain::manifest::code::Code;
@@ -29,7 +29,9 @@ fn parses<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<()
 }
 
 fn pattern(text: &str) -> Result<(), String> {
-    text.parse::<Glob>().map(drop).map_err(|e| format!("`{}`: {e}", printable(text)))
+    let told =
+        |e: GlobError| if text.is_empty() { e.to_string() } else { format!("`{}`: {e}", printable(text)) };
+    text.parse::<Glob>().map(drop).map_err(told)
 }
 
 fn line(text: &str) -> Result<(), String> {

@@ -109,9 +109,11 @@ impl Shape {
         match self {
             Self::Text(_) => "a text".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
+            Self::Count { min, max } if min == max => format!("`{min}`"),
+            Self::Count { min, max: u32::MAX } => format!("a number from {min} on"),
             Self::Count { min, max } => format!("a number from {min} to {max}"),
             Self::Integer => "a whole number".to_owned(),
-            Self::Choice(words) => format!("one of {}", quoted_list(words)),
+            Self::Choice(words) => one_of(words),
             Self::Version(known) => format!("`{known}`"),
             Self::List(_) | Self::NoItems(_) => "a list".to_owned(),
             Self::Object(_) | Self::Map { .. } => "a mapping".to_owned(),
@@ -121,7 +123,7 @@ impl Shape {
         }
     }
 
-    fn takes(&self, value: &Value) -> bool {
+    pub(super) fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Text(_)
             | Self::Flag
@@ -196,7 +198,7 @@ pub(super) fn check(node: &Node, shape: &Shape, what: &str, findings: &mut Findi
         }
         (Shape::Version(known), Value::Scalar { text, .. }) => {
             if text != known {
-                let message = format!("version `{}` is not known", printable(text));
+                let message = format!("`{what}` is `{known}`, not `{}`", printable(text));
                 findings.add_hinted(Code::BadVersion, node.at, message, format!("write `version: {known}`"));
             }
         }

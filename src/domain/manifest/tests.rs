@@ -9,6 +9,8 @@ use super::*;
 use crate::domain::glob::selects;
 use crate::domain::pipeline::{Exclusion, Network, PushTrigger, Role, Stage, Who};
 
+mod wrong_keys;
+
 fn repository() -> RepoName {
     "kohidave/demo-api-frontend".parse().unwrap()
 }
