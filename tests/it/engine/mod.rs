@@ -22,6 +22,7 @@ mod images;
 mod invictus;
 mod jobs;
 mod joins;
+mod lost;
 mod manifests;
 mod notes;
 mod notices;
