@@ -26,6 +26,7 @@ mod lost;
 mod manifests;
 mod notes;
 mod notices;
+mod orders;
 mod prefix;
 mod probes;
 mod publish;
