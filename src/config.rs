@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::bucket::Bucket;
+use crate::config::caller::Caller;
 use crate::config::sealed::{SealedName, Seals};
 use crate::domain::command::prefix::Prefix;
 use crate::domain::name::{AgentLabel, Login, RepoName};
@@ -29,6 +30,7 @@ use crate::secret::{self, Connection, Secret};
 use crate::upstream::Upstream;
 
 mod bucket;
+pub mod caller;
 pub mod library;
 mod notify;
 mod origin;
@@ -83,6 +85,8 @@ pub struct Config {
     pub webhook_secrets: Vec<Secret>,
     /// Those of the webhooks that tell of other repositories; whoever has one speaks for no host of ours.
     pub gitea_webhook_secrets: Vec<Secret>,
+    /// Programs that start releases by signed calls.
+    pub callers: Vec<Caller>,
     /// What stands before every verb in comments.
     pub command_prefix: Prefix,
     /// Whether builds need a sandbox.
@@ -188,6 +192,7 @@ struct File {
     tokens: Vec<Given>,
     webhook_secrets: Vec<Given>,
     gitea_webhook_secrets: Vec<Given>,
+    callers: BTreeMap<Login, caller::Entry>,
     command_prefix: Prefix,
     sandbox: Option<String>,
     toolchains: Vec<PathBuf>,
@@ -313,6 +318,7 @@ impl Config {
         let config = reading.config(file);
         if let Some(config) = &config {
             reading.check_allows(config);
+            reading.check_callers(config);
         }
         match config {
             Some(config) if reading.problems.is_empty() => Ok(config),
@@ -324,6 +330,7 @@ impl Config {
     pub fn hidden(&self) -> Vec<Secret> {
         let mut all: Vec<Secret> = self.tokens.iter().chain(&self.webhook_secrets).cloned().collect();
         all.extend(self.gitea_webhook_secrets.iter().cloned());
+        all.extend(self.callers.iter().flat_map(|caller| &caller.secrets).cloned());
         all.extend(self.personal_tokens.values().chain(&self.library.key).cloned());
         all.extend(self.notify.hidden().chain(self.targets.iter().flat_map(Target::hidden)).cloned());
         all.extend(self.origins.iter().filter_map(|origin| origin.token.clone()));
@@ -412,9 +419,8 @@ impl Reading<'_> {
             self.problem("database is `sqlite:<path>` or `postgres://…`");
         }
         let tokens = self.secrets("tokens", file.tokens);
-        let webhook_secrets = self.secrets("webhook_secrets", file.webhook_secrets);
-        let gitea_webhook_secrets = self.secrets("gitea_webhook_secrets", file.gitea_webhook_secrets);
-        self.check_webhook_secrets(&webhook_secrets, &gitea_webhook_secrets);
+        let (webhook_secrets, gitea_webhook_secrets) =
+            self.webhook_secrets(file.webhook_secrets, file.gitea_webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
         let secrets = self.step_secrets("secrets", file.secrets);
         let connections = self.connections(file.connections);
@@ -445,6 +451,7 @@ impl Reading<'_> {
             tokens,
             webhook_secrets,
             gitea_webhook_secrets,
+            callers: self.callers(file.callers),
             command_prefix: file.command_prefix,
             sandbox,
             toolchains: file.toolchains,
@@ -547,7 +554,8 @@ impl Reading<'_> {
         let stores = config.library.vault.stores.iter();
         let stores = stores.map(|(n, s)| (format!("library.stores.{n}"), &s.allow));
         let allows = connections.chain(targets).chain(origins).chain(upstreams).chain(registries);
-        let allows = allows.chain(outlets).chain(stores);
+        let callers = config.callers.iter().map(|c| (format!("callers.{}", c.name), &c.allow));
+        let allows = allows.chain(outlets).chain(stores).chain(callers);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(
@@ -600,7 +608,9 @@ impl Reading<'_> {
     }
 
     /// THREATS T1: no server without a secret that is one. What another host signs with is no secret of ours.
-    fn check_webhook_secrets(&mut self, secrets: &[Secret], gitea: &[Secret]) {
+    fn webhook_secrets(&mut self, ours: Vec<Given>, gitea: Vec<Given>) -> (Vec<Secret>, Vec<Secret>) {
+        let secrets = self.secrets("webhook_secrets", ours);
+        let gitea = self.secrets("gitea_webhook_secrets", gitea);
         if secrets.is_empty() {
             self.problem(
                 "webhook_secrets is empty: make one with `openssl rand -hex 32` and give it to the host too",
@@ -618,6 +628,7 @@ impl Reading<'_> {
                 "gitea_webhook_secrets has one of webhook_secrets: whoever knows it could speak in GitHub's name",
             );
         }
+        (secrets, gitea)
     }
 
     fn probe(&mut self, file: ProbeFile) -> Reach {

@@ -97,6 +97,7 @@ pub(crate) fn app(service: &Service, shutdown: CancellationToken) -> Router {
         verify_github: verify(),
         verify_plain: verify(),
         verify_gitea: verify(),
+        callers: Vec::new(),
         reader: Arc::clone(&answers) as _,
         acts: answers as _,
         prefix: Prefix::default(),

@@ -209,6 +209,7 @@ impl Server {
             verify_github: Arc::clone(&verify),
             verify_plain: verify,
             verify_gitea: verifier(&config.gitea_webhook_secrets),
+            callers: config.callers.clone(),
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
             prefix: config.command_prefix.clone(),

@@ -142,12 +142,12 @@ impl SecretError {
 impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("the webhook secret is empty")?,
+            Self::Empty => f.write_str("the secret is empty")?,
             Self::Short(bytes) => {
-                write!(f, "the webhook secret has {bytes} bytes; it needs at least {SHORTEST_SECRET}")?;
+                write!(f, "the secret has {bytes} bytes; it needs at least {SHORTEST_SECRET}")?;
             }
-            Self::Placeholder => f.write_str("the webhook secret is a placeholder that anyone can guess")?,
-            Self::Padded => f.write_str("the webhook secret starts or ends with white space")?,
+            Self::Placeholder => f.write_str("the secret is a placeholder that anyone can guess")?,
+            Self::Padded => f.write_str("the secret starts or ends with white space")?,
         }
         f.write_str("; make one with `openssl rand -hex 32`")
     }

@@ -13,6 +13,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::caller::Caller;
 use crate::domain::command::prefix::Prefix;
 use crate::domain::time::{Span, Timestamp};
 use crate::forge::gitea;
@@ -45,6 +46,7 @@ pub mod webhook;
 mod assets;
 mod body;
 pub mod builds;
+mod call;
 pub mod digests;
 mod envelope;
 mod extract;
@@ -115,6 +117,8 @@ pub struct Parts {
     pub verify_plain: Verify,
     /// Checks the signature of `POST /webhook/gitea`.
     pub verify_gitea: Verify,
+    /// Programs whose signed calls start releases.
+    pub callers: Vec<Caller>,
     /// Where the page of one release comes from.
     pub reader: Arc<dyn Reader>,
     /// What people can make the program do.
@@ -212,6 +216,10 @@ impl State {
         })
     }
 
+    fn callers(&self) -> &[Caller] {
+        &self.0.parts.callers
+    }
+
     fn reader(&self) -> &dyn Reader {
         self.0.parts.reader.as_ref()
     }
@@ -264,14 +272,21 @@ fn route(method: &'static str, path: &'static str, needs: Needs, serves: MethodR
     Route { method, path, needs, serves }
 }
 
-/// Every address but those of evidence.
+/// Every address that others call, and sign what they say.
+fn hooks() -> Vec<Route> {
+    vec![
+        route("POST", "/webhook/github", PUBLIC, post(webhook::github)),
+        route("POST", "/webhook/plain", PUBLIC, post(webhook::plain)),
+        route("POST", "/webhook/gitea", PUBLIC, post(webhook::gitea)),
+        route("POST", "/webhook/start/{repo}/{pipeline}", PUBLIC, post(call::start)),
+    ]
+}
+
+/// Every address of people and their programs, but those of evidence.
 fn table() -> Vec<Route> {
     vec![
         route("GET", "/healthz", PUBLIC, get(health::alive)),
         route("GET", "/readyz", PUBLIC, get(health::ready)),
-        route("POST", "/webhook/github", PUBLIC, post(webhook::github)),
-        route("POST", "/webhook/plain", PUBLIC, post(webhook::plain)),
-        route("POST", "/webhook/gitea", PUBLIC, post(webhook::gitea)),
         route("GET", "/assets/{file}", PUBLIC, get(assets::asset)),
         route("GET", "/metrics", READ, get(health::metrics)),
         route("GET", "/", READ, get(pages::overview)),
@@ -339,7 +354,7 @@ fn table() -> Vec<Route> {
 }
 
 fn routes() -> impl Iterator<Item = Route> {
-    table().into_iter().chain(proofs())
+    hooks().into_iter().chain(table()).chain(proofs())
 }
 
 /// Every address of what can be checked without us.

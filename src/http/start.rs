@@ -1,7 +1,6 @@
 //! Starting a release by hand: the form of a pipeline's page, and the same by API; both say `/start` (CHECKLIST B24).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
@@ -13,6 +12,7 @@ use crate::http::api::{Ask, Reply};
 use crate::http::error::Fault;
 use crate::http::extract::{At, Filled, Sent};
 use crate::http::session::Caller;
+use crate::service::call::start_line;
 
 /// The form's field for who asks; no input is called so.
 const BY: &str = "_as";
@@ -61,18 +61,8 @@ async fn said(
     starting: Starting,
 ) -> Result<Reply, Fault> {
     let by = starting.by.trim();
-    let plain =
-        |text: &String| !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace());
-    let words =
-        starting.inputs.iter().all(|(name, value)| plain(name) && plain(value) && !name.contains('='));
-    if by.is_empty() || !words {
-        // A blank would make another word of the line, and a line's end another command.
-        return Err(Fault::malformed("Name who asks, and give every input one word."));
-    }
-    let mut line = format!("/start {pipeline}");
-    for (name, value) in &starting.inputs {
-        write!(line, " {name}={value}").unwrap_or_default();
-    }
+    let line = start_line(pipeline, &starting.inputs).filter(|_| !by.is_empty());
+    let line = line.ok_or_else(|| Fault::malformed("Name who asks, and give every input one word."))?;
     Ok(state
         .acts()
         .act(Ask { pipeline: format!("{repo}/{pipeline}"), line, by: by.to_owned() }, caller)

@@ -93,6 +93,7 @@ impl Site {
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
             verify_gitea: Arc::new(|header, body| verify_with(GITEA_SECRET, header, body)),
+            callers: Vec::new(),
             reader: Arc::new(sample::Engine),
             acts: Arc::new(sample::Engine),
             prefix: Prefix::default(),

@@ -172,7 +172,7 @@ async fn take(
 }
 
 /// The value of a header that may come once at most.
-fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

@@ -23,6 +23,7 @@ use crate::forge::Repository;
 use crate::forge::fact::{self, CommentChange, Fact, PullAction, Reference};
 use crate::forge::gitea;
 use crate::service::Service;
+use crate::service::call;
 use crate::service::journal::{Around, to_row};
 use crate::service::press::Pressed;
 use crate::service::worker::{Lease, Result as Worked};
@@ -84,6 +85,9 @@ impl Service {
         let seq = delivery_seq(desired)?;
         let delivery = self.store().delivery(seq).await?;
         let mut around = lease.done("taken in");
+        if delivery.source == call::SOURCE {
+            return self.take_in_call(&delivery, around).await;
+        }
         if delivery.source == gitea::SOURCE {
             let (state, why) = self.take_in_elsewhere(&delivery, &format!("delivery:{seq}")).await?;
             around.delivery = Some((seq, state, why));

@@ -254,12 +254,27 @@ fn step(
     };
     Ok(Step {
         done: with.done.clone(),
-        delivery: with.delivery.clone(),
+        delivery: with.delivery.clone().map(|delivery| judged(delivery, events)),
         appends,
         effects: owed(after, plan(after, now))?,
         rows: rows(after, name, before.version, now),
         locks,
     })
+}
+
+/// A delivery that was somebody's command, and was refused, is ignored for the reason that was given.
+fn judged(
+    (seq, state, why): (i64, DeliveryState, Option<String>),
+    events: &[Event],
+) -> (i64, DeliveryState, Option<String>) {
+    for event in events {
+        let Event::Heard(heard) = event else { continue };
+        if heard.code != "ok" {
+            let said = heard.reply.clone().unwrap_or_else(|| heard.code.clone());
+            return (seq, DeliveryState::Ignored, Some(said));
+        }
+    }
+    (seq, state, why)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Outcome<String> {

@@ -28,6 +28,7 @@ use crate::upstream::Upstream;
 pub mod apply;
 mod bill;
 pub mod build;
+pub mod call;
 mod contract;
 mod daily;
 pub mod demand;

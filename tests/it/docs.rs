@@ -108,8 +108,12 @@ fn any_file(path: &Path) -> Result<String, String> {
     if path.ends_with("authorities.pem") {
         return Ok(include_str!("../../fixtures/authority.pem").to_owned());
     }
-    // What another host signs with is no secret of ours.
-    let whose = if path.ends_with("gitea-webhook-secret") { "fedcba9876543210" } else { "0123456789abcdef" };
+    // What others sign with is no secret of ours.
+    let whose = match path.file_name().and_then(std::ffi::OsStr::to_str) {
+        Some("gitea-webhook-secret") => "fedcba9876543210",
+        Some("portal-secret") => "89abcdef01234567",
+        _ => "0123456789abcdef",
+    };
     let there = path.starts_with("/etc/liftlock").then(|| format!("{whose}0123456789abcdef\n"));
     there.ok_or_else(|| "not there".to_owned())
 }

@@ -222,6 +222,7 @@ impl Running {
             verify_github: Arc::new(verify),
             verify_plain: Arc::new(verify),
             verify_gitea: Arc::new(verify),
+            callers: Vec::new(),
             reader: Arc::new(NoEngine),
             acts: Arc::new(NoEngine),
             prefix: Prefix::default(),

@@ -231,11 +231,12 @@ async fn t32_every_address_that_is_not_public_asks_who_it_is() {
         }
     }
     let expected = [
-        "GET /healthz",
-        "GET /readyz",
         "POST /webhook/github",
         "POST /webhook/plain",
         "POST /webhook/gitea",
+        "POST /webhook/start/{repo}/{pipeline}",
+        "GET /healthz",
+        "GET /readyz",
         "GET /assets/{file}",
         // What others check signatures with.
         "GET /keys",

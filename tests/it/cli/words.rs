@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use liftlock::clock;
 use liftlock::domain::name::Digest;
 
 use super::{Server, code, err, out, run};
@@ -83,6 +84,106 @@ fn b02_b24_pipelines_say_what_starts_them_and_a_program_presses_the_button() {
     server.until("the program's is live", |s| live(s, 2));
     let published = std::fs::read_to_string(server.at().join("published")).unwrap();
     assert_eq!(published, "checkout eu\nbasket us\n");
+}
+
+/// Who may start what, and what they sign with.
+const CALLERS: &str = "[callers.portal]\nsecrets = [\"what the portal will sign with\", \"what the portal signs with\"]\nallow = [\"*:services/start\"]\n\
+                       [callers.robot]\nsecrets = [\"what the robot signs with\"]\nallow = [\"*:*/start\"]\n";
+
+/// The lines of the manual as they stand there, changed a little; the answer's text and its status.
+fn call(server: &Server, changes: &[(&str, &str)]) -> (String, String) {
+    let manual = include_str!("../../../docs/start.md");
+    let (_, lines) = manual.split_once("```sh\n").unwrap();
+    let mut lines =
+        lines.split_once("```").unwrap().0.replace("curl -sS", "curl -sS --noproxy '*' -w '\\n%{http_code}'");
+    for (from, to) in changes {
+        assert!(lines.contains(from), "{lines}");
+        lines = lines.replacen(from, to, 1);
+    }
+    let done = Command::new("sh")
+        .current_dir(server.at())
+        .args(["-euc", &lines])
+        .envs([("LIFTLOCK_SERVER", server.url.as_str()), ("SECRET_FILE", "portal-secret")])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", err(&done));
+    let (text, status) = out(&done).rsplit_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    (text, status)
+}
+
+#[test]
+fn b24_a_page_without_a_token_starts_a_pipeline_by_a_call_that_it_signs() {
+    let server = Server::with(CALLERS);
+    super::write(server.at(), "portal-secret", "what the portal signs with\n");
+    server.push(&[(".github/liftlock.yml", &two_pipelines(&server))], "feat: two pipelines");
+    server.until("both are known", |s| s.get("/pipelines").contains("Somebody with write, who gives region"));
+
+    let refused = |changes: &[(&str, &str)], status: &str, why: &str| {
+        let (text, got) = call(&server, changes);
+        assert!(got == status && text.contains(why), "{changes:?}: {got} {text}");
+        text
+    };
+    // Which part was wrong is not told.
+    let body = ("-d \"$body\"", "-d '{\"inputs\": {\"service\": \"basket\"}}'");
+    let texts = [
+        &[body][..],
+        &[("SERVER$path", "SERVER/webhook/start/plain:shop/site")],
+        &[("Caller: portal", "Caller: nobody")],
+        &[("Caller: portal", "Caller: robot")],
+        &[("cat \"$SECRET_FILE\"", "echo some other secret")],
+        &[("sha256=$signature", "sha256=")],
+    ]
+    .map(|changes| refused(changes, "401", "No caller that is known here signed this"));
+    let message = |text: &str| text.split("\"request\"").next().unwrap().to_owned();
+    assert!(texts.iter().all(|text| message(text) == message(&texts[0])), "{texts:?}");
+    for time in ["$(($(date +%s) - 400))", "$(($(date +%s) + 400))"] {
+        refused(&[("$(date +%s)", time)], "401", "the call is of another time");
+    }
+    refused(&[("$(date +%s)", "soon")], "401", "whole seconds since 1970");
+    refused(&[("services", "site")], "403", "portal may not start shop:site");
+    refused(&[("services", "shop")], "404", "nothing under this address");
+    refused(&[("checkout\"}", "checkout\"}, \"as\": \"ana\"")], "400", "unknown field `as`");
+    refused(&[("checkout", "a b")], "400", "one word");
+    super::write(server.at(), "large", &" ".repeat(70_000));
+    refused(&[("-d \"$body\"", "-d @large")], "413", "larger than this address takes");
+    assert!(!out(&server.ask(&["deliveries"])).contains("start"), "nothing of it was kept");
+
+    let (text, status) = call(&server, &[]);
+    assert!(status == "202" && text.contains("a release is being made"), "{status} {text}");
+    let newest =
+        |s: &Server| out(&s.ask(&["pipeline", "show", "--pipeline", "plain:shop/services", "--json"]));
+    let live = |s: &Server, no: u32| {
+        let page: serde_json::Value = serde_json::from_str(&newest(s)).unwrap_or_default();
+        page["no"] == no && page["stages"][0]["state"] == "live"
+    };
+    server.until("it is live", |s| live(s, 1));
+    assert!(newest(&server).contains(r#"["started by","portal"]"#), "{}", newest(&server));
+    assert!(server.get("/api/events").contains(r#""actor":"portal""#));
+
+    // What the pipeline refuses is said, and the same call again is the same call, whatever becomes of its digits.
+    let then = (clock::now().0 / 1000 - 60).to_string();
+    let again = ("$(date +%s)", then.as_str());
+    let robot =
+        [("cat \"$SECRET_FILE\"", "echo what the robot signs with"), ("Caller: portal", "Caller: robot")];
+    for (more, why) in [
+        (&[("services", "site"), ("{\"service\": \"checkout\"}", "{}")][..], "site is not started by hand"),
+        (&[("{\"service\": \"checkout\"}", "{}")], "`service=…`"),
+    ] {
+        refused(&[&robot, more, &[again]].concat(), "422", why);
+        refused(&[&robot, more, &[again]].concat(), "422", why);
+    }
+    let (text, status) = call(&server, &[again]);
+    assert!(status == "202", "{status} {text}");
+    let shouted = ("sha256=$signature", "sha256=$(echo $signature | tr a-f A-F)");
+    for changes in [&[again][..], &[again, shouted]] {
+        let (text, status) = call(&server, changes);
+        assert!(status == "200" && text.contains("nothing was started again"), "{status} {text}");
+    }
+    server.until("the second is live", |s| live(s, 2));
+    server.until("nothing is left", |s| out(&s.ask(&["queue", "ls"])).is_empty());
+    assert!(live(&server, 2), "{}", newest(&server));
+    let published = std::fs::read_to_string(server.at().join("published")).unwrap();
+    assert_eq!(published, "checkout eu\ncheckout eu\n");
 }
 
 /// The one who hands packages in, with a token that says so.

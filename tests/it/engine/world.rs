@@ -331,6 +331,7 @@ impl World {
             verify_github: Arc::clone(&verify),
             verify_plain: Arc::clone(&verify),
             verify_gitea: verify,
+            callers: Vec::new(),
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
             prefix: self.prefix.clone(),
