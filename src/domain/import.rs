@@ -62,12 +62,6 @@ pub fn copilot(text: &str) -> Result<Imported, Broken> {
             printable(connection)
         ));
     }
-    if property("output_artifact_format").is_some() {
-        left.push(
-            "`output_artifact_format` has no effect: a build gets the whole tree of the commit, without `.git`"
-                .to_owned(),
-        );
-    }
     if keys.get("build").and_then(|build| build.get("additional_policy")).is_some() {
         left.push("`additional_policy` has no effect: give the rights to the server's machine".to_owned());
     }
@@ -135,12 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn c39_c40_what_has_no_effect_here_is_left() {
+    fn c40_what_has_no_effect_here_is_left() {
         let text = "version: 1\nsource: {properties: {connection_name: main, output_artifact_format: CODE_ZIP}}\n\
                     build: {run: make, additional_policy: {PolicyDocument: {}}}\nstages: [{name: test}]\n";
         let left = copilot(text).unwrap().left;
-        let told =
-            ["the connection `main`", "`output_artifact_format` has no effect", "`additional_policy` has no"];
+        let told = ["the connection `main`", "`additional_policy` has no"];
         assert_eq!(left.len(), told.len(), "{left:?}");
         assert!(left.iter().zip(told).all(|(left, start)| left.starts_with(start)), "{left:?}");
     }

@@ -273,6 +273,27 @@ pub struct Build {
     /// What a release may take instead of being built.
     #[serde(default, skip_serializing_if = "Reuse::is_never")]
     pub reuse: Reuse,
+    /// What the commands find beside the files of the commit.
+    #[serde(default, skip_serializing_if = "Checkout::is_files")]
+    pub checkout: Checkout,
+}
+
+/// How a commit is handed to its build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkout {
+    /// Its files alone.
+    #[default]
+    Files,
+    /// Its files in a clone with its history and tags.
+    History,
+}
+
+impl Checkout {
+    /// Whether there is nothing beside the files.
+    pub fn is_files(&self) -> bool {
+        matches!(self, Self::Files)
+    }
 }
 
 impl Pipeline {

@@ -274,7 +274,7 @@ pub(super) fn shortened(remote: &Remote, complaint: &[u8]) -> String {
 }
 
 /// What the program's complaint means; it is repeated without the credential and without control characters.
-fn complained(remote: &Remote, complaint: &[u8]) -> Trouble {
+pub(super) fn complained(remote: &Remote, complaint: &[u8]) -> Trouble {
     let text = shortened(remote, complaint);
     let what = format!("fetch {}", remote.url);
     let says = |phrases: &[&str]| phrases.iter().any(|p| text.contains(p));

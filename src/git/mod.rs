@@ -4,6 +4,7 @@
 //! global settings would take `unsafe` to change and are left alone. Commits are looked up by full id alone: no
 //! text is ever given to a revision parser (THREATS T21).
 
+mod clone;
 pub mod fetch;
 pub mod origin;
 mod push;

@@ -16,11 +16,14 @@ use crate::domain::decide::{Command, Ended, Fresh, Learned, Work};
 use crate::domain::event::{BuildOutcome, Failure, Form, Sealed};
 use crate::domain::image::{Base, Image};
 use crate::domain::name::{Alias, CommitSha, Digest, PipelineId, ReleaseNo};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline::{Checkout, Pipeline};
 use crate::domain::release::Release;
 use crate::domain::reuse::{self, Reuse};
 use crate::domain::source::Found;
+use crate::domain::time::Span;
 use crate::domain::view;
+use crate::folder;
+use crate::git::repo::Mirror;
 use crate::runner::probe::Origin;
 use crate::runner::{Sandbox, SandboxSpec};
 use crate::service::build::base::Unpacked;
@@ -33,6 +36,12 @@ use crate::trouble::{Outcome, Trouble};
 
 /// Room for a sandboxed build's temporary files; it is memory.
 const TEMPORARY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Longest copying of a history: what the first fetch of the repository may take from its host.
+const CLONE_WITHIN: Span = Span::minutes(15);
+
+/// Where a clone has its history; when and how that was packed is nothing of what was built, so it is in no artifact.
+const HISTORY: &str = ".git";
 
 /// Code of the alarm about a secret inside an artifact.
 const SECRET_IN_ARTIFACT: &str = "secret_in_artifact";
@@ -175,6 +184,11 @@ impl Service {
     ) -> Outcome<Option<Ended>> {
         let tree = place.path("src");
         self.export(&subject.id.repo, &subject.commit, tree.clone()).await?;
+        if subject.pipeline.build.checkout == Checkout::History {
+            let (commit, to) = (subject.commit.clone(), tree.clone());
+            let clone = move |mirror: &Mirror| mirror.clone_into(&commit, &to, CLONE_WITHIN);
+            self.mirror(&subject.id.repo, clone).await?;
+        }
         let mut kept = KeptLog::open(self, subject.log.clone());
         let inputs = match self.bring_inputs(subject, place, &mut kept).await {
             Ok(Ok(inputs)) => inputs,
@@ -329,6 +343,10 @@ impl Service {
         (kept, lease): (&mut KeptLog, &Lease),
     ) -> Outcome<Ended> {
         let epoch = subject.epoch();
+        if subject.pipeline.build.checkout == Checkout::History {
+            let history = tree.join(HISTORY);
+            blocking(move || without(&history)).await?;
+        }
         let mut all = Vec::new();
         for artifact in &subject.pipeline.artifacts {
             let (store, workspace, path) =
@@ -394,6 +412,15 @@ impl Service {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes away what the commands may have made anything of.
+fn without(path: &Path) -> Outcome<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(about) if !about.is_dir() => std::fs::remove_file(path)
+            .map_err(|e| Trouble::transient(format!("remove {}", path.display())).because(e)),
+        Ok(_) | Err(_) => folder::remove(path),
     }
 }
 

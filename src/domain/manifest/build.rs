@@ -12,13 +12,14 @@ use crate::domain::manifest::origin;
 use crate::domain::manifest::problem::{Findings, Place};
 use crate::domain::manifest::rights;
 use crate::domain::manifest::shape::quoted_list;
+use crate::domain::manifest::source;
 use crate::domain::manifest::step;
 use crate::domain::manifest::trigger;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::manifest::workflow;
 use crate::domain::manifest::{COPILOT_BUILDSPEC, Context, Dialect};
 use crate::domain::name::{Alias, printable};
-use crate::domain::pipeline::{Artifact, Build, Network, Step};
+use crate::domain::pipeline::{Artifact, Build, Checkout, Network, Step};
 use crate::domain::reuse::Reuse;
 use crate::domain::source::Named;
 use crate::domain::time::Span;
@@ -59,6 +60,7 @@ pub(super) fn read(pipeline: View<'_>, context: &Context<'_>, findings: &mut Fin
         secrets: view.names("secrets"),
         timeout: view.parsed("timeout").unwrap_or(TIMEOUT),
         reuse: pipeline.line("reuse").map_or(Reuse::Never, |word| Reuse::of_word(&word)),
+        checkout: source::checkout(pipeline),
     };
     rights::tell(view, findings);
     let mut left_behind = Vec::new();
@@ -149,6 +151,13 @@ fn check_reuse(build: &Build, builds: bool, at: Place, findings: &mut Findings<'
         return;
     }
     let word = build.reuse.word();
+    if build.checkout == Checkout::History {
+        let message =
+            format!("the build sees the history and tags of its commit, and `reuse: {word}` goes by neither");
+        let hint = "leave `reuse` or `output_artifact_format: CODEBUILD_CLONE_REF` out".to_owned();
+        findings.add_hinted(Code::Impossible, at, message, hint);
+        return;
+    }
     let said = || build.steps.iter().map(Step::text).chain(build.environment.values().map(String::as_str));
     for name in build.reuse.hides().iter().filter(|name| said().any(|text| text.contains(**name))) {
         let message = format!("the build names `{name}`, and with `reuse: {word}` it is not told it");

@@ -192,8 +192,6 @@ use steps::{BUILD_STEP, STEP};
 
 /// What holds instead of what a hosted service would install or allow.
 const OWN_TOOLS: &str = "commands use the server's tools and rights";
-/// What holds instead of a choice of how the source comes.
-const WHOLE_CHECKOUT: &str = "a build gets the whole tree of the commit, without `.git`";
 
 const STEPS: Shape = Shape::Any(&[Shape::Text(&COMMAND), Shape::List(&STEP)]);
 const EXTENDS: Shape = Shape::Any(&[Shape::Text(&EXTENDED), Shape::List(&Shape::Text(&EXTENDED))]);
@@ -293,7 +291,7 @@ keys! { PROPERTIES_KEYS {
     "repository" Optional, Shape::Text(&REPOSITORY), "The repository's address.";
     "access_token_secret" Optional, Shape::Text(&LINE), "The name of the stored token.";
     "connection_name" Optional, Shape::Text(&LINE), "The name of a stored connection.";
-    "output_artifact_format" NoEffect(WHOLE_CHECKOUT), Shape::Choice(source::FORMATS), "How CodePipeline hands the source on.";
+    "output_artifact_format" Optional, Shape::Choice(source::FORMATS), "What a build gets: the files of the commit, or a clone with its history and tags.";
 } }
 static PROPERTIES_OBJECT: Object = Object { what: "`source.properties`", keys: &[PROPERTIES_KEYS], ..PLAIN };
 

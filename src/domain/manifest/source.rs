@@ -7,11 +7,14 @@ use crate::domain::manifest::code::Code;
 use crate::domain::manifest::problem::Findings;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::{RepoName, printable};
+use crate::domain::pipeline::Checkout;
 
 /// Providers Copilot's manifest names (docs "Pipeline manifest"), and `Git` for every other host.
 pub(super) const PROVIDERS: &[&str] = &["GitHub", "GitHubV1", "CodeCommit", "Bitbucket", "Git"];
 /// How `CodePipeline` hands the source on (docs "Pipeline manifest").
-pub(super) const FORMATS: &[&str] = &["CODE_ZIP", "CODEBUILD_CLONE_REF"];
+pub(super) const FORMATS: &[&str] = &["CODE_ZIP", CLONE];
+/// The one of them that is a full clone.
+const CLONE: &str = "CODEBUILD_CLONE_REF";
 /// Longest address of a repository.
 const MAX_ADDRESS_BYTES: usize = 500;
 
@@ -58,6 +61,12 @@ pub(super) fn read(pipeline: View<'_>, own: &RepoName, findings: &mut Findings<'
         connection_name: properties.line("connection_name"),
         output_artifact_format: properties.line("output_artifact_format"),
     })
+}
+
+/// How the commit is handed to its build (row C39).
+pub(super) fn checkout(pipeline: View<'_>) -> Checkout {
+    let format = pipeline.below("source").below("properties").line("output_artifact_format");
+    if format.as_deref() == Some(CLONE) { Checkout::History } else { Checkout::Files }
 }
 
 pub(super) fn check_repository(text: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::problem::{render_github, render_json, render_text};
 use super::*;
 use crate::domain::glob::selects;
-use crate::domain::pipeline::{Exclusion, Network, PushTrigger, Role, Stage, Who};
+use crate::domain::pipeline::{Checkout, Exclusion, Network, PushTrigger, Role, Stage, Who};
 
 mod wrong_keys;
 
@@ -665,21 +665,35 @@ fn c32_a_file_for_an_older_version_still_loads_and_one_for_a_newer_is_refused() 
 }
 
 #[test]
-fn c39_how_copilot_reaches_the_source_is_read_and_said_to_have_no_effect() {
-    for format in ["CODE_ZIP", "CODEBUILD_CLONE_REF"] {
+fn c39_a_build_gets_the_files_or_a_clone_as_copilots_key_says() {
+    for (format, checkout) in [("CODE_ZIP", Checkout::Files), ("CODEBUILD_CLONE_REF", Checkout::History)] {
         let files = native(&format!(
             "version: 1\nsource: {{properties: {{connection_name: main, output_artifact_format: {format}}}}}\n\
              stages: [test]\n"
         ));
-        let warned = check(&files, &repository()).problems;
-        let [warning] = warned.as_slice() else { panic!("{warned:?}") };
-        assert_eq!(warning.code, Code::NoEffect);
-        let instead = "a build gets the whole tree of the commit, without `.git`";
-        assert_eq!(warning.message, format!("`output_artifact_format` has no effect here: {instead}"));
+        assert_eq!(codes(&files), [], "{format}");
         let loaded = load(&files, &repository()).unwrap();
         let source = loaded.sources.values().next().unwrap();
         assert_eq!(source.connection_name.as_deref(), Some("main"));
         assert_eq!(source.output_artifact_format.as_deref(), Some(format));
+        assert_eq!(loaded.pipelines[0].build.checkout, checkout);
+    }
+}
+
+/// Two commits of one tree have other histories, and tags are made after a commit was built.
+#[test]
+fn c39_what_a_build_that_sees_the_history_left_is_never_taken_over() {
+    for reuse in ["commit", "tree"] {
+        let files = native(&format!(
+            "version: 1\nsource: {{properties: {{output_artifact_format: CODEBUILD_CLONE_REF}}}}\n\
+             build: make\nreuse: {reuse}\nstages: [test]\n"
+        ));
+        let problems = check(&files, &repository()).problems;
+        let wrong = problems.iter().find(|problem| problem.code == Code::Impossible);
+        let told = format!(
+            "the build sees the history and tags of its commit, and `reuse: {reuse}` goes by neither"
+        );
+        assert_eq!(wrong.map(|problem| problem.message.as_str()), Some(told.as_str()), "{problems:?}");
     }
 }
 

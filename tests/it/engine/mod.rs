@@ -5,6 +5,7 @@ mod bills;
 mod buttons;
 mod calendar;
 mod canaries;
+mod checkouts;
 mod checks;
 mod contract;
 mod deployments;

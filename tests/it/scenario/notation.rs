@@ -14,9 +14,9 @@ use liftlock::domain::pipeline::rollback::{Rollback, Trigger};
 use liftlock::domain::pipeline::strategy::{BlueGreen, Portion, Strategy};
 use liftlock::domain::pipeline::target::{Rolling, Targets};
 use liftlock::domain::pipeline::{
-    About, Agent, ApprovalRule, Artifact, Bind, Branches, Build, Contexts, Duty, Environment, Exclusion,
-    Hooks, Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement, Role,
-    Stage, Start, Step, Triggers, Who,
+    About, Agent, ApprovalRule, Artifact, Bind, Branches, Build, Checkout, Contexts, Duty, Environment,
+    Exclusion, Hooks, Members, NamedTeam, Naming, Network, OverrideRule, Pipeline, QueuePolicy, Requirement,
+    Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::policy::server::{Rule, StagePolicy};
 use liftlock::domain::reuse::Reuse as Reused;
@@ -49,6 +49,7 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
             secrets: BTreeSet::new(),
             timeout: Span::minutes(30),
             reuse: Reused::Never,
+            checkout: Checkout::Files,
         },
         artifacts: vec![Artifact { alias: "app".parse().unwrap(), path: "dist".to_owned(), image: None }],
         inherits: Vec::new(),
