@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::manifest::problem::Severity;
-use crate::domain::manifest::{COPILOT_BUILDSPEC, NATIVE_PATHS, Sources, check};
+use crate::domain::manifest::{COPILOT_BUILDSPEC, NATIVE_PATHS, Report, Sources, check};
 use crate::domain::name::printable;
 
 mod azure;
@@ -62,18 +62,27 @@ pub fn copilot(text: &str) -> Result<Imported, Broken> {
             printable(connection)
         ));
     }
-    if keys.get("build").and_then(|build| build.get("additional_policy")).is_some() {
-        left.push("`additional_policy` has no effect: give the rights to the server's machine".to_owned());
-    }
     let manifest = format!("{}\n{added}", text.trim_end());
-    finished(manifest, left)
+    let mut imported = finished(manifest, left)?;
+    if keys.get("build").and_then(|build| build.get("additional_policy")).is_some() {
+        imported.left.push(rights(&imported.manifest));
+    }
+    Ok(imported)
+}
+
+/// What becomes of a policy, with the rights that somebody has to give, as a check of the manifest tells them.
+fn rights(manifest: &str) -> String {
+    const NONE: &str = "`additional_policy` has no effect";
+    let problems = checked(manifest).map(|report| report.problems).unwrap_or_default();
+    let hint =
+        problems.into_iter().find(|problem| problem.message.starts_with(NONE)).and_then(|told| told.hint);
+    let hint = hint.unwrap_or_else(|| "give the rights to the server's machine".to_owned());
+    format!("{NONE}: {hint}")
 }
 
 /// A manifest that does not load is said to be broken, with the first thing that is wrong.
 fn finished(manifest: String, left: Vec<String>) -> Result<Imported, Broken> {
-    let files = Sources::from([(NATIVE_PATHS[0].to_owned(), manifest.clone())]);
-    let Ok(name) = "imported".parse() else { return Err("no name".to_owned()) };
-    let report = check(&files, &name);
+    let report = checked(&manifest).ok_or("no name")?;
     // What is read from other files is not here, and is there when the manifest is.
     let elsewhere = ["no folder in `copilot`"];
     let wrong = report.problems.iter().find(|p| {
@@ -83,6 +92,11 @@ fn finished(manifest: String, left: Vec<String>) -> Result<Imported, Broken> {
         Some(problem) => Err(format!("line {}: {}", problem.line, problem.message)),
         None => Ok(Imported { manifest, left }),
     }
+}
+
+fn checked(manifest: &str) -> Option<Report> {
+    let files = Sources::from([(NATIVE_PATHS[0].to_owned(), manifest.to_owned())]);
+    Some(check(&files, &"imported".parse().ok()?))
 }
 
 fn first_line(text: &str) -> &str {
@@ -129,13 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn c40_what_has_no_effect_here_is_left() {
-        let text = "version: 1\nsource: {properties: {connection_name: main, output_artifact_format: CODE_ZIP}}\n\
-                    build: {run: make, additional_policy: {PolicyDocument: {}}}\nstages: [{name: test}]\n";
-        let left = copilot(text).unwrap().left;
-        let told = ["the connection `main`", "`additional_policy` has no"];
-        assert_eq!(left.len(), told.len(), "{left:?}");
-        assert!(left.iter().zip(told).all(|(left, start)| left.starts_with(start)), "{left:?}");
+    fn c40_what_has_no_effect_here_is_left_with_the_rights_that_somebody_has_to_give() {
+        let left = |policy: &str| {
+            let text = format!(
+                "version: 1\nsource: {{properties: {{connection_name: main, output_artifact_format: CODE_ZIP}}}}\n\
+                 build: {{run: make, additional_policy: {{PolicyDocument: {policy}}}}}\nstages: [{{name: test}}]\n"
+            );
+            let mut left = copilot(&text).unwrap().left;
+            assert!(left[0].starts_with("the connection `main`"), "{left:?}");
+            assert_eq!(left.len(), 2, "{left:?}");
+            left.remove(1)
+        };
+        let none = "`additional_policy` has no effect: give the rights to the server's machine";
+        assert_eq!(left("{}"), none);
+        let policy = "{Statement: [{Effect: Allow, Action: 's3:PutObject', Resource: 'arn:aws:s3:::drop/*'}, {Effect: Deny, \
+                      NotAction: 's3:*', Resource: '*'}]}";
+        let map = "`additional_policy` has no effect: the server's own role is to allow `s3:PutObject` on \
+                   `arn:aws:s3:::drop/*`; and it is to deny everything but `s3:*` on `*`";
+        assert_eq!(left(policy), map);
     }
 
     #[test]

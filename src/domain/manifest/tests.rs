@@ -717,12 +717,76 @@ fn c40_the_builds_image_and_buildspec_are_taken_over_and_its_rights_are_not() {
     assert_eq!((warning.code, warning.message.as_str()), (Code::NoEffect, told));
     // What it asks for is a map that whoever runs the server reads.
     let asks = "the server's own role is to allow `ecr:GetAuthorizationToken` on `*`; `s3:GetObject`, `s3:PutObject` on \
-                `arn:aws:s3:::drop/*`";
+                `arn:aws:s3:::drop/*`; and it is to deny `s3:*` on `*`";
     assert_eq!(warning.hint.as_deref(), Some(asks));
     let build = one(&files).build;
     assert_eq!(build.image.as_deref(), Some(image));
     assert_eq!(build.buildspec.as_deref(), Some("ci/build.yml"));
     assert_eq!(build.steps[0].text(), "echo \"phase build\"\nmake dist\n");
+}
+
+/// The whole grammar of a statement: what it leaves out, where it holds, and what it denies.
+#[test]
+fn c40_every_statement_of_a_policy_is_told_for_what_it_is() {
+    let hint = |statements: &str| {
+        let policy = format!("{{Version: 2012-10-17, Statement: {statements}}}");
+        let files = native(&format!(
+            "version: 1\nbuild: {{run: make, additional_policy: {{PolicyDocument: {policy}}}}}\nstages: [test]\n"
+        ));
+        let warned = check(&files, &repository()).problems;
+        let [warning] = warned.as_slice() else { panic!("{warned:?}") };
+        warning.hint.clone().unwrap_or_default()
+    };
+    let own = "the server's own role is to";
+    let unread = "1 of its statements cannot be read: each has an `Effect`, which is `Allow` or `Deny`, an `Action` or \
+                  `NotAction`, and a `Resource` or `NotResource`";
+    for (statements, told) in [
+        (
+            "{Effect: Allow, NotAction: ['iam:*', 'sts:*'], Resource: '*'}",
+            "allow everything but `iam:*`, `sts:*` on `*`",
+        ),
+        ("{Effect: Allow, Action: 's3:*', NotResource: [b, a]}", "allow `s3:*` on everything but `a`, `b`"),
+        (
+            "{Effect: Deny, NotAction: 's3:Get*', NotResource: a}",
+            "deny everything but `s3:Get*` on everything but `a`",
+        ),
+        (
+            "{Effect: Allow, Action: 's3:*', Resource: a, Condition: {StringEquals: {'aws:RequestedRegion': [eu-west-1, \
+             eu-north-1]}, Bool: {'aws:SecureTransport': true}}}",
+            "allow `s3:*` on `a` where `Bool` holds for `aws:SecureTransport` and `true` and `StringEquals` holds for \
+             `aws:RequestedRegion` and `eu-north-1`, `eu-west-1`",
+        ),
+        // The same with and without a condition are two rights; two lists of what is left out do not add up.
+        (
+            "[{Effect: Allow, Action: b, Resource: r}, {Effect: Allow, Action: a, Resource: r}, {Effect: Allow, Action: c, \
+             Resource: r, Condition: {Bool: {k: 'true'}}}]",
+            "allow `a`, `b` on `r`; `c` on `r` where `Bool` holds for `k` and `true`",
+        ),
+        (
+            "[{Effect: Allow, NotAction: a, Resource: r}, {Effect: Allow, NotAction: b, Resource: r}]",
+            "allow everything but `a` on `r`; everything but `b` on `r`",
+        ),
+        (
+            "[{Effect: Allow, Action: a, Resource: r}, {Effect: Deny, Action: a, Resource: s}]",
+            "allow `a` on `r`; and it is to deny `a` on `s`",
+        ),
+    ] {
+        assert_eq!(hint(statements), format!("{own} {told}"), "{statements}");
+    }
+    for bad in [
+        "{Effect: allow, Action: a, Resource: r}",
+        "{Action: a, Resource: r}",
+        "{Effect: Allow, Resource: r}",
+        "{Effect: Allow, Action: a}",
+        "{Effect: Allow, Action: a, NotAction: b, Resource: r}",
+        "{Effect: Deny, Action: a, Resource: r, NotResource: s}",
+        "[a sentence]",
+    ] {
+        assert_eq!(hint(bad), unread, "{bad}");
+    }
+    let half = hint("[{Effect: Allow, Action: a, Resource: r}, {}]");
+    assert_eq!(half, format!("{own} allow `a` on `r`; {unread}"));
+    assert_eq!(hint("[]"), "");
 }
 
 #[test]
