@@ -31,6 +31,14 @@ pub enum Said {
         /// The page people look at.
         page: String,
     },
+    /// A job for a target waits for somebody where it runs, or does no longer.
+    Waits {
+        /// Which target.
+        target: TargetName,
+        /// Its state there; nothing once it goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+    },
     /// The commands for a target are over.
     Ended {
         /// Which.
@@ -85,6 +93,8 @@ pub struct Rollout {
     pub unhealthy: Option<String>,
     /// Where people look at what is done elsewhere.
     pub pages: BTreeMap<TargetName, String>,
+    /// The states in which jobs wait for somebody there.
+    pub waits: BTreeMap<TargetName, String>,
 }
 
 /// What a target was last seen with.
@@ -118,6 +128,7 @@ impl Said {
             Self::Portion(_) => "portion_started",
             Self::Started(_) => "target_started",
             Self::Launched { .. } => "target_launched",
+            Self::Waits { .. } => "target_waits",
             Self::Ended { .. } => "target_ended",
             Self::Unhealthy(_) => "targets_unhealthy",
             Self::Slot(said) => said.kind(),
@@ -134,6 +145,8 @@ impl Said {
             Self::Portion(percent) => format!("{percent} % begun"),
             Self::Started(target) => format!("{target} begun"),
             Self::Launched { target, page } => format!("{target} is at it: {page}"),
+            Self::Waits { target, state: Some(state) } => format!("{target} {}", waits(state)),
+            Self::Waits { target, state: None } => format!("{target} goes on"),
             Self::Ended { target, failed: None } => format!("{target} done"),
             Self::Ended { target, failed: Some(how) } => format!("{target} failed, {how}"),
             Self::Unhealthy(why) => format!("no further target, {why}"),
@@ -209,7 +222,7 @@ impl Rollout {
             Said::Chosen(chosen) => self.targets.is_empty() && !chosen.is_empty(),
             Said::Portion(percent) => self.percent.is_none_or(|before| before < *percent),
             Said::Started(target) => self.fate(target) == Some(&Fate::Pending),
-            Said::Launched { target, .. } | Said::Ended { target, .. } => {
+            Said::Launched { target, .. } | Said::Waits { target, .. } | Said::Ended { target, .. } => {
                 self.fate(target) == Some(&Fate::Running)
             }
             Said::Unhealthy(_) => self.unhealthy.is_none() && !self.targets.is_empty(),
@@ -229,6 +242,12 @@ impl Rollout {
             Said::Started(target) => self.set(target, &Fate::Running),
             Said::Launched { target, page } => {
                 self.pages.insert(target.clone(), page.clone());
+            }
+            Said::Waits { target, state: Some(state) } => {
+                self.waits.insert(target.clone(), state.clone());
+            }
+            Said::Waits { target, state: None } => {
+                self.waits.remove(target);
             }
             Said::Ended { target, failed: None } => self.set(target, &Fate::Done),
             Said::Ended { target, failed: Some(how) } => self.set(target, &Fate::Failed(how.clone())),
@@ -263,7 +282,12 @@ pub type Known = BTreeMap<Site, BTreeMap<TargetName, Seen>>;
 pub fn note(known: &mut Known, site: &Site, release: ReleaseNo, said: &Said) {
     let targets = known.entry(site.clone()).or_default();
     match said {
-        Said::Chosen(_) | Said::Portion(_) | Said::Launched { .. } | Said::Unhealthy(_) | Said::Slot(_) => {}
+        Said::Chosen(_)
+        | Said::Portion(_)
+        | Said::Launched { .. }
+        | Said::Waits { .. }
+        | Said::Unhealthy(_)
+        | Said::Slot(_) => {}
         // Until it is reported, nobody can say what runs there.
         Said::Started(target) | Said::Ended { target, failed: Some(_) } => {
             let seen = targets.entry(target.clone()).or_insert(Seen { runs: None, tried: None });
@@ -311,11 +335,30 @@ pub fn lines(state: &State, release: ReleaseNo, stage: &StageName) -> Vec<Line> 
     let known = state.targets.get(&found.site(rule));
     let line = |(name, fate): &(TargetName, Fate)| {
         let seen = known.and_then(|known| known.get(name));
-        let text = format!("{name}: {}{}", fate.word(), runs(state, seen, fate));
+        let waiting = run.rollout.waits.get(name).filter(|_| *fate == Fate::Running);
+        let waiting = waiting.map_or_else(String::new, |state| format!("; it {}", waits(state)));
+        let text = format!("{name}: {}{waiting}{}", fate.word(), runs(state, seen, fate));
         Line { text, page: run.rollout.pages.get(name).cloned() }
     };
     let slots = run.rollout.slot.as_ref().map(|_| slot::lines(state, found, rule)).into_iter().flatten();
     run.rollout.targets.iter().map(line).chain(reached(run).into_iter().chain(slots).map(Line::of)).collect()
+}
+
+/// What a job does that nothing happens to before somebody says so where it runs; whose word is asked for is no rule of
+/// ours, and we never say it.
+fn waits(state: &str) -> String {
+    format!(
+        "is {state} there and waits for somebody to confirm or discard it, until the time of its step is over"
+    )
+}
+
+/// The jobs of a run that wait for somebody where they run.
+pub fn asked_there(run: &StageRun) -> impl Iterator<Item = Line> {
+    run.rollout.targets.iter().filter(|(_, fate)| *fate == Fate::Running).filter_map(|(name, _)| {
+        let state = run.rollout.waits.get(name)?;
+        let text = format!("{name} {}", waits(state));
+        Some(Line { text, page: run.rollout.pages.get(name).cloned() })
+    })
 }
 
 /// How it went on each target, line by line; of what happened there since, it says nothing.

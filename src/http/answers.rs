@@ -1,6 +1,7 @@
 //! The engine behind pages and API: one release as people read it, and things said without a host's webhook.
 
 mod approvals;
+mod asked_there;
 mod build;
 mod digest;
 pub mod evidence;
@@ -107,6 +108,7 @@ impl Answers {
         let mut why = whys(&state, release, now);
         why.extend(self.locked(&state, release).await?);
         why.extend(self.tried(&state, release).await?);
+        why.extend(asked_there::asked_there(release));
         Ok(ReleasePage {
             head: ReleaseHead::from(row),
             repo: web.name.clone(),

@@ -68,6 +68,10 @@ struct Reading {
     state: &'static str,
     good: &'static [&'static str],
     bad: &'static [&'static str],
+    /// States in which nothing happens before somebody there says so.
+    asking: &'static [&'static str],
+    /// Whether an answer says so whatever its state is called.
+    asks: Option<&'static str>,
     /// The page people look at, or the path of it with `{}` for the id.
     page: Page,
 }
@@ -106,12 +110,21 @@ pub struct Job {
 pub enum Look {
     /// Not over; its state.
     Goes(String),
+    /// Not over, and somebody there has to say that it may go on; its state.
+    Waits(String),
     /// It did its work.
     Done,
     /// It did not, and what it says.
     Failed(String),
     /// Nobody says how it goes, and why; it may be asked again.
     Silent(String),
+}
+
+impl Reading {
+    fn waits(&self, state: &str, answer: &Value) -> bool {
+        let said = self.asks.and_then(|at| answer.pointer(at)).and_then(Value::as_bool);
+        self.asking.contains(&state) || said.unwrap_or(false)
+    }
 }
 
 impl Product {
@@ -123,6 +136,8 @@ impl Product {
                 state: "/status",
                 good: &["succeeded"],
                 bad: &["failed", "cancelled"],
+                asking: &[],
+                asks: None,
                 page: Page::At("/log_url"),
             },
             // docs.ansible.com, Automation Controller API Guide, "Job Templates" and "Jobs".
@@ -132,6 +147,8 @@ impl Product {
                 state: "/status",
                 good: &["successful"],
                 bad: &["failed", "error", "canceled"],
+                asking: &[],
+                asks: None,
                 page: Page::Below("/#/jobs/playbook/{}/output"),
             },
             // help.puppet.com, Orchestrator API, "POST /command/deploy" and "GET /jobs/:job-id".
@@ -141,6 +158,8 @@ impl Product {
                 state: "/state",
                 good: &["finished"],
                 bad: &["failed", "stopped"],
+                asking: &[],
+                asks: None,
                 page: Page::Below("/#/orchestration/jobs/job/{}"),
             },
             // developer.hashicorp.com, HCP Terraform API, "Runs" and "Run States".
@@ -150,6 +169,9 @@ impl Product {
                 state: "/data/attributes/status",
                 good: &["applied", "planned_and_finished"],
                 bad: &["errored", "canceled", "force_canceled", "discarded", "policy_soft_failed"],
+                // Of a run that is applied by itself nobody can confirm the plan.
+                asking: &["policy_override"],
+                asks: Some("/data/attributes/actions/is-confirmable"),
                 page: Page::Below("/api/v2/runs/{}"),
             },
         }
@@ -262,6 +284,7 @@ impl Hook {
             Some(state) if reading.bad.contains(&state.as_str()) => {
                 Look::Failed(format!("{state}{}", said(answer)))
             }
+            Some(state) if reading.waits(&state, answer) => Look::Waits(state),
             Some(state) => Look::Goes(state),
         }
     }
@@ -468,6 +491,25 @@ mod tests {
             }
             assert!(matches!(hook.judged(&json!({})), Look::Silent(_)), "{product:?}");
         }
+    }
+
+    #[test]
+    fn e27_a_run_that_waits_for_somebody_there_says_so() {
+        let run = |state: &str, confirmable: bool| json!({"data": {"attributes": {"status": state, "actions": {"is-confirmable": confirmable}}}});
+        let hook = hook(Product::TerraformCloud, "https://t.example/");
+        for (answer, waits) in [
+            (run("planned", true), true),
+            (run("cost_estimated", true), true),
+            (run("policy_override", false), true),
+            // It is applied by itself, or nothing can be confirmed yet.
+            (run("planned", false), false),
+            (run("planning", false), false),
+            (json!({"data": {"attributes": {"status": "planned"}}}), false),
+        ] {
+            assert_eq!(matches!(hook.judged(&answer), Look::Waits(_)), waits, "{answer}");
+        }
+        // What is over waits for nobody.
+        assert!(matches!(hook.judged(&run("applied", true)), Look::Done));
     }
 
     #[test]

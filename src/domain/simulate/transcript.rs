@@ -235,7 +235,8 @@ impl Transcript {
                 rollout::Said::Chosen(_)
                 | rollout::Said::Portion(_)
                 | rollout::Said::Started(_)
-                | rollout::Said::Launched { .. } => false,
+                | rollout::Said::Launched { .. }
+                | rollout::Said::Waits { .. } => false,
             },
             Event::Publication(_) => false,
             // The move before it says the question.

@@ -81,7 +81,7 @@ impl Walk<'_> {
                 let all = left();
                 step.terms.timeout.map_or(all, |own| all.min(left_of(own, begun)))
             };
-            self.wait((hook, &connections), (&job, step), &left, kept).await;
+            self.wait((target, hook, &connections), (&job, step), &left, kept).await?;
         }
         Ok(())
     }
@@ -89,20 +89,37 @@ impl Walk<'_> {
     /// Looks at a job until it is over.
     async fn wait(
         &mut self,
-        (hook, connections): (&Hook, &Connections),
+        (target, hook, connections): (&Target, &Hook, &Connections),
         (job, step): (&Job, &Step),
         left: Left<'_>,
         kept: &mut KeptLog,
-    ) {
+    ) -> Outcome<()> {
         let (mut wait, mut silences, mut before) = (LOOK_AGAIN, 0, String::new());
+        let mut asked = None;
         loop {
-            match hook.look(connections, job).await {
+            let look = hook.look(connections, job).await;
+            let asks = match &look {
+                Look::Waits(state) => Some(state.clone()),
+                Look::Goes(_) => None,
+                Look::Done | Look::Failed(_) | Look::Silent(_) => asked.clone(),
+            };
+            if asks != asked {
+                asked.clone_from(&asks);
+                let said = Said::Waits { target: target.name.clone(), state: asks };
+                if self.say(said, kept).await?.is_none() {
+                    return Ok(());
+                }
+            }
+            match look {
                 Look::Done => {
                     kept.log.note(&format!("{job} is done")).await;
-                    return;
+                    return Ok(());
                 }
-                Look::Failed(how) => return self.fail(step, &format!("{job} ended as {how}"), kept),
-                Look::Goes(state) => {
+                Look::Failed(how) => {
+                    self.fail(step, &format!("{job} ended as {how}"), kept);
+                    return Ok(());
+                }
+                Look::Goes(state) | Look::Waits(state) => {
                     silences = 0;
                     if state != before {
                         kept.log.note(&format!("{job} is {state}")).await;
@@ -114,25 +131,26 @@ impl Walk<'_> {
                     kept.log.note(&why).await;
                     if silences > MAX_SILENCES {
                         let how = format!("{job} was launched, and nobody says how it goes: {why}");
-                        return self.fail(step, &how, kept);
+                        self.fail(step, &how, kept);
+                        return Ok(());
                     }
                 }
             }
             if left() <= Span::millis(1) {
                 let failure = failure(step, &format!("{job} was not over in time; it goes on there"), kept);
                 self.end = StepsEnd::TimedOut(failure);
-                return;
+                return Ok(());
             }
             let stops = self.course.lease.stops();
             tokio::select! {
                 () = stops.cancel.cancelled() => {
                     kept.log.note(&format!("{job} goes on there; stop it at {}", hook.host())).await;
                     self.end = StepsEnd::Stopped;
-                    return;
+                    return Ok(());
                 }
                 () = stops.lost.cancelled() => {
                     self.end = StepsEnd::Lost;
-                    return;
+                    return Ok(());
                 }
                 () = tokio::time::sleep(wait.min(left()).as_std()) => {}
             }

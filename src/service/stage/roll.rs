@@ -332,6 +332,9 @@ pub(super) fn kept_from(said: Said, kept: &KeptLog) -> Said {
             Said::Slot(slot::Said::Unswitched { to, how: kept.mask.apply(&how) })
         }
         Said::Launched { target, page } => Said::Launched { target, page: kept.mask.apply(&page) },
+        Said::Waits { target, state } => {
+            Said::Waits { target, state: state.map(|state| kept.mask.apply(&state)) }
+        }
         Said::Chosen(_) | Said::Portion(_) | Said::Started(_) | Said::Slot(_) => said,
     }
 }

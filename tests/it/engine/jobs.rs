@@ -72,7 +72,7 @@ async fn answer(State(tower): State<Arc<Tower>>, uri: Uri, headers: HeaderMap, b
         .into_response()
 }
 
-fn target(name: &str, kind: Kind) -> Target {
+pub(super) fn target(name: &str, kind: Kind) -> Target {
     Target {
         name: name.parse().unwrap(),
         environment: "prod".parse().unwrap(),
@@ -93,7 +93,7 @@ fn tower(address: &str, token: &str) -> Target {
     target("tower", Kind::Http(Box::new(hook)))
 }
 
-async fn world(deploy: &str, targets: Vec<Target>) -> World {
+pub(super) async fn world(deploy: &str, targets: Vec<Target>) -> World {
     let manifest = format!(
         "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\n\
          stages:\n  - name: prod\n    targets: {{}}\n    deploy:\n      - {deploy}\n"

@@ -30,6 +30,7 @@ mod notices;
 mod orders;
 mod prefix;
 mod probes;
+mod products;
 mod publish;
 mod publish_feeds;
 mod publish_host;
