@@ -1,12 +1,13 @@
 //! Who may, and who only says so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 use super::tree::TWO_STAGES;
-use super::world::{ANA, BO, DEV, EVE, REPO, World};
-use crate::github::{Spot, Webhook};
+use super::world::{ANA, BO, DEV, EVE, HOOK_SECRET, REPO, World};
+use crate::github::{Pull, Spot, Webhook};
 
 async fn offered() -> World {
     let mut world = World::with(TWO_STAGES).await;
@@ -291,4 +292,104 @@ async fn t56_fifty_approvals_at_once_start_one_deployment() {
     let run = state.releases.values().next().unwrap().run(&"prod".parse().unwrap()).unwrap().clone();
     assert_eq!((run.attempt, run.admissions), (1, 1));
     Arc::into_inner(world).unwrap().finish().await;
+}
+
+/// Somebody who waits for us to call: counts the connections that come.
+struct Canary {
+    address: std::net::SocketAddr,
+    came: Arc<AtomicUsize>,
+}
+
+impl Canary {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, came) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&came);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, came }
+    }
+
+    fn came(&self) -> usize {
+        self.came.load(Ordering::SeqCst)
+    }
+}
+
+/// Puts the canary into every address of a payload, and names the ones that other programs were led by where they are
+/// not there.
+fn lead_to(canary: &Canary, value: &mut Value) {
+    let there = |path: &str| Value::from(format!("http://{}/{path}", canary.address));
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                let is_address =
+                    name.ends_with("url") || field.as_str().is_some_and(|text| text.contains("://"));
+                if is_address && !field.is_object() {
+                    *field = there(name);
+                } else {
+                    lead_to(canary, field);
+                }
+            }
+            for name in ["url", "api_url", "clone_url", "git_url", "ssh_url", "statuses_url", "comments_url"]
+            {
+                fields.insert(name.to_owned(), there(name));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| lead_to(canary, item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Delivers it with the canary as its Enterprise Server and in every address.
+async fn deliver_led(world: &World, canary: &Canary, hook: Webhook) {
+    let hook = changed(hook, |body| lead_to(canary, body));
+    assert!(hook.body.matches(&canary.address.to_string()).count() > 10, "{}", hook.body);
+    let mut request = axum::http::Request::post("/webhook/github");
+    for (name, value) in hook.headers(HOOK_SECRET) {
+        request = request.header(name, value);
+    }
+    for name in ["x-github-enterprise-host", "x-forwarded-host", "host"] {
+        request = request.header(name, canary.address.to_string());
+    }
+    assert_eq!(world.post(request.body(axum::body::Body::from(hook.body)).unwrap()).await, 202);
+}
+
+/// THREATS T52: whoever knows the webhook secret, or sits before the header, leads neither a request nor a token to a
+/// host of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t52_no_header_and_no_address_of_a_payload_leads_anywhere_but_to_the_configured_host() {
+    let canary = Canary::start().await;
+    let mut world = World::with(TWO_STAGES).await;
+    let before = world.tree.head("main");
+    let commit = world.tree.commit("main", &[("src/1.txt", "shoes")], "feat: sell shoes");
+    let merged = Pull { head: "1".repeat(40), merged: Some(commit.clone()) };
+    world.github.state().issue(REPO, 1, DEV, Some(merged));
+    let push = world.push_hook("refs/heads/main", before.as_deref(), Some(&commit));
+    deliver_led(&world, &canary, push).await;
+    world.hears(1).await;
+    world.settled().await;
+    let comment = world.write(&Spot::Thread(1), ANA, "/approve prod");
+    let said = world.github.state().comment_event(REPO, comment, "created");
+    deliver_led(&world, &canary, said).await;
+    // It went the whole way: read, built, deployed, approved, told.
+    world.status(&commit, "liftlock/prod", "success").await;
+    assert_eq!(world.live(), ["test v0.1.0-rc.1", "prod v0.1.0-rc.1"]);
+    world.drain().await;
+
+    assert_eq!(canary.came(), 0, "somebody called the canary");
+    let host = world.github.origin();
+    let asked = world.github.requests();
+    assert!(asked.iter().any(|request| request.auth == "installation"), "no token was used at all");
+    for request in asked {
+        let named =
+            request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+        assert_eq!(format!("http://{named}"), host, "{}", request.target);
+    }
+    // It would have counted.
+    drop(tokio::net::TcpStream::connect(canary.address).await.unwrap());
+    world.until("the canary is heard", |_| canary.came() == 1).await;
+    world.finish().await;
 }
