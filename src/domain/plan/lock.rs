@@ -47,7 +47,7 @@ mod tests {
 
     /// Two repositories may call their pipelines and environments the same; each has its own.
     #[test]
-    fn c11_a_pipeline_and_its_environments_belong_to_its_repository() {
+    fn an_environment_belongs_to_the_repository_of_its_pipeline() {
         let [one, two] = ["github:1/web", "github:2/web"].map(|id| id.parse::<PipelineId>().unwrap());
         assert_eq!(one.name, two.name);
         assert_ne!(one, two);

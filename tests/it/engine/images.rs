@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use axum::http::{Method, StatusCode, header};
+use liftlock::artifact::unzip::unzip;
+use liftlock::domain::event::Form;
 use liftlock::domain::name::Digest;
 use liftlock::domain::time::Span;
+use liftlock::folder::Limits;
 use liftlock::publish::{Images, Kind, Outlet, Patience};
 use liftlock::runner::registry::Registry;
 use liftlock::secret::Secret;
@@ -200,7 +203,7 @@ pipelines:
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b09_b10_b23_b33_a_cluster_gets_the_images_of_both_builds_by_their_digests() {
+async fn b09_b10_b23_a_cluster_gets_the_images_of_both_builds_by_their_digests() {
     let running = Running::start();
     let of = |environment: &str| Registry {
         allow: vec!["acme/shop:*/*".to_owned().try_into().unwrap()],
@@ -308,32 +311,66 @@ async fn b17_t41_a_build_that_leaves_no_image_fails() {
     world.finish().await;
 }
 
+/// The set of a platform: what each part has is zipped once the build is done.
 const ZIPS: &str = r"version: 1
 name: shop
-build:
-  steps:
-    - sh build.sh
-    - {name: zips, run: 'mkdir -p out && for part in sdk runtime asp; do (cat dist/app.txt; echo; echo $part) > out/$part.zip; done'}
+build: {buildspec: ci/build.yml}
 artifacts: [{alias: Sdk, path: out/sdk.zip}, {alias: Runtime, path: out/runtime.zip}, {alias: Asp, path: out/asp.zip}]
-deploy: 'echo $STAGE $(tail -qn1 $LIFTLOCK_ARTIFACT_SDK $LIFTLOCK_ARTIFACT_RUNTIME $LIFTLOCK_ARTIFACT_ASP) >> $TARGET/journal'
+deploy: 'cp $LIFTLOCK_ARTIFACT_SDK $TARGET/sdk.zip; cp $LIFTLOCK_ARTIFACT_RUNTIME $TARGET/runtime.zip; cp $LIFTLOCK_ARTIFACT_ASP $TARGET/asp.zip'
 stages: [test]
 ";
 
+const ZIP_SPEC: &str = r#"version: 0.2
+phases:
+  build:
+    commands:
+      - 'for part in sdk runtime asp; do mkdir -p parts/$part/bin; echo "$part" > parts/$part/version; cat src/* > parts/$part/bin/app; done'
+      - chmod +x parts/*/bin/app
+  post_build:
+    commands:
+      - sh zips.sh
+"#;
+
+const ZIP_SCRIPT: &str = r#"set -e
+mkdir -p out
+for part in sdk runtime asp; do (cd "parts/$part" && python3 -m zipfile -c "../../out/$part.zip" version bin); done
+"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d31_a_set_of_zips_is_an_artifact_each() {
-    let mut world = World::with(ZIPS).await;
+async fn d31_the_zips_of_a_post_build_script_are_an_artifact_each() {
+    let mut files = sample(ZIPS);
+    files.extend(
+        [("ci/build.yml", ZIP_SPEC), ("zips.sh", ZIP_SCRIPT)].map(|(k, v)| (k.to_owned(), v.to_owned())),
+    );
+    let mut world = World::of(files).await;
     let commit = world.push("feat: sell shoes").await;
     world.status(&commit, "liftlock/test", "success").await;
     world.drain().await;
-    assert_eq!(world.deployed(), ["test sdk runtime asp"]);
     let state = world.state("shop").await;
     let release = state.releases.values().next().unwrap();
-    let text = "the shop\nfeat: sell shoes";
-    let of = |part: &str| Digest::of_text(&format!("{text}\n{part}\n"));
-    let digests: Vec<(&str, &Digest)> =
-        release.artifacts.iter().map(|a| (a.alias.as_str(), &a.digest)).collect();
-    assert_eq!(digests, [("Sdk", &of("sdk")), ("Runtime", &of("runtime")), ("Asp", &of("asp"))]);
-    assert_ne!(release.digest.as_ref(), Some(&of("sdk")), "the release has a digest over all of them");
+    let aliases: Vec<&str> = release.artifacts.iter().map(|sealed| sealed.alias.as_str()).collect();
+    assert_eq!(aliases, ["Sdk", "Runtime", "Asp"]);
+    let mut digests = std::collections::BTreeSet::new();
+    for (sealed, part) in release.artifacts.iter().zip(["sdk", "runtime", "asp"]) {
+        // What the stage was given is the archive itself, byte by byte.
+        let path = world.target().join(format!("{part}.zip"));
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(
+            sealed.digest.hex(),
+            hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes)),
+            "{part}"
+        );
+        assert_eq!(sealed.form, Form::File);
+        digests.insert(sealed.digest.clone());
+        let to = world.target().join(part);
+        unzip(&path, &to, Limits { max_files: 10, max_bytes: 10_000 }).unwrap();
+        let read = |name: &str| std::fs::read_to_string(to.join(name)).unwrap();
+        assert_eq!(read("version"), format!("{part}\n"));
+        assert_eq!(read("bin/app"), "the shop\nfeat: sell shoes");
+    }
+    assert_eq!(digests.len(), 3);
+    let whole = release.digest.as_ref().unwrap();
+    assert!(!digests.contains(whole), "the release has a digest over all of them");
     world.finish().await;
 }
 

@@ -25,6 +25,7 @@ mod jobs;
 mod joins;
 mod lost;
 mod manifests;
+mod namespaces;
 mod notes;
 mod notices;
 mod orders;
