@@ -34,6 +34,8 @@ use crate::vault::seal::Key;
 
 /// How long running work may go on after the server was asked to stop; then its leases run out by themselves.
 const DRAIN: Span = Span::seconds(25);
+/// Most of the disk that is kept for the end of what runs: as much as has to be free for us to be ready.
+const ROOM: u64 = 64 << 20;
 /// Scrapers ask every 15 to 60 s; figures as old as this are as good as new.
 const COUNT_EVERY: Span = Span::seconds(5);
 /// Events counted at a time.
@@ -102,7 +104,8 @@ pub(super) async fn open_store(config: &Config) -> Outcome<Store> {
     std::fs::create_dir_all(&config.data).map_err(|e| {
         Trouble::refused(format!("make the data folder {}", config.data.display())).because(e)
     })?;
-    Store::open(&store::Settings::new(config.database.expose())).await
+    let settings = store::Settings::new(config.database.expose());
+    Store::open(&store::Settings { room: Some(ROOM), ..settings }).await
 }
 
 /// A server that is put together and not yet running.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::http::State;
 use crate::http::error::Fault;
+use crate::store::Reserve;
 use crate::trouble::{Outcome, Trouble};
 
 /// `GET /healthz`: the process answers.
@@ -18,6 +19,9 @@ pub(super) async fn ready(extract::State(state): extract::State<State>) -> Respo
     let (what, trouble) = match (state.store().ping().await, room(&state)) {
         (Err(trouble), _) => ("not ready: the database does not answer\n", trouble),
         (Ok(()), Err(trouble)) => ("not ready: the disk is full\n", trouble),
+        (Ok(()), Ok(())) if state.store().reserve() == Some(Reserve::LetGo) => {
+            ("not ready: the disk is full\n", Trouble::transient("the room for a full disk is let go"))
+        }
         (Ok(()), Ok(())) => return "ready\n".into_response(),
     };
     tracing::warn!(error = trouble.chain(), "not ready");

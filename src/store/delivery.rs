@@ -149,6 +149,7 @@ impl Change for PutDelivery {
     type Answer = Put;
     const WAKES: bool = true;
     const MAY_BE_UNDONE: bool = false;
+    const IS_NEWS: bool = true;
 
     async fn apply(self, session: &mut Session) -> Outcome<Put> {
         let Self { new, sha256, size, packed } = self;

@@ -104,6 +104,8 @@ pub struct Settings {
     pub answer_within: Span,
     /// Most pages the `SQLite` file may have; `None` leaves it to the disk.
     pub page_limit: Option<u32>,
+    /// Most bytes of disk that are kept beside the `SQLite` file for the end of what runs; `None` keeps none.
+    pub room: Option<u64>,
     /// Connections: readers of `SQLite`, or all of `PostgreSQL`.
     pub connections: u32,
 }
@@ -125,6 +127,7 @@ impl Settings {
             busy_timeout: Span::seconds(5),
             answer_within: Span::seconds(8),
             page_limit: None,
+            room: None,
             connections: 8,
         }
     }
@@ -137,6 +140,17 @@ struct Rules {
     max_attempts: u32,
 }
 
+/// How it stands with the room that is kept beside a `SQLite` file for the day on which the disk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    /// It is there.
+    Kept,
+    /// It could not be made so far: the disk has no room for it.
+    Short,
+    /// It was let go: what runs is still written down, and nothing new is taken in.
+    LetGo,
+}
+
 /// A change: what one transaction does.
 trait Change: Send + 'static {
     /// What the caller learns once it is durable.
@@ -146,6 +160,8 @@ trait Change: Send + 'static {
     /// False when nothing but a failure of the database can undo it once it has written: then it needs no savepoint,
     /// which would copy every page it touches.
     const MAY_BE_UNDONE: bool = true;
+    /// True for what begins something: it waits when the disk is full, so that what was begun can end.
+    const IS_NEWS: bool = false;
     /// Runs the statements; an error undoes all of them.
     fn apply(self, session: &mut Session) -> impl Future<Output = Outcome<Self::Answer>> + Send;
 }
@@ -223,6 +239,14 @@ impl Store {
         match &self.0.engine {
             Engine::Sqlite(engine) => engine.close().await,
             Engine::Postgres(engine) => engine.close().await,
+        }
+    }
+
+    /// How it stands with the room that is kept for a full disk; nothing where none is.
+    pub fn reserve(&self) -> Option<Reserve> {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.reserve(),
+            Engine::Postgres(_) => None,
         }
     }
 

@@ -11,13 +11,15 @@ use rusqlite::Connection;
 use rustix::fs::FlockOperation;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::session::Session;
-use crate::store::{Change, Rules, Settings, effect, migrate};
+use crate::store::session::{Meaning, Session, explained};
+use crate::store::{Change, Reserve, Rules, Settings, effect, migrate};
 use crate::trouble::{Kind, Outcome, Trouble};
 
+mod ballast;
 pub(super) mod link;
 pub(super) mod readers;
 
+use ballast::Ballast;
 use link::{Place, WANTED};
 use readers::Readers;
 
@@ -32,6 +34,8 @@ const CHECKED_AT_START: u64 = 256 << 20;
 pub(super) struct Engine {
     queue: mpsc::Sender<Asked>,
     readers: Readers,
+    /// The room that is kept, where some is.
+    ballast: Option<Ballast>,
     /// Answers when the writer has ended.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -43,12 +47,13 @@ impl Engine {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (ready, opened) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
+        let room = settings.room;
         // A thread of its own: a statement is a call there, where it would be two messages and two switches of
         // tasks between the runtime and a connection's thread, which cost more than the statement.
         let write = move || {
-            match Writer::open(place, rules, requests) {
+            match Writer::open(place, rules, (requests, room)) {
                 Ok(writer) => {
-                    drop(ready.send(Ok(())));
+                    drop(ready.send(Ok(writer.ballast.clone())));
                     writer.run();
                 }
                 Err(trouble) => drop(ready.send(Err(trouble))),
@@ -59,8 +64,9 @@ impl Engine {
             .name("store-writer".to_owned())
             .spawn(write)
             .map_err(|e| Trouble::transient("start the thread that writes the database").because(e))?;
-        opened.await.map_err(|_| Trouble::bug("the writer of the database ended at its start"))??;
-        Ok(Self { queue, readers, ended: Mutex::new(Some(ended)) })
+        let ballast =
+            opened.await.map_err(|_| Trouble::bug("the writer of the database ended at its start"))??;
+        Ok(Self { queue, readers, ballast, ended: Mutex::new(Some(ended)) })
     }
 
     /// Connections that read, without the lock: beside the process that writes, or without one.
@@ -78,7 +84,7 @@ impl Engine {
         looked.map_err(|e| Trouble::transient("a look at the database was cut off").because(e))??;
         // Nobody takes changes here: they are refused as by a store that is closed.
         let (queue, _) = mpsc::channel(1);
-        Ok(Self { queue, readers, ended: Mutex::new(None) })
+        Ok(Self { queue, readers, ballast: None, ended: Mutex::new(None) })
     }
 
     /// Hands a change to the writer and waits for its commit.
@@ -88,6 +94,11 @@ impl Engine {
         let gone = || Trouble::transient("the store is closed");
         self.queue.send(Asked::Change(Box::new(request))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// How it stands with the room that is kept; nothing where none is.
+    pub(super) fn reserve(&self) -> Option<Reserve> {
+        self.ballast.as_ref().map(Ballast::state)
     }
 
     pub(super) async fn session(&self, rules: Rules) -> Outcome<Session> {
@@ -168,6 +179,9 @@ type Applying<'a> = Pin<Box<dyn Future<Output = Applied> + Send + 'a>>;
 trait Queued: Send {
     fn abandoned(&self) -> bool;
     fn may_be_undone(&self) -> bool;
+    fn is_news(&self) -> bool;
+    /// It is not even tried, and why.
+    fn refuse(&mut self, why: Trouble);
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a>;
     /// Answers the caller: what the change said, or why the group was not committed.
     fn settle(self: Box<Self>, failed: Option<Trouble>);
@@ -193,6 +207,14 @@ impl<C: Change> Queued for Request<C> {
 
     fn may_be_undone(&self) -> bool {
         C::MAY_BE_UNDONE
+    }
+
+    fn is_news(&self) -> bool {
+        C::IS_NEWS
+    }
+
+    fn refuse(&mut self, why: Trouble) {
+        self.answer = Some(Err(why));
     }
 
     fn apply<'a>(&'a mut self, session: &'a mut Session) -> Applying<'a> {
@@ -230,16 +252,22 @@ struct Writer {
     place: Place,
     rules: Rules,
     session: Option<Session>,
+    ballast: Option<Ballast>,
     _lock: File,
 }
 
 impl Writer {
-    fn open(place: Place, rules: Rules, requests: mpsc::Receiver<Asked>) -> Outcome<Self> {
+    fn open(
+        place: Place,
+        rules: Rules,
+        (requests, room): (mpsc::Receiver<Asked>, Option<u64>),
+    ) -> Outcome<Self> {
         let lock = lock(&place.path)?;
         let connection = prepare(&place).map_err(|t| link::named(&place.path, t))?;
         let mut session = Session::sqlite(connection, rules.clone());
         at_once(effect::reclaim_all(&mut session)).unwrap_or_else(|| Err(waited()))?;
-        Ok(Self { requests, place, rules, session: Some(session), _lock: lock })
+        let ballast = room.and_then(|most| Ballast::beside(&place.path, most));
+        Ok(Self { requests, place, rules, session: Some(session), ballast, _lock: lock })
     }
 
     fn run(mut self) {
@@ -249,7 +277,11 @@ impl Writer {
             if group.is_empty() {
                 continue;
             }
+            self.ballast.iter().for_each(Ballast::look);
             let failed = self.commit(&mut group).err();
+            if failed.as_ref().is_some_and(link::is_full) {
+                self.ballast.iter().for_each(Ballast::let_go);
+            }
             for request in group {
                 request.settle(failed.as_ref().map(copy));
             }
@@ -289,10 +321,15 @@ impl Writer {
     ///
     /// Who comes while others are carried out still joins: the longer the group, the fewer flushes.
     fn attempt(&mut self, session: &mut Session, group: &mut Vec<Box<dyn Queued>>) -> Outcome<()> {
+        let full = self.ballast.as_ref().is_some_and(|ballast| ballast.state() == Reserve::LetGo);
         session.control("BEGIN IMMEDIATE")?;
         let mut done = 0;
         loop {
             for request in group.iter_mut().skip(done).filter(|request| !request.abandoned()) {
+                if request.is_news() && full {
+                    request.refuse(explained("take in what is new", Meaning::Full));
+                    continue;
+                }
                 apply(session, request.as_mut())?;
             }
             done = group.len();

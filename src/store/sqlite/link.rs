@@ -163,6 +163,13 @@ pub(super) fn named(path: &Path, trouble: Trouble) -> Trouble {
     Trouble::new(trouble.kind(), format!("open `{}`", path.display())).because(trouble)
 }
 
+/// Whether a failure is a full disk's.
+pub(super) fn is_full(trouble: &Trouble) -> bool {
+    let cause = std::error::Error::source(trouble).and_then(|cause| cause.downcast_ref::<Error>());
+    let code = cause.and_then(Error::sqlite_error).map(|e| e.extended_code);
+    code.is_some_and(|code| matches!(meaning(code), Meaning::Full))
+}
+
 /// Says what a failure of `SQLite` means for the caller.
 pub(in crate::store) fn trouble(what: &str, error: Error) -> Trouble {
     let meaning = error.sqlite_error().map_or(Meaning::Mistake, |e| meaning(e.extended_code));

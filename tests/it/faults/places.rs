@@ -1,5 +1,7 @@
 //! What the database stands on: a lock of somebody else, a full disk, a second server, a newer schema.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,9 +9,9 @@ use liftlock::clock;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::drive::{Keeper, until, wrong};
+use super::drive::{Keeper, release_of, until, wrong};
 use super::evidence::{Reader, inside, manual};
-use super::rig::{Door, PATIENCE, Push, Seen, Server, Yard, deliver, request};
+use super::rig::{Door, PATIENCE, Plan, Push, Seen, Server, Yard, deliver, request, write};
 use super::{one, plan, yard};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,6 +126,66 @@ async fn a_full_disk_is_503_and_everything_goes_on_when_it_has_grown() {
     let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
     let mut found = wrong(&yard, &seen, &keeper);
     found.retain(|line| !line.contains("filler"));
+    assert!(found.is_empty(), "{found:#?}\n{}", seen.shown());
+    server.kill();
+    yard.verify(&door);
+}
+
+/// Others fill the disk to its last byte.
+fn stuff(yard: &Yard) -> PathBuf {
+    let path = yard.data().join("of-others");
+    let mut file = File::create(&path).unwrap();
+    for size in [64 << 10, 4 << 10, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+    path
+}
+
+/// A stage is at work when the disk is full, and for longer than its lease: it beats, ends and is written down by the
+/// room that was kept for that, and nothing new is taken in until there is room again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_when_the_disk_is_full_ends_by_the_room_that_was_kept_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("disk");
+    let disk = Disk::mount(&at);
+    let (yard, door) = (Yard::new(Plan { data: Some(at), ..plan(&["hello"], "2s") }), Door::new());
+    let mut server = yard.serve(&door);
+    let reserve = yard.data().join("liftlock.db.reserve");
+    assert!(reserve.exists(), "{}", server.log_tail());
+    write(&yard.hold("test"), "");
+    let first = one(&yard, &door);
+    let mut keeper = Keeper::new(std::slice::from_ref(&first));
+    let mut eyes = yard.eyes().await;
+    until("the stage is at work", (&yard, &[&server]), &mut eyes, |_| !yard.runs().is_empty()).await;
+
+    let others = stuff(&yard);
+    until("the room is let go", (&yard, &[&server]), &mut eyes, |_| !reserve.exists()).await;
+    let push = yard.push("hello", "fix: while the disk is full", "page");
+    assert_eq!(deliver(&door, &push.delivery()).unwrap(), 503, "{}", server.log_tail());
+    assert_eq!(request(&door, "GET", "/readyz", &[], "").unwrap().0, 503);
+    let told = "the disk of the database is full: what runs is still written down";
+    assert!(server.log().contains(told), "{}", server.log_tail());
+    // Longer than the lease, so that only one that beats still has it.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    std::fs::remove_file(yard.hold("test")).unwrap();
+    let no = release_of(&eyes.look().await, &first).unwrap();
+    until("the stage has ended", (&yard, &[&server]), &mut eyes, |seen| {
+        seen.run("hello", no, "test").is_some_and(|run| run.1 == "succeeded")
+    })
+    .await;
+    assert!(!reserve.exists() && others.exists(), "the disk is full all the time");
+
+    disk.grow();
+    until("the room is kept again", (&yard, &[&server]), &mut eyes, |_| {
+        // Only what is asked of it makes the server look.
+        deliver(&door, &push.delivery()).unwrap();
+        reserve.exists()
+    })
+    .await;
+    std::fs::remove_file(others).unwrap();
+    keeper.pushes.push(push);
+    let seen = keeper.finish(&yard, &door, &server, &mut eyes).await;
+    let found = wrong(&yard, &seen, &keeper);
     assert!(found.is_empty(), "{found:#?}\n{}", seen.shown());
     server.kill();
     yard.verify(&door);
