@@ -205,8 +205,11 @@ pub fn not_well(check: &Check, (health, reading): (Health, &Reading), patience: 
 pub fn timed_out(check: &Check, leg: &Leg) -> LegState {
     match (check.on_timeout, leg.reading.answer) {
         (OnTimeout::Continue, _) => LegState::Skipped,
-        (OnTimeout::Pause, _) => LegState::Inconclusive,
-        (OnTimeout::Reject, _) => LegState::Failed,
+        (OnTimeout::Pause, _) | (OnTimeout::Reject, Answer::Inconclusive) => LegState::Inconclusive,
+        // Bad, or not good often enough.
+        (OnTimeout::Reject, Answer::Fail | Answer::Pass) => LegState::Failed,
+        // Nobody was asked: that says nothing about the release (SEMANTICS §5).
+        (OnTimeout::Reject, Answer::Error) => LegState::Error,
     }
 }
 
@@ -321,6 +324,24 @@ mod tests {
         let waits = Check { every: Some(Span::minutes(5)), ..check() };
         assert_eq!(play(&waits, "iiiiip"), "r....P");
         assert_eq!(play(&waits, "iieeip"), "r.rrrP");
+    }
+
+    #[test]
+    fn e23_only_what_was_seen_to_be_bad_fails_by_the_clock() {
+        let end = |on_timeout, answer| {
+            let check = Check { every: Some(Span::minutes(5)), consecutive: 2, on_timeout, ..check() };
+            let reading = Reading::new(answer, "seen");
+            let leg = Leg::with(None, (&reading, LegState::Running), &check.question(), Timestamp(0));
+            timed_out(&check, &leg)
+        };
+        let all = [Answer::Pass, Answer::Fail, Answer::Inconclusive, Answer::Error];
+        let (failed, unsure) = (LegState::Failed, LegState::Inconclusive);
+        assert_eq!(
+            all.map(|answer| end(OnTimeout::Reject, answer)),
+            [failed, failed, unsure, LegState::Error]
+        );
+        assert_eq!(all.map(|answer| end(OnTimeout::Pause, answer)), [unsure; 4]);
+        assert_eq!(all.map(|answer| end(OnTimeout::Continue, answer)), [LegState::Skipped; 4]);
     }
 
     #[test]

@@ -128,6 +128,7 @@ scenarios! {
     e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
     e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
     e16_runbooks_start_at_their_times "runbook-times.txt"
+    d04_d23_nobody_can_tell_is_no_failure "nobody-can-tell.txt"
 }
 
 fn folder() -> PathBuf {
