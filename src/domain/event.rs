@@ -388,6 +388,9 @@ pub enum Event {
         streak: u32,
         /// Bad samples in a row.
         reds: u32,
+        /// Since when they are green no more, once they were; nothing in old logs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost_at: Option<Timestamp>,
     },
     /// A gate found a release that is live to be bad.
     FoundFaulty {

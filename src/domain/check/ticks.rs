@@ -22,6 +22,8 @@ pub struct Ticks {
     pub streak: u32,
     /// Bad samples in a row.
     pub reds: u32,
+    /// Since when it is green no more, once it was.
+    pub lost_at: Option<Timestamp>,
 }
 
 /// How a side stands.
@@ -42,7 +44,8 @@ pub enum GateStanding {
 impl Ticks {
     /// A side that begins to be sampled, with the count of what was before.
     pub fn opened(at: Timestamp, count: u32) -> Self {
-        Self { opened_at: at, closed: false, readings: Vec::new(), at: None, count, streak: 0, reds: 0 }
+        let (readings, lost_at) = (Vec::new(), None);
+        Self { opened_at: at, closed: false, readings, at: None, count, streak: 0, reds: 0, lost_at }
     }
 
     /// The last answer about a leg.
@@ -74,10 +77,11 @@ impl<'a> Course<'a> {
         self.run.gates.get(&side).filter(|ticks| !ticks.closed)
     }
 
-    /// When a side is given up.
+    /// When a side is given up: it was not green for so long (SEMANTICS §5).
     pub fn gates_deadline(&self, side: Side) -> Option<Timestamp> {
         let patience = self.around(side).patience(side);
-        self.ticks(side).map(|ticks| ticks.opened_at.plus(self.first(side, ticks)).plus(patience))
+        let begun = |ticks: &Ticks| ticks.opened_at.plus(self.first(side, ticks));
+        self.ticks(side).map(|ticks| ticks.lost_at.unwrap_or_else(|| begun(ticks)).plus(patience))
     }
 
     /// How a side stands.
@@ -160,6 +164,7 @@ impl<'a> Course<'a> {
         let wanted = self.around(side).streak(side);
         let streak = if green { before.streak.saturating_add(1).min(wanted) } else { 0 };
         let reds = if red { before.reds.saturating_add(1) } else { 0 };
+        let lost = before.streak >= wanted && streak < wanted;
         let answers = |all: &[(LegId, Reading)]| -> Vec<(LegId, Answer)> {
             all.iter().map(|(leg, reading)| (leg.clone(), reading.answer)).collect()
         };
@@ -178,6 +183,7 @@ impl<'a> Course<'a> {
             count: before.count.saturating_add(1),
             streak,
             reds,
+            lost_at: if lost { Some(now) } else { before.lost_at },
         })
     }
 

@@ -445,6 +445,7 @@ impl Draft {
             readings: ticks.readings,
             streak: ticks.streak,
             reds: ticks.reds,
+            lost_at: ticks.lost_at,
         })?;
         Ok(true)
     }

@@ -24,13 +24,14 @@ impl StageRun {
             if let Some(ticks) = self.gates.get_mut(side) {
                 *ticks = Ticks { closed: true, ..Ticks::opened(at, ticks.count) };
             }
-        } else if let Event::GatesSampled { side, readings, streak, reds, .. } = event {
+        } else if let Event::GatesSampled { side, readings, streak, reds, lost_at, .. } = event {
             if let Some(ticks) = self.gates.get_mut(side) {
                 ticks.readings.clone_from(readings);
                 ticks.at = Some(at);
                 ticks.count = ticks.count.saturating_add(1);
                 ticks.streak = *streak;
                 ticks.reds = *reds;
+                ticks.lost_at = *lost_at;
             }
         } else if let Event::FoundFaulty { gate, detail, .. } = event {
             self.fault = Some(Fault { gate: gate.clone(), detail: detail.clone(), at });

@@ -129,6 +129,7 @@ scenarios! {
     e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
     e16_runbooks_start_at_their_times "runbook-times.txt"
     d04_d23_nobody_can_tell_is_no_failure "nobody-can-tell.txt"
+    d23_e21_a_gate_that_was_green_is_red_for_long_before_it_rejects "flapping-gates.txt"
 }
 
 fn folder() -> PathBuf {
