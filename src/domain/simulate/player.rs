@@ -456,7 +456,7 @@ impl Player {
         let Some((rule, run)) = release.rule(stage).zip(release.run(stage)) else { return };
         let course = Course { repo: &self.world.state.id.repo, release, stage: rule, run };
         let readings = self.world.readings(&course, side);
-        let pace = rule.gates.pace(side);
+        let pace = course.around(side).pace(side);
         let fence = self.world.lease();
         let ends = Ends::Work(Ended::Gates(readings));
         let named = (owed.key.clone(), owed.group.clone());
