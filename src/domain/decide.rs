@@ -256,7 +256,7 @@ pub struct Start {
     pub manifest: Digest,
     /// Seconds since 1970 of the commit.
     pub epoch_s: i64,
-    /// The newest known release whose commit has this one among its ancestors.
+    /// The newest known release of the branch whose commit has this one among its ancestors.
     pub included_in: Option<ReleaseNo>,
     /// The repository, as people write it.
     pub project: String,

@@ -4,7 +4,7 @@
 
 use crate::domain::event::{Detail, Overridable, RunKind};
 use crate::domain::name::StageName;
-use crate::domain::pipeline::{Duty, QueuePolicy, Stage, Start};
+use crate::domain::pipeline::{QueuePolicy, Stage, Start};
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
@@ -14,6 +14,8 @@ mod batch;
 mod channel;
 mod check;
 mod contract;
+mod deps;
+mod queue;
 mod revert;
 mod soak;
 mod train;
@@ -22,6 +24,7 @@ mod window;
 
 pub use approval::approvals_end;
 pub use batch::batch_is_full;
+pub(in crate::domain) use deps::dead_ends;
 pub(in crate::domain) use window::zone_of;
 pub use window::{passed_over, window_changes, window_wait_ends};
 
@@ -130,6 +133,17 @@ impl Verdict {
         self.blockers().next().is_none()
     }
 
+    /// The same for people who ask why: of what stands in the way, what somebody can do now comes first, then what time
+    /// does, by its time (SEMANTICS §12).
+    #[must_use]
+    pub fn soonest_first(mut self) -> Self {
+        let mut blockers: Vec<Line> = self.blockers().cloned().collect();
+        blockers.sort_by_key(|line| line.until);
+        let places = self.lines.iter_mut().filter(|line| line.mark != Mark::Pass);
+        places.zip(blockers).for_each(|(place, line)| *place = line);
+        self
+    }
+
     /// What stands in the way.
     pub fn blockers(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(|line| line.mark != Mark::Pass)
@@ -185,9 +199,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     lines.extend(look.approval());
     lines.extend(look.freezes());
     lines.extend(look.window());
-    if !rollback {
-        lines.extend(look.hold());
-    }
+    lines.extend(look.hold());
     lines.extend(look.retry());
     if !rollback {
         // Last, because what they say holds for a short time only (SEMANTICS §2).
@@ -271,88 +283,17 @@ impl Look<'_> {
 
     fn veto(&self) -> Option<Line> {
         let reason = self.state.vetoes.get(&(self.stage.name.clone(), self.release.no()))?;
-        let next = if self.state.tampered(self.release.no()) {
-            "somebody with write pushes a new release; nothing lifts this veto".to_owned()
-        } else {
-            format!("a maintainer comments `/unhold {}`, or a newer release comes", self.stage.name)
+        let name = &self.stage.name;
+        let next = match self.stage.queue {
+            _ if self.state.tampered(self.release.no()) => {
+                "somebody with write pushes a new release; nothing lifts this veto".to_owned()
+            }
+            QueuePolicy::Latest | QueuePolicy::Batch { .. } => {
+                format!("a maintainer comments `/unhold {name}`, or a newer release comes")
+            }
+            QueuePolicy::All | QueuePolicy::Manual => format!("a maintainer comments `/unhold {name}`"),
         };
         Some(Line { next: Some(next), ..line(Blocker::Veto, Mark::Stop, format!("vetoed here: {reason}")) })
-    }
-
-    fn deps(&self) -> Vec<Line> {
-        if let Some(passed) = self.overridden(&Overridable::Deps) {
-            return vec![line(Blocker::Deps, Mark::Pass, format!("deps overridden by {}", passed.by.login))];
-        }
-        self.stage.needs.iter().map(|need| self.dep(need)).chain(self.any_dep()).collect()
-    }
-
-    fn dep(&self, need: &StageName) -> Line {
-        let optional = self.release.rule(need).is_some_and(|s| s.duty == Duty::Optional);
-        match self.release.state_in(need) {
-            Some(StageState::Succeeded) if self.fault_of(need).is_some() => Line {
-                next: Some(format!("somebody with write comments `/retry {need}`")),
-                ..line(
-                    Blocker::Deps,
-                    Mark::Stop,
-                    format!("{need} was found faulty: {}", self.fault_of(need).unwrap_or_default()),
-                )
-            },
-            Some(StageState::Succeeded) => {
-                let run = self.release.run(need);
-                let same = run.is_none_or(|run| run.revision == self.release.revision());
-                let what = if same { "this artifact" } else { "what this artifact was made of" };
-                line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with {what}"))
-            }
-            Some(state) if optional && state.is_terminal() => {
-                line(Blocker::Deps, Mark::Pass, format!("{need} is optional: {}", state.word()))
-            }
-            Some(state) if state.is_bad_end() => Line {
-                next: Some(format!("somebody with write comments `/retry {need}`")),
-                ..line(Blocker::Deps, Mark::Stop, format!("{need} must succeed first: {}", state.word()))
-            },
-            Some(state) => {
-                line(Blocker::Deps, Mark::Wait, format!("{need} must succeed first: {}", state.word()))
-            }
-            None => line(Blocker::Deps, Mark::Wait, format!("{need} must succeed first: not reached")),
-        }
-    }
-
-    /// One of `needs_any` is enough: only a success, also where they are optional.
-    fn any_dep(&self) -> Option<Line> {
-        let ways = &self.stage.needs_any;
-        if ways.is_empty() {
-            return None;
-        }
-        if let Some(need) = ways.iter().find(|need| self.is_good(need)) {
-            return Some(self.dep(need));
-        }
-        let found = ways.iter().map(|need| match (self.fault_of(need), self.release.state_in(need)) {
-            (Some(fault), _) => format!("{need} was found faulty: {fault}"),
-            (None, Some(state)) => format!("{need} {}", state.word()),
-            (None, None) => format!("{need} not reached"),
-        });
-        let text = format!(
-            "{} must succeed first: {}",
-            either(ways.iter().map(ToString::to_string)),
-            found.collect::<Vec<_>>().join(", ")
-        );
-        if ways.iter().any(|need| self.release.state_in(need).is_none_or(|state| !state.is_terminal())) {
-            return Some(line(Blocker::Deps, Mark::Wait, text));
-        }
-        let retries = either(ways.iter().map(|need| format!("`/retry {need}`")));
-        let next = Some(format!("somebody with write comments {retries}"));
-        Some(Line { next, ..line(Blocker::Deps, Mark::Stop, text) })
-    }
-
-    /// Whether a stage of `needs_any` lets the release on.
-    fn is_good(&self, need: &StageName) -> bool {
-        self.release.state_in(need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
-    }
-
-    /// What was found bad about the release in a stage before, once it was live there.
-    fn fault_of(&self, need: &StageName) -> Option<String> {
-        let fault = self.release.run(need)?.fault.as_ref()?;
-        Some(format!("{} says {}", fault.gate, fault.detail))
     }
 
     fn what_runs_in(&self, stage: &StageName) -> String {
@@ -380,20 +321,8 @@ impl Look<'_> {
                 )
             });
         }
-        if self.stage.queue == QueuePolicy::All {
-            let first = self.state.releases.values().find(|older| {
-                let waits = |run: &StageRun| !run.state.is_terminal() && run.kind == RunKind::Deploy;
-                // What can never start here keeps nobody waiting.
-                let waits = |run: &StageRun| waits(run) && !older.unusable.contains_key(name);
-                self.release.follows(older) && older.run(name).is_some_and(waits)
-            });
-            if let Some(older) = first {
-                return Some(line(
-                    Blocker::Order,
-                    Mark::Wait,
-                    format!("{} goes first", older.created.version),
-                ));
-            }
+        if let Some(first) = self.first_in_queue() {
+            return Some(first);
         }
         let (older, next, until) = self.soaks_here()?;
         if until <= self.now {
@@ -442,6 +371,10 @@ impl Look<'_> {
 
     fn hold(&self) -> Option<Line> {
         let hold = self.state.hold_on(&self.stage.name, self.release.track())?;
+        // Whoever goes back by hand has looked at the hold, and one rollback is no reason against the next.
+        if self.run.kind == RunKind::Rollback && (self.run.by.is_some() || hold.by.is_none()) {
+            return None;
+        }
         let global = self.state.holds.contains_key(&(None, None));
         let lift = if global { "/unhold".to_owned() } else { format!("/unhold {}", self.stage.name) };
         let said = format!("since {}: {}", hold.since.minute(), hold.reason);
@@ -494,7 +427,7 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
         .releases
         .values()
         .filter(|older| stage.queue == QueuePolicy::All && release.follows(older))
-        .filter_map(|older| older.run(&stage.name).map(|run| run.moved_at));
+        .filter_map(|older| older.run(&stage.name).map_or(older.built_at, |run| Some(run.moved_at)));
     let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|(_, _, until)| until);
     needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)

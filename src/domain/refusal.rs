@@ -28,6 +28,12 @@ pub enum NoWayBack {
     NothingOlder,
     /// The release that was asked for never did.
     Never(String),
+    /// It is live there.
+    Live(String),
+    /// Its artifact was deleted.
+    Gone(String),
+    /// It may not start there any more, for this reason, and the line that lifts that, if one does.
+    Vetoed(String, String, Option<String>),
     /// What it does stays with others.
     Shipped,
 }
@@ -168,6 +174,8 @@ pub enum Refusal {
         place: String,
         /// The line that lifts the hold.
         lift: String,
+        /// Who may write it.
+        who: String,
         /// The sentence about the hold.
         hold: String,
     },
@@ -180,11 +188,15 @@ pub enum Refusal {
     NotHeld {
         /// The stage; nothing means all.
         stage: Option<StageName>,
+        /// What holds everything, when one stage was meant: `held by cy: holidays`.
+        beside: Option<String>,
     },
     /// Nothing is frozen there.
     NotFrozen {
         /// The stage; nothing means all.
         stage: Option<StageName>,
+        /// What freezes everything, when one stage was meant: `frozen by cy: holidays`.
+        beside: Option<String>,
     },
     /// The day a freeze should last until has begun.
     Past {
@@ -460,11 +472,25 @@ fn needs_role(
 
 fn no_rollback(f: &mut fmt::Formatter<'_>, stage: &StageName, why: &NoWayBack) -> fmt::Result {
     match why {
-        NoWayBack::Never(wanted) => write!(
+        NoWayBack::Never(wanted) => {
+            write!(f, "🔒 **Not done: {} never succeeded in {stage}.**", inline_code(&printable(wanted)))
+        }
+        NoWayBack::Live(wanted) => {
+            write!(f, "ℹ️ **Nothing to do: {} is live in {stage}.**", inline_code(&printable(wanted)))
+        }
+        NoWayBack::Gone(wanted) => write!(
             f,
-            "🔒 **Not done: {} never succeeded in {stage}, or is vetoed there.**",
+            "🔒 **Not done: the artifact of {} was deleted, it was not to be kept any longer.**",
             inline_code(&printable(wanted))
         ),
+        NoWayBack::Vetoed(wanted, reason, lift) => {
+            let wanted = inline_code(&printable(wanted));
+            write!(f, "🔒 **Not done: {wanted} is vetoed in {stage}: {}.** ", escape(reason))?;
+            match lift {
+                Some(lift) => write!(f, "{} lifts that.", inline_code(lift)),
+                None => f.write_str("Nothing lifts that."),
+            }
+        }
         NoWayBack::NothingOlder => {
             write!(f, "ℹ️ **No older release succeeded in {stage}, so there is nothing to roll back to.**")
         }
@@ -503,9 +529,31 @@ fn runs(f: &mut fmt::Formatter<'_>, stage: &StageName, release: &str) -> fmt::Re
     )
 }
 
-fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>) -> fmt::Result {
+fn not_held(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>, beside: Option<&str>) -> fmt::Result {
+    if let Some((stage, beside)) = stage.zip(beside) {
+        return not_of_its_own(f, stage, ("hold", "/unhold"), beside);
+    }
+    let place = stage.map_or("any stage", StageName::as_str);
+    write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
+}
+
+fn not_frozen(f: &mut fmt::Formatter<'_>, stage: Option<&StageName>, beside: Option<&str>) -> fmt::Result {
+    if let Some((stage, beside)) = stage.zip(beside) {
+        return not_of_its_own(f, stage, ("freeze", "/unfreeze *"), beside);
+    }
     let place = stage.map_or("everything", StageName::as_str);
     write!(f, "ℹ️ **Nothing to lift: {place} is not frozen.** `/why` says what keeps a stage.")
+}
+
+/// What stops everything is lifted for everything, and not for one stage.
+fn not_of_its_own(
+    f: &mut fmt::Formatter<'_>,
+    stage: &StageName,
+    (what, lift): (&str, &str),
+    beside: &str,
+) -> fmt::Result {
+    let (beside, lift) = (escape(beside), inline_code(lift));
+    write!(f, "ℹ️ **{stage} has no {what} of its own; everything is {beside}.** {lift} lifts that.")
 }
 
 fn past(f: &mut fmt::Formatter<'_>, day: &str) -> fmt::Result {
@@ -560,8 +608,9 @@ impl Refusal {
             Self::MayNotOverride { stage, who } => may_not_override(f, stage, who),
             Self::Runs { stage, release } => runs(f, stage, release),
             Self::NoRollback { stage, why } => no_rollback(f, stage, why),
-            Self::OnHold { place, lift, hold } => {
-                write!(f, "⛔ **{place} is already {}.** {} releases it.", escape(hold), inline_code(lift))
+            Self::OnHold { place, lift, who, hold } => {
+                let (hold, who, lift) = (escape(hold), escape(who), inline_code(lift));
+                write!(f, "⛔ **{place} is already {hold}.** {who} releases it with {lift}.")
             }
             Self::NotHolder { holder } => {
                 write!(
@@ -570,11 +619,8 @@ impl Refusal {
                     escape(holder)
                 )
             }
-            Self::NotHeld { stage } => {
-                let place = stage.as_ref().map_or("any stage", StageName::as_str);
-                write!(f, "ℹ️ **Nothing to lift: {place} is not on hold.**")
-            }
-            Self::NotFrozen { stage } => not_frozen(f, stage.as_ref()),
+            Self::NotHeld { stage, beside } => not_held(f, stage.as_ref(), beside.as_deref()),
+            Self::NotFrozen { stage, beside } => not_frozen(f, stage.as_ref(), beside.as_deref()),
             Self::Past { day } => past(f, day),
             Self::NoPipeline => f.write_str(NO_PIPELINE),
             Self::Busy { environment, release } => {

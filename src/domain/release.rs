@@ -24,7 +24,7 @@ use crate::domain::publication::Ledger;
 use crate::domain::reuse::TakenOver;
 use crate::domain::rollout::Rollout;
 use crate::domain::source::Found;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::{Lock, Site, Track};
 use crate::domain::variable::{Problem, Taken};
 
@@ -181,6 +181,8 @@ pub struct StageRun {
     pub gates: BTreeMap<Side, Ticks>,
     /// What was found bad about it once it was live.
     pub fault: Option<Fault>,
+    /// How long it was live in one go, once another release has taken its place.
+    pub stayed: Option<Span>,
     /// How far its steps are, and what they left.
     pub walked: Walked,
     /// The targets it deploys to, and where each is.
@@ -300,7 +302,12 @@ impl Release {
 
     /// Whether it takes the other's turn in a queue: newer, and of the same track and channel (SEMANTICS §4).
     pub fn follows(&self, other: &Self) -> bool {
-        self.created.channel == other.created.channel && self.is_newer_than(other)
+        self.is_beside(other) && self.is_newer_than(other)
+    }
+
+    /// Whether it is of the same branch and channel as the other, so that one of them is the newer.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.created.channel == other.created.channel && self.created.branch == other.created.branch
     }
 
     /// Whether it brings what the other does.
@@ -311,6 +318,14 @@ impl Release {
     /// The attempt that counts.
     pub fn run(&self, stage: &StageName) -> Option<&StageRun> {
         self.stages.get(stage).and_then(|runs| runs.last())
+    }
+
+    /// The attempt that says how far it is in a stage: a rollback that ended before it began has changed nothing.
+    pub fn standing(&self, stage: &StageName) -> Option<&StageRun> {
+        let never = |run: &&StageRun| {
+            run.kind == RunKind::Rollback && run.state.is_terminal() && run.started_at.is_none()
+        };
+        self.stages.get(stage)?.iter().rfind(|run| !never(run))
     }
 
     /// A certain attempt.
@@ -407,15 +422,11 @@ impl Release {
             BuildState::NotNeeded => return ReleaseState::Superseded,
             BuildState::Sealed => {}
         }
-        let mandatory = || {
-            self.rules
-                .stages
-                .iter()
-                .filter(|s| s.duty == Duty::Mandatory)
-                .filter_map(|s| self.state_in(&s.name))
-        };
+        let stands = |stage: &StageName| self.standing(stage).map(|run| run.state);
+        let mandatory =
+            || self.rules.stages.iter().filter(|s| s.duty == Duty::Mandatory).filter_map(|s| stands(&s.name));
         let any = |state: StageState| mandatory().any(|s| s == state);
-        let states: Vec<StageState> = self.stages.keys().filter_map(|name| self.state_in(name)).collect();
+        let states: Vec<StageState> = self.stages.keys().filter_map(stands).collect();
         let optional_only = mandatory().next().is_none() && states.iter().any(|s| !s.is_terminal());
         if !optional_only && mandatory().all(|s| matches!(s, S::Succeeded | S::Skipped)) {
             ReleaseState::Released

@@ -32,6 +32,7 @@ mod channel;
 mod check;
 mod fold;
 pub(in crate::domain) mod freeze;
+mod live;
 mod progress;
 mod publication;
 mod rollout;
@@ -294,6 +295,19 @@ impl State {
     /// The rules now in force: the head's, or those of the newest release.
     pub fn pipeline(&self) -> Option<Arc<Pipeline>> {
         self.in_force.clone().or_else(|| self.releases.values().next_back().map(|r| Arc::clone(&r.rules)))
+    }
+
+    /// The stages that people may speak of: those of the rules in force, and those that open releases have besides.
+    pub fn stage_names(&self) -> Vec<StageName> {
+        let head = self.pipeline();
+        let open = self.releases.values().filter(|r| r.is_open()).map(|r| &r.rules);
+        let mut names: Vec<StageName> = Vec::new();
+        for name in head.iter().chain(open).flat_map(|rules| rules.stage_names()) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// The host's teams that the rules in force name: those of the head and those that open releases keep.

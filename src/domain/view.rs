@@ -55,7 +55,7 @@ pub fn check_log_id(id: &PipelineId, commit: &crate::domain::name::CommitSha, at
 
 /// What the stage says on the commit (SEMANTICS §2): the blocker first, then the next time.
 pub fn stage_status(state: &State, release: &Release, stage: &Stage, now: Timestamp) -> Status {
-    let (light, text) = match release.run(&stage.name) {
+    let (light, text) = match release.standing(&stage.name) {
         None => unopened(release),
         Some(run) => run_status(state, release, (stage, run), now),
     };
@@ -155,13 +155,16 @@ fn run_status(
 /// Green only as long as the commit is live: a release that was rolled away from is not (SEMANTICS §2).
 fn succeeded(state: &State, release: &Release, (stage, run): (&Stage, &StageRun)) -> (StatusState, String) {
     if !state.carries(&stage.name, release) {
-        let back = state
-            .live_in(&stage.name, release.track())
-            .map_or_else(String::new, |l| format!(" to {}", l.created.version));
-        return (
-            StatusState::Failure,
-            format!("{} was live, then rolled back{back}", release.created.version),
-        );
+        let version = &release.created.version;
+        let text = match state.live_in(&stage.name, release.track()) {
+            Some(live) if !live.is_beside(release) => {
+                let (other, branch) = (&live.created.version, &live.created.branch);
+                format!("{version} was live until {other} of {branch} took its place")
+            }
+            Some(live) => format!("{version} was live, then rolled back to {}", live.created.version),
+            None => format!("{version} was live, then rolled back"),
+        };
+        return (StatusState::Failure, text);
     }
     if let Some(fault) = &run.fault {
         let version = &release.created.version;
@@ -388,7 +391,7 @@ fn state_lines(
         lines.extend(release.run(stage).into_iter().flat_map(step_lines));
         return lines;
     };
-    let lines = verdict(state, release, rule, now).lines.into_iter();
+    let lines = verdict(state, release, rule, now).soonest_first().lines.into_iter();
     let lines = lines.map(|l| (format!("{}{}", l.text, freeze::in_time(&l, now)), sign(l.mark)));
     let again = check::asked_again(state, (release, rule), now).map(|text| (text, sign(Mark::Wait)));
     lines.chain(again).collect()
@@ -505,7 +508,7 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
         None => return Vec::new(),
     }
     let Some(rule) = release.rule(stage) else { return Vec::new() };
-    verdict(state, release, rule, now).blockers().filter_map(|l| l.next.clone()).collect()
+    verdict(state, release, rule, now).soonest_first().blockers().filter_map(|l| l.next.clone()).collect()
 }
 
 fn unveto_line(state: &State, release: &Release, stage: &StageName) -> String {

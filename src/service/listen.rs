@@ -418,7 +418,7 @@ fn has(state: &State, wanted: &StageRef) -> bool {
     let build = wanted.stage.as_str() == "build";
     let runbook = |name: &StageName| name.as_str().parse().ok();
     let known = |p: &Pipeline| {
-        p.stage(&wanted.stage).is_some()
+        state.stage_names().contains(&wanted.stage)
             || runbook(&wanted.stage).is_some_and(|name| p.runbook(&name).is_some())
     };
     named && state.pipeline().is_some_and(|p| build || known(&p))

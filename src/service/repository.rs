@@ -176,7 +176,12 @@ impl Service {
             .in_order()
             .into_iter()
             .rev()
-            .map(|r| (r.no(), r.created.seq, r.created.commit.clone()))
+            .map(|r| Known {
+                no: r.no(),
+                seq: r.created.seq,
+                commit: r.created.commit.clone(),
+                here: r.created.branch == *branch,
+            })
             .take(COMMITS)
             .collect();
         let known_here = self.pipelines_of(&repo).await?;
@@ -311,7 +316,14 @@ struct Found {
     included_in: Option<crate::domain::name::ReleaseNo>,
 }
 
-type Known = (crate::domain::name::ReleaseNo, u64, CommitSha);
+/// A release that there is already.
+struct Known {
+    no: crate::domain::name::ReleaseNo,
+    seq: u64,
+    commit: CommitSha,
+    /// Whether it is of the same branch.
+    here: bool,
+}
 
 fn look(
     mirror: &Mirror,
@@ -323,10 +335,12 @@ fn look(
     let seq = mirror.first_parent_position(head)?;
     let mut base = None;
     let mut included_in = None;
-    for (no, other_seq, commit) in known.iter().filter(|(_, _, c)| mirror.exists(c)) {
-        match mirror.order(head, commit)? {
-            Order::Before if included_in.is_none() && *other_seq > seq => included_in = Some(*no),
-            Order::After if base.is_none() => base = Some(commit.clone()),
+    for other in known.iter().filter(|other| mirror.exists(&other.commit)) {
+        // Places on the lines of different branches say nothing about one another.
+        let newer = other.here && other.seq > seq;
+        match mirror.order(head, &other.commit)? {
+            Order::Before if included_in.is_none() && newer => included_in = Some(other.no),
+            Order::After if base.is_none() => base = Some(other.commit.clone()),
             Order::Before | Order::After | Order::Same | Order::Apart => {}
         }
         if base.is_some() {

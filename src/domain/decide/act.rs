@@ -261,8 +261,8 @@ impl Draft {
             let release = self.named(wanted, Verb::Rollback, stage)?;
             let targets = self.state.rollback_targets(stage, release.track());
             let good = targets.iter().any(|r| r.no() == release.no());
-            let never = || no_way(NoWayBack::Never(wanted.to_string()));
-            if good { release } else { return Err(never()) }
+            let why = || no_way(self.why_not_back(&release, stage, wanted.to_string()));
+            if good { release } else { return Err(why()) }
         } else {
             let tracks: BTreeSet<Option<&Track>> =
                 self.state.live_of(stage).map(|(track, _)| track).collect();
@@ -279,6 +279,24 @@ impl Draft {
         self.open_again(target.no(), stage, RunKind::Rollback, (by, None))?;
         self.approve_own_rollback(spoken, &target, stage)?;
         Ok(Told::started())
+    }
+
+    /// Why a release that was named is nothing to go back to.
+    fn why_not_back(&self, release: &Release, stage: &StageName, wanted: String) -> NoWayBack {
+        let no = release.no();
+        if self.state.live_in(stage, release.track()).is_some_and(|live| live.no() == no) {
+            return NoWayBack::Live(wanted);
+        }
+        if !self.state.done(stage).any(|done| done.no() == no) {
+            return NoWayBack::Never(wanted);
+        }
+        match self.state.vetoes.get(&(stage.clone(), no)) {
+            Some(reason) => {
+                let lift = (!self.state.tampered(no)).then(|| format!("/unhold {stage}"));
+                NoWayBack::Vetoed(wanted, reason.clone(), lift)
+            }
+            None => NoWayBack::Gone(wanted),
+        }
     }
 
     /// Where a track goes back to in a stage: the newest before what runs there, or was last tried.

@@ -6,10 +6,10 @@ use crate::domain::approval::{rule_for, tally};
 use crate::domain::decide::{Draft, withdrawal};
 use crate::domain::event::{Detail, Overridable, RunKind, Withdrawal};
 use crate::domain::gate::{
-    Blocker, Verdict, approvals_end, batch_is_full, passed_over, verdict, window_wait_ends,
+    Blocker, Verdict, approvals_end, batch_is_full, dead_ends, passed_over, verdict, window_wait_ends,
 };
 use crate::domain::name::{ReleaseNo, StageName};
-use crate::domain::pipeline::{Duty, QueuePolicy, Stage};
+use crate::domain::pipeline::{QueuePolicy, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
 
@@ -227,21 +227,4 @@ impl Draft {
         }
         Ok(())
     }
-}
-
-/// The stages before that keep a release from ever coming here: one that it needs, or all of those of which it needs
-/// one.
-fn dead_ends<'s>(release: &Release, stage: &'s Stage) -> Vec<&'s StageName> {
-    let needed = |need: &&StageName| {
-        release.state_in(need).is_some_and(StageState::is_bad_end)
-            && release.rule(need).is_some_and(|s| s.duty == Duty::Mandatory)
-    };
-    if let Some(need) = stage.needs.iter().find(needed) {
-        return vec![need];
-    }
-    let over = |need: &&StageName| {
-        release.state_in(need).is_some_and(|state| state.is_terminal() && state != StageState::Succeeded)
-    };
-    let ways = &stage.needs_any;
-    if ways.iter().all(|need| over(&need)) { ways.iter().collect() } else { Vec::new() }
 }

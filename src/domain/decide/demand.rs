@@ -218,7 +218,9 @@ impl Draft {
         let (release, why) = match passenger {
             Ok((no, ride)) => {
                 if ride == Ride::Again {
+                    let last = self.run(no, stage)?;
                     self.open_again(no, stage, RunKind::Redeploy, (None, None))?;
+                    self.carry_approvals(no, stage, &last)?;
                 }
                 (Some(no), None)
             }

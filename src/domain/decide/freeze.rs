@@ -42,7 +42,9 @@ impl Draft {
         let stage = stage.map(|s| self.stage(Verb::Unfreeze, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Maintain)?;
         if !self.state.freezes.contains_key(&stage) {
-            return Err(Refusal::NotFrozen { stage });
+            let beside = self.state.freezes.get(&None).filter(|_| stage.is_some());
+            let beside = beside.map(|freeze| format!("frozen by {}: {}", freeze.by.login, freeze.reason));
+            return Err(Refusal::NotFrozen { stage, beside });
         }
         self.add(Event::Unfrozen { stage, by: Some(spoken.standing.person.clone()) })?;
         Ok(Told::counted())

@@ -17,13 +17,14 @@ const LISTED: usize = 5;
 pub(super) const HOST_CLOCK_MS: i64 = 1_000;
 
 impl Draft {
-    /// The stage a command names, if the pipeline has it.
+    /// The stage a command names, if the pipeline has it or had it when an open release was made.
     pub(super) fn stage(&self, verb: Verb, wanted: &StageRef) -> Result<StageName, Refusal> {
-        let pipeline = self.state.pipeline().ok_or(Refusal::NoPipeline)?;
-        if pipeline.stage(&wanted.stage).is_some() {
+        self.state.pipeline().ok_or(Refusal::NoPipeline)?;
+        let known = self.state.stage_names();
+        if known.contains(&wanted.stage) {
             return Ok(wanted.stage.clone());
         }
-        let stages: Vec<String> = pipeline.stage_names().map(ToString::to_string).collect();
+        let stages: Vec<String> = known.iter().map(ToString::to_string).collect();
         let nearest = stages
             .iter()
             .map(|s| (strsim::damerau_levenshtein(s, wanted.stage.as_str()), s))

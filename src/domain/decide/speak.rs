@@ -14,6 +14,7 @@ use crate::domain::pipeline::{ApprovalRule, Role};
 use crate::domain::policy;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageRun, StageState, Transition};
+use crate::domain::state::Hold;
 use crate::domain::time::Span;
 use crate::domain::track::Track;
 use crate::domain::view;
@@ -288,7 +289,18 @@ impl Draft {
         {
             return Refusal::Moved { old: version, new: self.state.version_of(*newer), stage: stage.clone() };
         }
+        let live = self.state.live_in(stage, release.track()).filter(|live| live.no() != release.no());
         let instead = match (release.state_in(stage), &release.created.channel) {
+            (Some(StageState::Succeeded), _) if live.is_some() => {
+                let live = live.map_or_else(String::new, |live| live.created.version.to_string());
+                let targets = self.state.rollback_targets(stage, release.track());
+                let back = if targets.iter().any(|target| target.no() == release.no()) {
+                    format!(" `/rollback {stage} {version} -- reason` puts it back.")
+                } else {
+                    String::new()
+                };
+                format!("{version} was live there; {live} is now.{back}")
+            }
             (Some(state), _) => format!("{version} is {} there.", state.word()),
             (None, Some(channel)) if release.rule(stage).is_none() => {
                 format!("{version} is of the channel {channel}, which passes no {stage}.")
@@ -357,13 +369,23 @@ impl Draft {
         needs(spoken, stage.as_ref(), Role::Write)?;
         let person = &spoken.standing.person;
         let here = (stage, None);
-        let other = self.state.holds.get(&here).and_then(|h| h.by.as_ref().map(|by| (h, by)));
+        // Taking a hold over would be a way to lift it: of what a rollback left, that is a maintainer's.
+        let mine = |hold: &Hold| match &hold.by {
+            Some(by) => by.id == person.id,
+            None => spoken.standing.role >= Role::Maintain,
+        };
+        let other = self.state.holds.get(&here).filter(|hold| !mine(hold));
         let (stage, track) = here;
-        if let Some((hold, by)) = other.filter(|(_, by)| by.id != person.id) {
-            // Taking a hold over would be a way to lift it.
+        if let Some(hold) = other {
             let place = stage.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string);
-            let hold = format!("on hold by {} since {}: {}", by.login, hold.since.minute(), hold.reason);
-            return Err(Refusal::OnHold { place, lift: unhold_line(stage.as_ref()), hold });
+            let lift = unhold_line(stage.as_ref());
+            let who = match &hold.by {
+                Some(by) => format!("{} or a maintainer", by.login),
+                None => "a maintainer".to_owned(),
+            };
+            let by = hold.by.as_ref().map_or_else(|| "a rollback".to_owned(), |by| by.login.to_string());
+            let hold = format!("on hold by {by} since {}: {}", hold.since.minute(), hold.reason);
+            return Err(Refusal::OnHold { place, lift, who, hold });
         }
         let by = Some(person.clone());
         self.add(Event::Held { stage, track, by, reason: reason.to_owned() })?;
@@ -389,7 +411,10 @@ impl Draft {
             .cloned()
             .collect();
         if holds.is_empty() && vetoes.is_empty() {
-            return Err(Refusal::NotHeld { stage });
+            let beside = self.state.holds.get(&(None, None)).filter(|_| stage.is_some());
+            let beside = beside.and_then(|hold| Some((hold.by.as_ref()?, hold)));
+            let beside = beside.map(|(by, hold)| format!("held by {}: {}", by.login, hold.reason));
+            return Err(Refusal::NotHeld { stage, beside });
         }
         if spoken.standing.role < Role::Maintain {
             // One's own holds, and nothing that somebody else or a rollback left beside them.

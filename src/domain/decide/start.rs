@@ -4,7 +4,7 @@ use crate::domain::channel;
 use crate::domain::decide::demand::unasked;
 use crate::domain::decide::{CheckRequest, Draft, Learned, Start};
 use crate::domain::event::{Created, Detail, Event, RunKind, StartedBy, Unlisted};
-use crate::domain::name::ReleaseNo;
+use crate::domain::name::{ChannelName, ReleaseNo};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
 use crate::domain::reuse::keeps;
@@ -59,14 +59,13 @@ impl Draft {
         let (names, version) = self.names((start, &inputs), no, tagged);
         let said = start.pipeline.channels.iter().find(|of| Some(&of.name) == channel.as_ref());
         let channel = said.or_else(|| channel::of_release(&start.pipeline.channels, &start.branch, &version));
+        let pipeline = channel::pipeline_of(&start.pipeline, &start.branch, channel);
         let track = start.pipeline.triggers.button.as_ref().and_then(|button| button.track(&inputs));
         if let Some(why) = self.unlike_the_others(start, track.as_ref()) {
             return self.turn_away(start, why);
         }
-        // What a release of another track contains is not of this one.
-        let included_in = start
-            .included_in
-            .filter(|newer| self.state.release(*newer).is_some_and(|newer| newer.created.track == track));
+        let channel = channel.map(|of| of.name.clone());
+        let included_in = self.brings(start, channel.as_ref(), track.as_ref());
         let created = Created {
             release: no,
             seq: start.seq,
@@ -80,9 +79,9 @@ impl Draft {
             unheard: start.unheard,
             changes: start.changes.iter().take(MAX_CHANGES).cloned().collect(),
             unlisted: unlisted(start),
-            channel: channel.map(|of| of.name.clone()),
+            channel,
             track,
-            pipeline: Box::new(channel::pipeline_of(&start.pipeline, &start.branch, channel)),
+            pipeline: Box::new(pipeline),
             manifest: start.manifest.clone(),
             epoch_s: start.epoch_s,
             included_in,
@@ -98,6 +97,20 @@ impl Draft {
             Some(newer) => self.born_superseded(no, newer),
             None => self.seal_inherited(no),
         }
+    }
+
+    /// The newer release that brings what this one would. One of another branch, channel or track contains it, and does
+    /// not bring it to where this one goes.
+    fn brings(
+        &self,
+        start: &Start,
+        channel: Option<&ChannelName>,
+        track: Option<&Track>,
+    ) -> Option<ReleaseNo> {
+        let newer = self.state.release(start.included_in?)?;
+        let of = &newer.created;
+        let same = of.branch == start.branch && of.channel.as_ref() == channel && newer.track() == track;
+        same.then_some(newer.no())
     }
 
     /// Why a release may not be of a track, or of none, when those before it are not: what is live, held and kept is a
@@ -127,10 +140,10 @@ impl Draft {
     }
 
     fn has_release_of_push(&self, start: &Start) -> bool {
-        self.state
-            .releases
-            .values()
-            .any(|r| r.created.commit == start.commit && matches!(r.created.started_by, StartedBy::Push))
+        self.state.releases.values().map(|r| &r.created).any(|made| {
+            let same = made.commit == start.commit && made.branch == start.branch;
+            same && matches!(made.started_by, StartedBy::Push)
+        })
     }
 
     fn release_of_version(&self, version: &Version) -> Option<ReleaseNo> {

@@ -412,18 +412,21 @@ impl Draft {
     pub(super) fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let back = self.release(no)?;
         let version = back.created.version.to_string();
-        let newer: Vec<ReleaseNo> = self
-            .state
-            .releases
-            .values()
-            .filter(|r| r.is_ahead_of(&back))
-            .filter(|r| {
-                r.stages.get(stage).is_some_and(|runs| runs.iter().any(|run| run.started_at.is_some()))
-            })
-            .map(|r| r.no())
-            .collect();
+        let tried = |r: &Release| {
+            let runs = r.stages.get(stage).into_iter().flatten();
+            runs.filter_map(|run| run.started_at).max()
+        };
+        let others = || self.state.releases.values().filter(|r| r.no() != no && r.track() == back.track());
+        let left = others().filter(|r| tried(r).is_some()).max_by_key(|r| tried(r));
+        // On one branch all that came between goes; of another branch what was left, which alone was seen to be bad.
+        let bad: Vec<ReleaseNo> = match left {
+            Some(left) if !left.is_beside(&back) => vec![left.no()],
+            Some(_) | None => {
+                others().filter(|r| r.follows(&back) && tried(r).is_some()).map(|r| r.no()).collect()
+            }
+        };
         let reason = format!("rolled back to {version}");
-        for bad in newer {
+        for bad in bad {
             self.veto(bad, stage, &reason)?;
             for below in self.downstream(bad, stage)? {
                 self.veto(bad, &below, &reason)?;
@@ -463,10 +466,14 @@ impl Draft {
     ) -> Result<(), Refusal> {
         let release = self.release(no)?;
         let retries = release.rule(stage).map_or(0, |s| s.retries);
-        if run.attempt > retries {
+        // What somebody asked for, or the engine for another reason, has its own tries.
+        let by_itself = |run: &&StageRun| run.by.is_none() && run.not_before.is_some();
+        let attempts = release.stages.get(stage).into_iter().flatten().rev();
+        let tried = u32::try_from(attempts.take_while(by_itself).count()).unwrap_or(u32::MAX);
+        if tried >= retries {
             return Ok(());
         }
-        let doubled = 1_u64.checked_shl(run.attempt.saturating_sub(1)).unwrap_or(u64::MAX);
+        let doubled = 1_u64.checked_shl(tried).unwrap_or(u64::MAX);
         let not_before = Some(self.now.plus(RETRY_BACKOFF.times(doubled)));
         let kind = match run.kind {
             RunKind::Deploy | RunKind::Redeploy if run.worked_at.is_some() => RunKind::Verify,
@@ -490,7 +497,7 @@ impl Draft {
 
     /// Approvals of the same bytes go along from one try to the next while they are valid (SEMANTICS §3); a rejection
     /// ends what went before, and consent to put a release back is not consent to deploy it.
-    pub(super) fn carry_on(
+    pub(super) fn carry_approvals(
         &mut self,
         no: ReleaseNo,
         stage: &StageName,
@@ -498,19 +505,38 @@ impl Draft {
     ) -> Result<(), Refusal> {
         let run = self.run(no, stage)?;
         let attempt = run.attempt;
-        let same = (run.kind == RunKind::Rollback) == (last.kind == RunKind::Rollback);
-        let rejected = matches!(last.state, StageState::Rejected | StageState::RejectedAfterDeploy);
-        if !same || rejected {
+        if !is_further_try(&run, last) {
             return Ok(());
         }
         for approval in last.approvals.iter().chain(&last.signoffs) {
             let approval = Box::new(approval.clone());
             self.add(Event::Approved { release: no, stage: stage.clone(), attempt, approval })?;
         }
+        Ok(())
+    }
+
+    /// What people said for one try holds for the next: approvals, and that it may start, unless a rollback has locked
+    /// the stage since.
+    pub(super) fn carry_on(
+        &mut self,
+        no: ReleaseNo,
+        stage: &StageName,
+        last: &StageRun,
+    ) -> Result<(), Refusal> {
+        self.carry_approvals(no, stage, last)?;
+        let (release, run) = (self.release(no)?, self.run(no, stage)?);
+        let hold = self.state.hold_on(stage, release.track()).filter(|hold| hold.by.is_none());
+        let locked = hold.is_some_and(|hold| last.promoted_at.is_some_and(|at| at < hold.since));
+        if locked || !is_further_try(&run, last) {
+            return Ok(());
+        }
         match &last.promoted {
-            Some(by) => {
-                self.add(Event::Promoted { release: no, stage: stage.clone(), attempt, by: by.clone() })
-            }
+            Some(by) => self.add(Event::Promoted {
+                release: no,
+                stage: stage.clone(),
+                attempt: run.attempt,
+                by: by.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -525,4 +551,10 @@ impl Draft {
         let attempt = self.run(no, stage)?.attempt;
         self.add(Event::StageMoved { release: no, stage: stage.clone(), attempt, transition, to, detail })
     }
+}
+
+/// Whether a run is another try of what the one before it was for, and nobody has said no to that.
+fn is_further_try(run: &StageRun, last: &StageRun) -> bool {
+    let same = (run.kind == RunKind::Rollback) == (last.kind == RunKind::Rollback);
+    same && !matches!(last.state, StageState::Rejected | StageState::RejectedAfterDeploy)
 }

@@ -3,13 +3,14 @@
 use super::{Blocker, Line, Look, Mark, line};
 use crate::domain::event::Overridable;
 use crate::domain::name::StageName;
-use crate::domain::release::StageState;
+use crate::domain::pipeline::Stage;
+use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::Live;
 use crate::domain::time::Timestamp;
 
 /// What one stage before says of the soak.
 enum Soaked {
-    /// It is live there, and has been there for long enough at this time.
+    /// It is live there, or was until now, and has been there for long enough at this time.
     Until(Timestamp),
     /// It is not live there.
     Off(Line),
@@ -63,14 +64,25 @@ impl Look<'_> {
 
     fn soaked(&self, need: &StageName) -> Soaked {
         let soak = self.stage.soak;
-        let state = self.release.state_in(need);
+        let state = self.release.standing(need).map(|run| run.state);
         let stopped = |text: String| {
             let next = Some(self.override_act(&Overridable::Soak));
             Soaked::Off(Line { next, ..line(Blocker::Soak, Mark::Stop, text) })
         };
         match self.state.live_at(need, self.release.track()) {
-            Some(Live::Release(no, since)) if *no == self.release.no() => Soaked::Until(since.plus(soak)),
+            Some(Live::Release(no, since)) if *no == self.release.no() => match self.ousted(need, *since) {
+                Some((by, stage, at)) if at.since(*since) < soak => stopped(format!(
+                    "it no longer soaks in {need}: {} came to its environment by {stage}",
+                    by.created.version
+                )),
+                Some(_) | None => Soaked::Until(since.plus(soak)),
+            },
             Some(_) | None if state == Some(StageState::Succeeded) => {
+                // What came there later does not take back how long it has been there.
+                let stayed = |run: &&StageRun| run.stayed.is_some_and(|stayed| stayed >= soak);
+                if let Some(run) = self.release.standing(need).filter(stayed) {
+                    return Soaked::Until(run.moved_at.plus(soak));
+                }
                 stopped(format!("it no longer soaks in {need}: {}", self.what_runs_in(need)))
             }
             Some(_) | None if state.is_some_and(StageState::is_terminal) => {
@@ -82,5 +94,22 @@ impl Look<'_> {
             }
             Some(_) | None => Soaked::Off(line(Blocker::Soak, Mark::Wait, format!("{soak} in {need} first"))),
         }
+    }
+
+    /// The release that another stage has put since into the environment where this one soaks.
+    fn ousted(&self, need: &StageName, since: Timestamp) -> Option<(&Release, &StageName, Timestamp)> {
+        let site = self.release.site(self.release.rule(need)?);
+        let others = self.state.live.iter().filter_map(|((stage, _), live)| {
+            let other = self.state.release(live.release()).filter(|other| other.no() != self.release.no())?;
+            let deploys = |rule: &&Stage| !(rule.deploy.is_empty() && rule.deployments.is_empty());
+            let rule = other.rule(stage).filter(deploys)?;
+            let at = match live {
+                Live::Release(_, at) => *at,
+                Live::Unknown(_) => other.run(stage)?.moved_at,
+            };
+            let here = rule.name != *need && other.site(rule) == site && at > since;
+            here.then_some((&**other, &rule.name, at))
+        });
+        others.min_by_key(|(_, _, at)| *at)
     }
 }

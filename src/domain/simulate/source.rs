@@ -89,7 +89,8 @@ impl Source {
             || world.state.releases.values().filter_map(|r| Some((self.place(&r.created.commit)?, r)));
         // Until here a release before this one has told of the changes.
         let told = places().map(|(p, _)| p).filter(|p| *p < place).max();
-        let later = places().filter(|(p, _)| *p > place).map(|(_, r)| r.no()).max();
+        let later = places().filter(|(p, r)| *p > place && r.created.branch == branch);
+        let later = later.map(|(_, r)| r.no()).max();
         let tagged: Vec<_> = world
             .tags
             .iter()

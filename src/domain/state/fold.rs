@@ -26,8 +26,7 @@ use crate::domain::release::{
 };
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::fact::Fact;
-use crate::domain::slot;
-use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, Live, State, TOLD_AFTER};
+use crate::domain::state::{Alarm, Check, CheckProgress, Hold, Illegal, State, TOLD_AFTER};
 use crate::domain::tag::TagNow;
 use crate::domain::time::Timestamp;
 use crate::domain::variable;
@@ -462,42 +461,6 @@ impl State {
         self.note_brought(*release, stage);
         Ok(())
     }
-
-    /// Keeps what runs where, and what a rollback may go to.
-    fn note_live(&mut self, no: ReleaseNo, stage: &StageName, to: StageState, at: Timestamp) {
-        let here = (stage.clone(), self.release(no).and_then(|r| r.track().cloned()));
-        match to {
-            StageState::Succeeded => {
-                self.live.insert(here, Live::Release(no, at));
-                let history = self.history.entry(stage.clone()).or_default();
-                history.retain(|earlier| *earlier != no);
-                history.push(no);
-            }
-            // It runs there, for people to look at; it is in the history of the stage when they have signed off.
-            StageState::AwaitingSignoff => {
-                self.live.insert(here, Live::Release(no, at));
-            }
-            StageState::Failed | StageState::TimedOut | StageState::Cancelled | StageState::Errored => {
-                // What never started has changed nothing, and neither has what left alone the slot that is live.
-                let run = self.release(no).and_then(|r| r.rule(stage).zip(r.run(stage)));
-                if run.is_some_and(|(rule, run)| run.started_at.is_some() && !slot::untouched(rule, run)) {
-                    self.live.insert(here, Live::Unknown(no));
-                }
-            }
-            StageState::Pending
-            | StageState::Queued
-            | StageState::Running
-            | StageState::Paused
-            | StageState::Rejected
-            | StageState::RejectedAfterDeploy
-            | StageState::Superseded
-            | StageState::Cancelling
-            | StageState::Skipped
-            | StageState::SkippedUpstream
-            | StageState::RollingBack
-            | StageState::RolledBack => {}
-        }
-    }
 }
 
 impl Release {
@@ -628,6 +591,7 @@ impl StageRun {
             legs: BTreeMap::new(),
             gates: BTreeMap::new(),
             fault: None,
+            stayed: None,
         })
     }
 

@@ -268,6 +268,30 @@ async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
     world.finish().await;
 }
 
+/// A fix that went to an old branch and on to main is a release of each, also when main is taken in first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e12_what_main_contains_already_is_released_on_its_own_branch() {
+    let main =
+        TWO_STAGES.replace("name: shop\n", "name: shop\ntriggers: {push: {branches: [main, 'release/*']}}\n");
+    let mut world = World::with(&main).await;
+    world.merge(1, "feat: sell shoes").await;
+    world.hears(1).await;
+    world.settled().await;
+    let old = world.tree.head("main").unwrap();
+    let fix = world.tree.loose((vec![&old], &[("src/hats.txt", "fixed")]), "fix: hats");
+    let merged = world.tree.loose((vec![&old, &fix], &[]), "fix: hats, on main");
+    let newest = world.tree.loose((vec![&merged], &[("src/bags.txt", "bags")]), "feat: sell bags");
+    world.tree.set("refs/heads/release/8", &fix);
+    world.tree.set("refs/heads/main", &newest);
+    assert_eq!(world.deliver(&world.push_hook("refs/heads/main", Some(&old), Some(&newest))).await, 202);
+    world.status(&newest, "liftlock/test", "success").await;
+    assert_eq!(world.deliver(&world.push_hook("refs/heads/release/8", None, Some(&fix))).await, 202);
+    world.status(&fix, "liftlock/test", "success").await;
+    world.drain().await;
+    assert_eq!(world.live().len(), 3);
+    world.finish().await;
+}
+
 /// What the server asks holds from a pipeline's first release on, also when a tag is the first that is heard of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t30_the_servers_own_rules_bind_the_first_release_of_a_pipeline() {

@@ -8,7 +8,7 @@ use liftlock::domain::effect::Effect;
 use liftlock::domain::event::{Event, Overridable, RunKind};
 use liftlock::domain::gate::{Mark, verdict};
 use liftlock::domain::name::{EnvironmentName, StageName};
-use liftlock::domain::pipeline::Duty;
+use liftlock::domain::pipeline::{Duty, Stage};
 use liftlock::domain::plan::plan;
 use liftlock::domain::release::{BuildState, Release, StageState, Transition};
 use liftlock::domain::state::State;
@@ -51,6 +51,9 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
     let shut = shut && run.overridden(&Overridable::Window, rule).is_none();
     assert!(rolls_back || !shut, "{stage} starts outside of its window");
     assert!(!state.vetoes.contains_key(&(stage.clone(), release.no())), "I6: a vetoed run starts");
+    let held = state.hold_on(stage, release.track()).is_some_and(|hold| hold.by.is_some());
+    let by_hand = run.kind == RunKind::Rollback && run.by.is_some();
+    assert!(by_hand || !held, "{stage} starts while somebody holds it");
     if run.kind == RunKind::Rollback {
         let good = release
             .stages
@@ -60,24 +63,28 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
         return;
     }
     if run.overridden(&Overridable::Deps, rule).is_none() {
-        for need in &rule.needs {
-            let optional = release.rule(need).is_some_and(|s| s.duty == Duty::Optional);
-            let state = release.state_in(need).unwrap();
-            let good = state == StageState::Succeeded || (optional && state.is_terminal());
-            assert!(good, "I5: {stage} starts while {need} is {state:?}");
-        }
-        let good = |need: &StageName| release.state_in(need) == Some(StageState::Succeeded);
-        let any = rule.needs_any.is_empty() || rule.needs_any.iter().any(good);
-        assert!(any, "I5: {stage} starts while none of {:?} succeeded", rule.needs_any);
+        let version = &release.created.version;
+        assert!(came_through(release, rule), "I5: {version} starts in {stage}, and has not come that far");
     }
     let newer = state.releases.values().find(|r| {
-        r.created.track == release.created.track
-            && r.order() > release.order()
+        r.follows(release)
             && r.stages
                 .get(stage)
                 .is_some_and(|runs| runs.iter().any(|run| run.state == StageState::Succeeded))
     });
     assert!(newer.is_none(), "I7: {} starts over a newer one", release.created.version);
+}
+
+/// Whether everything before a stage succeeded; behind an optional one that did not, everything before that.
+fn came_through(release: &Release, stage: &Stage) -> bool {
+    let succeeded = |need: &StageName| release.state_in(need) == Some(StageState::Succeeded);
+    let spared = |need: &StageName| {
+        let (rule, state) = (release.rule(need).unwrap(), release.state_in(need).unwrap());
+        let over = state.is_terminal() && state != StageState::Superseded;
+        rule.duty == Duty::Optional && over && came_through(release, rule)
+    };
+    stage.needs.iter().all(|need| succeeded(need) || spared(need))
+        && (stage.needs_any.is_empty() || stage.needs_any.iter().any(succeeded))
 }
 
 /// Holds a state against the one before it.

@@ -128,8 +128,16 @@ scenarios! {
     e16_b36_runbooks_are_asked_for_agreed_to_and_never_repeated "runbooks.txt"
     e16_e21_runbooks_wait_for_freezes_and_windows "runbook-freezes.txt"
     e16_runbooks_start_at_their_times "runbook-times.txt"
-    d04_d23_nobody_can_tell_is_no_failure "nobody-can-tell.txt"
+    e01_e02_an_optional_stage_lets_nothing_through_that_failed_before_it "optional-stages.txt"
+    e12_e24_releases_of_other_branches_take_nobodys_place "two-branches.txt"
     d23_e21_a_gate_that_was_green_is_red_for_long_before_it_rejects "flapping-gates.txt"
+    e02_e24_what_cannot_start_keeps_no_queue_waiting "queue-goes-on.txt"
+    d04_d23_nobody_can_tell_is_no_failure "nobody-can-tell.txt"
+    c08_e24_holds_of_people_and_of_rollbacks "two-holds.txt"
+    e26_a_soak_that_is_over_stays_over "soak-kept.txt"
+    c08_e13_a_stage_that_was_renamed_still_hears "renamed-stage.txt"
+    e24_a_rollback_that_never_was_changes_nothing "rollback-not-done.txt"
+    e28_a_train_that_leaves_again_keeps_its_approvals "train-again.txt"
 }
 
 fn folder() -> PathBuf {

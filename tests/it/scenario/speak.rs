@@ -231,7 +231,7 @@ fn clock(world: &mut World, time: &str) -> Vec<String> {
     told(world, step)
 }
 
-/// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`.
+/// `c1 by bo: feat: login`, `c1 as #7 by bo, written by ana: …`, `c1 before c2 by bo: …`, `c1 to release/8 by bo: …`.
 fn push(world: &mut World, text: &str) -> Vec<String> {
     let (head, subject) = text.split_once(": ").expect("push <commit> by <login>: <subject>");
     let words: Vec<&str> = head.split([' ', ',']).filter(|w| !w.is_empty()).collect();
@@ -243,7 +243,8 @@ fn push(world: &mut World, text: &str) -> Vec<String> {
     let by = after("by").expect("by whom");
     let author = head.split_once("written by ").map_or(by, |(_, author)| author);
     let unlisted = after("behind").map(|count| unlisted(count, after("of").expect("of whom")));
-    let step = world.push(alias, after("before"), by, (subject, author, unlisted.unwrap_or_default()));
+    let place = (after("to").unwrap_or("main"), after("before"));
+    let step = world.push(alias, place, by, (subject, author, unlisted.unwrap_or_default()));
     told(world, step)
 }
 

@@ -226,7 +226,7 @@ impl World {
     pub(crate) fn push(
         &mut self,
         alias: &str,
-        before: Option<&str>,
+        (branch, before): (&str, Option<&str>),
         by: &str,
         (subject, author, unlisted): (&str, &str, Unlisted),
     ) -> Step {
@@ -239,7 +239,8 @@ impl World {
         self.seqs.insert(alias.to_owned(), seq);
         let included_in = before.and_then(|b| self.release_of(&sha(b)));
         let start = self.start(alias, None, (by, subject, author), included_in);
-        self.decide(&Command::Start(Box::new(Start { unlisted, ..start })))
+        let branch = branch.parse().unwrap();
+        self.decide(&Command::Start(Box::new(Start { branch, unlisted, ..start })))
     }
 
     /// A push, here or to another repository, that starts pipelines whose builds are listened to.

@@ -1,0 +1,123 @@
+//! What comes before a stage: which stages let a release on, and which never will (SEMANTICS §2, invariant I5).
+
+use super::{Blocker, Line, Look, Mark, either, line};
+use crate::domain::event::Overridable;
+use crate::domain::name::StageName;
+use crate::domain::pipeline::{Duty, Stage};
+use crate::domain::release::{Release, StageState};
+
+impl Look<'_> {
+    pub(super) fn deps(&self) -> Vec<Line> {
+        if let Some(passed) = self.overridden(&Overridable::Deps) {
+            return vec![line(Blocker::Deps, Mark::Pass, format!("deps overridden by {}", passed.by.login))];
+        }
+        self.stage.needs.iter().map(|need| self.dep(need)).chain(self.any_dep(self.stage)).collect()
+    }
+
+    fn dep(&self, need: &StageName) -> Line {
+        match state_of(self.release, need) {
+            Some(StageState::Succeeded) if self.fault_of(need).is_some() => Line {
+                next: Some(format!("somebody with write comments `/retry {need}`")),
+                ..line(
+                    Blocker::Deps,
+                    Mark::Stop,
+                    format!("{need} was found faulty: {}", self.fault_of(need).unwrap_or_default()),
+                )
+            },
+            Some(StageState::Succeeded) => {
+                let run = self.release.standing(need);
+                let same = run.is_none_or(|run| run.revision == self.release.revision());
+                let what = if same { "this artifact" } else { "what this artifact was made of" };
+                line(Blocker::Deps, Mark::Pass, format!("{need} succeeded with {what}"))
+            }
+            Some(state) => {
+                if let Some(spared) = spared(self.release, need) {
+                    // An optional stage opens nothing that is closed before it.
+                    let before = spared.needs.iter().map(|need| self.dep(need)).chain(self.any_dep(spared));
+                    let mut closed = before.filter(|line| line.mark != Mark::Pass);
+                    let pass =
+                        || line(Blocker::Deps, Mark::Pass, format!("{need} is optional: {}", state.word()));
+                    return closed.next().unwrap_or_else(pass);
+                }
+                let text = format!("{need} must succeed first: {}", state.word());
+                if !state.is_bad_end() {
+                    return line(Blocker::Deps, Mark::Wait, text);
+                }
+                let next = Some(format!("somebody with write comments `/retry {need}`"));
+                Line { next, ..line(Blocker::Deps, Mark::Stop, text) }
+            }
+            None => line(Blocker::Deps, Mark::Wait, format!("{need} must succeed first: not reached")),
+        }
+    }
+
+    /// One of `needs_any` is enough: only a success, also where they are optional.
+    fn any_dep(&self, stage: &Stage) -> Option<Line> {
+        let ways = &stage.needs_any;
+        if ways.is_empty() {
+            return None;
+        }
+        if let Some(need) = ways.iter().find(|need| self.is_good(need)) {
+            return Some(self.dep(need));
+        }
+        let found = ways.iter().map(|need| match (self.fault_of(need), state_of(self.release, need)) {
+            (Some(fault), _) => format!("{need} was found faulty: {fault}"),
+            (None, Some(state)) => format!("{need} {}", state.word()),
+            (None, None) => format!("{need} not reached"),
+        });
+        let text = format!(
+            "{} must succeed first: {}",
+            either(ways.iter().map(ToString::to_string)),
+            found.collect::<Vec<_>>().join(", ")
+        );
+        if ways.iter().any(|need| state_of(self.release, need).is_none_or(|state| !state.is_terminal())) {
+            return Some(line(Blocker::Deps, Mark::Wait, text));
+        }
+        let retries = either(ways.iter().map(|need| format!("`/retry {need}`")));
+        let next = Some(format!("somebody with write comments {retries}"));
+        Some(Line { next, ..line(Blocker::Deps, Mark::Stop, text) })
+    }
+
+    /// Whether a stage of `needs_any` lets the release on.
+    pub(super) fn is_good(&self, need: &StageName) -> bool {
+        state_of(self.release, need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
+    }
+
+    /// What was found bad about the release in a stage before, once it was live there.
+    fn fault_of(&self, need: &StageName) -> Option<String> {
+        let fault = self.release.standing(need)?.fault.as_ref()?;
+        Some(format!("{} says {}", fault.gate, fault.detail))
+    }
+}
+
+/// How far a release is in a stage before.
+fn state_of(release: &Release, stage: &StageName) -> Option<StageState> {
+    release.standing(stage).map(|run| run.state)
+}
+
+/// The stage, when it is over without a success and need not have succeeded: what it needs itself counts in its place.
+/// One in which a newer release took the turn is not: the newer one takes it further on, too (SEMANTICS §4).
+fn spared<'r>(release: &'r Release, need: &StageName) -> Option<&'r Stage> {
+    let over = |state: StageState| {
+        state.is_terminal() && !matches!(state, StageState::Succeeded | StageState::Superseded)
+    };
+    state_of(release, need).filter(|state| over(*state))?;
+    release.rule(need).filter(|stage| stage.duty == Duty::Optional)
+}
+
+/// The stages before that keep a release from ever coming here: one that it needs, or all of those of which it needs
+/// one.
+pub(in crate::domain) fn dead_ends<'r>(release: &'r Release, stage: &'r Stage) -> Vec<&'r StageName> {
+    let dead = |need: &'r StageName| match (spared(release, need), state_of(release, need)) {
+        (Some(spared), _) => dead_ends(release, spared),
+        (None, Some(state)) if state.is_bad_end() => vec![need],
+        (None, _) => Vec::new(),
+    };
+    if let Some(dead) = stage.needs.iter().map(dead).find(|dead| !dead.is_empty()) {
+        return dead;
+    }
+    let over = |need: &&StageName| {
+        state_of(release, need).is_some_and(|state| state.is_terminal() && state != StageState::Succeeded)
+    };
+    let ways = &stage.needs_any;
+    if ways.iter().all(|need| over(&need)) { ways.iter().collect() } else { Vec::new() }
+}
