@@ -4,12 +4,17 @@ use std::io::Write as _;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http::Request;
 use hyper::Method;
 use liftlock::clock;
+use liftlock::config::caller::Caller;
 use liftlock::domain::gate::verdict;
 use liftlock::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, StageName, UserId};
 use liftlock::domain::person::Person;
 use liftlock::domain::state::State;
+use liftlock::forge::signature::sign;
+use liftlock::secret::Secret;
 use liftlock::store::effect::{Effect, EffectState};
 
 use super::world::{ANA, EVE, REPO, World, repo_id};
@@ -39,6 +44,58 @@ async fn b24_a_button_makes_a_release_of_the_head_with_what_it_is_given() {
     let last = &state.releases.values().next_back().unwrap().created;
     assert_eq!((last.commit.as_str(), last.inputs["service"].as_str()), (head.as_str(), "checkout"));
     assert_eq!(last.initiator.as_ref().unwrap().login.as_str(), "ana");
+    world.finish().await;
+}
+
+/// What the portal sends now.
+fn call(seconds: i64) -> Request<Body> {
+    let (path, body) = ("/webhook/start/github:12/shop", r#"{"inputs": {"service": "checkout"}}"#);
+    let signed = sign(PORTAL.as_bytes(), format!("{seconds}\nPOST {path}\n{body}").as_bytes()).unwrap();
+    let request = Request::post(path).header("x-liftlock-caller", "portal");
+    let request = request.header("x-liftlock-timestamp", seconds).header("x-liftlock-signature", signed);
+    request.body(Body::from(body)).unwrap()
+}
+
+const PORTAL: &str = "what the portal signs with";
+
+/// On a host where nobody is known by the config: whoever signed is answered for by the config alone. What was stored of
+/// it is carried out once, also when the server dies before it looked at it and the caller never heard an answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b24_t57_a_signed_call_that_was_stored_starts_one_release_whatever_dies() {
+    let mut world = World::with(MANIFEST).await;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is live in test"));
+    world.sleep().await;
+    world.callers = vec![Caller {
+        name: "portal".parse().unwrap(),
+        secrets: vec![Secret::new(PORTAL)],
+        allow: vec!["acme/shop:shop/start".to_owned().try_into().unwrap()],
+    }];
+    world.boot().await;
+    let seconds = clock::now().0 / 1000;
+    let stored = async {
+        loop {
+            let newest = world.store().deliveries(1, None).await.unwrap();
+            if newest.iter().any(|delivery| delivery.source == "call") {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    // The caller goes away as soon as its call is stored.
+    tokio::select! {
+        _ = world.post(call(seconds)) => {}
+        () = stored => {}
+    }
+    world.die().await;
+    world.wake().await;
+    world.until("two deployments", |_| world.deployed().len() == 2).await;
+    assert_eq!(world.post(call(seconds)).await, 200, "it is known");
+    world.drain().await;
+    assert_eq!(world.deployed(), ["test all all", "test checkout checkout"]);
+    let state = world.state("shop").await;
+    let last = &state.releases.values().next_back().unwrap().created;
+    assert_eq!((state.releases.len(), last.initiator.as_ref().unwrap().login.as_str()), (2, "portal"));
     world.finish().await;
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use liftlock::config::caller::Caller;
 use liftlock::domain::command::prefix::Prefix;
 use liftlock::domain::name::{AgentLabel, PipelineId, RepoId};
 use liftlock::domain::policy::server::ServerPolicy;
@@ -132,6 +133,8 @@ pub(super) struct World {
     pub(super) token: &'static str,
     /// Folders of toolchains; asked at the engine's next start.
     pub(super) toolchains: Vec<PathBuf>,
+    /// Programs that sign what they ask for; asked at the engine's next start.
+    pub(super) callers: Vec<Caller>,
     /// Machines that stages deploy to; asked at the engine's next start.
     pub(super) targets: Vec<Target>,
     /// Other repositories that releases may take; asked at the engine's next start.
@@ -253,6 +256,7 @@ impl World {
             connections: BTreeMap::new(),
             token: CANARY,
             toolchains: Vec::new(),
+            callers: Vec::new(),
             targets: Vec::new(),
             origins: Vec::new(),
             upstreams: Vec::new(),
@@ -331,7 +335,7 @@ impl World {
             verify_github: Arc::clone(&verify),
             verify_plain: Arc::clone(&verify),
             verify_gitea: verify,
-            callers: Vec::new(),
+            callers: self.callers.clone(),
             reader: Arc::new(answers.clone()),
             acts: Arc::new(answers),
             prefix: self.prefix.clone(),
