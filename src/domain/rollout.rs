@@ -437,6 +437,23 @@ mod tests {
     }
 
     #[test]
+    fn e27_a_job_waits_for_somebody_there_until_it_goes_on_or_is_over() {
+        let mut rollout = rollout(2);
+        let waits = |state: Option<&str>| Said::Waits { target: name(1), state: state.map(str::to_owned) };
+        assert!(!rollout.takes(&waits(Some("planned"))), "nothing was launched");
+        rollout.add(&Said::Started(name(1)), &BTreeSet::new());
+        for (said, shown) in [(waits(Some("planned")), Some("planned")), (waits(None), None)] {
+            assert!(rollout.takes(&said));
+            rollout.add(&said, &BTreeSet::new());
+            assert_eq!(rollout.waits.get(&name(1)).map(String::as_str), shown);
+        }
+        rollout.add(&Said::Ended { target: name(1), failed: None }, &BTreeSet::new());
+        assert!(!rollout.takes(&waits(Some("planned"))), "it is over");
+        assert!(waits(Some("planned")).sentence().contains("waits for somebody to confirm or discard it"));
+        assert_eq!(waits(None).sentence(), "web-1 goes on");
+    }
+
+    #[test]
     fn e23_batches_follow_each_other_until_every_target_had_its_turn() {
         let rolling = Rolling { batch: Batch::Count(2), max_unavailable: 0 };
         let mut rollout = rollout(3);
