@@ -88,14 +88,20 @@ pub fn verify(secrets: &[&[u8]], signatures: &[&[u8]], body: &[u8]) -> Result<()
         [value] => std::str::from_utf8(value).map_err(|_| SignatureError::Malformed)?,
         [_, _, ..] => return Err(SignatureError::Repeated),
     };
-    let digits = value
-        .strip_prefix(SCHEME)
-        .filter(|digits| (DIGITS..=DIGITS).contains(&digits.len()))
-        .ok_or(SignatureError::Malformed)?;
-    let tag = hex::decode(digits).map_err(|_| SignatureError::Malformed)?;
+    let tag = tag_in(value).ok_or(SignatureError::Malformed)?;
     // Every secret is tried, so that the time does not tell which one it was.
     let good = secrets.iter().fold(false, |good, secret| good | signed(secret, &tag, body));
     if good { Ok(()) } else { Err(SignatureError::Wrong) }
+}
+
+/// Whether a header's value looks like a signature, which says nothing about whether it is right.
+pub fn is_shaped(value: &str) -> bool {
+    tag_in(value).is_some()
+}
+
+fn tag_in(value: &str) -> Option<Vec<u8>> {
+    let digits = value.strip_prefix(SCHEME).filter(|digits| (DIGITS..=DIGITS).contains(&digits.len()))?;
+    hex::decode(digits).ok()
 }
 
 /// The header's value for a body that we send ourselves, as a plain host's hook does; an empty secret signs nothing.

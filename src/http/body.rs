@@ -13,21 +13,33 @@ use crate::http::error::{Fault, Why};
 /// First room for a body; most webhooks are smaller than this.
 const FIRST: usize = 16 << 10;
 
+/// Bodies up to this size have a part of the budget to themselves, so that a few large ones, which anybody may begin to
+/// send, do not shut out what hosts send all the time.
+const SMALL: usize = 1 << 20;
+/// That part, as a fraction of the whole: one of so many.
+const RESERVED: usize = 8;
+
 /// Bytes that all bodies in flight may hold together.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    all: Arc<Semaphore>,
+    /// What of it larger bodies may hold.
+    large: Arc<Semaphore>,
+}
 
 impl Budget {
     /// A budget of this many bytes.
     pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        let large = bytes.saturating_sub(bytes.checked_div(RESERVED).unwrap_or(0));
+        Self { all: Arc::new(Semaphore::new(bytes)), large: Arc::new(Semaphore::new(large)) }
     }
+}
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
-        let full = || Fault::busy("the bodies in flight hold as many bytes as they may");
-        let bytes = u32::try_from(bytes).map_err(|_| full())?;
-        Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| full())
-    }
+fn take(budget: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
+    let full = || Fault::busy("the bodies in flight hold as many bytes as they may");
+    let bytes = u32::try_from(bytes).map_err(|_| full())?;
+    Arc::clone(budget).try_acquire_many_owned(bytes).map_err(|_| full())
 }
 
 /// A body and its share of the budget, which it gives back when it is dropped.
@@ -36,6 +48,8 @@ pub(super) struct Held {
     /// The raw bytes.
     pub(super) bytes: Vec<u8>,
     share: OwnedSemaphorePermit,
+    /// The same of what large bodies share.
+    large: OwnedSemaphorePermit,
 }
 
 impl Held {
@@ -46,7 +60,12 @@ impl Held {
             return Ok(());
         }
         let wanted = needed.max(self.bytes.capacity().saturating_mul(2)).max(FIRST).min(limit.max(needed));
-        self.share.merge(budget.take(wanted.saturating_sub(self.bytes.capacity()))?);
+        let further = wanted.saturating_sub(self.bytes.capacity());
+        if wanted > SMALL {
+            let paid = self.large.num_permits();
+            self.large.merge(take(&budget.large, wanted.saturating_sub(paid))?);
+        }
+        self.share.merge(take(&budget.all, further)?);
         self.bytes.reserve_exact(wanted.saturating_sub(self.bytes.len()));
         Ok(())
     }
@@ -81,7 +100,7 @@ pub(super) async fn read(
 }
 
 async fn collect(mut body: Body, limit: usize, budget: &Budget) -> Result<Held, Fault> {
-    let mut held = Held { bytes: Vec::new(), share: budget.take(0)? };
+    let mut held = Held { bytes: Vec::new(), share: take(&budget.all, 0)?, large: take(&budget.large, 0)? };
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Err(Fault::new(Why::Malformed)) };
         // Trailers are not part of what was signed.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::timeout_at;
 
-use crate::forge::gitea;
+use crate::forge::{gitea, signature};
 use crate::http::State;
 use crate::http::body::{self, Bounds, Held};
 use crate::http::error::{Fault, Why};
@@ -154,13 +154,16 @@ async fn take(
     until: Instant,
     label: &mut &'static str,
 ) -> Result<Put, Fault> {
+    // Before a byte of it is held: without these nothing in the body could make it right.
+    let signature = signature_of(door, headers)?.ok_or_else(|| Fault::new(Why::Unsigned))?;
+    named(door, headers)?;
     let limits = state.limits();
     let bounds = Bounds { bytes: limits.hook_body, within: limits.request_within };
     let held = body::read(headers, body, bounds, state.budget()).await?;
     // One place per request that is worked on; those that wait have their whole body, so a slow sender holds none.
     let work = async {
         let _place = state.hook_place().await?;
-        let held = signed(state.verify(door.source), (door, headers), held).await?;
+        let held = signed(state.verify(door.source), signature, held).await?;
         let (guid, event) = named(door, headers)?;
         *label = COUNTED.iter().find(|name| **name == event).copied().unwrap_or("other");
         put(state, door.source, (guid, event), headers, held).await
@@ -185,12 +188,17 @@ pub(super) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a s
     }
 }
 
-async fn signed(verify: Verify, (door, headers): (Door, &HeaderMap), held: Held) -> Result<Held, Fault> {
-    let signature = one(headers, door.signature)?.map(|digits| format!("{}{digits}", door.scheme));
+/// The signature that came, when it looks like one.
+fn signature_of(door: Door, headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let came = one(headers, door.signature)?.map(|digits| format!("{}{digits}", door.scheme));
+    Ok(came.filter(|signature| signature::is_shaped(signature)))
+}
+
+async fn signed(verify: Verify, signature: String, held: Held) -> Result<Held, Fault> {
     let (right, held) = if held.bytes.len() < LARGE {
-        (verify(signature.as_deref(), &held.bytes), held)
+        (verify(Some(&signature), &held.bytes), held)
     } else {
-        let work = move || (verify(signature.as_deref(), &held.bytes), held);
+        let work = move || (verify(Some(&signature), &held.bytes), held);
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| Fault::busy("the check of a signature was cut off"))?

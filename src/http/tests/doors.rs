@@ -100,6 +100,45 @@ async fn t05_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(
     assert_eq!(site.deliveries().await, 1);
 }
 
+/// Whoever has no secret can begin to send as well, and must not keep out those who have.
+#[tokio::test]
+async fn t05_t11_what_cannot_be_right_is_not_read_and_large_bodies_leave_room_for_small_ones() {
+    let few = |parts: &mut Parts| parts.limits.bodies = 16 << 20;
+    let site = Site::with(Access::Loopback(Vec::new()), few).await;
+    let never = || Body::from_stream(futures_util::stream::pending::<std::io::Result<bytes::Bytes>>());
+    for signature in [None, Some("sha256=12"), Some("sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709")] {
+        let mut request = Request::post("/webhook/github")
+            .header("x-github-delivery", "g-1")
+            .header("x-github-event", "push");
+        if let Some(signature) = signature {
+            request = request.header("x-hub-signature-256", signature);
+        }
+        assert_eq!(site.send(request.body(never()).unwrap()).await.status, StatusCode::UNAUTHORIZED);
+    }
+    // As much as they may hold is held by bodies that never end.
+    let stalled = || {
+        let first = futures_util::stream::once(async {
+            Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 7 << 20]))
+        });
+        let rest = futures_util::stream::pending();
+        let body = Body::from_stream(futures_util::StreamExt::chain(first, rest));
+        site.send(hook("g-2", "push", BODY).body(body).unwrap())
+    };
+    let small = async {
+        tokio::task::yield_now().await;
+        let third = vec![b' '; 7 << 20];
+        let answer = site.send(hook("g-3", "push", &third).body(third.clone().into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let body = vec![b' '; 1 << 20];
+        let answer = site.send(hook("g-4", "push", &body).body(body.clone().into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+    };
+    tokio::select! {
+        _ = async { tokio::join!(stalled(), stalled()) } => panic!("a body that never ends was answered"),
+        () = small => {}
+    }
+}
+
 #[tokio::test]
 async fn t05_bodies_that_together_hold_too_much_are_asked_to_come_back_and_the_budget_returns() {
     let tight = |parts: &mut Parts| parts.limits.bodies = 64 << 10;
