@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::name::{Alias, CommitSha, RefName, printable};
 use crate::domain::person::Person;
 
-/// The events of GitHub whose runs are of a pull request's code, whatever branch they name.
-const OF_PULL_REQUESTS: [&str; 3] = ["pull_request", "pull_request_target", "merge_group"];
+/// The events of GitHub whose runs are of the branch that they name. Others name the default branch, too, and may have
+/// checked out anybody's code: a comment on a pull request, or the end of its build.
+const OF_A_BRANCH: [&str; 3] = ["push", "schedule", "workflow_dispatch"];
 
 /// A workflow, and what a pipeline takes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +71,14 @@ impl Run {
     pub fn counts(&self, protected: &RefName) -> Result<(), String> {
         let RunRef { id, file, .. } = &self.run;
         let what = format!("run {id} of {file}");
-        if OF_PULL_REQUESTS.contains(&self.event.as_str()) || !self.own {
-            return Err(format!("{what} is of a pull request or a fork"));
+        if !self.own {
+            return Err(format!("{what} is of a fork"));
+        }
+        if !OF_A_BRANCH.contains(&self.event.as_str()) {
+            let (event, known) = (printable(&self.event), OF_A_BRANCH.join(", "));
+            return Err(format!(
+                "{what} was started by {event}, so its code may be anybody's; {known} count"
+            ));
         }
         match self.conclusion.as_deref() {
             None => return Err(format!("{what} is not over")),
@@ -132,11 +139,17 @@ mod tests {
         assert_eq!(run(|_| ()).counts(&main), Ok(()));
         assert_eq!(why(|r| r.conclusion = None), "run 7 of build.yml is not over");
         assert_eq!(why(|r| r.conclusion = Some("failure".to_owned())), "run 7 of build.yml ended as failure");
-        for event in OF_PULL_REQUESTS {
-            let run = run(|r| r.event = event.to_owned());
-            assert_eq!(run.counts(&main).unwrap_err(), "run 7 of build.yml is of a pull request or a fork");
+        for event in OF_A_BRANCH {
+            assert_eq!(run(|r| r.event = event.to_owned()).counts(&main), Ok(()));
         }
-        assert_eq!(why(|r| r.own = false), "run 7 of build.yml is of a pull request or a fork");
+        for event in ["pull_request", "pull_request_target", "merge_group", "issue_comment", "workflow_run"] {
+            let why = run(|r| r.event = event.to_owned()).counts(&main).unwrap_err();
+            assert!(
+                why.starts_with(&format!("run 7 of build.yml was started by {event}, so its code")),
+                "{why}"
+            );
+        }
+        assert_eq!(why(|r| r.own = false), "run 7 of build.yml is of a fork");
         assert_eq!(
             why(|r| r.branch = Some("feature".parse().unwrap())),
             "run 7 of build.yml is of feature, and releases are made of main"
