@@ -26,7 +26,7 @@ use crate::publish::Outlet;
 use crate::runner::probe::Policy;
 use crate::runner::registry::Registry;
 use crate::runner::target::Target;
-use crate::secret::{self, Connection, Secret};
+use crate::secret::{self, Connection, Secret, StepSecret};
 use crate::upstream::Upstream;
 
 mod bucket;
@@ -38,6 +38,7 @@ pub mod policy;
 mod publish;
 mod registry;
 pub mod sealed;
+mod secrets;
 mod target;
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ pub struct Config {
     /// Variables for every step.
     pub environment: BTreeMap<String, String>,
     /// Secrets for steps, by name.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: BTreeMap<String, StepSecret>,
     /// Services that steps may work with, by name.
     pub connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to.
@@ -205,7 +206,7 @@ struct File {
     notify: notify::File,
     probe: ProbeFile,
     environment: BTreeMap<String, String>,
-    secrets: BTreeMap<String, Given>,
+    secrets: BTreeMap<String, secrets::Entry>,
     connections: BTreeMap<String, ConnectionFile>,
     target: Vec<target::Entry>,
     repository: Vec<origin::Entry>,
@@ -422,7 +423,7 @@ impl Reading<'_> {
         let (webhook_secrets, gitea_webhook_secrets) =
             self.webhook_secrets(file.webhook_secrets, file.gitea_webhook_secrets);
         let sandbox = self.sandbox(file.sandbox.as_deref());
-        let secrets = self.step_secrets("secrets", file.secrets);
+        let secrets = self.granted(file.secrets);
         let connections = self.connections(file.connections);
         let targets = self.targets(file.target);
         let origins = self.origins(file.repository);
@@ -528,19 +529,6 @@ impl Reading<'_> {
         given.into_iter().filter_map(|g| self.secret(what, g)).collect()
     }
 
-    /// A secret shorter than the mask can hide would be printed by the first step that echoes it.
-    fn step_secrets(&mut self, what: &str, given: BTreeMap<String, Given>) -> BTreeMap<String, Secret> {
-        let mut secrets = BTreeMap::new();
-        for (name, given) in given {
-            let Some(secret) = self.secret(&format!("{what}.{name}"), given) else { continue };
-            if secret.expose().len() < crate::mask::SHORTEST_BYTES {
-                self.problem(format!("{what}.{name} is too short to be hidden in logs: at least 4 bytes"));
-            }
-            secrets.insert(name, secret);
-        }
-        secrets
-    }
-
     /// Whoever may push to one repository calls a pipeline what they like: beside another one, its name says nothing.
     fn check_allows(&mut self, config: &Config) {
         let served = config.github.as_ref().map_or(0, |github| github.repositories.len())
@@ -555,13 +543,15 @@ impl Reading<'_> {
         let stores = stores.map(|(n, s)| (format!("library.stores.{n}"), &s.allow));
         let allows = connections.chain(targets).chain(origins).chain(upstreams).chain(registries);
         let callers = config.callers.iter().map(|c| (format!("callers.{}", c.name), &c.allow));
-        let allows = allows.chain(outlets).chain(stores).chain(callers);
+        let secrets = config.secrets.iter().map(|(n, s)| (format!("secrets.{n}"), &s.allow));
+        let allows = allows.chain(outlets).chain(stores).chain(callers).chain(secrets);
         let open = allows.filter(|(_, allow)| allow.iter().any(|a| !a.names_repository()));
         for (what, _) in open.filter(|_| served > 1) {
             self.problem(format!(
                 "{what}.allow means a pipeline of that name in each of {served} repositories: write \"<owner>/<repository>:<pipeline>/<stage>\", or \"*:<pipeline>/<stage>\" when it is for all"
             ));
         }
+        self.check_granted(&config.secrets, served);
     }
 
     /// What nobody may have is a slip; `example` says how somebody is named.

@@ -33,6 +33,22 @@ pub struct Connection {
     pub allow: Vec<Allowed>,
 }
 
+/// A secret that steps name in their manifest.
+#[derive(Debug, Clone)]
+pub struct StepSecret {
+    /// It.
+    pub secret: Secret,
+    /// The stages that may name it, `build` for builds and a runbook by its own name; all of them when empty.
+    pub allow: Vec<Allowed>,
+}
+
+impl StepSecret {
+    /// Whether this stage may name it.
+    pub fn allows(&self, asking: Asking<'_>) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|allowed| allowed.is(asking))
+    }
+}
+
 /// Stages of pipelines, by patterns: `acme/shop:web/prod`, `*:web/prod`; without a repository, of every one.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]

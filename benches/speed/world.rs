@@ -18,7 +18,7 @@ use liftlock::http::webhook::Verify;
 use liftlock::http::{self, Limits, State};
 use liftlock::probe::Reach;
 use liftlock::probe::guard::Allowed;
-use liftlock::runner::probe::{Policy, Runner};
+use liftlock::runner::probe::{Door, Policy, Runner};
 use liftlock::runner::target::Target;
 use liftlock::secret::Secret;
 use liftlock::service::library::Library;
@@ -55,6 +55,7 @@ pub(crate) async fn deploying(
         data: folder.to_owned(),
         prefix: Prefix::default(),
         sandbox: Policy::Auto,
+        door: Door::Locked,
         toolchains: Vec::new(),
         labels: BTreeSet::new(),
         secrets: BTreeMap::new(),

@@ -21,7 +21,7 @@ use crate::http::answers::Answers;
 use crate::http::session::{Access, Right, Token};
 use crate::http::webhook::Verify;
 use crate::http::{self, Limits, State};
-use crate::runner::probe::Runner;
+use crate::runner::probe::{Door, Runner};
 use crate::secret::Secret;
 use crate::service::library::Library;
 use crate::service::{Parts, Service, Settings};
@@ -126,6 +126,10 @@ fn settings(config: &Config, library: &Library) -> Settings {
         program: std::env::current_exe().unwrap_or_default(),
         prefix: config.command_prefix.clone(),
         sandbox: config.sandbox,
+        door: match config.access {
+            AccessMode::Loopback => Door::Open,
+            AccessMode::Token => Door::Locked,
+        },
         toolchains: config.toolchains.clone(),
         labels: config.labels.clone(),
         secrets: config.secrets.clone(),

@@ -74,3 +74,22 @@ fn t23_the_prefix_of_commands_is_a_word_that_is_no_command() {
         assert!(refused.contains("command_prefix") && refused.contains(why), "{refused}");
     }
 }
+
+#[test]
+fn t47_beside_another_repository_a_secret_says_whom_it_is_for() {
+    let one = "data = \"/d\"\nwebhook_secrets = [\"0123456789abcdef0123\"]\n[plain.repositories.x]\npath = \"/x\"\n";
+    let two = format!("{one}[plain.repositories.y]\npath = \"/y\"\n");
+    let read = |base: &str, secret: &str| {
+        let text = format!("{base}[secrets]\nKEY = {secret}\n");
+        Config::read(&text, &Environment::new(), &|_| Ok("long enough".to_owned()))
+    };
+    let open = "\"of nobody else\"";
+    assert!(read(one, open).unwrap().secrets["KEY"].allow.is_empty());
+    let problems = read(&two, open).unwrap_err().to_string();
+    assert!(problems.contains("secrets.KEY is for all 2 repositories: add allow = ["), "{problems}");
+    let file = "{ file = \"/k\", allow = [\"x:x/prod\"] }";
+    let read_one = read(&two, file).unwrap().secrets["KEY"].clone();
+    assert_eq!((read_one.secret.expose(), read_one.allow.len()), ("long enough", 1));
+    let problems = read(&two, "{ file = \"/k\", allow = [\"x/prod\"] }").unwrap_err().to_string();
+    assert!(problems.contains("secrets.KEY.allow means a pipeline of that name in each of 2"), "{problems}");
+}

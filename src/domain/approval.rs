@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::event::{Approval, ApprovalSide, RunKind};
+use crate::domain::event::{Approval, ApprovalSide, Created, RunKind, StartedBy};
 use crate::domain::name::{Login, TeamWord, UserId};
 use crate::domain::person::{Account, Person, Standing};
 use crate::domain::pipeline::{ApprovalRule, Bind, Exclusion, Requirement, Role, Stage, Who};
@@ -59,11 +59,15 @@ impl Seat {
 pub enum NotCounted {
     /// The rule leaves this person out of this release.
     Excluded(Exclusion),
+    /// The rule leaves authors out, and this person wrote the pull request.
+    Proposed,
     /// The rule leaves authors out, and a release before it has a commit of theirs, which the stage gets with this one.
     WroteBefore,
     /// The rule leaves authors out, and the host does not know who wrote one of the commits: it could be anybody.
     UnknownAuthor,
-    /// The rule leaves out who pushed, and the push was found: nobody told who that was.
+    /// The rule leaves out who pushed, and a release before it is of their push, which the stage gets with this one.
+    PushedBefore,
+    /// The rule leaves out who pushed, and the push was found, or there was none: nobody told who that was.
     UnknownPusher,
     /// The rule leaves authors out, and there are more than were looked through.
     TooManyAuthors,
@@ -81,7 +85,7 @@ impl NotCounted {
     /// The stable code of the refusal.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Excluded(_) | Self::WroteBefore => "excluded",
+            Self::Excluded(_) | Self::Proposed | Self::WroteBefore | Self::PushedBefore => "excluded",
             Self::UnknownAuthor => "unknown_author",
             Self::UnknownPusher => "unknown_pusher",
             Self::TooManyAuthors => "too_many_authors",
@@ -102,11 +106,15 @@ impl std::fmt::Display for NotCounted {
             Self::WroteBefore => f.write_str(
                 "wrote a commit of a release before it, which this stage does not have and gets with it",
             ),
+            Self::Proposed => f.write_str("wrote the pull request of this release"),
+            Self::PushedBefore => f.write_str(
+                "pushed a release before it, or had it made, which this stage does not have and gets with it",
+            ),
             Self::UnknownAuthor => {
                 f.write_str("may be the author of a commit whose author the host does not know")
             }
             Self::UnknownPusher => f.write_str(
-                "may have pushed it: the host never told of this push, so nobody knows who did; another push makes a \
+                "may have pushed it: no push was told of that brought it, so nobody knows who did; another push makes a \
                  release of which that is known",
             ),
             Self::TooManyAuthors => f.write_str(
@@ -259,12 +267,18 @@ fn excluded(
         }
         Exclusion::CommitAuthors => created.authors().any(|author| named(Some(author))),
     };
+    // An address in a commit is its author's word; who opened the pull request is the host's (THREATS T19).
+    if exclusion == Exclusion::CommitAuthors && release.proposed_by == Some(standing.person.id) {
+        return Err(NotCounted::Proposed);
+    }
     if out {
         return Err(NotCounted::Excluded(exclusion));
     }
     let brought = &run.brought;
-    if exclusion == Exclusion::CommitAuthors && brought.is_by(login) {
-        return Err(NotCounted::WroteBefore);
+    match exclusion {
+        Exclusion::CommitAuthors if brought.is_by(&standing.person) => return Err(NotCounted::WroteBefore),
+        Exclusion::Pusher if brought.is_pushed_by(login) => return Err(NotCounted::PushedBefore),
+        Exclusion::Initiator | Exclusion::Pusher | Exclusion::CommitAuthors => {}
     }
     let unknown = created.has_unknown_author() || brought.unknown;
     let left_out = created.unlisted.authors_left_out || brought.left_out;
@@ -274,8 +288,16 @@ fn excluded(
         Exclusion::CommitAuthors if unknown => Err(NotCounted::UnknownAuthor),
         Exclusion::CommitAuthors if left_out => Err(NotCounted::TooManyAuthors),
         Exclusion::Initiator | Exclusion::Pusher if created.unheard => Err(NotCounted::UnknownPusher),
+        Exclusion::Pusher if of_no_push(created) && !brought.pushed.of_commit => {
+            Err(NotCounted::UnknownPusher)
+        }
         Exclusion::Initiator | Exclusion::Pusher | Exclusion::CommitAuthors => Ok(()),
     }
+}
+
+/// Whether a release was made at a time, or of what somebody asked for or handed in, so that it says of no push.
+fn of_no_push(created: &Created) -> bool {
+    matches!(created.started_by, StartedBy::Demand { .. }) && created.pusher.is_none()
 }
 
 /// Counts what people gave on the side that is asked for now against its rule.

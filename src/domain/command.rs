@@ -114,7 +114,7 @@ verbs! {
     Status "status" Look "/status [stage]",
         "read", "show where the releases are";
     Recheck "recheck" Look "/recheck",
-        "read", "read the host again and rebuild what it shows";
+        "read; write on a public repository", "read the host again and rebuild what it shows";
     Help "help" Look "/help",
         "read", "list the commands, the stages and their rules";
 }

@@ -448,6 +448,8 @@ pub enum Learned {
         release: ReleaseNo,
         /// Where.
         place: Place,
+        /// Who wrote the pull request, if it is one.
+        proposed_by: Option<UserId>,
     },
     /// An offer was shown.
     Offer {
@@ -639,11 +641,12 @@ impl Draft {
     fn learn(&mut self, learned: &Learned) -> Result<(), Refusal> {
         match learned {
             Learned::Tag { release, now } => self.learn_tag(*release, now),
-            Learned::Place { release, place } => {
+            Learned::Place { release, place, proposed_by } => {
                 if self.release(*release)?.place.as_ref() == Some(place) {
                     return Ok(());
                 }
-                self.add(Event::PlaceFound { release: *release, place: place.clone() })
+                let (place, proposed_by) = (place.clone(), *proposed_by);
+                self.add(Event::PlaceFound { release: *release, place, proposed_by })
             }
             Learned::Offer { release, stage, attempt, place, at, side } => {
                 let run = self.run(*release, stage)?;

@@ -121,6 +121,9 @@ pub enum Event {
         release: ReleaseNo,
         /// Where.
         place: Place,
+        /// Who wrote the pull request, if it is one and the host knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposed_by: Option<UserId>,
     },
     /// People were shown that they may approve (COMMANDS §4).
     OfferShown {

@@ -5,7 +5,8 @@
 use crate::domain::event::{Detail, Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{QueuePolicy, Stage, Start};
-use crate::domain::release::{BuildState, Override, Release, StageRun, StageState, TagState};
+use crate::domain::publication::tag::became;
+use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::{Live, State};
 use crate::domain::time::{Span, Timestamp};
 
@@ -268,16 +269,10 @@ impl Look<'_> {
 
     fn tag(&self) -> Option<Line> {
         let (name, state) = self.release.moved_tag()?;
-        let commit = self.release.created.commit.short();
-        let now_at = match state {
-            TagState::Unknown | TagState::There => return None,
-            TagState::Moved(None) => format!("is gone; it stood at {commit}"),
-            TagState::Moved(Some(to)) => format!("points at {}, not at {commit}", to.short()),
-            TagState::Remade => "was made anew by somebody, over the one that was made here".to_owned(),
-        };
+        let what = became(state, &self.release.created.commit)?;
         Some(Line {
             next: Some("somebody restores the tag, or pushes a new version".to_owned()),
-            ..line(Blocker::Tag, Mark::Stop, format!("tag {name} {now_at}"))
+            ..line(Blocker::Tag, Mark::Stop, format!("tag {name} {what}"))
         })
     }
 

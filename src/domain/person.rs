@@ -49,8 +49,9 @@ pub enum Visibility {
 }
 
 impl Visibility {
-    /// The role that a preview takes: where everybody may read, reading is no role (COMMANDS §1).
-    pub fn to_preview(self) -> Role {
+    /// The role that it takes to have the server do work without deciding anything, as previews and `/recheck` do: where
+    /// everybody may read, reading is no role (COMMANDS §1, THREATS T22).
+    pub fn to_make_work(self) -> Role {
         match self {
             Self::Public => Role::Write,
             Self::Private => Role::Read,

@@ -208,6 +208,13 @@ pub enum Refusal {
         /// The stage.
         stage: StageName,
     },
+    /// The comment is older than the attempt it would approve.
+    BeforeAttempt {
+        /// The stage.
+        stage: StageName,
+        /// The release.
+        release: String,
+    },
     /// The comment is older than the deploy it would sign off.
     BeforeDeploy {
         /// The stage.
@@ -292,6 +299,7 @@ impl Refusal {
             Self::NotFrozen { .. } => "not_frozen",
             Self::Past { .. } => "in_the_past",
             Self::NoApproval { .. } => "no_approval",
+            Self::BeforeAttempt { .. } => "before_attempt",
             Self::BeforeDeploy { .. } => "before_deploy",
             Self::NotThisTeam { .. } => "not_this_team",
             Self::WhichStage { .. } => "which_stage",
@@ -324,6 +332,7 @@ impl Refusal {
             | Self::Notes(_)
             | Self::NoPipeline => Reaction::Confused,
             Self::Nothing { .. }
+            | Self::BeforeAttempt { .. }
             | Self::BeforeDeploy { .. }
             | Self::Moved { .. }
             | Self::NeedsRole { .. }
@@ -425,6 +434,7 @@ impl fmt::Display for Refusal {
             }
             Self::NoReleaseHere => f.write_str(NO_RELEASE),
             Self::NoApproval { .. }
+            | Self::BeforeAttempt { .. }
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. } => self.fmt_asked(f),
@@ -569,6 +579,12 @@ impl Refusal {
                 "ℹ️ **Not counted: {release} was not in {stage} yet when you wrote.** Look at it, then comment {}.",
                 inline_code(&format!("/approve {stage} {release}"))
             )
+        } else if let Self::BeforeAttempt { stage, release } = self {
+            write!(
+                f,
+                "ℹ️ **Not counted: {release} is asked for anew in {stage} since you wrote.** To agree to that, comment {}.",
+                inline_code(&format!("/approve {stage} {release}"))
+            )
         } else if let Self::NotThisTeam { stage, team, teams } = self {
             write!(f, "❓ **{stage} asks nothing of {} now.**", inline_code(&printable(team)))?;
             let lines: Vec<String> =
@@ -643,6 +659,7 @@ impl Refusal {
             | Self::Moved { .. }
             | Self::TooClose { .. }
             | Self::NoApproval { .. }
+            | Self::BeforeAttempt { .. }
             | Self::BeforeDeploy { .. }
             | Self::NotThisTeam { .. }
             | Self::WhichStage { .. }

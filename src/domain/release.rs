@@ -93,6 +93,8 @@ pub struct Release {
     pub tag_objects: BTreeMap<RefName, ObjectId>,
     /// Where it is spoken about.
     pub place: Option<Place>,
+    /// Who wrote the pull request that brought it.
+    pub proposed_by: Option<UserId>,
     /// The channels of stages it was added to, and when (row D13).
     pub listed: BTreeMap<ChannelLabel, Timestamp>,
     /// What was signed about it and is kept, oldest first.

@@ -304,7 +304,8 @@ pub fn left_for(state: &State, release: &Release, executor: Option<&Digest>) -> 
     let others = state.releases.values().rev().filter(|other| other.no() != release.no());
     let usable = others.filter(|other| {
         let sound = other.retired.is_none() && !state.tampered(other.no());
-        other.build == BuildState::Sealed && sound && other.moved_tag().is_none()
+        let near = shares_cache(&release.created, &other.created);
+        near && other.build == BuildState::Sealed && sound && other.moved_tag().is_none()
     });
     // Few are of the same commit or tree, and of those alone the whole of the terms is hashed.
     let near = usable.filter(|other| from(&other.created) == from(&release.created));
@@ -322,6 +323,13 @@ pub fn left_for(state: &State, release: &Release, executor: Option<&Digest>) -> 
         locks: other.locks.clone(),
     });
     of_releases.chain(of_pull_requests(state, &terms)).collect()
+}
+
+/// Whether what a build was given of former ones is no other than what the release's own would be given. The folders that
+/// a build keeps belong to its branch, and whoever may push to one branch may fill them with what another one would ship
+/// (THREATS T44).
+fn shares_cache(ours: &Created, theirs: &Created) -> bool {
+    ours.pipeline.build.cache.is_empty() || ours.branch == theirs.branch
 }
 
 /// What pull requests' builds of these terms left, newest first.

@@ -53,6 +53,15 @@ pub struct Tag {
     pub signed: Option<Signed>,
 }
 
+/// The line that a signature begins with.
+const SIGNATURE: &str = "-----BEGIN SSH SIGNATURE-----";
+
+/// The text that a tag's signature is of, and the signature; nothing when the object of the tag has none.
+pub fn signed_part(object: &str) -> Option<(&str, &str)> {
+    let at = object.find(&format!("\n{SIGNATURE}"))?.checked_add(1)?;
+    object.split_at_checked(at)
+}
+
 /// A signature of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
@@ -89,5 +98,25 @@ impl Tag {
     fn text(&self) -> String {
         let end = if self.message.ends_with('\n') { "" } else { "\n" };
         format!("{}{end}", self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d41_a_tag_is_signed_up_to_its_signature() {
+        let (at, signature) = (Timestamp(1_700_000_000_000), format!("{SIGNATURE}\nAAAA\n"));
+        let plain = Tag {
+            name: "v1.2.0".parse().unwrap(),
+            commit: "a".repeat(40).parse().unwrap(),
+            message: format!("version 1.2.0, not {SIGNATURE}"),
+            signed: None,
+        };
+        assert_eq!(signed_part(&plain.payload(at)), None, "words in a line are none");
+        let signed = Tag { signed: Some(Signed { at, signature: signature.clone() }), ..plain };
+        let object = signed.object().unwrap();
+        assert_eq!(signed_part(&object), Some((signed.payload(at).as_str(), signature.as_str())));
     }
 }

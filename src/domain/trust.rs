@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::markdown::inline_code;
-use crate::domain::name::{PipelineName, RefName, RoleName};
+use crate::domain::name::{PipelineName, RefName, RoleName, StageName};
 use crate::domain::pipeline::step::Action;
-use crate::domain::pipeline::{Pipeline, Stage};
+use crate::domain::pipeline::{Duty, Network, Pipeline, Stage};
 use crate::domain::publication::Publish;
+use crate::domain::variable::linked;
 
 /// Why a branch releases nothing of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +64,15 @@ pub fn distrust(
     wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: merge it there first")))
 }
 
-/// What is wrong with releasing an older commit of the default branch: who may push a tag decides nothing else.
+/// What is wrong with releasing an older commit of the default branch: who may push a tag, hand something in or run a
+/// workflow again decides nothing else.
 pub fn outdated(pipeline: &Pipeline, declared: &[Pipeline], default: &RefName) -> Option<Distrust> {
     let on = inline_code(default.as_str());
     let head = match named(declared, &pipeline.name, &on) {
         Ok(head) => head,
         Err(unheard) => return Some(unheard),
     };
-    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: tag a newer commit")))
+    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: release a newer commit")))
 }
 
 /// The pipeline of this name on the default branch.
@@ -81,65 +83,103 @@ fn named<'p>(declared: &'p [Pipeline], name: &PipelineName, on: &str) -> Result<
 
 /// What a pipeline has that the one it is held against has not, as a sentence that goes on with where that one is.
 fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
+    let of_stage = |stage: &Stage| match head.stage(&stage.name) {
+        Some(known) => wider_stage((pipeline, stage), (head, known)),
+        None => Some(format!("stage {} is not in the manifest", inline_code(stage.name.as_str()))),
+    };
+    wider_build(pipeline, head).or_else(|| pipeline.stages.iter().find_map(of_stage))
+}
+
+fn wider_build(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
     if let Some(secret) = pipeline.build.secrets.difference(&head.build.secrets).next() {
         return Some(format!("the build takes the secret {}, which it does not", inline_code(secret)));
     }
-    for stage in &pipeline.stages {
-        let Some(known) = head.stage(&stage.name) else {
-            return Some(format!("stage {} is not in the manifest", inline_code(stage.name.as_str())));
-        };
-        if stage.environment != known.environment {
-            return Some(format!(
-                "stage {} deploys to {}, and to {}",
-                stage.name,
-                inline_code(stage.environment.as_str()),
-                inline_code(known.environment.as_str())
-            ));
-        }
-        if let Some(more) = given((pipeline, stage)).difference(&given((head, known))).next() {
-            return Some(format!("stage {} takes {more}, which it does not", stage.name));
-        }
-        if let Some(roles) = roles(stage).filter(|ours| !within(ours, roles(known))) {
-            let names: Vec<String> = roles.iter().map(|role| inline_code(role.as_str())).collect();
-            let which = if names.is_empty() {
-                "all targets".to_owned()
-            } else {
-                format!("targets of {}", names.join(", "))
-            };
-            return Some(format!("stage {} deploys to {which}, which it does not", stage.name));
-        }
+    if pipeline.build.network == Network::Host && head.build.network == Network::None {
+        return Some("the build has the network of the machine, which it has not".to_owned());
     }
-    None
+    let known: BTreeSet<&str> = head.sources.iter().map(|source| source.repository.as_str()).collect();
+    let more = pipeline.sources.iter().find(|source| !known.contains(source.repository.as_str()))?;
+    Some(format!("the build takes the repository {}, which it does not", inline_code(&more.repository)))
 }
 
-/// What a stage is given of the server's, as people read it.
-fn given((pipeline, stage): (&Pipeline, &Stage)) -> BTreeSet<String> {
+fn wider_stage((pipeline, stage): (&Pipeline, &Stage), (head, known): (&Pipeline, &Stage)) -> Option<String> {
+    if stage.environment != known.environment {
+        return Some(format!(
+            "stage {} deploys to {}, and to {}",
+            stage.name,
+            inline_code(stage.environment.as_str()),
+            inline_code(known.environment.as_str())
+        ));
+    }
+    if let Some(earlier) = not_awaited((pipeline, stage), (head, known)) {
+        return Some(format!("stage {} does not wait for {earlier}, which it does", stage.name));
+    }
+    if let Some(more) = given(pipeline, stage).difference(&given(head, known)).next() {
+        return Some(format!("stage {} takes {more}, which it does not", stage.name));
+    }
+    let more = roles(stage).filter(|ours| !within(ours, roles(known)))?;
+    let which = if more.is_empty() { "all targets".to_owned() } else { format!("targets of {}", list(more)) };
+    Some(format!("stage {} deploys to {which}, which it does not", stage.name))
+}
+
+/// The stages before one that must have succeeded on the default branch, and that it does not wait for here: without them
+/// their checks, approvals and soaks would be left out with them.
+fn not_awaited((pipeline, stage): (&Pipeline, &Stage), (head, known): (&Pipeline, &Stage)) -> Option<String> {
+    let mut before = BTreeSet::new();
+    let mut open: Vec<&StageName> = stage.needs.iter().collect();
+    while let Some(name) = open.pop().filter(|_| before.len() <= pipeline.stages.len()) {
+        if before.insert(name) {
+            open.extend(pipeline.stage(name).into_iter().flat_map(|stage| &stage.needs));
+        }
+    }
+    let must = |name: &&StageName| head.stage(name).is_some_and(|stage| stage.duty == Duty::Mandatory);
+    if let Some(name) = known.needs.iter().filter(must).find(|name| !before.contains(name)) {
+        return Some(inline_code(name.as_str()));
+    }
+    let any: BTreeSet<&StageName> = known.needs_any.iter().collect();
+    let here: BTreeSet<&StageName> = stage.needs_any.iter().collect();
+    let waits = !before.is_disjoint(&any) || (!here.is_empty() && here.is_subset(&any));
+    (!any.is_empty() && !waits).then(|| format!("one of {}", list(any)))
+}
+
+fn list<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| inline_code(&name.to_string())).collect();
+    names.join(", ")
+}
+
+/// What a stage is given of the server's, and what it is let do outside its environment, as people read it.
+fn given(pipeline: &Pipeline, stage: &Stage) -> BTreeSet<String> {
     let mut given: BTreeSet<String> =
         stage.secrets.iter().map(|secret| format!("the secret {}", inline_code(secret))).collect();
     for step in stage.all_steps() {
         given
             .extend(step.terms.connection.iter().map(|name| format!("the connection {}", inline_code(name))));
-        if let Action::Publish(Publish::Files { to, .. }) = &step.action {
-            given.insert(format!("the outlet {}", inline_code(to.as_str())));
+        if let Action::Publish(publish) = &step.action {
+            given.insert(match publish {
+                Publish::Files { to, .. } => format!("the outlet {}", inline_code(to.as_str())),
+                Publish::Tags | Publish::FinalTags | Publish::HostRelease { .. } => {
+                    format!("the right to publish {publish}")
+                }
+            });
         }
     }
-    let of_pipeline =
-        pipeline.groups.iter().filter(|link| link.stages.is_empty() || link.stages.contains(&stage.name));
-    for link in of_pipeline.chain(&stage.groups) {
-        let name = spelled((pipeline, stage), &link.name);
-        given.insert(format!("the group {}{name}", inline_code(&link.name)));
+    // By the names that they come to: the variables in them are the commit's own.
+    let links = match linked(pipeline, stage) {
+        Ok(links) => links,
+        Err(problem) => {
+            given.insert(format!("groups that nobody can tell ({problem})"));
+            Vec::new()
+        }
+    };
+    for link in links {
+        let group = inline_code(link.name.as_str());
+        if link.write {
+            given.insert(format!("the right to write into the group {group}"));
+        }
+        given.insert(format!("the group {group}"));
         given.extend(link.secrets.values().map(|at| format!("the secret {}", inline_code(&at.to_string()))));
     }
     given
-}
-
-/// The values of the variables that a name is made of: with others it is another name.
-fn spelled((pipeline, stage): (&Pipeline, &Stage), name: &str) -> String {
-    let all = pipeline.variables.iter().chain(&stage.variables);
-    let used = all.filter(|(variable, _)| name.contains(&format!("$({variable})")));
-    let said: Vec<String> =
-        used.map(|(variable, said)| format!(" with {variable} {}", inline_code(&said.value))).collect();
-    said.concat()
 }
 
 /// The roles of the targets that a stage deploys to; nothing for one that deploys to no targets.
@@ -205,7 +245,7 @@ mod tests {
         };
         assert_eq!(told(MAIN, MAIN), [""; 0]);
         let less = MAIN.replace("secrets: [KEY], ", "");
-        let tag = "stage prod takes the secret `KEY`, which it does not on `main`: tag a newer commit";
+        let tag = "stage prod takes the secret `KEY`, which it does not on `main`: release a newer commit";
         assert_eq!(told(MAIN, &less), [tag]);
         let gone = MAIN.replace("  quiet:", "  loud:");
         assert_eq!(told(MAIN, &gone), ["the manifest on `main` has no pipeline quiet"]);
@@ -242,11 +282,83 @@ mod tests {
             asks("stages: [test,", "stages: [{name: test, targets: {roles: [web]}},"),
             "stage test deploys to targets of `web`, which it does not on `main`: merge it there first"
         );
-        // Fewer stages, other commands and stricter rules are a branch's own.
+        assert_eq!(
+            asks("stages: [test,", "stages: [{name: test, deploy: [{uses: git-tags}]},"),
+            "stage test takes the right to publish git tags, which it does not on `main`: merge it there first"
+        );
+        assert_eq!(
+            asks("secrets: [NPM]", "secrets: [NPM], network: host"),
+            "the build has the network of the machine, which it has not on `main`: merge it there first"
+        );
+        // Fewer stages behind, other commands and stricter rules are a branch's own.
         let less = MAIN
             .replace("approval: 2", "approval: 3")
             .replace("[make]", "[make all]")
-            .replace("stages: [test,", "stages: [");
+            .replace("stages: [test, {", "stages: [test, {agent: none, ");
         assert_eq!(told(&less, "release/8").len(), 1, "quiet alone");
+    }
+
+    /// What comes before a stage is there for its checks, its approvals and its soak.
+    #[test]
+    fn t29_a_branch_cannot_leave_out_what_a_stage_waits_for() {
+        let main = "main".parse().unwrap();
+        let told = |declared: &str, ours: &str| {
+            let manifest = |stages: &str| {
+                pipelines(&format!("version: 1\nname: shop\nbuild: make\ndeploy: id\nstages: {stages}\n"))
+            };
+            let (declared, ours) = (manifest(declared), manifest(ours));
+            outdated(&ours[0], &declared, &main).map(|why| why.to_string())
+        };
+        let all = "[test, {name: perf, optional: true}, stage, prod]";
+        assert_eq!(told(all, all), None);
+        let missed = |stage: &str, what: &str| {
+            Some(format!(
+                "stage {stage} does not wait for {what}, which it does on `main`: release a newer commit"
+            ))
+        };
+        assert_eq!(told(all, "[prod]"), missed("prod", "`stage`"));
+        assert_eq!(told(all, "[test, stage, {name: prod, needs: []}]"), missed("prod", "`stage`"));
+        assert_eq!(told(all, "[test, stage, prod]"), None, "what may fail may be left out");
+        assert_eq!(told("[test, prod]", "[test]"), None, "and so may what comes behind");
+        let through = "[test, stage, {name: prod, needs: [test, stage]}]";
+        assert_eq!(told(through, "[test, stage, prod]"), None, "it waits for the first through the second");
+        let any = "[a, {name: b, needs: []}, {name: prod, needs: [], needs_any: [a, b]}]";
+        assert_eq!(told(any, "[a, {name: prod, needs: [], needs_any: [a]}]"), None);
+        assert_eq!(told(any, "[a, prod]"), None);
+        assert_eq!(
+            told(any, "[a, {name: b, needs: []}, {name: prod, needs: []}]"),
+            missed("prod", "one of `a`, `b`")
+        );
+    }
+
+    /// A name in other letters, or made of a name, is not another text to be compared.
+    #[test]
+    fn t29_a_branch_gets_the_groups_that_their_names_come_to_and_no_others() {
+        let main = "main".parse().unwrap();
+        let told = |more: &str, link: &str, ours: (&str, &str)| {
+            let manifest = |more: &str, link: &str| {
+                pipelines(&format!(
+                    "version: 1\nname: shop\nbuild: make\ndeploy: id\nvariables: {{{more}}}\nstages: [{{name: prod, groups: \
+                     [{link}]}}]\n"
+                ))
+            };
+            let (declared, ours) = (manifest(more, link), manifest(ours.0, ours.1));
+            outdated(&ours[0], &declared, &main).map(|why| why.to_string())
+        };
+        let takes = |what: &str| {
+            Some(format!("stage prod takes {what}, which it does not on `main`: release a newer commit"))
+        };
+        let nested = ("prefix: '$(team)', team: web", "'$(prefix).keys'");
+        assert_eq!(told(nested.0, nested.1, nested), None);
+        let other = ("prefix: '$(team)', team: payments", "'$(prefix).keys'");
+        assert_eq!(told(nested.0, nested.1, other), takes("the group `payments.keys`"));
+        let cased = ("team: payments", "'$(TEAM).keys'");
+        assert_eq!(told("team: web", "'$(TEAM).keys'", cased), takes("the group `payments.keys`"));
+        assert_eq!(told("team: web", "'$(TEAM).keys'", ("team: web", "web.keys")), None);
+        let writes = ("team: web", "{name: web.keys, write: true}");
+        assert_eq!(
+            told("team: web", "web.keys", writes),
+            takes("the right to write into the group `web.keys`")
+        );
     }
 }

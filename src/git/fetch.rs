@@ -136,6 +136,9 @@ impl Remote {
             ("http.lowSpeedTime", "60"),
             ("credential.helper", ""),
             ("core.hooksPath", "/dev/null"),
+            // A few new objects come as files of their own, which git leaves to a power cut unless it is told.
+            ("core.fsync", "committed"),
+            ("core.fsyncMethod", "batch"),
             ("protocol.version", "2"),
             ("gc.auto", "0"),
         ];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, Sort};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, Sort};
 
 use crate::clock;
 use crate::domain::name::{CommitSha, ObjectId, RefName, TreeSha};
@@ -18,6 +18,10 @@ use crate::trouble::{Kind, Outcome, Trouble};
 const LOCK_WITHIN: Duration = Duration::from_secs(30);
 /// How often the lock is tried for.
 const LOCK_EVERY: Duration = Duration::from_millis(10);
+/// Without these a folder is no repository.
+const FIRST_FILES: [&str; 2] = ["HEAD", "config"];
+/// Largest object of a tag that is read: ours are notes of one release.
+const TAG_BYTES: usize = 1024 * 1024;
 
 /// A bare repository on this machine; one handle per thread, opening one costs 0.1 ms.
 pub struct Mirror {
@@ -73,8 +77,13 @@ pub struct CommitInfo {
 }
 
 impl Mirror {
-    /// Opens the bare repository at `path`, and makes it with the folders above when there is none.
+    /// Opens the bare repository at `path`, and makes it with the folders above when there is none. One that a power cut
+    /// left without its first files is made anew: everything in a mirror can be fetched again.
     pub fn open_or_init(path: &Path) -> Outcome<Self> {
+        if path.is_dir() && FIRST_FILES.iter().any(|name| is_lost(&path.join(name))) {
+            tracing::warn!(path = %path.display(), "a mirror without its first files is made anew");
+            folder::remove(path)?;
+        }
         match Self::open(path) {
             Err(e) if e.kind() == Kind::NotFound => {
                 Self::make(path)?;
@@ -94,6 +103,10 @@ impl Mirror {
         let mut options = RepositoryInitOptions::new();
         options.bare(true).mkpath(true).external_template(false);
         Repository::init_opts(&beside, &options).map_err(|e| failed(what(), e))?;
+        let synced = FIRST_FILES.iter().try_for_each(|name| File::open(beside.join(name))?.sync_all());
+        synced
+            .and_then(|()| File::open(&beside)?.sync_all())
+            .map_err(|e| Trouble::transient(what()).because(e))?;
         match std::fs::rename(&beside, path) {
             Ok(()) => Ok(()),
             // Somebody else was first, with the same.
@@ -160,6 +173,19 @@ impl Mirror {
         }
         tags.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tags)
+    }
+
+    /// The object of an annotated tag as it is written; nothing for a plain tag, and for one that nobody wrote by hand.
+    pub fn tag_object(&self, name: &RefName) -> Outcome<Option<String>> {
+        let fail = |e| failed(format!("read the tag {name}"), e);
+        let reference = self.repo.find_reference(&format!("refs/tags/{name}")).map_err(fail)?;
+        let Some(id) = reference.target() else { return Ok(None) };
+        let odb = self.repo.odb().map_err(fail)?;
+        let (size, kind) = odb.read_header(id).map_err(fail)?;
+        if kind != ObjectType::Tag || size > TAG_BYTES {
+            return Ok(None);
+        }
+        Ok(Some(text(odb.read(id).map_err(fail)?.data())))
     }
 
     /// True when the mirror has this commit.
@@ -278,6 +304,14 @@ impl Mirror {
         }
         let id = Oid::from_str(commit.as_str()).map_err(|e| failed(what(), e))?;
         self.repo.find_commit(id).map_err(|e| failed(what(), e))
+    }
+}
+
+/// Whether a file is not there, or was named and never written; one that cannot be looked at may be well.
+fn is_lost(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(file) => file.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

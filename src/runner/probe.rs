@@ -66,6 +66,15 @@ pub enum Policy {
     Require,
 }
 
+/// Who on this machine may speak for everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Whoever reaches the server from here: `access = "loopback"`.
+    Open,
+    /// Whoever has a token.
+    Locked,
+}
+
 /// Whose code it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -99,6 +108,8 @@ pub enum Unsafe {
     },
     /// Code of anybody, a network, and an address on it that hands out credentials.
     Metadata,
+    /// Code of anybody, and a network on which the server itself believes whoever asks.
+    Door,
 }
 
 impl fmt::Display for Unsafe {
@@ -117,13 +128,17 @@ impl fmt::Display for Unsafe {
                  block that address with a firewall rule for the server's user and restart, or build without network",
                 METADATA.ip()
             ),
+            Self::Door => f.write_str(
+                "a pull request with network could approve in anybody's name here, since access = \"loopback\" believes \
+                 whoever asks from this machine; set access = \"token\" in the server's config, or build without network",
+            ),
         }
     }
 }
 
 /// How a build of this origin, with this network, may run on a machine that can do so much.
 pub fn choose(
-    policy: Policy,
+    (policy, door): (Policy, Door),
     origin: Origin,
     network: Network,
     capability: &Capability,
@@ -143,6 +158,15 @@ pub fn choose(
         (false, Policy::Require, _) | (false, Policy::Auto, Origin::PullRequest) => {
             return Err(Unsafe::NoSandbox { origin, reason: reason() });
         }
+    }
+    match (network, origin, door) {
+        (Network::None, _, _) | (Network::Host, _, Door::Locked) => {}
+        (Network::Host, Origin::PullRequest, Door::Open) => return Err(Unsafe::Door),
+        (Network::Host, Origin::ProtectedBranch, Door::Open) => warnings.push(
+            "this could speak to the server in anybody's name, since access = \"loopback\" believes whoever asks from \
+             this machine; access = \"token\" in its config ends that"
+                .to_owned(),
+        ),
     }
     match (network, origin) {
         (Network::None, _) => {}
@@ -276,32 +300,35 @@ mod tests {
 
     #[test]
     fn t46_code_of_a_pull_request_runs_in_a_sandbox_or_not_at_all() {
+        use Door::Locked;
         use Network::None;
         use Origin::{ProtectedBranch, PullRequest};
         use Policy::{Auto, Require};
         let (with, without) = (capability(true), capability(false));
         for policy in [Auto, Require] {
             for origin in [ProtectedBranch, PullRequest] {
-                let choice = choose(policy, origin, None, &with).unwrap();
+                let choice = choose((policy, Locked), origin, None, &with).unwrap();
                 assert!(choice.sandboxed && choice.warnings.is_empty());
             }
-            let refusal = choose(policy, PullRequest, None, &without).unwrap_err();
+            let refusal = choose((policy, Locked), PullRequest, None, &without).unwrap_err();
             assert_eq!(
                 refusal.to_string(),
                 "code of a pull request runs in a sandbox only, and there is none: install it"
             );
         }
-        let plain = choose(Auto, ProtectedBranch, None, &without).unwrap();
+        let plain = choose((Auto, Locked), ProtectedBranch, None, &without).unwrap();
         assert!(!plain.sandboxed);
         assert!(plain.warnings[0].contains("without a sandbox") && plain.warnings[0].contains("install it"));
-        let refusal = choose(Require, ProtectedBranch, None, &without).unwrap_err();
+        let refusal = choose((Require, Locked), ProtectedBranch, None, &without).unwrap_err();
         assert_eq!(refusal.to_string(), "the settings require a sandbox, and there is none: install it");
     }
 
     #[test]
     fn t46_a_network_with_a_metadata_service_is_not_for_pull_requests() {
         let mut machine = capability(true);
-        let choose = |origin, network, machine: &Capability| choose(Policy::Auto, origin, network, machine);
+        let choose = |origin, network, machine: &Capability| {
+            choose((Policy::Auto, Door::Locked), origin, network, machine)
+        };
         let open = choose(Origin::PullRequest, Network::Host, &machine).unwrap();
         assert!(open.warnings[0].contains("every network service"));
         machine.metadata_answers = true;
@@ -311,11 +338,24 @@ mod tests {
         assert_eq!(choose(Origin::ProtectedBranch, Network::Host, &machine).unwrap().warnings.len(), 1);
     }
 
+    /// It would be one comment away from approving in somebody's name.
+    #[test]
+    fn t32_t46_a_network_with_a_server_that_believes_everybody_is_not_for_pull_requests() {
+        let machine = capability(true);
+        let choose = |origin, network| choose((Policy::Auto, Door::Open), origin, network, &machine);
+        assert_eq!(choose(Origin::PullRequest, Network::Host), Err(Unsafe::Door));
+        assert!(Unsafe::Door.to_string().contains("set access = \"token\""));
+        assert_eq!(choose(Origin::PullRequest, Network::None).unwrap().warnings.len(), 0);
+        let warned = choose(Origin::ProtectedBranch, Network::Host).unwrap().warnings;
+        assert!(warned[0].contains("in anybody's name"), "{warned:?}");
+    }
+
     #[test]
     fn nothing_runs_without_limits() {
         let mut machine = capability(true);
         machine.prlimit = false;
-        let refusal = choose(Policy::Auto, Origin::ProtectedBranch, Network::None, &machine).unwrap_err();
+        let refusal = choose((Policy::Auto, Door::Locked), Origin::ProtectedBranch, Network::None, &machine)
+            .unwrap_err();
         assert!(matches!(refusal, Unsafe::NoLimits(_)));
     }
 

@@ -28,7 +28,7 @@ use crate::runner::probe::Origin;
 use crate::runner::{Sandbox, SandboxSpec};
 use crate::service::build::base::Unpacked;
 use crate::service::build::inputs::Inputs;
-use crate::service::source::Public;
+use crate::service::source::{BUILD, Public};
 use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace, left_of};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -87,7 +87,7 @@ impl Service {
         let release =
             decided.state.release(no).cloned().ok_or_else(|| Trouble::bug("the release is gone"))?;
         let created = &release.created;
-        let executor = match self.executor(&created.pipeline, Origin::ProtectedBranch) {
+        let executor = match self.executor((&id, &created.pipeline), Origin::ProtectedBranch).await {
             Ok(executor) => executor,
             Err(trouble) => {
                 let ended = Ended::Build(BuildOutcome::Errored(self.mask().apply(&trouble.chain())));
@@ -146,7 +146,8 @@ impl Service {
         };
         if subject.kept {
             // Where it cannot be told it cannot be built either, which is said there.
-            subject.executor = self.executor(&check.pipeline, Origin::PullRequest).unwrap_or_default();
+            subject.executor =
+                self.executor((&id, &check.pipeline), Origin::PullRequest).await.unwrap_or_default();
         }
         match self.find_all(&id, &check.pipeline.sources, Public::Yes).await {
             Ok(found) => subject.sources = found,
@@ -268,11 +269,9 @@ impl Service {
             let run = Run {
                 steps,
                 tree,
-                environment: &self.environment_of(
-                    subject,
-                    (&home, base),
-                    inputs.environment(choice.sandboxed),
-                )?,
+                environment: &self
+                    .environment_of(subject, (&home, base), inputs.environment(choice.sandboxed))
+                    .await?,
                 sandbox: if choice.sandboxed { Sandbox::Bubblewrap(spec()) } else { Sandbox::Plain },
                 wall: left_of(build.timeout, begun),
                 artifacts: None,
@@ -316,7 +315,7 @@ impl Service {
     }
 
     /// What the commands of a build are told, the later over the earlier.
-    fn environment_of(
+    async fn environment_of(
         &self,
         subject: &Subject<'_>,
         (home, base): (&Path, Option<&Unpacked>),
@@ -331,7 +330,7 @@ impl Service {
         environment.extend(inputs);
         environment.extend(build.environment.clone());
         if subject.origin == Origin::ProtectedBranch {
-            environment.extend(self.secrets(&build.secrets)?);
+            environment.extend(self.secrets_beside_stages((subject.id, BUILD), &build.secrets).await?);
         }
         Ok(environment)
     }

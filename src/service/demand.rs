@@ -10,6 +10,7 @@ use crate::domain::name::{Alias, CommitSha, Digest, PipelineId};
 use crate::domain::person::{Person, Standing};
 use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
+use crate::domain::trust::outdated;
 use crate::forge::Repository;
 use crate::service::journal::Around;
 use crate::service::repository::named;
@@ -50,6 +51,12 @@ impl Service {
         let Some(pipeline) = named(&loaded, &id.name) else {
             return self.drop_start(lease, no, "the head of the branch does not declare the pipeline").await;
         };
+        if let Some((tip, declared)) = self.declared_at_head(&repository).await?
+            && let Some(why) =
+                outdated(pipeline, &declared.pipelines, &repository.default_branch).filter(|_| tip != head)
+        {
+            return self.drop_start(lease, no, &why.to_string()).await;
+        }
         let at = (&head, &repository.default_branch);
         let mut start = self.gather((&repository, &state), at, (pipeline, &loaded)).await?;
         if let Cause::Run(run) = &asked.cause {

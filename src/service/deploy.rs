@@ -14,7 +14,6 @@ use crate::domain::pipeline::{Agent, Stage};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
 use crate::domain::state::State;
-use crate::domain::tag::TagNow;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
 use crate::folder::Access;
@@ -25,7 +24,6 @@ use crate::service::groups::{self, Secrets};
 use crate::service::journal::Decided;
 use crate::service::stage::{Asked, Course, slots};
 use crate::service::steps::{KeptLog, StepsEnd, Workplace};
-use crate::service::tag::now_of;
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -148,30 +146,12 @@ impl Service {
             return Ok(Fresh::default());
         };
         let repo = &state.id.repo;
-        let host = self.host(repo)?;
         let mut fresh = self.approvers_now(state, release, (&target.stage, run)).await?;
         let steps = release.steps(&target.stage);
         let name = self.journal().name_of(repo).await?;
         fresh.cannot_start =
             steps.and_then(|stage| self.not_ready((&state.id, &name), release, stage, run.kind));
-        let repository = host.repository(repo).await?;
-        let branch = self.branch_now(&repository, &release.created.branch).await?;
-        let wanted: Vec<RefName> =
-            release.tags().filter_map(|(name, _)| name.to_string().parse().ok()).collect();
-        let commit = release.created.commit.clone();
-        let (tags_now, off_branch) = self
-            .mirror(repo, move |mirror| {
-                let there = if wanted.is_empty() { Vec::new() } else { mirror.tags()? };
-                let now = |tag: RefName| {
-                    let found = there.iter().find(|t| t.name == tag);
-                    now_of(tag, found)
-                };
-                let now: Vec<TagNow> = wanted.into_iter().map(now).collect();
-                Ok((now, !mirror.leads_to(&branch, &commit)?))
-            })
-            .await?;
-        fresh.tags = tags_now;
-        fresh.off_branch = off_branch;
+        (fresh.tags, fresh.off_branch) = self.stands(repo, release).await?;
         fresh.lost_build = self.lost_build(&state.id, release).await?;
         Ok(fresh)
     }
@@ -202,7 +182,7 @@ impl Service {
     }
 
     /// Where a release's commit must be: its branch, or the default branch once that one was merged and deleted.
-    async fn branch_now(&self, repository: &Repository, branch: &RefName) -> Outcome<RefName> {
+    pub(super) async fn branch_now(&self, repository: &Repository, branch: &RefName) -> Outcome<RefName> {
         match self.fetch(repository, Some(branch), None).await {
             Err(gone) if gone.kind() == Kind::NotFound && *branch != repository.default_branch => {
                 self.fetch(repository, None, None).await?;
@@ -325,7 +305,7 @@ impl Service {
             asked: release.run(&stage.name).and_then(Asked::of),
             owed: here.and_then(|here| decided.state.owing.get(&here)).map(|owing| owing.outputs.clone()),
         };
-        let end = self.walk(&course, environment, kept).await?;
+        let end = Box::pin(self.walk(&course, environment, kept)).await?;
         // Whoever goes on behind a question has folders of their own, so nothing is left for them to write.
         if matches!(end, StepsEnd::Passed | StepsEnd::Paused(_))
             && let Some(writable) = &writable
@@ -378,7 +358,8 @@ impl Service {
             Ok(told) => told,
             Err(how) => return Ok(Err(Unready::Untold(how))),
         };
-        let environment = self.stage_environment(id, (release, &told), (&grounds, fence))?;
+        let own = self.journal().name_of(&id.repo).await?;
+        let environment = self.stage_environment((id, &own), (release, &told), (&grounds, fence))?;
         let deploy_in = grounds.deploy_in(release);
         Ok(Ok(Ground { environment, source, deploy_in, stage: told.stage }))
     }

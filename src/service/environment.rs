@@ -92,7 +92,7 @@ impl Service {
     /// All variables of a stage's commands; what the stage's `env` says wins over what they are told of the release.
     pub fn stage_environment(
         &self,
-        id: &PipelineId,
+        (id, repository): (&PipelineId, &str),
         (release, told): (&Release, &Told),
         (grounds, fence): (&Grounds, i64),
     ) -> Outcome<BTreeMap<String, String>> {
@@ -112,7 +112,8 @@ impl Service {
         ];
         environment.extend(places.map(|(name, path)| (name.to_owned(), shown(&path))));
         environment.extend(stage.environment_variables.clone());
-        environment.extend(self.secrets(&stage.secrets)?);
+        let asking = Asking { repository, pipeline: &id.name, stage: &stage.name };
+        environment.extend(self.secrets(asking, &stage.secrets)?);
         Ok(environment)
     }
 
@@ -252,7 +253,8 @@ impl Service {
             Err(problem) => return Some(problem.to_string()),
         };
         let stage = &told.stage;
-        let mut environment = match self.stage_environment(id, (release, &told), (&grounds, 0)) {
+        let mut environment = match self.stage_environment((id, repository), (release, &told), (&grounds, 0))
+        {
             Ok(environment) => environment,
             Err(trouble) => return Some(trouble.to_string()),
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::artifact;
 use crate::domain::command::prefix::Prefix;
-use crate::domain::name::{AgentLabel, RepoId};
+use crate::domain::name::{AgentLabel, PipelineId, RepoId, StageName};
 use crate::domain::policy::server::ServerPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::time::Span;
@@ -17,10 +17,10 @@ use crate::mask::{Learning, Mask};
 use crate::notify::Routes;
 use crate::probe::Reach;
 use crate::publish::Outlet;
-use crate::runner::probe::{Policy, Runner};
+use crate::runner::probe::{Door, Policy, Runner};
 use crate::runner::registry::Registry;
 use crate::runner::target::Target;
-use crate::secret::{Connection, Secret};
+use crate::secret::{Asking, Connection, Secret, StepSecret};
 use crate::store::Store;
 use crate::trouble::{Outcome, Trouble};
 use crate::upstream::Upstream;
@@ -95,12 +95,14 @@ pub struct Settings {
     pub prefix: Prefix,
     /// Whether builds of protected branches may run without a sandbox.
     pub sandbox: Policy,
+    /// Who on this machine may speak for everybody.
+    pub door: Door,
     /// Folders with tools that sandboxed builds may read.
     pub toolchains: Vec<PathBuf>,
     /// What this machine is known by.
     pub labels: BTreeSet<AgentLabel>,
     /// The server's secrets by name, for steps that are given them.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: BTreeMap<String, StepSecret>,
     /// Services that steps may work with, by name.
     pub connections: BTreeMap<String, Connection>,
     /// Machines that stages deploy to.
@@ -141,6 +143,7 @@ impl Settings {
         let of_connections = self.connections.values().flat_map(|c| c.secrets.values());
         self.secrets
             .values()
+            .map(|granted| &granted.secret)
             .chain(of_connections)
             .chain(&self.hidden)
             .chain(self.notify.hidden())
@@ -246,25 +249,39 @@ impl Service {
     /// The server's secrets with the names that people know them by, to look for where they must not be.
     fn named_secrets(&self) -> Vec<(String, Secret)> {
         let settings = self.settings();
-        let own = settings.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone()));
+        let own = settings.secrets.iter().map(|(name, granted)| (name.clone(), granted.secret.clone()));
         let hidden =
             settings.hidden.iter().map(|secret| ("of the server's config".to_owned(), secret.clone()));
         own.chain(hidden).collect()
     }
 
-    /// The secrets a step is given, by name; a name that the server does not have is refused before anything starts.
-    fn secrets(&self, names: &BTreeSet<String>) -> Outcome<BTreeMap<String, String>> {
-        names
-            .iter()
-            .map(|name| {
-                let secret = self.settings().secrets.get(name).ok_or_else(|| {
-                    Trouble::refused(format!(
-                        "the server has no secret `{name}`; add it to [secrets] in its config"
-                    ))
-                })?;
-                Ok((name.clone(), secret.expose().to_owned()))
-            })
-            .collect()
+    /// The secrets that a build is given, or a runbook.
+    async fn secrets_beside_stages(
+        &self,
+        (id, asks): (&PipelineId, &str),
+        names: &BTreeSet<String>,
+    ) -> Outcome<BTreeMap<String, String>> {
+        let stage: StageName =
+            asks.parse().map_err(|e| Trouble::bug(format!("`{asks}` is no name of a stage")).because(e))?;
+        let repository = self.journal().name_of(&id.repo).await?;
+        self.secrets(Asking { repository: &repository, pipeline: &id.name, stage: &stage }, names)
+    }
+
+    /// The secrets a step is given, by name; a name that the server does not have, or has for others, is refused before
+    /// anything starts.
+    fn secrets(&self, asking: Asking<'_>, names: &BTreeSet<String>) -> Outcome<BTreeMap<String, String>> {
+        let one = |name: &String| {
+            let granted = self.settings().secrets.get(name).ok_or_else(|| {
+                Trouble::refused(format!(
+                    "the server has no secret `{name}`; add it to [secrets] in its config"
+                ))
+            })?;
+            if !granted.allows(asking) {
+                return Err(Trouble::refused(asking.not_of(&format!("the secret `{name}`"))));
+            }
+            Ok((name.clone(), granted.secret.expose().to_owned()))
+        };
+        names.iter().map(one).collect()
     }
 }
 

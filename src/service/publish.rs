@@ -384,7 +384,7 @@ impl<'a> Way<'a> {
         for item in items {
             let one = match &self.to {
                 To::Outlet(outlet) | To::Client(outlet, _) => outlet.look(&self.version(), item).await?,
-                To::Tags(tags) => tags.read(self.service, item).await?.of(item),
+                To::Tags(tags) => tags.read((self.service, self.release), item).await?.of(item),
                 To::Release(_) => shown.as_ref().map_or(Ok(Found::Missing), |shown| found_in(shown, item))?,
             };
             found.insert(item.name.clone(), one);
@@ -433,7 +433,7 @@ impl<'a> Way<'a> {
     pub(super) async fn read(&self, item: &Item) -> Outcome<Seen> {
         match &self.to {
             To::Outlet(outlet) | To::Client(outlet, _) => outlet.read(&self.version(), &item.name).await,
-            To::Tags(tags) => tags.read(self.service, item).await,
+            To::Tags(tags) => tags.read((self.service, self.release), item).await,
             To::Release(there) => there.read(item).await,
         }
     }
@@ -461,13 +461,22 @@ impl Tags<'_> {
         self.others.iter().find(|origin| tagged(self.tag.as_str(), &origin.name) == item.name)
     }
 
-    async fn read(&self, service: &Service, item: &Item) -> Outcome<Seen> {
-        let tag = self.tag.clone();
+    /// The commit that a tag names, when it is signed as it is to be.
+    async fn read(&self, (service, release): (&Service, &Release), item: &Item) -> Outcome<Seen> {
+        let (other, repo) = (self.other(item), self.on_host(item));
+        let signers = if other.is_none() && *repo == self.id.repo {
+            service.own_signers(release, &self.tag).await?
+        } else {
+            service.signers(release).await?
+        };
+        let (tag, wanted) = (self.tag.clone(), item.is.clone());
         let at = move |mirror: &Mirror| {
             let found = mirror.tags()?.into_iter().find(|there| there.name == tag);
-            Ok(found.map_or(Seen::Nothing, |there| Seen::Is(there.commit.to_string())))
+            let Some(commit) = found.map(|there| there.commit.to_string()) else { return Ok(Seen::Nothing) };
+            let missed = if commit == wanted { signers.miss(mirror, &tag)? } else { None };
+            Ok(missed.map_or(Seen::Is(commit), |what| Seen::Odd(what.to_owned())))
         };
-        if let Some(origin) = self.other(item) {
+        if let Some(origin) = other {
             let (path, remote) = (service.source_mirror(origin), origin.remote.clone());
             return blocking(move || {
                 let mirror = Mirror::open_or_init(&path)?;
@@ -476,7 +485,6 @@ impl Tags<'_> {
             })
             .await;
         }
-        let repo = self.on_host(item);
         let repository = service.host(repo)?.repository(repo).await?;
         service.fetch(&repository, None, None).await?;
         service.mirror(repo, at).await
@@ -519,7 +527,7 @@ impl OnHost<'_> {
         let Draft { tag, commit, title, .. } = &self.draft;
         let new = service.tag_of(release, (tag, commit), title).await?;
         match self.host.tag(&self.id.repo, &new).await? {
-            Tagged::There(_) => Ok(()),
+            Tagged::There(_) => service.is_signed(release, tag, &self.id.repo).await,
             Tagged::Elsewhere(there) => Err(Trouble::refused(format!(
                 "the tag {tag} is there already and names {there}, not {commit}; release a new version"
             ))),

@@ -42,9 +42,14 @@ impl Service {
         let repo = &state.id.repo;
         let host = self.host(repo)?;
         let said = (run.approvals.as_slice(), run.runbook().approval.as_ref());
-        let fresh = self.said_yes(state, said, run.asked.place.as_ref()).await?;
+        let mut fresh = self.said_yes(state, said, run.asked.place.as_ref()).await?;
         let repository = host.repository(repo).await?;
         self.fetch(&repository, Some(&repository.default_branch), None).await?;
+        // Whoever asked, or agreed, meant what the branch had then (THREATS T37).
+        let (branch, commit) = (repository.default_branch.clone(), run.asked.commit.clone());
+        let on_branch =
+            self.mirror(repo, move |mirror| Ok(mirror.exists(&commit) && mirror.leads_to(&branch, &commit)?));
+        fresh.off_branch = !on_branch.await?;
         Ok(fresh)
     }
 
@@ -78,7 +83,7 @@ impl Service {
         environment.extend(run_environment(state, run, fence));
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
         environment.extend(book.environment_variables.clone());
-        environment.extend(self.secrets(&book.secrets)?);
+        environment.extend(self.secrets_beside_stages((&state.id, book.name.as_str()), &book.secrets).await?);
         // Last, so that nothing else is taken for them; only ever variables, never part of a command (THREATS T20).
         environment.extend(run.asked.inputs.iter().map(|(name, value)| (variable(name), value.clone())));
         let steps = Run {

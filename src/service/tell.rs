@@ -89,7 +89,10 @@ impl Service {
         };
         let new = self.tag_of(known, (tag, commit), message).await?;
         let (commit, object) = match self.host(&id.repo)?.tag(&id.repo, &new).await? {
-            Tagged::There(object) => (commit.clone(), Some(object)),
+            Tagged::There(object) => {
+                self.is_signed(known, tag, &id.repo).await?;
+                (commit.clone(), Some(object))
+            }
             Tagged::Elsewhere(other) => (other, None),
         };
         let now = TagNow { tag: tag.clone(), commit: Some(commit), object };
@@ -101,13 +104,13 @@ impl Service {
     async fn find_place(&self, lease: &Lease, release: ReleaseNo, commit: &CommitSha, title: &str) -> Worked {
         let id = lease.pipeline()?;
         let host = self.host(&id.repo)?;
-        let place = if let Some(pull) = host.merged_pull_request(&id.repo, commit).await? {
-            Place::Thread(pull.number)
+        let (place, proposed_by) = if let Some(pull) = host.merged_pull_request(&id.repo, commit).await? {
+            (Place::Thread(pull.number), pull.author)
         } else {
             let marker = format!("tracking:{id}:{release}");
-            host.tracking_place(&id.repo, commit, title, &marker).await?
+            (host.tracking_place(&id.repo, commit, title, &marker).await?, None)
         };
-        self.learn(lease, &id, &Command::Learn(Learned::Place { release, place })).await
+        self.learn(lease, &id, &Command::Learn(Learned::Place { release, place, proposed_by })).await
     }
 
     async fn note(

@@ -245,7 +245,7 @@ impl Service {
             }
             Effect::Runbook { run, turn } => self.run_runbook(lease, (run, turn)).await,
             Effect::Leg { release, stage, attempt, leg, sample } => {
-                self.ask_leg(lease, Questioned { release, stage, attempt, sample }, leg).await
+                Box::pin(self.ask_leg(lease, Questioned { release, stage, attempt, sample }, leg)).await
             }
             Effect::Gates { release, stage, attempt, side, sample } => {
                 self.sample_gates(lease, Questioned { release, stage, attempt, sample }, side).await

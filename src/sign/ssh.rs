@@ -28,6 +28,14 @@ impl Namespace {
             Self::Git => "git",
         }
     }
+
+    /// What is signed in it.
+    fn of(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Git => "tag",
+        }
+    }
 }
 /// Of the two hashes that there are, the one `ssh-keygen` takes.
 const HASH: &str = "sha512";
@@ -148,7 +156,7 @@ impl<'a> Rest<'a> {
 
 /// The signature in the text of a `.sig` file that says it is for files, and the kind of key that makes such: on P-256
 /// in ASN.1, by Ed25519 as it is.
-fn read(text: &str) -> Option<(Kind, Vec<u8>)> {
+fn read(namespace: Namespace, text: &str) -> Option<(Kind, Vec<u8>)> {
     let body: String =
         text.trim_start().strip_prefix(BEGIN)?.split_once(END.trim_end())?.0.split_whitespace().collect();
     let blob = BASE64_STANDARD.decode(body).ok()?;
@@ -156,7 +164,7 @@ fn read(text: &str) -> Option<(Kind, Vec<u8>)> {
     (rest.bytes(MAGIC.len())? == MAGIC && rest.number()? == VERSION).then_some(())?;
     // Which key it says it is of is a hint: each that is trusted is tried.
     rest.string()?;
-    rest.is(Namespace::File.word().as_bytes())?;
+    rest.is(namespace.word().as_bytes())?;
     rest.string()?;
     rest.is(HASH.as_bytes())?;
     let mut signature = Rest(rest.string()?);
@@ -183,8 +191,19 @@ pub(super) fn key(wire: &[u8]) -> Option<(Kind, Vec<u8>)> {
 
 /// Whether one of these keys signed the file; the error is why the signature proves nothing.
 pub fn verify(signature: &str, file: &[u8], keys: &[Public]) -> Result<(), String> {
-    let (kind, signature) = read(signature).ok_or_else(|| "it is no signature of a file".to_owned())?;
-    let text = signed(Namespace::File, file);
+    proven((Namespace::File, signature), file, keys)
+}
+
+/// Whether one of these keys signed a tag with this text ([`crate::domain::tag::signed_part`]); the error is why the
+/// signature proves nothing.
+pub fn verify_tag(signature: &str, text: &str, keys: &[Public]) -> Result<(), String> {
+    proven((Namespace::Git, signature), text.as_bytes(), keys)
+}
+
+fn proven((namespace, signature): (Namespace, &str), text: &[u8], keys: &[Public]) -> Result<(), String> {
+    let read = read(namespace, signature);
+    let (kind, signature) = read.ok_or_else(|| format!("it is no signature of a {}", namespace.of()))?;
+    let text = signed(namespace, text);
     if keys.iter().filter(|key| key.kind == kind).any(|key| key.verifies(&text, &signature)) {
         Ok(())
     } else {
@@ -214,6 +233,10 @@ mod tests {
         assert!(verify("", b"file", &public).is_err() && verify(BEGIN, b"file", &public).is_err());
         let cut = signature.replace(END, "");
         assert!(verify(&cut, b"file", &public).is_err());
+        let tag = keys.sign_tag(b"file").unwrap();
+        verify_tag(&tag, "file", &public).unwrap();
+        assert!(verify_tag(&tag, "other", &public).is_err() && verify(&tag, b"file", &public).is_err());
+        assert_eq!(verify_tag(&signature, "file", &public), Err("it is no signature of a tag".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The gates of one side: all are asked in the same sample, and so many samples in a row must be good (SEMANTICS §5).
 
 use crate::domain::check::course::{Course, legs_of};
-use crate::domain::check::{Check, Gates, LegId, OnTimeout, Side};
+use crate::domain::check::{Check, CheckKind, Gates, LegId, OnTimeout, Order, Side};
 use crate::domain::probe::{Answer, Reading};
 use crate::domain::time::{Span, Timestamp};
 
@@ -59,6 +59,14 @@ impl<'a> Course<'a> {
     pub fn around(&self, side: Side) -> &'a Gates {
         let held = self.run.hold().filter(|_| side == Side::Hold);
         held.map_or(&self.stage.gates, |(_, hold)| &hold.gates)
+    }
+
+    /// Whether the gates before the stage are asked beside its approvals. Commands are not: they get what the stage gets,
+    /// and that is given once people have said yes (THREATS T46).
+    pub fn order(&self) -> Order {
+        let commands = |check: &Check| matches!(check.kind, CheckKind::Run(_));
+        let gates = &self.stage.gates;
+        if gates.pre.iter().any(commands) { Order::Sequential } else { gates.order }
     }
 
     /// The legs of a side.

@@ -329,7 +329,7 @@ impl Draft {
 
     pub(super) fn preview(&mut self, spoken: &Spoken, stage: &StageRef) -> Result<Told, Refusal> {
         let stage = self.stage(Verb::Preview, stage)?;
-        needs(spoken, Some(&stage), spoken.visibility.to_preview())?;
+        needs(spoken, Some(&stage), spoken.visibility.to_make_work())?;
         let release = self.for_action(spoken, &stage, |run| !run.state.is_terminal())?;
         Ok(Told::text(view::preview(&self.state, &release, &stage, self.now)))
     }

@@ -317,6 +317,11 @@ impl Draft {
             self.fact(Fact::Withdrawn { run: no, person, why })?;
         }
         let run = self.run_of_book(no)?;
+        if fresh.off_branch {
+            let commit = run.asked.commit.short();
+            let why = format!("its commit {commit} is no longer on the branch; ask for it again");
+            return self.end_run(&run, Outcome::Errored(why));
+        }
         let waits = waits(&self.state, &run, self.now);
         if waits.is_empty() {
             return self.fact(Fact::Started { run: no, fence });

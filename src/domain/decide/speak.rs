@@ -177,7 +177,7 @@ impl Draft {
             Ask::Why { stage } => self.why(spoken, stage),
             Ask::Status { stage } => self.status(spoken, stage.as_ref()),
             Ask::Recheck => {
-                needs(spoken, None, Role::Read)?;
+                needs(spoken, None, spoken.visibility.to_make_work())?;
                 Ok(Told::started())
             }
             Ask::Run { .. } | Ask::Start { .. } => Err(Refusal::Stale),
@@ -205,7 +205,7 @@ impl Draft {
         let Some(run) = release.run(stage).filter(fits) else {
             return Err(self.cannot_start(Verb::Approve, &release, stage));
         };
-        saw_it_deployed(spoken, &release, (stage, run))?;
+        was_there(spoken, &release, (stage, run))?;
         let asked = asked(rule, run).unwrap_or_else(|| default_rule(0));
         self.give(spoken, &release, (stage, run, &asked), (None, note))
     }
@@ -265,7 +265,7 @@ impl Draft {
             let teams = teams.filter_map(|who| who.word().map(str::to_owned)).collect();
             return Err(Refusal::NotThisTeam { stage, team: team.to_string(), teams });
         };
-        saw_it_deployed(spoken, &release, (&stage, run))?;
+        was_there(spoken, &release, (&stage, run))?;
         self.give(spoken, &release, (&stage, run, &asked), (Some(team), note))
     }
 
@@ -471,13 +471,18 @@ pub(super) fn must_be_approver(
     })
 }
 
-/// Nobody can sign off what was not there yet when they wrote.
-fn saw_it_deployed(
+/// Nobody can agree to what was not there yet when they wrote.
+fn was_there(
     spoken: &Spoken,
     release: &Release,
     (stage, run): (&StageName, &StageRun),
 ) -> Result<(), Refusal> {
     let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
+    // A word that came late is of the attempt that there was when it was said.
+    if run.side() == ApprovalSide::Before && run.attempt > 1 && said <= run.opened_at.0 {
+        let version = release.created.version.to_string();
+        return Err(Refusal::BeforeAttempt { stage: stage.clone(), release: version });
+    }
     if run.side() == ApprovalSide::After && said <= run.moved_at.0 {
         let version = release.created.version.to_string();
         return Err(Refusal::BeforeDeploy { stage: stage.clone(), release: version });

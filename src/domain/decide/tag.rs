@@ -3,8 +3,8 @@
 use crate::domain::decide::Draft;
 use crate::domain::event::Event;
 use crate::domain::name::{RefName, ReleaseNo};
+use crate::domain::publication::tag::became;
 use crate::domain::refusal::Refusal;
-use crate::domain::release::TagState;
 use crate::domain::tag::TagNow;
 
 impl Draft {
@@ -26,19 +26,14 @@ impl Draft {
         let TagNow { tag, commit, object } = now.clone();
         let object = object.filter(|_| keeps || release.tag_objects.contains_key(&tag));
         self.add(Event::TagSeen { release: no, tag: tag.clone(), commit, object })?;
-        let (short, version) = (release.created.commit.short(), &release.created.version);
+        let (commit_of, version) = (release.created.commit.clone(), &release.created.version);
         let tag = if is_finally {
             format!("Tag {tag}, the final name of {version},")
         } else {
             format!("Tag {tag}")
         };
-        let what = match &seen {
-            TagState::Unknown | TagState::There => return Ok(()),
-            TagState::Moved(None) => "is gone".to_owned(),
-            TagState::Moved(Some(to)) => format!("moved from {short} to {}", to.short()),
-            TagState::Remade => "was made anew by somebody, over the one that was made here".to_owned(),
-        };
-        let text = format!("{tag} {what}. The release keeps {short}; nothing was rebuilt.");
+        let Some(what) = became(&seen, &commit_of) else { return Ok(()) };
+        let text = format!("{tag} {what}. The release keeps {}; nothing was rebuilt.", commit_of.short());
         self.add(Event::Alarm { release: Some(no), code: "tag_moved".to_owned(), text })
     }
 }

@@ -352,11 +352,11 @@ impl Draft {
         if rule.gates.pre.is_empty() || run.kind == RunKind::Rollback {
             return Ok(());
         }
-        let parallel = rule.gates.order == Order::Parallel;
+        let course = Course { repo: &self.state.id.repo, release: &release, stage: rule, run };
+        let parallel = course.order() == Order::Parallel;
         let free = verdict(&self.state, &release, rule, self.now)
             .blockers()
             .all(|l| l.blocker == Blocker::Gate || (parallel && l.blocker == Blocker::Approval));
-        let course = Course { repo: &self.state.id.repo, release: &release, stage: rule, run };
         let standing = course.gate_standing(Side::Pre, self.now);
         let sampled = course.ticks(Side::Pre).is_some();
         match (free, sampled, standing) {

@@ -19,7 +19,7 @@ impl Look<'_> {
             GateStanding::Nothing => {}
             GateStanding::Closed => {
                 let names: Vec<String> = asked.map(|(leg, _)| leg.to_string()).collect();
-                let when = match self.stage.gates.order {
+                let when = match course.order() {
                     Order::Sequential => "once nothing else keeps it",
                     Order::Parallel => "once nothing but approvals keeps it",
                 };

@@ -95,6 +95,17 @@ pub fn is_final_name(release: &Release, tag: &RefName, commit: &CommitSha) -> bo
         && release.ledger.iter().any(|(publish, row)| publish.called() == Called::Final && put(row))
 }
 
+/// What became of a tag that was put at a commit; nothing while it stands as it was put.
+pub fn became(state: &TagState, commit: &CommitSha) -> Option<String> {
+    let commit = commit.short();
+    match state {
+        TagState::Unknown | TagState::There => None,
+        TagState::Moved(None) => Some(format!("is gone; it stood at {commit}")),
+        TagState::Moved(Some(to)) => Some(format!("moved from {commit} to {}", to.short())),
+        TagState::Remade => Some("was made anew by somebody, over the one that was made here".to_owned()),
+    }
+}
+
 impl Release {
     /// Whether a tag has the name that the release's candidates lead up to; a release that has such a name itself has no
     /// other.

@@ -135,7 +135,9 @@ fn not(why: NotCounted, login: &str) -> String {
     match why {
         NotCounted::Excluded(_) => format!("{login} started this run, and somebody else must agree"),
         NotCounted::Bot => format!("{login} is an app, and is not named by its login"),
-        NotCounted::WroteBefore
+        NotCounted::Proposed
+        | NotCounted::WroteBefore
+        | NotCounted::PushedBefore
         | NotCounted::UnknownAuthor
         | NotCounted::UnknownPusher
         | NotCounted::TooManyAuthors

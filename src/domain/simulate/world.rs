@@ -118,9 +118,11 @@ impl World {
                 self.decide(&Command::Find { release: *release, attempt: *attempt, found: Ok(found) })?;
                 None
             }
-            Effect::Thread { release, commit, .. } => {
-                self.thread(commit).map(|place| Learned::Place { release: *release, place })
-            }
+            Effect::Thread { release, commit, .. } => self.thread(commit).map(|place| Learned::Place {
+                release: *release,
+                place,
+                proposed_by: None,
+            }),
             Effect::Tag { release, tag, commit, .. } => {
                 let there = self.tags.entry(tag.clone()).or_insert_with(|| Some(commit.clone()));
                 let now = TagNow { tag: tag.clone(), commit: there.clone(), object: None };

@@ -336,6 +336,7 @@ impl State {
             final_tag: TagState::Unknown,
             tag_objects: BTreeMap::new(),
             place: None,
+            proposed_by: None,
             listed: BTreeMap::new(),
             evidence: Vec::new(),
             ledger: BTreeMap::new(),
@@ -430,8 +431,9 @@ impl State {
                 r.retired = Some(at);
             } else if let Event::Noted { text, by, frozen, .. } = event {
                 r.notes = Some(Kept { text: text.clone(), by: by.clone(), frozen: *frozen });
-            } else if let Event::PlaceFound { place, .. } = event {
+            } else if let Event::PlaceFound { place, proposed_by, .. } = event {
                 r.place = Some(place.clone());
+                r.proposed_by = *proposed_by;
             } else if let Event::TagSeen { tag, commit, object, .. } = event {
                 r.see_tag(TagNow { tag: tag.clone(), commit: commit.clone(), object: object.clone() }, at);
             }

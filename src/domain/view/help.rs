@@ -87,7 +87,7 @@ fn may(verb: Verb, state: &State, (standing, visibility): (&Standing, Visibility
             let books = pipeline.iter().flat_map(|pipeline| pipeline.runbooks.iter());
             books.flat_map(|book| &book.from).any(|who| standing.is(who))
         }
-        Verb::Preview => role(visibility.to_preview()),
-        Verb::Why | Verb::Status | Verb::Recheck | Verb::Help => role(Role::Read),
+        Verb::Preview | Verb::Recheck => role(visibility.to_make_work()),
+        Verb::Why | Verb::Status | Verb::Help => role(Role::Read),
     }
 }

@@ -21,6 +21,17 @@ fn a_mirror_is_made_once_and_opened_again() {
     std::fs::create_dir(path.join("marker")).unwrap();
     assert_eq!(Mirror::open_or_init(&path).unwrap().path(), path);
     assert!(path.join("marker").exists());
+    // A power cut may leave names without what was to be in them.
+    for (no, name) in ["HEAD", "config"].into_iter().enumerate() {
+        File::create(path.join("kept")).unwrap();
+        let lost = File::create(path.join(name)).unwrap();
+        assert_eq!(lost.metadata().unwrap().len(), 0);
+        if no == 1 {
+            std::fs::remove_file(path.join(name)).unwrap();
+        }
+        assert_eq!(Mirror::open_or_init(&path).unwrap().tags().unwrap(), []);
+        assert!(!path.join("kept").exists(), "it is another one");
+    }
 }
 
 #[test]

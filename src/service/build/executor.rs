@@ -4,13 +4,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::domain::name::Digest;
+use crate::domain::name::{Digest, PipelineId};
 use crate::domain::pipeline::{self, Pipeline};
 use crate::domain::reuse::Reuse;
 use crate::runner::Network;
 use crate::runner::probe::{Choice, Origin, Unsafe, choose};
 use crate::secret::Secret;
 use crate::service::Service;
+use crate::service::source::BUILD;
 use crate::trouble::{Outcome, Trouble};
 
 impl Service {
@@ -21,20 +22,26 @@ impl Service {
             pipeline::Network::Host => Network::Host,
         };
         let capability = self.runner().capability();
-        (network, choose(self.settings().sandbox, origin, network, &capability))
+        (network, choose((self.settings().sandbox, self.settings().door), origin, network, &capability))
     }
 
     /// The digest of whatever a build sees that neither its commit nor its manifest says: whether it is in a sandbox, the
     /// folders of toolchains, the server's environment and the values of the secrets that it names. Nothing when it
     /// shares what it leaves with no other.
-    pub(super) fn executor(&self, pipeline: &Pipeline, origin: Origin) -> Outcome<Option<Digest>> {
+    pub(super) async fn executor(
+        &self,
+        (id, pipeline): (&PipelineId, &Pipeline),
+        origin: Origin,
+    ) -> Outcome<Option<Digest>> {
         if pipeline.build.reuse == Reuse::Never {
             return Ok(None);
         }
         let (_, choice) = self.choice(pipeline, origin);
         let sandboxed = choice.map_err(|not_safe| Trouble::refused(not_safe.to_string()))?.sandboxed;
         let secrets = match origin {
-            Origin::ProtectedBranch => self.secrets(&pipeline.build.secrets)?,
+            Origin::ProtectedBranch => {
+                self.secrets_beside_stages((id, BUILD), &pipeline.build.secrets).await?
+            }
             Origin::PullRequest => std::collections::BTreeMap::new(),
         };
         let all = json!({

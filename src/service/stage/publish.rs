@@ -88,6 +88,7 @@ impl Walk<'_> {
 
     /// Does what is to be done next until nothing is.
     async fn bring(&mut self, at: &mut At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        self.still_stands(at, left, kept).await?;
         self.look(at, left, kept).await?;
         for _ in 0..MOST_MOVES {
             let row = self.ledger.get(at.publish);
@@ -106,6 +107,19 @@ impl Walk<'_> {
         }
         let how = format!("{} does not keep what it is given", at.way.name());
         Err(Halt::Stop(stopped(how, at.there())))
+    }
+
+    /// A stage may have waited long for an answer: what it publishes must still be what the repository calls so.
+    async fn still_stands(&self, at: &At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<(), Halt> {
+        let (service, course) = (self.service, self.course);
+        // Boxed: to decide is large.
+        let ask = || Box::pin(service.still_stands(course.id, course.release.no(), course.lease.around()));
+        match self.patiently(at, left, kept, ask).await? {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                Err(Halt::Stop(stopped(format!("{why}; restore it, or release a new version"), Vec::new())))
+            }
+        }
     }
 
     /// Finds out what there is.

@@ -14,6 +14,7 @@ use liftlock::service::journal::Around;
 use serde_json::{Value, json};
 
 use super::world::{ANA, BO, REPO, World, repo_id};
+use crate::github::Pull;
 
 const MANIFEST: &str = "version: 1\nname: shop\nbuild: sh build.sh\nartifacts: dist\ndeploy: 'true'\nstages: [test, {name: prod, approval: 1}]\n";
 
@@ -245,6 +246,25 @@ async fn t27_d35_the_author_of_a_commit_that_is_not_listed_does_not_approve_it()
     assert!(said.contains("ana wrote a commit of this release"), "{said}");
     world.say(1, BO, "/approve prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
+    world.finish().await;
+}
+
+/// An address in a commit is whatever its author wrote there; who opened the pull request is what the host knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t19_t27_who_opened_the_pull_request_does_not_approve_it_under_another_address() {
+    let mut world = World::with(LEAVES_AUTHORS_OUT).await;
+    let before = world.tree.head("main").unwrap();
+    let commit = world.tree.commit_of((ANA, "ana"), "feat: sell hats");
+    let pull = Pull { head: "1".repeat(40), merged: Some(commit.clone()) };
+    world.github.state().issue(REPO, 1, BO, Some(pull));
+    let hook = world.push_hook("refs/heads/main", Some(&before), Some(&commit));
+    assert_eq!(world.deliver(&hook).await, 202);
+    assert!(world.hears(1).await.contains("/approve prod"));
+    world.say(1, BO, "/approve prod").await;
+    let said = world.hears(1).await;
+    assert!(said.contains("bo wrote the pull request of this release"), "{said}");
+    world.say(1, ANA, "/approve prod").await;
+    assert!(world.hears(1).await.contains("ana wrote a commit of this release"));
     world.finish().await;
 }
 

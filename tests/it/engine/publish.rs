@@ -94,6 +94,34 @@ async fn d42_d43_d44_bits_and_checksums_are_published_in_a_folder_of_their_versi
     world.finish().await;
 }
 
+/// People may look for days at what a stage asks them; no webhook told what became of the release meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t35_t37_what_is_published_behind_a_pause_still_stands() {
+    let asking = MANIFEST.replace("    deploy:\n", "    deploy:\n      - {name: look, pause: All well?}\n");
+    let mut world = World::publishing(sample(&asking), folder).await;
+    let before = world.tree.head("main").unwrap();
+    let commit = world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("stopped in prod"));
+    world.settled().await;
+    world.tree.set("refs/tags/v0.1.0-rc.1", &before);
+    world.say(1, ANA, "/resume prod -- it is").await;
+    let said = (world.hears(1).await + &world.hears(1).await).replace('\\', "");
+    let moved = format!("v0.1.0-rc.1 moved from {} to {}", &commit[..7], &before[..7]);
+    assert!(said.contains(&format!("Tag {moved}. The release keeps")), "{said}");
+    assert!(said.contains(&format!("tag {moved}; restore it, or release a new version")), "{said}");
+    assert_eq!(published(&world, "v0.1.0-rc.1"), BTreeMap::new());
+
+    let lost = world.merge(2, "feat: sell hats").await;
+    assert!(world.hears(2).await.contains("stopped in prod"));
+    world.settled().await;
+    world.tree.set("refs/heads/main", &commit);
+    world.say(2, ANA, "/resume prod -- it is").await;
+    let said = world.hears(2).await.replace('\\', "");
+    assert!(said.contains(&format!("its commit {} is no longer on main", &lost[..7])), "{said}");
+    assert_eq!(published(&world, "v0.1.0-rc.2"), BTreeMap::new());
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d53_other_bytes_under_the_name_are_a_hard_stop_and_stay() {
     let mut world = world(folder).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::process::Command;
+use std::time::Duration;
 
 use git2::{ObjectType, Oid, Repository};
 use hyper::Method;
@@ -137,6 +138,40 @@ async fn d41_t45_signed_tags_are_checked_by_git_itself_and_a_flipped_byte_is_not
             assert_eq!(verified(&world, tree, "changed"), None, "at {spot}");
         }
     }
+    world.finish().await;
+}
+
+/// At the right commit and yet nobody's word: whoever runs `git tag -v` would learn nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d41_t45_a_tag_without_the_servers_signature_is_not_the_one_that_was_asked_for() {
+    let (mut world, config) = with_config(SIGNED, BOTH).await;
+    let head = config.head("main").unwrap();
+    config.set(&format!("refs/tags/{TAG}"), &head);
+    world.merge(1, "feat: sell shoes").await;
+    let said = world.hears(1).await.replace('\\', "");
+    let what = "is there already as a tag without this server's signature, and this release has";
+    assert!(said.contains(&format!("{TAG} of gitea.example/acme/config {what}")), "{said}");
+    assert_eq!(tag_of(&config), Some((ObjectType::Commit, head)), "it is not replaced");
+
+    // In its own repository somebody was there before the build was over.
+    let slow = SIGNED.replace("build: sh build.sh", "build: [sleep 5, sh build.sh]");
+    let commit = world.push_files(&[(".github/liftlock.yml", &slow)], "feat: sell hats").await;
+    while world.state("shop").await.releases.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.tree.set("refs/tags/v0.1.0-rc.2", &commit);
+    world.status(&commit, "liftlock/prod", "failure").await;
+    world.settled().await;
+    let all = world.said_and_kept().await.replace('\\', "");
+    assert!(all.contains(&format!("v0.1.0-rc.2 of acme/shop {what}")), "{all}");
+    assert_eq!(named(&world.tree, "v0.1.0-rc.2"), Some((ObjectType::Commit, commit)));
+    let refused: Vec<_> = world.effects().await.into_iter().filter_map(|effect| effect.error).collect();
+    assert!(
+        refused
+            .iter()
+            .any(|why| why.contains("delete it there, and this server makes its own on `/recheck`")),
+        "{refused:?}"
+    );
     world.finish().await;
 }
 
@@ -464,13 +499,13 @@ async fn d41_t35_a_final_tag_that_moved_or_is_gone_is_an_alarm_and_is_not_built(
     assert_eq!(final_tag(&world).await, TagState::Moved(Some(other.parse().unwrap())));
     let ignored = world.store().deliveries(1, None).await.unwrap().remove(0).error.unwrap();
     assert!(ignored.contains(&format!("the final name of v0.1.0-rc.1, which stays at {from}")), "{ignored}");
-    world.status_says(&commit, "liftlock/mirror", &format!("tag v0.1.0 points at {to}")).await;
+    world.status_says(&commit, "liftlock/mirror", &format!("tag v0.1.0 moved from {from} to {to}")).await;
 
     // Nobody tells that it is gone, and nobody that it is back.
     world.tree.unset(FINAL_TAG);
     world.service().reconcile_once().await;
     let alarm = world.hears(1).await.replace('\\', "");
-    assert!(alarm.contains("Tag v0.1.0, the final name of v0.1.0-rc.1, is gone."), "{alarm}");
+    assert!(alarm.contains("Tag v0.1.0, the final name of v0.1.0-rc.1, is gone; it stood at"), "{alarm}");
     assert_eq!(final_tag(&world).await, TagState::Moved(None));
     world.tree.set(FINAL_TAG, &commit);
     world.service().reconcile_once().await;

@@ -177,7 +177,7 @@ async fn hand_in(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e11_e18_t36_t44_what_was_built_elsewhere_is_released_as_it_is() {
+async fn e11_e18_t29_t36_t44_what_was_built_elsewhere_is_released_as_it_is() {
     let mut world = World::with(PACKAGE).await;
     let first = world.push("feat: nothing is built of it").await;
     world.settled().await;
@@ -223,6 +223,16 @@ async fn e11_e18_t36_t44_what_was_built_elsewhere_is_released_as_it_is() {
     assert_eq!(world.state("shop").await.releases.len(), 2);
     let said = world.said_and_kept().await;
     assert!(said.contains(&format!("{} is not on main", &evil[..7])), "{said}");
+    // Nor by the rules of an older commit, where the branch has other stages now (THREATS T29).
+    let renamed = PACKAGE.replace("[test]", "[check]");
+    world.push_files(&[(".github/liftlock.yml", &renamed)], "feat: check it").await;
+    world.settled().await;
+    hand_in(&world, ("App", "app-4", "app-4"), Some(&first)).await.unwrap();
+    world.settled().await;
+    assert_eq!(world.state("shop").await.releases.len(), 2);
+    let said = world.said_and_kept().await.replace('\\', "");
+    let why = "stage `test` is not in the manifest on `main`: release a newer commit";
+    assert!(said.contains(why), "{said}");
     world.finish().await;
 }
 

@@ -375,6 +375,21 @@ async fn t47_a_secret_nobody_configured_is_named_and_nothing_starts() {
     world.finish().await;
 }
 
+/// One server may serve repositories that do not trust each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t47_a_secret_that_is_for_others_is_not_given_to_whoever_names_it() {
+    let mut world = World::asleep(sample(SECRET)).await;
+    world.token_for = &["acme/other:*/*", "*:shop/test"];
+    world.sleep().await;
+    world.wake().await;
+    world.merge(1, "feat: sell shoes").await;
+    let failed = world.hears(1).await.replace('\\', "");
+    assert!(failed.contains("the secret `SHOP_TOKEN` is not for acme/shop:shop/prod"), "{failed}");
+    world.settled().await;
+    assert_eq!(world.live().len(), 1);
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t54_a_forged_status_is_put_right_and_opens_no_gate() {
     let (world, commit) = offered().await;

@@ -25,10 +25,10 @@ use liftlock::http::{self, Limits};
 use liftlock::notify::Routes;
 use liftlock::probe::Reach;
 use liftlock::publish::{Kind, Outlet, Patience};
-use liftlock::runner::probe::{Policy, Runner};
+use liftlock::runner::probe::{Door, Policy, Runner};
 use liftlock::runner::registry::Registry;
 use liftlock::runner::target::Target;
-use liftlock::secret::{Connection, Secret};
+use liftlock::secret::{Connection, Secret, StepSecret};
 use liftlock::service::library::Library;
 use liftlock::service::{Parts, Service, Settings};
 use liftlock::store::effect::{Effect, EffectFilter, EffectState};
@@ -131,6 +131,8 @@ pub(super) struct World {
     pub(super) connections: BTreeMap<String, Connection>,
     /// The secret of these tests; asked at the engine's next start.
     pub(super) token: &'static str,
+    /// The stages that it is for; everybody without any.
+    pub(super) token_for: &'static [&'static str],
     /// Folders of toolchains; asked at the engine's next start.
     pub(super) toolchains: Vec<PathBuf>,
     /// Programs that sign what they ask for; asked at the engine's next start.
@@ -255,6 +257,7 @@ impl World {
             prefix: Prefix::default(),
             connections: BTreeMap::new(),
             token: CANARY,
+            token_for: &[],
             toolchains: Vec::new(),
             callers: Vec::new(),
             targets: Vec::new(),
@@ -278,23 +281,17 @@ impl World {
         world
     }
 
-    /// Opens the store and the doors; deliveries are taken, nothing is done about them before [`Self::wake`].
-    pub(super) async fn boot(&mut self) {
-        self.boots += 1;
-        let url = format!("sqlite:{}", self.database().display());
-        let store = open_store(url, self.clock.clone()).await;
-        let settings = self.github.settings(&[&[self.name], self.beside.as_slice()].concat());
-        let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
-        let host: Arc<dyn Forge> = Arc::new(github);
-        let hosts = BTreeMap::from([("github", host)]);
-        let settings = Settings {
+    /// What the server's config would say.
+    fn settings(&self) -> Settings {
+        Settings {
             data: self.folder.path().join("data"),
             program: env!("CARGO_BIN_EXE_liftlock").into(),
             prefix: self.prefix.clone(),
             sandbox: Policy::Auto,
+            door: Door::Locked,
             toolchains: self.toolchains.clone(),
             labels: self.labels.clone(),
-            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), Secret::new(self.token))]),
+            secrets: BTreeMap::from([("SHOP_TOKEN".to_owned(), self.shop_token())]),
             connections: self.connections.clone(),
             targets: self.targets.clone(),
             origins: self.origins.clone(),
@@ -316,7 +313,19 @@ impl World {
             reconcile_every: Span::hours(1),
             policy: self.policy.clone(),
             retention: self.retention,
-        };
+        }
+    }
+
+    /// Opens the store and the doors; deliveries are taken, nothing is done about them before [`Self::wake`].
+    pub(super) async fn boot(&mut self) {
+        self.boots += 1;
+        let url = format!("sqlite:{}", self.database().display());
+        let store = open_store(url, self.clock.clone()).await;
+        let settings = self.github.settings(&[&[self.name], self.beside.as_slice()].concat());
+        let github = GitHub::new(github::Settings { checks: self.checks, ..settings }).unwrap();
+        let host: Arc<dyn Forge> = Arc::new(github);
+        let hosts = BTreeMap::from([("github", host)]);
+        let settings = self.settings();
         let artifacts = artifact::store::Store::open(&settings.data.join("artifacts")).unwrap();
         let library = library(&store, &hosts, self.vault_for);
         let runner = runner().await;
@@ -378,6 +387,12 @@ impl World {
         let engine = self.engine.take().expect("the engine runs");
         drop(engine.work);
         engine.service.store().close().await;
+    }
+
+    /// The secret that manifests name, for whom the test says.
+    fn shop_token(&self) -> StepSecret {
+        let allow = self.token_for.iter().map(|text| (*text).to_owned().try_into().unwrap()).collect();
+        StepSecret { secret: Secret::new(self.token), allow }
     }
 
     pub(super) fn service(&self) -> &Service {

@@ -19,6 +19,7 @@ use liftlock::domain::pipeline::{
     Role, Stage, Start, Step, Triggers, Who,
 };
 use liftlock::domain::policy::server::{Rule, StagePolicy};
+use liftlock::domain::probe::Probe;
 use liftlock::domain::reuse::Reuse as Reused;
 use liftlock::domain::runbook::Runbook;
 use liftlock::domain::schedule::Schedule;
@@ -540,6 +541,9 @@ fn check(text: &str) -> Check {
     };
     for part in parts {
         match part.split_once('=').unwrap_or((part, "")) {
+            ("asked", _) => {
+                check.kind = CheckKind::Probe(Probe::Issues { query: "is:open".to_owned(), max: 0 });
+            }
             ("soft", _) => check.blocking = false,
             ("fixed", _) => check.overridable = false,
             ("each", _) => check.each = Each::Component,

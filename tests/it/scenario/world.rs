@@ -184,7 +184,7 @@ impl World {
                     self.issues.to_string()
                 });
                 let place = Place::Thread(thread.parse().unwrap());
-                Some(Learned::Place { release: *release, place })
+                Some(Learned::Place { release: *release, place, proposed_by: None })
             }
             Effect::Tag { release, tag, commit, .. } => {
                 let there = self.tags.entry(tag.to_string()).or_insert_with(|| Some(commit.clone()));
@@ -477,7 +477,9 @@ impl World {
 
     /// What the host says now, asked before a stage starts.
     fn fresh(&self, work: &Work) -> Fresh {
-        let Work::Deploy { release, .. } = work else { return self.host_now(&Fresh::default()) };
+        let Work::Deploy { release, .. } = work else {
+            return self.host_now(&Fresh { off_branch: self.rewritten, ..Fresh::default() });
+        };
         let tag = self.state.version_of(*release);
         let tag = self.tags.get(&tag).map(|commit| TagNow {
             tag: tag.parse().unwrap(),

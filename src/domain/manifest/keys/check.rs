@@ -89,7 +89,7 @@ keys! { GATES_KEYS {
     "timeout" Optional, Shape::Text(&SPAN), "How long a side is sampled; `24h` by default.";
     "consecutive" Optional, SAMPLES, "How many samples in a row must be good.";
     "on_timeout" Optional, ON_TIMEOUT, "What happens when a side was sampled for that long.";
-    "order" Optional, Shape::Choice(&["sequential", "parallel"]), "Whether gates wait for approvals, or both are asked at once.";
+    "order" Optional, Shape::Choice(&["sequential", "parallel"]), "Whether gates wait for approvals, or both are asked at once; gates that are commands always wait, since they get the stage's secrets.";
     "watch" Optional, Shape::Text(&SOAK), "How long the gates of `post` are sampled further once the release is live.";
 } }
 
