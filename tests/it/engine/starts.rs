@@ -133,7 +133,7 @@ async fn b14_two_services_are_deployed_at_the_same_time_and_two_releases_of_one_
     let second = &state.releases[&ReleaseNo(NonZeroU32::new(2).unwrap())];
     let verdict = verdict(&state, second, second.rule(&prod).unwrap(), clock::now());
     let waits: Vec<&str> = verdict.blockers().map(|line| line.text.as_str()).collect();
-    assert_eq!(waits, ["v0.1.0-rc.1 goes first"]);
+    assert_eq!(waits, ["v0.1.0-rc.1 goes first: running here"]);
     for no in 1..=3 {
         world.plant(&format!("goes-v0.1.0-rc.{no}"));
     }
