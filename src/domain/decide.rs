@@ -642,7 +642,8 @@ impl Draft {
         match learned {
             Learned::Tag { release, now } => self.learn_tag(*release, now),
             Learned::Place { release, place, proposed_by } => {
-                if self.release(*release)?.place.as_ref() == Some(place) {
+                let known = self.release(*release)?;
+                if known.place.as_ref() == Some(place) && known.proposed_by == *proposed_by {
                     return Ok(());
                 }
                 let (place, proposed_by) = (place.clone(), *proposed_by);

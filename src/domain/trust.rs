@@ -2,7 +2,7 @@
 //! which branches are listened to, which stages there are and what these are given. A branch's own manifest says how its
 //! commit is built and deployed, and can only tighten the rest: whoever may push some branch cannot let it in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::markdown::inline_code;
@@ -61,7 +61,13 @@ pub fn distrust(
         );
         return Some(Distrust::Unheard(why));
     }
-    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: merge it there first")))
+    wider(pipeline, head).map(|(what, lack)| {
+        let cure = match lack {
+            Lack::There => "merge it there first",
+            Lack::Here => "take that over from there first",
+        };
+        Distrust::Wider(format!("{what} on {on}: {cure}"))
+    })
 }
 
 /// What is wrong with releasing an older commit of the default branch: who may push a tag, hand something in or run a
@@ -72,7 +78,7 @@ pub fn outdated(pipeline: &Pipeline, declared: &[Pipeline], default: &RefName) -
         Ok(head) => head,
         Err(unheard) => return Some(unheard),
     };
-    wider(pipeline, head).map(|what| Distrust::Wider(format!("{what} on {on}: release a newer commit")))
+    wider(pipeline, head).map(|(what, _)| Distrust::Wider(format!("{what} on {on}: release a newer commit")))
 }
 
 /// The pipeline of this name on the default branch.
@@ -81,13 +87,32 @@ fn named<'p>(declared: &'p [Pipeline], name: &PipelineName, on: &str) -> Result<
     declared.iter().find(|pipeline| pipeline.name == *name).ok_or_else(unheard)
 }
 
-/// What a pipeline has that the one it is held against has not, as a sentence that goes on with where that one is.
-fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
-    let of_stage = |stage: &Stage| match head.stage(&stage.name) {
-        Some(known) => wider_stage((pipeline, stage), (head, known)),
-        None => Some(format!("stage {} is not in the manifest", inline_code(stage.name.as_str()))),
-    };
-    wider_build(pipeline, head).or_else(|| pipeline.stages.iter().find_map(of_stage))
+/// Which of the two manifests lacks what the other has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// That of the default branch.
+    There,
+    /// That of the commit.
+    Here,
+}
+
+/// What a pipeline may that the one it is held against may not, as a sentence that goes on with where that one is.
+fn wider(pipeline: &Pipeline, head: &Pipeline) -> Option<(String, Lack)> {
+    if let Some(more) = wider_build(pipeline, head) {
+        return Some((more, Lack::There));
+    }
+    pipeline.stages.iter().find_map(|stage| {
+        let Some(known) = head.stage(&stage.name) else {
+            let name = inline_code(stage.name.as_str());
+            return Some((format!("stage {name} is not in the manifest"), Lack::There));
+        };
+        let (ours, theirs) = ((pipeline, stage), (head, known));
+        let not_awaited = || {
+            let earlier = not_awaited(ours, theirs)?;
+            Some((format!("stage {} does not wait for {earlier}, which it does", stage.name), Lack::Here))
+        };
+        wider_stage(ours, theirs).map(|more| (more, Lack::There)).or_else(not_awaited)
+    })
 }
 
 fn wider_build(pipeline: &Pipeline, head: &Pipeline) -> Option<String> {
@@ -111,9 +136,6 @@ fn wider_stage((pipeline, stage): (&Pipeline, &Stage), (head, known): (&Pipeline
             inline_code(known.environment.as_str())
         ));
     }
-    if let Some(earlier) = not_awaited((pipeline, stage), (head, known)) {
-        return Some(format!("stage {} does not wait for {earlier}, which it does", stage.name));
-    }
     if let Some(more) = given(pipeline, stage).difference(&given(head, known)).next() {
         return Some(format!("stage {} takes {more}, which it does not", stage.name));
     }
@@ -125,21 +147,64 @@ fn wider_stage((pipeline, stage): (&Pipeline, &Stage), (head, known): (&Pipeline
 /// The stages before one that must have succeeded on the default branch, and that it does not wait for here: without them
 /// their checks, approvals and soaks would be left out with them.
 fn not_awaited((pipeline, stage): (&Pipeline, &Stage), (head, known): (&Pipeline, &Stage)) -> Option<String> {
-    let mut before = BTreeSet::new();
-    let mut open: Vec<&StageName> = stage.needs.iter().collect();
-    while let Some(name) = open.pop().filter(|_| before.len() <= pipeline.stages.len()) {
-        if before.insert(name) {
-            open.extend(pipeline.stage(name).into_iter().flat_map(|stage| &stage.needs));
-        }
-    }
-    let must = |name: &&StageName| head.stage(name).is_some_and(|stage| stage.duty == Duty::Mandatory);
-    if let Some(name) = known.needs.iter().filter(must).find(|name| !before.contains(name)) {
+    let (required, any) = required(head, known);
+    let before = awaited(pipeline).remove(&stage.name).unwrap_or_default();
+    if let Some(name) = required.iter().find(|name| !before.contains(**name)) {
         return Some(inline_code(name.as_str()));
     }
-    let any: BTreeSet<&StageName> = known.needs_any.iter().collect();
     let here: BTreeSet<&StageName> = stage.needs_any.iter().collect();
-    let waits = !before.is_disjoint(&any) || (!here.is_empty() && here.is_subset(&any));
-    (!any.is_empty() && !waits).then(|| format!("one of {}", list(any)))
+    // One that may fail lets a stage go on that needs it by name, and not one that needs one of several.
+    let surely = |name: &&StageName| before.contains(*name) && is_mandatory(head, name);
+    let waits =
+        |any: &BTreeSet<&StageName>| any.iter().any(surely) || (!here.is_empty() && here.is_subset(any));
+    any.into_iter().find(|any| !waits(any)).map(|any| format!("one of {}", list(any)))
+}
+
+fn is_mandatory(pipeline: &Pipeline, stage: &StageName) -> bool {
+    pipeline.stage(stage).is_some_and(|stage| stage.duty == Duty::Mandatory)
+}
+
+/// The stages that one waits for by name, and those of which it waits for one; what an optional stage waits for counts in
+/// its place, as its failure is passed over and what came before it is not.
+fn required<'p>(
+    pipeline: &'p Pipeline,
+    stage: &'p Stage,
+) -> (BTreeSet<&'p StageName>, Vec<BTreeSet<&'p StageName>>) {
+    let (mut names, mut any, mut seen) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+    let mut open = vec![stage];
+    while let Some(stage) = open.pop() {
+        if !stage.needs_any.is_empty() {
+            any.push(stage.needs_any.iter().collect());
+        }
+        for need in &stage.needs {
+            match pipeline.stage(need).filter(|need| need.duty == Duty::Optional) {
+                Some(optional) if seen.insert(need) => open.push(optional),
+                Some(_) => {}
+                None => drop(names.insert(need)),
+            }
+        }
+    }
+    (names, any)
+}
+
+/// What each stage waits for, also through others; of several of which one is enough, what all of them wait for.
+fn awaited(pipeline: &Pipeline) -> BTreeMap<&StageName, BTreeSet<&StageName>> {
+    let mut all: BTreeMap<&StageName, BTreeSet<&StageName>> = BTreeMap::new();
+    // Each round carries it a stage further, and no way is longer than there are stages.
+    for _ in &pipeline.stages {
+        for stage in &pipeline.stages {
+            let through = |name| {
+                let mut before = all.get(name).cloned().unwrap_or_default();
+                before.insert(name);
+                before
+            };
+            let mut now: BTreeSet<&StageName> = stage.needs.iter().flat_map(through).collect();
+            let common = stage.needs_any.iter().map(through).reduce(|a, b| &a & &b);
+            now.extend(common.unwrap_or_default());
+            all.insert(&stage.name, now);
+        }
+    }
+    all
 }
 
 fn list<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
@@ -287,6 +352,10 @@ mod tests {
             "stage test takes the right to publish git tags, which it does not on `main`: merge it there first"
         );
         assert_eq!(
+            asks("stages: [test, {name: prod,", "stages: [{name: prod,"),
+            "stage prod does not wait for `test`, which it does on `main`: take that over from there first"
+        );
+        assert_eq!(
             asks("secrets: [NPM]", "secrets: [NPM], network: host"),
             "the build has the network of the machine, which it has not on `main`: merge it there first"
         );
@@ -319,12 +388,20 @@ mod tests {
         assert_eq!(told(all, "[prod]"), missed("prod", "`stage`"));
         assert_eq!(told(all, "[test, stage, {name: prod, needs: []}]"), missed("prod", "`stage`"));
         assert_eq!(told(all, "[test, stage, prod]"), None, "what may fail may be left out");
+        assert_eq!(told(all, "[stage, prod]"), missed("stage", "`test`"), "and not what comes before it");
         assert_eq!(told("[test, prod]", "[test]"), None, "and so may what comes behind");
         let through = "[test, stage, {name: prod, needs: [test, stage]}]";
         assert_eq!(told(through, "[test, stage, prod]"), None, "it waits for the first through the second");
         let any = "[a, {name: b, needs: []}, {name: prod, needs: [], needs_any: [a, b]}]";
         assert_eq!(told(any, "[a, {name: prod, needs: [], needs_any: [a]}]"), None);
         assert_eq!(told(any, "[a, prod]"), None);
+        let both =
+            "[{name: x, needs: [a]}, {name: y, needs: [a]}, {name: prod, needs: [], needs_any: [x, y]}]";
+        let through = both.replace("[{name: x", "[a, {name: x");
+        assert!(told(&through.replace("needs_any: [x, y]", "needs_any: [x]"), &through).is_some());
+        let soft = "[{name: a, optional: true}, {name: b, optional: true, needs: []}, {name: prod, needs: [], needs_any: [a, b]}]";
+        let one = "[{name: a, optional: true}, {name: prod, needs: [a]}]";
+        assert_eq!(told(soft, one), missed("prod", "one of `a`, `b`"), "its failure would be passed over");
         assert_eq!(
             told(any, "[a, {name: b, needs: []}, {name: prod, needs: []}]"),
             missed("prod", "one of `a`, `b`")

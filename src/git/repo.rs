@@ -82,7 +82,11 @@ impl Mirror {
     pub fn open_or_init(path: &Path) -> Outcome<Self> {
         if path.is_dir() && FIRST_FILES.iter().any(|name| is_lost(&path.join(name))) {
             tracing::warn!(path = %path.display(), "a mirror without its first files is made anew");
-            folder::remove(path)?;
+            // Aside first: of several who see it one moves it, and nobody removes the one that was made since.
+            let aside = path.with_extension(unique("lost"));
+            if std::fs::rename(path, &aside).is_ok() {
+                folder::remove(&aside)?;
+            }
         }
         match Self::open(path) {
             Err(e) if e.kind() == Kind::NotFound => {
@@ -96,10 +100,8 @@ impl Mirror {
     /// Makes the repository under another name first: whoever is killed here leaves no half of one behind, whose
     /// lock files nobody would ever remove.
     fn make(path: &Path) -> Outcome<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let what = || format!("make the mirror {}", path.display());
-        let unique = format!("new-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let beside = path.with_extension(unique);
+        let beside = path.with_extension(unique("new"));
         let mut options = RepositoryInitOptions::new();
         options.bare(true).mkpath(true).external_template(false);
         Repository::init_opts(&beside, &options).map_err(|e| failed(what(), e))?;
@@ -305,6 +307,12 @@ impl Mirror {
         let id = Oid::from_str(commit.as_str()).map_err(|e| failed(what(), e))?;
         self.repo.find_commit(id).map_err(|e| failed(what(), e))
     }
+}
+
+/// A name that nobody else takes now.
+fn unique(word: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{word}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether a file is not there, or was named and never written; one that cannot be looked at may be well.

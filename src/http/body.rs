@@ -60,6 +60,8 @@ impl Held {
             return Ok(());
         }
         let wanted = needed.max(self.bytes.capacity().saturating_mul(2)).max(FIRST).min(limit.max(needed));
+        // A small body is not paid for as a large one because its room was doubled.
+        let wanted = if needed <= SMALL { wanted.min(SMALL) } else { wanted };
         let further = wanted.saturating_sub(self.bytes.capacity());
         if wanted > SMALL {
             let paid = self.large.num_permits();

@@ -9,7 +9,7 @@ use crate::git::repo::{Mirror, TagRef};
 use crate::service::journal::Around;
 use crate::service::{Service, blocking};
 use crate::sign::{FOLDER, Keys, Public, ssh};
-use crate::trouble::{Outcome, Trouble};
+use crate::trouble::{Kind, Outcome, Trouble};
 
 /// What is wrong with a tag that the manifest wants signed and this server did not sign.
 const UNSIGNED: &str = "a tag without this server's signature";
@@ -70,12 +70,16 @@ impl Service {
         let repository = self.host(repo)?.repository(repo).await?;
         self.fetch(&repository, None, None).await?;
         let name = tag.clone();
-        match self.mirror(repo, move |mirror| signers.miss(mirror, &name)).await? {
-            None => Ok(()),
-            Some(what) => Err(Trouble::refused(format!(
-                "the tag {tag} is there already as {what}; delete it there, and this server makes its own on `/recheck`"
-            ))),
-        }
+        let missed = match self.mirror(repo, move |mirror| signers.miss(mirror, &name)).await {
+            // The host has it and does not list it yet.
+            Err(trouble) if trouble.kind() == Kind::NotFound => {
+                return Err(Trouble::transient(format!("the host does not list the tag {tag} yet")));
+            }
+            missed => missed?,
+        };
+        missed.map_or(Ok(()), |what| {
+            Err(Trouble::refused(format!("tag {tag} is there already as {what}; release a new version")))
+        })
     }
 
     /// Asks the host once more where a release stands, and tells its log of its tags (THREATS T35, T37); the error is why

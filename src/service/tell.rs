@@ -8,6 +8,7 @@ use crate::domain::tag::TagNow;
 use crate::forge::Tagged;
 use crate::service::Service;
 use crate::service::worker::{Lease, Result as Worked};
+use crate::trouble::Kind;
 
 impl Service {
     /// Carries out an effect that only tells.
@@ -89,10 +90,16 @@ impl Service {
         };
         let new = self.tag_of(known, (tag, commit), message).await?;
         let (commit, object) = match self.host(&id.repo)?.tag(&id.repo, &new).await? {
-            Tagged::There(object) => {
-                self.is_signed(known, tag, &id.repo).await?;
-                (commit.clone(), Some(object))
-            }
+            Tagged::There(object) => match self.is_signed(known, tag, &id.repo).await {
+                Ok(()) => (commit.clone(), Some(object)),
+                // Somebody was there first: it is not the release's own tag, and people are told.
+                Err(trouble) if trouble.kind() == Kind::Refused => {
+                    let (code, text) = ("tag_unsigned".to_owned(), format!("{trouble}"));
+                    let alarm = Learned::Alarm { release: Some(release), code, text };
+                    return self.learn(lease, &id, &Command::Learn(alarm)).await;
+                }
+                Err(trouble) => return Err(trouble),
+            },
             Tagged::Elsewhere(other) => (other, None),
         };
         let now = TagNow { tag: tag.clone(), commit: Some(commit), object };

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::domain::event::StartedBy;
 use crate::domain::name::{Login, StageName, UserId};
 use crate::domain::person::Person;
 use crate::domain::release::Release;
@@ -50,7 +51,9 @@ impl Brought {
         let same = |other: &&Arc<Release>| other.created.commit == release.created.commit;
         for other in state.releases.values().filter(same).filter(|other| other.no() != release.no()) {
             brought.pushed.by.extend(other.created.pusher.clone());
-            brought.pushed.of_commit |= other.created.pusher.is_some();
+            let of_push =
+                other.created.started_by == StartedBy::Push && other.created.branch == release.created.branch;
+            brought.pushed.of_commit |= of_push && other.created.pusher.is_some() && !other.created.unheard;
         }
         for other in others().filter(|other| since.is_some_and(|since| since < other.order())) {
             let created = &other.created;

@@ -272,7 +272,13 @@ impl Draft {
             meant.ok_or_else(|| no_way(NoWayBack::NothingOlder))?
         };
         must_be_approver(spoken, &target, (stage, ApprovalSide::Before))?;
-        if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
+        let by_itself =
+            |run: &StageRun| run.kind == RunKind::Rollback && run.by.is_none() && run.state.waits();
+        if target.run(stage).is_some_and(by_itself) {
+            // One that began by itself waits for what a person may pass over.
+            let to = (Transition::Cancel, StageState::Cancelled);
+            self.move_stage(target.no(), stage, to, by(spoken, None))?;
+        } else if target.state_in(stage).is_some_and(|s| !s.is_terminal()) {
             return Err(self.cannot_start(Verb::Rollback, &target, stage));
         }
         let by = Some(spoken.standing.person.clone());

@@ -478,8 +478,10 @@ fn was_there(
     (stage, run): (&StageName, &StageRun),
 ) -> Result<(), Refusal> {
     let said = spoken.at.0.saturating_add(HOST_CLOCK_MS);
-    // A word that came late is of the attempt that there was when it was said.
-    if run.side() == ApprovalSide::Before && run.attempt > 1 && said <= run.opened_at.0 {
+    // A word that came late is of the attempt that there was when it was said; who asked for the attempt knows of it.
+    let asked_for_it = run.by.as_ref().is_some_and(|by| by.id == spoken.standing.person.id);
+    let is_late = run.attempt > 1 && said <= run.opened_at.0 && !asked_for_it;
+    if run.side() == ApprovalSide::Before && is_late {
         let version = release.created.version.to_string();
         return Err(Refusal::BeforeAttempt { stage: stage.clone(), release: version });
     }

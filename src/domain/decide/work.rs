@@ -467,7 +467,7 @@ impl Draft {
         let release = self.release(no)?;
         let retries = release.rule(stage).map_or(0, |s| s.retries);
         // What somebody asked for, or the engine for another reason, has its own tries.
-        let by_itself = |run: &&StageRun| run.by.is_none() && run.not_before.is_some();
+        let by_itself = |run: &&StageRun| run.not_before.is_some();
         let attempts = release.stages.get(stage).into_iter().flatten().rev();
         let tried = u32::try_from(attempts.take_while(by_itself).count()).unwrap_or(u32::MAX);
         if tried >= retries {
@@ -479,7 +479,9 @@ impl Draft {
             RunKind::Deploy | RunKind::Redeploy if run.worked_at.is_some() => RunKind::Verify,
             RunKind::Deploy | RunKind::Redeploy | RunKind::Rollback | RunKind::Verify => run.kind,
         };
-        self.open_again(no, stage, kind, (None, not_before))?;
+        // Another try of what somebody asked to go back to is theirs as well.
+        let by = run.by.clone().filter(|_| run.kind == RunKind::Rollback);
+        self.open_again(no, stage, kind, (by, not_before))?;
         self.carry_on(no, stage, run)
     }
 

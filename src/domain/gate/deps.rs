@@ -1,5 +1,7 @@
 //! What comes before a stage: which stages let a release on, and which never will (SEMANTICS §2, invariant I5).
 
+use std::collections::BTreeSet;
+
 use super::{Blocker, Line, Look, Mark, either, line};
 use crate::domain::event::Overridable;
 use crate::domain::name::StageName;
@@ -33,7 +35,9 @@ impl Look<'_> {
             Some(state) => {
                 if let Some(spared) = spared(self.release, need) {
                     // An optional stage opens nothing that is closed before it.
-                    let before = spared.needs.iter().map(|need| self.dep(need)).chain(self.any_dep(spared));
+                    let (needs, ways) = reached(self.release, spared);
+                    let ways = ways.into_iter().filter_map(|stage| self.any_dep(stage));
+                    let before = needs.into_iter().map(|need| self.dep(need)).chain(ways);
                     let mut closed = before.filter(|line| line.mark != Mark::Pass);
                     let pass =
                         || line(Blocker::Deps, Mark::Pass, format!("{need} is optional: {}", state.word()));
@@ -104,20 +108,35 @@ fn spared<'r>(release: &'r Release, need: &StageName) -> Option<&'r Stage> {
     release.rule(need).filter(|stage| stage.duty == Duty::Optional)
 }
 
+/// What a stage waits for, with what spared stages wait for in their place: the stages that it needs, none of them spared,
+/// and those stages that need one of several. Each is looked at once, however many ways lead to it.
+fn reached<'r>(release: &'r Release, stage: &'r Stage) -> (Vec<&'r StageName>, Vec<&'r Stage>) {
+    let (mut needs, mut ways, mut seen, mut open) = (Vec::new(), Vec::new(), BTreeSet::new(), vec![stage]);
+    while let Some(stage) = open.pop() {
+        if !stage.needs_any.is_empty() {
+            ways.push(stage);
+        }
+        for need in stage.needs.iter().filter(|need| seen.insert(*need)) {
+            match spared(release, need) {
+                Some(spared) => open.push(spared),
+                None => needs.push(need),
+            }
+        }
+    }
+    (needs, ways)
+}
+
 /// The stages before that keep a release from ever coming here: one that it needs, or all of those of which it needs
 /// one.
 pub(in crate::domain) fn dead_ends<'r>(release: &'r Release, stage: &'r Stage) -> Vec<&'r StageName> {
-    let dead = |need: &'r StageName| match (spared(release, need), state_of(release, need)) {
-        (Some(spared), _) => dead_ends(release, spared),
-        (None, Some(state)) if state.is_bad_end() => vec![need],
-        (None, _) => Vec::new(),
-    };
-    if let Some(dead) = stage.needs.iter().map(dead).find(|dead| !dead.is_empty()) {
-        return dead;
+    let (needs, ways) = reached(release, stage);
+    let is_dead = |need: &&StageName| state_of(release, need).is_some_and(StageState::is_bad_end);
+    if let Some(dead) = needs.into_iter().find(is_dead) {
+        return vec![dead];
     }
-    let over = |need: &&StageName| {
+    let over = |need: &StageName| {
         state_of(release, need).is_some_and(|state| state.is_terminal() && state != StageState::Succeeded)
     };
-    let ways = &stage.needs_any;
-    if ways.iter().all(|need| over(&need)) { ways.iter().collect() } else { Vec::new() }
+    let closed = ways.into_iter().find(|stage| stage.needs_any.iter().all(over));
+    closed.map_or_else(Vec::new, |stage| stage.needs_any.iter().collect())
 }

@@ -6,7 +6,7 @@ use crate::domain::name::StageName;
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::Live;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// What one stage before says of the soak.
 enum Soaked {
@@ -69,9 +69,12 @@ impl Look<'_> {
             let next = Some(self.override_act(&Overridable::Soak));
             Soaked::Off(Line { next, ..line(Blocker::Soak, Mark::Stop, text) })
         };
+        let stayed = self.release.standing(need).and_then(|run| run.stayed);
+        // Others may have come there in between, of whom the last alone is known.
+        let stayed_or = |until_now: Span| stayed.map_or(until_now, |stayed| stayed.min(until_now));
         match self.state.live_at(need, self.release.track()) {
             Some(Live::Release(no, since)) if *no == self.release.no() => match self.ousted(need, *since) {
-                Some((by, stage, at)) if at.since(*since) < soak => stopped(format!(
+                Some((by, stage, at)) if stayed_or(at.since(*since)) < soak => stopped(format!(
                     "it no longer soaks in {need}: {} came to its environment by {stage}",
                     by.created.version
                 )),

@@ -2,25 +2,54 @@
 
 use std::sync::Arc;
 
+use crate::domain::event::RunKind;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::release::StageState;
 use crate::domain::slot;
 use crate::domain::state::{Live, State};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
 
 impl State {
-    /// Whoever was live there until now was so for as long as that: a soak that is over stays over.
+    /// Whoever was live there until now was so for as long as that: a soak that is over stays over, unless it was taken away
+    /// as bad. What other stages have in the same environment is not there any more either.
     fn set_live(&mut self, here: (StageName, Option<Track>), live: Live, at: Timestamp) {
         let stage = here.0.clone();
+        let ousted = self.ousted_by(live.release(), &stage);
         let before = self.live.insert(here, live);
-        if let Some(Live::Release(no, since)) = before.filter(|before| before.release() != live.release())
-            && let Some(release) = self.releases.get_mut(&no)
-            && let Some(run) = Arc::make_mut(release).stages.get_mut(&stage).and_then(|runs| runs.last_mut())
-            && run.state.is_terminal()
-        {
-            run.stayed = Some(at.since(since));
+        let run = self.release(live.release()).and_then(|release| release.run(&stage));
+        let goes_back = run.is_some_and(|run| run.kind == RunKind::Rollback);
+        let before = before.filter(|before| before.release() != live.release() && !goes_back);
+        if let Some(Live::Release(no, since)) = before {
+            self.note_stay((no, &stage), at.since(since));
         }
+        for (no, stage, since) in ousted {
+            self.note_stay((no, &stage), at.since(since));
+        }
+    }
+
+    /// The first time that it is taken from there counts.
+    fn note_stay(&mut self, (no, stage): (ReleaseNo, &StageName), stayed: Span) {
+        let release = self.releases.get_mut(&no).map(Arc::make_mut);
+        let run = release.and_then(|release| release.stages.get_mut(stage)?.last_mut());
+        if let Some(run) = run.filter(|run| run.state.is_terminal() && run.stayed.is_none()) {
+            run.stayed = Some(stayed);
+        }
+    }
+
+    /// What other stages had put into the environment of this one, where this one deploys anything.
+    fn ousted_by(&self, no: ReleaseNo, stage: &StageName) -> Vec<(ReleaseNo, StageName, Timestamp)> {
+        let site = self.release(no).and_then(|release| {
+            let rule = release.rule(stage)?;
+            (!(rule.deploy.is_empty() && rule.deployments.is_empty())).then(|| release.site(rule))
+        });
+        let there = |((other, _), live): (&(StageName, Option<Track>), &Live)| {
+            let Live::Release(there, since) = live else { return None };
+            let release = self.release(*there).filter(|_| other != stage && *there != no)?;
+            let same = release.rule(other).map(|rule| release.site(rule)) == site;
+            same.then(|| (*there, other.clone(), *since))
+        };
+        if site.is_none() { Vec::new() } else { self.live.iter().filter_map(there).collect() }
     }
 
     /// Keeps what runs where, and what a rollback may go to.

@@ -123,7 +123,7 @@ async fn d41_t35_a_final_tag_that_moved_or_is_gone_in_a_plain_repository_is_an_a
     let said = "Tag v0.1.0, the final name of v0.1.0-rc.1,";
     let loose = yard.loose("hello");
     let moved = format!("{said} moved from {} to {}.", &push.after[..7], &loose[..7]);
-    for (to, alarm) in [(Some(loose.as_str()), moved), (None, format!("{said} is gone."))] {
+    for (to, alarm) in [(Some(loose.as_str()), moved), (None, format!("{said} is gone; it stood at"))] {
         server.kill();
         yard.move_tag("hello", "v0.1.0", to);
         server = yard.serve(&door);
