@@ -33,6 +33,17 @@ fn two_pipelines(server: &Server) -> String {
     )
 }
 
+/// The newest release of `services`, as programs read it.
+fn newest(server: &Server) -> String {
+    out(&server.ask(&["pipeline", "show", "--pipeline", "plain:shop/services", "--json"]))
+}
+
+/// Whether the newest release of `services` is this one, and live in its stage.
+fn is_live(server: &Server, no: u32) -> bool {
+    let page: serde_json::Value = serde_json::from_str(&newest(server)).unwrap_or_default();
+    page["no"] == no && page["stages"][0]["state"] == "live"
+}
+
 #[test]
 fn b02_b24_pipelines_say_what_starts_them_and_a_program_presses_the_button() {
     let server = Server::start();
@@ -62,13 +73,7 @@ fn b02_b24_pipelines_say_what_starts_them_and_a_program_presses_the_button() {
     let asked = start(&["services", "service=checkout", "--as", "bo"]);
     assert_eq!(code(&asked), 0, "{}", err(&asked));
     assert!(out(&asked).contains("A release of services is being made"), "{}", out(&asked));
-    let newest =
-        |s: &Server| out(&s.ask(&["pipeline", "show", "--pipeline", "plain:shop/services", "--json"]));
-    let live = |s: &Server, no: u32| {
-        let page: serde_json::Value = serde_json::from_str(&newest(s)).unwrap_or_default();
-        page["no"] == no && page["stages"][0]["state"] == "live"
-    };
-    server.until("it is live", |s| live(s, 1));
+    server.until("it is live", |s| is_live(s, 1));
     assert!(newest(&server).contains(r#"["started by","bo"]"#), "{}", newest(&server));
 
     let program = |body: &str| {
@@ -81,7 +86,7 @@ fn b02_b24_pipelines_say_what_starts_them_and_a_program_presses_the_button() {
     assert_eq!(status, "422", "{text}");
     let (text, status) = program(r#"{"inputs": {"service": "basket", "region": "us"}, "as": "ana"}"#);
     assert!(status == "202" && text.contains("A release of services is being made"), "{status} {text}");
-    server.until("the program's is live", |s| live(s, 2));
+    server.until("the program's is live", |s| is_live(s, 2));
     let published = std::fs::read_to_string(server.at().join("published")).unwrap();
     assert_eq!(published, "checkout eu\nbasket us\n");
 }
@@ -150,13 +155,7 @@ fn b24_a_page_without_a_token_starts_a_pipeline_by_a_call_that_it_signs() {
 
     let (text, status) = call(&server, &[]);
     assert!(status == "202" && text.contains("a release is being made"), "{status} {text}");
-    let newest =
-        |s: &Server| out(&s.ask(&["pipeline", "show", "--pipeline", "plain:shop/services", "--json"]));
-    let live = |s: &Server, no: u32| {
-        let page: serde_json::Value = serde_json::from_str(&newest(s)).unwrap_or_default();
-        page["no"] == no && page["stages"][0]["state"] == "live"
-    };
-    server.until("it is live", |s| live(s, 1));
+    server.until("it is live", |s| is_live(s, 1));
     assert!(newest(&server).contains(r#"["started by","portal"]"#), "{}", newest(&server));
     assert!(server.get("/api/events").contains(r#""actor":"portal""#));
 
@@ -179,9 +178,9 @@ fn b24_a_page_without_a_token_starts_a_pipeline_by_a_call_that_it_signs() {
         let (text, status) = call(&server, changes);
         assert!(status == "200" && text.contains("nothing was started again"), "{status} {text}");
     }
-    server.until("the second is live", |s| live(s, 2));
+    server.until("the second is live", |s| is_live(s, 2));
     server.until("nothing is left", |s| out(&s.ask(&["queue", "ls"])).is_empty());
-    assert!(live(&server, 2), "{}", newest(&server));
+    assert!(is_live(&server, 2), "{}", newest(&server));
     let published = std::fs::read_to_string(server.at().join("published")).unwrap();
     assert_eq!(published, "checkout eu\ncheckout eu\n");
 }

@@ -242,15 +242,21 @@ async fn t29_a_branch_cannot_let_itself_in() {
     world.finish().await;
 }
 
-/// One that it listens to releases what it has itself, and no more.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
+/// The pipeline of a repository whose main listens to branches of releases, with one release of main; and that manifest.
+async fn listening() -> (World, String) {
     let main =
         TWO_STAGES.replace("name: shop\n", "name: shop\ntriggers: {push: {branches: [main, 'release/*']}}\n");
     let mut world = World::with(&main).await;
     world.merge(1, "feat: sell shoes").await;
     world.hears(1).await;
     world.settled().await;
+    (world, main)
+}
+
+/// One that it listens to releases what it has itself, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
+    let (mut world, main) = listening().await;
     let wider = format!("{main}  - {{name: x, environment: production}}\n");
     let head = world.tree.commit("release/8", &[(".github/liftlock.yml", &wider)], "feat: one more");
     let hook = world.push_hook("refs/heads/release/8", None, Some(&head));
@@ -271,12 +277,7 @@ async fn t29_a_branch_that_is_listened_to_adds_no_stage() {
 /// A fix that went to an old branch and on to main is a release of each, also when main is taken in first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e12_what_main_contains_already_is_released_on_its_own_branch() {
-    let main =
-        TWO_STAGES.replace("name: shop\n", "name: shop\ntriggers: {push: {branches: [main, 'release/*']}}\n");
-    let mut world = World::with(&main).await;
-    world.merge(1, "feat: sell shoes").await;
-    world.hears(1).await;
-    world.settled().await;
+    let (mut world, _) = listening().await;
     let old = world.tree.head("main").unwrap();
     let fix = world.tree.loose((vec![&old], &[("src/hats.txt", "fixed")]), "fix: hats");
     let merged = world.tree.loose((vec![&old, &fix], &[]), "fix: hats, on main");

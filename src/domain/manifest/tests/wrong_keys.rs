@@ -21,13 +21,6 @@ struct Frame {
     address: String,
 }
 
-/// A key and values that it does not take.
-struct Wrong {
-    key: &'static Key,
-    at: Frame,
-    values: Vec<String>,
-}
-
 impl Frame {
     fn root() -> Self {
         Self { before: String::new(), behind: String::new(), address: String::new() }
@@ -96,8 +89,8 @@ fn of_this_kind(shape: &Shape) -> Option<String> {
     }
 }
 
-/// All wrong values of the keys below, each key where it is met first.
-fn gather_wrong(shape: &Shape, at: &Frame, met: &mut BTreeSet<*const Key>, out: &mut Vec<Wrong>) {
+/// The keys below, each with the place where it is met first.
+fn gather(shape: &Shape, at: &Frame, met: &mut BTreeSet<*const Key>, out: &mut Vec<(&'static Key, Frame)>) {
     match shape {
         Shape::Object(object) => {
             for key in object.all_keys() {
@@ -105,14 +98,13 @@ fn gather_wrong(shape: &Shape, at: &Frame, met: &mut BTreeSet<*const Key>, out: 
                     continue;
                 }
                 let at = at.key(key.name);
-                let values = [of_another_kind(&key.shape), of_this_kind(&key.shape)];
-                out.push(Wrong { key, at: at.clone(), values: values.into_iter().flatten().collect() });
-                gather_wrong(&key.shape, &at, met, out);
+                out.push((key, at.clone()));
+                gather(&key.shape, &at, met, out);
             }
         }
-        Shape::List(item) => gather_wrong(item, &at.item(), met, out),
-        Shape::Map { key, value } => gather_wrong(value, &at.named(key), met, out),
-        Shape::Any(shapes) => shapes.iter().for_each(|shape| gather_wrong(shape, at, met, out)),
+        Shape::List(item) => gather(item, &at.item(), met, out),
+        Shape::Map { key, value } => gather(value, &at.named(key), met, out),
+        Shape::Any(shapes) => shapes.iter().for_each(|shape| gather(shape, at, met, out)),
         Shape::Text(_)
         | Shape::Flag
         | Shape::Count { .. }
@@ -123,6 +115,13 @@ fn gather_wrong(shape: &Shape, at: &Frame, met: &mut BTreeSet<*const Key>, out: 
         | Shape::Empty
         | Shape::Anything => {}
     }
+}
+
+/// Every key of a mapping and of what is in it.
+pub(super) fn keys_of(object: &'static Object) -> impl Iterator<Item = &'static Key> {
+    let mut all = Vec::new();
+    gather(&Shape::Object(object), &Frame::root(), &mut BTreeSet::new(), &mut all);
+    all.into_iter().map(|(key, _)| key)
 }
 
 /// A file that the server reads, by what people call it, with the files beside it.
@@ -165,14 +164,16 @@ fn every_key_of_the_table_is_named_where_it_is_refused() {
     let (mut met, mut never_wrong) = (BTreeSet::new(), Vec::new());
     for root in &ROOTS {
         let mut all = Vec::new();
-        gather_wrong(&Shape::Object(root.object), &Frame::root(), &mut met, &mut all);
+        gather(&Shape::Object(root.object), &Frame::root(), &mut met, &mut all);
         writeln!(answers, "# {}", root.object.what).unwrap();
-        for Wrong { key, at, values } in &all {
+        for (key, at) in &all {
+            let values = [of_another_kind(&key.shape), of_this_kind(&key.shape)];
+            let values: Vec<String> = values.into_iter().flatten().collect();
             if values.is_empty() {
                 never_wrong.push(key.name);
             }
             answers.push('\n');
-            for value in values {
+            for value in &values {
                 writeln!(answers, "{}: {value}", at.address).unwrap();
                 let said = said_of(root, at, value);
                 for problem in &said {
