@@ -610,6 +610,11 @@ impl Hooks {
 }
 
 impl Stage {
+    /// Whether it puts anything into its environment.
+    pub fn deploys(&self) -> bool {
+        !(self.deploy.is_empty() && self.deployments.is_empty())
+    }
+
     /// What no two runs work on at the same time: the lock of its environment, or the environment itself.
     pub fn lock(&self) -> &EnvironmentName {
         self.around.lock.as_ref().unwrap_or(&self.environment)

@@ -200,9 +200,10 @@ impl Mirror {
         Ok(matches!(self.order(commit, tip)?, Order::Same | Order::Before))
     }
 
-    /// True when a branch is here and leads to this commit, which must be here.
+    /// True when a branch is here and leads to this commit; what is not here is on none of those that are.
     pub fn leads_to(&self, branch: &RefName, commit: &CommitSha) -> Outcome<bool> {
-        self.head_of(branch)?.map_or(Ok(false), |tip| self.is_ancestor(commit, &tip))
+        let head = if self.exists(commit) { self.head_of(branch)? } else { None };
+        head.map_or(Ok(false), |tip| self.is_ancestor(commit, &tip))
     }
 
     /// How `a` lies to `b`; both must be here.

@@ -16,7 +16,7 @@ use crate::http::body::{self, Bounds, Held};
 use crate::http::error::{Fault, Why};
 use crate::http::extract::At;
 use crate::http::typed::Says as _;
-use crate::http::webhook::one;
+use crate::http::webhook::{one, outcome};
 use crate::service::call::{Addressed, Given, SOURCE, START, start_line};
 use crate::store::delivery::{DeliveryState, NewDelivery, Put};
 
@@ -104,13 +104,7 @@ pub(super) async fn start(
 ) -> Result<Response, Fault> {
     let began = crate::clock::monotonic();
     let taken = take(&state, &format!("{repo}/{pipeline}"), (&uri, &headers), body).await;
-    let outcome = match &taken {
-        Ok(Put::Stored(_)) => "stored",
-        Ok(Put::Duplicate(_)) => "duplicate",
-        Ok(Put::Clash) => "conflict",
-        Err(fault) => fault.why.code(),
-    };
-    state.metrics().delivery(SOURCE, outcome, began.elapsed());
+    state.metrics().delivery(SOURCE, outcome(&taken), began.elapsed());
     match taken? {
         Put::Stored(seq) => {
             let text = format!("Taken as delivery {seq}; a release is being made.");

@@ -115,13 +115,7 @@ async fn receive(door: Door, state: State, headers: HeaderMap, body: Body) -> Re
     let until = began + state.limits().request_within.as_std();
     let source = door.source;
     let taken = take(door, &state, (&headers, body), until, &mut label).await;
-    let outcome = match &taken {
-        Ok(Put::Stored(_)) => "stored",
-        Ok(Put::Duplicate(_)) => "duplicate",
-        Ok(Put::Clash) => "conflict",
-        Err(fault) => fault.why.code(),
-    };
-    state.metrics().delivery(label, outcome, began.elapsed());
+    state.metrics().delivery(label, outcome(&taken), began.elapsed());
     match taken {
         Ok(Put::Stored(seq)) => accepted(StatusCode::ACCEPTED, "stored", seq),
         Ok(Put::Duplicate(seq)) => accepted(StatusCode::OK, "duplicate", seq),
@@ -140,6 +134,16 @@ async fn receive(door: Door, state: State, headers: HeaderMap, body: Body) -> Re
             }
             fault.into_response()
         }
+    }
+}
+
+/// What became of a delivery, in the word that metrics have for it.
+pub(super) fn outcome(taken: &Result<Put, Fault>) -> &'static str {
+    match taken {
+        Ok(Put::Stored(_)) => "stored",
+        Ok(Put::Duplicate(_)) => "duplicate",
+        Ok(Put::Clash) => "conflict",
+        Err(fault) => fault.why.code(),
     }
 }
 

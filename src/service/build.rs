@@ -28,7 +28,7 @@ use crate::runner::probe::Origin;
 use crate::runner::{Sandbox, SandboxSpec};
 use crate::service::build::base::Unpacked;
 use crate::service::build::inputs::Inputs;
-use crate::service::source::{BUILD, Public};
+use crate::service::source::{Public, build_stage};
 use crate::service::steps::{Connections, KeptLog, Run, StepsEnd, Workplace, left_of};
 use crate::service::worker::{Lease, Result as Worked};
 use crate::service::{Service, TREE_LIMITS, blocking};
@@ -330,7 +330,8 @@ impl Service {
         environment.extend(inputs);
         environment.extend(build.environment.clone());
         if subject.origin == Origin::ProtectedBranch {
-            environment.extend(self.secrets_beside_stages((subject.id, BUILD), &build.secrets).await?);
+            environment
+                .extend(self.secrets_beside_stages((subject.id, &build_stage()?), &build.secrets).await?);
         }
         Ok(environment)
     }

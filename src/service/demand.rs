@@ -8,10 +8,11 @@ use crate::domain::demand::Cause;
 use crate::domain::event::{Form, Sealed, StartedBy};
 use crate::domain::name::{Alias, CommitSha, Digest, PipelineId};
 use crate::domain::person::{Person, Standing};
-use crate::domain::pipeline::{Pipeline, Role};
+use crate::domain::pipeline::Role;
 use crate::domain::refusal::Refusal;
 use crate::domain::trust::outdated;
 use crate::forge::Repository;
+use crate::service::intake::Governing;
 use crate::service::journal::Around;
 use crate::service::repository::named;
 use crate::service::worker::{Lease, Result as Worked};
@@ -51,7 +52,17 @@ impl Service {
         let Some(pipeline) = named(&loaded, &id.name) else {
             return self.drop_start(lease, no, "the head of the branch does not declare the pipeline").await;
         };
-        if let Some(why) = self.out_of_date(&repository, &head, pipeline).await? {
+        let default = &repository.default_branch;
+        let why = match self.governing(&repository, &head).await? {
+            Governing::Itself => None,
+            Governing::Head(declared) => {
+                outdated(pipeline, &declared.pipelines, default).map(|why| why.to_string())
+            }
+            Governing::Nobody => {
+                Some(format!("the manifest on {default} does not load, so nothing says what it may"))
+            }
+        };
+        if let Some(why) = why {
             return self.drop_start(lease, no, &why).await;
         }
         let at = (&head, &repository.default_branch);
@@ -70,27 +81,6 @@ impl Service {
             Err(Refusal::Stale) => lease.complete(self, Refusal::Stale.code()).await,
             Err(refusal) => self.drop_start(lease, no, &refusal.to_string()).await,
         }
-    }
-
-    /// Why a commit before the head of the default branch is not released by its own rules; nothing when it may be.
-    async fn out_of_date(
-        &self,
-        repository: &Repository,
-        commit: &CommitSha,
-        pipeline: &Pipeline,
-    ) -> Outcome<Option<String>> {
-        let branch = repository.default_branch.clone();
-        let tip = self.mirror(&repository.id, move |mirror| mirror.head_of(&branch)).await?;
-        if tip.as_ref() == Some(commit) {
-            return Ok(None);
-        }
-        let default = &repository.default_branch;
-        Ok(match self.declared_at_head(repository).await? {
-            Some((_, declared)) => {
-                outdated(pipeline, &declared.pipelines, default).map(|why| why.to_string())
-            }
-            None => Some(format!("the manifest on {default} does not load, so nothing says what it may")),
-        })
     }
 
     /// The head of the default branch, or the commit that was named, which is on that branch (THREATS T36).

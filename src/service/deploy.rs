@@ -171,10 +171,7 @@ impl Service {
                 branch
             };
             let commit = built.commit.clone();
-            let there = self.mirror(&repo, move |mirror| {
-                Ok(mirror.exists(&commit) && mirror.leads_to(&branch, &commit)?)
-            });
-            if !there.await? {
+            if !self.mirror(&repo, move |mirror| mirror.leads_to(&branch, &commit)).await? {
                 return Ok(Some(format!("{built} at {}", built.commit.short())));
             }
         }

@@ -65,6 +65,16 @@ pub fn delivery_seq(desired: &str) -> Outcome<i64> {
         .ok_or_else(|| Trouble::bug("an intake effect without a delivery"))
 }
 
+/// Which manifest says what a commit of the default branch may be given.
+pub(super) enum Governing {
+    /// Its own: it is the head.
+    Itself,
+    /// That of the head.
+    Head(Loaded),
+    /// The head's does not load.
+    Nobody,
+}
+
 /// What happened, in whose words, and who says so.
 pub(super) struct Heard<'a> {
     /// The delivery, for the log.
@@ -346,6 +356,17 @@ impl Service {
         let Some(head) = head else { return Ok(None) };
         let declared = self.declared(&repository.id, &repository.name, &head).await?;
         Ok(declared.ok().map(|loaded| (head, loaded)))
+    }
+
+    /// Whose rules a commit of the default branch is held against.
+    pub(super) async fn governing(&self, repository: &Repository, commit: &CommitSha) -> Outcome<Governing> {
+        let branch = repository.default_branch.clone();
+        let tip = self.mirror(&repository.id, move |mirror| mirror.head_of(&branch)).await?;
+        if tip.as_ref() == Some(commit) {
+            return Ok(Governing::Itself);
+        }
+        let declared = self.declared_at_head(repository).await?;
+        Ok(declared.map_or(Governing::Nobody, |(_, loaded)| Governing::Head(loaded)))
     }
 
     /// Reads the rules at the head of the protected branch; a head that does not load leaves the last rules in force.

@@ -258,13 +258,11 @@ impl Service {
     /// The secrets that a build is given, or a runbook.
     async fn secrets_beside_stages(
         &self,
-        (id, asks): (&PipelineId, &str),
+        (id, stage): (&PipelineId, &StageName),
         names: &BTreeSet<String>,
     ) -> Outcome<BTreeMap<String, String>> {
-        let stage: StageName =
-            asks.parse().map_err(|e| Trouble::bug(format!("`{asks}` is no name of a stage")).because(e))?;
         let repository = self.journal().name_of(&id.repo).await?;
-        self.secrets(Asking { repository: &repository, pipeline: &id.name, stage: &stage }, names)
+        self.secrets(Asking { repository: &repository, pipeline: &id.name, stage }, names)
     }
 
     /// The secrets a step is given, by name; a name that the server does not have, or has for others, is refused before

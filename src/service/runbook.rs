@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::decide::{Command, Fresh, StageEnd, Work};
-use crate::domain::name::PipelineId;
+use crate::domain::name::{PipelineId, StageName};
 use crate::domain::runbook::run::{Progress, Run as Booked};
 use crate::domain::runbook::variable;
 use crate::domain::state::State;
@@ -47,9 +47,7 @@ impl Service {
         self.fetch(&repository, Some(&repository.default_branch), None).await?;
         // Whoever asked, or agreed, meant what the branch had then (THREATS T37).
         let (branch, commit) = (repository.default_branch.clone(), run.asked.commit.clone());
-        let on_branch =
-            self.mirror(repo, move |mirror| Ok(mirror.exists(&commit) && mirror.leads_to(&branch, &commit)?));
-        fresh.off_branch = !on_branch.await?;
+        fresh.off_branch = !self.mirror(repo, move |mirror| mirror.leads_to(&branch, &commit)).await?;
         Ok(fresh)
     }
 
@@ -83,7 +81,10 @@ impl Service {
         environment.extend(run_environment(state, run, fence));
         environment.insert("LIFTLOCK_SOURCE".to_owned(), source.display().to_string());
         environment.extend(book.environment_variables.clone());
-        environment.extend(self.secrets_beside_stages((&state.id, book.name.as_str()), &book.secrets).await?);
+        let stage = book.name.as_str().parse();
+        let stage: StageName =
+            stage.map_err(|e| Trouble::bug("a runbook's name is no stage's").because(e))?;
+        environment.extend(self.secrets_beside_stages((&state.id, &stage), &book.secrets).await?);
         // Last, so that nothing else is taken for them; only ever variables, never part of a command (THREATS T20).
         environment.extend(run.asked.inputs.iter().map(|(name, value)| (variable(name), value.clone())));
         let steps = Run {

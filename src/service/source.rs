@@ -22,7 +22,7 @@ use crate::trouble::{Kind, Outcome, Trouble};
 const FETCH_WITHIN: Span = Span::minutes(15);
 
 /// The word that stands for the stage in an `allow` of something that builds are given.
-pub(super) const BUILD: &str = "build";
+const BUILD: &str = "build";
 
 /// The same, as the stage that is asked about.
 pub(super) fn build_stage() -> Outcome<StageName> {

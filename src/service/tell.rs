@@ -5,10 +5,10 @@ use crate::domain::effect::{Effect, Offering, Place, Reaction, Status};
 use crate::domain::markdown::status_line;
 use crate::domain::name::{CommentId, CommitSha, PipelineId, RefName, ReleaseNo};
 use crate::domain::tag::TagNow;
-use crate::forge::Tagged;
+use crate::forge::{Said, Tagged};
 use crate::service::Service;
 use crate::service::worker::{Lease, Result as Worked};
-use crate::trouble::Kind;
+use crate::trouble::{Kind, Outcome};
 
 impl Service {
     /// Carries out an effect that only tells.
@@ -53,13 +53,7 @@ impl Service {
         }
     }
 
-    async fn say(
-        &self,
-        id: &PipelineId,
-        place: &Place,
-        marker: &str,
-        body: &str,
-    ) -> crate::trouble::Outcome<crate::forge::Said> {
+    async fn say(&self, id: &PipelineId, place: &Place, marker: &str, body: &str) -> Outcome<Said> {
         let body = self.settings().prefix.show(body);
         self.host(&id.repo)?.say(&id.repo, place, marker, &self.mask().apply(&body)).await
     }

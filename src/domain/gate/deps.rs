@@ -18,15 +18,12 @@ impl Look<'_> {
 
     fn dep(&self, need: &StageName) -> Line {
         match state_of(self.release, need) {
-            Some(StageState::Succeeded) if self.fault_of(need).is_some() => Line {
-                next: Some(format!("somebody with write comments `/retry {need}`")),
-                ..line(
-                    Blocker::Deps,
-                    Mark::Stop,
-                    format!("{need} was found faulty: {}", self.fault_of(need).unwrap_or_default()),
-                )
-            },
             Some(StageState::Succeeded) => {
+                if let Some(fault) = self.fault_of(need) {
+                    let next = Some(format!("somebody with write comments `/retry {need}`"));
+                    let text = format!("{need} was found faulty: {fault}");
+                    return Line { next, ..line(Blocker::Deps, Mark::Stop, text) };
+                }
                 let run = self.release.standing(need);
                 let same = run.is_none_or(|run| run.revision == self.release.revision());
                 let what = if same { "this artifact" } else { "what this artifact was made of" };

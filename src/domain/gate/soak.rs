@@ -3,7 +3,6 @@
 use super::{Blocker, Line, Look, Mark, line};
 use crate::domain::event::Overridable;
 use crate::domain::name::StageName;
-use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::Live;
 use crate::domain::time::{Span, Timestamp};
@@ -104,8 +103,7 @@ impl Look<'_> {
         let site = self.release.site(self.release.rule(need)?);
         let others = self.state.live.iter().filter_map(|((stage, _), live)| {
             let other = self.state.release(live.release()).filter(|other| other.no() != self.release.no())?;
-            let deploys = |rule: &&Stage| !(rule.deploy.is_empty() && rule.deployments.is_empty());
-            let rule = other.rule(stage).filter(deploys)?;
+            let rule = other.rule(stage).filter(|rule| rule.deploys())?;
             let at = match live {
                 Live::Release(_, at) => *at,
                 Live::Unknown(_) => other.run(stage)?.moved_at,

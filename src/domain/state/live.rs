@@ -39,10 +39,9 @@ impl State {
 
     /// What other stages had put into the environment of this one, where this one deploys anything.
     fn ousted_by(&self, no: ReleaseNo, stage: &StageName) -> Vec<(ReleaseNo, StageName, Timestamp)> {
-        let site = self.release(no).and_then(|release| {
-            let rule = release.rule(stage)?;
-            (!(rule.deploy.is_empty() && rule.deployments.is_empty())).then(|| release.site(rule))
-        });
+        let site = self
+            .release(no)
+            .and_then(|release| Some(release.site(release.rule(stage).filter(|rule| rule.deploys())?)));
         let there = |((other, _), live): (&(StageName, Option<Track>), &Live)| {
             let Live::Release(there, since) = live else { return None };
             let release = self.release(*there).filter(|_| other != stage && *there != no)?;

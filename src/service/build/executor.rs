@@ -11,7 +11,7 @@ use crate::runner::Network;
 use crate::runner::probe::{Choice, Origin, Unsafe, choose};
 use crate::secret::Secret;
 use crate::service::Service;
-use crate::service::source::BUILD;
+use crate::service::source::build_stage;
 use crate::trouble::{Outcome, Trouble};
 
 impl Service {
@@ -40,7 +40,7 @@ impl Service {
         let sandboxed = choice.map_err(|not_safe| Trouble::refused(not_safe.to_string()))?.sandboxed;
         let secrets = match origin {
             Origin::ProtectedBranch => {
-                self.secrets_beside_stages((id, BUILD), &pipeline.build.secrets).await?
+                self.secrets_beside_stages((id, &build_stage()?), &pipeline.build.secrets).await?
             }
             Origin::PullRequest => std::collections::BTreeMap::new(),
         };

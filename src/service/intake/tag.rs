@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Heard, Push, Taken, manifest_key, manifest_status};
+use super::{Governing, Heard, Push, Taken, manifest_key, manifest_status};
 use crate::domain::decide::{Command, Learned};
 use crate::domain::effect::StatusState;
 use crate::domain::event::StartedBy;
@@ -106,10 +106,10 @@ impl Service {
         tag: &RefName,
         loaded: Loaded,
     ) -> Outcome<Result<Loaded, Distrust>> {
-        let Some((head, declared)) = self.declared_at_head(repository).await? else { return Ok(Ok(loaded)) };
-        if head == *commit {
-            return Ok(Ok(loaded));
-        }
+        let declared = match self.governing(repository, commit).await? {
+            Governing::Head(declared) => declared,
+            Governing::Itself | Governing::Nobody => return Ok(Ok(loaded)),
+        };
         let mut takes = loaded.pipelines.iter().filter(|pipeline| pipeline.triggers.takes_tag(tag));
         let why = takes.find_map(|p| outdated(p, &declared.pipelines, &repository.default_branch));
         Ok(why.map_or(Ok(loaded), Err))
