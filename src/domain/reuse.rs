@@ -18,12 +18,13 @@ use serde_json::json;
 
 use crate::domain::derivation::FIRST;
 use crate::domain::event::{Created, Sealed};
-use crate::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, ThreadId, TreeSha};
+use crate::domain::name::{CommitSha, Digest, PipelineId, ReleaseNo, ThreadId, TreeSha, VariableName};
 use crate::domain::pipeline::{Network, Pipeline};
 use crate::domain::release::{BuildState, Release};
 use crate::domain::source::Found;
 use crate::domain::state::{Check, State};
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::variable::environment_name;
 use crate::domain::version::Version;
 use crate::domain::view;
 
@@ -89,7 +90,8 @@ impl Reuse {
     }
 }
 
-/// What the commands of a release's build are told of it.
+/// What the commands of a release's build are told of it; what it was started with only where no other release shares
+/// the build.
 pub fn told(created: &Created) -> BTreeMap<String, String> {
     let reuse = created.pipeline.build.reuse;
     let mut all = BTreeMap::from([
@@ -98,7 +100,19 @@ pub fn told(created: &Created) -> BTreeMap<String, String> {
         ("SOURCE_DATE_EPOCH".to_owned(), reuse.epoch_s(created.epoch_s).to_string()),
     ]);
     all.retain(|name, _| !reuse.hides().contains(&name.as_str()));
+    if reuse.is_never() {
+        all.extend(inputs(created));
+    }
     all
+}
+
+/// The inputs of its button. A variable that was set with them is one of the stages, and builds have none of those.
+fn inputs(created: &Created) -> impl Iterator<Item = (String, String)> {
+    let names = created.pipeline.triggers.button.iter().flat_map(|button| button.inputs.keys());
+    names.filter_map(|input| {
+        let name: VariableName = input.parse().ok()?;
+        Some((environment_name(&name), created.inputs.get(input)?.clone()))
+    })
 }
 
 /// How long what a pull request's build left is kept for a release to take: most are merged by then, and what is not is

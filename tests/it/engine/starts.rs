@@ -23,7 +23,7 @@ use crate::github::WorkflowRun;
 const MANIFEST: &str = r"version: 1
 name: shop
 triggers: {push: {}, button: {title: Publish, inputs: {service: {default: all, choices: [all, checkout]}}}}
-build: sh build.sh
+build: [sh build.sh, 'echo of ${SERVICE:-nothing}']
 artifacts: dist
 deploy: 'echo $STAGE $(service) $SERVICE >> $TARGET/journal'
 stages: [test]
@@ -44,19 +44,38 @@ async fn b24_a_button_makes_a_release_of_the_head_with_what_it_is_given() {
     let last = &state.releases.values().next_back().unwrap().created;
     assert_eq!((last.commit.as_str(), last.inputs["service"].as_str()), (head.as_str(), "checkout"));
     assert_eq!(last.initiator.as_ref().unwrap().login.as_str(), "ana");
+    // The build is told the same, unless releases share it that were given other things.
+    let of_commit = MANIFEST.replace("artifacts:", "reuse: commit\nartifacts:");
+    world.push_files(&[(".github/liftlock.yml", &of_commit)], "feat: build once").await;
+    world.until("three deployments", |_| world.deployed().len() == 3).await;
+    for (no, told) in [(1, "of all"), (2, "of checkout"), (3, "of nothing")] {
+        let log = world.log(&format!("github:12/shop/{no}/build/1")).await;
+        assert!(log.lines().any(|line| line == told), "{told}: {log}");
+    }
+    world.drain().await;
     world.finish().await;
 }
 
 /// What the portal sends now.
-fn call(seconds: i64) -> Request<Body> {
-    let (path, body) = ("/webhook/start/github:12/shop", r#"{"inputs": {"service": "checkout"}}"#);
+pub(super) fn call(seconds: i64, pipeline: &str, service: &str) -> Request<Body> {
+    let path = format!("/webhook/start/github:12/{pipeline}");
+    let body = serde_json::json!({"inputs": {"service": service}}).to_string();
     let signed = sign(PORTAL.as_bytes(), format!("{seconds}\nPOST {path}\n{body}").as_bytes()).unwrap();
-    let request = Request::post(path).header("x-liftlock-caller", "portal");
+    let request = Request::post(&path).header("x-liftlock-caller", "portal");
     let request = request.header("x-liftlock-timestamp", seconds).header("x-liftlock-signature", signed);
     request.body(Body::from(body)).unwrap()
 }
 
 const PORTAL: &str = "what the portal signs with";
+
+/// Who may start this.
+pub(super) fn portal(allow: &str) -> Caller {
+    Caller {
+        name: "portal".parse().unwrap(),
+        secrets: vec![Secret::new(PORTAL)],
+        allow: vec![allow.to_owned().try_into().unwrap()],
+    }
+}
 
 /// On a host where nobody is known by the config: whoever signed is answered for by the config alone. What was stored of
 /// it is carried out once, also when the server dies before it looked at it and the caller never heard an answer.
@@ -66,11 +85,7 @@ async fn b24_t57_a_signed_call_that_was_stored_starts_one_release_whatever_dies(
     world.merge(1, "feat: sell shoes").await;
     assert!(world.hears(1).await.contains("is live in test"));
     world.sleep().await;
-    world.callers = vec![Caller {
-        name: "portal".parse().unwrap(),
-        secrets: vec![Secret::new(PORTAL)],
-        allow: vec!["acme/shop:shop/start".to_owned().try_into().unwrap()],
-    }];
+    world.callers = vec![portal("acme/shop:shop/start")];
     world.boot().await;
     let seconds = clock::now().0 / 1000;
     let stored = async {
@@ -84,13 +99,13 @@ async fn b24_t57_a_signed_call_that_was_stored_starts_one_release_whatever_dies(
     };
     // The caller goes away as soon as its call is stored.
     tokio::select! {
-        _ = world.post(call(seconds)) => {}
+        _ = world.post(call(seconds, "shop", "checkout")) => {}
         () = stored => {}
     }
     world.die().await;
     world.wake().await;
     world.until("two deployments", |_| world.deployed().len() == 2).await;
-    assert_eq!(world.post(call(seconds)).await, 200, "it is known");
+    assert_eq!(world.post(call(seconds, "shop", "checkout")).await, 200, "it is known");
     world.drain().await;
     assert_eq!(world.deployed(), ["test all all", "test checkout checkout"]);
     let state = world.state("shop").await;
