@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::decide::{Command, Start};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Change, Form, Sealed, StartedBy, Unlisted};
-use crate::domain::join::{Built, Expected};
+use crate::domain::image::Image;
+use crate::domain::join::{Built, Expected, Inherited};
 use crate::domain::name::{
     CommitSha, Digest, GroupName, Login, PipelineName, RefName, ReleaseNo, VariableName,
 };
@@ -158,10 +159,11 @@ impl Source {
         let (commit, branch, by) = all.last().ok_or_else(none)?;
         let number = u32::try_from(all.len()).ok().and_then(std::num::NonZeroU32::new).ok_or_else(none)?;
         let person = world.person(by).person.clone();
-        let sealed = |inherited: &crate::domain::join::Inherited| {
+        let sealed = |inherited: &Inherited| {
             let bytes = Digest::of_text(&format!("{} of {pipeline} {number}", inherited.artifact));
-            let (alias, form) = (inherited.artifact.clone(), Form::Folder);
-            Sealed { alias, digest: bytes.clone(), content: bytes, size: 1, form, image: None }
+            let (alias, form, image) =
+                (inherited.artifact.clone(), Form::Folder, image_of(inherited, &bytes));
+            Sealed { alias, digest: bytes.clone(), content: bytes, size: 1, form, image }
         };
         let ours = self.pipeline.inherits.iter().filter(|inherited| inherited.pipeline == *pipeline);
         Ok(Command::Hear(Box::new(Built {
@@ -210,4 +212,11 @@ impl Source {
             Err(refusal) => Err(refusal.to_string()),
         }
     }
+}
+
+/// What another pipeline built, where an image is taken of it; one that has no name here is called as it is there.
+fn image_of(inherited: &Inherited, bytes: &Digest) -> Option<Image> {
+    let there = || inherited.artifact.as_str().to_lowercase().parse().ok();
+    let name = inherited.image.clone().or_else(there).filter(|_| inherited.is_image)?;
+    Some(Image { name, manifest: bytes.clone() })
 }
