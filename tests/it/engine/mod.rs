@@ -1,6 +1,7 @@
 //! The whole engine against the fake GitHub: each test reads as the conversation on the pull request.
 
 mod agents;
+mod altinn;
 mod bills;
 mod buttons;
 mod calendar;

@@ -61,10 +61,10 @@ const CTI: u64 = 26;
 const NORA: u64 = 27;
 
 /// The product's own site.
-struct Site(Served);
+pub(super) struct Site(Served);
 
 impl Site {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(Served::start(|folder, address| {
             let made = Command::new("openssl")
                 .args(
@@ -89,11 +89,15 @@ impl Site {
     }
 
     /// How often it was asked.
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         std::fs::read_to_string(self.0.path("asked")).unwrap_or_default().len()
     }
 
-    fn reach(&self) -> Reach {
+    pub(super) fn address(&self) -> String {
+        self.0.door.address().to_string()
+    }
+
+    pub(super) fn reach(&self) -> Reach {
         let pem = std::fs::read(self.0.path("site.pem")).unwrap();
         Reach {
             allowed: Allowed::new(["127.0.0.1".to_owned()]).unwrap(),
@@ -102,8 +106,8 @@ impl Site {
     }
 }
 
-/// Everything of the rings below a folder, as they are called there.
-fn below(folder: &str) -> impl Iterator<Item = (String, String)> {
+/// Everything below a folder, as it is called there.
+pub(super) fn below(folder: &str) -> impl Iterator<Item = (String, String)> {
     files_below(Path::new(folder)).into_iter().map(move |path| {
         let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
         (name, std::fs::read_to_string(path).unwrap())
@@ -244,7 +248,7 @@ async fn world() -> (World, Around) {
 async fn groups(world: &World, site: &Site) {
     let ana = Visitor { login: Some("ana".parse().unwrap()), name: "ana".to_owned() };
     let drop = world.target().join("drop").display().to_string();
-    let host = site.0.door.address().to_string();
+    let host = site.address();
     let infra = [("App.Host", host.as_str()), ("Antares.Enabled", "true")];
     let prep = [("BAR_ID", "20261209.1"), ("DROP", drop.as_str())];
     let ring = [("Ring", "one")];
