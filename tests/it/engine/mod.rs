@@ -30,6 +30,7 @@ mod namespaces;
 mod notes;
 mod notices;
 mod orders;
+mod practice;
 mod prefix;
 mod probes;
 mod products;
