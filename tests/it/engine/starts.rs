@@ -303,7 +303,7 @@ async fn dropped(world: &World, count: usize) -> Arc<State> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e19_what_the_hosts_own_ci_built_is_released_as_it_is() {
+async fn e19_t36_what_the_hosts_own_ci_built_is_released_as_it_is() {
     let mut world = World::with(OF_ACTIONS).await;
     let first = world.push("feat: built by GitHub").await;
     world.settled().await;
@@ -360,5 +360,11 @@ async fn e19_what_the_hosts_own_ci_built_is_released_as_it_is() {
     world.until("a deployment", |_| world.deployed().len() == 2).await;
     world.drain().await;
     assert_eq!(world.deployed(), ["test app-6 docs-6", "test app-9 docs-9"]);
+    // Nor of a commit that is not on the branch that its run names.
+    let evil = world.tree.loose((vec![&second], &[("src/evil.txt", "evil")]), "feat: evil");
+    over(&world, ran(10, &evil)).await;
+    let state = dropped(&world, 4).await;
+    assert_eq!(state.demands.dropped[3].why, format!("{} is not on main", &evil[..7]));
+    assert_eq!((state.releases.len(), world.deployed().len()), (2, 2));
     world.finish().await;
 }

@@ -7,7 +7,7 @@ use liftlock::store::effect::{Effect, EffectState};
 use liftlock::upstream::Upstream;
 
 use super::tree::{Tree, sample};
-use super::world::{DEV, World};
+use super::world::{ANA, DEV, World};
 
 /// The repository that builds.
 const PLATFORM: u64 = 77;
@@ -139,6 +139,32 @@ async fn b09_b10_b12_d03_a_release_is_made_of_what_another_repository_built() {
     assert_eq!(of, ["framework v0.1.0-rc.1 of acme/platform", "runtime v0.1.0-rc.2 of acme/platform"]);
     let kept = sdk.pledged().contains(&bits.digest);
     assert!(kept, "what the next release may take is kept whatever becomes of its own");
+    both.world.finish().await;
+}
+
+/// Nobody tells of what became of the other branch: it is looked at right before the stage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t37_a_release_of_a_build_that_another_repositorys_branch_has_lost_is_not_promoted() {
+    let manifest = sdk("{all: [runtime, framework]}").replace("[test]", "[test, {name: prod, approval: 1}]");
+    let mut both = Both::new(&manifest, BUILDS, "acme/shop:sdk/build").await;
+    let head = both.push_rules().await;
+    let begun = both.platform.head("main").unwrap();
+    let files = [("runtime/app.txt", "runtime-1 "), ("aspnet/app.txt", "aspnet-1 ")];
+    let lost = both.push_platform(&files, "feat: both").await;
+    both.world.status(&head, "liftlock/test", "success").await;
+    both.world.drain().await;
+    both.platform.commit_on("main", (vec![&begun], &files), "feat: both, signed off");
+    both.world.say(1, ANA, "/approve prod").await;
+    both.world.status(&head, "liftlock/prod", "pending").await;
+    both.world.settled().await;
+    assert_eq!(both.world.deployed(), ["runtime-1 aspnet-1 own-1"], "test has it, and prod has nothing");
+    let why = format!(
+        "it is made of runtime v0.1.0-rc.1 of acme/platform at {}, which is no longer on the branch",
+        &lost[..7]
+    );
+    let said = both.world.said_and_kept().await;
+    assert!(said.contains(&why), "{said}");
+    both.world.drain().await;
     both.world.finish().await;
 }
 
