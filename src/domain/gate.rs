@@ -200,7 +200,7 @@ pub fn verdict(state: &State, release: &Release, stage: &Stage, now: Timestamp) 
     lines.extend(look.approval());
     lines.extend(look.freezes());
     lines.extend(look.window());
-    lines.extend(look.hold());
+    lines.extend(look.holds());
     lines.extend(look.retry());
     if !rollback {
         // Last, because what they say holds for a short time only (SEMANTICS §2).
@@ -364,32 +364,34 @@ impl Look<'_> {
         }
     }
 
-    fn hold(&self) -> Option<Line> {
-        let hold = self.state.hold_on(&self.stage.name, self.release.track())?;
+    /// Somebody's hold, and that of a rollback, which may stand beside it.
+    fn holds(&self) -> Vec<Line> {
+        let (name, track) = (&self.stage.name, self.release.track());
+        let rolls_back = self.run.kind == RunKind::Rollback;
         // Whoever goes back by hand has looked at the hold, and one rollback is no reason against the next.
-        if self.run.kind == RunKind::Rollback && (self.run.by.is_some() || hold.by.is_none()) {
-            return None;
-        }
-        let global = self.state.holds.contains_key(&(None, None));
-        let lift = if global { "/unhold".to_owned() } else { format!("/unhold {}", self.stage.name) };
-        let said = format!("since {}: {}", hold.since.minute(), hold.reason);
-        let Some(by) = &hold.by else {
-            // The hold of a rollback is there so that nothing starts unasked; a person may ask (SEMANTICS §8).
-            if self.run.promoted_at.is_some_and(|at| at >= hold.since) {
-                return Some(line(Blocker::Hold, Mark::Pass, "promoted past the hold of a rollback"));
+        let said = self.state.hold_on(name, track).filter(|_| !(rolls_back && self.run.by.is_some()));
+        let said = said.and_then(|hold| Some((hold, hold.by.as_ref()?))).map(|(hold, by)| {
+            let global = self.state.holds.contains_key(&(None, None));
+            let lift = if global { "/unhold".to_owned() } else { format!("/unhold {name}") };
+            let text = format!("on hold by {} since {}: {}", by.login, hold.since.minute(), hold.reason);
+            Line {
+                next: Some(format!("{} or a maintainer comments `{lift}`", by.login)),
+                ..line(Blocker::Hold, Mark::Stop, text)
             }
-            return Some(Line {
-                next: Some(format!(
-                    "a maintainer comments `{lift}`, or somebody with write `/promote {} {}`",
-                    self.stage.name, self.release.created.version
-                )),
-                ..line(Blocker::Hold, Mark::Stop, format!("on hold by a rollback {said}"))
-            });
-        };
-        Some(Line {
-            next: Some(format!("{} or a maintainer comments `{lift}`", by.login)),
-            ..line(Blocker::Hold, Mark::Stop, format!("on hold by {} {said}", by.login))
-        })
+        });
+        let left = self.state.hold_of_rollback(name, track).filter(|_| !rolls_back).map(|hold| {
+            // It is there so that nothing starts unasked; a person may ask (SEMANTICS §8).
+            if self.run.promoted_at.is_some_and(|at| at >= hold.since) {
+                return line(Blocker::Hold, Mark::Pass, "promoted past the hold of a rollback");
+            }
+            let next = format!(
+                "a maintainer comments `/unhold {name}`, or somebody with write `/promote {name} {}`",
+                self.release.created.version
+            );
+            let text = format!("on hold by a rollback since {}: {}", hold.since.minute(), hold.reason);
+            Line { next: Some(next), ..line(Blocker::Hold, Mark::Stop, text) }
+        });
+        said.into_iter().chain(left).collect()
     }
 
     fn retry(&self) -> Option<Line> {

@@ -103,6 +103,15 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+    /// The hold of a rollback that came while somebody held the stage: it is there when they lift theirs.
+    pub below: Option<Box<Self>>,
+}
+
+impl Hold {
+    /// What of it, or below it, a rollback left.
+    pub fn of_rollback(&self) -> Option<&Self> {
+        if self.by.is_none() { Some(self) } else { self.below.as_deref() }
+    }
 }
 
 /// What runs in a stage.
@@ -338,6 +347,12 @@ impl State {
         let stage = Some(stage.clone());
         let of_stage = self.holds.get(&(None, None)).or_else(|| self.holds.get(&(stage.clone(), None)));
         of_stage.or_else(|| self.holds.get(&(stage, track.cloned())))
+    }
+
+    /// The hold that a rollback left for releases of this track in a stage, whoever holds it besides.
+    pub fn hold_of_rollback(&self, stage: &StageName, track: Option<&Track>) -> Option<&Hold> {
+        let of = |track| self.holds.get(&(Some(stage.clone()), track)).and_then(Hold::of_rollback);
+        of(None).or_else(|| of(track.cloned()))
     }
 
     /// What runs in a stage of this track.

@@ -30,8 +30,7 @@ impl Draft {
             return Err(self.cannot_start(Verb::Promote, &release, &stage));
         };
         // A promotion from before a rollback does not pass the hold that the rollback left.
-        let hold = self.state.hold_on(&stage, release.track());
-        let since = hold.filter(|hold| hold.by.is_none()).map(|hold| hold.since);
+        let since = self.state.hold_of_rollback(&stage, release.track()).map(|hold| hold.since);
         if run.promoted_at.is_none_or(|at| since.is_some_and(|since| at < since)) {
             self.add(Event::Promoted {
                 release: release.no(),

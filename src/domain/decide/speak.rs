@@ -426,8 +426,14 @@ impl Draft {
                 return Err(Refusal::NotHolder { holder });
             }
         }
-        for ((stage, track), _) in holds {
-            self.add(Event::Unheld { stage, track, by: Some(spoken.standing.person.clone()) })?;
+        let by = Some(spoken.standing.person.clone());
+        for (place, _) in holds {
+            let lifted = Event::Unheld { stage: place.0.clone(), track: place.1.clone(), by: by.clone() };
+            self.add(lifted.clone())?;
+            // What a rollback left below it is a maintainer's to lift, who need not say it twice.
+            if spoken.standing.role >= Role::Maintain && self.state.holds.contains_key(&place) {
+                self.add(lifted)?;
+            }
         }
         for (stage, release) in vetoes {
             self.add(Event::VetoLifted { release, stage })?;

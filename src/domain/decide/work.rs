@@ -16,7 +16,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
 use crate::domain::rollout::Said;
 use crate::domain::slot;
-use crate::domain::state::{CheckProgress, DIGEST_MISMATCH};
+use crate::domain::state::{CheckProgress, DIGEST_MISMATCH, Hold};
 use crate::domain::time::Span;
 
 /// First wait of an automatic retry; it doubles with every attempt (SEMANTICS §8).
@@ -399,12 +399,12 @@ impl Draft {
     /// A hold that a rollback left is over when somebody has promoted something past it (SEMANTICS §8).
     pub(super) fn after_promotion(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let here = (Some(stage.clone()), self.release(no)?.track().cloned());
-        match self.state.holds.get(&here) {
-            Some(hold) if hold.by.is_none() => {
+        match self.state.holds.get(&here).and_then(Hold::of_rollback) {
+            Some(_) => {
                 let (stage, track) = here;
                 self.add(Event::Unheld { stage, track, by: None })
             }
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -435,7 +435,8 @@ impl Draft {
         self.hold_after_rollback(&back, stage, reason)
     }
 
-    /// Nothing of a release's track starts in a stage before somebody has looked.
+    /// Nothing of a release's track starts in a stage before somebody has looked: whoever holds it already, and whatever was
+    /// promoted past the hold of a rollback before this one.
     pub(super) fn hold_after_rollback(
         &mut self,
         release: &Release,
@@ -443,10 +444,6 @@ impl Draft {
         reason: String,
     ) -> Result<(), Refusal> {
         let (stage, track) = (Some(stage.clone()), release.track().cloned());
-        let held = |track| self.state.holds.contains_key(&(stage.clone(), track));
-        if held(track.clone()) || held(None) {
-            return Ok(());
-        }
         self.add(Event::Held { stage, track, by: None, reason })
     }
 
@@ -527,7 +524,7 @@ impl Draft {
     ) -> Result<(), Refusal> {
         self.carry_approvals(no, stage, last)?;
         let (release, run) = (self.release(no)?, self.run(no, stage)?);
-        let hold = self.state.hold_on(stage, release.track()).filter(|hold| hold.by.is_none());
+        let hold = self.state.hold_of_rollback(stage, release.track());
         let locked = hold.is_some_and(|hold| last.promoted_at.is_some_and(|at| at < hold.since));
         if locked || !is_further_try(&run, last) {
             return Ok(());

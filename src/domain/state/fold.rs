@@ -124,12 +124,28 @@ impl State {
         })
     }
 
+    /// Somebody's hold and that of a rollback stand beside one another. Who may take over what a rollback left may lift it,
+    /// too, so that theirs stands alone.
     fn hold(&mut self, event: &Event, at: Timestamp) {
         if let Event::Held { stage, track, by, reason } = event {
-            let hold = Hold { by: by.clone(), reason: reason.clone(), since: at };
-            self.holds.insert((stage.clone(), track.clone()), hold);
-        } else if let Event::Unheld { stage, track, .. } = event {
-            self.holds.remove(&(stage.clone(), track.clone()));
+            let (place, since) = ((stage.clone(), track.clone()), at);
+            let mut hold = Hold { by: by.clone(), reason: reason.clone(), since, below: None };
+            match self.holds.remove(&place) {
+                Some(top) if top.by.is_some() && hold.by.is_none() => {
+                    hold = Hold { below: Some(Box::new(hold)), ..top };
+                }
+                Some(top) => hold.below = top.below,
+                None => {}
+            }
+            self.holds.insert(place, hold);
+        } else if let Event::Unheld { stage, track, by } = event {
+            let place = (stage.clone(), track.clone());
+            let left = self.holds.remove(&place).and_then(|top| match (by, &top.by) {
+                // What was promoted past the hold of a rollback lifts no other.
+                (None, Some(_)) => Some(Hold { below: None, ..top }),
+                (Some(_) | None, _) => top.below.map(|below| *below),
+            });
+            self.holds.extend(left.map(|left| (place, left)));
             self.ask_again(stage.as_ref(), at);
         }
     }

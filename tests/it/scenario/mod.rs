@@ -140,6 +140,7 @@ scenarios! {
     c08_e13_a_stage_that_was_renamed_still_hears "renamed-stage.txt"
     e24_a_rollback_that_never_was_changes_nothing "rollback-not-done.txt"
     e28_a_train_that_leaves_again_keeps_its_approvals "train-again.txt"
+    c08_e24_a_rollback_holds_beside_somebodys_hold "held-twice.txt"
 }
 
 fn folder() -> PathBuf {
