@@ -1,7 +1,7 @@
 //! How long a release has been where it comes from: in every stage of `needs`, and in one of `needs_any` (SEMANTICS §4).
 
 use super::{Blocker, Line, Look, Mark, line};
-use crate::domain::event::Overridable;
+use crate::domain::event::{Overridable, RunKind};
 use crate::domain::name::StageName;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::Live;
@@ -68,6 +68,11 @@ impl Look<'_> {
             let next = Some(self.override_act(&Overridable::Soak));
             Soaked::Off(Line { next, ..line(Blocker::Soak, Mark::Stop, text) })
         };
+        if state == Some(StageState::Succeeded)
+            && let Some(at) = self.has_soaked(need)
+        {
+            return Soaked::Until(at);
+        }
         let stayed = self.release.standing(need).and_then(|run| run.stayed);
         // Others may have come there in between, of whom the last alone is known.
         let stayed_or = |until_now: Span| stayed.map_or(until_now, |stayed| stayed.min(until_now));
@@ -80,11 +85,6 @@ impl Look<'_> {
                 Some(_) | None => Soaked::Until(since.plus(soak)),
             },
             Some(_) | None if state == Some(StageState::Succeeded) => {
-                // What came there later does not take back how long it has been there.
-                let stayed = |run: &&StageRun| run.stayed.is_some_and(|stayed| stayed >= soak);
-                if let Some(run) = self.release.standing(need).filter(stayed) {
-                    return Soaked::Until(run.moved_at.plus(soak));
-                }
                 stopped(format!("it no longer soaks in {need}: {}", self.what_runs_in(need)))
             }
             Some(_) | None if state.is_some_and(StageState::is_terminal) => {
@@ -96,6 +96,22 @@ impl Look<'_> {
             }
             Some(_) | None => Soaked::Off(line(Blocker::Soak, Mark::Wait, format!("{soak} in {need} first"))),
         }
+    }
+
+    /// When a soak was over that is not taken back by what came there later, nor by being put back after that. It is lost
+    /// with whatever spoke against the release since: it was taken away as bad, found faulty, or did not come back.
+    pub(super) fn has_soaked(&self, need: &StageName) -> Option<Timestamp> {
+        let never = |run: &&StageRun| run.kind == RunKind::Rollback && run.started_at.is_none();
+        let live = self.state.live_at(need, self.release.track());
+        let is_live = live.is_some_and(|live| live.release() == self.release.no());
+        let runs = self.release.stages.get(need)?.iter().rev();
+        let before = runs.filter(|run| !never(run)).skip(usize::from(is_live));
+        let mut stays = before.map_while(|run| {
+            let good = run.state == StageState::Succeeded && run.fault.is_none();
+            run.stayed.filter(|_| good).map(|stayed| (run, stayed))
+        });
+        let soaked = stays.find(|(_, stayed)| *stayed >= self.stage.soak);
+        soaked.map(|(run, _)| run.moved_at.plus(self.stage.soak))
     }
 
     /// The release that another stage has put since into the environment where this one soaks.
