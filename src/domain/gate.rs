@@ -319,29 +319,7 @@ impl Look<'_> {
         if let Some(first) = self.first_in_queue() {
             return Some(first);
         }
-        let (older, next, until) = self.soaks_here()?;
-        if until <= self.now {
-            return None;
-        }
-        let text =
-            format!("{} soaks here for {} first, until {}", older.created.version, next.name, until.minute());
-        Some(Line { until: Some(until), ..line(Blocker::Order, Mark::Wait, text) })
-    }
-
-    /// The older release that soaks here for a stage that asked for the starvation guard, and until when.
-    fn soaks_here(&self) -> Option<(&Release, &Stage, Timestamp)> {
-        let live = self.state.live_at(&self.stage.name, self.release.track());
-        let Some(Live::Release(no, since)) = live else { return None };
-        let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
-        let guards = |next: &&Stage| {
-            next.hold_during_soak
-                && next.comes_from().any(|need| *need == self.stage.name)
-                && older.run(&next.name).is_some_and(|run| {
-                    run.state == StageState::Pending && run.overridden(&Overridable::Soak, next).is_none()
-                })
-        };
-        let next = older.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)?;
-        Some((older, next, since.plus(next.soak)))
+        self.behind_soak()
     }
 
     fn trigger(&self) -> Option<Line> {
@@ -426,6 +404,6 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
         .filter(|older| stage.queue == QueuePolicy::All && release.follows(older))
         .filter_map(|older| older.run(&stage.name).map_or(older.built_at, |run| Some(run.moved_at)));
     let thaws = window::thaws(state, (release, stage, run), now);
-    let guard = look.soaks_here().map(|(_, _, until)| until);
+    let guard = look.soaks_here().map(|soaking| soaking.until);
     needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

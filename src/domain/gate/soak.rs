@@ -3,6 +3,7 @@
 use super::{Blocker, Line, Look, Mark, line};
 use crate::domain::event::{Overridable, RunKind};
 use crate::domain::name::StageName;
+use crate::domain::pipeline::Stage;
 use crate::domain::release::{Release, StageRun, StageState};
 use crate::domain::state::Live;
 use crate::domain::time::{Span, Timestamp};
@@ -15,6 +16,28 @@ enum Soaked {
     Off(Line),
     /// It will never have been there, and need not have been.
     Spared,
+}
+
+/// A release that soaks for a stage which guards that.
+pub(super) struct Soaking<'a> {
+    older: &'a Release,
+    /// Where it soaks.
+    stage: &'a StageName,
+    /// What for.
+    next: &'a Stage,
+    pub(super) until: Timestamp,
+}
+
+/// The stage that waits longest for a release to soak in this one, and guards that.
+fn guarded<'r>(release: &'r Release, stage: &StageName) -> Option<&'r Stage> {
+    let guards = |next: &&Stage| {
+        next.hold_during_soak
+            && next.comes_from().any(|need| need == stage)
+            && release.run(&next.name).is_some_and(|run| {
+                run.state == StageState::Pending && run.overridden(&Overridable::Soak, next).is_none()
+            })
+    };
+    release.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)
 }
 
 impl Look<'_> {
@@ -112,6 +135,37 @@ impl Look<'_> {
         });
         let soaked = stays.find(|(_, stayed)| *stayed >= self.stage.soak);
         soaked.map(|(run, _)| run.moved_at.plus(self.stage.soak))
+    }
+
+    /// An older release soaks where this one would come to, in front of a stage that guards its soak.
+    pub(super) fn behind_soak(&self) -> Option<Line> {
+        let soaking = self.soaks_here().filter(|soaking| soaking.until > self.now)?;
+        let (version, next, until) = (&soaking.older.created.version, &soaking.next.name, soaking.until);
+        let place = if *soaking.stage == self.stage.name {
+            "here".to_owned()
+        } else {
+            format!("in {}, which shares {},", soaking.stage, self.stage.environment)
+        };
+        let text = format!("{version} soaks {place} for {next} first, until {}", until.minute());
+        Some(Line { until: Some(until), ..line(Blocker::Order, Mark::Wait, text) })
+    }
+
+    /// The older release that soaks here longest, for a stage that asked for the starvation guard: in this stage, or in
+    /// another that deploys to the same environment, which ends a soak as well. One whose soak is over or lost guards
+    /// nothing.
+    pub(super) fn soaks_here(&self) -> Option<Soaking<'_>> {
+        let site = Some(self.release.site(self.stage)).filter(|_| self.stage.deploys());
+        let soaking = self.state.live.iter().filter_map(|((stage, _), live)| {
+            let Live::Release(no, since) = live else { return None };
+            let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
+            let shares = || older.rule(stage).is_some_and(|rule| Some(older.site(rule)) == site);
+            let here = *stage == self.stage.name || shares();
+            let next = guarded(older, stage).filter(|_| here)?;
+            let look = Look { release: older, stage: next, ..*self };
+            let soaks = look.ousted(stage, *since).is_none() && look.has_soaked(stage).is_none();
+            soaks.then(|| Soaking { older, stage, next, until: since.plus(next.soak) })
+        });
+        soaking.max_by_key(|soaking| soaking.until)
     }
 
     /// The release that another stage has put since into the environment where this one soaks.
