@@ -8,7 +8,7 @@ use crate::domain::pipeline::{QueuePolicy, Stage, Start};
 use crate::domain::publication::tag::became;
 use crate::domain::release::{BuildState, Override, Release, StageRun, StageState};
 use crate::domain::state::{Live, State};
-use crate::domain::time::{Span, Timestamp};
+use crate::domain::time::Timestamp;
 
 mod approval;
 mod batch;
@@ -390,14 +390,7 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
         return run.moved_at;
     }
     let look = Look { state, release, stage, run, now: run.asked_from };
-    let soak = if run.overridden(&Overridable::Soak, stage).is_some() { Span::ZERO } else { stage.soak };
-    let done = |need: &StageName| {
-        let before = release.run(need).filter(|before| before.state.is_terminal());
-        before.map(|before| before.moved_at.plus(soak))
-    };
-    let succeeded = |need: &&StageName| release.state_in(need) == Some(StageState::Succeeded);
-    let needs = stage.needs.iter().filter_map(done);
-    let needs = needs.chain(stage.needs_any.iter().filter(succeeded).filter_map(done).min());
+    let before = look.let_on_at();
     let older = state
         .releases
         .values()
@@ -405,5 +398,5 @@ pub fn waits_since(state: &State, (release, stage, run): Wait<'_>, now: Timestam
         .filter_map(|older| older.run(&stage.name).map_or(older.built_at, |run| Some(run.moved_at)));
     let thaws = window::thaws(state, (release, stage, run), now);
     let guard = look.soaks_here().map(|soaking| soaking.until);
-    needs.chain(older).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
+    older.chain(before).chain(thaws).chain(guard).chain(run.not_before).fold(run.asked_from, Timestamp::max)
 }

@@ -7,6 +7,7 @@ use crate::domain::event::Overridable;
 use crate::domain::name::StageName;
 use crate::domain::pipeline::{Duty, Stage};
 use crate::domain::release::{Release, StageState};
+use crate::domain::time::Timestamp;
 
 impl Look<'_> {
     pub(super) fn deps(&self) -> Vec<Line> {
@@ -32,7 +33,7 @@ impl Look<'_> {
             Some(state) => {
                 if let Some(spared) = spared(self.release, need) {
                     // An optional stage opens nothing that is closed before it.
-                    let (needs, ways) = reached(self.release, spared);
+                    let Before { needs, ways, .. } = reached(self.release, spared);
                     let ways = ways.into_iter().filter_map(|stage| self.any_dep(stage));
                     let before = needs.into_iter().map(|need| self.dep(need)).chain(ways);
                     let mut closed = before.filter(|line| line.mark != Mark::Pass);
@@ -83,6 +84,24 @@ impl Look<'_> {
         state_of(self.release, need) == Some(StageState::Succeeded) && self.fault_of(need).is_none()
     }
 
+    /// When everything before the stage was over, what it comes from itself soaked, and the first of several was good:
+    /// also what counts in the place of a spared stage, which may have ended long before that.
+    pub(super) fn let_on_at(&self) -> Option<Timestamp> {
+        let soaks = self.overridden(&Overridable::Soak).is_none();
+        let over = |need: &StageName| {
+            let at = self.release.run(need).filter(|run| run.state.is_terminal())?.moved_at;
+            let soaks = soaks && self.stage.comes_from().any(|from| from == need);
+            let soaked = soaks.then(|| self.has_soaked(need).unwrap_or_else(|| at.plus(self.stage.soak)));
+            Some(soaked.map_or(at, |soaked| soaked.max(at)))
+        };
+        let good = |need: &&StageName| self.release.state_in(need) == Some(StageState::Succeeded);
+        let Before { needs, ways, spared } = reached(self.release, self.stage);
+        let ways =
+            ways.into_iter().filter_map(|way| way.needs_any.iter().filter(good).filter_map(over).min());
+        let spared = spared.into_iter().filter_map(|spared| Some(self.release.run(&spared.name)?.moved_at));
+        needs.into_iter().filter_map(over).chain(ways).chain(spared).max()
+    }
+
     /// What was found bad about the release in a stage before, once it was live there.
     fn fault_of(&self, need: &StageName) -> Option<String> {
         let fault = self.release.standing(need)?.fault.as_ref()?;
@@ -105,28 +124,41 @@ fn spared<'r>(release: &'r Release, need: &StageName) -> Option<&'r Stage> {
     release.rule(need).filter(|stage| stage.duty == Duty::Optional)
 }
 
-/// What a stage waits for, with what spared stages wait for in their place: the stages that it needs, none of them spared,
-/// and those stages that need one of several. Each is looked at once, however many ways lead to it.
-fn reached<'r>(release: &'r Release, stage: &'r Stage) -> (Vec<&'r StageName>, Vec<&'r Stage>) {
-    let (mut needs, mut ways, mut seen, mut open) = (Vec::new(), Vec::new(), BTreeSet::new(), vec![stage]);
+/// What a stage waits for, with what spared stages wait for in their place.
+#[derive(Default)]
+struct Before<'r> {
+    /// The stages that it needs, none of them spared.
+    needs: Vec<&'r StageName>,
+    /// The stages that need one of several.
+    ways: Vec<&'r Stage>,
+    /// The stages that are spared.
+    spared: Vec<&'r Stage>,
+}
+
+/// Each is looked at once, however many ways lead to it.
+fn reached<'r>(release: &'r Release, stage: &'r Stage) -> Before<'r> {
+    let (mut before, mut seen, mut open) = (Before::default(), BTreeSet::new(), vec![stage]);
     while let Some(stage) = open.pop() {
         if !stage.needs_any.is_empty() {
-            ways.push(stage);
+            before.ways.push(stage);
         }
         for need in stage.needs.iter().filter(|need| seen.insert(*need)) {
             match spared(release, need) {
-                Some(spared) => open.push(spared),
-                None => needs.push(need),
+                Some(spared) => {
+                    before.spared.push(spared);
+                    open.push(spared);
+                }
+                None => before.needs.push(need),
             }
         }
     }
-    (needs, ways)
+    before
 }
 
 /// The stages before that keep a release from ever coming here: one that it needs, or all of those of which it needs
 /// one.
 pub(in crate::domain) fn dead_ends<'r>(release: &'r Release, stage: &'r Stage) -> Vec<&'r StageName> {
-    let (needs, ways) = reached(release, stage);
+    let Before { needs, ways, .. } = reached(release, stage);
     let is_dead = |need: &&StageName| state_of(release, need).is_some_and(StageState::is_bad_end);
     if let Some(dead) = needs.into_iter().find(is_dead) {
         return vec![dead];

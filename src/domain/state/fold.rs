@@ -16,7 +16,7 @@ use crate::domain::join::Listener;
 use crate::domain::name::{CommitSha, ReleaseNo, StageName};
 use crate::domain::notes::Kept;
 use crate::domain::pause::{Pausing, Question, Said};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline::{Pipeline, QueuePolicy};
 use crate::domain::policy;
 use crate::domain::policy::server::{StagePolicy, tightened};
 use crate::domain::progress::Walked;
@@ -252,6 +252,7 @@ impl State {
     fn veto(&mut self, event: &Event, no: ReleaseNo, at: Timestamp) -> Result<(), Illegal> {
         if let Event::Vetoed { stage, reason, .. } = event {
             self.vetoes.insert((stage.clone(), no), reason.clone());
+            self.ask_behind(no, Some(stage), at);
         } else if let Event::VetoLifted { stage, .. } = event {
             self.vetoes.remove(&(stage.clone(), no));
         }
@@ -313,6 +314,21 @@ impl State {
     pub(super) fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
         for release in self.releases.values_mut().filter(|r| r.is_open()) {
             Arc::make_mut(release).ask_again(stage, at);
+        }
+    }
+
+    /// A release that cannot start any more keeps nobody waiting: the time of those behind it in a queue counts from now.
+    fn ask_behind(&mut self, no: ReleaseNo, stage: Option<&StageName>, at: Timestamp) {
+        let Some(gone) = self.release(no).cloned() else { return };
+        let left = |name: &StageName| {
+            stage.is_none_or(|stage| stage == name) && gone.run(name).is_some_and(|run| run.state.waits())
+        };
+        for release in self.releases.values_mut().filter(|r| r.is_open() && r.follows(&gone)) {
+            let queues = release.rules.stages.iter().filter(|s| s.queue == QueuePolicy::All && left(&s.name));
+            let behind: Vec<StageName> = queues.map(|stage| stage.name.clone()).collect();
+            for name in &behind {
+                Arc::make_mut(release).ask_again(Some(name), at);
+            }
         }
     }
 
@@ -434,6 +450,7 @@ impl State {
             });
         }
         let Some(no) = event.release() else { return Err(self.illegal("a build of no release")) };
+        let stood = self.release(no).is_some_and(|r| r.moved_tag().is_none());
         self.with(no, |r| {
             if let Event::BuildStarted { attempt, fence, .. } = event {
                 r.build_attempt = *attempt;
@@ -454,7 +471,11 @@ impl State {
                 r.see_tag(TagNow { tag: tag.clone(), commit: commit.clone(), object: object.clone() }, at);
             }
             Ok(())
-        })
+        })?;
+        if stood && self.release(no).is_some_and(|r| r.moved_tag().is_some()) {
+            self.ask_behind(no, None, at);
+        }
+        Ok(())
     }
 
     fn open_stage(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {

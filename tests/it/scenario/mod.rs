@@ -140,6 +140,7 @@ scenarios! {
     c08_e13_a_stage_that_was_renamed_still_hears "renamed-stage.txt"
     e24_a_rollback_that_never_was_changes_nothing "rollback-not-done.txt"
     e28_a_train_that_leaves_again_keeps_its_approvals "train-again.txt"
+    c28_e02_the_time_to_answer_begins_when_people_can "waits-begin.txt"
     c08_e24_a_rollback_holds_beside_somebodys_hold "held-twice.txt"
     e26_the_guard_of_a_soak_is_about_its_environment "guarded-environment.txt"
     e26_e24_who_has_soaked_and_is_put_back_has_soaked "soak-put-back.txt"
