@@ -41,7 +41,8 @@ impl Look<'_> {
             || self.state.vetoes.contains_key(&(name.clone(), older.no()));
         match older.run(name) {
             Some(run) => {
-                let open = !run.state.is_terminal() && run.kind == RunKind::Deploy;
+                // Another try is a turn like the first one: of the deploy, or of what is asked after it.
+                let open = !run.state.is_terminal() && run.kind != RunKind::Rollback;
                 open && (!closed || run.state.occupies())
             }
             None => !closed && matches!(older.build, BuildState::Waiting | BuildState::Running { .. }),

@@ -144,6 +144,7 @@ scenarios! {
     c08_e24_a_rollback_holds_beside_somebodys_hold "held-twice.txt"
     e26_the_guard_of_a_soak_is_about_its_environment "guarded-environment.txt"
     e26_e24_who_has_soaked_and_is_put_back_has_soaked "soak-put-back.txt"
+    e02_c27_nothing_passes_what_is_tried_again "queue-retry.txt"
 }
 
 fn folder() -> PathBuf {
