@@ -3,6 +3,8 @@
 //! It follows from the state alone, so that it is decided once, whoever looks: a release that is live or was last tried
 //! in a stage is bad, nothing else is at work there, and nobody has answered yet.
 
+use std::sync::Arc;
+
 use crate::domain::check::course::{Course, Standing};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::name::{ReleaseNo, StageName};
@@ -10,7 +12,7 @@ use crate::domain::pause::Then;
 use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
-use crate::domain::release::{Release, StageRun, StageState};
+use crate::domain::release::{Release, StageRun, StageState, StageState as S};
 use crate::domain::state::{Alarm, State};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
@@ -173,6 +175,24 @@ pub fn put_back<'s>(
     };
     let older = state.releases.values().filter(|older| release.is_ahead_of(older));
     older.filter_map(|older| of(older)).min_by_key(|(_, opened)| *opened)
+}
+
+/// Whether a rollback has put its release where it was to be.
+fn is_back(run: &StageRun) -> bool {
+    matches!(run.state, S::Succeeded | S::AwaitingSignoff | S::RejectedAfterDeploy)
+}
+
+/// When a release last came to a stage, or was tried there. A rollback that failed leaves what it was to leave.
+pub fn came_at(release: &Release, stage: &StageName) -> Option<Timestamp> {
+    let runs = release.stages.get(stage)?.iter().filter(|run| run.kind != RunKind::Rollback || is_back(run));
+    runs.filter_map(|run| run.started_at).max()
+}
+
+/// What a stage is left by when it goes back to a release: the last that came there, or was tried, beside that one.
+pub fn left<'s>(state: &'s State, back: &Release, stage: &StageName) -> Option<&'s Arc<Release>> {
+    let others = state.releases.values().filter(|r| r.no() != back.no() && r.track() == back.track());
+    let came = others.filter_map(|r| Some((came_at(r, stage)?, r)));
+    came.max_by_key(|(at, _)| *at).map(|(_, left)| left)
 }
 
 /// Where a stage goes back to from a release: the newest of its track before it that succeeded here and is not vetoed, and whose

@@ -14,6 +14,7 @@ use crate::domain::progress::{Progress, always_after};
 use crate::domain::publication::{self, Row};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
+use crate::domain::rollback::{came_at, left};
 use crate::domain::rollout::Said;
 use crate::domain::slot;
 use crate::domain::state::{CheckProgress, DIGEST_MISMATCH, Hold};
@@ -412,17 +413,12 @@ impl Draft {
     pub(super) fn after_rollback(&mut self, no: ReleaseNo, stage: &StageName) -> Result<(), Refusal> {
         let back = self.release(no)?;
         let version = back.created.version.to_string();
-        let tried = |r: &Release| {
-            let runs = r.stages.get(stage).into_iter().flatten();
-            runs.filter_map(|run| run.started_at).max()
-        };
-        let others = || self.state.releases.values().filter(|r| r.no() != no && r.track() == back.track());
-        let left = others().filter(|r| tried(r).is_some()).max_by_key(|r| tried(r));
         // On one branch all that came between goes; of another branch what was left, which alone was seen to be bad.
-        let bad: Vec<ReleaseNo> = match left {
+        let bad: Vec<ReleaseNo> = match left(&self.state, &back, stage) {
             Some(left) if !left.is_beside(&back) => vec![left.no()],
             Some(_) | None => {
-                others().filter(|r| r.follows(&back) && tried(r).is_some()).map(|r| r.no()).collect()
+                let came = |r: &Release| r.follows(&back) && came_at(r, stage).is_some();
+                self.state.releases.values().filter(|r| came(r)).map(|r| r.no()).collect()
             }
         };
         let reason = format!("rolled back to {version}");
