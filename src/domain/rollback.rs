@@ -164,22 +164,27 @@ pub fn put_back<'s>(
     release: &Release,
     (stage, run): (&StageName, &StageRun),
 ) -> Option<(&'s Release, Timestamp)> {
-    let at = run.fault.as_ref().map_or(run.moved_at, |fault| fault.at);
-    let of = |older: &'s Release| {
-        let runs = older.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
+    let (_, at) = found(state, (release, release.rule(stage)?, run))?;
+    let of = |other: &'s Release| {
+        let runs = other.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
         let unasked = runs.iter().find(|back| {
             let in_time = at <= back.opened_at && back.opened_at <= at.plus(FRESH);
             back.kind == RunKind::Rollback && back.by.is_none() && in_time
         });
-        unasked.map(|back| (older, back.opened_at))
+        unasked.map(|back| (other, back.opened_at))
     };
-    let older = state.releases.values().filter(|older| release.is_ahead_of(older));
-    older.filter_map(|older| of(older)).min_by_key(|(_, opened)| *opened)
+    let others = state.releases.values().filter(|r| r.no() != release.no() && r.track() == release.track());
+    others.filter_map(|other| of(other)).min_by_key(|(_, opened)| *opened)
 }
 
 /// Whether a rollback has put its release where it was to be.
 fn is_back(run: &StageRun) -> bool {
     matches!(run.state, S::Succeeded | S::AwaitingSignoff | S::RejectedAfterDeploy)
+}
+
+/// Whether a run is a rollback that began, and could not put its release back.
+fn failed_back(run: &StageRun) -> bool {
+    run.kind == RunKind::Rollback && run.started_at.is_some() && run.state.is_terminal() && !is_back(run)
 }
 
 /// When a release last came to a stage, or was tried there. A rollback that failed leaves what it was to leave.
@@ -195,13 +200,35 @@ pub fn left<'s>(state: &'s State, back: &Release, stage: &StageName) -> Option<&
     came.max_by_key(|(at, _)| *at).map(|(_, left)| left)
 }
 
-/// Where a stage goes back to from a release: the newest of its track before it that succeeded here and is not vetoed, and whose
-/// bytes are kept.
-pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Release> {
-    let vetoed = |no: ReleaseNo| state.vetoes.contains_key(&(stage.clone(), no));
-    let kept = state.done(stage).filter(|r| r.retired.is_none());
-    let good = kept.filter(|r| from.is_ahead_of(r) && !vetoed(r.no()));
-    good.max_by_key(|r| r.order()).map(|r| &**r)
+/// Where a track goes back to in a stage when nobody names a release.
+pub fn back<'s>(state: &'s State, stage: &StageName, track: Option<&Track>) -> Option<&'s Arc<Release>> {
+    let last = state.release(state.live_at(stage, track)?.release())?;
+    let failed = last.standing(stage).is_some_and(failed_back);
+    let from = if failed { left(state, last, stage)? } else { last };
+    target(state, from, stage)
+}
+
+/// Where a stage goes back to from a release: what last succeeded there before that was deployed, of its track, and is not
+/// vetoed, and whose bytes are kept. Which of two branches has more commits says nothing about what ran; and what a
+/// rollback could not put back since then comes last.
+pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Arc<Release>> {
+    let runs = |r: &'s Release| r.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
+    let deploys = from.stages.get(stage).into_iter().flatten().filter(|run| run.kind != RunKind::Rollback);
+    let deployed = deploys.filter_map(|run| run.started_at).max();
+    let since = |at: Timestamp| deployed.is_some_and(|deployed| at > deployed);
+    let succeeded = |r: &'s Release| {
+        let good = runs(r).iter().filter(|run| run.state == S::Succeeded).map(|run| run.moved_at);
+        good.filter(|at| !since(*at)).max()
+    };
+    let failed = |r: &Release| {
+        let tried = r.standing(stage).filter(|run| failed_back(run)).and_then(|run| run.started_at);
+        tried.is_some_and(since)
+    };
+    let vetoed = |r: &Release| state.vetoes.contains_key(&(stage.clone(), r.no()));
+    let others = state.done(stage).filter(|r| r.no() != from.no() && r.track() == from.track());
+    let good = others.filter(|r| r.retired.is_none() && !vetoed(r));
+    let back = good.filter_map(|r| Some((!failed(r), succeeded(r)?, r)));
+    back.max_by_key(|(unfailed, at, _)| (*unfailed, *at)).map(|(_, _, r)| r)
 }
 
 /// Whether something is queued or at work where a release is in a stage.

@@ -406,15 +406,13 @@ impl State {
         history.iter().filter_map(|no| self.release(*no))
     }
 
-    /// Releases of a track that a rollback of the stage may go to, oldest first: they succeeded there, are not vetoed
-    /// there and do not run there now, and their bytes are kept (SEMANTICS §8, §11).
+    /// Releases of a track that a rollback of the stage may go to, in the order in which they last succeeded there: they
+    /// are not vetoed there and do not run there now, and their bytes are kept (SEMANTICS §8, §11).
     pub fn rollback_targets(&self, stage: &StageName, track: Option<&Track>) -> Vec<&Arc<Release>> {
         let live = self.live_in(stage, track).map(|r| r.no());
         let vetoed = |no: ReleaseNo| self.vetoes.contains_key(&(stage.clone(), no));
         let kept = self.done(stage).filter(|r| r.track() == track && r.retired.is_none());
-        let mut all: Vec<_> = kept.filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect();
-        all.sort_by_key(|r| r.order());
-        all
+        kept.filter(|r| Some(r.no()) != live && !vetoed(r.no())).collect()
     }
 
     /// Where the commands of a comment stand that was answered, for withdrawing approvals.

@@ -15,6 +15,7 @@ use crate::domain::pipeline::Role;
 use crate::domain::queue::BUILD;
 use crate::domain::refusal::{NoWayBack, Refusal};
 use crate::domain::release::{BuildState, Release, StageRun, StageState, Transition};
+use crate::domain::rollback;
 use crate::domain::state::{Live, State};
 use crate::domain::track::Track;
 use crate::domain::view;
@@ -243,7 +244,7 @@ impl Draft {
         Ok(Told::started())
     }
 
-    /// SEMANTICS §8: a promotion of the newest earlier release that succeeded here, is not vetoed and not live.
+    /// SEMANTICS §8: a promotion of what last succeeded here before what is live, and is not vetoed.
     pub(super) fn rollback(
         &mut self,
         spoken: &Spoken,
@@ -265,7 +266,8 @@ impl Draft {
         } else {
             let tracks: BTreeSet<Option<&Track>> =
                 self.state.live_of(stage).map(|(track, _)| track).collect();
-            let back = tracks.into_iter().filter_map(|track| self.back_from(stage, track).cloned());
+            let back =
+                tracks.into_iter().filter_map(|track| rollback::back(&self.state, stage, track).cloned());
             let back: Vec<Arc<Release>> = back.collect();
             let meant = self.track_meant(spoken, stage, &back)?;
             meant.ok_or_else(|| no_way(NoWayBack::NothingOlder))?
@@ -302,13 +304,6 @@ impl Draft {
             }
             None => NoWayBack::Gone(wanted),
         }
-    }
-
-    /// Where a track goes back to in a stage: the newest before what runs there, or was last tried.
-    fn back_from(&self, stage: &StageName, track: Option<&Track>) -> Option<&Arc<Release>> {
-        let live = self.state.release(self.state.live_at(stage, track)?.release())?;
-        let targets = self.state.rollback_targets(stage, track);
-        targets.into_iter().rfind(|older| older.order() < live.order())
     }
 
     /// Who asks for a rollback and may approve it has said so already.

@@ -206,7 +206,10 @@ pub fn stage_failed(state: &State, release: &Release, stage: &Stage, run: &Stage
         let runs = done.stages.get(name).map(Vec::as_slice).unwrap_or_default();
         runs.iter().any(|r| r.state == StageState::Succeeded && r.moved_at <= run.moved_at)
     };
-    if state.done(name).any(|done| release.is_newer_than(done) && before(done)) {
+    let other = |done: &Release| {
+        done.no() != release.no() && done.track() == release.track() && !done.is_newer_than(release)
+    };
+    if state.done(name).any(|done| other(done) && before(done)) {
         write!(out, " or {}", inline_code(&format!("/rollback {name} -- reason"))).unwrap_or_default();
     }
     out.push('.');
