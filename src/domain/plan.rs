@@ -13,6 +13,7 @@ use crate::domain::gate::{verdict, window_changes, window_wait_ends};
 use crate::domain::name::{RefName, StageName};
 use crate::domain::pipeline::Stage;
 use crate::domain::release::{BuildState, Ending, Release, ReleaseState, StageRun, StageState, TagState};
+use crate::domain::rollback;
 use crate::domain::state::{CheckProgress, State, TOLD_AFTER};
 use crate::domain::time::Timestamp;
 use crate::domain::track::Lock;
@@ -401,6 +402,7 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
             window_changes(state, stage, now).into_iter().for_each(&mut consider);
             window_wait_ends(state, (release, stage, run), now).into_iter().for_each(&mut consider);
             approval::times(state, (release, stage, run), now).into_iter().for_each(&mut consider);
+            rollback::lapses_at(stage, run).into_iter().for_each(&mut consider);
         }
     }
     demand::times(state, now).into_iter().for_each(&mut consider);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::approval::rule_for;
 use crate::domain::check::course::{Course, Standing};
 use crate::domain::event::{Detail, RunKind};
 use crate::domain::name::{ReleaseNo, StageName};
@@ -13,12 +14,15 @@ use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
 use crate::domain::release::{Release, StageRun, StageState, StageState as S};
-use crate::domain::state::{Alarm, State};
+use crate::domain::state::{Alarm, Hold, State};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
 
-/// How old a failure may be that is answered without a person; whoever looks later has the time to decide.
+/// How old a failure may be that is answered without a person, and how long the answer may wait behind somebody's hold;
+/// whoever looks later has the time to decide.
 pub const FRESH: Span = Span::minutes(20);
+/// Code of the alarm about a rollback that did not start in time.
+pub const LAPSED: &str = "rollback_lapsed";
 /// Code of the alarm by which people are asked about a release that does not go back by itself.
 pub const ASKS: &str = "rollback_asks";
 
@@ -231,6 +235,58 @@ pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option
     back.max_by_key(|(unfailed, at, _)| (*unfailed, *at)).map(|(_, _, r)| r)
 }
 
+/// Whether the engine began it, and it has not started.
+fn waits_unasked(run: &StageRun) -> bool {
+    run.kind == RunKind::Rollback && run.by.is_none() && run.state.waits()
+}
+
+/// When a rollback that nobody asked for is over unless it has started; never when people must agree to it, who then know
+/// what they agree to.
+pub fn lapses_at(stage: &Stage, run: &StageRun) -> Option<Timestamp> {
+    let unasked = waits_unasked(run) && run.promoted.is_none() && rule_for(stage, run).is_none();
+    unasked.then(|| run.not_before.map_or(run.opened_at, |at| at.max(run.opened_at)).plus(FRESH))
+}
+
+/// Why a rollback that nobody asked for does not start any more: what it answers is not how things are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lapse<'s> {
+    /// This one has succeeded there since.
+    Overtaken(&'s Release),
+    /// Somebody has held the stage for too long.
+    Held(&'s Hold),
+}
+
+/// Whether it is so.
+pub fn lapse<'s>(
+    state: &'s State,
+    release: &Release,
+    (stage, run): (&Stage, &StageRun),
+    now: Timestamp,
+) -> Option<Lapse<'s>> {
+    if !waits_unasked(run) {
+        return None;
+    }
+    let since = |run_of: &StageRun| run_of.state == S::Succeeded && run_of.moved_at > run.opened_at;
+    let others = state.releases.values().filter(|r| r.no() != release.no() && r.track() == release.track());
+    let mut succeeded =
+        others.filter(|r| r.stages.get(&stage.name).is_some_and(|runs| runs.iter().any(since)));
+    if let Some(other) = succeeded.next() {
+        return Some(Lapse::Overtaken(other));
+    }
+    let late = lapses_at(stage, run).is_some_and(|at| at <= now);
+    let hold = state.hold_on(&stage.name, release.track()).filter(|hold| late && hold.by.is_some());
+    hold.map(Lapse::Held)
+}
+
+/// Whether the rollback to a release was over before it started, and nobody had asked for it.
+fn has_lapsed(state: &State, no: ReleaseNo, stage: &StageName) -> bool {
+    let run = state.release(no).and_then(|release| release.run(stage));
+    run.is_some_and(|run| {
+        let unasked = run.kind == RunKind::Rollback && run.by.is_none() && run.started_at.is_none();
+        unasked && run.state == S::Cancelled
+    })
+}
+
 /// Whether something is queued or at work where a release is in a stage.
 fn at_work(state: &State, bad: &Release, stage: &Stage) -> bool {
     let lock = bad.lock(stage);
@@ -279,10 +335,11 @@ pub fn plan(state: &State, release: &Release, stage: &Stage) -> String {
 pub fn act(state: &State, release: &Release, stage: &StageName, now: Timestamp) -> Option<String> {
     let bad = bad(state, stage, release.track()).filter(|bad| bad.release.no() == release.no())?;
     match bad.answer(state, now) {
-        Answer::Asked(_) | Answer::Ask(_) | Answer::Old => {
+        Answer::Answered(back) if !has_lapsed(state, back, stage) => None,
+        Answer::Asked(_) | Answer::Ask(_) | Answer::Old | Answer::Answered(_) => {
             Some(format!("an approver comments `/rollback {stage} -- reason`"))
         }
-        Answer::Back(_) | Answer::Answered(_) | Answer::Busy | Answer::NoTarget => None,
+        Answer::Back(_) | Answer::Busy | Answer::NoTarget => None,
     }
 }
 
@@ -300,8 +357,12 @@ pub fn line(state: &State, release: &Release, stage: &StageName, now: Timestamp)
             format!("not rolled back by itself: `rollback.safe` is false; {} would be put back", version(no))
         }
         Answer::Answered(no) => {
-            let run = state.release(no).and_then(|back| back.state_in(stage));
-            format!("{} was to be put back: {}", version(no), run.map_or("gone", StageState::word))
+            let run = state.release(no).and_then(|back| back.run(stage));
+            let word = run.map_or("gone", |run| run.state.word());
+            let why =
+                run.and_then(|run| if let Detail::Reason(why) = &run.detail { Some(why) } else { None });
+            let why = why.map_or_else(String::new, |why| format!(", {why}"));
+            format!("{} was to be put back: {word}{why}", version(no))
         }
         Answer::Busy => "not rolled back yet: something else is at work in the environment".to_owned(),
         Answer::Old => format!("not rolled back by itself: it failed more than {FRESH} ago"),

@@ -35,6 +35,7 @@ impl Draft {
             self.skip(&waiting)?;
             self.supersede(&waiting)?;
             self.settle()?;
+            self.lapse()?;
             self.go_back()?;
             self.admit(&waiting)?;
             if self.events.len() == before {
@@ -45,7 +46,7 @@ impl Draft {
     }
 
     /// Pending and queued runs in the order of commits.
-    fn waiting(&self) -> Vec<(ReleaseNo, StageName)> {
+    pub(super) fn waiting(&self) -> Vec<(ReleaseNo, StageName)> {
         self.state
             .open()
             .into_iter()

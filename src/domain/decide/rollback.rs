@@ -1,10 +1,12 @@
 //! Going back without being asked: a release that was found bad, once everything has settled (SEMANTICS §8).
 
 use crate::domain::decide::Draft;
-use crate::domain::event::{Event, RunKind};
+use crate::domain::event::{Detail, Event, RunKind};
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
-use crate::domain::rollback::{ASKS, Answer, bad};
+use crate::domain::release::{StageState, Transition};
+use crate::domain::rollback::{ASKS, Answer, FRESH, LAPSED, Lapse, bad, lapse};
+use crate::domain::state::Live;
 use crate::domain::track::Track;
 
 impl Draft {
@@ -29,6 +31,36 @@ impl Draft {
                 }
                 Answer::Answered(_) | Answer::Asked(_) | Answer::Busy | Answer::Old | Answer::NoTarget => {}
             }
+        }
+        Ok(())
+    }
+
+    /// What the engine began answers a failure of now: a rollback that could not start in time is left to people, who are
+    /// told on the thread of what is there.
+    pub(super) fn lapse(&mut self) -> Result<(), Refusal> {
+        for (no, stage) in self.waiting() {
+            let release = self.release(no)?;
+            let Some((rule, run)) = release.rule(&stage).zip(release.run(&stage)) else { continue };
+            let Some(lapse) = lapse(&self.state, &release, (rule, run), self.now) else { continue };
+            let (why, there) = match lapse {
+                Lapse::Overtaken(other) => (format!("{} went live there since", other.created.version), None),
+                Lapse::Held(hold) => {
+                    let by = hold.by.as_ref().map_or("a rollback", |by| by.login.as_str());
+                    let there = self.state.live_at(&stage, release.track()).map(Live::release);
+                    (format!("on hold by {by} for more than {FRESH}"), there)
+                }
+            };
+            let told = there.map(|there| Event::Alarm {
+                release: Some(there),
+                code: LAPSED.to_owned(),
+                text: format!(
+                    "{} was not put back in {stage} by itself: {why}. Comment `/rollback {stage} -- reason` to put it back.",
+                    release.created.version
+                ),
+            });
+            let by = (Transition::Cancel, StageState::Cancelled);
+            self.move_stage(no, &stage, by, Detail::Reason(why))?;
+            told.into_iter().try_for_each(|told| self.add(told))?;
         }
         Ok(())
     }

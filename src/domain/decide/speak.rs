@@ -397,6 +397,8 @@ impl Draft {
     fn unhold(&mut self, spoken: &Spoken, stage: Option<&StageRef>) -> Result<Told, Refusal> {
         let stage = stage.map(|s| self.stage(Verb::Unhold, s)).transpose()?;
         needs(spoken, stage.as_ref(), Role::Write)?;
+        // What waited behind it for too long is over, also when nobody was there to see the time pass.
+        self.lapse()?;
         let here: BTreeSet<Option<Track>> =
             self.tracks_here(spoken).into_iter().map(Option::<&Track>::cloned).collect();
         let of = |track: &Option<Track>| track.is_none() || here.is_empty() || here.contains(track);

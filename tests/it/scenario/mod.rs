@@ -143,6 +143,7 @@ scenarios! {
     c28_e02_the_time_to_answer_begins_when_people_can "waits-begin.txt"
     e24_a_rollback_that_failed_is_not_what_was_left "failed-rollback.txt"
     e24_a_stage_goes_back_to_what_last_succeeded_there "rollback-of-branches.txt"
+    e24_c08_a_rollback_by_itself_starts_in_time_or_not_at_all "late-rollback.txt"
     c08_e24_a_rollback_holds_beside_somebodys_hold "held-twice.txt"
     e26_the_guard_of_a_soak_is_about_its_environment "guarded-environment.txt"
     e26_e24_who_has_soaked_and_is_put_back_has_soaked "soak-put-back.txt"
