@@ -17,10 +17,16 @@ const LISTED: usize = 5;
 pub(super) const HOST_CLOCK_MS: i64 = 1_000;
 
 impl Draft {
-    /// The stage a command names, if the pipeline has it or had it when an open release was made.
+    /// The stage a command names, if the pipeline has it or had it when an open release was made. What stands on a stage is
+    /// lifted by the name that it was said with, as long as it stands.
     pub(super) fn stage(&self, verb: Verb, wanted: &StageRef) -> Result<StageName, Refusal> {
         self.state.pipeline().ok_or(Refusal::NoPipeline)?;
-        let known = self.state.stage_names();
+        let mut known = self.state.stage_names();
+        for stage in self.stands_on(verb) {
+            if !known.contains(stage) {
+                known.push(stage.clone());
+            }
+        }
         if known.contains(&wanted.stage) {
             return Ok(wanted.stage.clone());
         }
@@ -32,6 +38,17 @@ impl Draft {
             .min()
             .map(|(_, s)| format!("/{verb} {s}"));
         Err(Refusal::UnknownStage { stage: wanted.to_string(), stages, nearest })
+    }
+
+    /// The stages on which there is something for the verb to lift.
+    fn stands_on(&self, verb: Verb) -> Vec<&StageName> {
+        if verb == Verb::Unhold {
+            self.state.holds.keys().filter_map(|(stage, _)| stage.as_ref()).collect()
+        } else if verb == Verb::Unfreeze {
+            self.state.freezes.keys().flatten().collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The release an explicit name means: exact version, unique commit prefix or digest prefix among known
