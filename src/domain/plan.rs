@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::effect::{Effect, Offering, Place};
@@ -228,16 +227,24 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
     }
 }
 
-/// Only the newest release of a commit speaks for it.
+/// Of a branch only the newest release of a commit speaks for it. Where the commit was released on several, each status has
+/// one of them speak: of the build the newest, of a stage the one that moved there last.
 fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Vec<Owed>) {
-    let mut later = state.releases.range((Bound::Excluded(release.no()), Bound::Unbounded));
-    if later.any(|(_, r)| r.created.commit == release.created.commit) {
-        return;
+    let all: Vec<&Arc<Release>> = state.twins(release).collect();
+    let speak = |r: &&&Arc<Release>| !all.iter().any(|other| other.is_newer_than(r));
+    let speakers: Vec<&Arc<Release>> = all.iter().filter(speak).copied().collect();
+    let is_last = |last: Option<&&Arc<Release>>| last.is_some_and(|last| last.no() == release.no());
+    let mut statuses = Vec::new();
+    if is_last(speakers.iter().max_by_key(|r| r.no())) {
+        statuses.push(view::build_status(state, release));
     }
-    let mut statuses = vec![view::build_status(state, release)];
-    statuses.extend(release.rules.stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
-    statuses
-        .extend(release.rules.stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
+    let speaks = |stage: &&Stage| {
+        let here = speakers.iter().filter(|r| r.rule(&stage.name).is_some());
+        is_last(here.max_by_key(|r| (r.run(&stage.name).map(|run| run.moved_at), r.no())))
+    };
+    let stages: Vec<&Stage> = release.rules.stages.iter().filter(speaks).collect();
+    statuses.extend(stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
+    statuses.extend(stages.iter().flat_map(|stage| view::check::statuses(state, release, stage)));
     for status in statuses {
         let commit = release.created.commit.clone();
         let key = format!("status:{}:{commit}:{}", state.id.repo, status.context);

@@ -385,18 +385,32 @@ impl State {
         self.alarms.values().any(|a| a.release == Some(no) && a.code == DIGEST_MISMATCH)
     }
 
+    /// Every release of the commit of this one: itself, and what was made of it besides, as on other branches.
+    pub fn twins<'s>(&'s self, release: &'s Release) -> impl Iterator<Item = &'s Arc<Release>> {
+        self.releases.values().filter(|twin| twin.created.commit == release.created.commit)
+    }
+
+    /// Whether a release brings the commit of another one, of whatever branch that one is: what was made of the commit on
+    /// the branch of the first counts as well.
+    fn brings<'s>(&'s self, release: &'s Release) -> impl Fn(&Release) -> bool {
+        let twins: Vec<_> = self.twins(release).filter(|twin| twin.track() == release.track()).collect();
+        move |brings| twins.iter().any(|twin| brings.contains(twin))
+    }
+
     /// Whether the commit of this release is in what runs in the stage, as far as anybody knows (SEMANTICS §2).
     pub fn carries(&self, stage: &StageName, release: &Release) -> bool {
+        let brings = self.brings(release);
         match self.live_at(stage, release.track()) {
-            Some(Live::Release(no, _)) => self.release(*no).is_some_and(|live| live.contains(release)),
-            Some(Live::Unknown(_)) => self.done(stage).any(|done| done.contains(release)),
+            Some(Live::Release(no, _)) => self.release(*no).is_some_and(|live| brings(live)),
+            Some(Live::Unknown(_)) => self.done(stage).any(|done| brings(done)),
             None => false,
         }
     }
 
     /// The first release that brought the commit of this one to the stage, while the commit is live there.
     pub fn shipped_in(&self, stage: &StageName, release: &Release) -> Option<&Arc<Release>> {
-        let first = self.done(stage).filter(|done| done.contains(release)).min_by_key(|done| done.order());
+        let brings = self.brings(release);
+        let first = self.done(stage).filter(|done| brings(done)).min_by_key(|done| done.order());
         first.filter(|_| self.carries(stage, release))
     }
 

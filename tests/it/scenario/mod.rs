@@ -148,6 +148,7 @@ scenarios! {
     e26_the_guard_of_a_soak_is_about_its_environment "guarded-environment.txt"
     e26_e24_who_has_soaked_and_is_put_back_has_soaked "soak-put-back.txt"
     e02_c27_nothing_passes_what_is_tried_again "queue-retry.txt"
+    e12_one_commit_on_two_branches_has_one_status "twice-released.txt"
 }
 
 fn folder() -> PathBuf {
