@@ -57,6 +57,10 @@ async fn status(asked: &Status) -> Ended {
             (stopped, _) => stopped.to_owned(),
         };
         terminal::line(&format!("  {:<24} {:<10} {said}", text(row, "outlet"), text(row, "state")));
+        match text(row, "remark") {
+            "" => {}
+            remark => terminal::line(&format!("    {remark}")),
+        }
     }
     Ok(if open { Exit::Waiting } else { Exit::Done })
 }

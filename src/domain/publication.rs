@@ -22,6 +22,10 @@ pub mod tag;
 /// The file that says what the release is, for programs.
 pub const METADATA: &str = "release.json";
 
+/// What people read of an edited text, with the way back.
+const EDITED: &str = "its text was edited there since it was published and is left as it is; `liftlock notes` prints the \
+                      release's own, for whoever wants it back";
+
 /// What is published where, and so the name of its row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +106,17 @@ pub struct Item {
     pub is: String,
 }
 
+/// Whose words stand beside the files, where an outlet shows words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Words {
+    /// The release's, or none.
+    #[default]
+    Ours,
+    /// Somebody's, who has changed them there since they were published.
+    Edited,
+}
+
 /// Something that happened to a row; stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -119,6 +134,8 @@ pub enum Move {
     Planned(Vec<Item>),
     /// These are not published there, each with the reason.
     LeftOut(Vec<String>),
+    /// The words there are no longer whose they were.
+    Worded(Words),
     /// All bytes are at the outlet.
     Uploaded,
     /// They stand where people look for them.
@@ -159,6 +176,15 @@ pub enum Reached {
     Announced,
 }
 
+/// Whether an outlet has had all of a row's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Not as far as is known.
+    NotYet,
+    /// It has, and what is missing since was taken away.
+    Once,
+}
+
 /// One row: a release at an outlet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -170,6 +196,10 @@ pub struct Row {
     pub left_out: Vec<String>,
     /// How far it is.
     pub reached: Reached,
+    /// Whether all of it was there once: from then on it is the release's own, and what is written there is not.
+    pub filled: Filled,
+    /// Whose words stand there.
+    pub words: Words,
     /// Where people find it.
     pub address: Option<String>,
     /// Why it went no further the last time.
@@ -282,6 +312,7 @@ impl Move {
         match self {
             Self::Planned(_) => "publication_planned",
             Self::LeftOut(_) => "publication_left_out",
+            Self::Worded(_) => "publication_worded",
             Self::Uploaded => "publication_uploaded",
             Self::Visible => "publication_visible",
             Self::Verified => "publication_verified",
@@ -299,6 +330,8 @@ impl Said {
             Move::Planned(items) => format!("{to}: {} to be published", names(items)),
             Move::LeftOut(left) if left.is_empty() => format!("{to}: nothing is left out"),
             Move::LeftOut(left) => format!("{to}: left out: {}", left.join("; ")),
+            Move::Worded(Words::Ours) => format!("{to}: its text is the release's again"),
+            Move::Worded(Words::Edited) => format!("{to}: {EDITED}"),
             Move::Uploaded => format!("{to}: uploaded"),
             Move::Visible => format!("{to}: visible"),
             Move::Verified => format!("{to}: read back, the same bytes"),
@@ -343,6 +376,7 @@ impl Row {
         match moved {
             Move::Planned(items) => row.reached > Reached::Planned || row.items != *items,
             Move::LeftOut(left) => row.left_out != *left,
+            Move::Worded(words) => row.words != *words,
             Move::Uploaded => row.reached == Reached::Planned,
             Move::Visible => row.reached == Reached::Uploaded,
             Move::Verified => row.reached == Reached::Visible,
@@ -354,11 +388,13 @@ impl Row {
     /// Adds a move to a row of this stage, which a plan begins.
     pub fn add(row: Option<Self>, stage: &StageName, moved: &Move) -> Option<Self> {
         let row = match (row, moved) {
-            (_, Move::Planned(items)) => Self {
+            (row, Move::Planned(items)) => Self {
                 stage: stage.clone(),
                 items: items.clone(),
                 left_out: Vec::new(),
                 reached: Reached::Planned,
+                filled: row.as_ref().map_or(Filled::NotYet, |row| row.filled),
+                words: row.map(|row| row.words).unwrap_or_default(),
                 address: None,
                 stopped: None,
             },
@@ -370,7 +406,8 @@ impl Row {
         match moved {
             Move::Planned(_) | Move::Stopped(_) => {}
             Move::LeftOut(left) => row.left_out.clone_from(left),
-            Move::Uploaded => row.reached = Reached::Uploaded,
+            Move::Worded(words) => row.words = *words,
+            Move::Uploaded => (row.reached, row.filled) = (Reached::Uploaded, Filled::Once),
             Move::Visible => row.reached = Reached::Visible,
             Move::Verified => row.reached = Reached::Verified,
             Move::Announced(address) => {
@@ -387,20 +424,29 @@ impl Row {
             Some(stopped) => format!("{}; {}", self.reached.word(), stopped.sentence(&self.items)),
             None => format!("{}, {}", self.reached.word(), names(&self.items)),
         };
-        if self.left_out.is_empty() {
+        let line = if self.left_out.is_empty() {
             line
         } else {
             format!("{line}; left out: {}", self.left_out.join("; "))
+        };
+        self.remark().map_or_else(|| line.clone(), |remark| format!("{line}; {remark}"))
+    }
+
+    /// What people are to know of it that keeps nothing from being published.
+    pub const fn remark(&self) -> Option<&'static str> {
+        match self.words {
+            Words::Ours => None,
+            Words::Edited => Some(EDITED),
         }
     }
 }
 
 /// What is to be done next for a row that is to hold these files and not what is left out, by what was found under their
-/// names.
+/// names and whose words stand there.
 pub fn next(
     row: Option<&Row>,
     (items, left_out): (&[Item], &[String]),
-    found: &BTreeMap<String, Found>,
+    (found, words): (&BTreeMap<String, Found>, Words),
     address: Option<&str>,
 ) -> Next {
     let at = |item: &Item| found.get(&item.name).unwrap_or(&Found::Missing);
@@ -413,6 +459,9 @@ pub fn next(
     let Some(row) = planned else { return Next::Say(Move::Planned(items.to_vec())) };
     if row.left_out != left_out {
         return Next::Say(Move::LeftOut(left_out.to_vec()));
+    }
+    if row.words != words {
+        return Next::Say(Move::Worded(words));
     }
     if let Some((item, what)) = other {
         let how = format!(
@@ -534,13 +583,21 @@ mod tests {
         row: Option<Row>,
         left_out: Vec<String>,
         there: BTreeMap<String, Found>,
+        words: Words,
         puts: Vec<String>,
         shown: usize,
     }
 
     impl Play {
         fn new() -> Self {
-            Self { row: None, left_out: Vec::new(), there: BTreeMap::new(), puts: Vec::new(), shown: 0 }
+            Self {
+                row: None,
+                left_out: Vec::new(),
+                there: BTreeMap::new(),
+                words: Words::Ours,
+                puts: Vec::new(),
+                shown: 0,
+            }
         }
 
         /// Whether it came to its end.
@@ -549,7 +606,8 @@ mod tests {
             while moves > 0 {
                 moves -= 1;
                 let goods = (items, self.left_out.as_slice());
-                match next(self.row.as_ref(), goods, &self.there, Some("https://cdn.example")) {
+                let there = (&self.there, self.words);
+                match next(self.row.as_ref(), goods, there, Some("https://cdn.example")) {
                     Next::Say(moved) => {
                         assert!(Row::takes(self.row.as_ref(), &moved), "{moved:?} {:?}", self.row);
                         self.row = Row::add(self.row.take(), &stage, &moved);
@@ -633,6 +691,31 @@ mod tests {
         assert_eq!(play.work(&items, 100), Ok(true));
         assert_eq!(play.row.as_ref().unwrap().line(), "announced, v1 of acme/shop");
         assert_eq!(play.puts.len(), 1);
+    }
+
+    #[test]
+    fn d52_an_edited_text_is_said_and_keeps_no_file_from_being_put() {
+        let items = [item("app"), item("docs")];
+        let mut play = Play::new();
+        assert_eq!(play.work(&items, 3), Ok(false), "both are put");
+        assert_eq!(play.row.as_ref().unwrap().filled, Filled::NotYet);
+        assert_eq!(play.work(&items, 100), Ok(true));
+        assert_eq!(play.row.as_ref().unwrap().remark(), None);
+        play.words = Words::Edited;
+        play.there.remove("docs");
+        assert_eq!(play.work(&items, 100), Ok(true));
+        assert_eq!(play.puts, ["app", "docs", "docs"]);
+        let row = play.row.clone().unwrap();
+        assert_eq!((row.reached, row.filled), (Reached::Announced, Filled::Once));
+        assert!(row.line().starts_with("announced, app, docs; its text was edited there"), "{}", row.line());
+        // Said once, also through another plan, and taken back when it is the release's again.
+        assert!(!Row::takes(Some(&row), &Move::Worded(Words::Edited)));
+        play.there.remove("app");
+        assert_eq!(play.work(&items, 1), Ok(false));
+        assert_eq!(play.row.as_ref().unwrap().words, Words::Edited);
+        play.words = Words::Ours;
+        assert_eq!(play.work(&items, 100), Ok(true));
+        assert_eq!(play.row.unwrap().line(), "announced, app, docs");
     }
 
     #[test]

@@ -42,16 +42,45 @@ pub struct Shown {
 
 impl Draft {
     /// What of it a release on the host does not say as it should; hosts have ends of lines of their own.
-    pub fn lacks(&self, shown: &Shown) -> Option<&'static str> {
+    pub fn lacks(&self, shown: &Shown) -> Vec<Lack> {
         let plain = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
-        if plain(&self.body) != plain(&shown.body) {
-            Some("text")
-        } else if self.title != shown.title {
-            Some("name")
-        } else if self.pre_release != shown.pre_release {
-            Some("mark for pre-releases")
-        } else {
-            None
+        let all = [
+            (Lack::Text, plain(&self.body) != plain(&shown.body)),
+            (Lack::Name, self.title != shown.title),
+            (Lack::Mark, self.pre_release != shown.pre_release),
+        ];
+        all.into_iter().filter_map(|(lack, lacks)| lacks.then_some(lack)).collect()
+    }
+
+    /// What a person does on the host about something that a release there does not say as it should.
+    pub fn mended(&self, lack: Lack) -> String {
+        match lack {
+            Lack::Text => "give it the release's text there".to_owned(),
+            Lack::Name => format!("call it `{}` there", self.title),
+            Lack::Mark if self.pre_release => "mark it as a pre-release there".to_owned(),
+            Lack::Mark => "take its mark as a pre-release away there".to_owned(),
+        }
+    }
+}
+
+/// Something that a release on the host does not say as it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// What it says of the release, which people may edit once it is published.
+    Text,
+    /// Its name for people.
+    Name,
+    /// Whether it is not for everybody yet.
+    Mark,
+}
+
+impl Lack {
+    /// What it is, in a word or two.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Name => "name",
+            Self::Mark => "mark for pre-releases",
         }
     }
 }

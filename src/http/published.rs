@@ -20,6 +20,9 @@ pub struct PublicationLine {
     /// What is not published there, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// What people are to know besides, such as that its text was edited there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<&'static str>,
     /// Where people find it.
     pub address: Option<Link>,
     /// Its files, with what their bytes are.
@@ -52,6 +55,7 @@ impl PublicationLine {
             state: row.reached.word().to_owned(),
             stopped: row.stopped.as_ref().map(|stopped| stopped.sentence(&row.items)),
             left_out: row.left_out.clone(),
+            remark: row.remark(),
             address: row.address.as_ref().and_then(Link::new),
             files: row.items.iter().map(file).collect(),
         }

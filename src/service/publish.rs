@@ -11,12 +11,12 @@ use crate::domain::metadata;
 use crate::domain::name::{CommitSha, Digest, PipelineId, RefName, RepoId, StageName};
 use crate::domain::person::Visibility;
 use crate::domain::publication::tag::{Component, components, tagged};
-use crate::domain::publication::{Found, Item, METADATA, Publish, images, items};
+use crate::domain::publication::{Filled, Found, Item, METADATA, Publish, Words, images, items};
 use crate::domain::release::Release;
 use crate::domain::tag::Tag;
 use crate::domain::time::Span;
 use crate::domain::view::notes;
-use crate::forge::release::{Asset, Draft, Releases, Shown};
+use crate::forge::release::{Asset, Draft, Lack, Releases, Shown};
 use crate::forge::{Forge, Tagged};
 use crate::git::fetch::{Branches, Wanted};
 use crate::git::origin;
@@ -79,6 +79,8 @@ struct OnHost<'a> {
     host: &'a dyn Forge,
     releases: &'a dyn Releases,
     draft: Draft,
+    /// Whether all of it was there once, in this attempt or an earlier one.
+    filled: Filled,
     /// Whether the tag was made sure of before the first file: each of them would sign and ask for it anew.
     made_sure: OnceCell<()>,
 }
@@ -206,7 +208,8 @@ impl Service {
                             Err(why) => return Ok(Err(why)),
                         };
                         let draft = draft((release, publish), tag, body);
-                        To::Release(OnHost { id, host, releases, draft, made_sure: OnceCell::new() })
+                        let filled = release.ledger.get(publish).map_or(Filled::NotYet, |row| row.filled);
+                        To::Release(OnHost { id, host, releases, draft, filled, made_sure: OnceCell::new() })
                     }
                     Err(why) => return Ok(Err(why)),
                 }
@@ -392,6 +395,15 @@ impl<'a> Way<'a> {
         Ok(found)
     }
 
+    /// Whose words stand there; what was published with others before the release's own files were there is refused.
+    pub(super) async fn words(&self) -> Outcome<Words> {
+        let To::Release(there) = &self.to else { return Ok(Words::Ours) };
+        match there.find().await?.filter(|shown| !shown.draft) {
+            None => Ok(Words::Ours),
+            Some(shown) => there.of(&shown),
+        }
+    }
+
     /// Whether nothing else stands beside what is published, where that matters.
     pub(super) async fn alone(&self, items: &[Item]) -> Outcome<()> {
         let To::Release(there) = &self.to else { return Ok(()) };
@@ -399,9 +411,9 @@ impl<'a> Way<'a> {
     }
 
     /// Whether what everybody sees is what was meant beside its files, where there is such a thing: nothing else stands
-    /// with them, and it is of the commit and says what it should.
-    pub(super) async fn as_meant(&self, items: &[Item]) -> Outcome<()> {
-        let To::Release(there) = &self.to else { return Ok(()) };
+    /// with them, it is of the commit and is called what it should be; and whose words it has.
+    pub(super) async fn as_meant(&self, items: &[Item]) -> Outcome<Words> {
+        let To::Release(there) = &self.to else { return Ok(Words::Ours) };
         there.as_meant((self.service, self.release), items).await
     }
 
@@ -545,18 +557,44 @@ impl OnHost<'_> {
         }
     }
 
-    async fn as_meant(&self, whose: (&Service, &Release), items: &[Item]) -> Outcome<()> {
+    /// Whose words a published release has. Once all of ours was there it is ours, and people may edit its text; what
+    /// stood there before is somebody else's word.
+    fn of(&self, shown: &Shown) -> Outcome<Words> {
+        let lacks = self.draft.lacks(shown);
+        match (self.filled, lacks.as_slice()) {
+            (_, []) => Ok(Words::Ours),
+            (Filled::Once, lacks) => {
+                let text = lacks.contains(&Lack::Text);
+                Ok(if text { Words::Edited } else { Words::Ours })
+            }
+            (Filled::NotYet, lacks) => {
+                let what: Vec<&str> = lacks.iter().map(|lack| lack.word()).collect();
+                Err(Trouble::refused(format!(
+                    "the release {} on the host is published already, with another {}; delete it there, or release a \
+                     new version",
+                    self.draft.tag,
+                    what.join(" and ")
+                )))
+            }
+        }
+    }
+
+    async fn as_meant(&self, whose: (&Service, &Release), items: &[Item]) -> Outcome<Words> {
         let tag = &self.draft.tag;
         let shown = self.find().await?.filter(|shown| !shown.draft);
         let shown = shown.ok_or_else(|| Trouble::transient(format!("nobody sees the release {tag}")))?;
         self.alone(&shown, items)?;
         self.tagged(whose).await?;
-        match self.draft.lacks(&shown) {
-            None => Ok(()),
+        let lacks = self.draft.lacks(&shown);
+        match lacks.iter().find(|lack| **lack != Lack::Text) {
+            None if lacks.is_empty() => Ok(Words::Ours),
+            None => Ok(Words::Edited),
             // What the host answers may be older than what it was told.
-            Some(what) => {
-                Err(Trouble::transient(format!("the release {tag} on the host has another {what}")))
-            }
+            Some(lack) => Err(Trouble::transient(format!(
+                "the release {tag} on the host has another {}; {}",
+                lack.word(),
+                self.draft.mended(*lack)
+            ))),
         }
     }
 
@@ -568,13 +606,9 @@ impl OnHost<'_> {
             Some(shown) => shown,
             None => self.releases.draft(repo, &self.draft).await?,
         };
-        // A draft is given our words when it is published; what everybody has read is somebody's word.
-        if let Some(what) = self.draft.lacks(&shown).filter(|_| !shown.draft) {
-            return Err(Trouble::refused(format!(
-                "the release {} on the host is published already, with another {what}; delete it there, or release a \
-                 new version",
-                self.draft.tag
-            )));
+        // A draft is given our words when it is published.
+        if !shown.draft {
+            self.of(&shown)?;
         }
         if let Some(broken) = shown.assets.iter().find(|asset| asset.name == item.name && !asset.whole) {
             self.releases.detach(repo, broken.id).await?;

@@ -721,6 +721,7 @@ pub(crate) fn page() -> ReleasePage {
             state: "uploaded".to_owned(),
             stopped: Some("<b>cdn</b> answered 503; there: nothing; missing: SHA256SUMS".to_owned()),
             left_out: Vec::new(),
+            remark: Some("its text was edited there"),
             address: Link::new("https://cdn.example/v2.14.0/"),
             files: vec![PublishedFile {
                 name: "SHA256SUMS".to_owned(),

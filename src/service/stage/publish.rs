@@ -6,7 +6,9 @@ use crate::clock;
 use crate::domain::decide::Command;
 use crate::domain::event::Failure;
 use crate::domain::pipeline::Step;
-use crate::domain::publication::{Found, Item, Ledger, Move, Next, Publish, Reached, Said, Stopped, next};
+use crate::domain::publication::{
+    Found, Item, Ledger, Move, Next, Publish, Reached, Said, Stopped, Words, next,
+};
 use crate::domain::time::Span;
 use crate::publish::{Patience, Seen, Taken};
 use crate::service::publish::{Client, Way};
@@ -44,6 +46,7 @@ struct At<'a> {
     way: Way<'a>,
     items: Vec<Item>,
     found: BTreeMap<String, Found>,
+    words: Words,
     address: Option<String>,
     /// The last lines of a client that said no.
     tail: Vec<String>,
@@ -69,7 +72,8 @@ impl Walk<'_> {
             Ok(ready) => ready,
             Err(how) => return Ok(self.unpublished(step, (how, &[]), kept)),
         };
-        let mut at = At { publish, way, items, found: BTreeMap::new(), address: None, tail: Vec::new() };
+        let (found, tail) = (BTreeMap::new(), Vec::new());
+        let mut at = At { publish, way, items, found, words: Words::Ours, address: None, tail };
         match self.bring(&mut at, &left, kept).await {
             Ok(()) => {}
             Err(Halt::End(StepsEnd::TimedOut(_))) => {
@@ -96,7 +100,8 @@ impl Walk<'_> {
                 at.address = self.patiently(at, left, kept, || at.way.address()).await?;
             }
             let goods = (at.items.as_slice(), at.way.left_out());
-            match next(self.ledger.get(at.publish), goods, &at.found, at.address.as_deref()) {
+            let there = (&at.found, at.words);
+            match next(self.ledger.get(at.publish), goods, there, at.address.as_deref()) {
                 Next::Say(moved) => self.tell(at.publish, moved, kept).await?,
                 Next::Put(lacking) => self.put_all(at, lacking, left, kept).await?,
                 Next::Show => self.show(at, left, kept).await?,
@@ -128,6 +133,7 @@ impl Walk<'_> {
             Some(Client::Feed(feed)) => self.look_in_feed(at, feed, left, kept).await,
             Some(Client::Registry(registry)) => self.look_in_registry(at, &registry, left, kept).await,
             None => {
+                at.words = self.patiently(at, left, kept, || at.way.words()).await?;
                 at.found = self.patiently(at, left, kept, || at.way.look(&at.items)).await?;
                 Ok(())
             }
@@ -166,8 +172,23 @@ impl Walk<'_> {
         for item in at.items.clone() {
             self.read_back(at, &item, left, kept).await?;
         }
-        self.patiently(at, left, kept, || at.way.as_meant(&at.items)).await?;
+        at.words = self.words_read_back(at, left, kept).await?;
         self.tell(at.publish, Move::Verified, kept).await
+    }
+
+    /// Whose words everybody reads. What the host answers may be older than what it was told, so others' words count as an
+    /// edit only when they stay.
+    async fn words_read_back(&self, at: &At<'_>, left: Left<'_>, kept: &mut KeptLog) -> Result<Words, Halt> {
+        let Patience { tries, wait } = at.way.patience();
+        let mut words = self.patiently(at, left, kept, || at.way.as_meant(&at.items)).await?;
+        for _ in 1..tries {
+            if words == Words::Ours {
+                break;
+            }
+            self.unless_stopped(tokio::time::sleep(wait.as_std()), left).await?;
+            words = self.patiently(at, left, kept, || at.way.as_meant(&at.items)).await?;
+        }
+        Ok(words)
     }
 
     async fn put(&self, at: &At<'_>, item: &Item, left: Left<'_>, kept: &mut KeptLog) -> Result<Found, Halt> {

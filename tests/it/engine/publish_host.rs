@@ -9,13 +9,14 @@ use std::time::Duration;
 use git2::{ObjectType, Oid, Repository};
 use hyper::Method;
 use liftlock::domain::name::Digest;
-use liftlock::domain::publication::Reached;
+use liftlock::domain::publication::{Reached, Row, Words};
 use liftlock::domain::release::TagState;
 use liftlock::domain::time::Timestamp;
 use liftlock::git::fetch::Remote;
 use liftlock::git::origin::Origin;
 use liftlock::sign::ssh::allowed_signer;
 use liftlock::sign::{FOLDER, Keys};
+use liftlock::store::stream::EventFilter;
 
 use super::tree::{Tree, sample};
 use super::world::{ANA, REPO, World};
@@ -452,6 +453,51 @@ async fn d52_t45_a_public_release_counts_when_everybody_gets_it_and_nothing_else
     world.say(1, ANA, "/retry prod").await;
     assert!(world.hears(1).await.contains("is live in prod"));
     published(&world);
+    world.finish().await;
+}
+
+/// The one release of the fake, to be changed as a person with write access does.
+fn edit(world: &World, how: impl FnOnce(&mut Release)) {
+    let mut state = world.github.state();
+    how(state.repos.get_mut(&REPO).unwrap().releases.values_mut().next().unwrap());
+}
+
+/// The one row of the one release.
+async fn row(world: &World) -> Row {
+    let state = world.state("shop").await;
+    state.releases.values().next().unwrap().ledger.values().next().unwrap().clone()
+}
+
+/// Its files are published again where one is gone, and what the person wrote stays; its name and its mark are no text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d52_d53_a_text_that_a_person_edited_is_left_said_and_keeps_no_file_from_being_published() {
+    let mut world = World::with(RELEASE).await;
+    world.github.state().downloads_are_lost = true;
+    world.merge(1, "feat: sell shoes").await;
+    assert!(world.hears(1).await.contains("is not there, read back 5 times"));
+    world.github.state().downloads_are_lost = false;
+    edit(&world, |release| {
+        "Thanks to everybody who helped!".clone_into(&mut release.body);
+        "The big one".clone_into(&mut release.name);
+        release.assets.retain(|_, asset| asset.name != "notes");
+    });
+    world.say(1, ANA, "/retry prod").await;
+    let said = world.hears(1).await.replace('\\', "");
+    assert!(
+        said.contains(&format!("on the host has another name; call it `{TAG}` there")),
+        "the way out is said: {said}"
+    );
+    assert_eq!(row(&world).await.words, Words::Edited);
+    edit(&world, |release| TAG.clone_into(&mut release.name));
+    world.say(1, ANA, "/retry prod").await;
+    assert!(world.hears(1).await.contains("is live in prod"));
+    assert_eq!(published(&world).body, "Thanks to everybody who helped!");
+    world.settled().await;
+    let sticky = world.sticky().replace('\\', "");
+    assert!(sticky.contains("notes, SHA256SUMS, release.json; its text was edited there"), "{sticky}");
+    assert!(sticky.contains("`liftlock notes` prints the release's own"), "{sticky}");
+    let filter = EventFilter { kind: Some("publication_worded".to_owned()), ..EventFilter::default() };
+    assert_eq!(world.store().events(&filter, 0, 100).await.unwrap().len(), 1, "it is said once");
     world.finish().await;
 }
 
