@@ -45,6 +45,8 @@ struct Checked {
     file: String,
     /// Its digest.
     digest: Digest,
+    /// The release that all of it is about, as its page is called; some of it may be about files alone.
+    release: Option<String>,
     /// The signed lists that it is in.
     sums: Vec<String>,
     /// What signed statements claim about it, oldest first.
@@ -134,6 +136,9 @@ impl Checked {
 
     fn tell(&self) {
         terminal::line(&format!("{} is {}", self.file, self.digest));
+        if let Some(release) = &self.release {
+            terminal::line(&format!("  in the release {}", printable(release)));
+        }
         if !self.sums.is_empty() {
             terminal::line(&format!("  in {}, signed", self.sums.join(" and ")));
         }
@@ -180,6 +185,7 @@ impl Checked {
         json!({
             "file": self.file,
             "digest": self.digest,
+            "release": self.release,
             "checksums": self.sums,
             "repository": built.map(|built| &built.repository),
             "version": built.map(|built| &built.version),

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::{Checked, chain};
 use crate::artifact::hashing::{Sum512, copy, digest_of};
 use crate::domain::evidence::chain::LINK;
-use crate::domain::evidence::claim::{belonging, claim, is_about, is_of, named, of_another, said_at};
+use crate::domain::evidence::claim::{
+    belonging, claim, is_about, is_of, named, of_another, one_release, said_at,
+};
 use crate::domain::evidence::{
     BUNDLE_FILE, ENVELOPE, PAYLOAD_TYPE, PROVENANCE_FILE, SHA256SUMS, SHA512SUMS, STATEMENTS,
 };
@@ -30,8 +32,11 @@ pub(super) fn file(path: &Path, statements: &Path, keys: &[Public]) -> Outcome<C
     };
     let digest = hashed(path)?;
     let all = opened(&text(statements)?, keys).map_err(|why| unproven(&why))?;
-    let mut checked =
-        Checked { file: path.display().to_string(), digest, sums: Vec::new(), claims: Vec::new() };
+    let about = |statement: &&Value| named(statement, &digest).is_some();
+    let all: Vec<Value> = all.iter().filter(about).cloned().collect();
+    let release = one_release(&all).map_err(|why| unproven(&why))?.map(str::to_owned);
+    let file = path.display().to_string();
+    let mut checked = Checked { file, digest, release, sums: Vec::new(), claims: Vec::new() };
     checked.take(&all).map_err(|why| unproven(&why))?;
     if checked.is_proven() { Ok(checked) } else { Err(unproven(&unsaid(&checked.digest))) }
 }
@@ -51,6 +56,10 @@ pub(super) fn release(folder: &Path, keys: &[Public], of: Option<&str>) -> Outco
         all.extend(opened(&lines, keys).map_err(|why| unproven(format!("{name}: {why}")))?);
     }
     bundle(folder, &names, keys).map_err(unproven)?;
+    let of = match of {
+        Some(of) => Some(of),
+        None => one_release(&all).map_err(unproven)?,
+    };
     if let Some((other, of)) = of.and_then(|of| Some((all.iter().find_map(|s| of_another(s, &all, of))?, of)))
     {
         return Err(unproven(format!("what is signed is of {}, and {of} was asked for", printable(other))));
@@ -64,6 +73,7 @@ pub(super) fn release(folder: &Path, keys: &[Public], of: Option<&str>) -> Outco
         }
         let because = |why: String| unproven(format!("{file}: {why}"));
         let mut one = listed(folder, file, (&sums, &all)).map_err(because)?;
+        one.release = of.map(str::to_owned);
         one.went_through(&links).map_err(because)?;
         if let Some(of) = of {
             let says = |said: &Value| named(said, &one.digest).is_some() && is_of(said, of);
@@ -137,7 +147,9 @@ type Sums = BTreeMap<&'static str, BTreeMap<String, String>>;
 fn listed(folder: &Path, file: &str, (sums, all): (&Sums, &[Value])) -> Result<Checked, String> {
     let path = folder.join(file);
     let digest = hashed(&path).map_err(|trouble| trouble.chain())?;
-    let mut checked = Checked { file: file.to_owned(), digest, sums: Vec::new(), claims: Vec::new() };
+    let file_name = file.to_owned();
+    let mut checked =
+        Checked { file: file_name, digest, release: None, sums: Vec::new(), claims: Vec::new() };
     for (list, lines) in sums {
         let found = match *list {
             SHA256SUMS => checked.digest.hex().to_owned(),
@@ -274,6 +286,39 @@ mod tests {
         ] {
             assert_eq!(is_proof(name, &sums), is, "{name}");
         }
+    }
+
+    /// The same bytes in two releases, one of which never came to production.
+    #[test]
+    fn t45_a_stages_word_about_another_release_with_the_same_bytes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::of_folder(folder.path(), Timestamp(0)).unwrap();
+        let public = keys.public().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            crate::artifact::file::write_synced(&path, text.as_bytes(), 0o644).unwrap();
+            path
+        };
+        let app = write("app", "the same bytes");
+        let subject = json!([{"name": "app", "digest": {"sha256": Digest::of_text("the same bytes").hex()}}]);
+        let passed = |no: u32, stage: &str| {
+            let said = json!({
+                "_type": "https://in-toto.io/Statement/v1", "subject": subject,
+                "predicateType": "https://slsa.dev/verification_summary/v1",
+                "predicate": {
+                    "verificationResult": "PASSED", "verifiedLevels": [format!("stage:{stage}")],
+                    "verifier": {"id": "https://releases.example"}, "timeVerified": "2026-01-01T00:00:00Z",
+                    "resourceUri": format!("https://releases.example/releases/github:7/shop/{no}"),
+                },
+            });
+            let envelope = keys.sign(PAYLOAD_TYPE, said.to_string().as_bytes()).unwrap();
+            serde_json::to_string(&envelope).unwrap() + "\n"
+        };
+        let lines = |all: &[String]| file(&app, &write("app.intoto.jsonl", &all.concat()), &public);
+        let good = lines(&[passed(1, "test"), passed(1, "prod")]).unwrap();
+        assert_eq!((good.stages(), good.release.as_deref()), (vec!["test", "prod"], Some("github:7/shop/1")));
+        let why = lines(&[passed(1, "test"), passed(2, "prod")]).unwrap_err().chain();
+        assert!(why.contains("what is signed is of github:7/shop/1 and of github:7/shop/2"), "{why}");
     }
 
     /// Whoever still has the old key, and is honest about the time.

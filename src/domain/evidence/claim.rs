@@ -1,5 +1,7 @@
 //! What a statement claims, once its signature has been checked, and about which files.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::domain::evidence::statement::{PASSED, REFERENCE, REUSED, STAGE, TESTS, WRITTEN};
@@ -131,6 +133,28 @@ pub fn of_another<'a>(statement: &'a Value, all: &[Value], release: &str) -> Opt
         over.any(|other| from(other).as_ref() == Some(&commit))
     });
     (!taken_over).then(|| page.split_once(RELEASES).map_or(page, |(_, release)| release))
+}
+
+/// The one release that statements are of, if they are of any; the error names two. The same bytes may be in several
+/// releases, and what a stage of one of them says is no word about another.
+pub fn one_release(all: &[Value]) -> Result<Option<&str>, String> {
+    let pages = all.iter().filter_map(page_of);
+    let named: BTreeSet<&str> = pages.filter_map(|page| Some(page.split_once(RELEASES)?.1)).collect();
+    let mut others = Vec::new();
+    for release in named {
+        match all.iter().find_map(|statement| of_another(statement, all, release)) {
+            None => return Ok(Some(release)),
+            Some(other) => others.push((release, other)),
+        }
+    }
+    match others.first() {
+        None => Ok(None),
+        Some((one, other)) => Err(format!(
+            "what is signed is of {} and of {}; take away what is not of the release that you mean",
+            printable(one),
+            printable(other)
+        )),
+    }
 }
 
 /// Files by their digests, as a list of a statement has them.
@@ -297,6 +321,19 @@ mod tests {
         assert_eq!(of_another(&link, all, wanted), Some("github:7/shop/2"));
         let about_files = json!({"predicateType": REFERENCE, "predicate": {}});
         assert_eq!(of_another(&about_files, all, wanted), None);
+
+        // Which release that is need not be said.
+        let passed = |no: u32| json!({"predicateType": PASSED, "predicate": {"resourceUri": page(no)}});
+        let one = |all: &[Value]| one_release(all).map(|found| found.map(str::to_owned));
+        let wanted = Ok(Some(wanted.to_owned()));
+        assert_eq!(one(&[provenance(1, "ba5e"), over, about_files.clone(), passed(3)]), wanted);
+        assert_eq!(
+            one(&[passed(3), about_files.clone(), link]).unwrap_err().matches("github:7/shop/").count(),
+            2
+        );
+        assert_eq!(one(&[about_files]), Ok(None));
+        let both = one(&[provenance(1, "ba5e"), passed(1), passed(2)]).unwrap_err();
+        assert!(both.starts_with("what is signed is of github:7/shop/1 and of github:7/shop/2;"), "{both}");
     }
 
     #[test]
