@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::domain::event::Sealed;
 use crate::domain::evidence::file_name;
-use crate::domain::join::PipelineAt;
+use crate::domain::join::{Built, PipelineAt};
 use crate::domain::name::{PipelineId, ReleaseNo};
 use crate::domain::release::Release;
 use crate::domain::state::State;
@@ -45,6 +45,8 @@ pub struct Part {
     pub pipeline: PipelineAt,
     /// The release.
     pub release: Arc<Release>,
+    /// What it is made of, whether that is in the drop or a nearer build of the same pipeline is.
+    pub made_of: Vec<(PipelineAt, String)>,
     /// Its artifacts, but for those that another part gives.
     pub assets: Vec<Asset>,
 }
@@ -95,7 +97,7 @@ pub fn gather(
             }
             if gather.full {
                 for input in &build.created.builds {
-                    let taken = name.input(input);
+                    let taken = input_at(&own, &name, input);
                     let release = input_of(states, &taken, input.release)?;
                     next.push((taken, release));
                 }
@@ -106,8 +108,15 @@ pub fn gather(
     }
     drop.left_out.sort();
     drop.left_out.dedup();
-    place(&own, &found, (&mut BTreeSet::new(), &mut drop.parts));
+    place((&own, &own), &found, (&mut BTreeSet::new(), &mut drop.parts));
     Ok(drop)
+}
+
+/// The pipeline of an input, called as the gathered release calls it: the walk may come back to its own repository from
+/// another one, and a pipeline has one name in a list.
+fn input_at(own: &PipelineAt, name: &PipelineAt, input: &Built) -> PipelineAt {
+    let at = name.input(input);
+    if at.id.repo == own.id.repo { PipelineAt { abroad: None, ..at } } else { at }
 }
 
 /// The build of each pipeline that is nearest to the release.
@@ -131,15 +140,19 @@ fn input_of(
 }
 
 /// A build behind what it is made of.
-fn place(name: &PipelineAt, found: &Found, (met, parts): (&mut BTreeSet<PipelineId>, &mut Vec<Part>)) {
+fn place(
+    (own, name): (&PipelineAt, &PipelineAt),
+    found: &Found,
+    (met, parts): (&mut BTreeSet<PipelineId>, &mut Vec<Part>),
+) {
     let Some((_, build)) = found.get(&name.id).filter(|_| met.insert(name.id.clone())) else { return };
     for input in &build.created.builds {
-        place(&name.input(input), found, (met, parts));
+        place((own, &input_at(own, name, input)), found, (met, parts));
     }
-    parts.push(part(name, build, found));
+    parts.push(part((own, name), build, found));
 }
 
-fn part(pipeline: &PipelineAt, release: &Arc<Release>, found: &Found) -> Part {
+fn part((own, pipeline): (&PipelineAt, &PipelineAt), release: &Arc<Release>, found: &Found) -> Part {
     let created = &release.created.pipeline;
     // What it took as it was is given by the one that built it, and a drop holds no other drops.
     let given = |sealed: &Sealed| {
@@ -160,7 +173,9 @@ fn part(pipeline: &PipelineAt, release: &Arc<Release>, found: &Found) -> Part {
         Asset { sealed: sealed.clone(), path: format!("{folder}/{pipeline}/{}", sealed.alias), ships }
     };
     let assets = release.artifacts.iter().filter(|sealed| !given(sealed)).map(asset).collect();
-    Part { pipeline: pipeline.clone(), release: Arc::clone(release), assets }
+    let input = |input: &Built| (input_at(own, pipeline, input), input.version.to_string());
+    let made_of = release.created.builds.iter().map(input).collect();
+    Part { pipeline: pipeline.clone(), release: Arc::clone(release), made_of, assets }
 }
 
 impl Drop {
@@ -179,10 +194,9 @@ impl Drop {
 impl Part {
     fn listed(&self, laid: &BTreeSet<Laid>) -> Value {
         let created = &self.release.created;
-        let inputs = created.builds.iter().map(|input| {
-            let pipeline = self.pipeline.input(input).to_string();
-            json!({"pipeline": pipeline, "version": input.version.to_string()})
-        });
+        let inputs = self.made_of.iter();
+        let inputs =
+            inputs.map(|(pipeline, version)| json!({"pipeline": pipeline.to_string(), "version": version}));
         json!({
             "pipeline": self.pipeline.to_string(),
             "version": created.version.to_string(),

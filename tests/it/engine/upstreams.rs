@@ -46,7 +46,7 @@ stages: [test]
     )
 }
 
-fn upstream(name: &str, pipeline: &str, allow: &str) -> Upstream {
+pub(super) fn upstream(name: &str, pipeline: &str, allow: &str) -> Upstream {
     Upstream {
         name: name.parse().unwrap(),
         repository: "acme/platform".parse().unwrap(),
@@ -62,13 +62,13 @@ fn runtime() -> PipelineId {
 }
 
 /// Both repositories, served by one engine.
-struct Both {
-    world: World,
-    platform: Tree,
+pub(super) struct Both {
+    pub(super) world: World,
+    pub(super) platform: Tree,
 }
 
 impl Both {
-    async fn new(sdk: &str, platform: &str, allow: &str) -> Self {
+    pub(super) async fn new(sdk: &str, platform: &str, allow: &str) -> Self {
         let mut files = sample(sdk);
         files.insert("sdk/own.txt".to_owned(), "own-1\n".to_owned());
         let mut world = World::asleep(files).await;
@@ -88,12 +88,12 @@ impl Both {
     }
 
     /// A push to the repository that builds.
-    async fn push_platform(&mut self, files: &[(&str, &str)], message: &str) -> String {
+    pub(super) async fn push_platform(&mut self, files: &[(&str, &str)], message: &str) -> String {
         self.world.push_beside((PLATFORM, &mut self.platform), files, message).await
     }
 
     /// Our rules are known, as after any push to our branch.
-    async fn push_rules(&mut self) -> String {
+    pub(super) async fn push_rules(&mut self) -> String {
         let head = self.world.push_files(&[("README.md", "hello")], "docs: begin").await;
         self.world.settled().await;
         head
