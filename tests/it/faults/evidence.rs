@@ -27,7 +27,7 @@ pub(super) fn manual(says: &str) -> &'static str {
 }
 
 /// Brings the keys and one file with what there is about it.
-fn fetch(reader: &Reader<'_>) {
+pub(super) fn fetch(reader: &Reader<'_>) {
     reader.passes(manual("> keys.pem"));
     reader.passes(manual("for name in SHA512SUMS "));
 }
@@ -78,7 +78,7 @@ impl Reader<'_> {
 }
 
 /// The checksums of the release, once they are signed; until then there are none.
-fn sealed(door: &Door, server: &Server) -> String {
+pub(super) fn sealed(door: &Door, server: &Server) -> String {
     let begun = clock::monotonic();
     loop {
         let (status, body) =

@@ -10,6 +10,7 @@ mod chaos;
 mod derivations;
 mod drive;
 mod evidence;
+mod keys;
 mod kills;
 mod objects;
 mod places;

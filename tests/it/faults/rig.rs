@@ -501,7 +501,7 @@ deploy: sh ./deploy.sh
         Push { repository: repository.to_owned(), before, after }
     }
 
-    fn config(&self, door: &Door) -> PathBuf {
+    pub(crate) fn config(&self, door: &Door) -> PathBuf {
         let (root, data, address) = (self.root.path().display(), self.data(), door.address());
         let mut text = format!(
             "listen = \"{address}\"\npublic_url = \"http://{address}\"\ndata = \"{}\"\n\
