@@ -67,7 +67,15 @@ impl Walk<'_> {
                 return self.tell(at.publish, Move::Verified, kept).await;
             }
             at.tail = report.tail;
-            if no == tries || report.ended == Ended::Exited(SOMETHING_ELSE) {
+            if report.ended == Ended::Exited(SOMETHING_ELSE) {
+                let how = format!(
+                    "everybody gets something else than what was uploaded, says `validate`; mend that there and comment \
+                     `/retry {}`, or release a new version",
+                    self.course.stage.name
+                );
+                return Err(Halt::Stop(stopped(how, at.there())));
+            }
+            if no == tries {
                 let how = format!("its `validate` {}, asked {no} times", report.ended);
                 return Err(Halt::Stop(stopped(how, at.there())));
             }
