@@ -308,13 +308,14 @@ fn kind(run: &StageRun) -> &'static str {
     }
 }
 
-/// A field of CSV (RFC 4180).
+/// What spreadsheets take for the beginning of a formula; they read on behind a tab or a return.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A field of CSV (RFC 4180). What an auditor's spreadsheet would reckon with is shown to be text by an apostrophe in
+/// front of it, since whoever wrote it may be anybody; `--json` has it as it is.
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
+    let field = if field.starts_with(FORMULA) { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
 pub(super) async fn rebuild(asked: &Rebuild) -> Ended {
@@ -330,4 +331,28 @@ pub(super) async fn rebuild(asked: &Rebuild) -> Ended {
     store.close().await;
     terminal::line(&format!("ok: read models of {} pipelines written again", logs.len()));
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e17_a_field_is_one_field_whatever_is_in_it_and_no_formula() {
+        for (field, wanted) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("a, b", "\"a, b\""),
+            ("say \"no\"", "\"say \"\"no\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=1+1", "'=1+1"),
+            ("@sum", "'@sum"),
+            ("-2, +3", "\"'-2, +3\""),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("1=1", "1=1"),
+        ] {
+            assert_eq!(quoted(field), wanted, "{field:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use liftlock::clock;
 
 mod copilot;
 mod demo;
+mod tables;
 mod words;
 
 /// Longest wait for anything; a loaded machine takes seconds.
