@@ -29,3 +29,4 @@ pub mod trouble;
 pub mod upstream;
 pub mod validate;
 pub mod vault;
+pub mod zipped;

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
 use crate::folder::{Access, Fresh, Limits, Rules, Tally, shown};
 use crate::trouble::{Outcome, Trouble};
+use crate::zipped::{self, Sparing, Unopened};
 
 /// Longest target of a link: what Linux allows a path to be.
 const LONGEST_LINK: u64 = 4096;
@@ -21,7 +21,10 @@ const LONGEST_LINK: u64 = 4096;
 /// Lays the content of the zip archive out in a folder that must not exist.
 pub fn unzip(archive: &Path, to: &Path, limits: Limits) -> Outcome<Tally> {
     let file = File::open(archive).map_err(|e| Trouble::transient("open an archive").because(e))?;
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
+    let mut zip = zipped::open(file).map_err(|unopened| match unopened {
+        Unopened::NoZip(error) => unreadable(error),
+        Unopened::TooLarge => Trouble::refused(format!("the archive cannot be read: {}", unopened.word())),
+    })?;
     let rules = Rules { limits, access: Access::Writable, mtime_s: 0 };
     let mut tree = Tree { fresh: Fresh::create(to, rules)?, folders: BTreeSet::new() };
     for no in 0..zip.len() {
@@ -37,7 +40,7 @@ struct Tree {
 }
 
 impl Tree {
-    fn add(&mut self, entry: &mut ZipFile<'_, BufReader<File>>) -> Outcome<()> {
+    fn add(&mut self, entry: &mut ZipFile<'_, Sparing>) -> Outcome<()> {
         let name = entry.name_raw().to_vec();
         let path = inside(&name)?;
         let above = path.iter().rposition(|b| *b == b'/').and_then(|at| path.get(..at));

@@ -8,11 +8,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
-use zip::ZipArchive;
 
 use super::{Item, Verdict, debian, open};
 use crate::domain::name::printable;
 use crate::trouble::Outcome;
+use crate::zipped;
 
 /// Largest description that is read out of a package.
 const MAX_TEXT_BYTES: u64 = 1024 * 1024;
@@ -146,7 +146,7 @@ pub(super) fn label(
 }
 
 fn zip_label(file: File, is_label: fn(&str) -> bool) -> Result<Option<String>, String> {
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|_| "it is no zip file".to_owned())?;
+    let mut zip = zipped::open(file).map_err(|unopened| unopened.word())?;
     for no in 0..zip.len() {
         let mut entry = zip.by_index(no).map_err(|_| format!("its entry {no} cannot be read"))?;
         let inner = entry.name().unwrap_or_default().into_owned();
@@ -179,13 +179,13 @@ fn text_of(entry: &mut dyn Read, inner: &str) -> Result<String, String> {
 
 /// Whether a zip has an entry of this name.
 pub(super) fn has(item: &Item, name: &str) -> Outcome<Result<bool, String>> {
-    let zip = ZipArchive::new(BufReader::new(open(item)?));
-    Ok(zip.map(|zip| zip.index_for_name(name).is_some()).map_err(|_| "it is no zip file".to_owned()))
+    let zip = zipped::open(open(item)?);
+    Ok(zip.map(|zip| zip.index_for_name(name).is_some()).map_err(|unopened| unopened.word()))
 }
 
 /// Reads every entry, whose checksums are looked at by that.
 fn zip(file: File, (name, label): (&str, Label)) -> Result<(), String> {
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|_| "it is no zip file".to_owned())?;
+    let mut zip = zipped::open(file).map_err(|unopened| unopened.word())?;
     let (mut told, mut total) = (None, 0_u64);
     for no in 0..zip.len() {
         let mut entry = zip.by_index(no).map_err(|_| format!("its entry {no} cannot be read"))?;

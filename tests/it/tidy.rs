@@ -86,7 +86,7 @@ fn height(module: &str) -> Option<u8> {
         "service" | "config" | "telemetry" => Some(3),
         "forge" | "git" | "runner" | "artifact" | "store" | "notify" | "probe" | "publish" | "sign"
         | "upstream" | "validate" | "vault" => Some(2),
-        "trouble" | "clock" | "secret" | "mask" | "folder" | "https" | "bucket" => Some(1),
+        "trouble" | "clock" | "secret" | "mask" | "folder" | "https" | "bucket" | "zipped" => Some(1),
         "domain" => Some(0),
         _ => None,
     }
