@@ -508,6 +508,7 @@ fn check_whole(view: View<'_>, pipeline: &Pipeline, findings: &mut Findings<'_>)
     publish::check(view, pipeline, findings);
     release::check(view, pipeline, findings);
     contract::check(view, pipeline, findings);
+    check::idle(view, pipeline, findings);
     rollback::check_shipped(view, pipeline, findings);
     runbook::check(view, pipeline, findings);
     trigger::check_trains(view, pipeline, findings);

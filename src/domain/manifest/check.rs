@@ -1,6 +1,6 @@
 //! `checks`, and the `verify` and `gates` of stages that name them → what is asked around a deploy (SEMANTICS §5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::check::{BuiltIn, Check, CheckKind, Each, Gates, OnTimeout, Order, Reuse, Verify};
 use crate::domain::manifest::code::Code;
@@ -11,6 +11,7 @@ use crate::domain::manifest::shape::nearest;
 use crate::domain::manifest::view::{self, View};
 use crate::domain::name::CheckName;
 use crate::domain::overridable::{NEVER, WAITS};
+use crate::domain::pipeline::{Pipeline, Strategy};
 use crate::domain::probe::{Awaited, Probe, StatusProbe};
 use crate::domain::time::Span;
 
@@ -126,6 +127,64 @@ fn on_timeout(view: View<'_>) -> Option<OnTimeout> {
     let words = [OnTimeout::Continue, OnTimeout::Pause, OnTimeout::Reject];
     let text = view.line("on_timeout")?;
     words.into_iter().find(|w| w.word() == text)
+}
+
+/// Where stages ask a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    /// After the deploy.
+    Verify,
+    /// Around it, over time.
+    Gates,
+    /// In the middle of it.
+    Deploy,
+}
+
+/// What is said of a check and means nothing where stages ask it: it would be without effect, and somebody counts on it.
+pub(super) fn idle(pipeline: View<'_>, whole: &Pipeline, findings: &mut Findings<'_>) {
+    for entry in pipeline.below("checks").entries() {
+        let uses: Vec<(Asked, &Check)> =
+            uses(whole).filter(|(_, check)| check.name.as_str() == entry.key).collect();
+        let places: BTreeSet<Asked> = uses.iter().map(|(place, _)| *place).collect();
+        let Some((_, check)) = uses.first() else { continue };
+        let (name, view) = (&check.name, View::of(&entry.value));
+        let mut tell = |key: &str, message: String, hint: &str| {
+            if view.get(key).is_some() {
+                findings.add_hinted(Code::Idle, view.place(key), message, hint.to_owned());
+            }
+        };
+        if !places.contains(&Asked::Verify) {
+            let message = format!("`cache` keeps answers of `verify`, and no `verify` asks `{name}`");
+            tell("cache", message, "take it out: gates are sampled anew each time");
+        }
+        if places.iter().all(|place| *place == Asked::Verify) && !check.polls() {
+            let often = "say how often it is asked, such as `every: 5m`, or take this out";
+            let message = format!("`{name}` is asked once, so it has no samples whose time could be up");
+            tell("on_timeout", message, often);
+            if matches!(check.kind, CheckKind::Probe(_)) {
+                let message =
+                    format!("`{name}` is asked once, and whoever is asked has a time of its own to answer");
+                tell("timeout", message, often);
+            }
+        }
+    }
+}
+
+/// Every check that a stage asks, with where it does.
+fn uses(pipeline: &Pipeline) -> impl Iterator<Item = (Asked, &Check)> {
+    pipeline.stages.iter().flat_map(|stage| {
+        let (before, gates): (&[Check], Vec<&Check>) = match &stage.strategy {
+            None => (&[], Vec::new()),
+            Some(Strategy::Canary(portions)) => (&[], portions.iter().flat_map(|p| &p.gates).collect()),
+            Some(Strategy::BlueGreen(slots)) => (&slots.before, slots.gates.iter().collect()),
+        };
+        let health = stage.targets.iter().filter_map(|targets| targets.health.as_ref());
+        let around = stage.gates.pre.iter().chain(&stage.gates.post).chain(gates);
+        let verify = stage.verify.checks().map(|check| (Asked::Verify, check));
+        let around = around.map(|check| (Asked::Gates, check));
+        let deploy = health.chain(before).map(|check| (Asked::Deploy, check));
+        verify.chain(around).chain(deploy)
+    })
 }
 
 /// Reads `verify` of a stage.

@@ -123,6 +123,11 @@ codes! {
         "A check that `checks` does not declare and that is not built in is somebody else's: the stage waits until a \
          commit status of that name is green, as `{wait_for: {status: <name>}}` would. Anybody who may write statuses \
          may report it; `{wait_for: {status: <name>, by: <login>}}` says who.";
+    /// A key of a check that nothing acts on.
+    Idle "M0429" Error
+        "What is said of a check has to mean something where stages ask it. `cache` keeps answers of `verify`, since \
+         gates are sampled anew each time. `on_timeout`, and `timeout` of a question, are about samples: a check that \
+         `verify` asks once has none, unless it says how often it is asked (`every`).";
     /// A contract or a deployment names no artifact.
     UnknownArtifact "M0426" Error
         "`contract` of a `release` promises files of an artifact that the pipeline does not have, so no release could \

@@ -157,23 +157,24 @@ enum Verdict {
     Unreadable,
 }
 
+/// How messages about rules between distant keys, or of one dialect only, begin.
+const DISTANT: [&str; 12] = [
+    "`build` needs one of",
+    "`build` has no steps",
+    "`pipelines` has no",
+    "`triggers.push.branches` and",
+    "`watch` needs",
+    "an artifact from a build needs",
+    "an artifact that is handed in needs",
+    "a pipeline whose artifacts are handed in",
+    "`join` goes with",
+    "no commit starts both",
+    "`any` names no",
+    "`all` names no",
+];
+
 fn verdict(problem: &Problem) -> Verdict {
-    // Rules between distant keys, or of one dialect only.
-    let distant = [
-        "`build` needs one of",
-        "`build` has no steps",
-        "`pipelines` has no",
-        "`triggers.push.branches` and",
-        "`watch` needs",
-        "an artifact from a build needs",
-        "an artifact that is handed in needs",
-        "a pipeline whose artifacts are handed in",
-        "`join` goes with",
-        "no commit starts both",
-        "`any` names no",
-        "`all` names no",
-    ];
-    if distant.iter().any(|start| problem.message.starts_with(start)) {
+    if DISTANT.iter().any(|start| problem.message.starts_with(start)) {
         return Verdict::Silent;
     }
     match problem.code {
@@ -217,6 +218,7 @@ fn verdict(problem: &Problem) -> Verdict {
         | Code::NoFile
         | Code::NoBuildspec
         | Code::OtherRepository
+        | Code::Idle
         | Code::BadStep => Verdict::Silent,
         Code::UnknownKey
         | Code::NotYet
