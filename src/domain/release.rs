@@ -350,6 +350,18 @@ impl Release {
         self.rules.stage(stage)
     }
 
+    /// The stage that waits longest for this release to soak in another one, and guards that.
+    pub fn guarded(&self, soaks_in: &StageName) -> Option<&Stage> {
+        let guards = |next: &&Stage| {
+            next.hold_during_soak
+                && next.comes_from().any(|need| need == soaks_in)
+                && self.run(&next.name).is_some_and(|run| {
+                    run.state == S::Pending && run.overridden(&Overridable::Soak, next).is_none()
+                })
+        };
+        self.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)
+    }
+
     /// The stage with the steps of this release's commit.
     pub fn steps(&self, stage: &StageName) -> Option<&Stage> {
         self.created.pipeline.stage(stage)

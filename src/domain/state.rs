@@ -32,6 +32,7 @@ mod channel;
 mod check;
 mod fold;
 pub(in crate::domain) mod freeze;
+mod guard;
 mod live;
 mod progress;
 mod publication;

@@ -28,18 +28,6 @@ pub(super) struct Soaking<'a> {
     pub(super) until: Timestamp,
 }
 
-/// The stage that waits longest for a release to soak in this one, and guards that.
-fn guarded<'r>(release: &'r Release, stage: &StageName) -> Option<&'r Stage> {
-    let guards = |next: &&Stage| {
-        next.hold_during_soak
-            && next.comes_from().any(|need| need == stage)
-            && release.run(&next.name).is_some_and(|run| {
-                run.state == StageState::Pending && run.overridden(&Overridable::Soak, next).is_none()
-            })
-    };
-    release.rules.stages.iter().filter(guards).max_by_key(|next| next.soak)
-}
-
 impl Look<'_> {
     /// The release must have been live where it comes from for the whole soak.
     pub(super) fn soak(&self) -> Option<Line> {
@@ -160,7 +148,7 @@ impl Look<'_> {
             let older = self.state.release(*no).filter(|older| self.release.follows(older))?;
             let shares = || older.rule(stage).is_some_and(|rule| Some(older.site(rule)) == site);
             let here = *stage == self.stage.name || shares();
-            let next = guarded(older, stage).filter(|_| here)?;
+            let next = older.guarded(stage).filter(|_| here)?;
             let look = Look { release: older, stage: next, ..*self };
             let soaks = look.ousted(stage, *since).is_none() && look.has_soaked(stage).is_none();
             soaks.then(|| Soaking { older, stage, next, until: since.plus(next.soak) })

@@ -38,6 +38,7 @@ impl State {
     /// Adds one event.
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Illegal> {
         self.version = self.version.saturating_add(1);
+        self.end_guards(event, at);
         match event {
             Event::PolicySeen { .. } | Event::ServerPolicySeen { .. } | Event::PolicyProposed(_) => {
                 self.apply_policy(event, at);
@@ -545,11 +546,11 @@ impl Release {
         }
     }
 
-    fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
+    pub(super) fn ask_again(&mut self, stage: Option<&StageName>, at: Timestamp) {
         let here = |name: &StageName| stage.is_none_or(|s| s == name);
         for (_, runs) in self.stages.iter_mut().filter(|(name, _)| here(name)) {
             if let Some(run) = runs.last_mut().filter(|run| run.state.waits()) {
-                run.asked_from = at;
+                run.asked_from = run.asked_from.max(at);
             }
         }
     }

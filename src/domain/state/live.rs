@@ -16,6 +16,14 @@ impl State {
     fn set_live(&mut self, here: (StageName, Option<Track>), live: Live, at: Timestamp) {
         let stage = here.0.clone();
         let ousted = self.ousted_by(live.release(), &stage);
+        if let Some(Live::Release(no, since)) = self.live.get(&here).copied()
+            && !matches!(live, Live::Release(again, _) if again == no)
+        {
+            self.end_guard(no, (&stage, since), at);
+        }
+        for (no, stage, since) in &ousted {
+            self.end_guard(*no, (stage, *since), at);
+        }
         let before = self.live.insert(here, live);
         let run = self.release(live.release()).and_then(|release| release.run(&stage));
         let goes_back = run.is_some_and(|run| run.kind == RunKind::Rollback);
