@@ -228,7 +228,8 @@ fn plan_release(state: &State, release: &Arc<Release>, now: Timestamp, owed: &mu
 }
 
 /// Of a branch only the newest release of a commit speaks for it. Where the commit was released on several, each status has
-/// one of them speak: of the build the newest, of a stage the one that moved there last.
+/// one of them speak: of the build the newest, of a stage the one that moved there last. One that waits has not moved since
+/// that began, and does not hide that the commit is live.
 fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Vec<Owed>) {
     let all: Vec<&Arc<Release>> = state.twins(release).collect();
     let speak = |r: &&&Arc<Release>| !all.iter().any(|other| other.is_newer_than(r));
@@ -240,7 +241,15 @@ fn plan_statuses(state: &State, release: &Release, now: Timestamp, owed: &mut Ve
     }
     let speaks = |stage: &&Stage| {
         let here = speakers.iter().filter(|r| r.rule(&stage.name).is_some());
-        is_last(here.max_by_key(|r| (r.run(&stage.name).map(|run| run.moved_at), r.no())))
+        let alone = speakers.len() == 1;
+        let said = |r: &Release, run: &StageRun| {
+            if run.state.waits() {
+                (!alone && !state.carries(&stage.name, r), run.opened_at)
+            } else {
+                (true, run.moved_at)
+            }
+        };
+        is_last(here.max_by_key(|r| (r.run(&stage.name).map(|run| said(r, run)), r.no())))
     };
     let stages: Vec<&Stage> = release.rules.stages.iter().filter(speaks).collect();
     statuses.extend(stages.iter().map(|stage| view::stage_status(state, release, stage, now)));
