@@ -14,12 +14,11 @@ use crate::domain::pipeline::Stage;
 use crate::domain::pipeline::rollback::Trigger;
 use crate::domain::progress::tested;
 use crate::domain::release::{Release, StageRun, StageState, StageState as S};
-use crate::domain::state::{Alarm, Hold, State};
+use crate::domain::state::{Alarm, State};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::track::Track;
 
-/// How old a failure may be that is answered without a person, and how long the answer may wait behind somebody's hold;
-/// whoever looks later has the time to decide.
+/// How old a failure may be that is answered without a person, and how long the answer may be kept from starting; whoever looks later has the time to decide.
 pub const FRESH: Span = Span::minutes(20);
 /// Code of the alarm about a rollback that did not start in time.
 pub const LAPSED: &str = "rollback_lapsed";
@@ -157,9 +156,13 @@ impl Bad<'_> {
 
 /// The release that was put back in a stage since then, or is to be, in the place of this one.
 fn back_since(state: &State, (bad, stage): (&Release, &StageName), at: Timestamp) -> Option<ReleaseNo> {
-    let since = |run: &StageRun| run.kind == RunKind::Rollback && run.opened_at >= at;
-    let mut all = state.releases.values().filter(|r| r.track() == bad.track());
-    all.find(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(since))).map(|r| r.no())
+    let since = |run: &&StageRun| run.kind == RunKind::Rollback && run.opened_at >= at;
+    let all = state.releases.values().filter(|r| r.track() == bad.track());
+    let back = all.filter_map(|r| {
+        let opened = r.stages.get(stage)?.iter().filter(since).map(|run| run.opened_at).max()?;
+        Some((opened, r.no()))
+    });
+    back.max().map(|(_, no)| no)
 }
 
 /// The release that was put back by itself because this run was bad, and since when it was to be.
@@ -213,7 +216,7 @@ pub fn back<'s>(state: &'s State, stage: &StageName, track: Option<&Track>) -> O
 }
 
 /// Where a stage goes back to from a release: what last succeeded there before that was deployed, of its track, and is not
-/// vetoed, and whose bytes are kept. Which of two branches has more commits says nothing about what ran; and what a
+/// vetoed, whose bytes are kept, and which its tag and its variables let start at all. Which of two branches has more commits says nothing about what ran; and what a
 /// rollback could not put back since then comes last.
 pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option<&'s Arc<Release>> {
     let runs = |r: &'s Release| r.stages.get(stage).map(Vec::as_slice).unwrap_or_default();
@@ -230,7 +233,8 @@ pub fn target<'s>(state: &'s State, from: &Release, stage: &StageName) -> Option
     };
     let vetoed = |r: &Release| state.vetoes.contains_key(&(stage.clone(), r.no()));
     let others = state.done(stage).filter(|r| r.no() != from.no() && r.track() == from.track());
-    let good = others.filter(|r| r.retired.is_none() && !vetoed(r));
+    let starts = |r: &Release| r.moved_tag().is_none() && !r.unusable.contains_key(stage);
+    let good = others.filter(|r| r.retired.is_none() && !vetoed(r) && starts(r));
     let back = good.filter_map(|r| Some((!failed(r), succeeded(r)?, r)));
     back.max_by_key(|(unfailed, at, _)| (*unfailed, *at)).map(|(_, _, r)| r)
 }
@@ -244,7 +248,9 @@ fn waits_unasked(run: &StageRun) -> bool {
 /// what they agree to.
 pub fn lapses_at(stage: &Stage, run: &StageRun) -> Option<Timestamp> {
     let unasked = waits_unasked(run) && run.promoted.is_none() && rule_for(stage, run).is_none();
-    unasked.then(|| run.not_before.map_or(run.opened_at, |at| at.max(run.opened_at)).plus(FRESH))
+    // What was queued and is kept from starting again waits anew.
+    let kept = unasked && run.state == S::Pending;
+    kept.then(|| run.not_before.map_or(run.moved_at, |at| at.max(run.moved_at)).plus(FRESH))
 }
 
 /// Why a rollback that nobody asked for does not start any more: what it answers is not how things are.
@@ -252,8 +258,8 @@ pub fn lapses_at(stage: &Stage, run: &StageRun) -> Option<Timestamp> {
 pub enum Lapse<'s> {
     /// This one has succeeded there since.
     Overtaken(&'s Release),
-    /// Somebody has held the stage for too long.
-    Held(&'s Hold),
+    /// Something has kept it from starting for too long.
+    Late,
 }
 
 /// Whether it is so.
@@ -266,16 +272,22 @@ pub fn lapse<'s>(
     if !waits_unasked(run) {
         return None;
     }
-    let since = |run_of: &StageRun| run_of.state == S::Succeeded && run_of.moved_at > run.opened_at;
-    let others = state.releases.values().filter(|r| r.no() != release.no() && r.track() == release.track());
-    let mut succeeded =
-        others.filter(|r| r.stages.get(&stage.name).is_some_and(|runs| runs.iter().any(since)));
-    if let Some(other) = succeeded.next() {
+    if let Some(other) = overtaken(state, release, (&stage.name, run)) {
         return Some(Lapse::Overtaken(other));
     }
-    let late = lapses_at(stage, run).is_some_and(|at| at <= now);
-    let hold = state.hold_on(&stage.name, release.track()).filter(|hold| late && hold.by.is_some());
-    hold.map(Lapse::Held)
+    lapses_at(stage, run).filter(|at| *at <= now).map(|_| Lapse::Late)
+}
+
+/// What has succeeded in a stage since a run was opened there.
+pub fn overtaken<'s>(
+    state: &'s State,
+    release: &Release,
+    (stage, run): (&StageName, &StageRun),
+) -> Option<&'s Arc<Release>> {
+    let since = |other: &StageRun| other.state == S::Succeeded && other.moved_at > run.opened_at;
+    let mut others =
+        state.releases.values().filter(|r| r.no() != release.no() && r.track() == release.track());
+    others.find(|r| r.stages.get(stage).is_some_and(|runs| runs.iter().any(since)))
 }
 
 /// Whether the rollback to a release was over before it started, and nobody had asked for it.
@@ -336,11 +348,17 @@ pub fn act(state: &State, release: &Release, stage: &StageName, now: Timestamp) 
     let bad = bad(state, stage, release.track()).filter(|bad| bad.release.no() == release.no())?;
     match bad.answer(state, now) {
         Answer::Answered(back) if !has_lapsed(state, back, stage) => None,
-        Answer::Asked(_) | Answer::Ask(_) | Answer::Old | Answer::Answered(_) => {
+        Answer::Answered(back) => state.release(back).map(|back| ask_line(back, stage)),
+        Answer::Asked(_) | Answer::Ask(_) | Answer::Old => {
             Some(format!("an approver comments `/rollback {stage} -- reason`"))
         }
         Answer::Back(_) | Answer::Busy | Answer::NoTarget => None,
     }
+}
+
+/// Who asks for a certain rollback, and how.
+pub fn ask_line(back: &Release, stage: &StageName) -> String {
+    format!("an approver comments `/rollback {stage} {} -- reason`", back.created.version)
 }
 
 fn plural(count: u32) -> &'static str {

@@ -2,6 +2,7 @@
 
 use crate::domain::decide::Draft;
 use crate::domain::event::{Detail, Event, RunKind};
+use crate::domain::gate::verdict;
 use crate::domain::name::{ReleaseNo, StageName};
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{StageState, Transition};
@@ -44,18 +45,20 @@ impl Draft {
             let Some(lapse) = lapse(&self.state, &release, (rule, run), self.now) else { continue };
             let (why, there) = match lapse {
                 Lapse::Overtaken(other) => (format!("{} went live there since", other.created.version), None),
-                Lapse::Held(hold) => {
-                    let by = hold.by.as_ref().map_or("a rollback", |by| by.login.as_str());
+                Lapse::Late => {
+                    let verdict = verdict(&self.state, &release, rule, self.now);
+                    // Nothing may keep it any more that did while nobody looked.
+                    let kept = verdict.blockers().next().map(|kept| format!(": {}", kept.text));
                     let there = self.state.live_at(&stage, release.track()).map(Live::release);
-                    (format!("on hold by {by} for more than {FRESH}"), there)
+                    (format!("it did not start within {FRESH}{}", kept.unwrap_or_default()), there)
                 }
             };
+            let version = &release.created.version;
             let told = there.map(|there| Event::Alarm {
                 release: Some(there),
                 code: LAPSED.to_owned(),
                 text: format!(
-                    "{} was not put back in {stage} by itself: {why}. Comment `/rollback {stage} -- reason` to put it back.",
-                    release.created.version
+                    "{version} was not put back in {stage} by itself: {why}. Comment `/rollback {stage} {version} -- reason` to put it back."
                 ),
             });
             let by = (Transition::Cancel, StageState::Cancelled);
