@@ -489,7 +489,8 @@ fn next_lines(state: &State, release: &Release, stage: &StageName, now: Timestam
             let back = rollback::act(state, release, stage, now);
             // Where it was rolled back nothing is tried again before somebody has lifted the veto.
             let vetoed = state.vetoes.contains_key(&(stage.clone(), release.no()));
-            let again = if vetoed { unveto_line(state, release, stage) } else { retry_line(stage) };
+            let again =
+                if vetoed { unveto_line(state, release, stage) } else { again_line(release, stage, run) };
             return acts.into_iter().chain(back).chain([again]).collect();
         }
         Some(run) if run.state == StageState::Queued => {
@@ -516,6 +517,17 @@ fn unveto_line(state: &State, release: &Release, stage: &StageName) -> String {
         return "nothing lifts the veto: somebody with write pushes a new release".to_owned();
     }
     format!("a maintainer comments {} before it is tried again", inline_code(&format!("/unhold {stage}")))
+}
+
+/// How it is tried again: a rollback by who may ask for one, and one that never began as a new one.
+fn again_line(release: &Release, stage: &StageName, run: &StageRun) -> String {
+    match (run.kind, run.started_at) {
+        (RunKind::Rollback, None) => rollback::ask_line(release, stage),
+        (RunKind::Rollback, Some(_)) => {
+            format!("an approver comments {}", inline_code(&format!("/retry {stage}")))
+        }
+        (RunKind::Deploy | RunKind::Redeploy | RunKind::Verify, _) => retry_line(stage),
+    }
 }
 
 fn retry_line(stage: &StageName) -> String {

@@ -78,7 +78,10 @@ impl Draft {
         }
         let again = (run.state.is_bad_end() || run.fault.is_some())
             && !matches!(run.state, StageState::Superseded | StageState::SkippedUpstream);
-        if outrun || !again {
+        let of_before = run.kind == RunKind::Rollback
+            && run.started_at.is_none()
+            && rollback::overtaken(&self.state, &release, (&stage, run)).is_some();
+        if outrun || of_before || !again {
             return Err(self.cannot_start(Verb::Retry, &release, &stage));
         }
         let kind = match (part, run.kind) {
@@ -90,6 +93,9 @@ impl Draft {
             (Some(Part::Verify), _) => RunKind::Verify,
             (None, _) => RunKind::Redeploy,
         };
+        if kind == RunKind::Rollback {
+            must_be_approver(spoken, &release, (&stage, ApprovalSide::Before))?;
+        }
         let by = Some(spoken.standing.person.clone());
         self.open_again(release.no(), &stage, kind, (by, None))?;
         self.carry_on(release.no(), &stage, run)?;
