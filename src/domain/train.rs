@@ -33,7 +33,7 @@ fn succeeded_by(release: &Release, stage: &StageName, by: Timestamp) -> Option<T
 /// does not leave, and nothing older goes in its place.
 pub fn ride(state: &State, (stage, train): (&StageName, &Train), release: &Release) -> Result<Ride, String> {
     let (version, from) = (&release.created.version, &train.from);
-    if let Some(before) = release.run(from) {
+    if let Some(before) = release.standing(from) {
         if before.state != StageState::Succeeded {
             return Err(format!("{version} is {} in {from}", before.state.word()));
         }
@@ -49,7 +49,7 @@ pub fn ride(state: &State, (stage, train): (&StageName, &Train), release: &Relea
             return Err(format!("{version} may not start in {place} any more: {reason}"));
         }
     }
-    let run = release.run(stage).ok_or_else(|| format!("{version} does not pass {stage}"))?;
+    let run = release.standing(stage).ok_or_else(|| format!("{version} does not pass {stage}"))?;
     if run.state == StageState::Pending {
         Ok(Ride::First)
     } else if run.state != StageState::Succeeded {

@@ -89,16 +89,17 @@ impl Look<'_> {
     pub(super) fn let_on_at(&self) -> Option<Timestamp> {
         let soaks = self.overridden(&Overridable::Soak).is_none();
         let over = |need: &StageName| {
-            let at = self.release.run(need).filter(|run| run.state.is_terminal())?.moved_at;
+            let at = self.release.standing(need).filter(|run| run.state.is_terminal())?.moved_at;
             let soaks = soaks && self.stage.comes_from().any(|from| from == need);
             let soaked = soaks.then(|| self.has_soaked(need).unwrap_or_else(|| at.plus(self.stage.soak)));
             Some(soaked.map_or(at, |soaked| soaked.max(at)))
         };
-        let good = |need: &&StageName| self.release.state_in(need) == Some(StageState::Succeeded);
+        let good = |need: &&StageName| self.is_good(need);
         let Before { needs, ways, spared } = reached(self.release, self.stage);
         let ways =
             ways.into_iter().filter_map(|way| way.needs_any.iter().filter(good).filter_map(over).min());
-        let spared = spared.into_iter().filter_map(|spared| Some(self.release.run(&spared.name)?.moved_at));
+        let spared =
+            spared.into_iter().filter_map(|spared| Some(self.release.standing(&spared.name)?.moved_at));
         needs.into_iter().filter_map(over).chain(ways).chain(spared).max()
     }
 

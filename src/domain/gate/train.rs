@@ -58,7 +58,7 @@ impl Look<'_> {
                 }
             };
         }
-        let run = self.release.run(from).filter(|run| run.state == StageState::Succeeded);
+        let run = self.release.standing(from).filter(|run| run.state == StageState::Succeeded);
         let why = match (run.map(|run| run.moved_at), &settled.passenger) {
             (Some(at), _) if at > settled.cut_off => {
                 let at = at.minute();

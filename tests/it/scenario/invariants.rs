@@ -77,9 +77,11 @@ pub(crate) fn before_event(state: &State, event: &Event, now: Timestamp) {
 
 /// Whether everything before a stage succeeded; behind an optional one that did not, everything before that.
 fn came_through(release: &Release, stage: &Stage) -> bool {
-    let succeeded = |need: &StageName| release.state_in(need) == Some(StageState::Succeeded);
+    // A rollback that ended before it began is no step back.
+    let stands = |need: &StageName| release.standing(need).map(|run| run.state);
+    let succeeded = |need: &StageName| stands(need) == Some(StageState::Succeeded);
     let spared = |need: &StageName| {
-        let (rule, state) = (release.rule(need).unwrap(), release.state_in(need).unwrap());
+        let (rule, state) = (release.rule(need).unwrap(), stands(need).unwrap());
         let over = state.is_terminal() && state != StageState::Superseded;
         rule.duty == Duty::Optional && over && came_through(release, rule)
     };

@@ -147,6 +147,7 @@ scenarios! {
     c08_e24_a_rollback_holds_beside_somebodys_hold "held-twice.txt"
     e26_the_guard_of_a_soak_is_about_its_environment "guarded-environment.txt"
     e26_c28_who_a_guard_kept_out_is_asked_from_its_end "guard-ends.txt"
+    e24_e28_c28_what_comes_after_a_stage_knows_nothing_of_a_lapsed_rollback "lapsed-before.txt"
     e26_e24_who_has_soaked_and_is_put_back_has_soaked "soak-put-back.txt"
     e02_c27_nothing_passes_what_is_tried_again "queue-retry.txt"
     e12_one_commit_on_two_branches_has_one_status "twice-released.txt"
