@@ -4,6 +4,7 @@
 //! repositories with many refs. It gets an empty environment, one allowed protocol, no redirects, no prompts, no
 //! hooks, and the credential for exactly one scheme, host and port, never on its command line (THREATS T38, T40).
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -12,11 +13,13 @@ use std::sync::mpsc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::repo::Mirror;
 use crate::domain::name::{CommitSha, RefName, printable};
 use crate::domain::time::Span;
+use crate::folder;
 use crate::trouble::{Outcome, Trouble};
 
 /// Where the program and its helpers are looked for; the caller's own search path is not trusted.
@@ -214,6 +217,30 @@ impl Mirror {
         }
         drop(alone);
         if status.success() { Ok(()) } else { Err(complained(remote, &complaint)) }
+    }
+
+    /// Puts a mirror that was fetched anew, every branch of it, in the place of one that has lost files; that one stays
+    /// until all is there, and nobody finds none in between. Of several who come for it, one does it.
+    pub fn replace(&self, remote: &Remote, deadline: Span) -> Outcome<()> {
+        let what = || format!("put a mirror in the place of {}", self.path.display());
+        let failed = |e: io::Error| Trouble::transient(what()).because(e);
+        // Beside the folder: one in it would go with it.
+        let lock = File::create(self.path.with_extension("anew")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        if !Self::open(&self.path)?.has_lost_files() {
+            return Ok(());
+        }
+        let beside = self.path.with_extension("beside");
+        if beside.exists() {
+            folder::remove(&beside)?;
+        }
+        let all = Wanted { branches: Branches::All, commit: None };
+        let fetched = Self::open_or_init(&beside).and_then(|mirror| mirror.fetch(remote, all, deadline));
+        let put = fetched.and_then(|()| {
+            renameat_with(CWD, &beside, CWD, &self.path, RenameFlags::EXCHANGE).map_err(|e| failed(e.into()))
+        });
+        folder::remove(&beside)?;
+        put
     }
 }
 

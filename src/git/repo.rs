@@ -20,6 +20,8 @@ const LOCK_WITHIN: Duration = Duration::from_secs(30);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 /// Without these a folder is no repository.
 const FIRST_FILES: [&str; 2] = ["HEAD", "config"];
+/// Digits of a loose object's name, after the two that are its folder's.
+const OBJECT_NAME: usize = 38;
 /// Largest object of a tag that is read: ours are notes of one release.
 const TAG_BYTES: usize = 1024 * 1024;
 
@@ -115,6 +117,15 @@ impl Mirror {
             Err(_) if path.join("HEAD").exists() => folder::remove(&beside),
             Err(e) => Err(Trouble::transient(what()).because(e)),
         }
+    }
+
+    /// Whether a power cut has left an object or a branch of it a name without bytes: git neither reads it nor fetches
+    /// it again.
+    pub fn has_lost_files(&self) -> bool {
+        // What is being written has another name.
+        let is_object = |name: &str| name.len() == OBJECT_NAME || name.starts_with("pack-");
+        let is_ref = |name: &str| Path::new(name).extension().is_none_or(|end| end != "lock");
+        has_empty(&self.path.join("objects"), &is_object) || has_empty(&self.path.join("refs"), &is_ref)
     }
 
     /// Opens the bare repository at `path`.
@@ -314,6 +325,16 @@ impl Mirror {
 fn unique(word: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{word}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether there is a file without bytes below a folder, of those with such names.
+fn has_empty(folder: &Path, counts: &dyn Fn(&str) -> bool) -> bool {
+    // What cannot be looked at may be well.
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| match entry.metadata() {
+        Ok(file) if file.is_dir() => has_empty(&entry.path(), counts),
+        Ok(file) => file.len() == 0 && entry.file_name().to_str().is_some_and(counts),
+        Err(_) => false,
+    })
 }
 
 /// Whether a file is not there, or was named and never written; one that cannot be looked at may be well.

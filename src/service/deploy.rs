@@ -9,11 +9,13 @@ use crate::artifact::store::Unusable;
 use crate::artifact::unpack::{self, HandOut};
 use crate::domain::decide::{Command, Ended, Fresh, StageEnd, Work};
 use crate::domain::event::{Failure, Form, RunKind, Sealed};
-use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, RepoId, StageName};
+use crate::domain::name::{Digest, PipelineId, RefName, ReleaseNo, RepoId, StageName, VariableName};
 use crate::domain::pipeline::{Agent, Stage};
+use crate::domain::progress::Kept;
 use crate::domain::refusal::Refusal;
 use crate::domain::release::{Release, StageState};
 use crate::domain::state::State;
+use crate::domain::time::Span;
 use crate::domain::variable::{Told, environment_name};
 use crate::domain::view;
 use crate::folder::Access;
@@ -88,12 +90,21 @@ pub(super) enum Unready {
     Untold(String),
 }
 
+/// Until a stage that is not begun on a full disk looks for room again.
+const UNTIL_ROOM: Span = Span::seconds(1);
+
 impl Service {
     /// Runs a stage once; a run that was begun by a lost worker is reported as lost, never repeated.
     pub async fn run_stage(&self, lease: &Lease, target: &Target) -> Worked {
         let id = lease.pipeline()?;
         let work = target.work();
         let state = self.journal().load(&id).await?;
+        let waiting = state.release(target.release).and_then(|release| release.run(&target.stage));
+        let begins = waiting.is_some_and(|r| r.state == StageState::Queued && r.kind != RunKind::Rollback);
+        if begins && self.has_no_room() {
+            let then = self.store().here().plus(UNTIL_ROOM);
+            return lease.put_off(self, then, "the disk of the database is full").await;
+        }
         let mut fresh = self.fresh(&state, target).await?;
         if let Some((release, run)) =
             state.release(target.release).and_then(|r| Some((r, r.run(&target.stage)?)))
@@ -268,15 +279,7 @@ impl Service {
         }
         let here = release.rule(&stage.name).map(|rule| release.site(rule));
         let known = here.as_ref().and_then(|here| decided.state.kept.get(here));
-        for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
-            let before = known.and_then(|known| known.get(&output.name)).filter(|_| output.keep);
-            let name = environment_name(&output.name);
-            match before {
-                Some(before) => environment.insert(name, before.value.clone()),
-                // A step that does not come to write it leaves nothing, which is not the same as no such name.
-                None => Some(environment.entry(name).or_default().clone()),
-            };
-        }
+        name_outputs(&mut environment, stage, known);
         let repository = self.journal().name_of(&id.repo).await?;
         let asking = Asking { repository: &repository, pipeline: &id.name, stage: &stage.name };
         let kind = release.run(&stage.name).map_or(RunKind::Deploy, |run| run.kind);
@@ -415,6 +418,23 @@ impl Service {
             Ok(Ok(()))
         })
         .await
+    }
+}
+
+/// The outputs of a stage's steps by name, with what was kept of them there. One that no step comes to write is empty,
+/// which is not the same as no such name.
+fn name_outputs(
+    environment: &mut BTreeMap<String, String>,
+    stage: &Stage,
+    known: Option<&BTreeMap<VariableName, Kept>>,
+) {
+    for output in stage.all_steps().flat_map(|step| &step.terms.outputs) {
+        let before = known.and_then(|known| known.get(&output.name)).filter(|_| output.keep);
+        let name = environment_name(&output.name);
+        match before {
+            Some(before) => environment.insert(name, before.value.clone()),
+            None => Some(environment.entry(name).or_default().clone()),
+        };
     }
 }
 

@@ -18,7 +18,7 @@ use crate::git::fetch::{Branches, Credential, Remote, Wanted};
 use crate::git::repo::{CommitInfo, Mirror, Order};
 use crate::git::tree::Changed;
 use crate::service::{Service, blocking};
-use crate::trouble::Outcome;
+use crate::trouble::{Outcome, Trouble};
 
 /// Longest a fetch may take; a first fetch of a large repository takes minutes.
 const FETCH_WITHIN: Span = Span::minutes(15);
@@ -54,7 +54,27 @@ impl Service {
         query: impl FnOnce(&Mirror) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
         let path = self.mirror_path(repo);
-        blocking(move || query(&Mirror::open_or_init(&path)?)).await
+        let asked = blocking(move || {
+            let mirror = Mirror::open_or_init(&path)?;
+            // A query that fails may have met what a power cut left of the mirror.
+            Ok(query(&mirror).map_err(|trouble| (trouble, mirror.has_lost_files())))
+        });
+        match asked.await? {
+            Ok(answer) => Ok(answer),
+            Err((trouble, false)) => Err(trouble),
+            Err((trouble, true)) => {
+                self.replace_mirror(repo).await?;
+                let what = "the mirror had lost files and was fetched anew; this is to be tried again";
+                Err(Trouble::transient(what).because(trouble))
+            }
+        }
+    }
+
+    async fn replace_mirror(&self, repo: &RepoId) -> Outcome<()> {
+        let path = self.mirror_path(repo);
+        tracing::warn!(path = %path.display(), "a mirror that has lost files is fetched anew");
+        let source = self.host(repo)?.source(repo).await?;
+        blocking(move || Mirror::open(&path)?.replace(&remote(source)?, FETCH_WITHIN)).await
     }
 
     /// Brings the mirror to where the host is: the default branch, these branches, all tags, and this commit.

@@ -19,6 +19,7 @@ use crate::service::Service;
 use crate::service::deploy::Target;
 use crate::service::journal::Around;
 use crate::service::verify::Questioned;
+use crate::store::Reserve;
 use crate::store::effect::{Beat, Claim, Claimant, EffectFilter, EffectState, Retry, Toll};
 use crate::store::step::{Done, Race};
 use crate::trouble::{Kind, Outcome, Trouble};
@@ -166,7 +167,8 @@ impl Service {
         };
         loop {
             woken.mark_unchanged();
-            let free = room.available_permits();
+            let waits = lane == "build" && self.has_no_room();
+            let free = if waits { 0 } else { room.available_permits() };
             let claims =
                 if free == 0 { Ok(Vec::new()) } else { self.store().claim(&[lane], &by, free).await };
             let claimed = match claims {
@@ -196,10 +198,16 @@ impl Service {
                     () = stop.cancelled() => return,
                     _ = woken.changed(), if !full => {}
                     _ = room.acquire(), if full => {}
-                    () = self.until_due() => {}
+                    () = self.until_due(), if !waits => {}
+                    () = tokio::time::sleep(POLL), if waits => {}
                 }
             }
         }
+    }
+
+    /// Whether nothing new is to be begun, because the disk of the database is full and what runs has to end.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.store().reserve() == Some(Reserve::LetGo)
     }
 
     /// Sleeps until the next effect is due, at most [`POLL`].

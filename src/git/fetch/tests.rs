@@ -1,6 +1,5 @@
 //! Which addresses are fetched, and who sees the credential.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
@@ -118,6 +117,43 @@ fn a_fetch_brings_branches_tags_and_a_commit_and_forgets_what_is_gone() {
     assert!(mirror.repo.find_reference(&format!("refs/liftlock/commits/{pull}")).is_ok());
     assert!(mirror.repo.find_commit(oid(&two)).is_ok(), "an old release's commit is not dropped");
     assert!(!mirror.path().join("FETCH_HEAD").exists());
+}
+
+#[test]
+fn t57_a_mirror_that_has_lost_files_is_fetched_anew_and_stays_while_nobody_answers() {
+    let sample = Sample::new();
+    let one = sample.commit(&[], &["a=1"]);
+    sample.set("refs/heads/main", &one);
+    sample.set("refs/heads/other", &one);
+    let dir = tempfile::tempdir().unwrap();
+    let (broken, main) = (mirror(&dir), [branch("main")]);
+    let remote = Remote::local(&sample.path()).unwrap();
+    broken.fetch(&remote, main_only(&main), DEADLINE).unwrap();
+    assert!(!broken.has_lost_files());
+    // As a power cut leaves them: named, and without their bytes.
+    let (first, rest) = one.as_str().split_at(2);
+    let object = broken.path().join("objects").join(first).join(rest);
+    std::fs::remove_file(&object).unwrap();
+    File::create(&object).unwrap();
+    assert!(broken.has_lost_files() && Mirror::open(broken.path()).unwrap().commit_info(&one).is_err());
+
+    let nobody = Remote::local(&dir.path().join("nobody.git")).unwrap();
+    broken.replace(&nobody, DEADLINE).unwrap_err();
+    assert!(broken.has_lost_files(), "it stays until there is another one");
+    broken.replace(&remote, DEADLINE).unwrap();
+    let whole = Mirror::open(broken.path()).unwrap();
+    assert!(!whole.has_lost_files() && whole.commit_info(&one).is_ok());
+    assert_eq!(whole.head_of(&branch("other")).unwrap(), Some(one.clone()));
+    // The same of a branch, which git would never fetch again either.
+    let tip = whole.path().join("refs/heads/main");
+    std::fs::remove_file(&tip).unwrap();
+    File::create(&tip).unwrap();
+    whole.fetch(&remote, main_only(&main), DEADLINE).unwrap_err();
+    assert!(whole.has_lost_files());
+    whole.replace(&remote, DEADLINE).unwrap();
+    assert_eq!(Mirror::open(whole.path()).unwrap().head_of(&main[0]).unwrap(), Some(one));
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 2, "it, and the lock of whoever puts another one there");
 }
 
 #[test]

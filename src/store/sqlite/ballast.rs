@@ -33,8 +33,7 @@ impl Ballast {
         let mut name = database.as_os_str().to_owned();
         name.push(".reserve");
         let ballast = Self { path: name.into(), most, state: Arc::new(Mutex::new(Reserve::Short)) };
-        let begun = if ballast.path.exists() { Ok(Reserve::Kept) } else { ballast.made() };
-        match begun {
+        match ballast.found().and_then(|found| if found { Ok(Reserve::Kept) } else { ballast.made() }) {
             Ok(state) => {
                 ballast.set(state);
                 Some(ballast)
@@ -92,6 +91,17 @@ impl Ballast {
     fn is_low(&self) -> io::Result<bool> {
         let disk = Disk::of(&self.path)?;
         Ok(disk.free < disk.wanted(self.most) / LOW)
+    }
+
+    /// Whether the file of an earlier process is there and whole. One that was ended while it made it left less, which
+    /// keeps no room and only takes some: it goes.
+    fn found(&self) -> io::Result<bool> {
+        let whole = Disk::of(&self.path)?.wanted(self.most);
+        match std::fs::metadata(&self.path) {
+            Ok(file) if file.len() == whole => Ok(true),
+            Ok(_) => std::fs::remove_file(&self.path).map(|()| false),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Makes the file, if as much as it takes is free beside it.

@@ -1,4 +1,4 @@
-//! Faults, against the real program: killed, stopped, told twice, out of disk, in two processes (STORAGE §5).
+//! Faults, against the real program: killed, stopped, told twice, out of disk, without power, in two processes (STORAGE §5).
 #![expect(clippy::print_stdout, reason = "figures of the faults, for whoever runs them")]
 
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ mod keys;
 mod kills;
 mod objects;
 mod places;
+mod power;
 mod publishing;
 mod replicas;
 mod restores;

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::drive::{Keeper, release_of, until, wrong};
 use super::evidence::{Reader, inside, manual};
-use super::rig::{Door, PATIENCE, Plan, Push, Seen, Server, Yard, deliver, request, write};
+use super::rig::{Door, PATIENCE, Plan, Push, ROAD, Seen, Server, Yard, deliver, request, write};
 use super::{one, plan, yard};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,16 +142,19 @@ fn stuff(yard: &Yard) -> PathBuf {
 }
 
 /// A stage is at work when the disk is full, and for longer than its lease: it beats, ends and is written down by the
-/// room that was kept for that, and nothing new is taken in until there is room again.
+/// room that was kept for that, and nothing new is taken in or begun until there is room again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_when_the_disk_is_full_ends_by_the_room_that_was_kept_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("disk");
     let disk = Disk::mount(&at);
-    let (yard, door) = (Yard::new(Plan { data: Some(at), ..plan(&["hello"], "2s") }), Door::new());
+    let (yard, door) =
+        (Yard::new(Plan { data: Some(at), rules: &ROAD, ..plan(&["hello"], "2s") }), Door::new());
+    // Left by a process that was ended before it had filled it: no room is kept by that.
+    File::create(yard.data().join("liftlock.db.reserve")).unwrap();
     let mut server = yard.serve(&door);
     let reserve = yard.data().join("liftlock.db.reserve");
-    assert!(reserve.exists(), "{}", server.log_tail());
+    assert!(std::fs::metadata(&reserve).unwrap().len() > 0, "{}", server.log_tail());
     write(&yard.hold("test"), "");
     let first = one(&yard, &door);
     let mut keeper = Keeper::new(std::slice::from_ref(&first));
@@ -173,6 +176,11 @@ async fn what_runs_when_the_disk_is_full_ends_by_the_room_that_was_kept_for_it()
         seen.run("hello", no, "test").is_some_and(|run| run.1 == "succeeded")
     })
     .await;
+    // Long enough for a worker to have looked again and again.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let next = eyes.look().await.run("hello", no, "prod").map(|run| run.1);
+    assert!(yard.live("hello", "prod").is_empty(), "the next stage has begun: {next:?}");
+    assert!(next.is_none_or(|state| ["pending", "queued", "ready"].contains(&state.as_str())));
     assert!(!reserve.exists() && others.exists(), "the disk is full all the time");
 
     disk.grow();

@@ -84,6 +84,16 @@ pub(crate) struct Rules {
     config: &'static str,
 }
 
+/// Two stages, one after the other, that nobody is asked for.
+pub(crate) static ROAD: Rules = Rules {
+    manifest: "stages:
+  - {name: test, test_commands: sh ./smoke.sh}
+  - {name: prod, test_commands: sh ./smoke.sh}
+",
+    statuses: &["liftlock/build", "liftlock/prod", "liftlock/test"],
+    config: "",
+};
+
 /// Two stages with tests; the second one is approved.
 pub(crate) static PLAIN: Rules = Rules {
     manifest: "stages:
@@ -339,13 +349,9 @@ pub(crate) struct Yard {
     pub(crate) plan: Plan,
 }
 
-/// A time of day of its own for a program: a library that answers for the machine's, and the file that it reads how far
-/// ahead it is.
+/// A library of ours that stands between a program and its system, and what it is told.
 #[derive(Debug)]
-pub(crate) struct Shim {
-    library: PathBuf,
-    ahead: PathBuf,
-}
+pub(crate) struct Shim(Vec<(&'static str, PathBuf)>);
 
 /// A running server; killed when this is dropped.
 #[derive(Debug)]
@@ -528,14 +534,12 @@ deploy: sh ./deploy.sh
         self.start_by(door, arguments, None)
     }
 
-    /// The same, by a clock of its own.
-    fn start_by(&self, door: &Door, arguments: &[&str], clock: Option<&Shim>) -> Server {
+    /// The same, behind a library of ours.
+    fn start_by(&self, door: &Door, arguments: &[&str], shim: Option<&Shim>) -> Server {
         let config = self.config(door);
         let log = self.path(&format!("log-{}", door.port));
         let out = File::options().create(true).append(true).open(&log).unwrap();
-        let shim = clock.into_iter().flat_map(|clock| {
-            [("LD_PRELOAD", clock.library.as_path()), ("CLOCK_AHEAD", clock.ahead.as_path())]
-        });
+        let shim = shim.into_iter().flat_map(|shim| shim.0.clone());
         let child = Command::new(&self.plan.program)
             .envs(shim)
             .args(arguments)
@@ -554,20 +558,37 @@ deploy: sh ./deploy.sh
         answering(door, self.start(door, &["serve"]))
     }
 
-    /// A server that answers, by a clock of its own.
-    pub(crate) fn serve_by(&self, door: &Door, clock: &Shim) -> Server {
-        answering(door, self.start_by(door, &["serve"], Some(clock)))
+    /// A server that answers, behind a library of ours.
+    pub(crate) fn serve_by(&self, door: &Door, shim: &Shim) -> Server {
+        answering(door, self.start_by(door, &["serve"], Some(shim)))
+    }
+
+    /// A library of ours, compiled.
+    fn preloaded(&self, name: &str) -> (&'static str, PathBuf) {
+        let library = self.path(&format!("{name}.so"));
+        let source = format!("{}/tests/it/faults/{name}.c", env!("CARGO_MANIFEST_DIR"));
+        let options = ["-shared", "-fPIC", "-O1", "-o"];
+        let made = Command::new("cc").args(options).arg(&library).arg(source).status().unwrap();
+        assert!(made.success(), "{name}.c is compiled");
+        ("LD_PRELOAD", library)
     }
 
     /// A time of day that programs started by it read in place of the machine's, so much ahead of it.
     pub(crate) fn clock(&self, name: &str, ahead: Span) -> Shim {
-        let shim = Shim { library: self.path("clock.so"), ahead: self.path(&format!("clock-{name}")) };
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/clock.c");
-        let options = ["-shared", "-fPIC", "-O1", "-o"];
-        let made = Command::new("cc").args(options).arg(&shim.library).arg(source).status().unwrap();
-        assert!(made.success(), "the clock is compiled");
         self.set_clock(name, ahead.as_millis().cast_signed());
-        shim
+        Shim(vec![self.preloaded("clock"), ("CLOCK_AHEAD", self.path(&format!("clock-{name}")))])
+    }
+
+    /// A disk that keeps what was synced, and nothing of files whose names end like this.
+    pub(crate) fn disk(&self, lies: Option<&str>) -> Shim {
+        std::fs::create_dir_all(self.images()).unwrap();
+        let deaf = lies.map(|end| ("POWER_DEAF", PathBuf::from(end)));
+        Shim([self.preloaded("power"), ("POWER_IMAGES", self.images())].into_iter().chain(deaf).collect())
+    }
+
+    /// What such a disk has kept.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.path("images")
     }
 
     /// The clock jumps.
