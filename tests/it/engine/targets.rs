@@ -1,6 +1,7 @@
 //! Rollouts over targets: with commands here, and on hosts that are reached by ssh.
 #![expect(clippy::disallowed_methods, reason = "what a test plants needs no sync")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use liftlock::domain::rollout::Fate;
@@ -311,6 +312,7 @@ async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key
     let mut world = world(out.path(), rest, targets).await;
     let deploy = "set -e\npwd > \"$OUT/where-$TARGET\"\ncp app.txt \"$OUT/app-$TARGET\"\n\
                   echo \"$TARGET_ADDRESS $TARGET_ROLES $STAGE ${SHOP_TOKEN:+secret}\" > \"$OUT/told-$TARGET\"\n\
+                  readlink /proc/self/ns/net > \"$OUT/net-$TARGET\"\n\
                   echo \"it is ${SHOP_TOKEN}\"\n";
     world.merge_files(1, &[("deploy.sh", "true")], "chore: empty").await;
     assert!(world.hears(1).await.contains("is live in prod"));
@@ -322,9 +324,12 @@ async fn e15_e23_t39_targets_by_ssh_get_the_artifact_and_a_host_with_another_key
     for (name, sshd) in [("web-1", &one), ("web-2", &two)] {
         assert_eq!(read(&format!("app-{name}")), "the shop\n");
         assert_eq!(read(&format!("told-{name}")), "127.0.0.1 web prod secret\n");
-        let home = sshd.server.path("home/.liftlock/shop/prod/dist");
+        let home = sshd.path("home/.liftlock/shop/prod/dist");
         assert_eq!(read(&format!("where-{name}")).trim(), home.display().to_string());
     }
+    let here = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    let networks: BTreeSet<String> = ["web-1", "web-2"].map(|name| read(&format!("net-{name}"))).into();
+    assert!(networks.len() == 2 && !networks.contains(&format!("{here}\n")), "{here} {networks:?}");
     // Somebody else answers at web-2 now.
     world.sleep().await;
     let other = Host { host_key: one.host_key.clone(), ..host(&two) };
@@ -344,7 +349,7 @@ async fn e15_e23_a_host_that_goes_away_under_a_command_is_told_of_and_the_rollou
     let (out, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let key_file = keys.path().join("key");
     let public = key(&key_file);
-    let hosts = [1, 2, 3].map(|_| Sshd::start(&public));
+    let mut hosts = [1, 2, 3].map(|_| Sshd::start(&public));
     let targets = (1..).zip(&hosts);
     let targets = targets.map(|(no, sshd)| target(&format!("web-{no}"), Kind::Ssh(sshd.host(&key_file))));
     let mut world = world(out.path(), "targets: {}", targets.collect()).await;
