@@ -62,12 +62,33 @@ pub fn copilot(text: &str) -> Result<Imported, Broken> {
             printable(connection)
         ));
     }
-    let manifest = format!("{}\n{added}", text.trim_end());
+    let manifest = format!("{}\n{added}", with_buildspec(text, keys.get("build"))?.trim_end());
     let mut imported = finished(manifest, left)?;
     if keys.get("build").and_then(|build| build.get("additional_policy")).is_some() {
         imported.left.push(rights(&imported.manifest));
     }
     Ok(imported)
+}
+
+/// Copilot's `build` may name an image or rights alone: its commands are those of the buildspec beside the pipeline.
+fn with_buildspec(text: &str, build: Option<&serde_json::Value>) -> Result<String, Broken> {
+    let commands = ["buildspec", "run", "steps"];
+    let Some(keys) = build.and_then(|build| build.as_object()) else { return Ok(text.to_owned()) };
+    if commands.iter().any(|key| keys.contains_key(*key)) {
+        return Ok(text.to_owned());
+    }
+    let is_said = |line: &str| !line.trim_start().is_empty() && !line.trim_start().starts_with('#');
+    let opens = |line: &str| line.strip_prefix("build:").is_some_and(|rest| !is_said(rest));
+    let mut lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| opens(line)).map(|at| at.saturating_add(1));
+    let first = at.and_then(|at| lines.get(at..)?.iter().find(|line| is_said(line)));
+    let (Some(at), Some(first)) = (at, first) else {
+        return Err(format!("`build` names no commands: write `buildspec: {COPILOT_BUILDSPEC}` into it"));
+    };
+    let indent: String = first.chars().take_while(|c| *c == ' ').collect();
+    let line = format!("{indent}buildspec: {COPILOT_BUILDSPEC}");
+    lines.insert(at, &line);
+    Ok(lines.join("\n"))
 }
 
 /// What becomes of a policy, with the rights that somebody has to give, as a check of the manifest tells them.
@@ -140,6 +161,18 @@ mod tests {
             imported.manifest.trim_end(),
             "what is there is not added again"
         );
+    }
+
+    #[test]
+    fn c31_c40_a_build_that_names_an_image_alone_has_the_commands_of_the_buildspec() {
+        let text = "version: 1\nbuild:\n  # The machine of the build.\n  image: aws/codebuild/standard:7.0\nstages: [{name: test}]\n";
+        let manifest = copilot(text).unwrap().manifest;
+        let expected =
+            "build:\n  buildspec: copilot/buildspec.yml\n  # The machine of the build.\n  image: aws/";
+        assert!(manifest.contains(expected), "{manifest}");
+        assert_eq!(copilot(&manifest).unwrap().manifest, manifest);
+        let said = copilot("version: 1\nbuild: {image: x}\nstages: [{name: test}]\n").unwrap_err();
+        assert_eq!(said, "`build` names no commands: write `buildspec: copilot/buildspec.yml` into it");
     }
 
     #[test]

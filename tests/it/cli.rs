@@ -323,6 +323,60 @@ fn b37_b38_the_queue_is_listed_and_emptied_from_the_command_line() {
     assert!(server.get("/queue").contains("Nothing runs and nothing waits"));
 }
 
+/// Both builds are of one worker, which is at work for longer than the test.
+const BUSY: &str = "version: 1\npipelines:\n  \
+    web: {triggers: {push: {paths: [\"web/**\"]}}, build: sleep 600, deploy: \"true\", stages: [test]}\n  \
+    api: {triggers: {push: {paths: [\"api/**\"]}}, build: sleep 600, deploy: \"true\", stages: [test]}\n";
+
+#[test]
+fn b37_what_is_queued_of_one_pipeline_is_cancelled_and_the_other_keeps_its_place() {
+    let server = Server::start();
+    let runs = |s: &Server, state: &str| {
+        let (listed, status) = words::curl(s, &[], &format!("/api/runs?state={state}"));
+        assert_eq!(status, "200", "{listed}");
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let id = |run: &serde_json::Value| run["id"].as_str().unwrap().to_owned();
+        let mut ids: Vec<String> = listed["runs"].as_array().unwrap().iter().map(id).collect();
+        ids.sort();
+        ids
+    };
+    server.push(&[(".github/liftlock.yml", BUSY), ("web/page", "one")], "feat: one");
+    server.until("one is built", |s| runs(s, "running").len() == 1);
+    let [first] = runs(&server, "running").try_into().unwrap();
+    let web = first.strip_suffix("/1/build/1").unwrap();
+    let second = server.push(&[("web/page", "two")], "feat: two");
+    server.push(&[("api/page", "one")], "feat: an interface");
+    server.until("two are queued", |s| runs(s, "queued").len() == 2);
+    let api = format!("{}/api/1/build/1", web.strip_suffix("/web").unwrap());
+    assert_eq!(runs(&server, "queued"), [api.clone(), format!("{web}/2/build/1")]);
+
+    let delete = |query: &str| words::curl(&server, &["-X", "DELETE"], &format!("/api/runs{query}"));
+    let (said, status) = delete("?state=queued&as=bo");
+    assert!(status == "400" && said.contains("`pipeline=`"), "nobody empties every queue: {status} {said}");
+    let (said, status) = delete(&format!("?state=queued&pipeline={web}&as=bo"));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (status.as_str(), &said["cancelled"]),
+        ("200", &serde_json::json!([format!("{web}/2/build/1")]))
+    );
+    assert_eq!((runs(&server, "queued"), runs(&server, "running")), (vec![api.clone()], vec![first.clone()]));
+    let told = |s: &Server| {
+        let notes = ["--git-dir", "shop.git", "notes", "--ref=liftlock", "show", &second];
+        out(&Command::new("git").current_dir(s.at()).args(notes).output().unwrap())
+    };
+    server.until("it is told", |s| told(s).contains("Build cancelled by bo"));
+
+    // Tried again it is another run: who means the one before does not stop it.
+    let retry = server.ask(&["comment", "shop", &second, "/retry build", "--as", "ana"]);
+    assert_eq!(code(&retry), 0, "{}", err(&retry));
+    server.until("it is queued again", |s| runs(s, "queued").contains(&format!("{web}/2/build/2")));
+    let past = server.ask(&["queue", "cancel", &format!("{web}/2/build/1"), "--as", "bo"]);
+    assert!(code(&past) != 0 && err(&past).contains("is over"), "{}", err(&past));
+    let by_id = server.ask(&["queue", "cancel", &format!("{web}/2/build/2"), "--as", "bo"]);
+    assert_eq!(code(&by_id), 0, "{}", err(&by_id));
+    assert_eq!(runs(&server, "queued"), [api]);
+}
+
 /// Every file of a sample project, by its path there.
 fn sample(name: &str) -> Vec<(String, String)> {
     fn collect(root: &Path, below: &Path, files: &mut Vec<(String, String)>) {
@@ -387,6 +441,37 @@ fn another_tools_pipeline_is_imported_and_nothing_is_written_over() {
     write(at.path(), "broken.json", "{\"environments\": ");
     let broken = run(at.path(), &["import", "azure-release", "broken.json"]);
     assert!(code(&broken) == 1 && err(&broken).contains("is not a release definition"), "{}", err(&broken));
+}
+
+#[test]
+fn c19_c40_a_pipeline_of_copilot_is_imported_with_what_it_leaves_to_do() {
+    let at = tempfile::tempdir().unwrap();
+    for (name, text) in sample("copilot-api") {
+        write(at.path(), &name, &text);
+    }
+    let file = "copilot/pipeline.yml";
+    let with = "build:\n  additional_policy:\n    PolicyDocument:\n      \
+                Statement: [{Effect: Allow, Action: 's3:PutObject', Resource: 'arn:aws:s3:::drop/*'}]\n";
+    let text = std::fs::read_to_string(at.path().join(file)).unwrap();
+    assert!(!text.contains("build:"), "{text}");
+    write(at.path(), file, &format!("{text}{with}"));
+    write(at.path(), "copilot/web/manifest.yml", "name: web\n");
+    let imported = run(at.path(), &["import", "copilot", file, "-o", ".github/liftlock.yml"]);
+    assert_eq!(code(&imported), 0, "{}", err(&imported));
+    assert!(
+        err(&imported).contains("is to allow `s3:PutObject` on `arn:aws:s3:::drop/*`"),
+        "{}",
+        err(&imported)
+    );
+    let checked = run(at.path(), &["check"]);
+    assert!(code(&checked) == 0, "{}{}", out(&checked), err(&checked));
+    assert!(out(&checked).contains("ok: pipeline"), "{}", out(&checked));
+    for (broken, why) in [("stages: [", "is not YAML"), ("name: x", "has no `stages`")] {
+        write(at.path(), file, broken);
+        let said = run(at.path(), &["import", "copilot", file]);
+        assert!(code(&said) == 1 && err(&said).contains(why), "{broken}: {}", err(&said));
+        assert_eq!(out(&said), "", "nothing is written of what is broken");
+    }
 }
 
 #[test]

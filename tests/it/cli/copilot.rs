@@ -1,4 +1,5 @@
-//! Copilot's three commands from a folder to production, against the real program and a fake GitHub.
+//! Copilot's three commands from a folder to production, as the manual has them, against the real program and a fake
+//! GitHub.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,14 +14,25 @@ const REPO: u64 = 12;
 const ANA: u64 = 5;
 /// Maintains it, too.
 const BO: u64 = 6;
-/// The name that Copilot gives to a token.
-const NAME: &str = "github-token-shop";
+const MANUAL: &str = include_str!("../../../docs/copilot.md");
+
+/// The arguments of the manual's line that begins so.
+fn told(start: &str) -> Vec<&'static str> {
+    let line = MANUAL.lines().find(|line| line.starts_with(start));
+    let line = line.unwrap_or_else(|| panic!("the manual has no `{start}`"));
+    line.split(" < ").next().unwrap().split(' ').skip(1).collect()
+}
+
+/// What stands between these two marks of the manual.
+fn between(from: &str, to: &str) -> &'static str {
+    MANUAL.split_once(from).and_then(|(_, rest)| rest.split_once(to)).unwrap().0
+}
 
 /// Seals ana's token under its name, as `liftlock secret set` reads it from a pipe.
 fn seal(at: &Path) {
     std::fs::create_dir(at.join("data")).unwrap();
     let mut command = liftlock(at);
-    let pipes = command.args(["secret", "set", NAME]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let pipes = command.args(told("liftlock secret set")).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = pipes.spawn().unwrap();
     child.stdin.take().unwrap().write_all(PERSONAL_TOKEN.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
@@ -39,9 +51,9 @@ fn set_up(github: &FakeGitHub) -> Server {
         repo.bare = Some(root.path().join("shop.git"));
     }
     let config = format!(
-        "[library]\nkey = \"{}\"\n[github]\ntoken = {{ sealed = \"{NAME}\" }}\nrepositories = [\"acme/shop\"]\n\
-         api_url = \"{origin}\"\ngit_url = \"{origin}/git\"\n",
+        "[library]\nkey = \"{}\"\n{}api_url = \"{origin}\"\ngit_url = \"{origin}/git\"\n",
         "07".repeat(32),
+        between("```toml\n", "```"),
         origin = github.origin()
     );
     Server::over(root, &config, |at, _| {
@@ -69,7 +81,7 @@ async fn tell(github: &FakeGitHub, told: &Webhook) {
 /// The webhook is made, put right when it is asked for again, and has the config's secret.
 fn place_webhook(server: &Server, github: &FakeGitHub) {
     for said in ["has a webhook now", "has its webhook as it should be"] {
-        let placed = run(server.at(), &["pipeline", "webhook", "acme/shop"]);
+        let placed = run(server.at(), &told("liftlock pipeline webhook"));
         let told = format!("acme/shop {said}; pushes reach {}\n", server.url);
         assert_eq!((code(&placed), out(&placed)), (0, told), "{}", err(&placed));
     }
@@ -93,12 +105,12 @@ fn read_everything(github: &FakeGitHub) {
 async fn c01_c09_c10_c13_c16_c17_c18_c34_init_push_and_update_make_a_pipeline_and_delete_ends_it() {
     let github = FakeGitHub::start().await;
     let server = set_up(&github);
-    let made = run(&server.work(), &["pipeline", "init", "--name", "shop"]);
+    let made = run(&server.work(), &told("liftlock pipeline init"));
     assert_eq!(code(&made), 0, "{}", err(&made));
     assert!(out(&made).contains("build: make dist\n"), "{}", out(&made));
     assert!(out(&made).contains("git add .github/liftlock.yml && git commit"), "{}", out(&made));
     assert!(hooks(&github).is_empty(), "it wrote a file here, and nothing else");
-    let early = server.ask(&["pipeline", "update", "acme/shop"]);
+    let early = server.ask(&told("liftlock pipeline update"));
     assert!(
         code(&early) == 1 && err(&early).contains("neither `.github/liftlock.yml` nor"),
         "{}",
@@ -108,7 +120,7 @@ async fn c01_c09_c10_c13_c16_c17_c18_c34_init_push_and_update_make_a_pipeline_an
     // The file is committed as it was written; nobody tells the server of the push, and `update` starts a release.
     let commit = server.push(&[], "chore: add a release pipeline");
     place_webhook(&server, &github);
-    let updated = server.ask(&["pipeline", "update", "acme/shop"]);
+    let updated = server.ask(&told("liftlock pipeline update"));
     assert_eq!(code(&updated), 0, "{}", err(&updated));
     assert!(out(&updated).contains(&format!("of trunk at {} is in force: shop", &commit[..7])));
     server.until("prod waits", |s| out(&s.ask(&["why", "latest", "prod"])).contains("0 of 1 approvals"));
@@ -136,7 +148,7 @@ async fn c01_c09_c10_c13_c16_c17_c18_c34_init_push_and_update_make_a_pipeline_an
     });
 
     for said in ["its webhook is removed", "there was no webhook of ours"] {
-        let deleted = run(server.at(), &["pipeline", "delete", "acme/shop", "--yes"]);
+        let deleted = run(server.at(), &told("liftlock pipeline delete"));
         assert_eq!(code(&deleted), 0, "{}", err(&deleted));
         assert!(out(&deleted).contains(said), "{}", out(&deleted));
         assert!(hooks(&github).is_empty());
@@ -188,6 +200,19 @@ async fn c35_delete_asks_who_is_there_and_does_nothing_without_a_yes() {
     drop(server.stop());
     read_everything(&github);
     github.finish();
+}
+
+/// The file of the manual is read, and says of its policy what the manual says that it says.
+#[test]
+fn c24_c40_the_file_of_the_manual_is_read_as_the_manual_says() {
+    let at = tempfile::tempdir().unwrap();
+    write(at.path(), "copilot/pipeline.yml", between("```yaml\n", "```"));
+    write(at.path(), "copilot/buildspec.yml", "version: 0.2\nphases: {build: {commands: [make dist]}}\n");
+    let checked = run(at.path(), &["check"]);
+    assert_eq!(code(&checked), 0, "{}{}", out(&checked), err(&checked));
+    let said = format!("{}{}", out(&checked), err(&checked));
+    assert!(said.contains(between("who has to give what: ``", " ``")), "{said}");
+    assert!(said.contains("ok: pipeline shop with stages test, prod"), "{said}");
 }
 
 #[test]
