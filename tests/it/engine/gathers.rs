@@ -40,7 +40,7 @@ async fn world() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d05_a_drop_has_the_release_and_its_builds_with_their_sums_and_only_what_ships_is_published() {
+async fn d02_d05_a_drop_has_the_release_and_its_builds_with_their_sums_and_only_what_ships_is_published() {
     let mut world = world().await;
     let push = world.push_files(&[("runtime/app.txt", "runtime-1")], "feat: a runtime").await;
     world.status(&push, "liftlock/kit/publish", "success").await;

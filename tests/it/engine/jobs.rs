@@ -204,33 +204,43 @@ async fn e25_what_a_target_cannot_do_is_said_before_anything_happens() {
     world.finish().await;
 }
 
-/// A `kubectl` that writes down what it is told.
-fn kubectl(folder: &Path) {
+/// A `kubectl` that writes down what it is told, and fails at what is refused.
+fn kubectl(folder: &Path, refused: &str) {
     let file = folder.join("kubectl");
-    let text = format!("#!/bin/sh\necho \"$KUBECONFIG $*\" >> {}/calls\n", folder.display());
+    let text = format!(
+        "#!/bin/sh\necho \"$KUBECONFIG $*\" >> {}/calls\n\
+         case \"$*\" in *'{refused}'*) echo 'error: timed out waiting for the condition' >&2; exit 1;; esac\n",
+        folder.display()
+    );
     std::fs::write(&file, text).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e25_a_cluster_gets_the_image_by_its_digest_and_never_by_a_tag() {
-    let folder = tempfile::tempdir().unwrap();
-    kubectl(folder.path());
-    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+/// A cluster, and a step that deploys this image to it by the `kubectl` of that folder.
+fn west() -> Target {
     let cluster = Cluster {
         kubeconfig: "/etc/liftlock/west.yml".into(),
         context: Some("west".to_owned()),
         namespace: Some("shop".to_owned()),
     };
-    let deploy = |image: &str| {
-        format!(
-            "{{uses: kubernetes, env: {{PATH: '{path}'}}, with: {{workload: deployment/web, container: app, image: {image}}}}}"
-        )
-    };
+    target("west", Kind::Kubernetes(cluster))
+}
+
+fn to_west(folder: &Path, image: &str) -> String {
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    format!(
+        "{{uses: kubernetes, env: {{PATH: '{path}'}}, with: {{workload: deployment/web, container: app, image: {image}}}}}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e25_a_cluster_gets_the_image_by_its_digest_and_never_by_a_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    kubectl(folder.path(), "nothing at all");
+    let deploy = |image: &str| to_west(folder.path(), image);
     let digest = format!("registry.example/web@sha256:{}", "5".repeat(64));
     let calls = || std::fs::read_to_string(folder.path().join("calls")).unwrap_or_default();
-    let west = target("west", Kind::Kubernetes(cluster));
-    let mut first = world(&deploy(&digest), vec![west.clone()]).await;
+    let mut first = world(&deploy(&digest), vec![west()]).await;
     first.merge(1, "feat: sell shoes").await;
     assert!(first.hears(1).await.contains("is live in prod"));
     let with = "/etc/liftlock/west.yml --context=west --namespace=shop";
@@ -238,13 +248,30 @@ async fn e25_a_cluster_gets_the_image_by_its_digest_and_never_by_a_tag() {
         format!("{with} set image deployment/web app={digest}\n{with} rollout status deployment/web\n");
     assert_eq!(calls(), expected);
     first.finish().await;
-    let mut second = world(&deploy("registry.example/web:latest"), vec![west]).await;
+    let mut second = world(&deploy("registry.example/web:latest"), vec![west()]).await;
     second.merge(1, "feat: sell shoes").await;
     let said = second.hears(1).await.replace('\\', "");
     assert!(said.contains("ended with exit code 1"), "{said}");
     assert!(said.contains("image registry.example/web:latest has no digest"), "{said}");
     assert_eq!(calls(), expected, "nothing was told to the cluster");
     second.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e25_what_a_cluster_refuses_or_never_rolls_out_is_not_live() {
+    let image = format!("registry.example/web@sha256:{}", "5".repeat(64));
+    for (refused, calls) in [("set image", 1), ("rollout status", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        kubectl(folder.path(), refused);
+        let mut world = world(&to_west(folder.path(), &image), vec![west()]).await;
+        world.merge(1, "feat: sell shoes").await;
+        let said = world.hears(1).await.replace('\\', "");
+        assert!(said.contains("failed in prod") && said.contains("- west: failed"), "{refused}: {said}");
+        assert!(said.contains("error: timed out waiting for the condition"), "{refused}: {said}");
+        let asked = std::fs::read_to_string(folder.path().join("calls")).unwrap();
+        assert_eq!(asked.lines().count(), calls, "{asked}");
+        world.finish().await;
+    }
 }
 
 /// The same bytes by one manifest: on a machine of one's own, in a cluster, and by a job of somebody else's.

@@ -68,7 +68,11 @@ async fn t37_a_release_is_not_made_of_a_build_that_its_branch_has_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b09_b10_b12_d03_e20_e28_a_release_of_what_two_pipelines_built_has_their_bytes() {
-    let mut world = world("{all: [studio, runtime]}").await;
+    let manifest = altinn("{all: [studio, runtime]}").replace(
+        "stages: [test, ",
+        "channels: {stable: {default: true}}\n    stages: [{name: test, channel: Candidates}, ",
+    );
+    let mut world = World::with(&manifest).await;
     let files = [("studio/app.txt", "studio-1"), ("runtime/app.txt", "runtime-1")];
     let first = world.push_files(&files, "feat: both").await;
     world.status(&first, "liftlock/release/test", "success").await;
@@ -119,6 +123,10 @@ async fn b09_b10_b12_d03_e20_e28_a_release_of_what_two_pipelines_built_has_their
     let builds = answers.builds(&WhichBuilds::default()).await.unwrap();
     let newest = &builds[0];
     assert_eq!((newest.pipeline.as_str(), newest.commit.as_str()), ("release", fixed.as_str()));
+    assert_eq!((newest.repo.as_str(), newest.released), ("acme/shop", false));
+    let last = world.state("release").await.releases.values().last().cloned().unwrap();
+    assert_eq!(newest.number, last.created.names.build_number);
+    assert_eq!(newest.channels, ["Candidates", "stable"], "what it is of, and what test adds it to");
     assert_eq!(newest.artifacts.iter().map(|a| a.alias.as_str()).collect::<Vec<_>>(), ["Studio", "Runtime"]);
     let one = WhichBuilds { stream: Some("github:12/runtime".to_owned()), ..WhichBuilds::default() };
     let built: Vec<bool> = answers.builds(&one).await.unwrap().iter().map(|b| b.released).collect();

@@ -34,7 +34,7 @@ use liftlock::upstream::Upstream;
 use super::images;
 use super::notices::Receiver;
 use super::tree::Tree;
-use super::world::{DEV, REPO, STORE_CANARY, World, files_below, repo_id};
+use super::world::{ANA, BO, DEV, REPO, STORE_CANARY, World, files_below, repo_id};
 use crate::served::Served;
 
 const RINGS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/manifests/good/3-rings.yml"));
@@ -467,6 +467,13 @@ async fn d04_d06_d09_d11_d21_d25_d28_d29_d31_d33_d40_d52_d53_a_staged_release_go
     assert_eq!(release.state(), ReleaseState::Released);
     assert_eq!(release.created.names.name, "acme.Dotnet.Release 20261209.1_1");
     bytes(&world, &release).await;
+    // The rings' own contract is asked in each ring that names it, about what that ring has.
+    let asked = |ring: &str| {
+        let run = release.run(&ring.parse().unwrap()).unwrap();
+        let had = release.at_revision(release.revision_of(run));
+        format!("{ring} contract {}\n", had.shown_digest().unwrap())
+    };
+    assert_eq!(world.wrote("contracts"), ["prep", "build-validation", "staging"].map(asked).concat());
     let yes = |ring, side| who(&release, ring, side).join(" ");
     assert_eq!(yes("prep", ApprovalSide::After), "rita");
     assert_eq!(yes("build-validation", ApprovalSide::After), "rita tara ruth axel cti-lead");
@@ -487,6 +494,14 @@ async fn d04_d06_d09_d11_d21_d25_d28_d29_d31_d33_d40_d52_d53_a_staged_release_go
     let titles: Vec<String> = told.iter().map(|came| came.body["text"].to_string()).collect();
     let about = |what: &str| titles.iter().filter(|title| title.contains(what)).count();
     assert_eq!((about("waits for"), about("is live in")), (4, 5), "{titles:?}");
+    // What is live can be rolled forward by people, two of them.
+    world.say(1, ANA, "/run roll-forward").await;
+    let asked = world.hears(1).await;
+    assert!(asked.contains("roll-forward run 2") && asked.contains("approval: 1"), "{asked}");
+    world.say(1, BO, "/approve roll-forward 2").await;
+    world.settled().await;
+    let told = world.drain().await.join("\n");
+    assert!(world.wrote("journal").ends_with("forward 8.0.1\n"), "{told}");
     assert!(!world.said_and_kept().await.contains(STORE_CANARY), "the signing key is in no text");
     world.finish().await;
 }
