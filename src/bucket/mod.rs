@@ -17,6 +17,8 @@ mod client;
 
 /// Whether this program can speak with object stores.
 pub const BUILT_IN: bool = cfg!(feature = "object-stores");
+/// Largest object of one request, whose bytes are in memory as long as it takes.
+const MOST_BYTES: u64 = 512 * 1024 * 1024;
 /// Largest object that is brought in pieces: S3 copies no larger one at once.
 const MOST_IN_PIECES: u64 = 5 * 1024 * 1024 * 1024;
 
@@ -91,10 +93,17 @@ impl Bucket {
         std::iter::once(self.password.clone()).chain(key.map(Secret::new)).collect()
     }
 
-    /// Creates an object by one request, unless something has its name. All of it is in memory as long as that takes, so
-    /// what may be large is created in pieces.
+    /// Creates an object by one request, unless something has its name.
     pub async fn create(&self, name: &str, content: Content) -> Outcome<Created> {
-        client::create(self, &self.key(name), content).await
+        let key = self.key(name);
+        if let Content::File(_, size) = &content
+            && *size > MOST_BYTES
+        {
+            return Err(Trouble::refused(format!(
+                "{self}/{key} has {size} bytes, and one request creates at most {MOST_BYTES}; publish it by a command"
+            )));
+        }
+        client::create(self, &key, content).await
     }
 
     /// Creates an object piece by piece, unless something has its name: beside it first, and from there by a copy that
@@ -107,9 +116,7 @@ impl Bucket {
     ) -> Outcome<Created> {
         let key = self.key(name);
         if size > MOST_IN_PIECES {
-            let what = format!(
-                "{self}/{key} has {size} bytes, and an object that is copied at once has at most {MOST_IN_PIECES}"
-            );
+            let what = format!("{self}/{key} has {size} bytes, and an object has at most {MOST_IN_PIECES}");
             return Err(Trouble::refused(what));
         }
         client::create_in_pieces(self, &key, &self.key(beside), file).await

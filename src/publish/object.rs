@@ -5,22 +5,9 @@ use crate::bucket::{Bucket, Created};
 use crate::https::pieces::Content;
 use crate::trouble::Outcome;
 
-/// Files up to so many bytes are created by one request, which takes a key that may only put; larger ones in pieces.
-const AT_ONCE: u64 = 64 * 1024 * 1024;
-/// Where pieces come together, in no version's folder. What a writer left there that died, the next try writes over and
-/// takes away.
-const INCOMING: &str = "incoming";
-
 /// Creates the object, unless something has its name.
 pub(super) async fn put(bucket: &Bucket, version: &str, name: &str, content: Content) -> Outcome<Taken> {
-    let name = format!("{version}/{name}");
-    let created = match content {
-        Content::File(file, size) if size > AT_ONCE => {
-            bucket.create_in_pieces(&name, &format!("{INCOMING}/{name}"), (file, size)).await?
-        }
-        content @ (Content::File(..) | Content::Text(_)) => bucket.create(&name, content).await?,
-    };
-    Ok(match created {
+    Ok(match bucket.create(&format!("{version}/{name}"), content).await? {
         Created::Yes => Taken::Yes,
         Created::Occupied => Taken::Occupied,
     })

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,6 @@ use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use liftlock::artifact::hashing::digest_of;
 use liftlock::bucket::{Bucket, Provider};
 use liftlock::domain::name::Digest;
 use liftlock::domain::publication::{Found, Item};
@@ -168,40 +166,12 @@ async fn holds(outlet: &Outlet) {
     assert_eq!(outlet.look("v1.2.0", &whole).await.unwrap(), Found::Same);
 }
 
-/// What is too large for one request comes in pieces, and is created or refused as anything else.
-async fn holds_in_pieces(outlet: &Outlet) {
-    const SIZE: u64 = (64 << 20) + 1;
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, last: u8| {
-        let path = folder.path().join(name);
-        let mut file =
-            File::options().create(true).truncate(true).write(true).read(true).open(&path).unwrap();
-        file.set_len(SIZE).unwrap();
-        file.seek(SeekFrom::End(-1)).unwrap();
-        file.write_all(&[last]).unwrap();
-        file.rewind().unwrap();
-        let (digest, size) = digest_of(&mut file).unwrap();
-        assert_eq!(size, SIZE);
-        file.rewind().unwrap();
-        (Item { name: "huge".to_owned(), is: digest.to_string() }, Content::File(file, SIZE))
-    };
-    let (huge, content) = write("huge", 1);
-    assert_eq!(outlet.put("v1.2.0", &huge, content).await.unwrap(), Taken::Yes);
-    assert_eq!(outlet.look("v1.2.0", &huge).await.unwrap(), Found::Same);
-    let (other, content) = write("other", 2);
-    assert_eq!(outlet.put("v1.2.0", &other, content).await.unwrap(), Taken::Occupied);
-    assert_eq!(outlet.look("v1.2.0", &other).await.unwrap(), Found::Other(huge.is));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d42_d43_an_object_of_s3_is_created_once_and_never_replaced() {
     let moto = Moto::new();
     let outlet = outlet(Provider::S3, &moto.endpoint(), CANARY);
     holds(&outlet).await;
     assert_eq!(moto.keys(), ["shop/v1.2.0/app", "shop/v1.2.0/large"]);
-    holds_in_pieces(&outlet).await;
-    let all = ["shop/v1.2.0/app", "shop/v1.2.0/huge", "shop/v1.2.0/large"];
-    assert_eq!(moto.keys(), all, "nothing is left of what was on its way");
     assert_eq!(moto.curl(&[], "/shop/v1.2.0/app"), "the app");
 }
 
@@ -213,7 +183,6 @@ async fn d42_d43_a_blob_of_azure_is_created_once_and_never_replaced() {
         ..outlet(Provider::Azure, "http://127.0.0.1:9", ACCOUNT_KEY)
     };
     holds(&of_azure(azurite.bucket("shop"))).await;
-    holds_in_pieces(&of_azure(azurite.bucket("shop"))).await;
     let stranger = Bucket { password: Secret::new(CANARY), ..azurite.bucket("shop") };
     let item = Item { name: "more".to_owned(), is: Digest::of_text("more").to_string() };
     let refused =
