@@ -117,7 +117,7 @@ pub fn page_of(statement: &Value) -> Option<&str> {
 
 /// Whether a statement is of the release with this page: `<repository>/<pipeline>/<number>`, wherever the server is.
 pub fn is_of(statement: &Value, release: &str) -> bool {
-    page_of(statement).and_then(|page| page.split_once(RELEASES)).is_some_and(|(_, at)| at == release)
+    page_of(statement).and_then(|page| page.rsplit_once(RELEASES)).is_some_and(|(_, at)| at == release)
 }
 
 /// The other release, if a statement is of one: only where files come from may be said by another build, of the commit
@@ -132,14 +132,14 @@ pub fn of_another<'a>(statement: &'a Value, all: &[Value], release: &str) -> Opt
         let mut over = all.iter().filter(|other| is(other, REUSED) && is_of(other, release));
         over.any(|other| from(other).as_ref() == Some(&commit))
     });
-    (!taken_over).then(|| page.split_once(RELEASES).map_or(page, |(_, release)| release))
+    (!taken_over).then(|| page.rsplit_once(RELEASES).map_or(page, |(_, release)| release))
 }
 
 /// The one release that statements are of, if they are of any; the error names two. The same bytes may be in several
 /// releases, and what a stage of one of them says is no word about another.
 pub fn one_release(all: &[Value]) -> Result<Option<&str>, String> {
     let pages = all.iter().filter_map(page_of);
-    let named: BTreeSet<&str> = pages.filter_map(|page| Some(page.split_once(RELEASES)?.1)).collect();
+    let named: BTreeSet<&str> = pages.filter_map(|page| Some(page.rsplit_once(RELEASES)?.1)).collect();
     let mut others = Vec::new();
     for release in named {
         match all.iter().find_map(|statement| of_another(statement, all, release)) {

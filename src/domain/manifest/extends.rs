@@ -42,6 +42,7 @@ const MAYBE_DECLARED: &[Code] = &[
     Code::Environment,
     Code::Derivation,
     Code::NoRollback,
+    Code::Idle,
 ];
 
 /// A path of the same repository or a file of another one, as the table of keys asks.
